@@ -1,0 +1,279 @@
+"""The verbs of discounts: create, show, list, change, close."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from discount import codes, model
+from discount.cursors import bad_cursor, make_cursor, read_cursor
+from discount.errors import Expired, Invalid, NotFound
+from discount.model import Discount
+from discount.store import Store, keys
+
+#: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
+BLOCK = 1000
+#: An idempotency key is remembered for this long, in seconds: a retry on the next day still finds it.
+IDEMPOTENCY_SECONDS = 48 * 3600
+#: How many discounts one page may look at when it filters by status; a page can be shorter than asked for.
+LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some discounts, the moment by which their status is told, and where the next page begins."""
+
+    discounts: list[Discount]
+    now: int
+    next: str | None
+
+
+def create(
+    store: Store,
+    *,
+    brand_id: str,
+    discount_code: str,
+    total_count: int,
+    starts_at: int | None = None,
+    expires_at: int | None = None,
+    idempotency_key: str | None = None,
+) -> tuple[Discount, int]:
+    """A new discount, its first codes in the pool, and the time on the Redis server.
+
+    With the same idempotency key the brand gets the discount that the first call made.
+
+    Raises:
+        Invalid: expires_at has passed, or is not after starts_at.
+        IdempotencyMismatch: the key was used for another request.
+    """
+    if starts_at is not None and expires_at is not None and expires_at <= starts_at:
+        raise Invalid("/expires_at", "is not after starts_at")
+    partition = keys.partition_of(brand_id, store.partitions)
+    discount_id = model.make_discount_id(partition, total_count)
+    secret = codes.make_key()
+    wanted = {
+        "brand": brand_id,
+        "discount_code": discount_code,
+        "total": str(total_count),
+        "kind": "unique",
+        "pattern": codes.PATTERN,
+        "starts_at": _stored_time(starts_at),
+        "expires_at": _stored_time(expires_at),
+    }
+    fields = {name: value for name, value in wanted.items() if value} | {"key": secret}
+    block = codes.Sequence(secret).codes(0, min(total_count, BLOCK))
+    fingerprint = ""
+    if idempotency_key is not None:
+        fingerprint = blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=16).hexdigest()
+    try:
+        answer = store.run(
+            "create",
+            [
+                keys.discount(partition, discount_id),
+                keys.discounts(partition),
+                keys.brand_discounts(partition, brand_id),
+                keys.numbers(partition),
+                keys.codes(partition, discount_id),
+                keys.idempotency(partition, brand_id, idempotency_key or ""),
+                keys.events(partition),
+            ],
+            [discount_id, fingerprint, IDEMPOTENCY_SECONDS, _flat_json(fields), json.dumps(block)],
+        )
+    except Expired:
+        raise Invalid("/expires_at", "is in the past") from None
+    return show(store, answer[1])
+
+
+def show(store: Store, discount_id: str) -> tuple[Discount, int]:
+    """A discount with its live counts, and the time on the Redis server.
+
+    Raises:
+        NotFound
+    """
+    parsed = locate(store, discount_id)
+    found, now = store.commands([("HGETALL", keys.discount(parsed.partition, discount_id)), ("TIME",)])
+    if not found:
+        raise NotFound(f"There is no discount {discount_id}.")
+    return _discount(discount_id, found), _moment(now)
+
+
+def list_page(
+    store: Store, *, brand_id: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None
+) -> Page:
+    """Discounts, newest first: all of them or a brand's. A page with a status can be shorter than `limit`.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    before = _read_place(cursor) if cursor else None
+    found: list[Discount] = []
+    looked_at = 0
+    while True:
+        wanted = limit - len(found) if status is None else min(1000, max(limit, 100))
+        rows = _newest(store, brand_id, before, wanted + 1)
+        more = len(rows) > wanted
+        rows = rows[:wanted]
+        *hashes, time = store.commands(
+            [("HGETALL", keys.discount(int(discount_id[4:6], 16), discount_id)) for _, discount_id in rows] + [("TIME",)]
+        )
+        now = _moment(time)
+        for (score, discount_id), fields in zip(rows, hashes, strict=True):
+            before = (score, discount_id)
+            discount = _discount(discount_id, fields)
+            if status is None or discount.status(now) == status:
+                found.append(discount)
+                if len(found) == limit:
+                    more = more or discount_id != rows[-1][1]
+                    return Page(found, now, make_cursor(*before) if more else None)
+        looked_at += len(rows)
+        if not more or looked_at >= LOOKED_AT:
+            return Page(found, now, make_cursor(*before) if more and before else None)
+
+
+def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
+    """Change a discount: any of paused, total_count, starts_at, expires_at, discount_code; None takes a time away.
+
+    Raises:
+        NotFound, Closed
+        BelowGranted: total_count is less than what is granted.
+        Invalid: expires_at would not be after starts_at.
+    """
+    parsed = locate(store, discount_id)
+    before, _ = show(store, discount_id)
+    starts_at = changes.get("starts_at", before.starts_at)
+    expires_at = changes.get("expires_at", before.expires_at)
+    if starts_at is not None and expires_at is not None and expires_at <= starts_at:
+        raise Invalid("/expires_at" if "expires_at" in changes else "/starts_at", "expires_at is not after starts_at")
+    fields: dict[str, str] = {}
+    for name, value in changes.items():
+        if name in ("starts_at", "expires_at"):
+            fields[name] = _stored_time(value)
+        elif name == "paused":
+            fields[name] = "1" if value else ""
+        elif name == "total_count":
+            fields["total"] = str(value)
+        else:
+            fields[name] = value
+    store.run(
+        "change",
+        [
+            keys.discount(parsed.partition, discount_id),
+            keys.codes(parsed.partition, discount_id),
+            keys.events(parsed.partition),
+        ],
+        [discount_id, _flat_json(fields)],
+    )
+    return show(store, discount_id)
+
+
+def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discount, int]:
+    """Close a discount for good. Its granted codes stay good unless `void`; closing again changes nothing else.
+
+    Raises:
+        NotFound
+    """
+    parsed = locate(store, discount_id)
+    store.run(
+        "close",
+        [
+            keys.discount(parsed.partition, discount_id),
+            keys.codes(parsed.partition, discount_id),
+            keys.events(parsed.partition),
+        ],
+        [discount_id, "void" if void else "keep"],
+    )
+    return show(store, discount_id)
+
+
+def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
+    """Make more codes for an empty pool, at least `wanted` if the total allows; another replica may do so meanwhile.
+
+    Raises:
+        NotFound
+    """
+    parsed = locate(store, discount_id)
+    key = keys.discount(parsed.partition, discount_id)
+    secret, pattern, made, total = store.command("HMGET", key, "key", "pattern", "made", "total")
+    if secret is None:
+        raise NotFound(f"There is no discount {discount_id}.")
+    sequence = codes.Sequence(secret, pattern)
+    start = int(made)
+    end = min(start + max(wanted, BLOCK), int(total))
+    for first in range(start, end, BLOCK):
+        block = sequence.codes(first, min(BLOCK, end - first))
+        store.run("refill", [key, keys.codes(parsed.partition, discount_id)], [str(first), json.dumps(block)])
+
+
+def locate(store: Store, discount_id: str) -> model.DiscountId:
+    """Where a discount's keys stand.
+
+    Raises:
+        NotFound: no discount of this service can have that id.
+    """
+    parsed = model.parse_discount_id(discount_id)
+    if parsed is None or parsed.partition >= store.partitions:
+        raise NotFound("There is no such discount.")
+    return parsed
+
+
+def _newest(store: Store, brand_id: str | None, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+    """Times and ids of the newest discounts before a moment, merged over the partitions."""
+    if brand_id is None:
+        zsets = [keys.discounts(partition) for partition in range(store.partitions)]
+    else:
+        zsets = [keys.brand_discounts(keys.partition_of(brand_id, store.partitions), brand_id)]
+    # The page's last moment is asked for again: another partition may have a discount of the same microsecond.
+    top = str(before[0]) if before else "+inf"
+    replies = store.commands(
+        [("ZREVRANGEBYSCORE", zset, top, "-inf", "WITHSCORES", "LIMIT", 0, count + 1) for zset in zsets]
+    )
+    rows = [(int(float(score)), discount_id) for reply in replies for discount_id, score in _pairs(reply)]
+    rows.sort(reverse=True)
+    return [row for row in rows if before is None or row < before][:count]
+
+
+def _discount(discount_id: str, reply: list[str]) -> Discount:
+    fields = dict(_pairs(reply))
+    return Discount(
+        id=discount_id,
+        number=int(fields["number"]),
+        brand_id=fields["brand"],
+        discount_code=fields["discount_code"],
+        total_count=int(fields["total"]),
+        granted_count=int(fields["granted"]),
+        created_at=int(fields["created_at"]),
+        starts_at=_read_time(fields.get("starts_at")),
+        expires_at=_read_time(fields.get("expires_at")),
+        paused="paused" in fields,
+        closed=fields.get("closed", ""),
+        kind=fields["kind"],
+        pattern=fields["pattern"],
+    )
+
+
+def _pairs(reply: list[str]) -> Iterator[tuple[str, str]]:
+    return zip(reply[::2], reply[1::2], strict=True)
+
+
+def _flat_json(fields: Mapping[str, str]) -> str:
+    return json.dumps([part for field in fields.items() for part in field])
+
+
+def _moment(reply: list[str]) -> int:
+    return int(reply[0]) * 1_000_000 + int(reply[1])
+
+
+def _stored_time(moment: int | None) -> str:
+    return "" if moment is None else f"{moment:016d}"
+
+
+def _read_time(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def _read_place(cursor: str) -> tuple[int, str]:
+    score, discount_id = read_cursor(cursor)
+    if model.parse_discount_id(discount_id) is None:
+        raise bad_cursor()
+    return score, discount_id

@@ -1,0 +1,94 @@
+"""What can go wrong, each with its word.
+
+The same word stands in the Lua scripts, here, in the problem types that HTTP callers see and in doc/problems.md;
+tests hold the four together. Words carry no status: the command line shows them too.
+"""
+
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """A request that the service understood and will not do. `facts` are what a program may want to know of it."""
+
+    word: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.facts = facts
+
+
+class NotFound(Refusal):
+    word = "not-found"
+    title = "There is no such thing here."
+
+
+class NotGranted(Refusal):
+    word = "not-granted"
+    title = "The user holds no code of this discount."
+
+
+class SoldOut(Refusal):
+    word = "sold-out"
+    title = "Every code of this discount is granted."
+
+
+class NotStarted(Refusal):
+    word = "not-started"
+    title = "The discount has not started."
+
+
+class Expired(Refusal):
+    word = "expired"
+    title = "The discount has expired."
+
+
+class Paused(Refusal):
+    word = "paused"
+    title = "The discount is paused."
+
+
+class Closed(Refusal):
+    word = "closed"
+    title = "The discount is closed."
+
+
+class BelowGranted(Refusal):
+    word = "below-granted"
+    title = "The total cannot be less than what is granted already."
+
+
+class IdempotencyMismatch(Refusal):
+    word = "idempotency-mismatch"
+    title = "This Idempotency-Key was used with another request."
+
+
+class Invalid(Refusal):
+    """Fields of a request that cannot be accepted: `errors` is a list of {pointer, detail}."""
+
+    word = "invalid"
+    title = "The request has a field that cannot be accepted."
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(f"{pointer or 'body'}: {detail}", errors=[{"pointer": pointer, "detail": detail}])
+
+
+class Malformed(Refusal):
+    word = "malformed"
+    title = "The body is not the JSON that is asked for."
+
+
+class Unavailable(Refusal):
+    """Redis is away, loading, full or cannot write. Nothing was done, or it may be repeated safely."""
+
+    word = "unavailable"
+    title = "The service cannot do this right now; try again."
+
+
+def refusals() -> dict[str, type[Refusal]]:
+    """Every refusal by its word."""
+    return {kind.word: kind for kind in Refusal.__subclasses__()}
+
+
+BY_WORD = refusals()

@@ -1,0 +1,296 @@
+"""The verbs of grants: hand a user a code, show who holds what."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from discount import discounts
+from discount.cursors import bad_cursor, make_cursor, read_cursor
+from discount.errors import (
+    BY_WORD,
+    Closed,
+    Expired,
+    NotFound,
+    NotGranted,
+    NotStarted,
+    Paused,
+    Refusal,
+    SoldOut,
+    Unavailable,
+)
+from discount.model import DiscountId, Grant
+from discount.store import Store, keys
+
+#: A pool that is empty again after this many refills is being emptied faster than one replica can fill it.
+REFILLS = 50
+#: Grants sent to Redis together: enough to hide the round trip, few enough to let others in between.
+SLICE = 500
+#: Discounts looked at in one round trip, when a user's or a brand's are gone through.
+CANDIDATES = 100
+#: Buckets of grants read in one round trip.
+BUCKETS = 64
+#: Bits of the map of buckets read in one round trip.
+MAP_BITS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some grants, and where the next page begins."""
+
+    grants: list[Grant]
+    next: str | None
+
+
+def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str = "*") -> Grant:
+    """The user's code of a discount: a new one, or the one held already. One round trip, but for an empty pool.
+
+    Raises:
+        NotFound, SoldOut, NotStarted, Expired, Paused, Closed
+        Unavailable: the pool is being emptied faster than it is filled.
+    """
+    parsed = discounts.locate(store, discount_id)
+    names, arguments = _call(parsed, user_id, expected_users)
+    for _ in range(REFILLS):
+        answer = store.run("grant", names, arguments)
+        if answer[0] == "refill":
+            discounts.refill(store, discount_id)
+        elif answer[0] == "changed":
+            raise _HoldsMore
+        else:
+            return _grant(discount_id, user_id, answer[1], fresh=answer[0] == "granted")
+    raise Unavailable("The codes of this discount are being taken faster than they are made.")
+
+
+def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[Grant | Refusal]:
+    """The same for many users, in order: each user's grant, or why there is none. Not all or nothing.
+
+    Raises:
+        NotFound: there is no such discount.
+    """
+    parsed = discounts.locate(store, discount_id)
+    outcomes: list[Grant | Refusal] = []
+    for first in range(0, len(user_ids), SLICE):
+        outcomes += _grant_slice(store, parsed, user_ids[first : first + SLICE])
+    return outcomes
+
+
+def grant_of_brand(store: Store, brand_id: str, user_id: str) -> Grant:
+    """A code of any open discount of the brand, newest first; the one that the user holds already, if there is one.
+
+    Costs a round trip more for each thousand discounts of the brand that are not open.
+
+    Raises:
+        NotFound: the brand has no discount.
+        SoldOut: none of its discounts is open.
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    while True:
+        numbers = store.command("HGET", keys.users(partition, user_id), user_id) or ""
+        for _, held in _held(store, partition, numbers.split(), user_id, brand_id):
+            return held
+        try:
+            return _grant_from_open(store, brand_id, user_id, numbers)
+        except _HoldsMore:
+            # Another call for this user came between: what it was given is looked at again.
+            continue
+
+
+def held_grant(store: Store, discount_id: str, user_id: str) -> Grant:
+    """The grant that a user holds of a discount.
+
+    Raises:
+        NotFound, NotGranted
+    """
+    parsed = discounts.locate(store, discount_id)
+    exists, value = store.commands(
+        [
+            ("EXISTS", keys.discount(parsed.partition, discount_id)),
+            ("HGET", _bucket_key(parsed, user_id), user_id),
+        ]
+    )
+    if not exists:
+        raise NotFound(f"There is no discount {discount_id}.")
+    if value is None:
+        raise NotGranted()
+    return _grant(discount_id, user_id, value)
+
+
+def list_page(store: Store, discount_id: str, *, limit: int = 100, cursor: str | None = None) -> Page:
+    """Who holds what of a discount, in an order that stays: a grant that is there throughout is seen exactly once.
+
+    Raises:
+        NotFound
+        Invalid: the cursor is none of ours.
+    """
+    start, after = read_cursor(cursor) if cursor else (0, "")
+    found: list[Grant] = []
+    last = 0
+    for bucket, held in _granted(store, discount_id, start, after):
+        if len(found) == limit:
+            return Page(found, make_cursor(last, found[-1].user_id))
+        found.append(held)
+        last = bucket
+    return Page(found, None)
+
+
+def list_all(store: Store, discount_id: str) -> Iterator[Grant]:
+    """Every grant of a discount, in constant memory.
+
+    Raises:
+        NotFound
+    """
+    return (held for _, held in _granted(store, discount_id, 0, ""))
+
+
+def list_of_user(
+    store: Store, user_id: str, *, brand_id: str | None = None, limit: int = 100, cursor: str | None = None
+) -> Page:
+    """What a user holds, of one brand or of all; the oldest first within a brand.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    first, after = read_cursor(cursor) if cursor else (0, "")
+    if not after.isdecimal() and after:
+        raise bad_cursor()
+    if brand_id is None:
+        partitions = list(range(first, store.partitions))
+    else:
+        partitions = [keys.partition_of(brand_id, store.partitions)]
+    replies = store.commands([("HGET", keys.users(partition, user_id), user_id) for partition in partitions])
+    found: list[Grant] = []
+    place = (0, 0)
+    for partition, reply in zip(partitions, replies, strict=True):
+        start = int(after or 0) if partition == first else 0
+        for position, held in _held(store, partition, (reply or "").split(), user_id, brand_id, start):
+            if len(found) == limit:
+                return Page(found, make_cursor(place[0], str(place[1] + 1)))
+            found.append(held)
+            place = (partition, position)
+    return Page(found, None)
+
+
+class _HoldsMore(Exception):
+    """The user was given another code since the caller looked."""
+
+
+def _grant_from_open(store: Store, brand_id: str, user_id: str, numbers: str) -> Grant:
+    cursor: str | None = None
+    found_any = False
+    while True:
+        page = discounts.list_page(store, brand_id=brand_id, status="active", limit=CANDIDATES, cursor=cursor)
+        for discount in page.discounts:
+            try:
+                return grant(store, discount.id, user_id, expected_users=numbers)
+            except (SoldOut, NotStarted, Expired, Paused, Closed):
+                # It was open when it was listed; the next one may still be.
+                continue
+        found_any = found_any or bool(page.discounts)
+        if page.next is None:
+            break
+        cursor = page.next
+    if not found_any and not discounts.list_page(store, brand_id=brand_id, limit=1).discounts:
+        raise NotFound(f"The brand {brand_id} has no discount.")
+    raise SoldOut("No discount of this brand has a code to give now.")
+
+
+def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> list[Grant | Refusal]:
+    answers: dict[str, list[str]] = {}
+    for _ in range(REFILLS):
+        waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
+        if not waiting:
+            break
+        replies = store.run_many("grant", [_call(parsed, user_id, "*") for user_id in waiting])
+        answers |= {user: reply for user, reply in zip(waiting, replies, strict=True) if reply[0] != "refill"}
+        if len(answers) < len(set(user_ids)):
+            discounts.refill(store, parsed.text, len(user_ids))
+    else:
+        raise Unavailable("The codes of this discount are being taken faster than they are made.")
+    return [_outcome(parsed.text, user_id, answers[user_id]) for user_id in user_ids]
+
+
+def _outcome(discount_id: str, user_id: str, answer: list[str]) -> Grant | Refusal:
+    word, *rest = answer
+    if word == NotFound.word:
+        raise NotFound(f"There is no discount {discount_id}.")
+    if word in BY_WORD:
+        return BY_WORD[word]()
+    return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
+
+
+def _call(parsed: DiscountId, user_id: str, expected_users: str) -> tuple[list[str], list[str | int]]:
+    """Keys and arguments of the grant script."""
+    partition, discount_id = parsed.partition, parsed.text
+    bucket = keys.grant_bucket(user_id, parsed.buckets)
+    return (
+        [
+            keys.discount(partition, discount_id),
+            keys.codes(partition, discount_id),
+            keys.grants(partition, discount_id, bucket),
+            keys.buckets(partition, discount_id),
+            keys.users(partition, user_id),
+            keys.events(partition),
+        ],
+        [discount_id, user_id, bucket, expected_users],
+    )
+
+
+def _bucket_key(parsed: DiscountId, user_id: str) -> str:
+    return keys.grants(parsed.partition, parsed.text, keys.grant_bucket(user_id, parsed.buckets))
+
+
+def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator[tuple[int, Grant]]:
+    """Grants with their bucket, from after a user of a bucket on. Looks the discount up at once, reads when asked."""
+    parsed = discounts.locate(store, discount_id)
+    exists, bitmap = store.commands(
+        [
+            ("EXISTS", keys.discount(parsed.partition, discount_id)),
+            ("BITCOUNT", keys.buckets(parsed.partition, discount_id)),
+        ]
+    )
+    if not exists:
+        raise NotFound(f"There is no discount {discount_id}.")
+    return _read_buckets(store, parsed, start, after) if bitmap else iter(())
+
+
+def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> Iterator[tuple[int, Grant]]:
+    occupied = _occupied(store, parsed, start)
+    while buckets := list(islice(occupied, BUCKETS)):
+        replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
+        for bucket, reply in zip(buckets, replies, strict=True):
+            for user_id, value in sorted(zip(reply[::2], reply[1::2], strict=True)):
+                if bucket > start or user_id > after:
+                    yield bucket, _grant(parsed.text, user_id, value)
+
+
+def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
+    """Buckets that hold a grant, in order: a large discount with few grants has many that do not."""
+    key = keys.buckets(parsed.partition, parsed.text)
+    while True:
+        found = store.command("BITPOS", key, 1, start // 8)
+        if found < 0:
+            return
+        # BITPOS begins with a whole byte, so bits before the start may be found again.
+        first = max(found, start)
+        bits = store.commands([("GETBIT", key, first + i) for i in range(MAP_BITS)])
+        yield from (first + i for i, bit in enumerate(bits) if bit)
+        start = first + MAP_BITS
+
+
+def _held(
+    store: Store, partition: int, numbers: Sequence[str], user_id: str, brand_id: str | None, start: int = 0
+) -> Iterator[tuple[int, Grant]]:
+    """The user's grants by the discounts' numbers, from a position on, with their positions."""
+    for first in range(start, len(numbers), CANDIDATES):
+        some = numbers[first : first + CANDIDATES]
+        parsed = [discounts.locate(store, found) for found in store.command("HMGET", keys.numbers(partition), *some)]
+        brands = store.commands([("HGET", keys.discount(partition, each.text), "brand") for each in parsed])
+        values = store.commands([("HGET", _bucket_key(each, user_id), user_id) for each in parsed])
+        for position, (each, brand, value) in enumerate(zip(parsed, brands, values, strict=True), first):
+            if brand_id is None or brand == brand_id:
+                yield position, _grant(each.text, user_id, value)
+
+
+def _grant(discount_id: str, user_id: str, value: str, *, fresh: bool = False) -> Grant:
+    granted_at, _, code = value.partition(" ")
+    return Grant(discount_id, user_id, code, int(granted_at), fresh)

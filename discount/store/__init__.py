@@ -1,0 +1,183 @@
+"""The only way to Redis: commands, pipelines and scripts over one connection a thread.
+
+One connection a thread, packed by hand-over to the client's C packer, costs half of what the client's pooled commands
+cost (bench/grant.py prints the share). Every script may be run twice with the same arguments and every bare command
+reads or may be repeated, so a call whose answer was lost is sent again once.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import ConnectionPool, RedisError
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionInterface
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
+from redis.retry import Retry
+
+from discount.errors import BY_WORD, Unavailable
+from discount.store import keys
+from discount.store.scripts import SCRIPTS, Script
+
+SCHEMA = "1"
+Command = tuple[str | int, ...]
+
+# What Redis answers when it cannot serve or cannot write, by the first word of its error.
+_CANNOT_NOW = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
+
+
+class LayoutError(Exception):
+    """The data in Redis was laid out for other settings; the message is one line for the operator."""
+
+
+class Store:
+    """Redis, as the verbs see it.
+
+    Args:
+        connect: makes a connection that answers in text (RESP 2).
+        partitions: how many partitions the data has.
+        on_round_trip: called once for each exchange with Redis.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], ConnectionInterface],
+        partitions: int,
+        on_round_trip: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.partitions = partitions
+        self._connect = connect
+        self._on_round_trip = on_round_trip
+        self._local = threading.local()
+        self._shebang: bool | None = None
+
+    @classmethod
+    def at(cls, url: str, timeout: float, partitions: int, on_round_trip: Callable[[], None] = lambda: None) -> "Store":
+        """A store at a Redis URL; nothing is connected yet. `timeout` in seconds bounds each wait for Redis."""
+        pool = ConnectionPool.from_url(
+            url,
+            decode_responses=True,
+            protocol=2,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
+        return cls(pool.make_connection, partitions, on_round_trip)
+
+    def command(self, *words: str | int) -> Any:
+        """The reply to one command that may be sent twice."""
+        return self.commands([words])[0]
+
+    def commands(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands that may be sent twice, in one round trip."""
+        replies = self._exchange(commands)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise _refused_by_redis(reply)
+        return replies
+
+    def run(self, name: str, names: Sequence[str], arguments: Sequence[str | int]) -> list[str]:
+        """Run one script in one round trip: its answer, the word first.
+
+        Raises:
+            Refusal: the one whose word the script answered, with the rest of the answer as its arguments.
+        """
+        answer = self.run_many(name, [(names, arguments)])[0]
+        if answer[0] in SCRIPTS[name].refusals:
+            raise BY_WORD[answer[0]](**({"value": answer[1]} if len(answer) > 1 else {}))
+        return answer
+
+    def run_many(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[list[str]]:
+        """Run one script for many, in one round trip: the answers, refusals among them as words."""
+        script = SCRIPTS[name]
+        digest = self._digest(script)
+        commands = [("EVALSHA", digest, len(script.keys), *names, *arguments) for names, arguments in calls]
+        answers = self._exchange(commands)
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            self._load(script)
+            for i, answer in zip(unknown, self._exchange([commands[i] for i in unknown]), strict=True):
+                answers[i] = answer
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise _refused_by_redis(answer)
+            if answer[0] not in script.answers and answer[0] not in script.refusals:
+                raise RuntimeError(f"{name}.lua answered {answer[0]!r}, which its header does not name")
+        return answers
+
+    def prepare(self) -> None:
+        """Write down what this data is laid out for at the first start; compare it at every other.
+
+        Raises:
+            LayoutError: the data there is laid out for other settings.
+        """
+        wanted = {"partitions": str(self.partitions), "schema": SCHEMA}
+        for field, value in wanted.items():
+            self.command("HSETNX", keys.INSTALLATION, field, value)
+        found = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
+        for field, value in wanted.items():
+            if found[field] != value:
+                raise LayoutError(f"this Redis holds data with {field} {found[field]}, the setting says {value}")
+
+    def _digest(self, script: Script) -> str:
+        if self._shebang is None:
+            # `#!lua` is known from Redis 7 and Valkey on: with it a full or read-only server refuses a script whole.
+            probe = self._exchange([("EVAL", "#!lua\nreturn 1", 0)])[0]
+            if isinstance(probe, RedisError) and str(probe).startswith(_CANNOT_NOW):
+                raise _refused_by_redis(probe)
+            self._shebang = not isinstance(probe, RedisError)
+        return _DIGESTS[script.name][self._shebang]
+
+    def _load(self, script: Script) -> None:
+        self.command("SCRIPT", "LOAD", script.shebang_source if self._shebang else script.source)
+
+    def _connection(self) -> ConnectionInterface:
+        connection: ConnectionInterface | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return connection
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        connection = self._connection()
+        self._on_round_trip()
+        try:
+            return _send_and_read(connection, commands)
+        except ConnectionLost:
+            # Redis closed an idle connection or came back: everything sent through here may be sent twice.
+            return self._once_more(connection, commands)
+        except (TimedOut, OSError) as error:
+            raise Unavailable("Redis did not answer in time.") from error
+
+    def _once_more(self, connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return _send_and_read(connection, commands)
+        except (ConnectionLost, TimedOut, OSError) as error:
+            raise Unavailable("Redis cannot be reached.") from error
+
+
+def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
+    try:
+        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        return [_read(connection) for _ in commands]
+    except BaseException:
+        # Anything that ends an exchange half way leaves replies behind, which the next one would take for its own.
+        connection.disconnect()
+        raise
+
+
+def _read(connection: ConnectionInterface) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _refused_by_redis(error: RedisError) -> Exception:
+    if isinstance(error, (OutOfMemoryError, ReadOnlyError)) or str(error).startswith(_CANNOT_NOW):
+        return Unavailable("Redis cannot serve or store this now.")
+    return error
+
+
+_DIGESTS = {name: script.digests for name, script in SCRIPTS.items()}

@@ -1,0 +1,82 @@
+"""Every key that the service has in Redis.
+
+`{pp}` is the tag of a partition, two hex digits: all keys of a brand stand in one partition, so that every script
+finds its keys in one slot of a Redis Cluster. Ids from outside are the last part of their key, or percent-encoded
+where something follows, so that two different ids can never give the same key.
+
+| key | type | holds | written by |
+|---|---|---|---|
+| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
+| `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
+| `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
+| `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
+| `{pp}:discount:<id>` | hash | the definition, and the counters `made` and `granted` | create, change, close, grant, refill |
+| `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, grant, change, close |
+| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant |
+| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant |
+| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create |
+| `{pp}:events` | stream | the outbox: one entry an event | create, change, close, grant |
+"""
+
+from hashlib import blake2b
+from zlib import crc32
+
+INSTALLATION = "{00}:installation"
+USER_BUCKETS = 16384
+
+
+def _outside(text: str) -> str:
+    return text.replace("%", "%25").replace(":", "%3A")
+
+
+def partition_of(brand_id: str, partitions: int) -> int:
+    """The partition in which a brand's keys stand."""
+    return crc32(brand_id.encode()) % partitions
+
+
+def discounts(partition: int) -> str:
+    return f"{{{partition:02x}}}:discounts"
+
+
+def numbers(partition: int) -> str:
+    return f"{{{partition:02x}}}:numbers"
+
+
+def events(partition: int) -> str:
+    return f"{{{partition:02x}}}:events"
+
+
+def brand_discounts(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:discounts"
+
+
+def discount(partition: int, discount_id: str) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}"
+
+
+def codes(partition: int, discount_id: str) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:codes"
+
+
+def buckets(partition: int, discount_id: str) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:buckets"
+
+
+def grants(partition: int, discount_id: str, bucket: int) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:grants:{bucket}"
+
+
+def users(partition: int, user_id: str) -> str:
+    return f"{{{partition:02x}}}:users:{crc32(user_id.encode()) % USER_BUCKETS}"
+
+
+def idempotency(partition: int, brand_id: str, key: str) -> str:
+    # Hashed: a key of 255 letters from outside would cost its length for a day, and both parts are free text.
+    digest = blake2b(f"{len(brand_id)}:{brand_id}:{key}".encode(), digest_size=16).hexdigest()
+    return f"{{{partition:02x}}}:idempotency:{digest}"
+
+
+def grant_bucket(user_id: str, buckets_count: int) -> int:
+    """The bucket of a discount in which a user's grant stands."""
+    return crc32(user_id.encode()) & (buckets_count - 1)

@@ -1,0 +1,30 @@
+--- Change fields of a discount: an empty value takes the field away.
+--- KEYS  discount codes events
+--- ARGV  discount_id fields
+--- OK    changed
+--- ERR   not-found closed below-granted
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed')
+if not d[1] then return {'not-found'} end
+if d[5] then return {'closed'} end
+local values = cjson.decode(fields)
+local total
+for i = 1, #values, 2 do
+  if values[i] == 'total' then total = tonumber(values[i + 1]) end
+end
+if total and total < tonumber(d[2]) then return {'below-granted', d[2]} end
+
+redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'discount', discount_id)
+for i = 1, #values, 2 do
+  if values[i + 1] == '' then
+    redis.call('HDEL', discount, values[i])
+  else
+    redis.call('HSET', discount, values[i], values[i + 1])
+  end
+end
+if total and total < tonumber(d[4]) then
+  -- The pool is a run of the sequence: what is cut from its end is made again if the total is raised later.
+  redis.call('HSET', discount, 'made', tostring(total))
+  local waiting = total - tonumber(d[2])
+  if waiting == 0 then redis.call('DEL', codes) else redis.call('LTRIM', codes, 0, waiting - 1) end
+end
+return {'changed'}

@@ -1,0 +1,44 @@
+--- Make a discount with the first block of its codes.
+--- KEYS  discount discounts brand_discounts numbers codes idempotency events
+--- ARGV  discount_id fingerprint keep_seconds fields first_block
+--- OK    created made
+--- ERR   idempotency-mismatch expired
+-- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
+if fingerprint ~= '' then
+  local made = redis.call('GET', idempotency)
+  if made then
+    if string.sub(made, 1, #fingerprint) ~= fingerprint then return {'idempotency-mismatch'} end
+    return {'made', string.sub(made, #fingerprint + 2)}
+  end
+end
+-- The same call again, because its answer was lost on the way.
+if redis.call('EXISTS', discount) == 1 then return {'made', discount_id} end
+local values = cjson.decode(fields)
+local at = now()
+for i = 1, #values, 2 do
+  if values[i] == 'expires_at' and at >= values[i + 1] then return {'expired', values[i + 1]} end
+end
+-- Listing pages by time alone, so no two discounts of a partition share one.
+local score = at
+while redis.call('ZCOUNT', discounts, score, score) > 0 do
+  score = string.format('%.0f', tonumber(score) + 1)
+end
+local number = tostring(redis.call('HLEN', numbers) + 1)
+local block = cjson.decode(first_block)
+local brand
+for i = 1, #values, 2 do
+  if values[i] == 'brand' then brand = values[i + 1] end
+end
+
+redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'discount', discount_id)
+redis.call('HSET', discount, 'created_at', score, 'number', number, 'granted', '0', 'made', tostring(#block), unpack(values))
+for i = 1, #block, 1000 do
+  redis.call('RPUSH', codes, unpack(block, i, math.min(i + 999, #block)))
+end
+redis.call('HSET', numbers, number, discount_id)
+redis.call('ZADD', brand_discounts, score, discount_id)
+redis.call('ZADD', discounts, score, discount_id)
+if fingerprint ~= '' then
+  redis.call('SET', idempotency, fingerprint .. ' ' .. discount_id, 'EX', keep_seconds)
+end
+return {'created', discount_id}

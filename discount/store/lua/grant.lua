@@ -1,0 +1,33 @@
+--- Hand one code of a discount to a user, once; the code held already, if there is one.
+--- KEYS  discount codes grants buckets users events
+--- ARGV  discount_id user bucket expected_users
+--- OK    granted held refill changed
+--- ERR   not-found closed paused expired not-started sold-out
+local held = redis.call('HGET', grants, user)
+if held then return {'held', held} end
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number')
+if not d[1] then return {'not-found'} end
+if d[4] then return {'closed'} end
+if d[5] then return {'paused'} end
+local at = now()
+-- Sixteen digits each: text compares as numbers do, and no digit is lost to a float.
+if d[6] and at >= d[6] then return {'expired', d[6]} end
+if d[7] and at < d[7] then return {'not-started', d[7]} end
+local left = tonumber(d[3]) - tonumber(d[2])
+if left <= 0 then return {'sold-out'} end
+local mine = redis.call('HGET', users, user)
+-- A caller that looked at what the user holds first wants that to be true still.
+if expected_users ~= '*' and expected_users ~= (mine or '') then return {'changed'} end
+local code = redis.call('LINDEX', codes, 0)
+if not code then return {'refill'} end
+
+redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'discount', discount_id, 'user', user, 'code', code)
+if left == 1 then
+  redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'discount', discount_id)
+end
+redis.call('HSET', grants, user, at .. ' ' .. code)
+redis.call('SETBIT', buckets, bucket, 1)
+redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
+redis.call('HINCRBY', discount, 'granted', 1)
+redis.call('LPOP', codes)
+return {'granted', at .. ' ' .. code}

@@ -1,0 +1,73 @@
+"""The Lua scripts: read from `lua/`, checked against their headers, told apart by name.
+
+A script's header is what its body sees: the names after KEYS and ARGV become local variables, so the header cannot
+drift from the code. The words after OK and ERR are the only answers that the script may give.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib import resources
+
+_LINE = re.compile(r"--- (KEYS|ARGV|OK|ERR)\s*(.*)")
+
+# The Redis server's clock, as sixteen digits of microseconds: no replica's clock is ever asked.
+_PRELUDE = "local function now() local t = redis.call('TIME') return t[1] .. string.format('%06d', t[2]) end "
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script. `source` runs anywhere; `shebang_source` is for servers that refuse a script whole when full."""
+
+    name: str
+    purpose: str
+    keys: tuple[str, ...]
+    arguments: tuple[str, ...]
+    answers: frozenset[str]
+    refusals: frozenset[str]
+    source: str
+
+    @property
+    def shebang_source(self) -> str:
+        return "#!lua\n" + self.source
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """SHA-1 of the plain source and of the one with the first line that Redis 7 knows."""
+        return sha1(self.source.encode()).hexdigest(), sha1(self.shebang_source.encode()).hexdigest()
+
+
+def parse(name: str, text: str) -> Script:
+    """A script from its file's text.
+
+    Raises:
+        ValueError: the header is not whole, or names something twice.
+    """
+    lines = text.splitlines()
+    header = {match[1]: tuple(match[2].split()) for match in map(_LINE.fullmatch, lines) if match}
+    if set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not lines[0].startswith("--- "):
+        raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR")
+    names = header["KEYS"] + header["ARGV"]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{name}.lua: a name stands twice in KEYS and ARGV")
+    bound = "".join(f"local {word} = KEYS[{i}] " for i, word in enumerate(header["KEYS"], 1))
+    bound += "".join(f"local {word} = ARGV[{i}] " for i, word in enumerate(header["ARGV"], 1))
+    # One line, so that a line number in an error of Redis is the file's own, plus one.
+    return Script(
+        name=name,
+        purpose=lines[0][4:],
+        keys=header["KEYS"],
+        arguments=header["ARGV"],
+        answers=frozenset(header["OK"]),
+        refusals=frozenset(header["ERR"]),
+        source=_PRELUDE + bound + "\n" + text,
+    )
+
+
+def _load() -> dict[str, Script]:
+    folder = resources.files(__package__) / "lua"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".lua")), key=lambda file: file.name)
+    return {file.name[:-4]: parse(file.name[:-4], file.read_text(encoding="utf-8")) for file in files}
+
+
+SCRIPTS = _load()
