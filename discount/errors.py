@@ -12,6 +12,8 @@ class Refusal(Exception):
 
     word: ClassVar[str]
     title: ClassVar[str]
+    #: The name of what a script answers after the word, if it answers more.
+    fact: ClassVar[str] = "value"
 
     def __init__(self, detail: str = "", **facts: Any) -> None:
         super().__init__(detail or self.title)
@@ -37,11 +39,13 @@ class SoldOut(Refusal):
 class NotStarted(Refusal):
     word = "not-started"
     title = "The discount has not started."
+    fact = "starts_at"
 
 
 class Expired(Refusal):
     word = "expired"
     title = "The discount has expired."
+    fact = "expires_at"
 
 
 class Paused(Refusal):
@@ -57,6 +61,7 @@ class Closed(Refusal):
 class BelowGranted(Refusal):
     word = "below-granted"
     title = "The total cannot be less than what is granted already."
+    fact = "granted_count"
 
 
 class IdempotencyMismatch(Refusal):
@@ -65,13 +70,14 @@ class IdempotencyMismatch(Refusal):
 
 
 class Invalid(Refusal):
-    """Fields of a request that cannot be accepted: `errors` is a list of {pointer, detail}."""
+    """A field of a request that cannot be accepted: its JSON pointer in the body, or a parameter's name."""
 
     word = "invalid"
     title = "The request has a field that cannot be accepted."
 
-    def __init__(self, pointer: str, detail: str) -> None:
-        super().__init__(f"{pointer or 'body'}: {detail}", errors=[{"pointer": pointer, "detail": detail}])
+    def __init__(self, field: str, detail: str) -> None:
+        place = "pointer" if field.startswith("/") or not field else "parameter"
+        super().__init__(f"{field or 'The body'} {detail}.", errors=[{place: field, "detail": detail}])
 
 
 class Malformed(Refusal):
@@ -86,9 +92,4 @@ class Unavailable(Refusal):
     title = "The service cannot do this right now; try again."
 
 
-def refusals() -> dict[str, type[Refusal]]:
-    """Every refusal by its word."""
-    return {kind.word: kind for kind in Refusal.__subclasses__()}
-
-
-BY_WORD = refusals()
+BY_WORD: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__()}

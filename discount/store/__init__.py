@@ -82,11 +82,12 @@ class Store:
         """Run one script in one round trip: its answer, the word first.
 
         Raises:
-            Refusal: the one whose word the script answered, with the rest of the answer as its arguments.
+            Refusal: the one whose word the script answered, with what else the script answered as its fact.
         """
         answer = self.run_many(name, [(names, arguments)])[0]
         if answer[0] in SCRIPTS[name].refusals:
-            raise BY_WORD[answer[0]](**({"value": answer[1]} if len(answer) > 1 else {}))
+            refusal = BY_WORD[answer[0]]
+            raise refusal(**{refusal.fact: value for value in answer[1:]})
         return answer
 
     def run_many(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[list[str]]:

@@ -1,0 +1,98 @@
+"""Routes of discounts."""
+
+from flask import request
+from msgspec import UNSET, structs
+
+from discount import discounts, errors
+from discount.api import schemas
+from discount.api.contract import Contract, Outcome
+from discount.api.schemas import (
+    CloseQuery,
+    DiscountChange,
+    DiscountIn,
+    DiscountOut,
+    DiscountPage,
+    DiscountQuery,
+    moment_in,
+)
+from discount.store import Store
+
+_IDEMPOTENCY = {"Idempotency-Key": "Up to 255 visible ASCII characters; the same key gives the same discount again."}
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of discounts."""
+
+    @contract.declare(
+        "POST",
+        "/discount",
+        tag="discounts",
+        body=DiscountIn,
+        headers=_IDEMPOTENCY,
+        answers={201: DiscountOut},
+        refusals=("idempotency-mismatch",),
+    )
+    def create_discount(body: DiscountIn) -> Outcome:
+        """Create a discount with its codes."""
+        found, now = discounts.create(
+            store,
+            brand_id=body.brand_id,
+            discount_code=body.discount_code,
+            total_count=body.total_count,
+            starts_at=moment_in(body.starts_at, "starts_at"),
+            expires_at=moment_in(body.expires_at, "expires_at"),
+            idempotency_key=_idempotency_key(),
+        )
+        return DiscountOut.of(found, now), 201
+
+    @contract.declare("GET", "/discount", tag="discounts", query=DiscountQuery, answers={200: DiscountPage})
+    def list_discounts(query: DiscountQuery) -> Outcome:
+        """List discounts, newest first; with a status a page can be shorter than its limit."""
+        page = discounts.list_page(
+            store, brand_id=query.brand_id, status=query.status, limit=query.limit, cursor=query.cursor
+        )
+        return DiscountPage(discounts=[DiscountOut.of(each, page.now) for each in page.discounts], next=page.next), 200
+
+    @contract.declare(
+        "GET", "/discount/<discount_id>", tag="discounts", answers={200: DiscountOut}, refusals=("not-found",)
+    )
+    def show_discount(discount_id: str) -> Outcome:
+        """Show a discount with its live counts."""
+        return DiscountOut.of(*discounts.show(store, discount_id)), 200
+
+    @contract.declare(
+        "PATCH",
+        "/discount/<discount_id>",
+        tag="discounts",
+        body=DiscountChange,
+        answers={200: DiscountOut},
+        refusals=("not-found", "closed", "below-granted"),
+    )
+    def change_discount(discount_id: str, body: DiscountChange) -> Outcome:
+        """Pause, resume, rename, extend or resize a discount."""
+        changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
+        if not changes:
+            raise errors.Invalid("", "has nothing to change")
+        for name in ("starts_at", "expires_at"):
+            if name in changes:
+                changes[name] = moment_in(changes[name], name)
+        return DiscountOut.of(*discounts.change(store, discount_id, changes)), 200
+
+    @contract.declare(
+        "DELETE",
+        "/discount/<discount_id>",
+        tag="discounts",
+        query=CloseQuery,
+        answers={200: DiscountOut},
+        refusals=("not-found",),
+    )
+    def close_discount(discount_id: str, query: schemas.CloseQuery) -> Outcome:
+        """Close a discount for good; codes that users hold stay good unless told otherwise."""
+        return DiscountOut.of(*discounts.close(store, discount_id, void=query.granted_codes == "void")), 200
+
+
+def _idempotency_key() -> str | None:
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
+        raise errors.Invalid("Idempotency-Key", "is not 1 to 255 visible ASCII characters")
+    return key

@@ -1,0 +1,150 @@
+"""Routes of grants."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from flask import Response
+
+from discount import grants, metrics, model
+from discount.api.contract import Contract, Outcome
+from discount.api.schemas import (
+    BrandId,
+    GrantIn,
+    GrantOut,
+    GrantPage,
+    GrantQuery,
+    GrantsIn,
+    GrantsOut,
+    GrantsQuery,
+    NoGrant,
+    UserId,
+    UserQuery,
+)
+from discount.errors import Refusal
+from discount.store import Store
+
+#: 10,000 user ids of 128 characters of three bytes, quoted and separated, fit.
+BULK_BODY = 4 * 1024 * 1024
+#: Characters that make a spreadsheet read a cell as a formula when they stand first (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed")
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of grants."""
+
+    @contract.declare(
+        "POST",
+        "/discount/<discount_id>/grant",
+        tag="grants",
+        body=GrantIn,
+        answers={201: GrantOut, 200: GrantOut},
+        refusals=("not-found", *_NO_GRANT),
+    )
+    def grant_code(discount_id: str, body: GrantIn) -> Outcome:
+        """Hand a user a code: 201 the first time, 200 with the same code after that."""
+        return _answer(grants.grant(store, discount_id, body.user_id))
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/grant",
+        tag="grants",
+        query=GrantQuery,
+        answers={200: GrantOut},
+        refusals=("not-found", "not-granted"),
+    )
+    def show_grant(discount_id: str, query: GrantQuery) -> Outcome:
+        """Show the grant that a user holds."""
+        return GrantOut.of(grants.held_grant(store, discount_id, query.user_id)), 200
+
+    @contract.declare(
+        "POST",
+        "/discount/<discount_id>/grants",
+        tag="grants",
+        body=GrantsIn,
+        max_body=BULK_BODY,
+        answers={200: GrantsOut},
+        refusals=("not-found",),
+    )
+    def grant_codes(discount_id: str, body: GrantsIn) -> Outcome:
+        """Hand up to 10,000 users a code each; each user's outcome stands for itself."""
+        outcomes = grants.grant_many(store, discount_id, body.user_ids)
+        metrics.GRANTS.inc(sum(not isinstance(outcome, Refusal) and outcome.fresh for outcome in outcomes))
+        told = [
+            NoGrant(user_id=user_id, refusal=outcome.word)  # type: ignore[arg-type]
+            if isinstance(outcome, Refusal)
+            else GrantOut.of(outcome)
+            for user_id, outcome in zip(body.user_ids, outcomes, strict=True)
+        ]
+        return GrantsOut(discount_id=discount_id, grants=told), 200  # type: ignore[arg-type]
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/grants",
+        tag="grants",
+        query=GrantsQuery,
+        answers={200: GrantPage},
+        also=("text/csv",),
+        refusals=("not-found",),
+    )
+    def list_grants(discount_id: str, query: GrantsQuery) -> Outcome:
+        """List who holds what: pages of JSON, or everything as CSV."""
+        if query.format == "csv":
+            rows = grants.list_all(store, discount_id)
+            headers = {"Content-Disposition": f'attachment; filename="{discount_id}-grants.csv"'}
+            return Response(_csv(rows), 200, headers, content_type="text/csv; charset=utf-8")
+        page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
+        return _page(page), 200
+
+    @contract.declare(
+        "POST",
+        "/brand/<brand_id>/grant",
+        tag="grants",
+        path_types={"brand_id": BrandId},
+        body=GrantIn,
+        answers={201: GrantOut, 200: GrantOut},
+        refusals=("not-found", "sold-out"),
+    )
+    def grant_code_of_brand(brand_id: str, body: GrantIn) -> Outcome:
+        """Hand a user a code of any open discount of a brand, or the one held already."""
+        return _answer(grants.grant_of_brand(store, brand_id, body.user_id))
+
+    @contract.declare(
+        "GET",
+        "/user/<user_id>/grants",
+        tag="grants",
+        path_types={"user_id": UserId},
+        query=UserQuery,
+        answers={200: GrantPage},
+    )
+    def list_grants_of_user(user_id: str, query: UserQuery) -> Outcome:
+        """List what a user holds."""
+        page = grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
+        return _page(page), 200
+
+
+def _answer(grant: model.Grant) -> Outcome:
+    if grant.fresh:
+        metrics.GRANTS.inc()
+        return GrantOut.of(grant), 201
+    return GrantOut.of(grant), 200
+
+
+def _page(page: grants.Page) -> GrantPage:
+    return GrantPage(grants=[GrantOut.of(each) for each in page.grants], next=page.next)
+
+
+def _csv(rows: Iterator[model.Grant]) -> Iterator[str]:
+    """CSV (RFC 4180) in pieces; a cell that a spreadsheet would run is made text by a leading apostrophe."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("user_id", "code", "granted_at"))
+    for number, row in enumerate(rows, 1):
+        cells = (row.user_id, row.code, model.to_text(row.granted_at))
+        writer.writerow(["'" + cell if cell.startswith(_FORMULA) else cell for cell in cells])
+        if number % 500 == 0:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()

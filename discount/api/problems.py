@@ -1,0 +1,106 @@
+"""Refusals as HTTP: one table from word to status, one body for all of them (RFC 9457)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, request
+from structlog import get_logger
+from werkzeug.exceptions import HTTPException
+
+from discount import errors, metrics, model
+from discount.api.schemas import ErrorAt, Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[str, int] = {
+    "not-found": 404,
+    "not-granted": 404,
+    "sold-out": 409,
+    "not-started": 409,
+    "expired": 409,
+    "paused": 409,
+    "closed": 409,
+    "below-granted": 409,
+    "idempotency-mismatch": 422,
+    "invalid": 422,
+    "malformed": 400,
+    "unavailable": 503,
+    # What HTTP itself refuses, before any verb is asked.
+    "method-not-allowed": 405,
+    "too-large": 413,
+    "unsupported-media-type": 415,
+    "bad-request": 400,
+    "internal": 500,
+}
+_OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
+TITLES = {word: kind.title for word, kind in errors.BY_WORD.items()} | {
+    "method-not-allowed": "This address does not know that method.",
+    "too-large": "The body is larger than this address takes.",
+    "unsupported-media-type": "The body is not declared as application/json.",
+    "bad-request": "The request cannot be read.",
+    "internal": "Something broke here; the request id finds it in the log.",
+}
+RETRY_AFTER = "1"
+
+
+_MEMBERS: dict[str, Callable[[Any], Any]] = {
+    "errors": lambda errors_at: [ErrorAt(**each) for each in errors_at],
+    "starts_at": lambda moment: model.to_time(int(moment)),
+    "expires_at": lambda moment: model.to_time(int(moment)),
+    "granted_count": int,
+}
+
+
+class NotRead(Exception):
+    """A body that HTTP refuses before it is read: too large, or of another type."""
+
+    def __init__(self, word: str, detail: str) -> None:
+        super().__init__(detail)
+        self.word = word
+
+
+def answer(word: str, detail: str = "", **members: Any) -> Response:
+    """The response for a word; `members` are what else the problem tells."""
+    metrics.REFUSALS.labels(word).inc()
+    status = STATUS[word]
+    problem = Problem(
+        type=f"/problems/{word}",
+        title=TITLES[word],
+        status=status,
+        detail=detail,
+        request_id=request.environ.get("discount.request_id", ""),
+        **members,
+    )
+    response = Response(msgspec.json.encode(problem), status, content_type=MEDIA_TYPE)
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER
+    return response
+
+
+def register(app: Flask) -> None:
+    """Let the app answer every exception with a problem."""
+
+    @app.errorhandler(errors.Refusal)
+    def refused(error: errors.Refusal) -> Response:
+        members = {name: _MEMBERS[name](value) for name, value in error.facts.items()}
+        return answer(error.word, error.detail if error.detail != error.title else "", **members)
+
+    @app.errorhandler(NotRead)
+    def not_read(error: NotRead) -> Response:
+        response = answer(error.word, str(error))
+        response.headers["Connection"] = "close"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def refused_by_framework(error: HTTPException) -> Response:
+        response = answer(_OF_STATUS.get(error.code or 0, "bad-request"))
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def broken(error: Exception) -> Response:
+        get_logger().error("broken", request_id=request.environ.get("discount.request_id"), exc_info=error)
+        return answer("internal")

@@ -1,0 +1,60 @@
+"""What happens to every request: its id, its time, its line in the log."""
+
+import re
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from structlog import get_logger
+
+from discount import metrics
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: Requests for health would drown the others.
+_QUIET = ("/healthy", "/ready", "/metrics")
+
+
+class Requests:
+    """WSGI middleware around the whole app.
+
+    A request id that comes in is kept if it is safe to repeat in a log and a header, otherwise one is made.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._log = get_logger()
+        self._children: dict[tuple[str, str, str], Any] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        started = perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = environ["discount.request_id"] = given if _ID.fullmatch(given) else uuid4().hex
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            headers.append(("X-Request-Id", request_id))
+            self._count(environ, status[:3], started, request_id)
+            return start_response(status, headers, *rest)
+
+        answer: Iterable[bytes] = self._app(environ, start)
+        return answer
+
+    def _count(self, environ: dict[str, Any], status: str, started: float, request_id: str) -> None:
+        seconds = perf_counter() - started
+        method, route = environ["REQUEST_METHOD"], environ.get("discount.route", "unmatched")
+        if route == "unmatched":
+            method = "other"
+        labels = (method, route, status)
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = metrics.REQUESTS.labels(*labels)
+        child.observe(seconds)
+        if route not in _QUIET:
+            self._log.info(
+                "request",
+                request_id=request_id,
+                method=environ["REQUEST_METHOD"][:16],
+                route=route,
+                status=int(status),
+                ms=round(seconds * 1000, 2),
+            )

@@ -1,0 +1,234 @@
+"""What goes over HTTP: the shapes that validate are the shapes that OpenAPI shows. Unknown fields are refused."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from discount import model
+from discount.errors import Invalid
+
+# Letters of any script, digits and most signs. Refused: control and format characters (line breaks, bidirectional
+# marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the path segments
+# `.` and `..`, which clients resolve away.
+_UNFIT = (
+    r"\u0000-\u001f\u007f-\u00a0\u00ad/\\{}\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u20e3"
+    r"\u2190-\u2bff\u3000\ud800-\udfff\ue000-\uf8ff\ufe00-\ufe0f\ufeff\ufff0-\uffff\U0001f000-\U0010ffff"
+)
+ID_PATTERN = rf"^(?!\.{{1,2}}$)[^ {_UNFIT}](?:[^{_UNFIT}]*[^ {_UNFIT}])?$(?!\n)"
+_NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]*[^\u0000-\u0020\u007f-\u00a0\ud800-\udfff][^\u0000-\u001f\u007f-\u009f\ud800-\udfff]*$(?!\n)"
+
+BrandId = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, pattern=ID_PATTERN, description="The brand, as it calls itself.", examples=["IKEA"]),
+]
+UserId = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, pattern=ID_PATTERN, description="The user, by the caller's own id.", examples=["User 1"]),
+]
+DiscountCode = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=_NAME_PATTERN,
+        description="The discount's human-readable name.",
+        examples=["Christmas 2020 discount"],
+    ),
+]
+TotalCount = Annotated[
+    int, Meta(ge=1, le=model.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
+]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset.", examples=["2026-12-24T18:00:00Z"])]
+Limit = Annotated[int, Meta(ge=1, le=1000, description="The most that one page holds.")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` of the page before.")]
+Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "closed"]
+
+# The first moment that has ten digits of seconds, and the last: times are compared as text of one length.
+_EARLIEST = datetime(2001, 9, 10, tzinfo=UTC)
+_LATEST = datetime(2286, 11, 20, tzinfo=UTC)
+
+
+class Shape(msgspec.Struct, forbid_unknown_fields=True):
+    """What all shapes share."""
+
+
+class DiscountIn(Shape):
+    """A discount to create."""
+
+    brand_id: BrandId
+    discount_code: DiscountCode
+    total_count: TotalCount
+    starts_at: Moment | None = None
+    expires_at: Moment | None = None
+
+
+class DiscountChange(Shape):
+    """What to change of a discount; what is left out stays, a time that is null is taken away."""
+
+    paused: bool | UnsetType = UNSET
+    total_count: TotalCount | UnsetType = UNSET
+    discount_code: DiscountCode | UnsetType = UNSET
+    starts_at: Moment | None | UnsetType = UNSET
+    expires_at: Moment | None | UnsetType = UNSET
+
+
+class DiscountOut(Shape):
+    """A discount with its counts, exact at the moment of the answer: granted + remaining = total."""
+
+    id: Annotated[str, Meta(examples=["dsc-0c0k46KbodvdNc34ceyPuDevT"])]
+    brand_id: str
+    discount_code: str
+    total_count: int
+    granted_count: int
+    remaining_count: int
+    status: Status
+    created_at: Moment
+    starts_at: Moment | None
+    expires_at: Moment | None
+
+    @classmethod
+    def of(cls, discount: model.Discount, now: int) -> "DiscountOut":
+        return cls(
+            id=discount.id,
+            brand_id=discount.brand_id,
+            discount_code=discount.discount_code,
+            total_count=discount.total_count,
+            granted_count=discount.granted_count,
+            remaining_count=discount.remaining_count,
+            status=discount.status(now),
+            created_at=model.to_time(discount.created_at),
+            starts_at=None if discount.starts_at is None else model.to_time(discount.starts_at),
+            expires_at=None if discount.expires_at is None else model.to_time(discount.expires_at),
+        )
+
+
+class DiscountPage(Shape):
+    """Discounts, newest first, and the cursor of the next page."""
+
+    discounts: list[DiscountOut]
+    next: str | None
+
+
+class GrantIn(Shape):
+    """Who is to have a code."""
+
+    user_id: UserId
+
+
+class GrantOut(Shape, kw_only=True):
+    """A code that a user holds."""
+
+    discount_id: str
+    user_id: str
+    granted: Literal[True] = True
+    code: Annotated[str, Meta(examples=["EM5F-SFZW-UEQA"])]
+    granted_at: Moment
+
+    @classmethod
+    def of(cls, grant: model.Grant) -> "GrantOut":
+        return cls(
+            discount_id=grant.discount_id,
+            user_id=grant.user_id,
+            code=grant.code,
+            granted_at=model.to_time(grant.granted_at),
+        )
+
+
+class GrantsIn(Shape):
+    """Who are to have a code each."""
+
+    user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=10_000)]
+
+
+class NoGrant(Shape, kw_only=True):
+    """A user who got no code, and the word that says why."""
+
+    user_id: str
+    granted: Literal[False] = False
+    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"]
+
+
+class GrantsOut(Shape):
+    """The outcome for each user, in the order of the request."""
+
+    discount_id: str
+    grants: list[Annotated[dict[str, Any], Meta(description="A GrantOut, or a NoGrant.")]]
+
+
+class GrantPage(Shape):
+    """Grants, and the cursor of the next page."""
+
+    grants: list[GrantOut]
+    next: str | None
+
+
+class Ready(Shape):
+    """Whether the service can serve."""
+
+    ready: bool
+
+
+class ErrorAt(msgspec.Struct, omit_defaults=True):
+    """One thing that is wrong: in the body, at a JSON pointer (RFC 6901), or in a parameter or header by its name."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong, as RFC 9457 says it. `type` ends in the word that programs may rely on."""
+
+    type: Annotated[str, Meta(examples=["/problems/sold-out"])]
+    title: str
+    status: int
+    detail: str = ""
+    request_id: str = ""
+    errors: Sequence[ErrorAt] = ()
+    starts_at: datetime | None = None
+    expires_at: datetime | None = None
+    granted_count: int | None = None
+
+
+class ListQuery(Shape):
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class DiscountQuery(ListQuery):
+    brand_id: BrandId | None = None
+    status: Status | None = None
+
+
+class GrantQuery(Shape):
+    user_id: UserId
+
+
+class UserQuery(ListQuery):
+    brand_id: BrandId | None = None
+
+
+class GrantsQuery(ListQuery):
+    format: Annotated[Literal["json", "csv"], Meta(description="csv streams all grants at once.")] = "json"
+
+
+class CloseQuery(Shape):
+    granted_codes: Annotated[
+        Literal["keep", "void"], Meta(description="Whether codes that users hold stay good.")
+    ] = "keep"
+
+
+def moment_in(value: datetime | None, field: str) -> int | None:
+    """A moment of a request as microseconds.
+
+    Raises:
+        Invalid: it is before 2001-09-10 or after 2286-11-20.
+    """
+    if value is None:
+        return None
+    if not _EARLIEST <= value <= _LATEST:
+        raise Invalid(f"/{field}", "is not between 2001-09-10 and 2286-11-20")
+    return model.from_time(value)

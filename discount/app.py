@@ -1,0 +1,42 @@
+"""The web application: settings, store and routes wired together."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from flask import Flask
+
+from discount import logs, metrics
+from discount.api import discounts, docs, grants, health, problems
+from discount.api.contract import Contract
+from discount.api.requests import Requests
+from discount.config import Settings, read_settings
+from discount.store import Store
+
+
+def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
+    """The WSGI application.
+
+    Args:
+        settings: read from the environment if not given.
+        store: made from the settings if not given. Redis need not be there yet.
+    """
+    settings = settings or read_settings()
+    if store is None:
+        logs.configure(settings)
+        store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc)
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False
+    problems.register(app)
+    contract = Contract(app)
+    health.add_routes(contract, store)
+    discounts.add_routes(contract, store)
+    grants.add_routes(contract, store)
+    docs.add_routes(app, contract, _version())
+    app.wsgi_app = Requests(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("discount")
+    except PackageNotFoundError:
+        return "0"
