@@ -3,12 +3,14 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from flask import Flask
+from structlog import get_logger
 
 from discount import logs, metrics
 from discount.api import discounts, docs, grants, health, problems
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
+from discount.errors import Unavailable
 from discount.store import Store
 
 
@@ -18,11 +20,19 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     Args:
         settings: read from the environment if not given.
         store: made from the settings if not given. Redis need not be there yet.
+
+    Raises:
+        SettingsError, LayoutError: one line each on what is wrong.
     """
     settings = settings or read_settings()
     if store is None:
         logs.configure(settings)
         store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc)
+    try:
+        store.prepare()
+    except Unavailable as error:
+        # Redis may start after us; the store prepares itself when it is there.
+        get_logger().warning("redis away", detail=error.detail)
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     problems.register(app)

@@ -16,9 +16,19 @@ from discount.api.problems import NotRead
 
 #: The largest body that an ordinary operation takes, in bytes.
 SMALL_BODY = 64 * 1024
+#: How much of a body that is too large is read to let the client see the answer; past that it is cut off.
+DISCARDED = 128 * 1024 * 1024
 Outcome = tuple[Any, int] | Response
 
-_TYPES = {"int": "an integer", "str": "a string", "object": "an object", "array": "a list", "bool": "true or false"}
+_TYPES = {
+    "int": "an integer",
+    "float": "a number with a fraction",
+    "str": "a string",
+    "object": "an object",
+    "array": "a list",
+    "bool": "true or false",
+    "datetime": "a time",
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -147,7 +157,7 @@ def _body_decoder(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
         try:
             decoded = decode(raw)
         except msgspec.ValidationError as error:
-            raise _invalid(str(error)) from None
+            raise _invalid(_with_index(str(error), raw, kind)) from None
         except UnicodeDecodeError:
             raise errors.Malformed("The body is not UTF-8.") from None
         except (ValueError, RecursionError) as error:
@@ -161,20 +171,30 @@ def _body_decoder(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
 
 
 def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
+    stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if length:
-        if not length.isdecimal():
+        if not (length.isascii() and length.isdecimal()):
             raise NotRead("bad-request", "Content-Length is not a number.")
-        if int(length) > max_body:
-            raise NotRead("too-large", f"It may have {max_body} bytes.")
-        raw: bytes = environ["wsgi.input"].read(int(length))
-        return raw
-    if environ.get("wsgi.input_terminated"):
-        raw = environ["wsgi.input"].read(max_body + 1)
-        if len(raw) > max_body:
-            raise NotRead("too-large", f"It may have {max_body} bytes.")
-        return raw
-    return b""
+        if int(length) <= max_body:
+            raw: bytes = stream.read(int(length))
+            return raw
+        _discard(stream, int(length))
+    elif environ.get("wsgi.input_terminated"):
+        raw = stream.read(max_body + 1)
+        if len(raw) <= max_body:
+            return raw
+        _discard(stream, DISCARDED)
+    else:
+        return b""
+    raise NotRead("too-large", f"It may have {max_body} bytes.")
+
+
+def _discard(stream: Any, length: int) -> None:
+    """Read what will not be used: a client that is still sending does not look for the answer."""
+    left = min(length, DISCARDED)
+    while left > 0 and (piece := stream.read(min(left, SMALL_BODY))):
+        left -= len(piece)
 
 
 def _refuse_repeated_names(raw: bytes) -> None:
@@ -189,21 +209,50 @@ def _refuse_repeated_names(raw: bytes) -> None:
     json.loads(raw, object_pairs_hook=once)
 
 
+def _with_index(message: str, raw: bytes, kind: type) -> str:
+    """msgspec's sentence with the number of the list's element, which it leaves out."""
+    name = message.rpartition("`$.")[2].partition("[...]")[0]
+    if "[...]" not in message:
+        return message
+    given = msgspec.json.decode(raw)
+    for index, element in enumerate(given[name]):
+        try:
+            msgspec.convert(given | {name: [element]}, kind)
+        except msgspec.ValidationError:
+            return message.replace("[...]", f".{index}", 1)
+    return message
+
+
+# msgspec's sentences, and ours.
+_SENTENCES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"Expected `\w+` >= (\S+)", lambda found: f"is less than {found[1]}"),
+    (r"Expected `\w+` <= (\S+)", lambda found: f"is more than {found[1]}"),
+    (r"Expected `\w+` of length >= (\d+)", lambda found: f"is shorter than {found[1]}"),
+    (r"Expected `\w+` of length <= (\d+)", lambda found: f"is longer than {found[1]}"),
+    (r"Expected `\w+` matching regex .*", lambda _: "has a character that is not allowed, or a blank at an end"),
+    (r"Expected `datetime` with a timezone component", lambda _: "has no offset from UTC"),
+    (r"Invalid RFC3339 encoded datetime", lambda _: "is not a time in RFC 3339"),
+    (r"Invalid enum value (.*)", lambda found: f"cannot be {found[1]}"),
+    (r"Expected `(.+?)`, got `(.+?)`", lambda found: f"is {_kinds(found[2])}, not {_kinds(found[1])}"),
+)
+
+
+def _kinds(names: str) -> str:
+    return " or ".join(_TYPES.get(name.strip(), name.strip()) for name in names.split("|"))
+
+
 def _invalid(message: str) -> errors.Invalid:
     """msgspec's sentence as a field and a reason."""
     reason, _, path = message.partition(" - at `$")
-    # `$.user_ids[...]` and the like; msgspec does not say which element.
-    pointer = path.rstrip("`").replace("[...]", "/-").replace(".", "/")
+    pointer = path.rstrip("`").replace(".", "/")
     named = re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", reason, re.DOTALL)
     if named:
         word = "is missing" if named[1].startswith("missing") else "is not a field of this request"
         return errors.Invalid(f"{pointer}/{named[2][:200].replace('~', '~0').replace('/', '~1')}", word)
-    kinds = re.fullmatch(r"Expected `(.+?)`, got `(.+?)`", reason)
-    if kinds:
-        wanted = " or ".join(_TYPES.get(kind.strip(), kind.strip()) for kind in kinds[1].split("|"))
-        return errors.Invalid(pointer, f"is {_TYPES.get(kinds[2], kinds[2])}, not {wanted}")
-    if "regex" in reason:
-        return errors.Invalid(pointer, "has a character that is not allowed, or a blank at an end")
+    for pattern, sentence in _SENTENCES:
+        found = re.fullmatch(pattern, reason, re.DOTALL)
+        if found:
+            return errors.Invalid(pointer, sentence(found))
     return errors.Invalid(pointer, reason[:1].lower() + reason[1:])
 
 

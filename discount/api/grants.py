@@ -12,12 +12,12 @@ from discount.api.schemas import (
     BrandId,
     GrantIn,
     GrantOut,
+    GrantOutcome,
     GrantPage,
     GrantQuery,
     GrantsIn,
     GrantsOut,
     GrantsQuery,
-    NoGrant,
     UserId,
     UserQuery,
 )
@@ -71,13 +71,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Hand up to 10,000 users a code each; each user's outcome stands for itself."""
         outcomes = grants.grant_many(store, discount_id, body.user_ids)
         metrics.GRANTS.inc(sum(not isinstance(outcome, Refusal) and outcome.fresh for outcome in outcomes))
-        told = [
-            NoGrant(user_id=user_id, refusal=outcome.word)  # type: ignore[arg-type]
-            if isinstance(outcome, Refusal)
-            else GrantOut.of(outcome)
-            for user_id, outcome in zip(body.user_ids, outcomes, strict=True)
-        ]
-        return GrantsOut(discount_id=discount_id, grants=told), 200  # type: ignore[arg-type]
+        told = [GrantOutcome.of(*each) for each in zip(body.user_ids, outcomes, strict=True)]
+        return GrantsOut(discount_id=discount_id, grants=told), 200
 
     @contract.declare(
         "GET",

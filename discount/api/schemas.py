@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from discount import model
-from discount.errors import Invalid
+from discount.errors import Invalid, Refusal
 
 # Letters of any script, digits and most signs. Refused: control and format characters (line breaks, bidirectional
 # marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the path segments
@@ -18,7 +18,9 @@ _UNFIT = (
     r"\u2190-\u2bff\u3000\ud800-\udfff\ue000-\uf8ff\ufe00-\ufe0f\ufeff\ufff0-\uffff\U0001f000-\U0010ffff"
 )
 ID_PATTERN = rf"^(?!\.{{1,2}}$)[^ {_UNFIT}](?:[^{_UNFIT}]*[^ {_UNFIT}])?$(?!\n)"
-_NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]*[^\u0000-\u0020\u007f-\u00a0\ud800-\udfff][^\u0000-\u001f\u007f-\u009f\ud800-\udfff]*$(?!\n)"
+# A name may have any sign, but no control character, and no blank at either end.
+_CONTROL = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
+_NAME_PATTERN = rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)"
 
 BrandId = Annotated[
     str,
@@ -143,19 +145,27 @@ class GrantsIn(Shape):
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=10_000)]
 
 
-class NoGrant(Shape, kw_only=True):
-    """A user who got no code, and the word that says why."""
+class GrantOutcome(Shape, omit_defaults=True):
+    """What one user of many got: a code, or the word that says why not."""
 
     user_id: str
-    granted: Literal[False] = False
-    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"]
+    granted: bool
+    code: str | UnsetType = UNSET
+    granted_at: Moment | UnsetType = UNSET
+    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
+        if isinstance(outcome, Refusal):
+            return cls(user_id=user_id, granted=False, refusal=outcome.word)  # type: ignore[arg-type]
+        return cls(user_id=user_id, granted=True, code=outcome.code, granted_at=model.to_time(outcome.granted_at))
 
 
 class GrantsOut(Shape):
     """The outcome for each user, in the order of the request."""
 
     discount_id: str
-    grants: list[Annotated[dict[str, Any], Meta(description="A GrantOut, or a NoGrant.")]]
+    grants: list[GrantOutcome]
 
 
 class GrantPage(Shape):

@@ -52,6 +52,7 @@ class Store:
         self._on_round_trip = on_round_trip
         self._local = threading.local()
         self._shebang: bool | None = None
+        self._prepared = False
 
     @classmethod
     def at(cls, url: str, timeout: float, partitions: int, on_round_trip: Callable[[], None] = lambda: None) -> "Store":
@@ -111,16 +112,24 @@ class Store:
     def prepare(self) -> None:
         """Write down what this data is laid out for at the first start; compare it at every other.
 
+        Asked for before the first exchange of a process, and again after Redis was lost: another may have come back.
+
         Raises:
             LayoutError: the data there is laid out for other settings.
+            Unavailable
         """
+        self._prepared = True
         wanted = {"partitions": str(self.partitions), "schema": SCHEMA}
-        for field, value in wanted.items():
-            self.command("HSETNX", keys.INSTALLATION, field, value)
-        found = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
-        for field, value in wanted.items():
-            if found[field] != value:
-                raise LayoutError(f"this Redis holds data with {field} {found[field]}, the setting says {value}")
+        try:
+            self.commands([("HSETNX", keys.INSTALLATION, field, value) for field, value in wanted.items()])
+            found = self.command("HMGET", keys.INSTALLATION, *wanted)
+        except Unavailable:
+            self._prepared = False
+            raise
+        for (field, value), there in zip(wanted.items(), found, strict=True):
+            if there != value:
+                self._prepared = False
+                raise LayoutError(f"this Redis holds data with {field} {there}, the setting says {value}")
 
     def _digest(self, script: Script) -> str:
         if self._shebang is None:
@@ -141,17 +150,17 @@ class Store:
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        if not self._prepared:
+            self.prepare()
         connection = self._connection()
         self._on_round_trip()
         try:
             return _send_and_read(connection, commands)
         except ConnectionLost:
             # Redis closed an idle connection or came back: everything sent through here may be sent twice.
-            return self._once_more(connection, commands)
+            self._prepared = False
         except (TimedOut, OSError) as error:
             raise Unavailable("Redis did not answer in time.") from error
-
-    def _once_more(self, connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
         try:
             return _send_and_read(connection, commands)
         except (ConnectionLost, TimedOut, OSError) as error:
