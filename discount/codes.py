@@ -51,8 +51,8 @@ class Sequence:
         self.letters = pattern.count("#")
         self._left_letters = self.letters // 2
         self._right_letters = self.letters - self._left_letters
-        self._left = len(alphabet) ** self._left_letters
-        self._right = len(alphabet) ** self._right_letters
+        self._left = int(len(alphabet) ** self._left_letters)
+        self._right = int(len(alphabet) ** self._right_letters)
         secret = bytes.fromhex(key)
         self._rounds = [
             hashlib.blake2b(digest_size=16, key=secret, person=b"code%d" % number, salt=b"%d" % self.letters)

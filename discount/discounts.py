@@ -115,7 +115,8 @@ def list_page(
         more = len(rows) > wanted
         rows = rows[:wanted]
         *hashes, time = store.commands(
-            [("HGETALL", keys.discount(int(discount_id[4:6], 16), discount_id)) for _, discount_id in rows] + [("TIME",)]
+            [("HGETALL", keys.discount(int(discount_id[4:6], 16), discount_id)) for _, discount_id in rows]
+            + [("TIME",)]
         )
         now = _moment(time)
         for (score, discount_id), fields in zip(rows, hashes, strict=True):

@@ -36,7 +36,7 @@ class _Handler(logging.Handler):
         try:
             exception = record.exc_info if record.exc_info and record.exc_info[0] else None
             structlog.get_logger().log(record.levelno, record.getMessage(), logger=record.name, exc_info=exception)
-        except Exception:  # noqa: BLE001 - the logging module's own way: a log call never breaks its caller
+        except Exception:  # the logging module's own way: a log call never breaks its caller
             self.handleError(record)
 
 

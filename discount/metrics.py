@@ -7,7 +7,6 @@ so the folder does not grow with restarts and no count is lost.
 
 import fcntl
 import os
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -35,8 +34,7 @@ def _take_slot(folder: Path) -> int:
 
 if _FOLDER:
     _slot = _take_slot(Path(_FOLDER))
-    _process: Callable[[], int] = lambda: _slot  # noqa: E731 - the library asks for a callable
-    values.ValueClass = values.MultiProcessValue(_process)
+    values.ValueClass = values.MultiProcessValue(lambda: _slot)  # type: ignore[no-untyped-call]
 
 REQUESTS = prometheus_client.Histogram(
     "discount_request_seconds",

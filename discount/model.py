@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import shortuuid
 
@@ -14,6 +15,9 @@ _DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}"
 
 # A bucket of about this many grants is what Redis still keeps packed; see doc/decisions/002-packed-grants.md.
 GRANTS_PER_BUCKET = 128
+
+
+Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ class Discount:
     def remaining_count(self) -> int:
         return self.total_count - self.granted_count
 
-    def status(self, now: int) -> str:
-        """One of STATUSES, at that time; judged in the same order as the grant script judges."""
+    def status(self, now: int) -> Status:
+        """What it is at that time; judged in the same order as the grant script judges."""
         if self.closed:
             return "closed"
         if self.paused:
@@ -72,9 +76,6 @@ class Discount:
         if self.starts_at is not None and now < self.starts_at:
             return "scheduled"
         return "sold-out" if self.remaining_count == 0 else "active"
-
-
-STATUSES = ("active", "scheduled", "paused", "expired", "sold-out", "closed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,23 @@ _NAME_PATTERN = rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)"
 
 BrandId = Annotated[
     str,
-    Meta(min_length=1, max_length=128, pattern=ID_PATTERN, description="The brand, as it calls itself.", examples=["IKEA"]),
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=ID_PATTERN,
+        description="The brand, as it calls itself.",
+        examples=["IKEA"],
+    ),
 ]
 UserId = Annotated[
     str,
-    Meta(min_length=1, max_length=128, pattern=ID_PATTERN, description="The user, by the caller's own id.", examples=["User 1"]),
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=ID_PATTERN,
+        description="The user, by the caller's own id.",
+        examples=["User 1"],
+    ),
 ]
 DiscountCode = Annotated[
     str,
@@ -46,7 +58,6 @@ TotalCount = Annotated[
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset.", examples=["2026-12-24T18:00:00Z"])]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="The most that one page holds.")]
 Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` of the page before.")]
-Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "closed"]
 
 # The first moment that has ten digits of seconds, and the last: times are compared as text of one length.
 _EARLIEST = datetime(2001, 9, 10, tzinfo=UTC)
@@ -86,7 +97,7 @@ class DiscountOut(Shape):
     total_count: int
     granted_count: int
     remaining_count: int
-    status: Status
+    status: model.Status
     created_at: Moment
     starts_at: Moment | None
     expires_at: Moment | None
@@ -210,7 +221,7 @@ class ListQuery(Shape):
 
 class DiscountQuery(ListQuery):
     brand_id: BrandId | None = None
-    status: Status | None = None
+    status: model.Status | None = None
 
 
 class GrantQuery(Shape):
@@ -226,9 +237,9 @@ class GrantsQuery(ListQuery):
 
 
 class CloseQuery(Shape):
-    granted_codes: Annotated[
-        Literal["keep", "void"], Meta(description="Whether codes that users hold stay good.")
-    ] = "keep"
+    granted_codes: Annotated[Literal["keep", "void"], Meta(description="Whether codes that users hold stay good.")] = (
+        "keep"
+    )
 
 
 def moment_in(value: datetime | None, field: str) -> int | None:

@@ -88,7 +88,7 @@ class Store:
         answer = self.run_many(name, [(names, arguments)])[0]
         if answer[0] in SCRIPTS[name].refusals:
             refusal = BY_WORD[answer[0]]
-            raise refusal(**{refusal.fact: value for value in answer[1:]})
+            raise refusal(**dict(zip((refusal.fact,), answer[1:], strict=False)))
         return answer
 
     def run_many(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[list[str]]:
@@ -169,11 +169,11 @@ class Store:
 
 def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
     try:
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        connection.send_packed_command(connection.pack_commands(commands), check_health=False)  # type: ignore[no-untyped-call]
         return [_read(connection) for _ in commands]
     except BaseException:
         # Anything that ends an exchange half way leaves replies behind, which the next one would take for its own.
-        connection.disconnect()
+        connection.disconnect()  # type: ignore[no-untyped-call]
         raise
 
 

@@ -10,7 +10,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | the definition, and the counters `made` and `granted` | create, change, close, grant, refill |
+| `{pp}:discount:<id>` | hash | definition, counters `made` and `granted` | create, change, close, grant, refill |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, grant, change, close |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant |

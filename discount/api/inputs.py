@@ -1,0 +1,180 @@
+"""What comes in: bodies, query parameters and path parts are read, checked, and refused with the place and the reason."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from flask import request
+
+from discount import errors
+from discount.api.problems import NotRead
+
+#: The largest body that an ordinary operation takes, in bytes.
+SMALL_BODY = 64 * 1024
+#: How much of a body that is too large is read to let the client see the answer; past that it is cut off.
+DISCARDED = 128 * 1024 * 1024
+_TYPES = {
+    "int": "an integer",
+    "float": "a number with a fraction",
+    "str": "a string",
+    "object": "an object",
+    "array": "a list",
+    "bool": "true or false",
+    "datetime": "a time",
+}
+
+
+def body_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
+    """A function that takes a WSGI environment and gives its body as that shape.
+
+    Raises (the function):
+        NotRead: it is not declared as JSON, or too large.
+        Malformed: it is not JSON.
+        Invalid: a field is missing, unknown, of another type, out of bounds, or there twice.
+    """
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
+    names = [b'"%s"' % name.encode() for name in kind.__struct_fields__]  # type: ignore[attr-defined]
+
+    def read(environ: dict[str, Any]) -> Any:
+        media_type = environ.get("CONTENT_TYPE", "")
+        if media_type != "application/json" and media_type.partition(";")[0].strip().lower() != "application/json":
+            raise NotRead("unsupported-media-type", f"Content-Type is {media_type or 'missing'}.")
+        raw = _read_body(environ, max_body)
+        try:
+            decoded = decode(raw)
+        except msgspec.ValidationError as error:
+            raise _invalid(_with_index(str(error), raw, kind)) from None
+        except UnicodeDecodeError:
+            raise errors.Malformed("The body is not UTF-8.") from None
+        except (ValueError, RecursionError) as error:
+            raise errors.Malformed(f"{error}.") from None
+        # The decoder lets the last of two equal names win. An escape could hide one, so it is looked at as well.
+        if b"\\" in raw or any(raw.count(name) > 1 for name in names):
+            _refuse_repeated_names(raw)
+        return decoded
+
+    return read
+
+
+def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        if not (length.isascii() and length.isdecimal()):
+            raise NotRead("bad-request", "Content-Length is not a number.")
+        if int(length) <= max_body:
+            raw: bytes = stream.read(int(length))
+            return raw
+        _discard(stream, int(length))
+    elif environ.get("wsgi.input_terminated"):
+        raw = stream.read(max_body + 1)
+        if len(raw) <= max_body:
+            return raw
+        _discard(stream, DISCARDED)
+    else:
+        return b""
+    raise NotRead("too-large", f"It may have {max_body} bytes.")
+
+
+def _discard(stream: Any, length: int) -> None:
+    """Read what will not be used: a client that is still sending does not look for the answer."""
+    left = min(length, DISCARDED)
+    while left > 0 and (piece := stream.read(min(left, SMALL_BODY))):
+        left -= len(piece)
+
+
+def _refuse_repeated_names(raw: bytes) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen = dict(pairs)
+        if len(seen) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise errors.Invalid(f"/{twice}", "stands twice")
+        return seen
+
+    json.loads(raw, object_pairs_hook=once)
+
+
+def _with_index(message: str, raw: bytes, kind: type) -> str:
+    """msgspec's sentence with the number of the list's element, which it leaves out."""
+    name = message.rpartition("`$.")[2].partition("[...]")[0]
+    if "[...]" not in message:
+        return message
+    given = msgspec.json.decode(raw)
+    for index, element in enumerate(given[name]):
+        try:
+            msgspec.convert(given | {name: [element]}, kind)
+        except msgspec.ValidationError:
+            return message.replace("[...]", f".{index}", 1)
+    return message
+
+
+# msgspec's sentences, and ours.
+_SENTENCES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"Expected `\w+` >= (\S+)", lambda found: f"is less than {found[1]}"),
+    (r"Expected `\w+` <= (\S+)", lambda found: f"is more than {found[1]}"),
+    (r"Expected `\w+` of length >= (\d+)", lambda found: f"is shorter than {found[1]}"),
+    (r"Expected `\w+` of length <= (\d+)", lambda found: f"is longer than {found[1]}"),
+    (r"Expected `\w+` matching regex .*", lambda _: "has a character that is not allowed, or a blank at an end"),
+    (r"Expected `datetime` with a timezone component", lambda _: "has no offset from UTC"),
+    (r"Invalid RFC3339 encoded datetime", lambda _: "is not a time in RFC 3339"),
+    (r"Invalid enum value (.*)", lambda found: f"cannot be {found[1]}"),
+    (r"Expected `(.+?)`, got `(.+?)`", lambda found: f"is {_kinds(found[2])}, not {_kinds(found[1])}"),
+)
+
+
+def _kinds(names: str) -> str:
+    return " or ".join(_TYPES.get(name.strip(), name.strip()) for name in names.split("|"))
+
+
+def _invalid(message: str) -> errors.Invalid:
+    """msgspec's sentence as a field and a reason."""
+    reason, _, path = message.partition(" - at `$")
+    pointer = path.rstrip("`").replace(".", "/")
+    named = re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", reason, re.DOTALL)
+    if named:
+        word = "is missing" if named[1].startswith("missing") else "is not a field of this request"
+        return errors.Invalid(f"{pointer}/{named[2][:200].replace('~', '~0').replace('/', '~1')}", word)
+    for pattern, sentence in _SENTENCES:
+        found = re.fullmatch(pattern, reason, re.DOTALL)
+        if found:
+            return errors.Invalid(pointer, sentence(found))
+    return errors.Invalid(pointer, reason[:1].lower() + reason[1:])
+
+
+def read_part(value: str, kind: Any, name: str) -> Any:
+    """A part of the path as that type.
+
+    Raises:
+        Invalid: with the part's name.
+    """
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        invalid = _invalid(str(error))
+        raise errors.Invalid(name, invalid.facts["errors"][0]["detail"]) from None
+
+
+def read_query(kind: type | None) -> Any:
+    """The query parameters as that shape; with None there may be none.
+
+    Raises:
+        Invalid: with the parameter's name.
+    """
+    if kind is None:
+        if request.environ.get("QUERY_STRING"):
+            raise errors.Invalid(next(iter(request.args), "query"), "is not a parameter of this address")
+        return None
+    given = request.args.to_dict(flat=False)
+    for name, several in given.items():
+        if name not in kind.__struct_fields__:  # type: ignore[attr-defined]
+            raise errors.Invalid(name, "is not a parameter of this address")
+        if len(several) > 1:
+            raise errors.Invalid(name, "stands twice")
+    try:
+        return msgspec.convert({name: several[0] for name, several in given.items()}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        invalid = _invalid(str(error)).facts["errors"][0]
+        raise errors.Invalid(invalid["pointer"].lstrip("/"), invalid["detail"]) from None
