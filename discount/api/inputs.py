@@ -1,4 +1,4 @@
-"""What comes in: bodies, query parameters and path parts are read, checked, and refused with the place and the reason."""
+"""What comes in: bodies, query parameters and parts of the path, checked, refused with the place and the reason."""
 
 import json
 import re
