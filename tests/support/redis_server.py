@@ -24,6 +24,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import redis
 
@@ -126,7 +127,7 @@ class RedisServer:
         """Let it go on after pause()."""
         self._running().send_signal(signal.SIGCONT)
 
-    def __enter__(self) -> "RedisServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
