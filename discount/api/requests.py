@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from os import urandom
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 from structlog import get_logger
 
@@ -29,7 +29,7 @@ class Requests:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started = perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = environ["discount.request_id"] = given if _ID.fullmatch(given) else uuid4().hex
+        request_id = environ["discount.request_id"] = given if _ID.fullmatch(given) else urandom(16).hex()
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             headers.append(("X-Request-Id", request_id))

@@ -9,11 +9,17 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hiredis import pack_command
 from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import (
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
@@ -169,7 +175,8 @@ class Store:
 
 def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
     try:
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)  # type: ignore[no-untyped-call]
+        packed = b"".join(map(pack_command, commands))  # type: ignore[arg-type]
+        connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
         return [_read(connection) for _ in commands]
     except BaseException:
         # Anything that ends an exchange half way leaves replies behind, which the next one would take for its own.
