@@ -24,8 +24,10 @@ def make_key() -> str:
 
 def canonical(code: str) -> str:
     """What two codes are compared by: NFKC, case-folded, spaces and dashes dropped."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", code).casefold())
-    return "".join(c for c in folded if not c.isspace() and unicodedata.category(c) not in ("Pd", "Cf"))
+    plain = unicodedata.normalize("NFKC", code)
+    kept = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) not in ("Pd", "Cf"))
+    # What stood apart may join now, and what is folded may come apart.
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
 
 
 @lru_cache(maxsize=64)
