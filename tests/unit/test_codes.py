@@ -38,7 +38,9 @@ class Permutation(unittest.TestCase):
         typed = ""
         for letter in sequence.code(counter):
             wide = chr(ord(letter) + 0xFEE0)
-            typed += data.draw(st.sampled_from([letter, letter.lower(), wide, f" {letter}", f"{letter}–", f"{letter}\u200b"]))
+            typed += data.draw(
+                st.sampled_from([letter, letter.lower(), wide, f" {letter}", f"{letter}–", f"{letter}\u200b"])
+            )
         self.assertEqual(sequence.counter(typed), counter)
 
     def test_a_range_of_codes_is_the_codes_of_its_counters(self) -> None:
@@ -47,7 +49,9 @@ class Permutation(unittest.TestCase):
 
     def test_the_codes_of_a_key_never_change(self) -> None:
         # A stored discount goes on from its counter: other codes under the same key would repeat old ones.
-        self.assertEqual(Sequence(KEY).codes(0, 4), ["FYKN-PE78-ZGNM", "9J3Z-2693-YFH4", "FD9Y-RCS3-HXB3", "U7EQ-VQYM-6ZCA"])
+        self.assertEqual(
+            Sequence(KEY).codes(0, 4), ["FYKN-PE78-ZGNM", "9J3Z-2693-YFH4", "FD9Y-RCS3-HXB3", "U7EQ-VQYM-6ZCA"]
+        )
         self.assertEqual(Sequence(KEY, "50%-###").codes(0, 2), ["50%-P7T", "50%-H4K"])
 
     def test_twenty_thousand_codes_are_all_different(self) -> None:

@@ -41,8 +41,22 @@ class Cursors(unittest.TestCase):
         self.assertEqual(int(raw.decode().partition(":")[0]), number)
 
     def test_what_was_never_made_is_refused_by_the_name_of_its_parameter(self) -> None:
-        bad = ["", "x", "!", "=", "é", encoded(b"1"), encoded(b":a"), encoded(b"-1:a"), encoded(b"1.5:a"),
-               encoded(b"1" * 17 + b":a"), encoded("١:a".encode()), encoded(b"1:\xff"), "MTph MTph", "MTp\nh"]
+        bad = [
+            "",
+            "x",
+            "!",
+            "=",
+            "é",
+            encoded(b"1"),
+            encoded(b":a"),
+            encoded(b"-1:a"),
+            encoded(b"1.5:a"),
+            encoded(b"1" * 17 + b":a"),
+            encoded("١:a".encode()),
+            encoded(b"1:\xff"),
+            "MTph MTph",
+            "MTp\nh",
+        ]
         for cursor in bad:
             with self.subTest(cursor), self.assertRaises(Invalid) as caught:
                 read_cursor(cursor)

@@ -27,9 +27,7 @@ MAKERS: dict[str, tuple[Callable[..., str], tuple[st.SearchStrategy[Any], ...]]]
     "grants": (keys.grants, (st.sampled_from(IDS), st.integers(0, 300))),
     "idempotency": (keys.idempotency, (TEXT, TEXT)),
 }
-THINGS = st.one_of(
-    *(st.tuples(st.just(kind), st.integers(0, 3), *parts) for kind, (_, parts) in MAKERS.items())
-)
+THINGS = st.one_of(*(st.tuples(st.just(kind), st.integers(0, 3), *parts) for kind, (_, parts) in MAKERS.items()))
 
 
 def key_of(thing: tuple[Any, ...]) -> str:

@@ -25,8 +25,18 @@ MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2286, 11, 20), timezones=
 
 def discount(**changes: Any) -> Discount:
     fields: dict[str, Any] = {
-        "id": "dsc-", "number": 1, "brand_id": "IKEA", "discount_code": "A", "total_count": 10, "granted_count": 3,
-        "created_at": NOW, "starts_at": None, "expires_at": None, "paused": False, "closed": "", "kind": "unique",
+        "id": "dsc-",
+        "number": 1,
+        "brand_id": "IKEA",
+        "discount_code": "A",
+        "total_count": 10,
+        "granted_count": 3,
+        "created_at": NOW,
+        "starts_at": None,
+        "expires_at": None,
+        "paused": False,
+        "closed": "",
+        "kind": "unique",
         "pattern": "#",
     }
     return Discount(**(fields | changes))
@@ -54,8 +64,21 @@ class Ids(unittest.TestCase):
 
     def test_what_the_service_cannot_have_made_is_no_id(self) -> None:
         good = make_discount_id(10, 100)
-        bad = ["", "dsc-", good[:-1], good + "2", good.upper(), "dsc-zz0" + good[7:], "dsc-0aq" + good[7:],
-               good[:-1] + "0", good[:-1] + "l", good[:-1] + "é", good + "\n", " " + good, good.replace("dsc", "red")]
+        bad = [
+            "",
+            "dsc-",
+            good[:-1],
+            good + "2",
+            good.upper(),
+            "dsc-zz0" + good[7:],
+            "dsc-0aq" + good[7:],
+            good[:-1] + "0",
+            good[:-1] + "l",
+            good[:-1] + "é",
+            good + "\n",
+            " " + good,
+            good.replace("dsc", "red"),
+        ]
         for text in bad:
             with self.subTest(text):
                 self.assertIsNone(parse_discount_id(text))
@@ -75,17 +98,24 @@ class StatusOfADiscount(unittest.TestCase):
             "sold-out": {"granted_count": 10},
             "closed": {"closed": "keep"},
         }
-        self.assertEqual({status: discount(**why).status(NOW) for status, why in reasons.items()},
-                         {status: status for status in get_args(Status)})
+        self.assertEqual(
+            {status: discount(**why).status(NOW) for status, why in reasons.items()},
+            {status: status for status in get_args(Status)},
+        )
 
     def test_it_runs_from_its_start_to_just_before_its_expiry(self) -> None:
         found = discount(starts_at=NOW, expires_at=NOW + 2)
-        self.assertEqual([found.status(NOW + each) for each in (-1, 0, 1, 2)],
-                         ["scheduled", "active", "active", "expired"])
+        self.assertEqual(
+            [found.status(NOW + each) for each in (-1, 0, 1, 2)], ["scheduled", "active", "active", "expired"]
+        )
 
     def test_the_first_reason_in_the_order_of_the_grant_is_told(self) -> None:
         everything: dict[str, Any] = {
-            "closed": "void", "paused": True, "expires_at": NOW, "starts_at": NOW + 1, "granted_count": 10,
+            "closed": "void",
+            "paused": True,
+            "expires_at": NOW,
+            "starts_at": NOW + 1,
+            "granted_count": 10,
         }
         told = []
         for reason in list(everything):

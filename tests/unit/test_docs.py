@@ -1,0 +1,78 @@
+"""The table of keys in the docs is the one in the code."""
+
+import re
+import unittest
+from pathlib import Path
+
+from discount.store import keys
+from discount.store.scripts import SCRIPTS
+
+KEYS_PAGE = Path(__file__).parents[2] / "doc" / "keys.md"
+ROW = re.compile(r"^\|\s*`(\{(?:pp|00)\}:[^`]+)`\s*\|\s*([^|]+?)\s*\|\s*(.+?)\s*\|\s*$", re.MULTILINE)
+
+
+def rows(text: str) -> dict[str, tuple[str, str]]:
+    """Key → its type and what follows."""
+    return {key: (kind, rest) for key, kind, rest in ROW.findall(text)}
+
+
+class Keys(unittest.TestCase):
+    def test_the_docs_name_the_keys_that_the_code_names(self) -> None:
+        written = rows(KEYS_PAGE.read_text(encoding="utf-8"))
+        self.assertEqual(
+            {key: kind for key, (kind, _) in written.items()},
+            {key: kind for key, (kind, _) in rows(keys.__doc__ or "").items()},
+        )
+
+    def test_the_code_names_every_key_that_it_makes(self) -> None:
+        made = {
+            keys.INSTALLATION.replace("00", "{}"),
+            keys.discounts(255),
+            keys.numbers(255),
+            keys.events(255),
+            keys.brand_discounts(255, "<brand>"),
+            keys.discount(255, "<id>"),
+            keys.codes(255, "<id>"),
+            keys.buckets(255, "<id>"),
+            re.sub(r":\d+$", ":<bucket>", keys.grants(255, "<id>", 0)),
+            re.sub(r":\d+$", ":<bucket>", keys.users(255, "")),
+            re.sub(r":\w+$", ":<digest>", keys.idempotency(255, "", "")),
+        }
+        named = {key.replace("{pp}", "{ff}").replace("{00}", "{{}}") for key in rows(keys.__doc__ or "")}
+        self.assertEqual(named, made)
+
+    def test_a_script_writes_the_keys_that_the_table_says_it_writes(self) -> None:
+        writers = {
+            key: set(rest.rpartition("|")[2].replace(",", " ").split())
+            for key, (_, rest) in rows(keys.__doc__ or "").items()
+            if not key.startswith("{00}")
+        }
+        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS))
+        for key, names in writers.items():
+            word = WORDS[key]
+            with self.subTest(key):
+                self.assertEqual(names, {name for name, script in SCRIPTS.items() if writes(script.source, word)})
+
+
+WORDS = {
+    "{pp}:discounts": "discounts",
+    "{pp}:numbers": "numbers",
+    "{pp}:brand:<brand>:discounts": "brand_discounts",
+    "{pp}:discount:<id>": "discount",
+    "{pp}:discount:<id>:codes": "codes",
+    "{pp}:discount:<id>:grants:<bucket>": "grants",
+    "{pp}:discount:<id>:buckets": "buckets",
+    "{pp}:users:<bucket>": "users",
+    "{pp}:idempotency:<digest>": "idempotency",
+    "{pp}:events": "events",
+}
+
+
+def writes(source: str, word: str) -> bool:
+    """Whether a script has a command that writes to the key it calls by that name."""
+    found = re.findall(rf"redis\.call\('(\w+)', {word}[,)]", source)
+    return any(
+        command
+        in ("XADD", "HSET", "HDEL", "HINCRBY", "RPUSH", "LPOP", "LTRIM", "DEL", "UNLINK", "ZADD", "SET", "SETBIT")
+        for command in found
+    )

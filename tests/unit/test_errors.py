@@ -1,0 +1,64 @@
+"""Words of refusal: spelt the same in Lua, in errors.py, in the problems and in the docs."""
+
+import re
+import unittest
+from pathlib import Path
+
+from discount.api import problems
+from discount.errors import BY_WORD, Invalid, Refusal
+from discount.store.scripts import SCRIPTS
+
+PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
+# Words that HTTP itself has, for what no verb is asked.
+OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-request", "internal"}
+# Words that verbs give without a script.
+OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted"}
+
+
+def documented() -> dict[str, int]:
+    """Words of doc/problems.md with their status, one row each."""
+    rows = re.findall(r"^\|\s*`([a-z-]+)`\s*\|\s*`?(\d{3})`?\s*\|", PROBLEMS.read_text(encoding="utf-8"), re.MULTILINE)
+    return {word: int(status) for word, status in rows}
+
+
+class Words(unittest.TestCase):
+    def test_every_refusal_has_a_word_of_its_own(self) -> None:
+        self.assertEqual(len(BY_WORD), len(Refusal.__subclasses__()))
+        for word in BY_WORD:
+            self.assertRegex(word, r"^[a-z]+(-[a-z]+)*$")
+
+    def test_the_words_of_lua_and_of_errors_agree(self) -> None:
+        in_lua = set[str]().union(*(script.refusals for script in SCRIPTS.values()))
+        self.assertEqual(in_lua | OF_VERBS, set(BY_WORD))
+        self.assertEqual(in_lua & OF_VERBS, set())
+
+    def test_the_words_of_errors_and_of_problems_agree(self) -> None:
+        self.assertEqual(set(problems.STATUS), set(BY_WORD) | OF_HTTP)
+        self.assertEqual(set(problems.TITLES), set(problems.STATUS))
+
+    def test_the_words_and_statuses_of_the_docs_agree(self) -> None:
+        self.assertEqual(documented(), problems.STATUS)
+
+    def test_every_status_is_an_error(self) -> None:
+        self.assertEqual({status for status in problems.STATUS.values() if not 400 <= status < 600}, set())
+
+
+class Refusals(unittest.TestCase):
+    def test_every_refusal_has_a_title_that_is_a_sentence(self) -> None:
+        for word, kind in BY_WORD.items():
+            self.assertRegex(kind.title, r"^[A-Z].*\.$", word)
+
+    def test_a_refusal_tells_its_detail_or_its_title(self) -> None:
+        for kind in set(BY_WORD.values()) - {Invalid}:
+            self.assertEqual(str(kind()), kind.title)
+            self.assertEqual(str(kind("More.")), "More.")
+
+    def test_a_refusal_keeps_its_facts(self) -> None:
+        self.assertEqual(BY_WORD["expired"](expires_at="1").facts, {"expires_at": "1"})
+
+    def test_an_invalid_field_is_a_pointer_and_an_invalid_parameter_a_name(self) -> None:
+        self.assertEqual(Invalid("/a", "is bad").facts, {"errors": [{"pointer": "/a", "detail": "is bad"}]})
+        self.assertEqual(Invalid("", "is bad").facts, {"errors": [{"pointer": "", "detail": "is bad"}]})
+        self.assertEqual(Invalid("a", "is bad").facts, {"errors": [{"parameter": "a", "detail": "is bad"}]})
+        self.assertEqual(str(Invalid("/a", "is bad")), "/a is bad.")
+        self.assertEqual(str(Invalid("", "is bad")), "The body is bad.")

@@ -1,0 +1,86 @@
+"""Problems: one body for every refusal, with the word at the end of its type."""
+
+import unittest
+from typing import Any, NoReturn
+
+from flask import Flask
+
+from discount import errors
+from discount.api import problems
+from discount.metrics import REFUSALS
+
+
+def app_that_raises(error: Exception) -> Flask:
+    app = Flask(__name__)
+    problems.register(app)
+
+    @app.get("/")
+    def fail() -> NoReturn:
+        raise error
+
+    return app
+
+
+def answer_to(error: Exception) -> Any:
+    return app_that_raises(error).test_client().get("/")
+
+
+class Problems(unittest.TestCase):
+    def test_every_refusal_answers_with_its_word_and_status(self) -> None:
+        for word, kind in errors.BY_WORD.items():
+            error = kind("/a", "is bad") if kind is errors.Invalid else kind()
+            answer = answer_to(error)
+            with self.subTest(word):
+                self.assertEqual(answer.status_code, problems.STATUS[word])
+                self.assertEqual(answer.content_type, "application/problem+json")
+                self.assertEqual(answer.json["type"], f"/problems/{word}")
+                self.assertEqual(answer.json["title"], kind.title)
+                self.assertEqual(answer.json["status"], problems.STATUS[word])
+
+    def test_a_detail_that_only_repeats_the_title_is_left_out(self) -> None:
+        self.assertNotIn("detail", answer_to(errors.SoldOut()).json)
+        self.assertEqual(answer_to(errors.SoldOut("None left.")).json["detail"], "None left.")
+
+    def test_a_bad_field_is_named(self) -> None:
+        self.assertEqual(
+            answer_to(errors.Invalid("/user_id", "is missing")).json["errors"],
+            [{"pointer": "/user_id", "detail": "is missing"}],
+        )
+        self.assertEqual(
+            answer_to(errors.Invalid("limit", "is missing")).json["errors"],
+            [{"parameter": "limit", "detail": "is missing"}],
+        )
+
+    def test_the_facts_of_scripts_are_told(self) -> None:
+        self.assertEqual(
+            answer_to(errors.Expired(expires_at="1700000000000001")).json["expires_at"], "2023-11-14T22:13:20.000001Z"
+        )
+        self.assertEqual(
+            answer_to(errors.NotStarted(starts_at="1700000000000001")).json["starts_at"], "2023-11-14T22:13:20.000001Z"
+        )
+        self.assertEqual(answer_to(errors.BelowGranted(granted_count="7")).json["granted_count"], 7)
+
+    def test_only_what_will_pass_says_when_to_try_again(self) -> None:
+        for word, kind in errors.BY_WORD.items():
+            if kind is not errors.Invalid:
+                with self.subTest(word):
+                    self.assertEqual(
+                        answer_to(kind()).headers.get("Retry-After"), "1" if word == "unavailable" else None
+                    )
+
+    def test_what_breaks_tells_nothing_of_its_inside(self) -> None:
+        answer = answer_to(RuntimeError("secret"))
+        self.assertEqual((answer.status_code, answer.json["type"]), (500, "/problems/internal"))
+        self.assertNotIn("secret", answer.text)
+
+    def test_a_body_that_was_not_read_closes_its_connection(self) -> None:
+        answer = answer_to(problems.NotRead("too-large", "It is."))
+        self.assertEqual((answer.status_code, answer.headers["Connection"]), (413, "close"))
+
+    def test_refusals_are_counted_by_word(self) -> None:
+        def count() -> float:
+            return REFUSALS.labels("sold-out")._value.get()  # noqa: SLF001 - the library shows it no other way
+
+        before = count()
+        answer_to(errors.SoldOut())
+        self.assertEqual(count(), before + 1)

@@ -1,0 +1,156 @@
+"""Scripts: a header that is checked, a body that keeps to it."""
+
+import re
+import unittest
+
+from discount.errors import BY_WORD
+from discount.store.scripts import SCRIPTS, Script, parse
+
+GOOD = "--- What it does.\n--- KEYS  pool\n--- ARGV  user\n--- OK    done\n--- ERR   not-found\nreturn {'done'}"
+COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, ([^,)]+))?")
+READS = {"TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "EXISTS", "LINDEX", "ZCOUNT"}
+# Commands that a full Redis refuses: one of them must come before any that it lets through.
+REFUSED_WHEN_FULL = {"XADD", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY"}
+
+
+def body(script: Script) -> str:
+    """The code that stands in the file: no comments, no header."""
+    code = script.source.partition("\n")[2]
+    return "\n".join(line.partition("--")[0] for line in code.splitlines())
+
+
+def commands(script: Script) -> list[tuple[str, str, str]]:
+    """How (call or pcall), which command and on which key, in the order of the file."""
+    return [(found[1], found[2], found[3] or "") for found in COMMAND.finditer(body(script))]
+
+
+class Headers(unittest.TestCase):
+    def test_a_whole_header_is_read(self) -> None:
+        script = parse("take", GOOD)
+        self.assertEqual((script.name, script.purpose), ("take", "What it does."))
+        self.assertEqual((script.keys, script.arguments), (("pool",), ("user",)))
+        self.assertEqual((script.answers, script.refusals), (frozenset({"done"}), frozenset({"not-found"})))
+        self.assertIn("local pool = KEYS[1] local user = ARGV[1] \n", script.source)
+
+    def test_a_header_may_name_nothing(self) -> None:
+        script = parse("take", GOOD.replace("not-found", "").replace("user", ""))
+        self.assertEqual((script.refusals, script.arguments), (frozenset(), ()))
+
+    def test_a_header_with_a_part_missing_is_refused(self) -> None:
+        for part in ("KEYS", "ARGV", "OK", "ERR"):
+            text = "\n".join(line for line in GOOD.splitlines() if f"--- {part}" not in line)
+            with self.subTest(part), self.assertRaisesRegex(ValueError, r"take\.lua: the header needs"):
+                parse("take", text)
+
+    def test_a_header_without_a_purpose_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            parse("take", "return 1\n" + GOOD)
+
+    def test_an_empty_file_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            parse("take", "")
+
+    def test_a_purpose_that_is_only_the_next_part_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            parse("take", GOOD.partition("\n")[2])
+
+    def test_a_name_that_stands_twice_is_refused(self) -> None:
+        for old, new in (("KEYS  pool", "KEYS  pool pool"), ("ARGV  user", "ARGV  pool")):
+            with self.subTest(new), self.assertRaisesRegex(ValueError, "stands twice"):
+                parse("take", GOOD.replace(old, new))
+
+    def test_a_part_that_stands_twice_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            parse("take", GOOD.replace("--- ARGV  user", "--- ARGV  user\n--- ARGV  other"))
+
+    def test_a_word_that_is_answer_and_refusal_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            parse("take", GOOD.replace("not-found", "done"))
+
+    def test_the_shebang_stands_first_and_changes_the_digest(self) -> None:
+        script = parse("take", GOOD)
+        self.assertEqual(script.shebang_source, "#!lua\n" + script.source)
+        self.assertEqual([len(digest) for digest in set(script.digests)], [40, 40])
+
+
+class Bodies(unittest.TestCase):
+    def test_there_is_a_script_for_each_change(self) -> None:
+        self.assertEqual(set(SCRIPTS), {"create", "change", "close", "grant", "refill"})
+
+    def test_every_answer_is_a_word_of_the_header_and_every_word_is_answered(self) -> None:
+        for name, script in SCRIPTS.items():
+            returns = re.findall(r"\breturn\s+(\S[^\n]*)", body(script))
+            words = [re.match(r"\{'([a-z-]+)'", returned) for returned in returns]
+            with self.subTest(name):
+                self.assertNotIn(None, words, returns)
+                self.assertEqual({word[1] for word in words if word}, script.answers | script.refusals)
+
+    def test_a_script_ends_with_an_answer(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertRegex(body(script).strip().splitlines()[-1], r"^return \{'")
+
+    def test_answers_and_refusals_have_no_word_in_common(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertEqual(script.answers & script.refusals, frozenset())
+
+    def test_every_refusal_has_its_error(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertLessEqual(script.refusals, set(BY_WORD))
+
+    def test_no_answer_is_the_word_of_an_error(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertEqual(script.answers & set(BY_WORD), set())
+
+    def test_every_name_of_a_header_is_used(self) -> None:
+        for name, script in SCRIPTS.items():
+            unused = [word for word in script.keys + script.arguments if not re.search(rf"\b{word}\b", body(script))]
+            with self.subTest(name):
+                self.assertEqual(unused, [])
+
+    def test_keys_and_arguments_are_only_used_by_their_names(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertNotRegex(body(script), r"\b(KEYS|ARGV)\b")
+
+    def test_every_command_is_on_a_declared_key(self) -> None:
+        for name, script in SCRIPTS.items():
+            keys = {key for _, command, key in commands(script) if command != "TIME"}
+            with self.subTest(name):
+                self.assertEqual(keys, set(script.keys))
+
+    def test_no_script_goes_on_after_an_error(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertEqual({how for how, _, _ in commands(script)}, {"call"})
+                self.assertEqual(body(script).count("redis."), len(commands(script)))
+
+    def test_everything_is_read_before_the_first_write(self) -> None:
+        for name, script in SCRIPTS.items():
+            kinds = ["read" if command in READS else "write" for _, command, _ in commands(script)]
+            with self.subTest(name):
+                self.assertEqual(kinds, sorted(kinds))
+
+    def test_the_first_write_is_one_that_a_full_redis_refuses(self) -> None:
+        for name, script in SCRIPTS.items():
+            writes = [command for _, command, _ in commands(script) if command not in READS]
+            with self.subTest(name):
+                self.assertIn(writes[0], REFUSED_WHEN_FULL)
+
+    def test_the_event_is_the_first_write_and_the_pool_is_taken_from_last(self) -> None:
+        writes = [command for _, command, _ in commands(SCRIPTS["grant"]) if command not in READS]
+        self.assertEqual((writes[0], writes[-1]), ("XADD", "LPOP"))
+
+    def test_no_event_is_ever_trimmed_away(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertNotRegex(body(script), r"MAXLEN|MINID|XTRIM|XDEL")
+
+    def test_no_local_name_hides_a_key(self) -> None:
+        for name, script in SCRIPTS.items():
+            hidden = [word for word in script.keys if re.search(rf"\blocal\s[^=]*\b{word}\b", body(script))]
+            with self.subTest(name):
+                self.assertEqual(hidden, [])
