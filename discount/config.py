@@ -1,6 +1,7 @@
 """Settings: read once from the environment, checked, frozen, passed down as a value."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -39,4 +40,6 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         name = path.rstrip("`").upper()
-        raise SettingsError(f"{name}={given.get(name.lower(), '')!r}: {reason}") from None
+        # A URL may hold a password, and this line goes to a log.
+        shown = re.sub(r"//[^@/]*@", "//***@", given.get(name.lower(), ""))
+        raise SettingsError(f"{name}={shown!r}: {reason}") from None

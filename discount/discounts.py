@@ -141,11 +141,6 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
         Invalid: expires_at would not be after starts_at.
     """
     parsed = locate(store, discount_id)
-    before, _ = show(store, discount_id)
-    starts_at = changes.get("starts_at", before.starts_at)
-    expires_at = changes.get("expires_at", before.expires_at)
-    if starts_at is not None and expires_at is not None and expires_at <= starts_at:
-        raise Invalid("/expires_at" if "expires_at" in changes else "/starts_at", "expires_at is not after starts_at")
     fields: dict[str, str] = {}
     for name, value in changes.items():
         if name in ("starts_at", "expires_at"):
@@ -156,7 +151,7 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             fields["total"] = str(value)
         else:
             fields[name] = value
-    store.run(
+    answer = store.run(
         "change",
         [
             keys.discount(parsed.partition, discount_id),
@@ -165,6 +160,10 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
         ],
         [discount_id, _flat_json(fields)],
     )
+    if answer[0] == "ends-first":
+        raise Invalid(
+            "/expires_at" if "expires_at" in changes else "/starts_at", "lets the discount end before it starts"
+        )
     return show(store, discount_id)
 
 

@@ -206,11 +206,19 @@ def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> l
             discounts.refill(store, parsed.text, len(user_ids))
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
-    return [_outcome(parsed.text, user_id, answers[user_id]) for user_id in user_ids]
+    # A user who stands in the list twice was given one code, at the first.
+    given: set[str] = set()
+    outcomes = []
+    for user_id in user_ids:
+        word, *rest = answers[user_id]
+        outcomes.append(
+            _outcome(parsed.text, user_id, "held" if word == "granted" and user_id in given else word, rest)
+        )
+        given.add(user_id)
+    return outcomes
 
 
-def _outcome(discount_id: str, user_id: str, answer: list[str]) -> Grant | Refusal:
-    word, *rest = answer
+def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Grant | Refusal:
     if word == NotFound.word:
         raise NotFound(f"There is no discount {discount_id}.")
     if word in BY_WORD:

@@ -25,8 +25,9 @@ def _as_text(_logger: Any, _name: str, entry: EventDict) -> bytes:
     error = entry.pop("exception", None)
     # Text from outside is quoted, so that a line break in it cannot make a line of its own.
     rest = " ".join(f"{key}={value if isinstance(value, int | float) else repr(value)}" for key, value in entry.items())
-    line = f"{time[11:23]} {level:7} {event} {rest}".rstrip()
-    return (f"{line}\n{error}" if error else line).encode()
+    told = event if event.isprintable() else repr(event)
+    trace = "".join(f"\n  {line}" for line in error.splitlines()) if error else ""
+    return (f"{time[11:23]} {level:7} {told} {rest}".rstrip() + trace).encode()
 
 
 class _Handler(logging.Handler):

@@ -48,9 +48,13 @@ def parse(name: str, text: str) -> Script:
         ValueError: the header is not whole, or names something twice.
     """
     lines = text.splitlines()
-    header = {match[1]: tuple(match[2].split()) for match in map(_LINE.fullmatch, lines) if match}
-    if set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not lines[0].startswith("--- "):
-        raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR")
+    parts = [match for match in map(_LINE.fullmatch, lines) if match]
+    header = {part[1]: tuple(part[2].split()) for part in parts}
+    has_purpose = bool(lines) and lines[0].startswith("--- ") and not _LINE.fullmatch(lines[0])
+    if len(parts) != 4 or set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
+        raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR, once each")
+    if set(header["OK"]) & set(header["ERR"]):
+        raise ValueError(f"{name}.lua: a word stands in both OK and ERR")
     names = header["KEYS"] + header["ARGV"]
     if len(set(names)) != len(names):
         raise ValueError(f"{name}.lua: a name stands twice in KEYS and ARGV")

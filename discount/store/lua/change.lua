@@ -1,16 +1,20 @@
 --- Change fields of a discount: an empty value takes the field away.
 --- KEYS  discount codes events
 --- ARGV  discount_id fields
---- OK    changed
+--- OK    changed ends-first
 --- ERR   not-found closed below-granted
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at')
 if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end
 local values = cjson.decode(fields)
 local total
+local starts, expires = d[6] or '', d[7] or ''
 for i = 1, #values, 2 do
   if values[i] == 'total' then total = tonumber(values[i + 1]) end
+  if values[i] == 'starts_at' then starts = values[i + 1] end
+  if values[i] == 'expires_at' then expires = values[i + 1] end
 end
+if starts ~= '' and expires ~= '' and expires <= starts then return {'ends-first'} end
 if total and total < tonumber(d[2]) then return {'below-granted', d[2]} end
 
 redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'discount', discount_id)
