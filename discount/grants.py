@@ -162,7 +162,7 @@ def list_of_user(
     place = (0, 0)
     for partition, reply in zip(partitions, replies, strict=True):
         start = int(after or 0) if partition == first else 0
-        for position, held in _held(store, partition, (reply or "").split(), user_id, brand_id, start):
+        for position, held in _held(store, partition, (reply or "").split(), user_id, brand_id, start=start):
             if len(found) == limit:
                 return Page(found, make_cursor(place[0], str(place[1] + 1)))
             found.append(held)
@@ -286,7 +286,7 @@ def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
 
 
 def _held(
-    store: Store, partition: int, numbers: Sequence[str], user_id: str, brand_id: str | None, start: int = 0
+    store: Store, partition: int, numbers: Sequence[str], user_id: str, brand_id: str | None, *, start: int = 0
 ) -> Iterator[tuple[int, Grant]]:
     """The user's grants by the discounts' numbers, from a position on, with their positions."""
     for first in range(start, len(numbers), CANDIDATES):

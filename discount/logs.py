@@ -30,7 +30,7 @@ def _as_text(_logger: Any, _name: str, entry: EventDict) -> bytes:
     return (f"{time[11:23]} {level:7} {told} {rest}".rstrip() + trace).encode()
 
 
-class _Handler(logging.Handler):
+class Handler(logging.Handler):
     """What libraries log, in the same form as our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -56,4 +56,4 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[_Handler()], level=level, force=True)
+    logging.basicConfig(handlers=[Handler()], level=level, force=True)

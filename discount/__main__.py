@@ -1,0 +1,5 @@
+"""`python -m discount`: the command line."""
+
+from discount.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""gunicorn's settings: `gunicorn -c python:discount.server 'discount.app:create_app()'`."""
+
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+from discount import logs
+from discount.config import SettingsError, read_settings
+
+try:
+    _settings = read_settings()
+except SettingsError as error:
+    sys.exit(f"discount: {error}")
+logs.configure(_settings)
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.workers
+worker_class = "gthread"
+threads = _settings.threads
+# Above the 60 s for which nginx keeps an idle connection: the side that closes first must be the one that knows.
+keepalive = 75
+graceful_timeout = 15
+timeout = 60
+# A worker's sign of life on a disk would wait for the disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+accesslog = None
+# The app logs requests; what gunicorn itself has to say comes in the same form.
+logconfig_dict = {
+    "root": {"level": "INFO", "handlers": ["ours"]},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+    "handlers": {"ours": {"class": "discount.logs.Handler"}},
+}
+control_socket_disable = True
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+# The proxy's word on the scheme is not used for anything.
+forwarded_allow_ips = ""
+
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(_server: Any) -> None:
+    """Before any worker: a fresh folder in which they count together."""
+    os.environ[_METRICS] = tempfile.mkdtemp(prefix="discount-metrics-")
+
+
+def on_exit(_server: Any) -> None:
+    shutil.rmtree(os.environ.get(_METRICS, ""), ignore_errors=True)
