@@ -1,0 +1,83 @@
+"""The real nginx with the project's own files, in front of replicas on this machine.
+
+    with Proxy(["127.0.0.1:8001", "127.0.0.1:8002"], tmp_path) as proxy:
+        urllib.request.urlopen(proxy.url + "/healthy")
+
+Only the list of replicas, the port and the folders differ from the container: here the addresses are fixed.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.redis_server import free_port
+
+NGINX = Path(__file__).parents[2] / "nginx"
+PATIENCE = 30.0
+
+
+class Proxy:
+    """nginx as a child; a context manager. `url` is its address, `log()` its access log."""
+
+    def __init__(self, replicas: list[str], folder: Path) -> None:
+        self.folder = folder / "nginx"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder.mkdir()
+        servers = "\n".join(f"    server {replica} max_fails=0;" for replica in replicas)
+        upstream = f"upstream replicas {{\n    zone replicas 64k;\n{servers}\n    keepalive 32;\n}}\n"
+        (self.folder / "upstream.conf").write_text(upstream)
+        for name in ("service.conf", "error_pages.conf"):
+            shutil.copy(NGINX / name, self.folder)
+        routes = (NGINX / "routes.conf").read_text().replace("/dev/stdout", str(self.folder / "access.log"))
+        (self.folder / "routes.conf").write_text(routes)
+        whole = (NGINX / "nginx.conf").read_text()
+        for old, new in (
+            ("/tmp/nginx", f"{self.folder}/nginx"),
+            ("/dev/stderr", f"{self.folder}/error.log"),
+            ("listen 8080", f"listen 127.0.0.1:{self.port}"),
+        ):
+            assert old in whole, f"nginx.conf no longer says {old}"
+            whole = whole.replace(old, new)
+        (self.folder / "nginx.conf").write_text(whole)
+
+    def __enter__(self) -> Self:
+        nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        assert nginx, "nginx is not installed; the stack tests need it"
+        self._process = subprocess.Popen(
+            [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"],
+            stdin=subprocess.DEVNULL,
+            stderr=(self.folder / "start.log").open("wb"),
+        )
+        until = time.monotonic() + PATIENCE
+        while True:
+            assert self._process.poll() is None, (self.folder / "start.log").read_text()
+            assert time.monotonic() < until, "nginx does not listen"
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT if kind is None else signal.SIGTERM)
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.terminate()
+                self._process.wait(PATIENCE)
+
+    def log(self) -> str:
+        """The access log, a JSON object a line."""
+        return (self.folder / "access.log").read_text()
