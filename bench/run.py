@@ -1,0 +1,47 @@
+"""Every figure of doc/performance.md, measured in one run: `make bench`, or with --quick in a minute.
+
+It never fails because something is slow, only because an answer is wrong.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
+
+from bench import growth, memory, over_http
+from tests.support import redis_server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller numbers; the ratios hold, the spread is wider")
+    parser.add_argument("--only", choices=("http", "memory", "growth"), help="one part")
+    chosen = parser.parse_args()
+    print(_where())
+    quick = chosen.quick
+    if chosen.only in (None, "http"):
+        over_http.run(rounds=3 if quick else 5, requests=1_500 if quick else 6_000)
+    if chosen.only in (None, "memory"):
+        memory.run((1_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000), 50_000 if quick else 1_000_000)
+    if chosen.only in (None, "growth"):
+        codes = (2_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
+        growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 3 if quick else 5)
+
+
+def _where() -> str:
+    """What the figures were taken with."""
+    told = subprocess.run([redis_server.binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"^(\w+).*?v=(\S+).*?malloc=(\S+)", told)
+    server = f"{found[1]} {found[2]} ({found[3]})" if found else told.strip()
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("flask", "gunicorn", "redis"))
+    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {server}, {packages}"
+
+
+if __name__ == "__main__":
+    main()

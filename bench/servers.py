@@ -1,0 +1,68 @@
+"""What is measured, started for one run and stopped after it: gunicorn with an app; Redis comes from tests/support."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.redis_server import free_port
+
+PATIENCE = 30.0
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """An app behind gunicorn as `make run` has it: its port on 127.0.0.1 and its process id."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(workers), "--threads", str(threads), "--keep-alive", "75", app]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        (Path(folder) / "metrics").mkdir()
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": f"{folder}/metrics", **settings}
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            try:
+                _wait_for(process, port, Path(folder) / "log")
+                yield port, process.pid
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1.0) as probe:
+                probe.sendall(b"GET /healthy HTTP/1.0\r\n\r\n")
+                if probe.recv(1):
+                    return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"gunicorn did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def cpu_of_workers(master: int) -> float | None:
+    """Seconds of CPU that the children of a process have used; None where there is no /proc."""
+    ticks = 0
+    found = False
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == master:
+            found = True
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK") if found else None
