@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import redis
+from discount.store import answers
 
 #: The oldest server whose scripts know `#!lua`.
 OLDEST = 7
@@ -135,15 +135,9 @@ class EmbeddedRedis:
 
     def _wait(self) -> None:
         until = time.monotonic() + PATIENCE
-        with redis.Redis.from_url(self.url) as client:
-            while time.monotonic() < until:
-                if self._process is not None and self._process.poll() is not None:
-                    break
-                try:
-                    client.ping()
-                except redis.RedisError:
-                    time.sleep(0.02)
-                else:
-                    return
+        while time.monotonic() < until and self._process is not None and self._process.poll() is None:
+            if answers(self.url):
+                return
+            time.sleep(0.02)
         self.__exit__()
         raise NoRedisError(f"Redis did not start; {self.folder / 'redis.log'} says why")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis import ConnectionPool, RedisError
+from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
 from redis.exceptions import ConnectionError as ConnectionLost
@@ -171,6 +171,15 @@ class Store:
             return _send_and_read(connection, commands)
         except (ConnectionLost, TimedOut, OSError) as error:
             raise Unavailable("Redis cannot be reached.") from error
+
+
+def answers(url: str) -> bool:
+    """Whether a Redis answers there and has its data loaded."""
+    with Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+        try:
+            return bool(client.ping())
+        except RedisError:
+            return False
 
 
 def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:

@@ -40,5 +40,5 @@ class Figures(unittest.TestCase):
 
     def test_a_slot_is_taken_once(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            slots = [metrics._take_slot(Path(folder)) for _ in range(3)]  # noqa: SLF001 - it has no other user
+            slots = [metrics._take_slot(Path(folder)) for _ in range(3)]
             self.assertEqual(slots, [0, 1, 2])

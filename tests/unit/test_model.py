@@ -20,7 +20,7 @@ from discount.model import (
 )
 
 NOW = 1_700_000_000_000_000
-MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2286, 11, 20), timezones=st.just(UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2286, 11, 20), timezones=st.just(UTC))
 
 
 def discount(**changes: Any) -> Discount:

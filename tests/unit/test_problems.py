@@ -79,7 +79,7 @@ class Problems(unittest.TestCase):
 
     def test_refusals_are_counted_by_word(self) -> None:
         def count() -> float:
-            return REFUSALS.labels("sold-out")._value.get()  # noqa: SLF001 - the library shows it no other way
+            return float(REFUSALS.labels("sold-out")._value.get())
 
         before = count()
         answer_to(errors.SoldOut())

@@ -1,0 +1,174 @@
+"""What a test of the verbs stands on: a store, and a look behind its back at what Redis holds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from discount import discounts, grants
+from discount.model import Discount, Grant, parse_discount_id
+from discount.store import Store, keys
+from tests.support.redis_server import RedisServer
+from tests.unit.fake import fake_redis, fake_store
+
+PARTITIONS = 16
+SECOND = 1_000_000
+# Far longer than any answer takes, for a busy machine.
+PATIENCE = 30.0
+# One brand in each partition, by the service's own rule.
+BRANDS = [
+    next(f"Brand {n}" for n in range(10_000) if keys.partition_of(f"Brand {n}", PARTITIONS) == partition)
+    for partition in range(PARTITIONS)
+]
+
+
+class Stage:
+    """A store on an empty Redis. `redis` is a plain client of the same server."""
+
+    def __init__(self, store: Store, redis: Any) -> None:
+        self.store = store
+        self.redis = redis
+        store.prepare()
+
+    def now(self) -> int:
+        """The server's clock, in microseconds."""
+        seconds, rest = self.redis.time()
+        return int(seconds) * SECOND + int(rest)
+
+    def create(self, total: int = 3, brand: str = "IKEA", **more: Any) -> Discount:
+        given: dict[str, Any] = {"brand_id": brand, "discount_code": "Christmas", "total_count": total}
+        return discounts.create(self.store, **(given | more))[0]
+
+    def show(self, discount_id: str) -> Discount:
+        return discounts.show(self.store, discount_id)[0]
+
+    def status(self, discount_id: str) -> str:
+        found, now = discounts.show(self.store, discount_id)
+        return found.status(now)
+
+    def grant(self, discount_id: str, user: str = "User 1") -> Grant:
+        return grants.grant(self.store, discount_id, user)
+
+    def grant_all(self, discount_id: str, count: int) -> list[Grant]:
+        return [self.grant(discount_id, f"User {number}") for number in range(count)]
+
+    def change(self, discount_id: str, **changes: Any) -> Discount:
+        return discounts.change(self.store, discount_id, changes)[0]
+
+    def close(self, discount_id: str, *, void: bool = False) -> Discount:
+        return discounts.close(self.store, discount_id, void=void)[0]
+
+    def list_ids(self, limit: int = 100, **filters: Any) -> list[str]:
+        """The ids of all pages, with every promise of a page checked on the way."""
+        found: list[str] = []
+        cursor: str | None = None
+        for _ in range(1000):
+            page = discounts.list_page(self.store, limit=limit, cursor=cursor, **filters)
+            assert len(page.discounts) <= limit
+            found += [each.id for each in page.discounts]
+            cursor = page.next
+            if cursor is None:
+                return found
+        raise AssertionError("the pages have no end")
+
+    def pages_of_grants(self, discount_id: str, limit: int) -> list[list[Grant]]:
+        return self._pages(lambda cursor: grants.list_page(self.store, discount_id, limit=limit, cursor=cursor), limit)
+
+    def pages_of_user(self, user: str, limit: int, brand: str | None = None) -> list[list[Grant]]:
+        return self._pages(
+            lambda cursor: grants.list_of_user(self.store, user, brand_id=brand, limit=limit, cursor=cursor), limit
+        )
+
+    def events(self, discount: Discount, kind: str = "") -> list[dict[str, str]]:
+        """A discount's events in the outbox, in order, of one type or of all."""
+        stream = self.redis.xrange(keys.events(keys.partition_of(discount.brand_id, PARTITIONS)))
+        return [
+            entry
+            for _, entry in stream
+            if entry["discount"] == discount.id and (not kind or entry["type"] == kind)
+        ]
+
+    def pool(self, discount_id: str) -> list[str]:
+        found: list[str] = self.redis.lrange(keys.codes(partition_of(discount_id), discount_id), 0, -1)
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """Everything that Redis holds, to compare."""
+        return {key: self.redis.dump(key) for key in self.redis.keys("*")}
+
+    def check(self) -> None:
+        """What must be true of all discounts after every call."""
+        for partition in range(PARTITIONS):
+            for discount_id in self.redis.zrange(keys.discounts(partition), 0, -1):
+                self._check_discount(partition, discount_id)
+
+    def _check_discount(self, partition: int, discount_id: str) -> None:
+        fields = self.redis.hgetall(keys.discount(partition, discount_id))
+        discount = self.show(discount_id)
+        held = self._held(partition, discount_id)
+        pool = self.pool(discount_id)
+        codes = [value.split(" ", 1)[1] for value in held.values()]
+        assert discount.granted_count + discount.remaining_count == discount.total_count
+        assert discount.granted_count == len(held) <= discount.total_count
+        assert discount.closed or discount.granted_count + len(pool) == int(fields["made"]) <= discount.total_count
+        assert not (discount.closed and pool)
+        assert len(set(codes + pool)) == len(codes + pool)
+        assert {grant.user_id: grant.code for grant in grants.list_all(self.store, discount_id)} == {
+            user: value.split(" ", 1)[1] for user, value in held.items()
+        }
+        told = self.events(discount, "code.granted")
+        assert sorted((entry["user"], f"{entry['at']} {entry['code']}") for entry in told) == sorted(held.items())
+        for user in held:
+            numbers = self.redis.hget(keys.users(partition, user), user).split()
+            assert numbers.count(str(discount.number)) == 1
+        assert self.redis.hget(keys.numbers(partition), str(discount.number)) == discount_id
+        assert self.redis.zscore(keys.discounts(partition), discount_id) == discount.created_at
+        brand_key = keys.brand_discounts(partition, discount.brand_id)
+        assert self.redis.zscore(brand_key, discount_id) == discount.created_at
+
+    def _held(self, partition: int, discount_id: str) -> dict[str, str]:
+        parsed = parse_discount_id(discount_id)
+        assert parsed is not None
+        found: dict[str, str] = {}
+        names = self.redis.keys(keys.grants(partition, discount_id, 0)[:-1].replace("[", "\\[") + "*")
+        for name in names:
+            found |= self.redis.hgetall(name)
+        assert {keys.grants(partition, discount_id, keys.grant_bucket(user, parsed.buckets)) for user in found} == set(
+            names
+        )
+        return found
+
+    @staticmethod
+    def _pages(ask: Any, limit: int) -> list[list[Grant]]:
+        pages: list[list[Grant]] = []
+        cursor: str | None = None
+        for _ in range(1000):
+            page = ask(cursor)
+            assert len(page.grants) <= limit
+            assert page.next is None or len(page.grants) == limit
+            pages.append(page.grants)
+            cursor = page.next
+            if cursor is None:
+                return pages
+        raise AssertionError("the pages have no end")
+
+
+def fake_stage() -> Stage:
+    """A stage on a fakeredis of its own."""
+    fake = fake_redis()
+    return Stage(fake_store(fake), fake)
+
+
+def real_stage(server: RedisServer) -> Stage:
+    """A stage on that server, emptied."""
+    redis = server.client()
+    redis.flushall()
+    return Stage(Store.at(server.url, PATIENCE, PARTITIONS), redis)
+
+
+def partition_of(discount_id: str) -> int:
+    parsed = parse_discount_id(discount_id)
+    assert parsed is not None
+    return parsed.partition
+
+
+def flat(pages: Sequence[Sequence[Grant]]) -> list[Grant]:
+    return [grant for page in pages for grant in page]

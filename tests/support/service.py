@@ -1,0 +1,256 @@
+"""The service as it runs: gunicorn replicas on free ports of 127.0.0.1, each a master with its workers.
+
+    with Service(redis.url, replicas=3, workers=1) as service:
+        service.urls            # one base URL a replica
+        service.kill(0)         # SIGKILL to the replica's master and workers at once
+        service.start(0)        # again, on the same port
+        service.terminate(1)    # SIGTERM, as an orderly stop sends it
+        service.wait(1)         # its exit code
+
+Settings are those of the service in lower case. What a replica printed is in `log(i)`; a failed test shows it, where
+its conftest.py has `from tests.support.service import pytest_runtest_makereport`.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tests.support.redis_server import free_port
+
+PATIENCE = 60.0
+ROOT = Path(__file__).parents[2]
+_running: "weakref.WeakSet[Service]" = weakref.WeakSet()
+
+
+def wait_until(done: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Ask until the answer is true, and give it; a deadline far beyond what it should take."""
+    deadline = time.monotonic() + patience
+    while not (answer := done()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not in {patience:.0f} s: {what}")
+        time.sleep(0.02)
+    return answer
+
+
+class Reply:
+    """An HTTP answer, read."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.raw = response.read()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+    @property
+    def word(self) -> str:
+        """The word of a problem."""
+        return str(self.json["type"]).rpartition("/")[2]
+
+
+def ask(
+    base: str,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    headers: dict[str, str] | None = None,
+    timeout: float = PATIENCE,
+) -> Reply:
+    """One request on a connection of its own; `body` as it is if bytes, else as JSON."""
+    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=timeout)
+    try:
+        given = {} if content is None else {"Content-Type": "application/json"}
+        connection.request(method, path, content, given | (headers or {}))
+        return Reply(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def create(base: str, total_count: int, brand_id: str = "IKEA", **fields: Any) -> str:
+    """A new discount's id."""
+    body = {"brand_id": brand_id, "discount_code": "Christmas 2020 discount", "total_count": total_count, **fields}
+    reply = ask(base, "POST", "/discount", body)
+    assert reply.status == 201, reply.raw
+    return str(reply.json["id"])
+
+
+class Service:
+    """Replicas of the service; see the module for its use."""
+
+    def __init__(self, redis_url: str, *, replicas: int = 2, **settings: str | int | float) -> None:
+        # A wait for Redis that no slow moment of the machine reaches; the tests of faults set their own.
+        defaults = {"workers": 1, "threads": 8, "redis_timeout": 20, "log_level": "warning", "host": "127.0.0.1"}
+        given = {"redis_url": redis_url, **defaults, **settings}
+        self._settings = {name.upper(): str(value) for name, value in given.items()}
+        self.folder = Path(tempfile.mkdtemp(prefix="service-"))
+        self.ports = [free_port() for _ in range(replicas)]
+        self._processes: list[subprocess.Popen[bytes] | None] = [None] * replicas
+        self._started: list[subprocess.Popen[bytes]] = []
+        # Tests that are interrupted do not reach stop().
+        self._finalizer = weakref.finalize(self, _clean, self._started, self.folder)
+        _running.add(self)
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    def launch(self, replica: int) -> "subprocess.Popen[bytes]":
+        """Start a replica's process without waiting for anything."""
+        assert self._processes[replica] is None, f"replica {replica} is running already"
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", "discount.app:create_app()"]
+        data = self.folder / f"data-{replica}"
+        data.mkdir(exist_ok=True)
+        environment = os.environ | self._settings | {"PORT": str(self.ports[replica]), "DATA": str(data)}
+        with self._log_file(replica).open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._processes[replica] = process
+        self._started.append(process)
+        return process
+
+    def start(self, replica: int) -> None:
+        """Start a replica and wait until it is healthy."""
+        process = self.launch(replica)
+
+        def healthy() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"replica {replica} ended with {process.returncode}:\n{self.log(replica)[-3000:]}")
+            return self.healthy(replica)
+
+        wait_until(healthy, f"replica {replica} is healthy")
+
+    def healthy(self, replica: int) -> bool:
+        """Whether a replica answers."""
+        try:
+            return ask(self.urls[replica], "GET", "/healthy", timeout=5).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def kill(self, replica: int) -> None:
+        """End a replica as a crash does: SIGKILL to its master and its workers in one go."""
+        process = self._process(replica)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE)
+        self._processes[replica] = None
+        # Workers are not our children; that they are gone shows when nobody listens.
+        wait_until(lambda: not self.healthy(replica), f"replica {replica} is gone")
+
+    def terminate(self, replica: int) -> None:
+        """Ask a replica to end in order: what is in flight is answered first."""
+        self._process(replica).terminate()
+
+    def wait(self, replica: int, patience: float = PATIENCE) -> int:
+        """Wait for a replica's end: its exit code."""
+        code = self._process(replica).wait(patience)
+        self._processes[replica] = None
+        return code
+
+    def workers(self, replica: int) -> set[int]:
+        """The process ids of a replica's workers."""
+        master = self._process(replica).pid
+        return {pid for pid, parent in _parents() if parent == master}
+
+    def kill_worker(self, replica: int) -> None:
+        """SIGKILL to one worker, and wait until its master has replaced it."""
+        before = self.workers(replica)
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+
+        def replaced() -> bool:
+            now = self.workers(replica)
+            return victim not in now and len(now) == len(before)
+
+        wait_until(replaced, f"a worker of replica {replica} is replaced")
+
+    def log(self, replica: int) -> str:
+        """What a replica printed so far."""
+        file = self._log_file(replica)
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def stop(self) -> None:
+        """End all replicas in order and remove their folder. Ending them twice is fine."""
+        for process in self._processes:
+            if process is not None and process.poll() is None:
+                process.terminate()
+        for process in self._processes:
+            if process is not None:
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    # The finalizer ends it.
+                    print(f"a replica did not stop in {PATIENCE} s")
+        _running.discard(self)
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        try:
+            for replica in range(len(self.ports)):
+                self.start(replica)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _process(self, replica: int) -> "subprocess.Popen[bytes]":
+        process = self._processes[replica]
+        assert process is not None, f"replica {replica} is not running"
+        return process
+
+    def _log_file(self, replica: int) -> Path:
+        return self.folder / f"replica-{replica}.log"
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Process ids with their parents'."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+    for line in listed.stdout.splitlines():
+        pid, parent, state = line.split()
+        if not state.startswith("Z"):
+            yield int(pid), int(parent)
+
+
+def _clean(started: "list[subprocess.Popen[bytes]]", folder: Path) -> None:
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Iterator[Any]:  # what a hook wrapper is
+    """Show what the running replicas printed when a test fails."""
+    report = yield
+    if report.failed:
+        for service in list(_running):
+            for replica, port in enumerate(service.ports):
+                report.sections.append((f"replica {replica} on port {port}", service.log(replica)[-4000:]))
+    return report
