@@ -1,0 +1,177 @@
+"""`discount run`, which is what `make run` starts: its own Redis, one line for what is wrong, nothing left behind."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.redis_server import RedisServer
+from tests.support.service import wait_until
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
+
+
+class Run:
+    """A `discount run` on a free port and a folder."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.output = folder / "output"
+        wanted = {"PORT": "0", "DATA": str(folder / "data"), **environment}
+        inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "LOG_FORMAT")}
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "discount", "run"],
+                cwd=ROOT,
+                env=inherited | wanted,
+                stdout=output,
+                stderr=output,
+            )
+
+    def url(self) -> str:
+        found = wait_until(
+            lambda: re.search(r"answers at (http://[\d.:]+)", self.output.read_text()) or self._ended(), "the URL"
+        )
+        assert not isinstance(found, bool), self.output.read_text()
+        return str(found[1])
+
+    def _ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Any]:
+    started: list[Run] = []
+
+    def start(**environment: str) -> Run:
+        started.append(Run(tmp_path, **environment))
+        return started[-1]
+
+    yield start
+    for run in started:
+        if run.process.poll() is None:
+            run.process.terminate()
+        run.process.wait(PATIENCE)
+
+
+def call(method: str, url: str, body: str | None = None) -> str:
+    words = ["curl", "-sS", "-X", method, url]
+    if body is not None:
+        words += ["-H", "Content-Type: application/json", "-d", body]
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+
+
+def all_gone(family: list[psutil.Process]) -> bool:
+    return not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+CREATE = '{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}'
+
+
+def test_what_was_made_is_there_after_a_stop_and_a_start(runs: Any) -> None:
+    first = runs()
+    url = first.url()
+    assert '"total_count":100' in call("POST", f"{url}/discount", CREATE)
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(PATIENCE) == 0
+    first.output.unlink()
+    assert '"discount_code":"Christmas 2020 discount"' in call("GET", f"{runs().url()}/discount")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_all_of_it(runs: Any, number: signal.Signals) -> None:
+    run = runs()
+    run.url()
+    family = run.family()
+    assert len(family) >= 4, "the launcher, Redis, gunicorn and its workers"
+    run.process.send_signal(number)
+    assert run.process.wait(PATIENCE) == 0
+    wait_until(lambda: all_gone(family), "no process left")
+
+
+def test_a_killed_launcher_leaves_nothing_running(runs: Any) -> None:
+    run = runs()
+    run.url()
+    family = run.family()
+    run.process.kill()
+    run.process.wait(PATIENCE)
+    wait_until(lambda: all_gone(family), "no process left")
+
+
+def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:
+    run = runs()
+    run.url()
+    family = run.family()
+    redis = next(process for process in family if "redis" in process.name() or "valkey" in process.name())
+    redis.kill()
+    assert run.process.wait(PATIENCE) == 1
+    assert "discount: Redis ended by itself" in run.output.read_text()
+    wait_until(lambda: all_gone(family), "no process left")
+
+
+def refusal(run: Run) -> str:
+    assert run.process.wait(PATIENCE) == 1
+    lines = run.output.read_text().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_taken_port_is_one_line(runs: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal(runs(PORT=str(port))).startswith(f"discount: cannot listen on 127.0.0.1:{port}")
+
+
+def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    assert refusal(runs(REDIS_URL=f"redis://127.0.0.1:{port}")) == "discount: REDIS_URL: Redis cannot be reached."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "eighty"), ("PORT", "70000"), ("WORKERS", "0"), ("REDIS_URL", "http://x"), ("LOG_LEVEL", "x")],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(runs: Any, name: str, value: str) -> None:
+    assert refusal(runs(**{name: value})).startswith(f"discount: {name}={value!r}: ")
+
+
+def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
+    with RedisServer() as server:
+        first = runs(REDIS_URL=server.url)
+        first.url()
+        first.process.terminate()
+        first.process.wait(PATIENCE)
+        first.output.unlink()
+        told = refusal(runs(REDIS_URL=server.url, PARTITIONS="4"))
+        assert told == "discount: this Redis holds data with partitions 16, the setting says 4"
+
+
+def test_a_second_run_on_the_same_folder_is_one_line(runs: Any, tmp_path: Path) -> None:
+    runs().url()
+    other = tmp_path / "other"
+    other.mkdir()
+    second = Run(other, DATA=str(tmp_path / "data"))
+    assert refusal(second).startswith("discount: another run uses ")
+
+
+def test_the_server_of_the_wheel_serves_where_none_is_installed(runs: Any, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    run = runs(PATH=str(tools))
+    url = run.url()
+    assert '"id":"dsc-' in call("POST", f"{url}/discount", CREATE)
+    names = {process.name() for process in run.family()}
+    assert any("valkey" in name for name in names), names
