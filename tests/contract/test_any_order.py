@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from discount import discounts, grants
 from discount.errors import NotFound, Refusal
@@ -16,7 +23,7 @@ from tests.support.redis_server import RedisServer
 
 USERS = [f"User {number}" for number in range(6)]
 # Two brands of one partition and one of another.
-MAKERS = ["b44", "b48", BRANDS[0]]
+MAKERS = ["b9", "b10", BRANDS[0]]
 TOTALS = st.integers(1, 7)
 # Filled in blocks of two, so that a handful of calls meets empty pools.
 BLOCK = 2
@@ -219,9 +226,7 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
     machine = type("Machine", (Calls,), {"stage": stage})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
-        settings=settings(
-            max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck)),
     )
 
 

@@ -73,7 +73,11 @@ def test_an_expiry_that_would_not_follow_the_start_is_refused(stage: Stage) -> N
     now = stage.now()
     found = stage.create(starts_at=now, expires_at=now + 3600 * SECOND)
     before = stage.state()
-    for changes in ({"expires_at": now}, {"starts_at": now + 3600 * SECOND}, {"starts_at": now + 2, "expires_at": now + 1}):
+    for changes in (
+        {"expires_at": now},
+        {"starts_at": now + 3600 * SECOND},
+        {"starts_at": now + 2, "expires_at": now + 1},
+    ):
         with pytest.raises(Invalid) as caught:
             stage.change(found.id, **changes)
         assert caught.value.facts["errors"][0]["pointer"] == f"/{list(changes)[-1]}"

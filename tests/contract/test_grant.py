@@ -123,7 +123,11 @@ def test_paused_stands_before_expired_and_expired_before_sold_out(stage: Stage) 
 
 def test_a_refused_grant_stores_nothing(stage: Stage) -> None:
     found = stage.create()
-    for changes in ({"paused": True}, {"paused": False, "expires_at": 10**15}, {"expires_at": None, "starts_at": 9 * 10**15}):
+    for changes in (
+        {"paused": True},
+        {"paused": False, "expires_at": 10**15},
+        {"expires_at": None, "starts_at": 9 * 10**15},
+    ):
         stage.change(found.id, **changes)
         before = stage.state()
         with pytest.raises((Paused, Expired, NotStarted)):

@@ -59,7 +59,9 @@ def test_any_times_and_any_page_size_give_everything_once(stage: Stage) -> None:
     moments: dict[int, set[int]] = {}
     for discount_id in made:
         taken = moments.setdefault(partition_of(discount_id), set())
-        moment = dice.choice([each for each in range(1_700_000_000_000_000, 1_700_000_000_000_006) if each not in taken])
+        moment = dice.choice(
+            [each for each in range(1_700_000_000_000_000, 1_700_000_000_000_006) if each not in taken]
+        )
         taken.add(moment)
         move_to(stage, discount_id, moment)
     expected = [id_ for _, id_ in sorted(((stage.show(each).created_at, each) for each in made), reverse=True)]
