@@ -19,13 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """An app behind gunicorn as `make run` has it: its port on 127.0.0.1 and its process id."""
+    """An app behind gunicorn with the service's own configuration: its port on 127.0.0.1 and its process id."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--bind", f"127.0.0.1:{port}"]
-    command += ["--workers", str(workers), "--threads", str(threads), "--keep-alive", "75", app]
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", app]
+    own = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "THREADS": str(threads)}
+    environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info", **own, **settings}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        (Path(folder) / "metrics").mkdir()
-        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": f"{folder}/metrics", **settings}
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
             try:
