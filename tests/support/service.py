@@ -21,10 +21,11 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Self
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.support.redis_server import free_port
@@ -171,7 +172,7 @@ class Service:
     def workers(self, replica: int) -> set[int]:
         """The process ids of a replica's workers."""
         master = self._process(replica).pid
-        return {pid for pid, parent in _parents() if parent == master}
+        return {child.pid for child in psutil.Process(master).children() if child.status() != psutil.STATUS_ZOMBIE}
 
     def kill_worker(self, replica: int) -> None:
         """SIGKILL to one worker, and wait until its master has replaced it."""
@@ -226,15 +227,6 @@ class Service:
         return self.folder / f"replica-{replica}.log"
 
 
-def _parents() -> Iterator[tuple[int, int]]:
-    """Process ids with their parents'."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
-    for line in listed.stdout.splitlines():
-        pid, parent, state = line.split()
-        if not state.startswith("Z"):
-            yield int(pid), int(parent)
-
-
 def _clean(started: "list[subprocess.Popen[bytes]]", folder: Path) -> None:
     for process in started:
         if process.poll() is None:
@@ -246,7 +238,7 @@ def _clean(started: "list[subprocess.Popen[bytes]]", folder: Path) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
-) -> Iterator[Any]:  # what a hook wrapper is
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the running replicas printed when a test fails."""
     report = yield
     if report.failed:
