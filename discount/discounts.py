@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from discount import codes, model
+from discount import codes, kinds, model
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import Expired, Invalid, NotFound
+from discount.kinds import CodeKind
 from discount.model import Discount
 from discount.store import Store, keys
 
@@ -34,7 +35,8 @@ def create(
     *,
     brand_id: str,
     discount_code: str,
-    total_count: int,
+    total_count: int | None,
+    kind: CodeKind,
     starts_at: int | None = None,
     expires_at: int | None = None,
     idempotency_key: str | None = None,
@@ -43,7 +45,11 @@ def create(
 
     With the same idempotency key the brand gets the discount that the first call made.
 
+    Args:
+        total_count: None for no limit, where the kind allows it; of imported codes about how many there will be.
+
     Raises:
+        CodeTaken: another discount of the brand has the same shared code, to a reader.
         Invalid: expires_at has passed, or is not after starts_at.
         IdempotencyMismatch: the key was used for another request.
     """
@@ -51,18 +57,19 @@ def create(
         raise Invalid("/expires_at", "is not after starts_at")
     partition = keys.partition_of(brand_id, store.partitions)
     discount_id = model.make_discount_id(partition, total_count)
-    secret = codes.make_key()
     wanted = {
         "brand": brand_id,
         "discount_code": discount_code,
-        "total": str(total_count),
-        "kind": "unique",
-        "pattern": codes.PATTERN,
+        "total": _stored_total(total_count, kind),
+        **kind.fields(),
         "starts_at": _stored_time(starts_at),
         "expires_at": _stored_time(expires_at),
     }
-    fields = {name: value for name, value in wanted.items() if value} | {"key": secret}
-    block = codes.Sequence(secret).codes(0, min(total_count, BLOCK))
+    fields = {name: value for name, value in wanted.items() if value}
+    block: list[str] = []
+    if kind.kind == "unique":
+        fields["key"] = codes.make_key()
+        block = codes.Sequence(fields["key"], kind.pattern, kind.alphabet).codes(0, min(total_count or 0, BLOCK))
     fingerprint = ""
     if idempotency_key is not None:
         fingerprint = blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -75,10 +82,11 @@ def create(
                 keys.brand_discounts(partition, brand_id),
                 keys.numbers(partition),
                 keys.codes(partition, discount_id),
+                keys.shared(partition, brand_id),
                 keys.idempotency(partition, brand_id, idempotency_key or ""),
                 keys.events(partition),
             ],
-            [discount_id, fingerprint, IDEMPOTENCY_SECONDS, _flat_json(fields), json.dumps(block)],
+            [discount_id, fingerprint, IDEMPOTENCY_SECONDS, _flat_json(fields), json.dumps(block), codes.canonical(kind.code)],
         )
     except Expired:
         raise Invalid("/expires_at", "is in the past") from None
@@ -133,14 +141,16 @@ def list_page(
 
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
-    """Change a discount: any of paused, total_count, starts_at, expires_at, discount_code; None takes a time away.
+    """Change a discount: any of paused, total_count, starts_at, expires_at, discount_code; None takes one away.
 
     Raises:
         NotFound, Closed
         BelowGranted: total_count is less than what is granted.
-        Invalid: expires_at would not be after starts_at.
+        Invalid: expires_at would not be after starts_at, or the kind of code does not allow that total.
     """
     parsed = locate(store, discount_id)
+    if "total_count" in changes:
+        _check_total(changes["total_count"], show(store, discount_id)[0])
     fields: dict[str, str] = {}
     for name, value in changes.items():
         if name in ("starts_at", "expires_at"):
@@ -148,7 +158,7 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
         elif name == "paused":
             fields[name] = "1" if value else ""
         elif name == "total_count":
-            fields["total"] = str(value)
+            fields["total"] = "" if value is None else str(value)
         else:
             fields[name] = value
     answer = store.run(
@@ -186,25 +196,6 @@ def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discou
     return show(store, discount_id)
 
 
-def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
-    """Make more codes for an empty pool, at least `wanted` if the total allows; another replica may do so meanwhile.
-
-    Raises:
-        NotFound
-    """
-    parsed = locate(store, discount_id)
-    key = keys.discount(parsed.partition, discount_id)
-    secret, pattern, made, total = store.command("HMGET", key, "key", "pattern", "made", "total")
-    if secret is None:
-        raise NotFound(f"There is no discount {discount_id}.")
-    sequence = codes.Sequence(secret, pattern)
-    start = int(made)
-    end = min(start + max(wanted, BLOCK), int(total))
-    for first in range(start, end, BLOCK):
-        block = sequence.codes(first, min(BLOCK, end - first))
-        store.run("refill", [key, keys.codes(parsed.partition, discount_id)], [str(first), json.dumps(block)])
-
-
 def locate(store: Store, discount_id: str) -> model.DiscountId:
     """Where a discount's keys stand.
 
@@ -240,15 +231,14 @@ def _discount(discount_id: str, reply: list[str]) -> Discount:
         number=int(fields["number"]),
         brand_id=fields["brand"],
         discount_code=fields["discount_code"],
-        total_count=int(fields["total"]),
+        total_count=int(fields["total"]) if "total" in fields else None,
         granted_count=int(fields["granted"]),
         created_at=int(fields["created_at"]),
         starts_at=_read_time(fields.get("starts_at")),
         expires_at=_read_time(fields.get("expires_at")),
         paused="paused" in fields,
         closed=fields.get("closed", ""),
-        kind=fields["kind"],
-        pattern=fields["pattern"],
+        codes=kinds.kind_of(fields),
     )
 
 
@@ -262,6 +252,22 @@ def _flat_json(fields: Mapping[str, str]) -> str:
 
 def _moment(reply: list[str]) -> int:
     return int(reply[0]) * 1_000_000 + int(reply[1])
+
+
+def _stored_total(total_count: int | None, kind: CodeKind) -> str:
+    if kind.kind == "imported":
+        return "0"
+    return "" if total_count is None else str(total_count)
+
+
+def _check_total(total_count: int | None, discount: Discount) -> None:
+    kind = discount.codes.kind
+    if kind == "imported":
+        raise Invalid("/total_count", "is how many codes were imported; import more")
+    if kind == "unique":
+        if total_count is None:
+            raise Invalid("/total_count", "cannot be without limit for unique codes")
+        kinds.check_space(total_count, discount.codes.pattern, discount.codes.alphabet)
 
 
 def _stored_time(moment: int | None) -> str:

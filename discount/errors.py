@@ -64,6 +64,16 @@ class BelowGranted(Refusal):
     fact = "granted_count"
 
 
+class CodeTaken(Refusal):
+    word = "code-taken"
+    title = "Another discount of this brand has that code."
+
+
+class WrongKind(Refusal):
+    word = "wrong-kind"
+    title = "The discount does not take codes from outside."
+
+
 class IdempotencyMismatch(Refusal):
     word = "idempotency-mismatch"
     title = "This Idempotency-Key was used with another request."

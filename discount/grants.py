@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from threading import Thread
 
-from discount import discounts
+from discount import discounts, kinds, pools
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import (
     BY_WORD,
@@ -23,6 +24,8 @@ from discount.store import Store, keys
 
 #: A pool that is empty again after this many refills is being emptied faster than one replica can fill it.
 REFILLS = 50
+#: Personal templates remembered by a process.
+TEMPLATES = 4096
 #: Grants sent to Redis together: enough to hide the round trip, few enough to let others in between.
 SLICE = 500
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
@@ -49,15 +52,19 @@ def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str =
         Unavailable: the pool is being emptied faster than it is filled.
     """
     parsed = discounts.locate(store, discount_id)
-    names, arguments = _call(parsed, user_id, expected_users)
     for _ in range(REFILLS):
-        answer = store.run("grant", names, arguments)
-        if answer[0] == "refill":
-            discounts.refill(store, discount_id)
-        elif answer[0] == "changed":
+        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users))
+        if word == "refill":
+            pools.refill(store, discount_id)
+        elif word == "template":
+            _learn_template(store, parsed)
+        elif word == "changed":
             raise _HoldsMore
-        else:
-            return _grant(discount_id, user_id, answer[1], fresh=answer[0] == "granted")
+        elif word != "clash":
+            if "low" in rest:
+                # The answer need not wait for the block that later ones will want.
+                Thread(target=pools.refill, args=(store, discount_id), daemon=True).start()
+            return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
     raise Unavailable("The codes of this discount are being taken faster than they are made.")
 
 
@@ -170,6 +177,10 @@ def list_of_user(
     return Page(found, None)
 
 
+#: Answers of the grant script after which the call is made once more.
+_AGAIN = ("refill", "template", "clash")
+
+
 class _HoldsMore(Exception):
     """The user was given another code since the caller looked."""
 
@@ -200,10 +211,13 @@ def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> l
         waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
         if not waiting:
             break
-        replies = store.run_many("grant", [_call(parsed, user_id, "*") for user_id in waiting])
-        answers |= {user: reply for user, reply in zip(waiting, replies, strict=True) if reply[0] != "refill"}
-        if len(answers) < len(set(user_ids)):
-            discounts.refill(store, parsed.text, len(user_ids))
+        replies = store.run_many("grant", [_call(store, parsed, user_id, "*") for user_id in waiting])
+        answers |= {user: reply for user, reply in zip(waiting, replies, strict=True) if reply[0] not in _AGAIN}
+        words = {reply[0] for reply in replies}
+        if "refill" in words:
+            pools.refill(store, parsed.text, len(user_ids))
+        if "template" in words:
+            _learn_template(store, parsed)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
     # A user who stands in the list twice was given one code, at the first.
@@ -226,21 +240,37 @@ def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Gran
     return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
 
 
-def _call(parsed: DiscountId, user_id: str, expected_users: str) -> tuple[list[str], list[str | int]]:
+def _call(
+    store: Store, parsed: DiscountId, user_id: str, expected_users: str
+) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
     bucket = keys.grant_bucket(user_id, parsed.buckets)
-    return (
-        [
-            keys.discount(partition, discount_id),
-            keys.codes(partition, discount_id),
-            keys.grants(partition, discount_id, bucket),
-            keys.buckets(partition, discount_id),
-            keys.users(partition, user_id),
-            keys.events(partition),
-        ],
-        [discount_id, user_id, bucket, expected_users],
-    )
+    names = [
+        keys.discount(partition, discount_id),
+        keys.codes(partition, discount_id),
+        keys.grants(partition, discount_id, bucket),
+        keys.buckets(partition, discount_id),
+        keys.users(partition, user_id),
+        keys.events(partition),
+    ]
+    arguments: list[str | int] = [discount_id, user_id, bucket, expected_users]
+    template = store.templates.get(discount_id)
+    if template is not None:
+        kind, brand_id = template
+        for code in kinds.candidates(kind, brand_id, user_id):
+            digest = kinds.digest(code)
+            names.append(keys.taken(partition, discount_id, digest % parsed.buckets))
+            arguments += [code, "" if kinds.always_differs(kind) else digest]
+    return names, arguments
+
+
+def _learn_template(store: Store, parsed: DiscountId) -> None:
+    """Remember how a discount's personal codes are made: that never changes, and each grant needs it."""
+    discount, _ = discounts.show(store, parsed.text)
+    if len(store.templates) >= TEMPLATES:
+        store.templates.clear()
+    store.templates[parsed.text] = (discount.codes, discount.brand_id)
 
 
 def _bucket_key(parsed: DiscountId, user_id: str) -> str:

@@ -7,6 +7,8 @@ from typing import Literal
 
 import shortuuid
 
+from discount.kinds import CodeKind
+
 MAX_TOTAL = 100_000_000
 
 # A discount id carries what a replica needs to name its keys with no look-up: `dsc-`, the partition as two hex
@@ -15,6 +17,8 @@ _DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}"
 
 # A bucket of about this many grants is what Redis still keeps packed; see doc/decisions/002-packed-grants.md.
 GRANTS_PER_BUCKET = 128
+# Where nobody says how many there will be: packed up to a million grants, correct beyond.
+UNKNOWN_POWER = 13
 
 
 Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "closed"]
@@ -29,9 +33,9 @@ class DiscountId:
     buckets: int
 
 
-def make_discount_id(partition: int, total_count: int) -> str:
-    """A new id for a discount of that partition and size."""
-    power = max(0, (max(total_count, 1) - 1) // GRANTS_PER_BUCKET).bit_length()
+def make_discount_id(partition: int, total_count: int | None) -> str:
+    """A new id for a discount of that partition and size; None where the size is not known."""
+    power = UNKNOWN_POWER if total_count is None else ((total_count - 1) // GRANTS_PER_BUCKET).bit_length()
     return f"dsc-{partition:02x}{'0123456789abcdefghijklmnop'[power]}{shortuuid.uuid()}"
 
 
@@ -51,19 +55,19 @@ class Discount:
     number: int
     brand_id: str
     discount_code: str
-    total_count: int
+    total_count: int | None
     granted_count: int
     created_at: int
     starts_at: int | None
     expires_at: int | None
     paused: bool
     closed: str
-    kind: str
-    pattern: str
+    codes: CodeKind
 
     @property
-    def remaining_count(self) -> int:
-        return self.total_count - self.granted_count
+    def remaining_count(self) -> int | None:
+        """Codes that are still to be had; None without a total."""
+        return None if self.total_count is None else self.total_count - self.granted_count
 
     def status(self, now: int) -> Status:
         """What it is at that time; judged in the same order as the grant script judges."""

@@ -22,6 +22,8 @@ STATUS: dict[str, int] = {
     "paused": 409,
     "closed": 409,
     "below-granted": 409,
+    "code-taken": 409,
+    "wrong-kind": 409,
     "idempotency-mismatch": 422,
     "invalid": 422,
     "malformed": 400,

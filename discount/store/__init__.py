@@ -59,6 +59,8 @@ class Store:
         self._local = threading.local()
         self._shebang: bool | None = None
         self._prepared = False
+        #: What verbs remember of a discount's definition that can never change, by id.
+        self.templates: dict[str, Any] = {}
 
     @classmethod
     def at(cls, url: str, timeout: float, partitions: int, on_round_trip: Callable[[], None] = lambda: None) -> "Store":
@@ -101,7 +103,7 @@ class Store:
         """Run one script for many, in one round trip: the answers, refusals among them as words."""
         script = SCRIPTS[name]
         digest = self._digest(script)
-        commands = [("EVALSHA", digest, len(script.keys), *names, *arguments) for names, arguments in calls]
+        commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
         answers = self._exchange(commands)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:

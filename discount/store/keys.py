@@ -10,8 +10,10 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters `made` and `granted` | create, change, close, grant, refill |
-| `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, grant, change, close |
+| `{pp}:discount:<id>` | hash | definition, counters `made` and `granted` | create, change, close, grant, refill, import |
+| `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
+| `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
+| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant |
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant |
@@ -57,6 +59,14 @@ def discount(partition: int, discount_id: str) -> str:
 
 def codes(partition: int, discount_id: str) -> str:
     return f"{{{partition:02x}}}:discount:{discount_id}:codes"
+
+
+def shared(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:shared"
+
+
+def taken(partition: int, discount_id: str, bucket: int) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:taken:{bucket}"
 
 
 def buckets(partition: int, discount_id: str) -> str:

@@ -3,7 +3,7 @@
 --- ARGV  discount_id fields
 --- OK    changed ends-first
 --- ERR   not-found closed below-granted
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'kind')
 if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end
 local values = cjson.decode(fields)
@@ -25,7 +25,7 @@ for i = 1, #values, 2 do
     redis.call('HSET', discount, values[i], values[i + 1])
   end
 end
-if total and total < tonumber(d[4]) then
+if total and d[8] == 'unique' and total < tonumber(d[4]) then
   -- The pool is a run of the sequence: what is cut from its end is made again if the total is raised later.
   redis.call('HSET', discount, 'made', tostring(total))
   local waiting = total - tonumber(d[2])

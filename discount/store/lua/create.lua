@@ -1,8 +1,8 @@
 --- Make a discount with the first block of its codes.
---- KEYS  discount discounts brand_discounts numbers codes idempotency events
---- ARGV  discount_id fingerprint keep_seconds fields first_block
+--- KEYS  discount discounts brand_discounts numbers codes shared idempotency events
+--- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code
 --- OK    created made
---- ERR   idempotency-mismatch expired
+--- ERR   idempotency-mismatch expired code-taken
 -- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
 if fingerprint ~= '' then
   local made = redis.call('GET', idempotency)
@@ -13,6 +13,7 @@ if fingerprint ~= '' then
 end
 -- The same call again, because its answer was lost on the way.
 if redis.call('EXISTS', discount) == 1 then return {'made', discount_id} end
+if shared_code ~= '' and redis.call('HEXISTS', shared, shared_code) == 1 then return {'code-taken'} end
 local values = cjson.decode(fields)
 local at = now()
 for i = 1, #values, 2 do
@@ -38,6 +39,7 @@ end
 redis.call('HSET', numbers, number, discount_id)
 redis.call('ZADD', brand_discounts, score, discount_id)
 redis.call('ZADD', discounts, score, discount_id)
+if shared_code ~= '' then redis.call('HSET', shared, shared_code, discount_id) end
 if fingerprint ~= '' then
   redis.call('SET', idempotency, fingerprint .. ' ' .. discount_id, 'EX', keep_seconds)
 end

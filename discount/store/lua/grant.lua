@@ -1,11 +1,11 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
---- KEYS  discount codes grants buckets users events
---- ARGV  discount_id user bucket expected_users
---- OK    granted held refill changed
+--- KEYS  discount codes grants buckets users events taken...
+--- ARGV  discount_id user bucket expected_users candidates...
+--- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
 if held then return {'held', held} end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'made')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -13,13 +13,30 @@ local at = now()
 -- Sixteen digits each: text compares as numbers do, and no digit is lost to a float.
 if d[6] and at >= d[6] then return {'expired', d[6]} end
 if d[7] and at < d[7] then return {'not-started', d[7]} end
-local left = tonumber(d[3]) - tonumber(d[2])
-if left <= 0 then return {'sold-out'} end
+local granted = tonumber(d[2])
+local left = d[3] and tonumber(d[3]) - granted
+if left and left <= 0 then return {'sold-out'} end
 local mine = redis.call('HGET', users, user)
 -- A caller that looked at what the user holds first wants that to be true still.
 if expected_users ~= '*' and expected_users ~= (mine or '') then return {'changed'} end
-local code = redis.call('LINDEX', codes, 0)
-if not code then return {'refill'} end
+
+local kind, code, taken, digest = d[9], nil, nil, ''
+if kind == 'shared' then
+  code = redis.call('HGET', discount, 'code')
+elseif kind == 'personal' then
+  if #ARGV < 6 then return {'template'} end
+  -- Pairs of a code and what is remembered of it, each with its set; nothing is remembered of one that cannot repeat.
+  for i = 5, #ARGV, 2 do
+    local set = KEYS[7 + (i - 5) / 2]
+    if not code and (ARGV[i + 1] == '' or redis.call('SISMEMBER', set, ARGV[i + 1]) == 0) then
+      code, taken, digest = string.gsub(ARGV[i], '{seq}', tostring(granted + 1)), set, ARGV[i + 1]
+    end
+  end
+  if not code then return {'clash'} end
+else
+  code = redis.call('LINDEX', codes, 0)
+  if not code then return {'refill'} end
+end
 
 redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'discount', discount_id, 'user', user, 'code', code)
 if left == 1 then
@@ -29,5 +46,10 @@ redis.call('HSET', grants, user, at .. ' ' .. code)
 redis.call('SETBIT', buckets, bucket, 1)
 redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
 redis.call('HINCRBY', discount, 'granted', 1)
-redis.call('LPOP', codes)
+if digest ~= '' then redis.call('SADD', taken, digest) end
+if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
+-- Now and then a grant looks whether the next block is due, so that later ones need not wait for it.
+if kind == 'unique' and granted % 256 == 255 and tonumber(d[10]) < tonumber(d[3]) and redis.call('LLEN', codes) < 512 then
+  return {'granted', at .. ' ' .. code, 'low'}
+end
 return {'granted', at .. ' ' .. code}

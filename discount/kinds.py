@@ -1,0 +1,154 @@
+"""The four kinds of code: what a brand may ask for, and how a code of each comes to be."""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
+
+import shortuuid
+from slugify import slugify
+
+from discount import codes
+from discount.errors import Invalid
+
+Kind = Literal["unique", "imported", "personal", "shared"]
+
+#: A pattern is refused if more than one guess in this many would be a code that was made.
+GUESSES = 1000
+#: A name in a personal code is cut at this many letters.
+SLUG_LETTERS = 40
+#: Codes tried for one grant before its script gives up: the plain one, then numbered, then one with random letters.
+CANDIDATES = 4
+_PLACEHOLDER = re.compile(r"\{(brand|user|id|seq|random)\}")
+_VARIABLE = ("user", "random")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeKind:
+    """How the codes of a discount are made. Fields that do not belong to the kind are empty."""
+
+    kind: Kind = "unique"
+    pattern: str = ""
+    alphabet: str = ""
+    template: str = ""
+    code: str = ""
+
+    def fields(self) -> dict[str, str]:
+        """What is stored with the discount."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+def kind_of(fields: Mapping[str, str]) -> CodeKind:
+    """The kind that was stored with a discount."""
+    return CodeKind(**{name: fields[name] for name in CodeKind.__slots__ if fields.get(name)})  # type: ignore[arg-type]
+
+
+def unique(total_count: int, pattern: str | None = None, alphabet: str | None = None, prefix: str = "") -> CodeKind:
+    """Codes of a pattern.
+
+    Raises:
+        Invalid: letters of the alphabet are alike, the pattern has no room, or its codes could be guessed.
+    """
+    letters = alphabet or codes.ALPHABET
+    if len({codes.canonical(letter) for letter in letters}) < len(letters):
+        raise Invalid("/codes/alphabet", "has two letters that are the same to a reader, as a and A are")
+    whole = prefix.replace("#", "") + (pattern or codes.PATTERN)
+    check_space(total_count, whole, letters, "/codes/pattern")
+    return CodeKind("unique", pattern=whole, alphabet=letters)
+
+
+def check_space(total_count: int, pattern: str, alphabet: str, field: str = "/total_count") -> None:
+    """Whether a pattern has room for that many codes that cannot be guessed.
+
+    Raises:
+        Invalid: with the figures.
+    """
+    space = len(alphabet) ** pattern.count("#")
+    if space < total_count * GUESSES:
+        raise Invalid(
+            field,
+            f"does not fit: {pattern} gives {space:,} codes, and with {total_count:,} made one guess in"
+            f" {max(1, space // total_count):,} would be right; at most one in {GUESSES:,} may",
+        )
+
+
+def personal(template: str) -> CodeKind:
+    """Codes made at the grant from a template.
+
+    Raises:
+        Invalid: a placeholder is unknown, nothing in the template differs from user to user, or {seq} could run into
+            letters beside it, so that two users' codes would read the same.
+    """
+    rest = _PLACEHOLDER.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise Invalid("/codes/template", "has a placeholder other than {brand}, {user}, {id}, {seq} and {random}")
+    parts = [part for part in _PLACEHOLDER.split(template)]
+    names = parts[1::2]
+    if not set(names) - {"brand"}:
+        raise Invalid("/codes/template", "needs {user}, {id}, {seq} or {random}: users' codes must differ")
+    if names.count("seq") > 1:
+        raise Invalid("/codes/template", "has {seq} twice")
+    if "seq" in names and "id" not in names and not _readable_number(parts):
+        raise Invalid("/codes/template", "puts {seq} where it cannot be told from what stands beside it")
+    return CodeKind("personal", template=template)
+
+
+def _readable_number(parts: Sequence[str]) -> bool:
+    """Whether the number can be read back out of any code, dashes dropped: then no two grants' codes are the same."""
+    place = parts.index("seq", 1)
+    before, after = parts[:place], parts[place + 1 :]
+    left, right = codes.canonical(before[-1])[-1:], codes.canonical(after[0])[:1]
+    if any(name in _VARIABLE for name in before[1::2]):
+        if any(name in _VARIABLE for name in after[1::2]):
+            return False
+        return bool(left) and not left.isdigit() and (bool(right) or len(after) == 1) and not right.isdigit()
+    return (bool(right) and not right.isdigit()) or len(after) == 1
+
+
+@lru_cache(maxsize=4096)
+def _slug(text: str, fallback: str) -> str:
+    return slugify(text, max_length=SLUG_LETTERS, word_boundary=False) or fallback
+
+
+def candidates(kind: CodeKind, brand_id: str, user_id: str) -> list[str]:
+    """Codes that a user could be given, the nicest first; `{seq}` still stands where the script puts the number.
+
+    A template with {id} or {seq} gives one, which nobody else can be given.
+    """
+    values = {
+        "brand": _slug(brand_id, "brand"),
+        "user": _slug(user_id, "user"),
+        "id": shortuuid.uuid(),
+        "seq": "{seq}",
+    }
+
+    def fill(random: str) -> str:
+        return _PLACEHOLDER.sub(lambda found: random if found[1] == "random" else values[found[1]], kind.template)
+
+    if always_differs(kind):
+        return [fill(_random(8))]
+    if "{random}" in kind.template:
+        return [fill(_random(8)) for _ in range(CANDIDATES)]
+    plain = fill("")
+    numbered = [f"{plain}-{number}" for number in range(2, CANDIDATES)]
+    return [plain, *numbered, f"{plain}-{_random(8)}"]
+
+
+def always_differs(kind: CodeKind) -> bool:
+    """Whether two grants can never get the same code, so that nothing needs to be remembered."""
+    return "{id}" in kind.template or "{seq}" in kind.template
+
+
+def _random(letters: int) -> str:
+    return "".join(secrets.choice(codes.ALPHABET) for _ in range(letters)).lower()
+
+
+def digest(code: str) -> int:
+    """63 bits of a code's canonical form: what is remembered of a code that must not come again.
+
+    Two different codes among a million have the same with a chance of one in 18 million.
+    """
+    return int.from_bytes(blake2b(codes.canonical(code).encode(), digest_size=8).digest(), "big") >> 1
