@@ -158,7 +158,7 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             keys.codes(parsed.partition, discount_id),
             keys.events(parsed.partition),
         ],
-        [discount_id, _flat_json(fields)],
+        [_flat_json(fields)],
     )
     if answer[0] == "ends-first":
         raise Invalid(
@@ -181,7 +181,7 @@ def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discou
             keys.codes(parsed.partition, discount_id),
             keys.events(parsed.partition),
         ],
-        [discount_id, "void" if void else "keep"],
+        ["void" if void else "keep"],
     )
     return show(store, discount_id)
 

@@ -239,7 +239,7 @@ def _call(parsed: DiscountId, user_id: str, expected_users: str) -> tuple[list[s
             keys.users(partition, user_id),
             keys.events(partition),
         ],
-        [discount_id, user_id, bucket, expected_users],
+        [user_id, bucket, expected_users],
     )
 
 

@@ -1,6 +1,6 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
 --- KEYS  discount codes grants buckets users events
---- ARGV  discount_id user bucket expected_users
+--- ARGV  user bucket expected_users
 --- OK    granted held refill changed
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
@@ -21,9 +21,10 @@ if expected_users ~= '*' and expected_users ~= (mine or '') then return {'change
 local code = redis.call('LINDEX', codes, 0)
 if not code then return {'refill'} end
 
-redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'discount', discount_id, 'user', user, 'code', code)
+-- The discount by its short number: its id would be a third of the entry.
+redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
 if left == 1 then
-  redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'discount', discount_id)
+  redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end
 redis.call('HSET', grants, user, at .. ' ' .. code)
 redis.call('SETBIT', buckets, bucket, 1)

@@ -1,0 +1,79 @@
+"""Discounts made, changed and closed while grants run."""
+
+from tests.support import history
+from tests.support.load import Call, Load, drive, grant_call
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service, ask, create
+
+
+def test_50_creates_with_one_key_make_one_discount(service: Service, redis_server: RedisServer) -> None:
+    body = {"brand_id": "Steiff", "discount_code": "Christmas 2020 discount", "total_count": 100}
+    call = Call("", "POST", "/discount", body, {"Idempotency-Key": "one-and-only"})
+
+    answers = drive(service.urls, [call] * 50)
+
+    assert history.statuses(answers) == {(201, ""): 50}
+    discount_id = answers[0].body["id"]
+    assert {answer.body["id"] for answer in answers} == {discount_id}
+    listed = ask(service.urls[1], "GET", "/discount?brand_id=Steiff").json["discounts"]
+    assert [each["id"] for each in listed] == [discount_id]
+    assert history.event_counts(redis_server.client(), discount_id) == {"discount.created": 1}
+    history.check(redis_server.client(), service.urls[1], discount_id, [])
+
+
+def test_64_creates_at_once_without_a_key_make_64(service: Service, redis_server: RedisServer) -> None:
+    body = {"brand_id": "Ravensburger", "discount_code": "Christmas 2020 discount", "total_count": 3}
+
+    answers = drive(service.urls, [Call("", "POST", "/discount", body)] * 64)
+
+    assert history.statuses(answers) == {(201, ""): 64}
+    made = {answer.body["id"] for answer in answers}
+    assert len(made) == 64
+    listed = ask(service.urls[1], "GET", "/discount?brand_id=Ravensburger&limit=1000").json["discounts"]
+    assert {each["id"] for each in listed} == made
+    moments = [each["created_at"] for each in listed]
+    assert moments == sorted(moments, reverse=True)
+    assert len(set(moments)) == 64
+    numbers = {history.stored(redis_server.client(), each).fields["number"] for each in made}
+    assert len(numbers) == 64
+
+
+def test_total_goes_down_and_up_while_grants_run(service: Service, redis_server: RedisServer) -> None:
+    discount_id = create(service.urls[0], 1500)
+    users = [f"user {number}" for number in range(1500)]
+
+    with Load(service.urls, [grant_call(discount_id, user) for user in users]) as load:
+        refused = 0
+        for step in range(20):
+            load.wait_for(step * 60)
+            # Down to what is granted or a little more, where a cut and a grant meet; then up past a refill.
+            granted = ask(service.urls[0], "GET", f"/discount/{discount_id}").json["granted_count"]
+            down = ask(service.urls[0], "PATCH", f"/discount/{discount_id}", {"total_count": granted + 20})
+            up = ask(service.urls[1], "PATCH", f"/discount/{discount_id}", {"total_count": 1200 + 10 * step})
+            assert (down.status, up.status) in ((200, 200), (409, 200))
+            refused += down.status == 409
+    answers = load.answers
+
+    print(f"{refused} of 20 were refused for being below what was granted")
+    assert set(history.statuses(answers)) <= {(201, ""), (409, "sold-out")}
+    found = history.check(redis_server.client(), service.urls[1], discount_id, answers)
+    assert found.fields["total"] == "1390"
+    assert len(found.grants) == history.statuses(answers)[201, ""]
+    again = drive(service.urls, [grant_call(discount_id, user) for user in users])
+    found = history.check(redis_server.client(), service.urls[1], discount_id, answers + again)
+    assert len(found.grants) == 1390
+
+
+def test_nobody_is_given_a_code_after_the_close(service: Service, redis_server: RedisServer) -> None:
+    discount_id = create(service.urls[0], 1000)
+
+    with Load(service.urls, [grant_call(discount_id, f"user {number}") for number in range(800)]) as load:
+        load.wait_for(200)
+        closed = ask(service.urls[0], "DELETE", f"/discount/{discount_id}").json
+    answers = load.answers
+
+    counts = history.statuses(answers)
+    assert counts == {(201, ""): closed["granted_count"], (409, "closed"): 800 - closed["granted_count"]}
+    found = history.check(redis_server.client(), service.urls[1], discount_id, answers)
+    assert len(found.grants) == closed["granted_count"]
+    assert history.event_counts(redis_server.client(), discount_id)["discount.closed"] == 1
