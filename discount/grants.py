@@ -27,9 +27,9 @@ REFILLS = 50
 SLICE = 500
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
 CANDIDATES = 100
-#: Buckets of grants read in one round trip.
+#: The most buckets of grants read in one round trip.
 BUCKETS = 64
-#: Bits of the map of buckets read in one round trip.
+#: The most bits of the map of buckets read in one round trip.
 MAP_BITS = 512
 
 
@@ -263,7 +263,10 @@ def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator
 
 def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> Iterator[tuple[int, Grant]]:
     occupied = _occupied(store, parsed, start)
-    while buckets := list(islice(occupied, BUCKETS)):
+    # A page needs a bucket or two; whoever reads on gets ever more at once.
+    several = 2
+    while buckets := list(islice(occupied, several)):
+        several = min(several * 2, BUCKETS)
         replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
         for bucket, reply in zip(buckets, replies, strict=True):
             for user_id, value in sorted(zip(reply[::2], reply[1::2], strict=True)):
@@ -274,15 +277,17 @@ def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> I
 def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
     """Buckets that hold a grant, in order: a large discount with few grants has many that do not."""
     key = keys.buckets(parsed.partition, parsed.text)
+    several = 8
     while True:
         found = store.command("BITPOS", key, 1, start // 8)
         if found < 0:
             return
         # BITPOS begins with a whole byte, so bits before the start may be found again.
         first = max(found, start)
-        bits = store.commands([("GETBIT", key, first + i) for i in range(MAP_BITS)])
+        bits = store.commands([("GETBIT", key, first + i) for i in range(several)])
         yield from (first + i for i, bit in enumerate(bits) if bit)
-        start = first + MAP_BITS
+        start = first + several
+        several = min(several * 2, MAP_BITS)
 
 
 def _held(
