@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 from discount import codes, model
@@ -18,6 +19,8 @@ BLOCK = 1000
 IDEMPOTENCY_SECONDS = 48 * 3600
 #: How many discounts one page may look at when it filters by status; a page can be shorter than asked for.
 LOOKED_AT = 1000
+
+_refilling = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +190,28 @@ def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discou
 
 
 def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
-    """Make more codes for an empty pool, at least `wanted` if the total allows; another replica may do so meanwhile.
+    """Make more codes for a pool that has less than `wanted`; another replica may do so meanwhile.
 
     Raises:
         NotFound
     """
     parsed = locate(store, discount_id)
-    key = keys.discount(parsed.partition, discount_id)
-    secret, pattern, made, total = store.command("HMGET", key, "key", "pattern", "made", "total")
-    if secret is None:
-        raise NotFound(f"There is no discount {discount_id}.")
-    sequence = codes.Sequence(secret, pattern)
-    start = int(made)
-    end = min(start + max(wanted, BLOCK), int(total))
-    for first in range(start, end, BLOCK):
-        block = sequence.codes(first, min(BLOCK, end - first))
-        store.run("refill", [key, keys.codes(parsed.partition, discount_id)], [str(first), json.dumps(block)])
+    key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
+    # One thread makes the block; the others that ran dry wait for it instead of making it too.
+    with _refilling:
+        (secret, pattern, made, total), waiting = store.commands(
+            [("HMGET", key, "key", "pattern", "made", "total"), ("LLEN", pool)]
+        )
+        if secret is None:
+            raise NotFound(f"There is no discount {discount_id}.")
+        if waiting >= wanted:
+            return
+        sequence = codes.Sequence(secret, pattern)
+        start = int(made)
+        end = min(start + max(wanted - waiting, BLOCK), int(total))
+        for first in range(start, end, BLOCK):
+            block = sequence.codes(first, min(BLOCK, end - first))
+            store.run("refill", [key, pool], [str(first), json.dumps(block)])
 
 
 def locate(store: Store, discount_id: str) -> model.DiscountId:

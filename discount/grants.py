@@ -1,6 +1,7 @@
 """The verbs of grants: hand a user a code, show who holds what."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -32,6 +33,8 @@ BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
 MAP_BITS = 512
 
+_ahead = ThreadPoolExecutor(1, "refill")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -51,13 +54,16 @@ def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str =
     parsed = discounts.locate(store, discount_id)
     names, arguments = _call(parsed, user_id, expected_users)
     for _ in range(REFILLS):
-        answer = store.run("grant", names, arguments)
-        if answer[0] == "refill":
+        word, *rest = store.run("grant", names, arguments)
+        if word == "refill":
             discounts.refill(store, discount_id)
-        elif answer[0] == "changed":
+        elif word == "changed":
             raise _HoldsMore
         else:
-            return _grant(discount_id, user_id, answer[1], fresh=answer[0] == "granted")
+            if rest[-1] == "low":
+                # This answer need not wait for the block that later ones will want.
+                _ahead.submit(discounts.refill, store, discount_id, discounts.BLOCK)
+            return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
     raise Unavailable("The codes of this discount are being taken faster than they are made.")
 
 

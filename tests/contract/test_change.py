@@ -202,7 +202,7 @@ def test_an_unknown_discount_is_not_filled(stage: Stage) -> None:
 def test_filling_stops_at_the_total(stage: Stage) -> None:
     found = stage.create(total=2500)
     for expected in (2000, 2500, 2500):
-        discounts.refill(stage.store, found.id)
+        discounts.refill(stage.store, found.id, expected)
         assert len(stage.pool(found.id)) == expected
 
 

@@ -5,7 +5,7 @@
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
 if held then return {'held', held} end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'made')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -13,13 +13,16 @@ local at = now()
 -- Sixteen digits each: text compares as numbers do, and no digit is lost to a float.
 if d[6] and at >= d[6] then return {'expired', d[6]} end
 if d[7] and at < d[7] then return {'not-started', d[7]} end
-local left = tonumber(d[3]) - tonumber(d[2])
+local granted = tonumber(d[2])
+local left = tonumber(d[3]) - granted
 if left <= 0 then return {'sold-out'} end
 local mine = redis.call('HGET', users, user)
 -- A caller that looked at what the user holds first wants that to be true still.
 if expected_users ~= '*' and expected_users ~= (mine or '') then return {'changed'} end
 local code = redis.call('LINDEX', codes, 0)
 if not code then return {'refill'} end
+-- Now and then a grant looks whether the next block is due, so that later ones need not wait for it.
+local low = granted % 256 == 255 and tonumber(d[9]) < tonumber(d[3]) and redis.call('LLEN', codes) < 512
 
 -- The discount by its short number: its id would be a third of the entry.
 redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
@@ -31,4 +34,4 @@ redis.call('SETBIT', buckets, bucket, 1)
 redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
 redis.call('HINCRBY', discount, 'granted', 1)
 redis.call('LPOP', codes)
-return {'granted', at .. ' ' .. code}
+return {'granted', at .. ' ' .. code, low and 'low' or ''}
