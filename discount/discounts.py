@@ -86,7 +86,14 @@ def create(
                 keys.idempotency(partition, brand_id, idempotency_key or ""),
                 keys.events(partition),
             ],
-            [discount_id, fingerprint, IDEMPOTENCY_SECONDS, _flat_json(fields), json.dumps(block), codes.canonical(kind.code)],
+            [
+                discount_id,
+                fingerprint,
+                IDEMPOTENCY_SECONDS,
+                _flat_json(fields),
+                json.dumps(block),
+                codes.canonical(kind.code),
+            ],
         )
     except Expired:
         raise Invalid("/expires_at", "is in the past") from None
@@ -168,7 +175,7 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             keys.codes(parsed.partition, discount_id),
             keys.events(parsed.partition),
         ],
-        [discount_id, _flat_json(fields)],
+        [_flat_json(fields)],
     )
     if answer[0] == "ends-first":
         raise Invalid(
@@ -191,7 +198,7 @@ def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discou
             keys.codes(parsed.partition, discount_id),
             keys.events(parsed.partition),
         ],
-        [discount_id, "void" if void else "keep"],
+        ["void" if void else "keep"],
     )
     return show(store, discount_id)
 

@@ -1,9 +1,9 @@
 """The verbs of grants: hand a user a code, show who holds what."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from threading import Thread
 
 from discount import discounts, kinds, pools
 from discount.cursors import bad_cursor, make_cursor, read_cursor
@@ -30,10 +30,12 @@ TEMPLATES = 4096
 SLICE = 500
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
 CANDIDATES = 100
-#: Buckets of grants read in one round trip.
+#: The most buckets of grants read in one round trip.
 BUCKETS = 64
-#: Bits of the map of buckets read in one round trip.
+#: The most bits of the map of buckets read in one round trip.
 MAP_BITS = 512
+
+_ahead = ThreadPoolExecutor(1, "refill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str =
         elif word == "changed":
             raise _HoldsMore
         elif word != "clash":
-            if "low" in rest:
-                # The answer need not wait for the block that later ones will want.
-                Thread(target=pools.refill, args=(store, discount_id), daemon=True).start()
+            if rest[-1] == "low":
+                # This answer need not wait for the block that later ones will want.
+                _ahead.submit(pools.refill, store, discount_id, pools.BLOCK)
             return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
     raise Unavailable("The codes of this discount are being taken faster than they are made.")
 
@@ -240,9 +242,7 @@ def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Gran
     return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
 
 
-def _call(
-    store: Store, parsed: DiscountId, user_id: str, expected_users: str
-) -> tuple[list[str], list[str | int]]:
+def _call(store: Store, parsed: DiscountId, user_id: str, expected_users: str) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
     bucket = keys.grant_bucket(user_id, parsed.buckets)
@@ -254,7 +254,7 @@ def _call(
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [discount_id, user_id, bucket, expected_users]
+    arguments: list[str | int] = [user_id, bucket, expected_users]
     template = store.templates.get(discount_id)
     if template is not None:
         kind, brand_id = template
@@ -293,7 +293,10 @@ def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator
 
 def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> Iterator[tuple[int, Grant]]:
     occupied = _occupied(store, parsed, start)
-    while buckets := list(islice(occupied, BUCKETS)):
+    # A page needs a bucket or two; whoever reads on gets ever more at once.
+    several = 2
+    while buckets := list(islice(occupied, several)):
+        several = min(several * 2, BUCKETS)
         replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
         for bucket, reply in zip(buckets, replies, strict=True):
             for user_id, value in sorted(zip(reply[::2], reply[1::2], strict=True)):
@@ -304,15 +307,17 @@ def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> I
 def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
     """Buckets that hold a grant, in order: a large discount with few grants has many that do not."""
     key = keys.buckets(parsed.partition, parsed.text)
+    several = 8
     while True:
         found = store.command("BITPOS", key, 1, start // 8)
         if found < 0:
             return
         # BITPOS begins with a whole byte, so bits before the start may be found again.
         first = max(found, start)
-        bits = store.commands([("GETBIT", key, first + i) for i in range(MAP_BITS)])
+        bits = store.commands([("GETBIT", key, first + i) for i in range(several)])
         yield from (first + i for i, bit in enumerate(bits) if bit)
-        start = first + MAP_BITS
+        start = first + several
+        several = min(several * 2, MAP_BITS)
 
 
 def _held(

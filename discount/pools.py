@@ -1,40 +1,169 @@
-"""The verbs of pools: make more codes, take codes in, give codes out."""
+"""The verbs of pools: make the next codes, take a brand's own codes in, give codes out."""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
+from threading import Lock
 
-from discount import discounts, grants_read, kinds
-from discount.codes import Sequence
-from discount.discounts import BLOCK
-from discount.errors import NotFound, WrongKind
+from discount import codes, discounts, kinds
+from discount.errors import BY_WORD, NotFound, WrongKind
+from discount.model import DiscountId
 from discount.store import Store, keys
 
-#: Codes that one call of the import script takes: less than a millisecond of Redis.
-IMPORTED_AT_ONCE = 500
-#: Repeats and bad lines that a report names; all are counted.
+#: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
+BLOCK = discounts.BLOCK
+#: Codes that one call of the import script takes: about a millisecond of Redis.
+AT_ONCE = 500
+#: Calls of the import script sent together.
+CALLS = 8
+#: Lines that a report names one by one; all are counted.
 NAMED = 100
-#: The longest code that is taken in, in characters.
+#: The longest code that is taken in.
 LONGEST = 64
 
-def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
-    """Make more codes for an empty pool, at least `wanted` if the total allows; another replica may do so meanwhile.
+_refilling = Lock()
+
+
+@dataclass(slots=True)
+class Line:
+    """A line of an import that was not added, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of an import. `lines` names the first repeats and bad lines, in the file's order."""
+
+    added_count: int = 0
+    repeated_count: int = 0
+    bad_count: int = 0
+    lines: list[Line] = field(default_factory=list)
+
+
+def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]]) -> Report:
+    """Add a brand's own codes, in constant memory; `lines` are numbers and codes.
+
+    What comes again, within the import or of an earlier one, is counted and not stored, so an import that was cut off
+    can be sent again whole. A reader that fails half way leaves what came before it.
+
+    Raises:
+        NotFound, Closed
+        WrongKind: the discount's codes are not imported.
+    """
+    parsed = discounts.locate(store, discount_id)
+    discount, _ = discounts.show(store, discount_id)
+    if discount.codes.kind != "imported":
+        raise WrongKind()
+    report = Report()
+    several = iter(lines)
+    while some := list(islice(several, AT_ONCE * CALLS)):
+        _import_some(store, parsed, some, report)
+    report.lines.sort(key=lambda each: each.line)
+    return report
+
+
+def refusal_of(code: str) -> str:
+    """Why a code cannot be taken in; empty if it can."""
+    if not code:
+        return "is empty"
+    if len(code) > LONGEST:
+        return f"is longer than {LONGEST}"
+    if not code.isprintable():
+        return "has a character that cannot be seen"
+    return "" if codes.canonical(code) else "has nothing but blanks and dashes"
+
+
+def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
+    """The codes that nobody holds, in the order in which they will be given; in constant memory.
+
+    Of unique codes also those that are not made yet. A code that is granted meanwhile may still come; none is left out.
 
     Raises:
         NotFound
     """
-    parsed = locate(store, discount_id)
-    key = keys.discount(parsed.partition, discount_id)
-    secret, pattern, made, total = store.command("HMGET", key, "key", "pattern", "made", "total")
-    if secret is None:
-        raise NotFound(f"There is no discount {discount_id}.")
-    sequence = codes.Sequence(secret, pattern)
-    start = int(made)
-    end = min(start + max(wanted, BLOCK), int(total))
-    for first in range(start, end, BLOCK):
-        block = sequence.codes(first, min(BLOCK, end - first))
-        store.run("refill", [key, keys.codes(parsed.partition, discount_id)], [str(first), json.dumps(block)])
+    parsed = discounts.locate(store, discount_id)
+    discount, _ = discounts.show(store, discount_id)
+    if discount.codes.kind == "unique":
+        secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
+        sequence = codes.Sequence(secret, discount.codes.pattern, discount.codes.alphabet)
+        end = discount.granted_count if discount.closed else discount.total_count or 0
+        return map(sequence.code, range(discount.granted_count, end))
+    return _read_pool(store, parsed)
 
 
+def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
+    """Make more codes for a pool that has less than `wanted`; another replica may do so meanwhile.
+
+    Raises:
+        NotFound
+    """
+    parsed = discounts.locate(store, discount_id)
+    key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
+    # One thread makes the block; the others that ran dry wait for it instead of making it too.
+    with _refilling:
+        (secret, pattern, alphabet, made, total), waiting = store.commands(
+            [("HMGET", key, "key", "pattern", "alphabet", "made", "total"), ("LLEN", pool)]
+        )
+        if secret is None:
+            raise NotFound(f"There is no discount {discount_id}.")
+        if waiting >= wanted:
+            return
+        sequence = codes.Sequence(secret, pattern, alphabet)
+        start = int(made)
+        end = min(start + max(wanted - waiting, BLOCK), int(total))
+        for first in range(start, end, BLOCK):
+            block = sequence.codes(first, min(BLOCK, end - first))
+            store.run("refill", [key, pool], [str(first), json.dumps(block)])
+
+
+def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], report: Report) -> None:
+    good: list[tuple[int, str]] = []
+    for number, code in some:
+        reason = refusal_of(code)
+        if reason:
+            report.bad_count += 1
+            _name(report, number, reason)
+        else:
+            good.append((number, code))
+    several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
+    answers = store.run_many("import", [_import_call(parsed, [code for _, code in each]) for each in several])
+    for each, (word, *rest) in zip(several, answers, strict=True):
+        if word in BY_WORD:
+            raise BY_WORD[word]()
+        report.added_count += int(rest[0])
+        for position in map(int, rest[1].split()):
+            report.repeated_count += 1
+            _name(report, each[position][0], "is there already")
+
+
+def _import_call(parsed: DiscountId, some: list[str]) -> tuple[list[str], list[str | int]]:
+    names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
+    places: dict[int, int] = {}
+    arguments: list[str | int] = []
+    for code in some:
+        digest = kinds.digest(code)
+        bucket = digest % parsed.buckets
+        if bucket not in places:
+            names.append(keys.taken(parsed.partition, parsed.text, bucket))
+            places[bucket] = len(places) + 1
+        arguments += [places[bucket], digest, code]
+    return names, arguments
+
+
+def _name(report: Report, line: int, reason: str) -> None:
+    if len(report.lines) < NAMED:
+        report.lines.append(Line(line, reason))
+
+
+def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:
+    names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
+    place = 0
+    while True:
+        _, first, *found = store.run("waiting", names, [place, BLOCK])
+        if not found:
+            return
+        yield from found
+        place = int(first) + len(found)

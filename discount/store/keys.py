@@ -18,7 +18,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant |
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create |
-| `{pp}:events` | stream | the outbox: one entry an event | create, change, close, grant |
+| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant |
 """
 
 from hashlib import blake2b

@@ -59,8 +59,12 @@ def parse(name: str, text: str) -> Script:
     if len(set(names)) != len(names):
         raise ValueError(f"{name}.lua: a name stands twice in KEYS and ARGV")
     # A name with three dots stands for any number more, which the body finds in KEYS or ARGV itself.
-    bound = "".join(f"local {word} = KEYS[{i}] " for i, word in enumerate(header["KEYS"], 1) if not word.endswith("..."))
-    bound += "".join(f"local {word} = ARGV[{i}] " for i, word in enumerate(header["ARGV"], 1) if not word.endswith("..."))
+    bound = "".join(
+        f"local {word} = KEYS[{i}] " for i, word in enumerate(header["KEYS"], 1) if not word.endswith("...")
+    )
+    bound += "".join(
+        f"local {word} = ARGV[{i}] " for i, word in enumerate(header["ARGV"], 1) if not word.endswith("...")
+    )
     # One line, so that a line number in an error of Redis is the file's own, plus one.
     return Script(
         name=name,

@@ -31,7 +31,7 @@ def test_a_change_is_one_event(stage: Stage) -> None:
     found = stage.create()
     stage.change(found.id, paused=True, discount_code="Easter")
     [event] = stage.events(found, "discount.changed")
-    assert (event["brand"], event["discount"]) == ("IKEA", found.id)
+    assert (event["brand"], event["number"]) == ("IKEA", str(found.number))
     assert found.created_at <= int(event["at"]) <= stage.now()
 
 
@@ -165,7 +165,7 @@ def test_closing_is_one_event_and_closing_again_is_none(stage: Stage) -> None:
     for _ in range(3):
         stage.close(found.id)
     [event] = stage.events(found, "discount.closed")
-    assert (event["brand"], event["discount"]) == ("IKEA", found.id)
+    assert (event["brand"], event["number"]) == ("IKEA", str(found.number))
 
 
 def test_closing_gives_the_pool_up_and_keeps_the_grants(stage: Stage) -> None:
@@ -202,7 +202,7 @@ def test_an_unknown_discount_is_not_filled(stage: Stage) -> None:
 def test_filling_stops_at_the_total(stage: Stage) -> None:
     found = stage.create(total=2500)
     for expected in (2000, 2500, 2500):
-        discounts.refill(stage.store, found.id)
+        discounts.refill(stage.store, found.id, expected)
         assert len(stage.pool(found.id)) == expected
 
 

@@ -31,7 +31,7 @@ def test_a_discount_stands_in_its_brands_partition(stage: Stage) -> None:
 def test_a_new_discount_is_one_event(stage: Stage) -> None:
     found = stage.create()
     assert stage.events(found) == [
-        {"type": "discount.created", "at": str(found.created_at), "brand": "IKEA", "discount": found.id}
+        {"type": "discount.created", "at": str(found.created_at), "brand": "IKEA", "number": str(found.number)}
     ]
 
 

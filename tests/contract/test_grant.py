@@ -61,7 +61,7 @@ def test_a_grant_is_one_event_and_asking_again_is_none(stage: Stage) -> None:
             "type": "code.granted",
             "at": str(held.granted_at),
             "brand": "IKEA",
-            "discount": found.id,
+            "number": str(found.number),
             "user": "User 1",
             "code": held.code,
         }
@@ -79,7 +79,7 @@ def test_the_last_code_also_tells_that_it_was_the_last(stage: Stage) -> None:
         "discount.sold-out",
     ]
     assert stage.events(found, "discount.sold-out") == [
-        {"type": "discount.sold-out", "at": str(held[1].granted_at), "brand": "IKEA", "discount": found.id}
+        {"type": "discount.sold-out", "at": str(held[1].granted_at), "brand": "IKEA", "number": str(found.number)}
     ]
 
 

@@ -34,8 +34,7 @@ class Proxy:
         servers = "\n".join(f"    server {replica} max_fails=0;" for replica in replicas)
         upstream = f"upstream replicas {{\n    zone replicas 64k;\n{servers}\n    keepalive 32;\n}}\n"
         (self.folder / "upstream.conf").write_text(upstream)
-        for name in ("service.conf", "error_pages.conf"):
-            shutil.copy(NGINX / name, self.folder)
+        shutil.copy(NGINX / "service.conf", self.folder)
         routes = (NGINX / "routes.conf").read_text().replace("/dev/stdout", str(self.folder / "access.log"))
         (self.folder / "routes.conf").write_text(routes)
         whole = (NGINX / "nginx.conf").read_text()
@@ -51,8 +50,10 @@ class Proxy:
     def __enter__(self) -> Self:
         nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
         assert nginx, "nginx is not installed; the stack tests need it"
+        # Started by root, its workers would be another user, who may not enter a test's private folder.
+        user = "user root; " if os.geteuid() == 0 else ""
         self._process = subprocess.Popen(
-            [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"],
+            [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", f"{user}daemon off;"],
             stdin=subprocess.DEVNULL,
             stderr=(self.folder / "start.log").open("wb"),
         )

@@ -13,7 +13,6 @@ made again at the next base, as a client does who knows that a grant may be repe
 """
 
 import http.client
-import itertools
 import json
 import random
 import subprocess
@@ -28,6 +27,8 @@ from urllib.parse import urlsplit
 
 PROCESSES = 4
 CONNECTIONS = 64
+# A process that would have less to do than this costs more to start than it brings.
+CALLS_A_PROCESS = 200
 # The longest that one call, and then a whole load, may take: far more than either needs.
 CALL_SECONDS = 30.0
 LOAD_SECONDS = 180.0
@@ -122,9 +123,10 @@ class Load:
                 raise TimeoutError(f"only {len(self._answers)} of {count} calls were answered in time")
 
     def __enter__(self) -> Self:
-        for number in range(PROCESSES):
+        processes = max(2, min(PROCESSES, len(self.calls) // CALLS_A_PROCESS))
+        for number in range(processes):
             # Neighbours stay together: their threads of one process send them at the same moment.
-            share = [(n, call) for n, call in enumerate(self.calls) if n // 2 % PROCESSES == number]
+            share = [(n, call) for n, call in enumerate(self.calls) if n // 2 % processes == number]
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.load"],
                 cwd=ROOT,
@@ -136,6 +138,7 @@ class Load:
             job = {
                 "bases": self._bases,
                 "retries": self._retries,
+                "threads": CONNECTIONS // processes,
                 "calls": [[n, call.method, call.path, call.body, call.headers or {}] for n, call in share],
             }
             print(json.dumps(job), file=_pipe(process.stdin), flush=True)
@@ -256,7 +259,7 @@ def _work() -> None:
             with output:
                 print(line, flush=True)
 
-    threads = [threading.Thread(target=run) for _ in itertools.repeat(None, CONNECTIONS // PROCESSES)]
+    threads = [threading.Thread(target=run) for _ in range(job["threads"])]
     print("ready", flush=True)
     sys.stdin.readline()
     for thread in threads:

@@ -8,7 +8,7 @@ from discount.store.scripts import SCRIPTS, Script, parse
 
 GOOD = "--- What it does.\n--- KEYS  pool\n--- ARGV  user\n--- OK    done\n--- ERR   not-found\nreturn {'done'}"
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, ([^,)]+))?")
-READS = {"TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "EXISTS", "LINDEX", "ZCOUNT"}
+READS = {"TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "EXISTS", "LINDEX", "LLEN", "ZCOUNT"}
 # Commands that a full Redis refuses: one of them must come before any that it lets through.
 REFUSED_WHEN_FULL = {"XADD", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY"}
 

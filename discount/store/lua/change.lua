@@ -1,9 +1,9 @@
 --- Change fields of a discount: an empty value takes the field away.
 --- KEYS  discount codes events
---- ARGV  discount_id fields
+--- ARGV  fields
 --- OK    changed ends-first
 --- ERR   not-found closed below-granted
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'kind')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'number', 'kind')
 if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end
 local values = cjson.decode(fields)
@@ -17,7 +17,7 @@ end
 if starts ~= '' and expires ~= '' and expires <= starts then return {'ends-first'} end
 if total and total < tonumber(d[2]) then return {'below-granted', d[2]} end
 
-redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'discount', discount_id)
+redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8])
 for i = 1, #values, 2 do
   if values[i + 1] == '' then
     redis.call('HDEL', discount, values[i])
@@ -25,7 +25,7 @@ for i = 1, #values, 2 do
     redis.call('HSET', discount, values[i], values[i + 1])
   end
 end
-if total and d[8] == 'unique' and total < tonumber(d[4]) then
+if total and d[9] == 'unique' and total < tonumber(d[4]) then
   -- The pool is a run of the sequence: what is cut from its end is made again if the total is raised later.
   redis.call('HSET', discount, 'made', tostring(total))
   local waiting = total - tonumber(d[2])

@@ -31,7 +31,7 @@ for i = 1, #values, 2 do
   if values[i] == 'brand' then brand = values[i + 1] end
 end
 
-redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'discount', discount_id)
+redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'number', number)
 redis.call('HSET', discount, 'created_at', score, 'number', number, 'granted', '0', 'made', tostring(#block), unpack(values))
 for i = 1, #block, 1000 do
   redis.call('RPUSH', codes, unpack(block, i, math.min(i + 999, #block)))

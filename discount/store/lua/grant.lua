@@ -1,6 +1,6 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
 --- KEYS  discount codes grants buckets users events taken...
---- ARGV  discount_id user bucket expected_users candidates...
+--- ARGV  user bucket expected_users candidates...
 --- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
@@ -20,36 +20,36 @@ local mine = redis.call('HGET', users, user)
 -- A caller that looked at what the user holds first wants that to be true still.
 if expected_users ~= '*' and expected_users ~= (mine or '') then return {'changed'} end
 
-local kind, code, taken, digest = d[9], nil, nil, ''
+local kind, code, set, digest, low = d[9], nil, nil, '', false
 if kind == 'shared' then
   code = redis.call('HGET', discount, 'code')
 elseif kind == 'personal' then
-  if #ARGV < 6 then return {'template'} end
+  if #ARGV < 5 then return {'template'} end
   -- Pairs of a code and what is remembered of it, each with its set; nothing is remembered of one that cannot repeat.
-  for i = 5, #ARGV, 2 do
-    local set = KEYS[7 + (i - 5) / 2]
-    if not code and (ARGV[i + 1] == '' or redis.call('SISMEMBER', set, ARGV[i + 1]) == 0) then
-      code, taken, digest = string.gsub(ARGV[i], '{seq}', tostring(granted + 1)), set, ARGV[i + 1]
+  for i = 4, #ARGV, 2 do
+    local known = KEYS[7 + (i - 4) / 2]
+    if not code and (ARGV[i + 1] == '' or redis.call('SISMEMBER', known, ARGV[i + 1]) == 0) then
+      code, set, digest = ARGV[i], known, ARGV[i + 1]
     end
   end
   if not code then return {'clash'} end
+  code = string.gsub(code, '{seq}', tostring(granted + 1))
 else
   code = redis.call('LINDEX', codes, 0)
   if not code then return {'refill'} end
+  -- Now and then a grant looks whether the next block is due, so that later ones need not wait for it.
+  low = granted % 256 == 255 and tonumber(d[10]) < tonumber(d[3]) and redis.call('LLEN', codes) < 512
 end
 
-redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'discount', discount_id, 'user', user, 'code', code)
+-- The discount by its short number: its id would be a third of the entry.
+redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
 if left == 1 then
-  redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'discount', discount_id)
+  redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end
 redis.call('HSET', grants, user, at .. ' ' .. code)
 redis.call('SETBIT', buckets, bucket, 1)
 redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
 redis.call('HINCRBY', discount, 'granted', 1)
-if digest ~= '' then redis.call('SADD', taken, digest) end
+if digest ~= '' then redis.call('SADD', set, digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
--- Now and then a grant looks whether the next block is due, so that later ones need not wait for it.
-if kind == 'unique' and granted % 256 == 255 and tonumber(d[10]) < tonumber(d[3]) and redis.call('LLEN', codes) < 512 then
-  return {'granted', at .. ' ' .. code, 'low'}
-end
-return {'granted', at .. ' ' .. code}
+return {'granted', at .. ' ' .. code, low and 'low' or ''}

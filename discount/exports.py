@@ -1,0 +1,36 @@
+"""The verb of exports: every code of a discount, given out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from discount import grants, pools
+from discount.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedCode:
+    """A code of a discount: waiting, or granted to a user."""
+
+    code: str
+    state: Literal["waiting", "granted"]
+    user_id: str = ""
+    granted_at: int | None = None
+
+
+def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
+    """Every code of a discount, in constant memory: those that wait, then those that are granted.
+
+    A code that is granted meanwhile may come twice, last as granted; none is left out. Personal and shared codes only
+    come to be at the grant, so none of them waits.
+
+    Raises:
+        NotFound
+    """
+    waiting = (ExportedCode(code, "waiting") for code in pools.list_waiting(store, discount_id))
+    granted = (
+        ExportedCode(each.code, "granted", each.user_id, each.granted_at)
+        for each in grants.list_all(store, discount_id)
+    )
+    return chain(waiting, granted)

@@ -1,0 +1,140 @@
+"""What must hold of a discount after any load and any fault: the clients' answers against what stands in the store.
+
+    history.check(redis.client(), base, discount_id, answers)
+
+The store alone can look right although a grant was lost, since a lost grant leaves no trace there: what clients were
+told is the other witness. Raises AssertionError; nothing is assumed of the calls but that they were grants.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from discount.codes import Sequence
+from discount.model import parse_discount_id
+from discount.store import keys
+from tests.support.load import Answer
+from tests.support.service import ask
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One user was told of one code."""
+
+    discount_id: str
+    user: str
+    code: str
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All that the store has of a discount."""
+
+    fields: dict[str, str]
+    grants: dict[str, str]
+    pool: list[str]
+
+
+def told(answers: Iterable[Answer]) -> Iterator[Told]:
+    """Every code that an answer showed, of single grants and of bulk grants."""
+    for answer in answers:
+        if answer.status in (200, 201) and "grants" in answer.body:
+            for each in answer.body["grants"]:
+                if each["granted"]:
+                    yield Told(answer.body["discount_id"], each["user_id"], each["code"], fresh=False)
+        elif answer.status in (200, 201):
+            body = answer.body
+            yield Told(body["discount_id"], body["user_id"], body["code"], answer.status == 201)
+
+
+def statuses(answers: Iterable[Answer]) -> Counter[tuple[int, str]]:
+    """How many answers had each status and word."""
+    return Counter((answer.status, answer.word) for answer in answers)
+
+
+def stored(client: Any, discount_id: str) -> Stored:
+    """What the store has, read key by key: the users of no grant may stand in two buckets."""
+    place = parse_discount_id(discount_id)
+    assert place is not None
+    grants: dict[str, str] = {}
+    for bucket in range(place.buckets):
+        held = client.hgetall(keys.grants(place.partition, discount_id, bucket))
+        assert not held or client.getbit(keys.buckets(place.partition, discount_id), bucket) == 1
+        for user, value in held.items():
+            assert keys.grant_bucket(user, place.buckets) == bucket, f"{user} stands in a bucket that is not the user's"
+            grants[user] = value.partition(" ")[2]
+    return Stored(
+        fields=client.hgetall(keys.discount(place.partition, discount_id)),
+        grants=grants,
+        pool=client.lrange(keys.codes(place.partition, discount_id), 0, -1),
+    )
+
+
+def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer]) -> Stored:
+    """Every invariant of one discount; `answers` of other discounts are passed over.
+
+    I1 what is granted was made; I2 a code has one user; I3 a user has one code; I4 nothing is missing and nothing is
+    left over; I5 one event a grant; I6 no event is gone; I7 what was answered is there.
+    """
+    found = stored(client, discount_id)
+    shown = [each for each in told(answers) if each.discount_id == discount_id]
+    made, granted, total = (int(found.fields[name]) for name in ("made", "granted", "total"))
+    sequence = Sequence(found.fields["key"], found.fields["pattern"]).codes(0, made)
+
+    assert Counter(found.grants.values()) == Counter(sequence[:granted]), "I1, I2: granted codes are the first made"
+    assert found.pool == ([] if "closed" in found.fields else sequence[granted:]), "I4: the pool is all the others"
+    assert len(found.grants) == granted <= made <= total, "I4: the counters say what there is"
+    _check_answers(found, shown)
+    _check_events(client, discount_id, found)
+    _check_users(client, discount_id, found)
+    live = ask(base, "GET", f"/discount/{discount_id}").json
+    counts = (live["granted_count"], live["remaining_count"], live["total_count"])
+    assert counts == (granted, total - granted, total), "I4: granted + remaining = total, as anybody sees it"
+    return found
+
+
+def _check_answers(found: Stored, shown: list[Told]) -> None:
+    lost = {(each.user, each.code) for each in shown if found.grants.get(each.user) != each.code}
+    assert not lost, f"I7: answered, but not there: {sorted(lost)[:5]} of {len(lost)}"
+    fresh = Counter(each.user for each in shown if each.fresh)
+    assert not fresh or max(fresh.values()) == 1, "I3: nobody was handed a code twice"
+
+
+def _check_events(client: Any, discount_id: str, found: Stored) -> None:
+    entries = [entry for _, entry in events(client, discount_id)]
+    granted = Counter((each["user"], each["code"]) for each in entries if each["type"] == "code.granted")
+    assert granted == Counter(found.grants.items()), "I5, I6: one code.granted a grant"
+    assert sum(each["type"] == "discount.created" for each in entries) == 1, "I5: one discount.created"
+
+
+def _check_users(client: Any, discount_id: str, found: Stored) -> None:
+    partition, number = int(discount_id[4:6], 16), found.fields["number"]
+    users = list(found.grants)
+    pipeline = client.pipeline(transaction=False)
+    for user in users:
+        pipeline.hget(keys.users(partition, user), user)
+    listed = dict(zip(users, pipeline.execute(), strict=True))
+    wrong = [user for user, numbers in listed.items() if (numbers or "").split().count(number) != 1]
+    assert not wrong, f"these hold a code that their list does not name once: {wrong[:5]}"
+
+
+def events(client: Any, discount_id: str) -> list[tuple[str, dict[str, str]]]:
+    """The events of a discount, oldest first, with their ids."""
+    partition = int(discount_id[4:6], 16)
+    number = client.hget(keys.discount(partition, discount_id), "number")
+    return [each for each in client.xrange(keys.events(partition)) if each[1]["number"] == number]
+
+
+def event_counts(client: Any, discount_id: str) -> Counter[str]:
+    """How many events of each type a discount has."""
+    return Counter(entry["type"] for _, entry in events(client, discount_id))
+
+
+def check_order(answers: Iterable[Answer]) -> None:
+    """Once somebody was told that all is gone, no call that began later hands out a code (of a total that stays)."""
+    several = list(answers)
+    gone = min((each.ended for each in several if each.word == "sold-out"), default=float("inf"))
+    late = [each for each in several if each.status == 201 and each.started > gone]
+    assert not late, f"granted after somebody had been told that all is gone: {late[:3]}"
