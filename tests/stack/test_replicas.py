@@ -36,6 +36,7 @@ def test_no_answered_grant_is_lost_while_replicas_are_killed(
             service.start(round_ % 3)
     answers = load.answers
 
+    assert [answer.errors for answer in answers if answer.errors] == []
     counts = history.statuses(answers)
     # A replica may die between the grant and its answer. The next one then finds the code held: 200, not 201.
     assert counts[201, ""] + counts[200, ""] == 1000
