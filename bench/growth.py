@@ -17,7 +17,7 @@ from discount.store import Store
 from tests.support.redis_server import RedisServer
 
 _SLICE = 10_000
-_BLOCK = 100
+_BLOCK = 50
 
 
 def run(codes: Sequence[int], lists: Sequence[int], rounds: int) -> None:
@@ -105,7 +105,7 @@ def _show_lists(stores: Mapping[int, Store], rounds: int) -> None:
                 calls[f"{where} page of {of}, {size:,} discounts"] = partial(
                     discounts.list_page, store, brand_id=brand, limit=10, cursor=cursor
                 )
-    _show("A page of 10 discounts", _in_turns(calls, rounds, 20))
+    _show("A page of 10 discounts", _in_turns(calls, rounds, 10))
 
 
 def _show_redis(store: Store, server: RedisServer) -> None:

@@ -26,12 +26,12 @@ def main() -> None:
     print(_where())
     quick = chosen.quick
     if chosen.only in (None, "http"):
-        over_http.run(rounds=3 if quick else 5, requests=1_500 if quick else 6_000)
+        over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
     if chosen.only in (None, "memory"):
         memory.run((1_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000), 50_000 if quick else 1_000_000)
     if chosen.only in (None, "growth"):
         codes = (2_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
-        growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 3 if quick else 5)
+        growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15)
 
 
 def _where() -> str:

@@ -24,19 +24,18 @@ def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) 
     command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", app]
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "THREADS": str(threads)}
     environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info", **own, **settings}
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            _wait_for(process, port, Path(folder) / "log")
+            yield port, process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
             try:
-                _wait_for(process, port, Path(folder) / "log")
-                yield port, process.pid
-            finally:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

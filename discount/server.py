@@ -15,7 +15,7 @@ except SettingsError as error:
     sys.exit(f"discount: {error}")
 logs.configure(_settings)
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
 worker_class = "gthread"
 threads = _settings.threads

@@ -81,7 +81,9 @@ class Stage:
         """A discount's events in the outbox, in order, of one type or of all."""
         stream = self.redis.xrange(keys.events(keys.partition_of(discount.brand_id, PARTITIONS)))
         return [
-            entry for _, entry in stream if entry["number"] == str(discount.number) and (not kind or entry["type"] == kind)
+            entry
+            for _, entry in stream
+            if entry["number"] == str(discount.number) and (not kind or entry["type"] == kind)
         ]
 
     def pool(self, discount_id: str) -> list[str]:

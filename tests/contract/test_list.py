@@ -80,9 +80,10 @@ def test_a_discount_made_while_paging_moves_nothing(stage: Stage) -> None:
 
 def test_a_brand_sees_its_own_discounts_only(stage: Stage) -> None:
     neighbours = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
-    own = {brand: [stage.create(brand=brand).id for _ in range(3)][::-1] for brand in neighbours}
+    own = {brand: [stage.create(brand=brand).id for _ in range(7)][::-1] for brand in neighbours}
     for brand in neighbours:
-        assert stage.list_ids(2, brand_id=brand) == own[brand]
+        for limit in (1, 2, 3, 6, 7, 8):
+            assert stage.list_ids(limit, brand_id=brand) == own[brand]
 
 
 def test_a_status_shows_the_discounts_that_have_it(stage: Stage) -> None:

@@ -77,6 +77,15 @@ def all_gone(family: list[psutil.Process]) -> bool:
     return not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def redis_of(run: Run) -> psutil.Process:
+    return next(process for process in run.family() if "redis" in process.name() or "valkey" in process.name())
+
+
+def users_of(folder: Path) -> list[psutil.Process]:
+    """The processes that work in a folder."""
+    return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
+
+
 CREATE = '{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}'
 
 
@@ -110,12 +119,36 @@ def test_a_killed_launcher_leaves_nothing_running(runs: Any) -> None:
     wait_until(lambda: all_gone(family), "no process left")
 
 
+def test_a_signal_while_it_starts_stops_all_of_it(runs: Any, tmp_path: Path) -> None:
+    run = runs()
+    wait_until((tmp_path / "data" / "redis.log").exists, "Redis is being started")
+    run.process.terminate()
+    assert run.process.wait(PATIENCE) == 0
+    wait_until(lambda: not users_of(tmp_path / "data"), "no process left in the folder")
+
+
+def test_while_a_server_still_writes_in_a_folder_no_other_run_may(runs: Any, tmp_path: Path) -> None:
+    first = runs()
+    first.url()
+    family = first.family()
+    redis = redis_of(first)
+    redis.suspend()
+    first.process.kill()
+    first.process.wait(PATIENCE)
+    other = tmp_path / "other"
+    other.mkdir()
+    assert refusal(Run(other, DATA=str(tmp_path / "data"))).startswith("discount: another run uses ")
+    redis.resume()
+    wait_until(lambda: all_gone(family), "no process left")
+    first.output.unlink()
+    runs().url()
+
+
 def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:
     run = runs()
     run.url()
     family = run.family()
-    redis = next(process for process in family if "redis" in process.name() or "valkey" in process.name())
-    redis.kill()
+    redis_of(run).kill()
     assert run.process.wait(PATIENCE) == 1
     assert "discount: Redis ended by itself" in run.output.read_text()
     wait_until(lambda: all_gone(family), "no process left")
@@ -159,6 +192,25 @@ def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
         assert told == "discount: this Redis holds data with partitions 16, the setting says 4"
 
 
+def test_an_address_of_redis_that_is_none_is_one_line(runs: Any) -> None:
+    assert refusal(runs(REDIS_URL="redis://localhost:port")).startswith("discount: REDIS_URL: ")
+
+
+def test_a_folder_that_cannot_be_used_is_one_line(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    assert refusal(runs()).startswith(f"discount: cannot use {tmp_path / 'data'}")
+
+
+@pytest.mark.parametrize("name", ["a b%20c?d#é'", "long" * 40])
+def test_a_folder_may_be_called_anything(runs: Any, tmp_path: Path, name: str) -> None:
+    url = runs(DATA=str(tmp_path / name)).url()
+    assert '"total_count":100' in call("POST", f"{url}/discount", CREATE)
+
+
+def test_a_proxy_in_the_environment_is_not_asked(runs: Any) -> None:
+    runs(http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9").url()
+
+
 def test_a_second_run_on_the_same_folder_is_one_line(runs: Any, tmp_path: Path) -> None:
     runs().url()
     other = tmp_path / "other"
@@ -175,3 +227,10 @@ def test_the_server_of_the_wheel_serves_where_none_is_installed(runs: Any, tmp_p
     assert '"id":"dsc-' in call("POST", f"{url}/discount", CREATE)
     names = {process.name() for process in run.family()}
     assert any("valkey" in name for name in names), names
+    # Another one, installed later, could not read what this one wrote.
+    run.process.terminate()
+    assert run.process.wait(PATIENCE) == 0
+    run.output.unlink()
+    again = runs()
+    assert '"id":"dsc-' in call("GET", f"{again.url()}/discount")
+    assert "valkey" in redis_of(again).name()

@@ -72,6 +72,11 @@ def stored(client: Any, discount_id: str) -> Stored:
     )
 
 
+def granted(client: Any, discount_id: str) -> int:
+    """How many grants the store counts."""
+    return int(client.hget(keys.discount(int(discount_id[4:6], 16), discount_id), "granted"))
+
+
 def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer]) -> Stored:
     """Every invariant of one discount; `answers` of other discounts are passed over.
 

@@ -111,6 +111,11 @@ class Service:
     def urls(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.ports]
 
+    @property
+    def addresses(self) -> list[str]:
+        """Host and port of each replica, as a proxy is told them."""
+        return [f"127.0.0.1:{port}" for port in self.ports]
+
     def launch(self, replica: int) -> "subprocess.Popen[bytes]":
         """Start a replica's process without waiting for anything."""
         assert self._processes[replica] is None, f"replica {replica} is running already"
@@ -134,7 +139,12 @@ class Service:
 
     def start(self, replica: int) -> None:
         """Start a replica and wait until it is healthy."""
-        process = self.launch(replica)
+        self.launch(replica)
+        self.await_health(replica)
+
+    def await_health(self, replica: int) -> None:
+        """Wait until a launched replica is healthy."""
+        process = self._process(replica)
 
         def healthy() -> bool:
             if process.poll() is not None:
@@ -171,8 +181,7 @@ class Service:
 
     def workers(self, replica: int) -> set[int]:
         """The process ids of a replica's workers."""
-        master = self._process(replica).pid
-        return {child.pid for child in psutil.Process(master).children() if child.status() != psutil.STATUS_ZOMBIE}
+        return {child.pid for child in psutil.Process(self._process(replica).pid).children()}
 
     def kill_worker(self, replica: int) -> None:
         """SIGKILL to one worker, and wait until its master has replaced it."""
@@ -209,7 +218,9 @@ class Service:
     def __enter__(self) -> Self:
         try:
             for replica in range(len(self.ports)):
-                self.start(replica)
+                self.launch(replica)
+            for replica in range(len(self.ports)):
+                self.await_health(replica)
         except BaseException:
             self.stop()
             raise

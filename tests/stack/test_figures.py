@@ -1,0 +1,57 @@
+"""/metrics with several workers: any of them tells what all of them did, those that died included."""
+
+import re
+from collections import Counter
+
+from tests.support import history
+from tests.support.load import Call, drive, grant_call
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service, ask, create
+
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+def figures(service: Service) -> Counter[tuple[str, ...]]:
+    """Every sample by its name and the values of its labels in order of their names."""
+    text = ask(service.urls[0], "GET", "/metrics").raw.decode()
+    found: Counter[tuple[str, ...]] = Counter()
+    for name, labels, value in _SAMPLE.findall(text):
+        values = [value for _, value in sorted(re.findall(r'(\w+)="([^"]*)"', labels))]
+        assert (name, *values) not in found
+        found[name, *values] = int(float(value)) if float(value).is_integer() else 0
+    return found
+
+
+def requests(found: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    """How many requests there were by method, route and status, other than for the figures themselves."""
+    name = "discount_request_seconds_count"
+    return {key[1:]: value for key, value in found.items() if key[0] == name and key[2] not in ("/metrics", "/healthy")}
+
+
+def test_figures_are_what_was_sent_though_workers_die(redis_server: RedisServer) -> None:
+    route, bulk_route = "/discount/{discount_id}/grant", "/discount/{discount_id}/grants"
+    with Service(redis_server.url, replicas=1, workers=3) as service:
+        assert requests(figures(service)) == {}
+        for round_ in range(1, 4):
+            discount_id = create(service.urls[0], 100)
+            calls = [grant_call(discount_id, f"user {number}") for number in range(120) for _ in range(2)]
+            answers = drive(service.urls, calls)
+            assert history.statuses(answers) == {(201, ""): 100, (200, ""): 100, (409, "sold-out"): 40}
+            other = create(service.urls[0], 50)
+            bulk = Call("", "POST", f"/discount/{other}/grants", {"user_ids": [f"user {n}" for n in range(60)]})
+            assert history.statuses(drive(service.urls, [bulk] * 4)) == {(200, ""): 4}
+
+            for _ in range(10):
+                found = figures(service)
+                assert requests(found) == {
+                    ("POST", "/discount", "201"): 2 * round_,
+                    ("POST", route, "201"): 100 * round_,
+                    ("POST", route, "200"): 100 * round_,
+                    ("POST", route, "409"): 40 * round_,
+                    ("POST", bulk_route, "200"): 4 * round_,
+                }
+                assert found["discount_grants_total",] == 150 * round_
+                assert found["discount_refusals_total", "sold-out"] == 40 * round_
+                assert found["discount_redis_round_trips_total",] >= 250 * round_
+            service.kill_worker(0)
+            service.kill_worker(0)
