@@ -46,6 +46,39 @@ def kind_of(fields: Mapping[str, str]) -> CodeKind:
     return CodeKind(**{name: fields[name] for name in CodeKind.__slots__ if fields.get(name)})  # type: ignore[arg-type]
 
 
+def make(kind: Kind, total_count: int | None, given: Mapping[str, str]) -> CodeKind:
+    """A kind from what a brand asks for: pattern, alphabet and prefix, a template, or the shared code.
+
+    Raises:
+        Invalid: something given does not belong to the kind, something needed is missing, or what the kind refuses.
+    """
+    for name in given:
+        if name not in _GIVEN[kind]:
+            raise Invalid(f"/codes/{name}", f"does not belong to codes of kind {kind}")
+    if kind == "unique":
+        if total_count is None:
+            raise Invalid("/total_count", "is missing")
+        return unique(total_count, **given)
+    if kind == "imported":
+        return CodeKind("imported")
+    needed = _GIVEN[kind][0]
+    if needed not in given:
+        raise Invalid(f"/codes/{needed}", "is missing")
+    if kind == "personal":
+        return personal(given[needed])
+    if not codes.canonical(given[needed]):
+        raise Invalid("/codes/code", "has nothing but blanks and dashes")
+    return CodeKind("shared", code=given[needed])
+
+
+_GIVEN: dict[Kind, tuple[str, ...]] = {
+    "unique": ("pattern", "alphabet", "prefix"),
+    "imported": (),
+    "personal": ("template",),
+    "shared": ("code",),
+}
+
+
 def unique(total_count: int, pattern: str | None = None, alphabet: str | None = None, prefix: str = "") -> CodeKind:
     """Codes of a pattern.
 
@@ -85,7 +118,7 @@ def personal(template: str) -> CodeKind:
     rest = _PLACEHOLDER.sub("", template)
     if "{" in rest or "}" in rest:
         raise Invalid("/codes/template", "has a placeholder other than {brand}, {user}, {id}, {seq} and {random}")
-    parts = [part for part in _PLACEHOLDER.split(template)]
+    parts = _PLACEHOLDER.split(template)
     names = parts[1::2]
     if not set(names) - {"brand"}:
         raise Invalid("/codes/template", "needs {user}, {id}, {seq} or {random}: users' codes must differ")

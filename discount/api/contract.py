@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, request
 
-from discount.api.inputs import SMALL_BODY, body_reader, read_part, read_query
+from discount.api.inputs import SMALL_BODY, body_reader, open_upload, read_part, read_query
 
 Outcome = tuple[Any, int] | Response
 
@@ -32,6 +32,7 @@ class Operation:
     refusals: tuple[str, ...]
     headers: dict[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
 
 
 class Contract:
@@ -55,6 +56,7 @@ class Contract:
         path_types: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         also: tuple[str, ...] = (),
+        takes: tuple[str, ...] = (),
     ) -> Callable[[Callable[..., Outcome]], Callable[..., Response]]:
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
@@ -64,6 +66,7 @@ class Contract:
             path_types: annotated types of path variables that come from outside.
             headers: request headers it reads, with their description.
             also: media types it may answer with besides JSON.
+            takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
         """
 
         def decorate(view: Callable[..., Outcome]) -> Callable[..., Response]:
@@ -80,6 +83,7 @@ class Contract:
                 refusals=refusals,
                 headers=headers or {},
                 also=also,
+                takes=takes,
             )
             self.operations.append(operation)
             read_body = body_reader(body, max_body) if body else None
@@ -92,6 +96,8 @@ class Contract:
                     arguments[name] = read_part(arguments[name], kind, name)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
+                if takes:
+                    arguments["upload"] = open_upload(environ, takes, max_body)
                 asked = read_query(query)
                 if asked is not None:
                     arguments["query"] = asked

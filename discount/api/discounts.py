@@ -3,7 +3,7 @@
 from flask import request
 from msgspec import UNSET, structs
 
-from discount import discounts, errors
+from discount import discounts, errors, kinds
 from discount.api import schemas
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
@@ -30,7 +30,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         body=DiscountIn,
         headers=_IDEMPOTENCY,
         answers={201: DiscountOut},
-        refusals=("idempotency-mismatch",),
+        refusals=("idempotency-mismatch", "code-taken"),
     )
     def create_discount(body: DiscountIn) -> Outcome:
         """Create a discount with its codes."""
@@ -39,6 +39,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             brand_id=body.brand_id,
             discount_code=body.discount_code,
             total_count=body.total_count,
+            kind=_code_kind(body),
             starts_at=moment_in(body.starts_at, "starts_at"),
             expires_at=moment_in(body.expires_at, "expires_at"),
             idempotency_key=_idempotency_key(),
@@ -89,6 +90,11 @@ def add_routes(contract: Contract, store: Store) -> None:
     def close_discount(discount_id: str, query: schemas.CloseQuery) -> Outcome:
         """Close a discount for good; codes that users hold stay good unless told otherwise."""
         return DiscountOut.of(*discounts.close(store, discount_id, void=query.granted_codes == "void")), 200
+
+
+def _code_kind(body: DiscountIn) -> kinds.CodeKind:
+    given = {name: value for name, value in structs.asdict(body.codes).items() if value is not UNSET}
+    return kinds.make(given.pop("kind"), body.total_count, given)
 
 
 def _idempotency_key() -> str | None:

@@ -1,11 +1,5 @@
 """Routes of grants."""
 
-import csv
-import io
-from collections.abc import Iterator
-
-from flask import Response
-
 from discount import grants, metrics, model
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
@@ -21,13 +15,12 @@ from discount.api.schemas import (
     UserId,
     UserQuery,
 )
+from discount.api.tables import csv_response
 from discount.errors import Refusal
 from discount.store import Store
 
 #: 10,000 user ids of 128 letters, each escaped as \uXXXX, quoted and separated, fit.
 BULK_BODY = 8 * 1024 * 1024
-#: Characters that make a spreadsheet read a cell as a formula when they stand first (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed")
 
 
@@ -86,9 +79,10 @@ def add_routes(contract: Contract, store: Store) -> None:
     def list_grants(discount_id: str, query: GrantsQuery) -> Outcome:
         """List who holds what: pages of JSON, or everything as CSV."""
         if query.format == "csv":
-            rows = grants.list_all(store, discount_id)
-            headers = {"Content-Disposition": f'attachment; filename="{discount_id}-grants.csv"'}
-            return Response(_csv(rows), 200, headers, content_type="text/csv; charset=utf-8")
+            rows = (
+                (each.user_id, each.code, model.to_text(each.granted_at)) for each in grants.list_all(store, discount_id)
+            )
+            return csv_response(f"{discount_id}-grants", ("user_id", "code", "granted_at"), rows)
         page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
 
@@ -128,18 +122,3 @@ def _answer(grant: model.Grant) -> Outcome:
 
 def _page(page: grants.Page) -> GrantPage:
     return GrantPage(grants=[GrantOut.of(each) for each in page.grants], next=page.next)
-
-
-def _csv(rows: Iterator[model.Grant]) -> Iterator[str]:
-    """CSV (RFC 4180) in pieces; a cell that a spreadsheet would run is made text by a leading apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("user_id", "code", "granted_at"))
-    for number, row in enumerate(rows, 1):
-        cells = (row.user_id, row.code, model.to_text(row.granted_at))
-        writer.writerow(["'" + cell if cell.startswith(_FORMULA) else cell for cell in cells])
-        if number % 500 == 0:
-            yield text.getvalue()
-            text.seek(0)
-            text.truncate()
-    yield text.getvalue()

@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedReader
 from typing import Any
 
 import msgspec
 from flask import request
+from werkzeug.wsgi import get_input_stream
 
 from discount import errors
 from discount.api.problems import NotRead
@@ -35,12 +38,11 @@ def body_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
         Invalid: a field is missing, unknown, of another type, out of bounds, or there twice.
     """
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
-    names = [b'"%s"' % name.encode() for name in kind.__struct_fields__]  # type: ignore[attr-defined]
+    _, shapes = msgspec.json.schema_components([kind])
+    names = [b'"%s"' % name.encode() for shape in shapes.values() for name in shape.get("properties", ())]
 
     def read(environ: dict[str, Any]) -> Any:
-        media_type = environ.get("CONTENT_TYPE", "")
-        if media_type != "application/json" and media_type.partition(";")[0].strip().lower() != "application/json":
-            raise NotRead("unsupported-media-type", f"Content-Type is {media_type or 'missing'}.")
+        _media_type(environ, ("application/json",))
         raw = _read_body(environ, max_body)
         try:
             decoded = decode(raw)
@@ -56,6 +58,36 @@ def body_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
         return decoded
 
     return read
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A body that is read bit by bit: its media type without parameters, and its bytes."""
+
+    media_type: str
+    stream: BufferedReader
+
+
+def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body: int) -> Upload:
+    """A body to be read as it comes in.
+
+    Raises:
+        NotRead: it is of another type, or declared too large. One that turns out too large ends the reading with 413.
+    """
+    media_type = _media_type(environ, media_types)
+    if int(environ.get("CONTENT_LENGTH") or 0) > max_body:
+        _discard(environ["wsgi.input"], int(environ["CONTENT_LENGTH"]))
+        raise NotRead("too-large", f"It may have {max_body} bytes.")
+    stream = get_input_stream(environ, max_content_length=max_body)
+    return Upload(media_type, BufferedReader(stream, SMALL_BODY))  # type: ignore[type-var]
+
+
+def _media_type(environ: dict[str, Any], expected: tuple[str, ...]) -> str:
+    given: str = environ.get("CONTENT_TYPE", "")
+    media_type = given if given in expected else given.partition(";")[0].strip().lower()
+    if media_type not in expected:
+        raise NotRead("unsupported-media-type", f"Content-Type is {given or 'missing'}, not {' or '.join(expected)}.")
+    return media_type
 
 
 def _read_body(environ: dict[str, Any], max_body: int) -> bytes:

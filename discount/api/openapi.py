@@ -34,7 +34,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
 def _document_operation(operation: Operation) -> dict[str, Any]:
     # Every address refuses query parameters that it does not know.
     words = {*operation.refusals, "invalid", "internal", "unavailable"}
-    if operation.body:
+    if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
     responses: dict[str, Any] = {
         str(status): _document_answer(kind, operation.also) for status, kind in operation.answers.items()
@@ -62,6 +62,9 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     if operation.body:
         reference = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
         documented["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+    if operation.takes:
+        content = {media_type: {"schema": {"type": "string"}} for media_type in operation.takes}
+        documented["requestBody"] = {"required": True, "content": content}
     return documented
 
 

@@ -39,7 +39,7 @@ _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415
 TITLES = {word: kind.title for word, kind in errors.BY_WORD.items()} | {
     "method-not-allowed": "This address does not know that method.",
     "too-large": "The body is larger than this address takes.",
-    "unsupported-media-type": "The body is not declared as application/json.",
+    "unsupported-media-type": "The body is not of a type that this address takes.",
     "bad-request": "The request cannot be read.",
     "internal": "Something broke here; the request id finds it in the log.",
 }

@@ -1,6 +1,7 @@
 """What goes over HTTP: the shapes that validate are the shapes that OpenAPI shows. Unknown fields are refused."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -68,12 +69,76 @@ class Shape(msgspec.Struct, forbid_unknown_fields=True):
     """What all shapes share."""
 
 
-class DiscountIn(Shape):
-    """A discount to create."""
+_VISIBLE = r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)"
+Kind = Annotated[
+    Literal["unique", "imported", "personal", "shared"],
+    Meta(
+        description="unique: made from a pattern; imported: the brand's own; personal: made at the grant from a"
+        " template; shared: one for all."
+    ),
+]
+Pattern = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
+        description="Each # becomes a letter of the alphabet; the rest stands as it is.",
+        examples=["####-####-####"],
+    ),
+]
+Alphabet = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=36,
+        pattern=r"^[A-Za-z0-9]+$(?!\n)",
+        description="Letters and digits, no two alike to a reader.",
+        examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
+    ),
+]
+Prefix = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9._-]+$(?!\n)", examples=["IKEA-"])]
+Template = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=_VISIBLE,
+        description="{brand}, {user}, {id}, {seq} and {random} are filled in; the first two as slugs.",
+        examples=["{brand}-thinks-{user}-is-awesome-{id}"],
+    ),
+]
+SharedCode = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NAME_PATTERN, examples=["AHMED2022BILLO"])]
+
+
+class CodesIn(Shape):
+    """How the codes are made: a kind, and what belongs to it."""
+
+    kind: Kind = "unique"
+    pattern: Pattern | UnsetType = UNSET
+    alphabet: Alphabet | UnsetType = UNSET
+    prefix: Prefix | UnsetType = UNSET
+    template: Template | UnsetType = UNSET
+    code: SharedCode | UnsetType = UNSET
+
+
+class CodesOut(Shape, omit_defaults=True):
+    """How the codes are made."""
+
+    kind: Kind
+    pattern: str = ""
+    alphabet: str = ""
+    template: str = ""
+    code: str = ""
+
+
+class DiscountIn(Shape, kw_only=True):
+    """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect."""
 
     brand_id: BrandId
     discount_code: DiscountCode
-    total_count: TotalCount
+    total_count: TotalCount | None = None
+    codes: CodesIn = msgspec.field(default_factory=CodesIn)
     starts_at: Moment | None = None
     expires_at: Moment | None = None
 
@@ -82,7 +147,7 @@ class DiscountChange(Shape):
     """What to change of a discount; what is left out stays, a time that is null is taken away."""
 
     paused: bool | UnsetType = UNSET
-    total_count: TotalCount | UnsetType = UNSET
+    total_count: TotalCount | None | UnsetType = UNSET
     discount_code: DiscountCode | UnsetType = UNSET
     starts_at: Moment | None | UnsetType = UNSET
     expires_at: Moment | None | UnsetType = UNSET
@@ -94,13 +159,14 @@ class DiscountOut(Shape):
     id: Annotated[str, Meta(examples=["dsc-0c0k46KbodvdNc34ceyPuDevT"])]
     brand_id: str
     discount_code: str
-    total_count: int
+    total_count: int | None
     granted_count: int
-    remaining_count: int
+    remaining_count: int | None
     status: model.Status
     created_at: Moment
     starts_at: Moment | None
     expires_at: Moment | None
+    codes: CodesOut
 
     @classmethod
     def of(cls, discount: model.Discount, now: int) -> "DiscountOut":
@@ -115,6 +181,7 @@ class DiscountOut(Shape):
             created_at=model.to_time(discount.created_at),
             starts_at=None if discount.starts_at is None else model.to_time(discount.starts_at),
             expires_at=None if discount.expires_at is None else model.to_time(discount.expires_at),
+            codes=CodesOut(**asdict(discount.codes)),
         )
 
 
@@ -186,6 +253,23 @@ class GrantPage(Shape):
     next: str | None
 
 
+class ImportedLine(Shape):
+    """A line that was not added, counted from 1, and why."""
+
+    line: int
+    reason: Annotated[str, Meta(examples=["is there already"])]
+
+
+class ImportOut(Shape):
+    """What became of an import; `lines` names the first hundred of those not added."""
+
+    discount_id: str
+    added_count: int
+    repeated_count: int
+    bad_count: int
+    lines: list[ImportedLine]
+
+
 class Ready(Shape):
     """Whether the service can serve."""
 
@@ -230,6 +314,19 @@ class GrantQuery(Shape):
 
 class UserQuery(ListQuery):
     brand_id: BrandId | None = None
+
+
+class ImportQuery(Shape):
+    column: Annotated[str, Meta(min_length=1, max_length=64, description="The CSV column that has the codes.")] = "code"
+
+
+class ExportQuery(Shape):
+    format: Literal["csv", "ndjson"] = "csv"
+
+
+class PictureQuery(Shape):
+    user_id: UserId
+    format: Literal["svg", "png"] = "svg"
 
 
 class GrantsQuery(ListQuery):

@@ -10,7 +10,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters `made` and `granted` | create, change, close, grant, refill, import |
+| `{pp}:discount:<id>` | hash | definition, counters `made`, `granted` | create, change, close, grant, refill, import |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |

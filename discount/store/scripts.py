@@ -41,6 +41,11 @@ def _sha1(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def _bind(table: str, names: tuple[str, ...]) -> str:
+    """Local variables for what a script is given; a name with three dots is any number more, which it finds itself."""
+    return "".join(f"local {name} = {table}[{i}] " for i, name in enumerate(names, 1) if not name.endswith("..."))
+
+
 def parse(name: str, text: str) -> Script:
     """A script from its file's text.
 
@@ -58,13 +63,7 @@ def parse(name: str, text: str) -> Script:
     names = header["KEYS"] + header["ARGV"]
     if len(set(names)) != len(names):
         raise ValueError(f"{name}.lua: a name stands twice in KEYS and ARGV")
-    # A name with three dots stands for any number more, which the body finds in KEYS or ARGV itself.
-    bound = "".join(
-        f"local {word} = KEYS[{i}] " for i, word in enumerate(header["KEYS"], 1) if not word.endswith("...")
-    )
-    bound += "".join(
-        f"local {word} = ARGV[{i}] " for i, word in enumerate(header["ARGV"], 1) if not word.endswith("...")
-    )
+    bound = _bind("KEYS", header["KEYS"]) + _bind("ARGV", header["ARGV"])
     # One line, so that a line number in an error of Redis is the file's own, plus one.
     return Script(
         name=name,
