@@ -163,9 +163,7 @@ def test_an_unknown_field_is_named(client: Client, name: str, pointer: str) -> N
 
 
 def test_an_unknown_field_of_ten_thousand_letters_is_not_repeated_whole(client: Client) -> None:
-    problem = client.refused(
-        "POST", "/discount", 422, "invalid", "/" + "x" * 200, json=DISCOUNT | {"x" * 10_000: 1}
-    )
+    problem = client.refused("POST", "/discount", 422, "invalid", "/" + "x" * 200, json=DISCOUNT | {"x" * 10_000: 1})
     assert len(json.dumps(problem)) < 2000
 
 
@@ -199,7 +197,8 @@ def test_the_longest_idempotency_key_is_taken(client: Client) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b" ", b"{", b"nonsense", b"{'brand_id': 1}", b'{"brand_id": "IKEA",}', b'{"total_count": NaN}', b"\x00",
-     b'{"total_count": Infinity}', b'{"total_count": 01}', json.dumps(DISCOUNT).encode() + b" {}", b'{"brand_id": "\xff"}',
+     b'{"total_count": Infinity}', b'{"total_count": 01}', json.dumps(DISCOUNT).encode() + b" {}",
+     b'{"brand_id": "\xff"}',
      b'\xff\xfe{\x00}\x00', b'{"brand_id": "\xed\xa0\x80"}', b'{"brand_id": "a\nb"}', b'{"brand_id": "\\x41"}',
      b'\xef\xbb\xbf{"brand_id": "IKEA", "discount_code": "A", "total_count": 1}', b'{"brand_id": "\xc0\xaf"}',
      b'{"brand_id": "\\ud800", "discount_code": "A", "total_count": 1}', b'{"brand_id": "\\udc00"}'],
@@ -215,9 +214,7 @@ def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) -> Non
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 @pytest.mark.parametrize("around", ["%s", '{"brand_id": %s}', '{"colour": %s}', '{"user_ids": %s}'])
-def test_a_body_ten_thousand_levels_deep_is_refused(
-    client: Client, opening: str, closing: str, around: str
-) -> None:
+def test_a_body_ten_thousand_levels_deep_is_refused(client: Client, opening: str, closing: str, around: str) -> None:
     body = around % (opening * 10_000 + "1" + closing * 10_000)
     before = client.state()
     for path in ("/discount", f"/discount/{'dsc-000' + 'a' * 22}/grants"):
@@ -246,7 +243,15 @@ def test_a_value_that_looks_like_a_repeated_field_is_taken(client: Client) -> No
 
 @pytest.mark.parametrize(
     "media_type",
-    ["", "text/plain", "application/x-www-form-urlencoded", "application/xml", "application/jsonp", "json", "text/json"],
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "application/jsonp",
+        "json",
+        "text/json",
+    ],
 )
 def test_a_body_of_another_type_is_refused(client: Client, media_type: str) -> None:
     body = json.dumps(DISCOUNT)
@@ -437,9 +442,7 @@ def test_a_list_of_users_larger_than_eight_megabytes_is_refused(client: Client) 
 )
 def test_a_bad_change_is_refused(client: Client, body: Any, place: str) -> None:
     found = client.create()
-    client.refused(
-        "PATCH", f"/discount/{found['id']}", 422, "invalid", place, data=json.dumps(body), content_type=JSON
-    )
+    client.refused("PATCH", f"/discount/{found['id']}", 422, "invalid", place, data=json.dumps(body), content_type=JSON)
 
 
 def test_a_bad_field_among_good_ones_changes_nothing(client: Client) -> None:
@@ -517,7 +520,9 @@ def test_a_parameter_on_a_write_is_refused(client: Client, method: str, path: st
     client.refused(method, path.replace("{id}", found["id"]), 422, "invalid", place, json=body)
 
 
-@pytest.mark.parametrize("query", ["granted_codes=maybe", "granted_codes=", "force=1", "granted_codes=keep&granted_codes=void"])
+@pytest.mark.parametrize(
+    "query", ["granted_codes=maybe", "granted_codes=", "force=1", "granted_codes=keep&granted_codes=void"]
+)
 def test_a_bad_parameter_of_a_close_closes_nothing(client: Client, query: str) -> None:
     found = client.create()
     client.refused("DELETE", f"/discount/{found['id']}?{query}", 422, "invalid", query.partition("=")[0])
@@ -528,7 +533,9 @@ def test_a_bad_brand_in_the_address_is_named(client: Client, brand: str) -> None
     client.refused("POST", f"/brand/{brand}/grant", 422, "invalid", "brand_id", json={"user_id": "A"})
 
 
-@pytest.mark.parametrize("discount_id", ["x", "dsc-", "dsc-000" + "a" * 22, "dsc-ff0" + "a" * 22, "%00", "%F0%9F%8E%84", "x" * 5000])
+@pytest.mark.parametrize(
+    "discount_id", ["x", "dsc-", "dsc-000" + "a" * 22, "dsc-ff0" + "a" * 22, "%00", "%F0%9F%8E%84", "x" * 5000]
+)
 def test_a_discount_that_cannot_be_is_not_found(client: Client, discount_id: str) -> None:
     client.create()
     address = f"/discount/{discount_id}"

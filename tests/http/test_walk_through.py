@@ -141,9 +141,7 @@ def test_a_discount_is_closed_for_good(client: Client) -> None:
 
 
 def test_the_same_idempotency_key_gives_the_same_discount(client: Client) -> None:
-    answers = [
-        client.http.post("/discount", json=DISCOUNT, headers={"Idempotency-Key": "order-1"}) for _ in range(2)
-    ]
+    answers = [client.http.post("/discount", json=DISCOUNT, headers={"Idempotency-Key": "order-1"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].get_json() == answers[1].get_json()
     client.refused(
@@ -263,7 +261,10 @@ def test_ids_with_signs_that_urls_quote_work_everywhere(client: Client) -> None:
         quoted = user.replace("%", "%25").replace("#", "%23").replace("?", "%3F")
         listed = client.http.get(f"/user/{quoted}/grants", query_string={"brand_id": brand}).get_json()
         assert listed["grants"] == [given]
-        assert client.http.get("/discount", query_string={"brand_id": brand}).get_json()["discounts"][0]["id"] == found["id"]
+        assert (
+            client.http.get("/discount", query_string={"brand_id": brand}).get_json()["discounts"][0]["id"]
+            == found["id"]
+        )
 
 
 def test_times_are_the_redis_server_s(client: Client) -> None:
