@@ -164,7 +164,7 @@ def _kinds(names: str) -> str:
 def _invalid(message: str) -> errors.Invalid:
     """msgspec's sentence as a field and a reason."""
     reason, _, path = message.partition(" - at `$")
-    pointer = path.rstrip("`").replace(".", "/")
+    pointer = re.sub(r"\[(\d+)\]", r"/\1", path.rstrip("`").replace(".", "/"))
     named = re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", reason, re.DOTALL)
     if named:
         word = "is missing" if named[1].startswith("missing") else "is not a field of this request"

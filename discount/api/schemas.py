@@ -11,16 +11,18 @@ from msgspec import UNSET, Meta, UnsetType
 from discount import model
 from discount.errors import Invalid, Refusal
 
-# Letters of any script, digits and most signs. Refused: control and format characters (line breaks, bidirectional
-# marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the path segments
-# `.` and `..`, which clients resolve away.
-_UNFIT = (
-    r"\u0000-\u001f\u007f-\u00a0\u00ad/\\{}\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u20e3"
-    r"\u2190-\u2bff\u3000\ud800-\udfff\ue000-\uf8ff\ufe00-\ufe0f\ufeff\ufff0-\uffff\U0001f000-\U0010ffff"
+# Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
+# bidirectional marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the
+# path segments `.` and `..`, which clients resolve away. What lies past U+FFFF stands for itself: Python and JSON
+# Schema (ECMA 262) have no common escape for it.
+_FIT = (
+    r"!-.0-\[\]-z|~\u00a1-\u00ac\u00ae-\u061b\u061d-\u167f\u1681-\u180d\u180f-\u1fff\u2010-\u2027\u2030-\u205e"
+    r"\u2070-\u20e2\u20e4-\u218f\u2c00-\u2fff\u3001-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff00-\uffef"
+    "\U00010000-\U0001efff"
 )
-ID_PATTERN = rf"^(?!\.{{1,2}}$)[^ {_UNFIT}](?:[^{_UNFIT}]*[^ {_UNFIT}])?$(?!\n)"
+ID_PATTERN = rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)"
 # A name may have any sign, but no control character, and no blank at either end.
-_CONTROL = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _NAME_PATTERN = rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)"
 
 BrandId = Annotated[

@@ -122,7 +122,9 @@ class Service:
         command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", "discount.app:create_app()"]
         data = self.folder / f"data-{replica}"
         data.mkdir(exist_ok=True)
-        environment = os.environ | self._settings | {"PORT": str(self.ports[replica]), "DATA": str(data)}
+        # What a killed replica leaves behind stands in our folder.
+        own = {"PORT": str(self.ports[replica]), "DATA": str(data), "TMPDIR": str(data)}
+        environment = os.environ | self._settings | own
         with self._log_file(replica).open("ab") as log:
             process = subprocess.Popen(
                 command,

@@ -1,0 +1,55 @@
+"""What tests of the HTTP contract speak with."""
+
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+# Far longer than any answer takes, for a busy machine.
+PATIENCE = 30.0
+DISCOUNT = {"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}
+JSON = "application/json"
+
+
+class Client:
+    """The service over HTTP, with a look at what Redis holds."""
+
+    def __init__(self, http: FlaskClient, redis: Any) -> None:
+        self.http = http
+        self.redis = redis
+
+    def create(self, **changes: Any) -> dict[str, Any]:
+        """A new discount, as answered."""
+        answer = self.http.post("/discount", json=DISCOUNT | changes)
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    def grant(self, discount_id: str, user: str = "User 1") -> TestResponse:
+        return self.http.post(f"/discount/{discount_id}/grant", json={"user_id": user})
+
+    def state(self) -> dict[str, bytes]:
+        """Everything that Redis holds, to compare."""
+        return {key: self.redis.dump(key) for key in self.redis.keys("*")}
+
+    def refused(self, method: str, path: str, status: int, word: str, place: str | None = None, **call: Any) -> Any:
+        """Make a call that must be refused, completely: status, word, named field, and nothing stored."""
+        before = self.state()
+        answer = self.http.open(path, method=method, **call)
+        assert self.state() == before
+        return check_problem(answer, status, word, place)
+
+
+def check_problem(answer: TestResponse, status: int, word: str, place: str | None = None) -> Any:
+    """The problem document of an answer; `place` is a JSON pointer, or the name of a parameter or header."""
+    problem = answer.get_json(force=True)
+    assert (answer.status_code, problem["type"]) == (status, f"/problems/{word}"), problem
+    assert answer.content_type == "application/problem+json"
+    assert (problem["status"], problem["request_id"]) == (status, answer.headers["X-Request-Id"])
+    assert problem["title"].endswith(".")
+    places = [each.get("pointer", each.get("parameter")) for each in problem.get("errors", [])]
+    assert places == ([] if place is None else [place]), problem
+    for each in problem.get("errors", []):
+        assert each["detail"]
+        assert ("pointer" in each) == (place is not None and (place == "" or place.startswith("/")))
+    return problem

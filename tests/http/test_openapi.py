@@ -1,0 +1,124 @@
+"""The OpenAPI document: valid, whole, and true."""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.checks import CHECKS
+
+from discount.api import problems
+from tests.http.client import DISCOUNT, Client
+
+# Pages for people, not operations.
+PAGES = {"/openapi.json", "/apidocs", "/apidocs/<path:name>"}
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    answer = client.http.get("/openapi.json")
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_the_document_names_every_route(app: Flask, document: dict[str, Any]) -> None:
+    routes = {
+        (method, re.sub(r"<(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule not in PAGES
+    }
+    assert set(operations(document)) == routes
+    assert len(routes) == 14
+
+
+def test_every_pattern_is_one_of_json_schema(document: dict[str, Any]) -> None:
+    patterns = set(re.findall(r'"pattern":("(?:[^"\\\\]|\\\\.)*")', json.dumps(document, separators=(",", ":"))))
+    assert patterns
+    for pattern in patterns:
+        jsonschema_rs.validator_for({"type": "string", "pattern": json.loads(pattern)})
+
+
+def test_every_operation_has_a_name_a_summary_and_a_tag_of_its_own(document: dict[str, Any]) -> None:
+    found = operations(document).values()
+    assert len({each["operationId"] for each in found}) == len(found)
+    for each in found:
+        assert each["summary"].endswith(".")
+        assert each["tags"]
+
+
+def test_every_problem_of_an_operation_is_a_known_word_with_its_status(document: dict[str, Any]) -> None:
+    told: set[str] = set()
+    for operation in operations(document).values():
+        for status, response in operation["responses"].items():
+            if int(status) >= HTTPStatus.BAD_REQUEST:
+                words = set(re.findall(r"`([a-z-]+)`", response["description"])) & set(problems.STATUS)
+                assert {problems.STATUS[word] for word in words} == {int(status)}
+                assert list(response["content"]) == ["application/problem+json"]
+                told |= words
+    # A wrong method has no operation to stand in.
+    assert told == set(problems.STATUS) - {"method-not-allowed"}
+
+
+def test_every_path_parameter_is_described(document: dict[str, Any]) -> None:
+    for (_, path), operation in operations(document).items():
+        named = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+
+
+def test_the_document_refuses_unknown_fields_as_the_service_does(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for operation in operations(document).values():
+        if "requestBody" in operation:
+            reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            assert schemas[reference.rpartition("/")[2]]["additionalProperties"] is False
+
+
+def test_the_examples_of_the_document_are_taken(client: Client, document: dict[str, Any]) -> None:
+    fields = document["components"]["schemas"]["DiscountIn"]["properties"]
+    body = {name: fields[name]["examples"][0] for name in DISCOUNT}
+    assert client.http.post("/discount", json=body).status_code == 201
+
+
+# Whatever fits the document or just does not: no 5xx, no answer that the document does not know.
+
+
+def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client) -> None:
+    config = schemathesis.Config()
+    config.projects.default.analysis.constants.enabled = False  # else what is tried depends on what was imported
+    described = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
+    called = set()
+    for operation in (each.ok() for each in described.get_all_operations()):
+
+        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy(), real=st.booleans())
+        def call(case: Any, real: bool) -> None:
+            called.add(case.operation.label)
+            if real and "discount_id" in (case.path_parameters or {}):
+                case.path_parameters["discount_id"] = client.create(total_count=3)["id"]
+            # JSON Schema cannot say all that is asked of a body (that a window ends after it starts).
+            case.call_and_validate(excluded_checks=[CHECKS.get_one("positive_data_acceptance")])
+
+        call()
+    assert len(called) == 14
