@@ -6,7 +6,7 @@ from flask import Flask
 from structlog import get_logger
 
 from discount import logs, metrics
-from discount.api import discounts, docs, grants, health, problems
+from discount.api import codes, discounts, docs, grants, health, problems
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
@@ -33,13 +33,14 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     except Unavailable as error:
         # Redis may start after us; the store prepares itself when it is there.
         get_logger().warning("redis away", detail=error.detail)
-    app = Flask(__name__, static_folder=None)
+    app = Flask("discount.api", static_folder=None)
     app.url_map.merge_slashes = False
     problems.register(app)
     contract = Contract(app)
     health.add_routes(contract, store)
     discounts.add_routes(contract, store)
     grants.add_routes(contract, store)
+    codes.add_routes(contract, store)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app)  # type: ignore[method-assign]
     return app

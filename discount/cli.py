@@ -1,167 +1,246 @@
-"""The command line."""
+"""The command line: the same verbs as HTTP, straight on Redis. Tables for people, `--json` for programs."""
 
-import http.client
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, RawIOBase
 from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
 
 import click
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
-from discount.config import Settings, SettingsError, read_settings
-from discount.embedded import EmbeddedRedis, NoRedisError, die_with_parent
-from discount.errors import Unavailable
-from discount.store import LayoutError, Store, answers
+from discount import discounts, embedded, exports, grants, pools
+from discount.api.codes import ExportedRow
+from discount.api.discounts import create_from
+from discount.api.inputs import read_fields
+from discount.api.schemas import DiscountIn, DiscountOut, DiscountQuery, GrantIn, GrantOut, GrantOutcome, ImportOut
+from discount.api.tables import csv_pieces, ndjson_pieces
+from discount.api.uploads import READERS
+from discount.config import SettingsError, read_settings
+from discount.embedded import NoRedisError
+from discount.errors import Refusal
+from discount.launch import launch
+from discount.store import LayoutError, Store
 
-#: Seconds for the server to answer its first request, and for it to end after it was asked to.
-PATIENCE = 60
+_FORMATS = {"text": "text/plain", "csv": "text/csv", "json": "application/json"}
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print what HTTP would answer.")
 
 
 @click.group()
 def main() -> None:
-    """Brands create discounts; users get a code out of one, once."""
+    """Brands create discounts; users get a code out of one, once.
+
+    Every command but `run` talks to the Redis of REDIS_URL, or to the one that `discount run` has in DATA (./var).
+    """
 
 
 @main.command()
 def run() -> None:
     """Run the service here, with a Redis of its own unless REDIS_URL names one."""
-    pause = _stop_on_signals()
-    os.environ["LOG_FORMAT"] = os.environ.get("LOG_FORMAT") or "text"
+    with _one_line():
+        launch()
+
+
+@main.command()
+@click.argument("brand_id", metavar="BRAND")
+@click.argument("discount_code", metavar="NAME")
+@click.option("--total", "total_count", metavar="N", help="How many codes there are in all.")
+@click.option("--kind", type=click.Choice(["unique", "imported", "personal", "shared"]), default="unique")
+@click.option("--pattern", help="Of unique codes; each # becomes a letter.")
+@click.option("--alphabet", help="The letters of unique codes.")
+@click.option("--prefix", help="What unique codes begin with.")
+@click.option("--template", help="Of personal codes, e.g. '{brand}-thinks-{user}-is-awesome-{id}'.")
+@click.option("--code", help="The shared code.")
+@click.option("--starts-at", metavar="TIME", help="RFC 3339.")
+@click.option("--expires-at", metavar="TIME", help="RFC 3339.")
+@_as_json
+def create(as_json: bool, **given: str | None) -> None:
+    """Create a discount."""
+    with _one_line():
+        fields = {name: value for name, value in given.items() if value is not None}
+        names = ("kind", "pattern", "alphabet", "prefix", "template", "code")
+        kind = {name: fields.pop(name) for name in names if name in fields}
+        _show_discount(
+            DiscountOut.of(*create_from(_store(), read_fields(fields | {"codes": kind}, DiscountIn))), as_json
+        )
+
+
+@main.command("list")
+@click.option("--brand", "brand_id", help="Only this brand's.")
+@click.option("--status", help="Only those that are active, scheduled, paused, expired, sold-out or closed.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The most to be shown.")
+@_as_json
+def list_discounts(limit: int, as_json: bool, **given: str | None) -> None:
+    """List discounts, newest first."""
+    with _one_line():
+        query = read_fields({name: value for name, value in given.items() if value is not None}, DiscountQuery)
+        store, found, cursor = _store(), list[DiscountOut](), None
+        while len(found) < limit:
+            page = discounts.list_page(
+                store, brand_id=query.brand_id, status=query.status, limit=min(1000, limit - len(found)), cursor=cursor
+            )
+            found += [DiscountOut.of(each, page.now) for each in page.discounts]
+            cursor = page.next
+            if cursor is None:
+                break
+        if as_json:
+            _print_json({"discounts": found, "next": cursor})
+            return
+        rows = ([*map(str, (each.id, each.brand_id, each.discount_code, each.codes.kind, each.status)),
+                 _count(each.granted_count), _count(each.total_count)] for each in found)  # fmt: skip
+        _print_table(("id", "brand", "name", "codes", "status", ">granted", ">total"), rows)
+
+
+@main.command()
+@click.argument("discount_id", metavar="ID")
+@_as_json
+def show(discount_id: str, as_json: bool) -> None:
+    """Show a discount with its live counts."""
+    with _one_line():
+        _show_discount(DiscountOut.of(*discounts.show(_store(), discount_id)), as_json)
+
+
+@main.command()
+@click.argument("discount_id", metavar="ID")
+@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
+@_as_json
+def grant(discount_id: str, user_ids: tuple[str, ...], as_json: bool) -> None:
+    """Hand each user a code, or show the one held already. Ends with 1 if a user got none."""
+    with _one_line():
+        users = [read_fields({"user_id": user_id}, GrantIn).user_id for user_id in user_ids]
+        store = _store()
+        if len(users) == 1:
+            given = grants.grant(store, discount_id, users[0])
+            _print_json(GrantOut.of(given)) if as_json else click.echo(given.code)
+            return
+        outcomes = grants.grant_many(store, discount_id, users)
+        told = [GrantOutcome.of(*each) for each in zip(users, outcomes, strict=True)]
+        if as_json:
+            _print_json({"discount_id": discount_id, "grants": told})
+        else:
+            _print_table(("user", "code"), ([each.user_id, each.code or f"({each.refusal})"] for each in told))
+        if not all(each.granted for each in told):
+            sys.exit(1)
+
+
+@main.command("import")
+@click.argument("discount_id", metavar="ID")
+@click.argument("file", type=click.File("rb"))
+@click.option("--format", "kind", type=click.Choice(list(_FORMATS)), help="Told by the file's name, or text.")
+@click.option("--column", default="code", show_default=True, help="The CSV column that has the codes.")
+@_as_json
+def import_codes(discount_id: str, file: BinaryIO, kind: str | None, column: str, as_json: bool) -> None:
+    """Add a brand's own codes from FILE (- is the standard input): one a line, a CSV column, or {"codes": [...]}."""
+    with _one_line():
+        suffix = Path(file.name).suffix.lstrip(".")
+        reader = READERS[_FORMATS[kind or (suffix if suffix in _FORMATS else "text")]]
+        console = Console(stderr=True)
+        with Progress(console=console, disable=as_json or not console.is_terminal) as progress:
+            size = os.fstat(file.fileno()).st_size or None
+            watched = cast("RawIOBase", progress.wrap_file(file, size, description="Importing"))
+            report = pools.import_codes(_store(), discount_id, reader(BufferedReader(watched), column))
+        told = ImportOut.of(discount_id, report)
+        if as_json:
+            _print_json(told)
+            return
+        click.echo(f"{told.added_count:,} added, {told.repeated_count:,} there already, {told.bad_count:,} bad")
+        for each in told.lines:
+            click.echo(f"line {each.line}: {each.reason}", err=True)
+
+
+@main.command()
+@click.argument("discount_id", metavar="ID")
+@click.argument("file", type=click.File("wb"), default="-")
+@click.option("--format", "kind", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
+def export(discount_id: str, file: BinaryIO, kind: str) -> None:
+    """Give all codes out, waiting and granted, to FILE or the standard output."""
+    with _one_line():
+        rows = (ExportedRow.of(each) for each in exports.list_codes(_store(), discount_id))
+        if kind == "ndjson":
+            pieces = ndjson_pieces(rows)
+        else:
+            pieces = csv_pieces(ExportedRow.__struct_fields__, map(msgspec.structs.astuple, rows))
+        for piece in pieces:
+            file.write(piece)
+
+
+@main.command()
+@click.option("--brand", "brand_id", help="Only this brand's.")
+@_as_json
+def stats(brand_id: str | None, as_json: bool) -> None:
+    """Count discounts by status, and their codes."""
+    with _one_line():
+        store, cursor = _store(), None
+        statuses, codes = Counter[str](), Counter(granted=0, remaining=0)
+        while True:
+            page = discounts.list_page(store, brand_id=brand_id, limit=1000, cursor=cursor)
+            for each in page.discounts:
+                statuses[each.status(page.now)] += 1
+                codes["granted"] += each.granted_count
+                codes["remaining"] += each.remaining_count or 0
+            cursor = page.next
+            if cursor is None:
+                break
+        if as_json:
+            _print_json(
+                {"discounts": statuses, "granted_count": codes["granted"], "remaining_count": codes["remaining"]}
+            )
+            return
+        _print_table(("discounts", ">"), ([status, _count(count)] for status, count in sorted(statuses.items())))
+        _print_table(("codes", ">"), ([name, _count(count)] for name, count in codes.items()))
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Whatever is wrong is told in one line, and the exit code is 1."""
     try:
-        settings = read_settings()
-        with ExitStack() as started:
-            _run(settings, started, pause)
-    except _Stop:
-        pass
+        yield
+    except Refusal as error:
+        sys.exit(f"discount: {error.word}: {error.detail}")
     except (SettingsError, NoRedisError, LayoutError) as error:
         sys.exit(f"discount: {error}")
 
 
-class _Stop(Exception):
-    """A signal asked for the end."""
-
-
-def _stop_on_signals() -> Callable[[], None]:
-    """A short sleep, out of which _Stop is raised once a signal came.
-
-    Raised wherever a signal hits, it could lose a child that was just started, or break off the stopping.
-    """
-    asked: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Started with nohup, the end of the terminal is not our end.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _frame: asked.append(number))
-
-    def pause() -> None:
-        if asked:
-            raise _Stop
-        time.sleep(0.05)
-
-    return pause
-
-
-def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> None:
-    listener = started.enter_context(_listen(settings.host, settings.port))
-    redis = None
+def _store() -> Store:
+    settings = read_settings()
+    url = settings.redis_url
     if not os.environ.get("REDIS_URL"):
-        redis = started.enter_context(EmbeddedRedis(Path(settings.data), pause))
-    url = redis.url if redis else settings.redis_url
-    _check(url, settings)
-    server = _start_server(listener, url)
-    started.callback(_stop_server, server)
-    address = _address(listener)
-    # From here on the server alone listens: once it has ended, nobody waits for an answer in vain.
-    listener.close()
-    _wait(address, server, pause)
-    click.echo(_WELCOME.format(address=f"http://{address}"), err=True)
-    while True:
-        if server.poll() is not None:
-            raise SettingsError("the server ended by itself")
-        if redis and redis.ended():
-            raise SettingsError("Redis ended by itself")
-        pause()
+        url = embedded.address_of(Path(settings.data)) or url
+    return Store.at(url, settings.redis_timeout, settings.partitions)
 
 
-_WELCOME = """
-The service answers at {address} and its documentation at {address}/apidocs. Ctrl-C stops it. Try:
-
-  curl -XPOST '{address}/discount' -H 'Content-Type: application/json' \\
-       -d '{{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}}'
-"""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """The socket that the server will listen on; held from now on, so that nobody else takes the port meanwhile."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # Two that are only bound may share a port.
-        listener.listen(1024)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; set HOST or PORT") from None
-    return listener
-
-
-def _address(listener: socket.socket) -> str:
-    """Where this machine reaches what listens there."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _check(url: str, settings: Settings) -> None:
-    try:
-        if not answers(url):
-            raise SettingsError("REDIS_URL: Redis cannot be reached.")
-        Store.at(url, settings.redis_timeout, settings.partitions).prepare()
-    except Unavailable as error:
-        raise SettingsError(f"REDIS_URL: {error.detail}") from None
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL: {error}") from None
-
-
-def _start_server(listener: socket.socket, redis_url: str) -> "subprocess.Popen[bytes]":
-    options = ["-c", "python:discount.server", "--bind", f"fd://{listener.fileno()}"]
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "gunicorn", *options, "discount.app:create_app()"],
-        env=os.environ | {"REDIS_URL": redis_url},
-        stdin=subprocess.DEVNULL,
-        pass_fds=[listener.fileno()],
-        # Ctrl-C reaches a whole group; the server is told by us, so that it stops once and before Redis.
-        start_new_session=True,
-        preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has no threads
+def _show_discount(found: DiscountOut, as_json: bool) -> None:
+    if as_json:
+        _print_json(found)
+        return
+    fields = msgspec.to_builtins(found)
+    codes = ", ".join(f"{name} {value}" for name, value in fields.pop("codes").items())
+    _print_table(
+        ("", ""), [[name, "" if value is None else str(value)] for name, value in fields.items()] + [["codes", codes]]
     )
 
 
-def _stop_server(server: "subprocess.Popen[bytes]") -> None:
-    if server.poll() is None:
-        server.terminate()
-        try:
-            server.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+def _print_json(value: Any) -> None:
+    click.echo(msgspec.json.encode(value))
 
 
-def _wait(address: str, server: "subprocess.Popen[bytes]", pause: Callable[[], None]) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and server.poll() is None:
-        # Not urllib, which would ask a proxy that the environment names.
-        connection = http.client.HTTPConnection(address, timeout=1)
-        try:
-            connection.request("GET", "/healthy")
-            if connection.getresponse().status == http.HTTPStatus.OK:
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            connection.close()
-        pause()
-    raise SettingsError("the server did not start")
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _print_table(head: tuple[str, ...], rows: Any) -> None:
+    """A table as wide as it needs; a head with `>` is of numbers."""
+    table = Table(box=None, show_header=any(head), pad_edge=False)
+    for place, name in enumerate(head):
+        justify: Literal["right", "left"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.lstrip(">"), justify=justify, overflow="fold", no_wrap=place == 0)
+    for row in rows:
+        # What a brand wrote is text, not the library's markup.
+        table.add_row(*(click.unstyle(cell).replace("[", r"\[") for cell in row))
+    Console(highlight=False).print(table)

@@ -57,6 +57,13 @@ def _is_recent(server: str) -> bool:
     return version is not None and int(version[1]) >= OLDEST
 
 
+def address_of(folder: Path) -> str | None:
+    """The URL of the server that runs on a folder now."""
+    record = folder / "address"
+    url = record.read_text() if record.exists() else ""
+    return url if url and answers(url) else None
+
+
 def die_with_parent() -> Callable[[], None] | None:
     """What a child runs first so that it is ended with its parent, however that ends; Linux has it."""
     if not sys.platform.startswith("linux"):
@@ -107,6 +114,7 @@ class EmbeddedRedis:
             self._start(server)
             self._wait()
             record.write_text(server)
+            (self.folder / "address").write_text(self.url)
         except BlockingIOError:
             self.__exit__()
             raise NoRedisError(f"another run uses {self.folder}; set DATA to another folder") from None

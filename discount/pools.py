@@ -21,6 +21,8 @@ CALLS = 8
 NAMED = 100
 #: The longest code that is taken in.
 LONGEST = 64
+# What stands where bytes were not UTF-8.
+_UNREADABLE = "\ufffd"
 
 _refilling = Lock()
 
@@ -71,8 +73,8 @@ def refusal_of(code: str) -> str:
         return "is empty"
     if len(code) > LONGEST:
         return f"is longer than {LONGEST}"
-    if not code.isprintable():
-        return "has a character that cannot be seen"
+    if not code.isprintable() or _UNREADABLE in code:
+        return "has a character that cannot be read"
     return "" if codes.canonical(code) else "has nothing but blanks and dashes"
 
 

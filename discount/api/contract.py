@@ -96,12 +96,14 @@ class Contract:
                     arguments[name] = read_part(arguments[name], kind, name)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
-                if takes:
-                    arguments["upload"] = open_upload(environ, takes, max_body)
                 asked = read_query(query)
                 if asked is not None:
                     arguments["query"] = asked
-                outcome = view(**arguments)
+                if takes:
+                    with open_upload(environ, takes, max_body) as upload:
+                        outcome = view(upload=upload, **arguments)
+                else:
+                    outcome = view(**arguments)
                 if isinstance(outcome, Response):
                     return outcome
                 return Response(_encode(outcome[0]), outcome[1], content_type="application/json")

@@ -15,6 +15,7 @@ from discount.api.schemas import (
     DiscountQuery,
     moment_in,
 )
+from discount.model import Discount
 from discount.store import Store
 
 _IDEMPOTENCY = {"Idempotency-Key": "Up to 255 visible ASCII characters; the same key gives the same discount again."}
@@ -34,17 +35,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def create_discount(body: DiscountIn) -> Outcome:
         """Create a discount with its codes."""
-        found, now = discounts.create(
-            store,
-            brand_id=body.brand_id,
-            discount_code=body.discount_code,
-            total_count=body.total_count,
-            kind=_code_kind(body),
-            starts_at=moment_in(body.starts_at, "starts_at"),
-            expires_at=moment_in(body.expires_at, "expires_at"),
-            idempotency_key=_idempotency_key(),
-        )
-        return DiscountOut.of(found, now), 201
+        return DiscountOut.of(*create_from(store, body, _idempotency_key())), 201
 
     @contract.declare("GET", "/discount", tag="discounts", query=DiscountQuery, answers={200: DiscountPage})
     def list_discounts(query: DiscountQuery) -> Outcome:
@@ -92,9 +83,19 @@ def add_routes(contract: Contract, store: Store) -> None:
         return DiscountOut.of(*discounts.close(store, discount_id, void=query.granted_codes == "void")), 200
 
 
-def _code_kind(body: DiscountIn) -> kinds.CodeKind:
+def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = None) -> tuple[Discount, int]:
+    """A new discount as asked for; what it raises is what `discounts.create` and `kinds.make` raise."""
     given = {name: value for name, value in structs.asdict(body.codes).items() if value is not UNSET}
-    return kinds.make(given.pop("kind"), body.total_count, given)
+    return discounts.create(
+        store,
+        brand_id=body.brand_id,
+        discount_code=body.discount_code,
+        total_count=body.total_count,
+        kind=kinds.make(given.pop("kind"), body.total_count, given),
+        starts_at=moment_in(body.starts_at, "starts_at"),
+        expires_at=moment_in(body.expires_at, "expires_at"),
+        idempotency_key=idempotency_key,
+    )
 
 
 def _idempotency_key() -> str | None:

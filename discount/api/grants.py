@@ -79,9 +79,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     def list_grants(discount_id: str, query: GrantsQuery) -> Outcome:
         """List who holds what: pages of JSON, or everything as CSV."""
         if query.format == "csv":
-            rows = (
-                (each.user_id, each.code, model.to_text(each.granted_at)) for each in grants.list_all(store, discount_id)
-            )
+            found = grants.list_all(store, discount_id)
+            rows = ((each.user_id, each.code, model.to_text(each.granted_at)) for each in found)
             return csv_response(f"{discount_id}-grants", ("user_id", "code", "granted_at"), rows)
         page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200

@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BufferedReader
-from typing import Any
+from io import BufferedReader, RawIOBase
+from typing import Any, cast
 
 import msgspec
 from flask import request
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from discount import errors
@@ -68,18 +70,26 @@ class Upload:
     stream: BufferedReader
 
 
-def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body: int) -> Upload:
-    """A body to be read as it comes in.
+@contextmanager
+def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body: int) -> Iterator[Upload]:
+    """A body to be read as it comes in; what is left of it at the end is read to let the client see the answer.
 
     Raises:
         NotRead: it is of another type, or declared too large. One that turns out too large ends the reading with 413.
     """
     media_type = _media_type(environ, media_types)
-    if int(environ.get("CONTENT_LENGTH") or 0) > max_body:
-        _discard(environ["wsgi.input"], int(environ["CONTENT_LENGTH"]))
+    length = _length(environ)
+    if length is not None and length > max_body:
+        _discard(environ["wsgi.input"], length)
         raise NotRead("too-large", f"It may have {max_body} bytes.")
-    stream = get_input_stream(environ, max_content_length=max_body)
-    return Upload(media_type, BufferedReader(stream, SMALL_BODY))  # type: ignore[type-var]
+    stream = cast("RawIOBase", get_input_stream(environ, max_content_length=max_body))
+    upload = Upload(media_type, BufferedReader(stream, SMALL_BODY))
+    try:
+        yield upload
+    finally:
+        # A client that went away, or a body that never ends.
+        with suppress(HTTPException):
+            _discard(upload.stream, DISCARDED)
 
 
 def _media_type(environ: dict[str, Any], expected: tuple[str, ...]) -> str:
@@ -92,14 +102,12 @@ def _media_type(environ: dict[str, Any], expected: tuple[str, ...]) -> str:
 
 def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
     stream = environ["wsgi.input"]
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        if not (length.isascii() and length.isdecimal()):
-            raise NotRead("bad-request", "Content-Length is not a number.")
-        if int(length) <= max_body:
-            raw: bytes = stream.read(int(length))
+    length = _length(environ)
+    if length is not None:
+        if length <= max_body:
+            raw: bytes = stream.read(length)
             return raw
-        _discard(stream, int(length))
+        _discard(stream, length)
     elif environ.get("wsgi.input_terminated"):
         raw = stream.read(max_body + 1)
         if len(raw) <= max_body:
@@ -108,6 +116,15 @@ def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
     else:
         return b""
     raise NotRead("too-large", f"It may have {max_body} bytes.")
+
+
+def _length(environ: dict[str, Any]) -> int | None:
+    length = environ.get("CONTENT_LENGTH")
+    if not length:
+        return None
+    if not (length.isascii() and length.isdecimal()):
+        raise NotRead("bad-request", "Content-Length is not a number.")
+    return int(length)
 
 
 def _discard(stream: Any, length: int) -> None:
@@ -189,6 +206,19 @@ def read_part(value: str, kind: Any, name: str) -> Any:
         raise errors.Invalid(name, invalid.facts["errors"][0]["detail"]) from None
 
 
+def read_fields(given: Mapping[str, Any], kind: type) -> Any:
+    """Fields that came as text as that shape.
+
+    Raises:
+        Invalid: with the field's name.
+    """
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        invalid = _invalid(str(error)).facts["errors"][0]
+        raise errors.Invalid(invalid["pointer"].lstrip("/"), invalid["detail"]) from None
+
+
 def read_query(kind: type | None) -> Any:
     """The query parameters as that shape; with None there may be none.
 
@@ -205,8 +235,4 @@ def read_query(kind: type | None) -> Any:
             raise errors.Invalid(name, "is not a parameter of this address")
         if len(several) > 1:
             raise errors.Invalid(name, "stands twice")
-    try:
-        return msgspec.convert({name: several[0] for name, several in given.items()}, kind, strict=False)
-    except msgspec.ValidationError as error:
-        invalid = _invalid(str(error)).facts["errors"][0]
-        raise errors.Invalid(invalid["pointer"].lstrip("/"), invalid["detail"]) from None
+    return read_fields({name: several[0] for name, several in given.items()}, kind)

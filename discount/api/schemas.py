@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount import model
+from discount import model, pools
 from discount.errors import Invalid, Refusal
 
 # Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
@@ -270,6 +270,11 @@ class ImportOut(Shape):
     repeated_count: int
     bad_count: int
     lines: list[ImportedLine]
+
+    @classmethod
+    def of(cls, discount_id: str, report: pools.Report) -> "ImportOut":
+        lines = [ImportedLine(each.line, each.reason) for each in report.lines]
+        return cls(discount_id, report.added_count, report.repeated_count, report.bad_count, lines)
 
 
 class Ready(Shape):

@@ -17,29 +17,31 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Response:
     """A CSV file to be saved. A cell that a spreadsheet would run becomes text by an apostrophe before it."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
-    return Response(_csv(header, rows), 200, headers, content_type="text/csv; charset=utf-8")
+    return Response(csv_pieces(header, rows), 200, headers, content_type="text/csv; charset=utf-8")
 
 
 def ndjson_response(name: str, rows: Iterable[Any]) -> Response:
     """A file of one JSON object a line, to be saved."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.ndjson"', "X-Content-Type-Options": "nosniff"}
-    return Response(_ndjson(rows), 200, headers, content_type="application/x-ndjson")
+    return Response(ndjson_pieces(rows), 200, headers, content_type="application/x-ndjson")
 
 
-def _csv(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
+    """CSV in UTF-8, some rows at a time."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
     for number, row in enumerate(rows, 1):
         writer.writerow(["'" + cell if cell.startswith(_FORMULA) else cell for cell in row])
         if number % PIECE == 0:
-            yield text.getvalue()
+            yield text.getvalue().encode()
             text.seek(0)
             text.truncate()
-    yield text.getvalue()
+    yield text.getvalue().encode()
 
 
-def _ndjson(rows: Iterable[Any]) -> Iterator[bytes]:
+def ndjson_pieces(rows: Iterable[Any]) -> Iterator[bytes]:
+    """One JSON object a line, some at a time."""
     encode = msgspec.json.Encoder().encode
     piece = bytearray()
     for number, row in enumerate(rows, 1):

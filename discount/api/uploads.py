@@ -6,15 +6,12 @@ from io import BufferedReader
 
 import ijson
 
-from discount import pools
 from discount.errors import Invalid, Malformed
 
 Numbered = Iterator[tuple[int, str]]
 
 #: No line with a code worth having is longer, in bytes; what goes beyond is passed over.
 _LINE = 4096
-#: What stands for bytes that are not UTF-8; no code may have it.
-_UNREADABLE = "\ufffd"
 
 
 def read_text(stream: BufferedReader, _column: str) -> Numbered:
@@ -59,7 +56,7 @@ def read_json(stream: BufferedReader, _column: str) -> Numbered:
             elif prefix == "codes.item" and not event.startswith("end_"):
                 number += 1
                 yield number, value if event == "string" else ""
-    except (ijson.JSONError, UnicodeDecodeError) as error:
+    except (ijson.JSONError, ValueError) as error:
         raise Malformed(f"After {number} codes: {error}.") from None
     if not found:
         raise Invalid("/codes", "is missing, or not a list")
@@ -73,11 +70,11 @@ READERS: dict[str, Callable[[BufferedReader, str], Numbered]] = {
 
 
 def _lines(stream: BufferedReader) -> Iterator[str]:
-    first = True
+    encoding = "utf-8-sig"
     while line := stream.readline(_LINE):
         whole = line
         while not line.endswith(b"\n") and (line := stream.readline(_LINE)):
             # Longer than any code: enough is kept to be refused as too long.
             continue
-        yield whole.decode("utf-8-sig" if first else "utf-8", "replace").replace(_UNREADABLE, "\x00")
-        first = False
+        yield whole.decode(encoding, "replace")
+        encoding = "utf-8"

@@ -42,8 +42,11 @@ def _sha1(text: str) -> str:
 
 
 def _bind(table: str, names: tuple[str, ...]) -> str:
-    """Local variables for what a script is given; a name with three dots is any number more, which it finds itself."""
-    return "".join(f"local {name} = {table}[{i}] " for i, name in enumerate(names, 1) if not name.endswith("..."))
+    """Local variables for what a script is given; a last name with three dots is the list of all the rest."""
+    return "".join(
+        f"local {name[:-3]} = {{unpack({table}, {i})}} " if name.endswith("...") else f"local {name} = {table}[{i}] "
+        for i, name in enumerate(names, 1)
+    )
 
 
 def parse(name: str, text: str) -> Script:

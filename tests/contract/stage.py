@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from discount import discounts, grants
+from discount import discounts, grants, kinds
 from discount.model import Discount, Grant, parse_discount_id
 from discount.store import Store, keys
 from tests.support.redis_server import RedisServer
 from tests.unit.fake import fake_redis, fake_store
 
 PARTITIONS = 16
+UNIQUE = kinds.unique(1)
 SECOND = 1_000_000
 # Far longer than any answer takes, for a busy machine.
 PATIENCE = 30.0
@@ -35,7 +36,7 @@ class Stage:
 
     def create(self, total: int = 3, brand: str = "IKEA", **more: Any) -> Discount:
         given: dict[str, Any] = {"brand_id": brand, "discount_code": "Christmas", "total_count": total}
-        return discounts.create(self.store, **(given | more))[0]
+        return discounts.create(self.store, **({"kind": UNIQUE} | given | more))[0]
 
     def show(self, discount_id: str) -> Discount:
         return discounts.show(self.store, discount_id)[0]

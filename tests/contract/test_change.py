@@ -2,7 +2,7 @@
 
 import pytest
 
-from discount import discounts
+from discount import pools
 from discount.errors import BelowGranted, Closed, Expired, Invalid, NotFound, NotStarted, Paused, SoldOut
 from discount.model import make_discount_id
 from tests.contract.stage import SECOND, Stage
@@ -190,19 +190,19 @@ def test_closing_with_keep_can_be_followed_by_void_but_not_the_other_way(stage: 
 def test_a_closed_discount_is_not_filled_again(stage: Stage) -> None:
     found = stage.create(total=2500)
     stage.close(found.id)
-    discounts.refill(stage.store, found.id)
+    pools.refill(stage.store, found.id)
     assert stage.pool(found.id) == []
 
 
 def test_an_unknown_discount_is_not_filled(stage: Stage) -> None:
     with pytest.raises(NotFound):
-        discounts.refill(stage.store, make_discount_id(3, 10))
+        pools.refill(stage.store, make_discount_id(3, 10))
 
 
 def test_filling_stops_at_the_total(stage: Stage) -> None:
     found = stage.create(total=2500)
     for expected in (2000, 2500, 2500):
-        discounts.refill(stage.store, found.id, expected)
+        pools.refill(stage.store, found.id, expected)
         assert len(stage.pool(found.id)) == expected
 
 

@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from discount import discounts, grants
+from discount import discounts, grants, pools
 from discount.cursors import make_cursor
 from discount.errors import Expired, Invalid, NotFound, NotGranted, NotStarted, Paused, Refusal, SoldOut, Unavailable
 from discount.model import Grant, make_discount_id
@@ -520,9 +520,9 @@ def test_a_cursor_of_a_bucket_far_away_is_an_empty_page(stage: Stage) -> None:
 def test_a_pool_that_others_empty_again_and_again_is_unavailable(stage: Stage) -> None:
     found = stage.create(total=2500)
     stage.redis.delete(keys.codes(int(found.id[4:6], 16), found.id))
-    with mock.patch.object(discounts, "refill") as refill, pytest.raises(Unavailable):
+    with mock.patch.object(pools, "refill") as refill, pytest.raises(Unavailable):
         stage.grant(found.id)
     assert refill.call_count == grants.REFILLS
-    with mock.patch.object(discounts, "refill"), pytest.raises(Unavailable):
+    with mock.patch.object(pools, "refill"), pytest.raises(Unavailable):
         grants.grant_many(stage.store, found.id, ["User 1", "User 2"])
     stage.redis.hset(keys.discount(int(found.id[4:6], 16), found.id), "made", 0)

@@ -49,6 +49,7 @@ def test_a_discount_shows_exactly_its_fields(client: Client) -> None:
         "status": "active",
         "starts_at": None,
         "expires_at": "2280-01-01T00:00:00Z",
+        "codes": {"kind": "unique", "pattern": "####-####-####", "alphabet": "23456789ABCDEFGHJKMNPQRSTUVWXYZ"},
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
+from discount.kinds import CodeKind
 from discount.model import (
     GRANTS_PER_BUCKET,
     MAX_TOTAL,
@@ -36,8 +37,7 @@ def discount(**changes: Any) -> Discount:
         "expires_at": None,
         "paused": False,
         "closed": "",
-        "kind": "unique",
-        "pattern": "#",
+        "codes": CodeKind(),
     }
     return Discount(**(fields | changes))
 

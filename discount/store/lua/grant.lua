@@ -20,20 +20,21 @@ local mine = redis.call('HGET', users, user)
 -- A caller that looked at what the user holds first wants that to be true still.
 if expected_users ~= '*' and expected_users ~= (mine or '') then return {'changed'} end
 
-local kind, code, set, digest, low = d[9], nil, nil, '', false
+local kind, code, place, digest, low = d[9], nil, nil, '', false
 if kind == 'shared' then
   code = redis.call('HGET', discount, 'code')
 elseif kind == 'personal' then
-  if #ARGV < 5 then return {'template'} end
+  if not candidates[1] then return {'template'} end
   -- Pairs of a code and what is remembered of it, each with its set; nothing is remembered of one that cannot repeat.
-  for i = 4, #ARGV, 2 do
-    local known = KEYS[7 + (i - 4) / 2]
-    if not code and (ARGV[i + 1] == '' or redis.call('SISMEMBER', known, ARGV[i + 1]) == 0) then
-      code, set, digest = ARGV[i], known, ARGV[i + 1]
+  for n = 1, #taken do
+    digest = candidates[2 * n]
+    if digest == '' or redis.call('SISMEMBER', taken[n], digest) == 0 then
+      place = n
+      break
     end
   end
-  if not code then return {'clash'} end
-  code = string.gsub(code, '{seq}', tostring(granted + 1))
+  if not place then return {'clash'} end
+  code = string.gsub(candidates[2 * place - 1], '{seq}', tostring(granted + 1))
 else
   code = redis.call('LINDEX', codes, 0)
   if not code then return {'refill'} end
@@ -50,6 +51,6 @@ redis.call('HSET', grants, user, at .. ' ' .. code)
 redis.call('SETBIT', buckets, bucket, 1)
 redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
 redis.call('HINCRBY', discount, 'granted', 1)
-if digest ~= '' then redis.call('SADD', set, digest) end
+if digest ~= '' then redis.call('SADD', taken[place], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
 return {'granted', at .. ' ' .. code, low and 'low' or ''}

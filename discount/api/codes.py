@@ -1,0 +1,124 @@
+"""Routes of codes: a brand's own in, all of them out, and a granted one to show."""
+
+from io import BytesIO
+
+import segno
+from flask import Response, render_template
+from msgspec import Struct
+
+from discount import discounts, exports, grants, model, pools
+from discount.api.contract import Contract, Outcome
+from discount.api.inputs import Upload
+from discount.api.schemas import (
+    ExportQuery,
+    GrantQuery,
+    ImportOut,
+    ImportQuery,
+    PictureQuery,
+)
+from discount.api.tables import csv_response, ndjson_response
+from discount.api.uploads import READERS
+from discount.store import Store
+
+#: Ten million codes of 24 letters fit.
+IMPORT_BODY = 256 * 1024 * 1024
+_PICTURES = {"svg": "image/svg+xml", "png": "image/png"}
+#: The page runs nothing and fetches nothing.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+
+
+class ExportedRow(Struct, omit_defaults=True):
+    """A line of an export in NDJSON."""
+
+    code: str
+    state: str
+    user_id: str = ""
+    granted_at: str = ""
+
+    @classmethod
+    def of(cls, each: exports.ExportedCode) -> "ExportedRow":
+        return cls(each.code, each.state, each.user_id, (each.granted_at and model.to_text(each.granted_at)) or "")
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of codes."""
+
+    @contract.declare(
+        "POST",
+        "/discount/<discount_id>/codes",
+        tag="codes",
+        takes=tuple(READERS),
+        max_body=IMPORT_BODY,
+        query=ImportQuery,
+        answers={200: ImportOut},
+        refusals=("not-found", "closed", "wrong-kind"),
+    )
+    def import_codes(discount_id: str, upload: Upload, query: ImportQuery) -> Outcome:
+        """Add a brand's own codes: one a line, a CSV column, or JSON's `{"codes": […]}`; repeats are not stored."""
+        lines = READERS[upload.media_type](upload.stream, query.column)
+        report = pools.import_codes(store, discount_id, lines)
+        return ImportOut.of(discount_id, report), 200
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/codes",
+        tag="codes",
+        query=ExportQuery,
+        answers={200: None},
+        also=("text/csv", "application/x-ndjson"),
+        refusals=("not-found",),
+    )
+    def export_codes(discount_id: str, query: ExportQuery) -> Outcome:
+        """Give all codes out, waiting and granted, as a stream of CSV or NDJSON."""
+        rows = (ExportedRow.of(each) for each in exports.list_codes(store, discount_id))
+        if query.format == "ndjson":
+            return ndjson_response(f"{discount_id}-codes", rows)
+        names = ExportedRow.__struct_fields__
+        return csv_response(
+            f"{discount_id}-codes", names, (tuple(getattr(row, name) for name in names) for row in rows)
+        )
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/grant/picture",
+        tag="codes",
+        query=PictureQuery,
+        answers={200: None},
+        also=tuple(_PICTURES.values()),
+        refusals=("not-found", "not-granted"),
+    )
+    def show_picture(discount_id: str, query: PictureQuery) -> Outcome:
+        """Show the code that a user holds as a QR picture (ISO/IEC 18004)."""
+        held = grants.held_grant(store, discount_id, query.user_id)
+        return Response(_picture(held.code, query.format), content_type=_PICTURES[query.format])
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/grant/page",
+        tag="codes",
+        query=GrantQuery,
+        answers={200: None},
+        also=("text/html",),
+        refusals=("not-found", "not-granted"),
+    )
+    def show_page(discount_id: str, query: GrantQuery) -> Outcome:
+        """Show the code that a user holds as a small page for a till: letters, QR picture, until when."""
+        held = grants.held_grant(store, discount_id, query.user_id)
+        discount, now = discounts.show(store, discount_id)
+        page = render_template(
+            "till.html",
+            discount=discount,
+            status=discount.status(now),
+            code=held.code,
+            picture=_picture(held.code, "svg").decode(),
+            expires_at=discount.expires_at and model.to_time(discount.expires_at),
+        )
+        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+        return Response(page, headers=headers, content_type="text/html; charset=utf-8")
+
+
+def _picture(code: str, kind: str) -> bytes:
+    drawn = BytesIO()
+    options = {"xmldecl": False, "svgns": True, "omitsize": True} if kind == "svg" else {}
+    segno.make_qr(code, error="m").save(drawn, kind=kind, scale=8, **options)
+    return drawn.getvalue()

@@ -1,0 +1,163 @@
+"""The service as one command: a Redis of its own, the server, and an orderly end of both."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from discount.config import Settings, SettingsError, read_settings
+from discount.embedded import EmbeddedRedis, die_with_parent
+from discount.errors import Unavailable
+from discount.store import Store, answers
+
+#: Seconds for the server to answer its first request, and for it to end after it was asked to.
+PATIENCE = 60
+
+
+def launch() -> None:
+    """Run the service until a signal asks for the end.
+
+    Raises:
+        SettingsError, NoRedisError, LayoutError: one line each on what is wrong.
+    """
+    pause = _stop_on_signals()
+    os.environ["LOG_FORMAT"] = os.environ.get("LOG_FORMAT") or "text"
+    try:
+        settings = read_settings()
+        with ExitStack() as started:
+            _run(settings, started, pause)
+    except _Stop:
+        pass
+
+
+class _Stop(Exception):
+    """A signal asked for the end."""
+
+
+def _stop_on_signals() -> Callable[[], None]:
+    """A short sleep, out of which _Stop is raised once a signal came.
+
+    Raised wherever a signal hits, it could lose a child that was just started, or break off the stopping.
+    """
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Started with nohup, the end of the terminal is not our end.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _frame: asked.append(number))
+
+    def pause() -> None:
+        if asked:
+            raise _Stop
+        time.sleep(0.05)
+
+    return pause
+
+
+def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> None:
+    listener = started.enter_context(_listen(settings.host, settings.port))
+    redis = None
+    if not os.environ.get("REDIS_URL"):
+        redis = started.enter_context(EmbeddedRedis(Path(settings.data), pause))
+    url = redis.url if redis else settings.redis_url
+    _check(url, settings)
+    server = _start_server(listener, url)
+    started.callback(_stop_server, server)
+    address = _address(listener)
+    # From here on the server alone listens: once it has ended, nobody waits for an answer in vain.
+    listener.close()
+    _wait(address, server, pause)
+    click.echo(_WELCOME.format(address=f"http://{address}"), err=True)
+    while True:
+        if server.poll() is not None:
+            raise SettingsError("the server ended by itself")
+        if redis and redis.ended():
+            raise SettingsError("Redis ended by itself")
+        pause()
+
+
+_WELCOME = """
+The service answers at {address} and its documentation at {address}/apidocs. Ctrl-C stops it. Try:
+
+  curl -XPOST '{address}/discount' -H 'Content-Type: application/json' \\
+       -d '{{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}}'
+"""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The socket that the server will listen on; held from now on, so that nobody else takes the port meanwhile."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Two that are only bound may share a port.
+        listener.listen(1024)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; set HOST or PORT") from None
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    """Where this machine reaches what listens there."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check(url: str, settings: Settings) -> None:
+    try:
+        if not answers(url):
+            raise SettingsError("REDIS_URL: Redis cannot be reached.")
+        Store.at(url, settings.redis_timeout, settings.partitions).prepare()
+    except Unavailable as error:
+        raise SettingsError(f"REDIS_URL: {error.detail}") from None
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL: {error}") from None
+
+
+def _start_server(listener: socket.socket, redis_url: str) -> "subprocess.Popen[bytes]":
+    options = ["-c", "python:discount.server", "--bind", f"fd://{listener.fileno()}"]
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "gunicorn", *options, "discount.app:create_app()"],
+        env=os.environ | {"REDIS_URL": redis_url},
+        stdin=subprocess.DEVNULL,
+        pass_fds=[listener.fileno()],
+        # Ctrl-C reaches a whole group; the server is told by us, so that it stops once and before Redis.
+        start_new_session=True,
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has no threads
+    )
+
+
+def _stop_server(server: "subprocess.Popen[bytes]") -> None:
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def _wait(address: str, server: "subprocess.Popen[bytes]", pause: Callable[[], None]) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and server.poll() is None:
+        # Not urllib, which would ask a proxy that the environment names.
+        connection = http.client.HTTPConnection(address, timeout=1)
+        try:
+            connection.request("GET", "/healthy")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+        pause()
+    raise SettingsError("the server did not start")
