@@ -107,8 +107,10 @@ class Store:
         answers = self._exchange(commands)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            self._load(script)
-            for i, answer in zip(unknown, self._exchange([commands[i] for i in unknown]), strict=True):
+            # With its text, which Redis keeps: loaded first, it could be gone again by the time it is called.
+            text = script.shebang_source if self._shebang else script.source
+            again = self._exchange([("EVAL", text, *commands[i][2:]) for i in unknown])
+            for i, answer in zip(unknown, again, strict=True):
                 answers[i] = answer
         for answer in answers:
             if isinstance(answer, RedisError):
@@ -147,9 +149,6 @@ class Store:
                 raise _refused_by_redis(probe)
             self._shebang = not isinstance(probe, RedisError)
         return _DIGESTS[script.name][self._shebang]
-
-    def _load(self, script: Script) -> None:
-        self.command("SCRIPT", "LOAD", script.shebang_source if self._shebang else script.source)
 
     def _connection(self) -> ConnectionInterface:
         connection: ConnectionInterface | None = getattr(self._local, "connection", None)

@@ -1,0 +1,14 @@
+"""A Redis to be broken: reached over TCP, every write on disk before its answer."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.redis_server import RedisServer
+from tests.support.service import pytest_runtest_makereport  # noqa: F401
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer(tcp=True, appendonly="yes", appendfsync="always") as server:
+        yield server

@@ -1,0 +1,63 @@
+"""A line to Redis that loses answers: a request gets through and is done, its reply never arrives.
+
+with LossyLine("127.0.0.1", 6379) as line:
+    store = Store.at(f"redis://127.0.0.1:{line.port}/0", ...)
+    line.lose(2)        # the next two scripts are run, and their connections end before the reply
+"""
+
+import socket
+import threading
+from typing import Self
+
+
+class LossyLine:
+    """Forwards connections to a server; a context manager."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._guard = threading.Lock()
+        self._to_lose = 0
+        self.lost = 0
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def lose(self, count: int) -> None:
+        """Lose the answers of the next so many scripts, whoever runs them."""
+        with self._guard:
+            self._to_lose = count
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A thread that waits in accept() is woken by this, not by close().
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+
+    def _forward(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server:
+            try:
+                # The service sends a request in one piece and waits for the whole reply: so do we.
+                while request := client.recv(1 << 20):
+                    server.sendall(request)
+                    reply = server.recv(1 << 20)
+                    with self._guard:
+                        # Of scripts that have run: their answers are lists.
+                        lose = self._to_lose > 0 and b"EVAL" in request and reply.startswith(b"*")
+                        self._to_lose -= lose
+                        self.lost += lose
+                    if lose:
+                        return
+                    client.sendall(reply)
+            except OSError:
+                return

@@ -1,0 +1,97 @@
+"""Redis has done it, and its answer is lost on the way: nothing is done twice."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from discount import discounts, grants
+from discount.errors import Unavailable
+from discount.store import Store
+from tests.contract.stage import PATIENCE
+from tests.faults.lossy import LossyLine
+from tests.support import history
+from tests.support.load import Load, grant_call, twice
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service, create
+
+
+@pytest.fixture
+def line(redis_server: RedisServer) -> Iterator[LossyLine]:
+    with LossyLine("127.0.0.1", redis_server.port) as lossy:
+        yield lossy
+
+
+@pytest.fixture
+def store(line: LossyLine) -> Store:
+    return Store.at(f"redis://127.0.0.1:{line.port}/0", PATIENCE, 16)
+
+
+def make(store: Store, key: str | None = None) -> str:
+    found, _ = discounts.create(store, brand_id="IKEA", discount_code="A", total_count=50, idempotency_key=key)
+    return found.id
+
+
+def test_a_grant_whose_answer_was_lost_is_told_by_the_repeat(
+    line: LossyLine, store: Store, redis_server: RedisServer
+) -> None:
+    discount_id = make(store)
+    for number in range(50):
+        line.lose(1)
+        given = grants.grant(store, discount_id, f"user {number}")
+        assert given.code
+    assert line.lost == 50
+    with Service(redis_server.url, replicas=1) as service:
+        found = history.check(redis_server.client(), service.urls[0], discount_id, [])
+    assert len(found.grants) == 50
+
+
+def test_a_grant_whose_answers_were_lost_twice_is_unavailable_and_found_later(line: LossyLine, store: Store) -> None:
+    discount_id = make(store)
+    line.lose(2)
+    with pytest.raises(Unavailable):
+        grants.grant(store, discount_id, "User 1")
+    found = grants.grant(store, discount_id, "User 1")
+    assert not found.fresh
+    assert discounts.show(store, discount_id)[0].granted_count == 1
+
+
+@pytest.mark.parametrize("key", [None, "a key"])
+def test_a_discount_whose_answer_was_lost_is_made_once(line: LossyLine, store: Store, key: str | None) -> None:
+    other = make(store)
+    line.lose(1)
+    discount_id = make(store, key)
+    assert line.lost == 1
+    assert [each.id for each in discounts.list_page(store).discounts] == [discount_id, other]
+
+
+def test_a_discount_asked_for_again_with_its_key_is_the_same(line: LossyLine, store: Store) -> None:
+    other = make(store)
+    line.lose(2)
+    with pytest.raises(Unavailable):
+        make(store, "a key")
+    discount_id = make(store, "a key")
+    assert [each.id for each in discounts.list_page(store).discounts] == [discount_id, other]
+
+
+def test_a_change_and_a_close_whose_answers_were_lost_are_told(line: LossyLine, store: Store) -> None:
+    discount_id = make(store)
+    line.lose(1)
+    assert discounts.change(store, discount_id, {"total_count": 60})[0].total_count == 60
+    line.lose(1)
+    assert discounts.close(store, discount_id)[0].closed
+    assert line.lost == 2
+
+
+def test_an_http_client_behind_a_lossy_line_counts_right(line: LossyLine, redis_server: RedisServer) -> None:
+    with Service(f"redis://127.0.0.1:{line.port}/0", replicas=2) as service:
+        discount_id = create(service.urls[0], 200)
+        users = twice([f"user {number}" for number in range(300)], "pairs")
+        with Load(service.urls, [grant_call(discount_id, user) for user in users], retries=50) as load:
+            for round_ in range(10):
+                load.wait_for(50 * round_)
+                line.lose(5)
+        assert line.lost >= 40
+        counts = history.statuses(load.answers)
+        assert counts[409, "sold-out"] == 200
+        assert counts[201, ""] + counts[200, ""] == 400
+        assert len(history.check(redis_server.client(), service.urls[0], discount_id, load.answers).grants) == 200
