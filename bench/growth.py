@@ -11,7 +11,7 @@ from itertools import count
 from time import perf_counter
 
 from bench import tables
-from discount import discounts, grants
+from discount import discounts, grants, kinds, pools
 from discount.cursors import make_cursor
 from discount.store import Store
 from tests.support.redis_server import RedisServer
@@ -38,7 +38,9 @@ def run(codes: Sequence[int], lists: Sequence[int], rounds: int) -> None:
 
 
 def _create(store: Store, brand_id: str, total: int) -> str:
-    return discounts.create(store, brand_id=brand_id, discount_code="Christmas 2020 discount", total_count=total)[0].id
+    return discounts.create(
+        store, brand_id=brand_id, discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
+    )[0].id
 
 
 def _granted(store: Store, total: int, granted: int) -> str:
@@ -48,7 +50,7 @@ def _granted(store: Store, total: int, granted: int) -> str:
         grants.grant_many(
             store, discount_id, [f"User {number}" for number in range(first, min(first + _SLICE, granted))]
         )
-    discounts.refill(store, discount_id, total)
+    pools.refill(store, discount_id, total)
     return discount_id
 
 
@@ -113,7 +115,7 @@ def _show_redis(store: Store, server: RedisServer) -> None:
     rows = []
     users = [f"User {number}" for number in range(50_000)]
     discount_id = _create(store, "Brand", len(users))
-    discounts.refill(store, discount_id, len(users))
+    pools.refill(store, discount_id, len(users))
     with server.client() as client:
         for name in ("grant", "grant again"):
             client.config_resetstat()

@@ -1,66 +1,124 @@
-"""Bytes of Redis memory for each waiting and each granted code, by what they are for."""
+"""Bytes of Redis memory for each waiting and each granted code of every kind, by what they are for."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import redis
 
 from bench import tables
-from discount import discounts, grants
-from discount.model import Grant
+from discount import discounts, grants, kinds, pools
+from discount.kinds import CodeKind
+from discount.model import Discount, Grant, parse_discount_id
 from discount.store import Store, keys
 from tests.support.redis_server import RedisServer
 
 _SLICE = 10_000
+_BRAND = "IKEA"
+_SHORT = "User "
+# As long as a UUID.
+_LONG = "f81d4fae-7dec-11d0-a765-0000"
 
 
-def run(totals: Sequence[int], long_ids_at: int) -> None:
-    """Print the table: a row for each total, and one for long user ids."""
-    rows = [_measure(total, "User ") for total in totals]
-    # As long as a UUID.
-    rows.append(_measure(long_ids_at, "f81d4fae-7dec-11d0-a765-0000"))
+def run(unique_totals: Sequence[int], others_total: int) -> None:
+    """Print the table: a row for each total of unique codes, one for long user ids, one for each other kind."""
+    asked = [(kinds.unique(total), total, _SHORT) for total in unique_totals]
+    asked.append((kinds.unique(others_total), others_total, _LONG))
+    for kind in (
+        CodeKind("imported"),
+        CodeKind("shared", code="AHMED2022BILLO"),
+        kinds.personal("{brand}-{user}"),
+        kinds.personal("{brand}-thinks-{user}-is-awesome-{id}"),
+    ):
+        asked.append((kind, others_total, _SHORT))
     tables.show(
-        "Bytes of Redis memory (used_memory), all of a discount's codes made, then all granted",
+        "Bytes of Redis memory (used_memory) for each code: not made yet, all made, all granted",
         (
             "codes",
+            "how many",
             "letters of a user id",
-            "a waiting code",
-            "a granted code in all",
-            "its grant",
-            "its user's index",
+            "not in the list yet",
+            "waiting",
+            "granted, in all but its event",
+            "of it: the grant",
+            "the user's index",
+            "what is remembered of the code",
             "its event",
         ),
-        rows,
+        (_measure(*each) for each in asked),
     )
 
 
-def _measure(total: int, prefix: str) -> tuple[str, ...]:
+def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
     with RedisServer() as server, server.client() as client:
         store = Store.at(server.url, 10.0, 16)
         # Scripts and connections take their share before the first look.
-        warm = discounts.create(store, brand_id="warm-up", discount_code="warm-up", total_count=1)[0]
-        grants.grant(store, warm.id, "warm-up")
-        made = discounts.create(store, brand_id="IKEA", discount_code="Christmas 2020 discount", total_count=total)[0]
-        discounts.refill(store, made.id, total)
-        with_pool = _used(client)
-        codes = keys.codes(keys.partition_of("IKEA", 16), made.id)
-        length = client.llen(codes)
-        if length != total:
-            raise RuntimeError(f"{length} codes in the pool instead of {total}")
-        client.copy(codes, "copy")
-        pool = _used(client) - with_pool
-        client.delete("copy")
-        for first in range(0, total, _SLICE):
-            users = [f"{prefix}{1_000_000 + number:08d}" for number in range(first, min(first + _SLICE, total))]
-            outcomes = grants.grant_many(store, made.id, users)
-            if not all(isinstance(outcome, Grant) and outcome.fresh for outcome in outcomes):
-                raise RuntimeError("not everybody got a code")
+        grants.grant(store, _create(store, kinds.unique(1), 1).id, "warm-up")
+        start = _used(client)
+        made = _create(store, kind, total)
+        created = _used(client)
+        # The first block is made with the discount.
+        unmade = max(0, total - discounts.BLOCK) if kind.kind == "unique" else 0
+        _fill(store, made, total)
+        filled = _used(client)
+        pool = client.llen(keys.codes(keys.partition_of(_BRAND, 16), made.id))
+        _grant_all(server.url, made.id, prefix, total)
         granted = _used(client)
-        before = with_pool - pool
-        partition = keys.partition_of("IKEA", 16)
-        event = granted - _deleted(client, [keys.events(partition)])
-        index = granted - event - _deleted(client, list(_users(partition)))
-        each = [figure / total for figure in (pool, granted - before, granted - before - event - index, index, event)]
-        return (f"{total:,}", str(len(prefix) + 8), *(f"{figure:.1f}" for figure in each))
+        parsed = parse_discount_id(made.id)
+        assert parsed is not None
+        event = granted - _deleted(client, [keys.events(parsed.partition)])
+        index = granted - event - _deleted(client, list(_users(parsed.partition)))
+        buckets = [keys.taken(parsed.partition, made.id, bucket) for bucket in range(parsed.buckets)]
+        remembered = granted - event - index - _deleted(client, buckets)
+        whole = granted - start - event
+        return (
+            kind.template or kind.kind,
+            f"{total:,}",
+            str(len(prefix) + 8),
+            f"{max(0, created - start - _first_block(client, made)) / unmade:.2f}" if unmade else "-",
+            f"{(filled - start) / total:.1f}" if pool else "-",
+            *(f"{each / total:.1f}" for each in (whole, whole - index - remembered, index, remembered, event)),
+        )
+
+
+def _create(store: Store, kind: CodeKind, total: int) -> Discount:
+    return discounts.create(
+        store, brand_id=_BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kind
+    )[0]
+
+
+def _first_block(client: "redis.Redis", made: Discount) -> int:
+    """What the codes take that are made with the discount."""
+    before = _used(client)
+    discount = keys.discount(keys.partition_of(_BRAND, 16), made.id)
+    block = pools.codes.Sequence(client.hget(discount, "key"), made.codes.pattern, made.codes.alphabet)
+    client.rpush("copy", *block.codes(0, discounts.BLOCK))
+    taken = _used(client) - before
+    client.delete("copy")
+    return taken
+
+
+def _fill(store: Store, made: Discount, total: int) -> None:
+    if made.codes.kind == "unique":
+        pools.refill(store, made.id, total)
+    if made.codes.kind == "imported":
+        # Twelve letters, as the default pattern without its dashes.
+        report = pools.import_codes(store, made.id, ((number, f"{number:012d}") for number in range(total)))
+        if report.added_count != total:
+            raise RuntimeError(f"{report.added_count} imported instead of {total}")
+
+
+def _grant_all(url: str, discount_id: str, prefix: str, total: int) -> None:
+    with ProcessPoolExecutor(2) as several:
+        given = several.map(partial(_grant_some, url, discount_id, prefix, total), range(0, total, _SLICE))
+        if sum(given) != total:
+            raise RuntimeError("not everybody got a code")
+
+
+def _grant_some(url: str, discount_id: str, prefix: str, total: int, first: int) -> int:
+    users = [f"{prefix}{1_000_000 + number:08d}" for number in range(first, min(first + _SLICE, total))]
+    outcomes = grants.grant_many(Store.at(url, 30.0, 16), discount_id, users)
+    return sum(isinstance(outcome, Grant) and outcome.fresh for outcome in outcomes)
 
 
 def _deleted(client: "redis.Redis", names: Sequence[str]) -> int:

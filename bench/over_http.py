@@ -4,7 +4,7 @@ from collections import defaultdict
 from statistics import median
 
 from bench import load, servers, tables
-from discount import discounts, grants
+from discount import discounts, grants, kinds
 from discount.store import Store
 from tests.support.redis_server import RedisServer
 
@@ -74,7 +74,9 @@ def run(rounds: int, requests: int) -> None:
 
 
 def _create(store: Store, total: int) -> str:
-    return discounts.create(store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total)[0].id
+    return discounts.create(
+        store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
+    )[0].id
 
 
 def _requests(discount_id: str, first: int, count: int) -> list[bytes]:

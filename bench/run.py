@@ -14,21 +14,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import growth, memory, over_http
+from bench import growth, imports, memory, over_http
 from tests.support import redis_server
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller numbers; the ratios hold, the spread is wider")
-    parser.add_argument("--only", choices=("http", "memory", "growth"), help="one part")
+    parser.add_argument("--only", choices=("http", "imports", "memory", "growth"), help="one part")
     chosen = parser.parse_args()
     print(_where())
     quick = chosen.quick
     if chosen.only in (None, "http"):
         over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
+    if chosen.only in (None, "imports"):
+        imports.run(50_000 if quick else 1_000_000, 3)
     if chosen.only in (None, "memory"):
-        memory.run((1_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000), 50_000 if quick else 1_000_000)
+        totals = (1_000, 50_000) if quick else (1_000, 100_000, 1_000_000, 10_000_000)
+        memory.run(totals, 50_000 if quick else 1_000_000)
     if chosen.only in (None, "growth"):
         codes = (2_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
         growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15)

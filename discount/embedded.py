@@ -159,6 +159,8 @@ class EmbeddedRedis:
             "appendfsync": "everysec",
             "aof-use-rdb-preamble": "yes",
             "save": "",
+            # Personal codes and users' ids may be long; past this size Redis unpacks the whole bucket.
+            "hash-max-listpack-value": "256",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

@@ -29,7 +29,13 @@ from typing import Self
 import redis
 
 PATIENCE = 30.0
-FRESH = {"save": "", "appendonly": "no", "maxmemory_policy": "noeviction", "enable_debug_command": "local"}
+FRESH = {
+    "save": "",
+    "appendonly": "no",
+    "maxmemory_policy": "noeviction",
+    "hash_max_listpack_value": 256,
+    "enable_debug_command": "local",
+}
 
 
 @cache
