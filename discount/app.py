@@ -6,7 +6,7 @@ from flask import Flask
 from structlog import get_logger
 
 from discount import logs, metrics
-from discount.api import codes, discounts, docs, grants, health, problems
+from discount.api import codes, discounts, docs, grants, health, problems, redemptions
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
@@ -41,6 +41,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     discounts.add_routes(contract, store)
     grants.add_routes(contract, store)
     codes.add_routes(contract, store)
+    redemptions.add_routes(contract, store, settings.proxies)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app)  # type: ignore[method-assign]
     return app

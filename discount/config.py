@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=256)] = 2
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
     data: Annotated[str, Meta(min_length=1)] = "./var"
+    proxies: Annotated[int, Meta(ge=0, le=8)] = 0
     log_format: Literal["json", "text"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -1,22 +1,28 @@
 """The verbs of discounts: create, show, list, change, close."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from discount import codes, kinds, model
+from discount import codes, kinds, model, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import Expired, Invalid, NotFound
 from discount.kinds import CodeKind
-from discount.model import Discount
+from discount.lists import newest, pairs
+from discount.model import Definition, Discount, Sums
+from discount.rules import LIMITS, NO_RULE, LimitName, Rule
 from discount.store import Store, keys
 
 #: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
 BLOCK = 1000
 #: An idempotency key is remembered for this long, in seconds: a retry on the next day still finds it.
 IDEMPOTENCY_SECONDS = 48 * 3600
+#: How often a code may be redeemed where nobody says otherwise.
+ONCE: dict[LimitName, int | None] = {"per_user": 1}
+#: Definitions that a process remembers.
+REMEMBERED = 4096
 #: How many discounts one page may look at when it filters by status; a page can be shorter than asked for.
 LOOKED_AT = 1000
 
@@ -37,6 +43,11 @@ def create(
     discount_code: str,
     total_count: int | None,
     kind: CodeKind,
+    rule: Rule = NO_RULE,
+    limits: Mapping[LimitName, int | None] = ONCE,
+    timezone: str = "UTC",
+    valid_for: int | None = None,
+    returns_use: bool = True,
     starts_at: int | None = None,
     expires_at: int | None = None,
     idempotency_key: str | None = None,
@@ -47,6 +58,10 @@ def create(
 
     Args:
         total_count: None for no limit, where the kind allows it; of imported codes about how many there will be.
+        limits: how often codes may be redeemed; None or left out for no limit.
+        timezone: whose days and weeks the limits count in.
+        valid_for: how long after its grant a code is good, in microseconds.
+        returns_use: whether a use that is rolled back returns to the limits.
 
     Raises:
         CodeTaken: another discount of the brand has the same shared code, to a reader.
@@ -55,6 +70,10 @@ def create(
     """
     if starts_at is not None and expires_at is not None and expires_at <= starts_at:
         raise Invalid("/expires_at", "is not after starts_at")
+    rules.check_rule(rule)
+    rules.check_zone(timezone)
+    if valid_for is not None and kind.kind == "shared":
+        raise Invalid("/valid_for", "counts from the grant, and a shared code may be used without one")
     partition = keys.partition_of(brand_id, store.partitions)
     discount_id = model.make_discount_id(partition, total_count)
     wanted = {
@@ -62,6 +81,11 @@ def create(
         "discount_code": discount_code,
         "total": _stored_total(total_count, kind),
         **kind.fields(),
+        **rule.fields(),
+        **_stored_limits(limits),
+        "timezone": timezone if timezone != "UTC" else "",
+        "valid_for": "" if valid_for is None else str(valid_for),
+        "keeps_use": "" if returns_use else "1",
         "starts_at": _stored_time(starts_at),
         "expires_at": _stored_time(expires_at),
     }
@@ -107,10 +131,26 @@ def show(store: Store, discount_id: str) -> tuple[Discount, int]:
         NotFound
     """
     parsed = locate(store, discount_id)
-    found, now = store.commands([("HGETALL", keys.discount(parsed.partition, discount_id)), ("TIME",)])
+    found, time = store.commands([("HGETALL", keys.discount(parsed.partition, discount_id)), ("TIME",)])
     if not found:
         raise NotFound(f"There is no discount {discount_id}.")
-    return _discount(discount_id, found), _moment(now)
+    now = _moment(time)
+    return _discounts(store, {discount_id: found}, now)[0], now
+
+
+def recall(store: Store, discount_id: str) -> Definition:
+    """What of a discount can never change; looked up once by a process.
+
+    Raises:
+        NotFound
+    """
+    known: Definition | None = store.definitions.get(discount_id)
+    if known is None:
+        known = show(store, discount_id)[0].definition
+        if len(store.definitions) >= REMEMBERED:
+            store.definitions.clear()
+        store.definitions[discount_id] = known
+    return known
 
 
 def list_page(
@@ -122,11 +162,13 @@ def list_page(
         Invalid: the cursor is none of ours.
     """
     before = _read_place(cursor) if cursor else None
+    partitions = keys.partitions_of(brand_id, store.partitions)
+    zsets = [keys.discounts(each) if brand_id is None else keys.brand_discounts(each, brand_id) for each in partitions]
     found: list[Discount] = []
     looked_at = 0
     while True:
         wanted = limit - len(found) if status is None else min(1000, max(limit, 100))
-        rows = _newest(store, brand_id, before, wanted + 1)
+        rows = newest(store, zsets, before, wanted + 1)
         more = len(rows) > wanted
         rows = rows[:wanted]
         *hashes, time = store.commands(
@@ -134,9 +176,11 @@ def list_page(
             + [("TIME",)]
         )
         now = _moment(time)
-        for (score, discount_id), fields in zip(rows, hashes, strict=True):
+        read = _discounts(
+            store, {discount_id: fields for (_, discount_id), fields in zip(rows, hashes, strict=True)}, now
+        )
+        for (score, discount_id), discount in zip(rows, read, strict=True):
             before = (score, discount_id)
-            discount = _discount(discount_id, fields)
             if status is None or discount.status(now) == status:
                 found.append(discount)
                 if len(found) == limit:
@@ -149,6 +193,8 @@ def list_page(
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
     """Change a discount: any of paused, total_count, starts_at, expires_at, discount_code; None takes one away.
+
+    Also `limits`: those that are named are set, None takes one away. They are judged from the next use on.
 
     Raises:
         NotFound, Closed
@@ -166,6 +212,8 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             fields[name] = "1" if value else ""
         elif name == "total_count":
             fields["total"] = "" if value is None else str(value)
+        elif name == "limits":
+            fields |= _stored_limits(value)
         else:
             fields[name] = value
     answer = store.run(
@@ -215,24 +263,19 @@ def locate(store: Store, discount_id: str) -> model.DiscountId:
     return parsed
 
 
-def _newest(store: Store, brand_id: str | None, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
-    """Times and ids of the newest discounts before a moment, merged over the partitions."""
-    if brand_id is None:
-        zsets = [keys.discounts(partition) for partition in range(store.partitions)]
-    else:
-        zsets = [keys.brand_discounts(keys.partition_of(brand_id, store.partitions), brand_id)]
-    # The page's last moment is asked for again: another partition may have a discount of the same microsecond.
-    top = str(before[0]) if before else "+inf"
-    replies = store.commands(
-        [("ZREVRANGEBYSCORE", zset, top, "-inf", "WITHSCORES", "LIMIT", 0, count + 1) for zset in zsets]
-    )
-    rows = [(int(float(score)), discount_id) for reply in replies for discount_id, score in _pairs(reply)]
-    rows.sort(reverse=True)
-    return [row for row in rows if before is None or row < before][:count]
+def _discounts(store: Store, replies: Mapping[str, list[str]], now: int) -> list[Discount]:
+    """Discounts from their hashes. Only of one that may have holds now are these counted."""
+    several = {discount_id: dict(pairs(reply)) for discount_id, reply in replies.items()}
+    holding = [each for each, fields in several.items() if int(fields.get("last_hold", 0)) > now]
+    held: dict[str, int] = {}
+    if holding:
+        names = [keys.holds(int(each[4:6], 16), each) for each in holding]
+        counts = store.commands([("ZCOUNT", name, f"({now}", "+inf") for name in names])
+        held = dict(zip(holding, counts, strict=True))
+    return [_discount(each, fields, held.get(each, 0)) for each, fields in several.items()]
 
 
-def _discount(discount_id: str, reply: list[str]) -> Discount:
-    fields = dict(_pairs(reply))
+def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -> Discount:
     return Discount(
         id=discount_id,
         number=int(fields["number"]),
@@ -246,11 +289,24 @@ def _discount(discount_id: str, reply: list[str]) -> Discount:
         paused="paused" in fields,
         closed=fields.get("closed", ""),
         codes=kinds.kind_of(fields),
+        rule=rules.rule_of(fields),
+        limits={name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields},
+        timezone=fields.get("timezone", "UTC"),
+        valid_for=int(fields["valid_for"]) if "valid_for" in fields else None,
+        returns_use="keeps_use" not in fields,
+        redeemed_count=int(fields.get("redeemed", 0)),
+        on_hold_count=on_hold_count,
+        rolled_back_count=int(fields.get("rolled_back", 0)),
+        sums={
+            name[7:]: Sums(int(value), int(fields.get("discounts:" + name[7:], 0)))
+            for name, value in sorted(fields.items())
+            if name.startswith("orders:")
+        },
     )
 
 
-def _pairs(reply: list[str]) -> Iterator[tuple[str, str]]:
-    return zip(reply[::2], reply[1::2], strict=True)
+def _stored_limits(limits: Mapping[LimitName, int | None]) -> dict[str, str]:
+    return {f"limit_{name}": "" if value is None else str(value) for name, value in limits.items()}
 
 
 def _flat_json(fields: Mapping[str, str]) -> str:

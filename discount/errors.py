@@ -74,9 +74,40 @@ class WrongKind(Refusal):
     title = "The discount does not take codes from outside."
 
 
+class LimitReached(Refusal):
+    word = "limit-reached"
+    title = "The code has been used as often as it may."
+
+
+class AlreadyRedeemed(Refusal):
+    word = "already-redeemed"
+    title = "The user has redeemed this code."
+
+
+class MinimumAmount(Refusal):
+    word = "minimum-amount"
+    title = "The order is too small for this code."
+
+
+class CurrencyMismatch(Refusal):
+    word = "currency-mismatch"
+    title = "The order is in another currency."
+
+
+class HoldEnded(Refusal):
+    word = "hold-ended"
+    title = "The hold has ended; redeem again."
+
+
+class TooManyGuesses(Refusal):
+    word = "too-many-guesses"
+    title = "Too many wrong codes came from here."
+    fact = "retry_after"
+
+
 class IdempotencyMismatch(Refusal):
     word = "idempotency-mismatch"
-    title = "This Idempotency-Key was used with another request."
+    title = "This Idempotency-Key or order was used with another request."
 
 
 class Invalid(Refusal):

@@ -19,13 +19,11 @@ from discount.errors import (
     SoldOut,
     Unavailable,
 )
-from discount.model import DiscountId, Grant
+from discount.model import Definition, DiscountId, Grant
 from discount.store import Store, keys
 
 #: A pool that is empty again after this many refills is being emptied faster than one replica can fill it.
 REFILLS = 50
-#: Personal templates remembered by a process.
-TEMPLATES = 4096
 #: Grants sent to Redis together: enough to hide the round trip, few enough to let others in between.
 SLICE = 500
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
@@ -59,7 +57,7 @@ def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str =
         if word == "refill":
             pools.refill(store, discount_id)
         elif word == "template":
-            _learn_template(store, parsed)
+            discounts.recall(store, discount_id)
         elif word == "changed":
             raise _HoldsMore
         elif word != "clash":
@@ -95,7 +93,7 @@ def grant_of_brand(store: Store, brand_id: str, user_id: str) -> Grant:
     partition = keys.partition_of(brand_id, store.partitions)
     while True:
         numbers = store.command("HGET", keys.users(partition, user_id), user_id) or ""
-        for _, held in _held(store, partition, numbers.split(), user_id, brand_id):
+        for _, held in held_in(store, partition, numbers.split(), user_id, brand_id):
             return held
         try:
             return _grant_from_open(store, brand_id, user_id, numbers)
@@ -162,21 +160,32 @@ def list_of_user(
     first, after = read_cursor(cursor) if cursor else (0, "")
     if not after.isdecimal() and after:
         raise bad_cursor()
-    if brand_id is None:
-        partitions = list(range(first, store.partitions))
-    else:
-        partitions = [keys.partition_of(brand_id, store.partitions)]
+    partitions = [each for each in keys.partitions_of(brand_id, store.partitions) if brand_id or each >= first]
     replies = store.commands([("HGET", keys.users(partition, user_id), user_id) for partition in partitions])
     found: list[Grant] = []
     place = (0, 0)
     for partition, reply in zip(partitions, replies, strict=True):
         start = int(after or 0) if partition == first else 0
-        for position, held in _held(store, partition, (reply or "").split(), user_id, brand_id, start=start):
+        for position, held in held_in(store, partition, (reply or "").split(), user_id, brand_id, start=start):
             if len(found) == limit:
                 return Page(found, make_cursor(place[0], str(place[1] + 1)))
             found.append(held)
             place = (partition, position)
     return Page(found, None)
+
+
+def held_in(
+    store: Store, partition: int, numbers: Sequence[str], user_id: str, brand_id: str | None, *, start: int = 0
+) -> Iterator[tuple[int, Grant]]:
+    """A user's grants by the numbers of the discounts, from a position on, with their positions."""
+    for first in range(start, len(numbers), CANDIDATES):
+        some = numbers[first : first + CANDIDATES]
+        parsed = [discounts.locate(store, found) for found in store.command("HMGET", keys.numbers(partition), *some)]
+        brands = store.commands([("HGET", keys.discount(partition, each.text), "brand") for each in parsed])
+        values = store.commands([("HGET", _bucket_key(each, user_id), user_id) for each in parsed])
+        for position, (each, brand, value) in enumerate(zip(parsed, brands, values, strict=True), first):
+            if brand_id is None or brand == brand_id:
+                yield position, _grant(each.text, user_id, value)
 
 
 #: Answers of the grant script after which the call is made once more.
@@ -219,7 +228,7 @@ def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> l
         if "refill" in words:
             pools.refill(store, parsed.text, len(user_ids))
         if "template" in words:
-            _learn_template(store, parsed)
+            discounts.recall(store, parsed.text)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
     # A user who stands in the list twice was given one code, at the first.
@@ -255,22 +264,13 @@ def _call(store: Store, parsed: DiscountId, user_id: str, expected_users: str) -
         keys.events(partition),
     ]
     arguments: list[str | int] = [user_id, bucket, expected_users]
-    template = store.templates.get(discount_id)
-    if template is not None:
-        kind, brand_id = template
-        for code in kinds.candidates(kind, brand_id, user_id):
+    definition: Definition | None = store.definitions.get(discount_id)
+    if definition is not None and definition.codes.kind == "personal":
+        for code in kinds.candidates(definition.codes, definition.brand_id, user_id):
             digest = kinds.digest(code)
             names.append(keys.taken(partition, discount_id, digest % parsed.buckets))
-            arguments += [code, "" if kinds.always_differs(kind) else digest]
+            arguments += [code, "" if kinds.always_differs(definition.codes) else digest]
     return names, arguments
-
-
-def _learn_template(store: Store, parsed: DiscountId) -> None:
-    """Remember how a discount's personal codes are made: that never changes, and each grant needs it."""
-    discount, _ = discounts.show(store, parsed.text)
-    if len(store.templates) >= TEMPLATES:
-        store.templates.clear()
-    store.templates[parsed.text] = (discount.codes, discount.brand_id)
 
 
 def _bucket_key(parsed: DiscountId, user_id: str) -> str:
@@ -318,20 +318,6 @@ def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
         yield from (first + i for i, bit in enumerate(bits) if bit)
         start = first + several
         several = min(several * 2, MAP_BITS)
-
-
-def _held(
-    store: Store, partition: int, numbers: Sequence[str], user_id: str, brand_id: str | None, *, start: int = 0
-) -> Iterator[tuple[int, Grant]]:
-    """The user's grants by the discounts' numbers, from a position on, with their positions."""
-    for first in range(start, len(numbers), CANDIDATES):
-        some = numbers[first : first + CANDIDATES]
-        parsed = [discounts.locate(store, found) for found in store.command("HMGET", keys.numbers(partition), *some)]
-        brands = store.commands([("HGET", keys.discount(partition, each.text), "brand") for each in parsed])
-        values = store.commands([("HGET", _bucket_key(each, user_id), user_id) for each in parsed])
-        for position, (each, brand, value) in enumerate(zip(parsed, brands, values, strict=True), first):
-            if brand_id is None or brand == brand_id:
-                yield position, _grant(each.text, user_id, value)
 
 
 def _grant(discount_id: str, user_id: str, value: str, *, fresh: bool = False) -> Grant:

@@ -43,6 +43,7 @@ REQUESTS = prometheus_client.Histogram(
     buckets=_BUCKETS,
 )
 GRANTS = prometheus_client.Counter("discount_grants", "Codes handed out for the first time.")
+REDEMPTIONS = prometheus_client.Counter("discount_redemptions", "Uses of codes counted or held for the first time.")
 REFUSALS = prometheus_client.Counter("discount_refusals", "Requests refused, by the word of the problem.", ("word",))
 ROUND_TRIPS = prometheus_client.Counter("discount_redis_round_trips", "Exchanges with Redis.")
 

@@ -1,18 +1,23 @@
-"""What the service speaks of: ids, discounts, grants."""
+"""What the service speaks of: ids, discounts, grants, redemptions."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Literal
+from uuid import UUID
 
 import shortuuid
 
 from discount.kinds import CodeKind
+from discount.rules import NO_RULE, LimitName, Order, Rule
 
 MAX_TOTAL = 100_000_000
 
 # A discount id carries what a replica needs to name its keys with no look-up: `dsc-`, the partition as two hex
 # digits, the power of two of its grant buckets as one base-36 digit, and a short UUID.
+_REDEMPTION_ID = re.compile(r"rdm-([0-9a-f]{2})[2-9A-HJ-NP-Za-km-z]{22}")
 _DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}")
 
 # A bucket of about this many grants is what Redis still keeps packed; see doc/decisions/002-packed-grants.md.
@@ -47,6 +52,37 @@ def parse_discount_id(text: str) -> DiscountId | None:
     return DiscountId(text, int(match[1], 16), 1 << int(match[2], 36))
 
 
+def make_redemption_id(partition: int, brand_id: str, order_id: str) -> str:
+    """The id of what a brand's order redeems: one order, one id, so that a repeat finds the first."""
+    digest = blake2b(f"{len(brand_id)}:{brand_id}:{order_id}".encode(), digest_size=16).digest()
+    return f"rdm-{partition:02x}{shortuuid.encode(UUID(bytes=digest))}"
+
+
+def redemption_partition(text: str) -> int | None:
+    """The partition of a redemption's id, or None if this service cannot have made it."""
+    match = _REDEMPTION_ID.fullmatch(text)
+    return int(match[1], 16) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Money of a discount's standing redemptions in one currency: of the orders, and what came off them."""
+
+    orders: int = 0
+    discounts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What of a discount can never change."""
+
+    brand_id: str
+    codes: CodeKind
+    rule: Rule
+    timezone: str
+    valid_for: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Discount:
     """An offer of a brand. Times are microseconds since 1970 UTC by the Redis server's clock."""
@@ -63,6 +99,19 @@ class Discount:
     paused: bool
     closed: str
     codes: CodeKind
+    rule: Rule = NO_RULE
+    limits: Mapping[LimitName, int] = field(default_factory=dict)
+    timezone: str = "UTC"
+    valid_for: int | None = None
+    returns_use: bool = True
+    redeemed_count: int = 0
+    rolled_back_count: int = 0
+    on_hold_count: int = 0
+    sums: Mapping[str, Sums] = field(default_factory=dict)
+
+    @property
+    def definition(self) -> Definition:
+        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for)
 
     @property
     def remaining_count(self) -> int | None:
@@ -90,6 +139,33 @@ class Grant:
     user_id: str
     code: str
     granted_at: int
+    fresh: bool = False
+
+
+RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """A use of a code at a checkout.
+
+    `left` is what was left of each limit after it, `fresh` tells whether this call did it.
+    """
+
+    id: str
+    discount_id: str
+    brand_id: str
+    user_id: str
+    code: str
+    state: RedemptionState
+    order: Order
+    discount_amount: int
+    left: Mapping[LimitName, int]
+    redeemed_at: int
+    hold_until: int | None = None
+    confirmed_at: int | None = None
+    rolled_back_at: int | None = None
+    reason: str = ""
     fresh: bool = False
 
 

@@ -33,6 +33,7 @@ class Operation:
     headers: dict[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
+    bare: bool = False
 
 
 class Contract:
@@ -52,6 +53,7 @@ class Contract:
         refusals: tuple[str, ...] = (),
         body: type | None = None,
         max_body: int = SMALL_BODY,
+        bare: bool = False,
         query: type | None = None,
         path_types: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
@@ -66,6 +68,7 @@ class Contract:
             path_types: annotated types of path variables that come from outside.
             headers: request headers it reads, with their description.
             also: media types it may answer with besides JSON.
+            bare: the body may be left out, where none of its fields is needed.
             takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
         """
 
@@ -84,9 +87,10 @@ class Contract:
                 headers=headers or {},
                 also=also,
                 takes=takes,
+                bare=bare,
             )
             self.operations.append(operation)
-            read_body = body_reader(body, max_body) if body else None
+            read_body = body_reader(body, max_body, bare=bare) if body else None
 
             @wraps(view)
             def answer(**arguments: Any) -> Response:

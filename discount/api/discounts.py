@@ -1,11 +1,11 @@
 """Routes of discounts."""
 
-from flask import request
 from msgspec import UNSET, structs
 
 from discount import discounts, errors, kinds
 from discount.api import schemas
 from discount.api.contract import Contract, Outcome
+from discount.api.inputs import IDEMPOTENCY, idempotency_key
 from discount.api.schemas import (
     CloseQuery,
     DiscountChange,
@@ -13,12 +13,14 @@ from discount.api.schemas import (
     DiscountOut,
     DiscountPage,
     DiscountQuery,
+    LimitsIn,
+    duration_in,
     moment_in,
+    percent_in,
 )
 from discount.model import Discount
+from discount.rules import LIMITS, LimitName, Rule
 from discount.store import Store
-
-_IDEMPOTENCY = {"Idempotency-Key": "Up to 255 visible ASCII characters; the same key gives the same discount again."}
 
 
 def add_routes(contract: Contract, store: Store) -> None:
@@ -29,13 +31,13 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/discount",
         tag="discounts",
         body=DiscountIn,
-        headers=_IDEMPOTENCY,
+        headers=IDEMPOTENCY,
         answers={201: DiscountOut},
         refusals=("idempotency-mismatch", "code-taken"),
     )
     def create_discount(body: DiscountIn) -> Outcome:
         """Create a discount with its codes."""
-        return DiscountOut.of(*create_from(store, body, _idempotency_key())), 201
+        return DiscountOut.of(*create_from(store, body, idempotency_key())), 201
 
     @contract.declare("GET", "/discount", tag="discounts", query=DiscountQuery, answers={200: DiscountPage})
     def list_discounts(query: DiscountQuery) -> Outcome:
@@ -61,13 +63,15 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "closed", "below-granted"),
     )
     def change_discount(discount_id: str, body: DiscountChange) -> Outcome:
-        """Pause, resume, rename, extend or resize a discount."""
+        """Pause, resume, rename, extend or resize a discount, or change its limits."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if not changes:
             raise errors.Invalid("", "has nothing to change")
         for name in ("starts_at", "expires_at"):
             if name in changes:
-                changes[name] = moment_in(changes[name], name)
+                changes[name] = moment_in(changes[name], f"/{name}")
+        if "limits" in changes:
+            changes["limits"] = _limits(body.limits)  # type: ignore[arg-type]
         return DiscountOut.of(*discounts.change(store, discount_id, changes)), 200
 
     @contract.declare(
@@ -92,14 +96,22 @@ def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = No
         discount_code=body.discount_code,
         total_count=body.total_count,
         kind=kinds.make(given.pop("kind"), body.total_count, given),
-        starts_at=moment_in(body.starts_at, "starts_at"),
-        expires_at=moment_in(body.expires_at, "expires_at"),
+        rule=Rule(
+            percent=percent_in(body.percent_off),
+            amount_off=body.amount_off,
+            currency=body.currency,
+            minimum_amount=body.minimum_amount,
+            maximum_discount=body.maximum_discount,
+        ),
+        limits=discounts.ONCE | _limits(body.limits),
+        timezone=body.timezone,
+        valid_for=duration_in(body.valid_for, "valid_for"),
+        returns_use=body.returns_use,
+        starts_at=moment_in(body.starts_at, "/starts_at"),
+        expires_at=moment_in(body.expires_at, "/expires_at"),
         idempotency_key=idempotency_key,
     )
 
 
-def _idempotency_key() -> str | None:
-    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
-        raise errors.Invalid("Idempotency-Key", "is not 1 to 255 visible ASCII characters")
-    return key
+def _limits(given: LimitsIn) -> dict[LimitName, int | None]:
+    return {name: getattr(given, name) for name in LIMITS if getattr(given, name) is not UNSET}

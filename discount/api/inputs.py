@@ -31,8 +31,8 @@ _TYPES = {
 }
 
 
-def body_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
-    """A function that takes a WSGI environment and gives its body as that shape.
+def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[dict[str, Any]], Any]:
+    """A function that takes a WSGI environment and gives its body as that shape; `bare` lets it be left out.
 
     Raises (the function):
         NotRead: it is not declared as JSON, or too large.
@@ -44,6 +44,8 @@ def body_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
     names = [b'"%s"' % name.encode() for shape in shapes.values() for name in shape.get("properties", ())]
 
     def read(environ: dict[str, Any]) -> Any:
+        if bare and not _length(environ) and not environ.get("HTTP_TRANSFER_ENCODING"):
+            return kind()
         _media_type(environ, ("application/json",))
         raw = _read_body(environ, max_body)
         try:
@@ -191,6 +193,22 @@ def _invalid(message: str) -> errors.Invalid:
         if found:
             return errors.Invalid(pointer, sentence(found))
     return errors.Invalid(pointer, reason[:1].lower() + reason[1:])
+
+
+#: The header that makes a repeat of a call harmless, for `headers` of the contract.
+IDEMPOTENCY = {"Idempotency-Key": "Up to 255 visible ASCII characters; the same key gives the first answer again."}
+
+
+def idempotency_key() -> str | None:
+    """The request's Idempotency-Key, if it has one.
+
+    Raises:
+        Invalid: with the header's name.
+    """
+    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
+        raise errors.Invalid("Idempotency-Key", "is not 1 to 255 visible ASCII characters")
+    return key
 
 
 def read_part(value: str, kind: Any, name: str) -> Any:

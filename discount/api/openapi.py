@@ -61,10 +61,11 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         documented["parameters"] = parameters
     if operation.body:
         reference = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
-        documented["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+        content = {"application/json": {"schema": reference}}
+        documented["requestBody"] = {"required": not operation.bare, "content": content}
     if operation.takes:
-        content = {media_type: {"schema": {"type": "string"}} for media_type in operation.takes}
-        documented["requestBody"] = {"required": True, "content": content}
+        files = {media_type: {"schema": {"type": "string"}} for media_type in operation.takes}
+        documented["requestBody"] = {"required": True, "content": files}
     return documented
 
 

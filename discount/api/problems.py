@@ -24,6 +24,12 @@ STATUS: dict[str, int] = {
     "below-granted": 409,
     "code-taken": 409,
     "wrong-kind": 409,
+    "limit-reached": 409,
+    "already-redeemed": 409,
+    "minimum-amount": 409,
+    "currency-mismatch": 409,
+    "hold-ended": 409,
+    "too-many-guesses": 429,
     "idempotency-mismatch": 422,
     "invalid": 422,
     "malformed": 400,
@@ -50,6 +56,7 @@ _MEMBERS: dict[str, Callable[[Any], Any]] = {
     "errors": lambda errors_at: [ErrorAt(**each) for each in errors_at],
     "starts_at": lambda moment: model.to_time(int(moment)),
     "expires_at": lambda moment: model.to_time(int(moment)),
+    "opens_at": lambda moment: model.to_time(int(moment)),
     "granted_count": int,
 }
 
@@ -80,13 +87,22 @@ def answer(word: str, detail: str = "", **members: Any) -> Response:
     return response
 
 
+def members_of(error: errors.Refusal) -> dict[str, Any]:
+    """The facts of a refusal, as they stand in a problem."""
+    return {name: _MEMBERS[name](value) if name in _MEMBERS else value for name, value in error.facts.items()}
+
+
 def register(app: Flask) -> None:
     """Let the app answer every exception with a problem."""
 
     @app.errorhandler(errors.Refusal)
     def refused(error: errors.Refusal) -> Response:
-        members = {name: _MEMBERS[name](value) for name, value in error.facts.items()}
-        return answer(error.word, error.detail if error.detail != error.title else "", **members)
+        members = members_of(error)
+        wait = members.pop("retry_after", None)
+        response = answer(error.word, error.detail if error.detail != error.title else "", **members)
+        if wait is not None:
+            response.headers["Retry-After"] = wait
+        return response
 
     @app.errorhandler(NotRead)
     def not_read(error: NotRead) -> Response:

@@ -1,14 +1,14 @@
 """What goes over HTTP: the shapes that validate are the shapes that OpenAPI shows. Unknown fields are refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount import model, pools
+from discount import model, pools, rules
 from discount.errors import Invalid, Refusal
 
 # Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
@@ -55,6 +55,7 @@ DiscountCode = Annotated[
         examples=["Christmas 2020 discount"],
     ),
 ]
+VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NAME_PATTERN)]
 TotalCount = Annotated[
     int, Meta(ge=1, le=model.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
 ]
@@ -65,6 +66,7 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` 
 # The first moment that has ten digits of seconds, and the last: times are compared as text of one length.
 _EARLIEST = datetime(2001, 9, 10, tzinfo=UTC)
 _LATEST = datetime(2286, 11, 20, tzinfo=UTC)
+_LONGEST = timedelta(days=36525)
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
@@ -134,8 +136,54 @@ class CodesOut(Shape, omit_defaults=True):
     code: str = ""
 
 
+Amount = Annotated[
+    int,
+    Meta(ge=0, le=rules.MAX_AMOUNT, description="In the currency's minor units: 1050 is 10.50 EUR.", examples=[5000]),
+]
+Money = Annotated[
+    int,
+    Meta(ge=1, le=rules.MAX_AMOUNT, description="In the currency's minor units: 1050 is 10.50 EUR.", examples=[500]),
+]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217.", examples=["EUR"])]
+Percent = Annotated[float, Meta(gt=0, le=100, description="With at most two decimals.", examples=[12.5])]
+Often = Annotated[int, Meta(ge=0, le=10**9, description="How often.")]
+Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA; whose days and weeks the limits count in.")]
+
+
+class LimitsIn(Shape):
+    """How often codes may be redeemed. One that is left out or null is no limit, but for `per_user`, which is 1."""
+
+    total: Often | None | UnsetType = UNSET
+    per_user: Often | None | UnsetType = UNSET
+    per_user_per_day: Often | None | UnsetType = UNSET
+    per_user_per_week: Often | None | UnsetType = UNSET
+
+
+class LimitsOut(Shape):
+    """How often codes may be redeemed; null is no limit."""
+
+    total: int | None = None
+    per_user: int | None = None
+    per_user_per_day: int | None = None
+    per_user_per_week: int | None = None
+
+    @classmethod
+    def of(cls, limits: Mapping[rules.LimitName, int]) -> "LimitsOut":
+        return cls(*(limits.get(name) for name in rules.LIMITS))
+
+
+class SumsOut(Shape):
+    """Money of standing redemptions in one currency."""
+
+    orders: int
+    discounts: int
+
+
 class DiscountIn(Shape, kw_only=True):
-    """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect."""
+    """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
+
+    What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant.
+    """
 
     brand_id: BrandId
     discount_code: DiscountCode
@@ -143,6 +191,15 @@ class DiscountIn(Shape, kw_only=True):
     codes: CodesIn = msgspec.field(default_factory=CodesIn)
     starts_at: Moment | None = None
     expires_at: Moment | None = None
+    valid_for: Annotated[timedelta, Meta(description="ISO 8601.", examples=["P14D"])] | None = None
+    percent_off: Percent | None = None
+    amount_off: Money | None = None
+    currency: Currency | None = None
+    minimum_amount: Money | None = None
+    maximum_discount: Money | None = None
+    limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
+    timezone: Zone = "UTC"
+    returns_use: Annotated[bool, Meta(description="Whether a use that is rolled back returns to the limits.")] = True
 
 
 class DiscountChange(Shape):
@@ -153,10 +210,14 @@ class DiscountChange(Shape):
     discount_code: DiscountCode | UnsetType = UNSET
     starts_at: Moment | None | UnsetType = UNSET
     expires_at: Moment | None | UnsetType = UNSET
+    limits: LimitsIn | UnsetType = UNSET
 
 
 class DiscountOut(Shape):
-    """A discount with its counts, exact at the moment of the answer: granted + remaining = total."""
+    """A discount with its counts, exact at the moment of the answer: granted + remaining = total.
+
+    `redeemed_count` and `sums` are of uses that stand: neither on hold nor rolled back.
+    """
 
     id: Annotated[str, Meta(examples=["dsc-0c0k46KbodvdNc34ceyPuDevT"])]
     brand_id: str
@@ -168,7 +229,20 @@ class DiscountOut(Shape):
     created_at: Moment
     starts_at: Moment | None
     expires_at: Moment | None
+    valid_for: timedelta | None
     codes: CodesOut
+    percent_off: float | None
+    amount_off: int | None
+    currency: str | None
+    minimum_amount: int | None
+    maximum_discount: int | None
+    limits: LimitsOut
+    timezone: str
+    returns_use: bool
+    redeemed_count: int
+    on_hold_count: int
+    rolled_back_count: int
+    sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
 
     @classmethod
     def of(cls, discount: model.Discount, now: int) -> "DiscountOut":
@@ -183,7 +257,20 @@ class DiscountOut(Shape):
             created_at=model.to_time(discount.created_at),
             starts_at=None if discount.starts_at is None else model.to_time(discount.starts_at),
             expires_at=None if discount.expires_at is None else model.to_time(discount.expires_at),
+            valid_for=None if discount.valid_for is None else timedelta(microseconds=discount.valid_for),
             codes=CodesOut(**asdict(discount.codes)),
+            percent_off=None if discount.rule.percent is None else discount.rule.percent / 100,
+            amount_off=discount.rule.amount_off,
+            currency=discount.rule.currency,
+            minimum_amount=discount.rule.minimum_amount,
+            maximum_discount=discount.rule.maximum_discount,
+            limits=LimitsOut.of(discount.limits),
+            timezone=discount.timezone,
+            returns_use=discount.returns_use,
+            redeemed_count=discount.redeemed_count,
+            on_hold_count=discount.on_hold_count,
+            rolled_back_count=discount.rolled_back_count,
+            sums={currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
         )
 
 
@@ -303,6 +390,10 @@ class Problem(msgspec.Struct, omit_defaults=True):
     starts_at: datetime | None = None
     expires_at: datetime | None = None
     granted_count: int | None = None
+    limit: str | None = None
+    opens_at: datetime | None = None
+    minimum_amount: int | None = None
+    currency: str | None = None
 
 
 class ListQuery(Shape):
@@ -346,6 +437,34 @@ class CloseQuery(Shape):
     )
 
 
+def percent_in(value: float | None) -> int | None:
+    """A percentage of a request in hundredths.
+
+    Raises:
+        Invalid: it has more than two decimals.
+    """
+    if value is None:
+        return None
+    # Two decimals are exact once the nearest integer of hundredths is taken; a third is far from any.
+    hundredths = round(value * 100)
+    if abs(value * 100 - hundredths) > 1e-6:
+        raise Invalid("/percent_off", "has more than two decimals")
+    return hundredths
+
+
+def duration_in(value: timedelta | None, field: str) -> int | None:
+    """A duration of a request in microseconds.
+
+    Raises:
+        Invalid: it is not longer than nothing, or longer than a hundred years.
+    """
+    if value is None:
+        return None
+    if not timedelta(0) < value <= _LONGEST:
+        raise Invalid(f"/{field}", "is not more than nothing and at most a hundred years")
+    return value // timedelta(microseconds=1)
+
+
 def moment_in(value: datetime | None, field: str) -> int | None:
     """A moment of a request as microseconds.
 
@@ -355,5 +474,5 @@ def moment_in(value: datetime | None, field: str) -> int | None:
     if value is None:
         return None
     if not _EARLIEST <= value <= _LATEST:
-        raise Invalid(f"/{field}", "is not between 2001-09-10 and 2286-11-20")
+        raise Invalid(field, "is not between 2001-09-10 and 2286-11-20")
     return model.from_time(value)

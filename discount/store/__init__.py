@@ -60,7 +60,7 @@ class Store:
         self._shebang: bool | None = None
         self._prepared = False
         #: What verbs remember of a discount's definition that can never change, by id.
-        self.templates: dict[str, Any] = {}
+        self.definitions: dict[str, Any] = {}
 
     @classmethod
     def at(cls, url: str, timeout: float, partitions: int, on_round_trip: Callable[[], None] = lambda: None) -> "Store":

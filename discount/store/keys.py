@@ -10,15 +10,21 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters `made`, `granted` | create, change, close, grant, refill, import |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant |
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant |
-| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create |
-| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant |
+| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback |
+| `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback |
+| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem |
+| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem |
+| `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback |
+| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
+| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
+| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
 """
 
 from hashlib import blake2b
@@ -35,6 +41,11 @@ def _outside(text: str) -> str:
 def partition_of(brand_id: str, partitions: int) -> int:
     """The partition in which a brand's keys stand."""
     return crc32(brand_id.encode()) % partitions
+
+
+def partitions_of(brand_id: str | None, partitions: int) -> list[int]:
+    """The partition of a brand; all of them where there is none."""
+    return list(range(partitions)) if brand_id is None else [partition_of(brand_id, partitions)]
 
 
 def discounts(partition: int) -> str:
@@ -81,10 +92,37 @@ def users(partition: int, user_id: str) -> str:
     return f"{{{partition:02x}}}:users:{crc32(user_id.encode()) % USER_BUCKETS}"
 
 
+def uses(partition: int, discount_id: str, bucket: int) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:uses:{bucket}"
+
+
+def holds(partition: int, discount_id: str) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:holds"
+
+
+def redemptions(partition: int, discount_id: str) -> str:
+    return f"{{{partition:02x}}}:discount:{discount_id}:redemptions"
+
+
+def user_redemptions(partition: int, user_id: str) -> str:
+    return f"{{{partition:02x}}}:user:{_outside(user_id)}:redemptions"
+
+
+def redemption(partition: int, redemption_id: str) -> str:
+    return f"{{{partition:02x}}}:redemption:{redemption_id}"
+
+
+def guesses(partition: int, kind: str, who: str) -> str:
+    return f"{{{partition:02x}}}:guesses:{_digest(kind, who)}"
+
+
 def idempotency(partition: int, brand_id: str, key: str) -> str:
     # Hashed: a key of 255 letters from outside would cost its length for a day, and both parts are free text.
-    digest = blake2b(f"{len(brand_id)}:{brand_id}:{key}".encode(), digest_size=16).hexdigest()
-    return f"{{{partition:02x}}}:idempotency:{digest}"
+    return f"{{{partition:02x}}}:idempotency:{_digest(brand_id, key)}"
+
+
+def _digest(first: str, second: str) -> str:
+    return blake2b(f"{len(first)}:{first}:{second}".encode(), digest_size=16).hexdigest()
 
 
 def grant_bucket(user_id: str, buckets_count: int) -> int:

@@ -1,7 +1,8 @@
 """The Lua scripts: read from `lua/`, checked against their headers, told apart by name.
 
 A script's header is what its body sees: the names after KEYS and ARGV become local variables, so the header cannot
-drift from the code. The words after OK and ERR are the only answers that the script may give.
+drift from the code. The words after OK and ERR are the only answers that the script may give. What stands after WITH
+are files of `lua/with/`, functions that several scripts share.
 """
 
 import hashlib
@@ -9,7 +10,8 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-_LINE = re.compile(r"--- (KEYS|ARGV|OK|ERR)\s*(.*)")
+_LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
+_LUA = resources.files(__package__) / "lua"
 
 # The Redis server's clock, as sixteen digits of microseconds: no replica's clock is ever asked.
 _PRELUDE = "local function now() local t = redis.call('TIME') return t[1] .. string.format('%06d', t[2]) end "
@@ -59,7 +61,8 @@ def parse(name: str, text: str) -> Script:
     parts = [match for match in map(_LINE.fullmatch, lines) if match]
     header = {part[1]: tuple(part[2].split()) for part in parts}
     has_purpose = bool(lines) and lines[0].startswith("--- ") and not _LINE.fullmatch(lines[0])
-    if len(parts) != 4 or set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
+    shared = header.pop("WITH", ())
+    if len(parts) != 4 + bool(shared) or set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
         raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR, once each")
     if set(header["OK"]) & set(header["ERR"]):
         raise ValueError(f"{name}.lua: a word stands in both OK and ERR")
@@ -75,13 +78,18 @@ def parse(name: str, text: str) -> Script:
         arguments=header["ARGV"],
         answers=frozenset(header["OK"]),
         refusals=frozenset(header["ERR"]),
-        source=_PRELUDE + bound + "\n" + text,
+        source=_PRELUDE + bound + "".join(map(_shared, shared)) + "\n" + text,
     )
 
 
+def _shared(name: str) -> str:
+    """A shared file in one line."""
+    lines = (_LUA / "with" / f"{name}.lua").read_text(encoding="utf-8").splitlines()
+    return " ".join(line.strip() for line in lines if not line.startswith("--")) + " "
+
+
 def _load() -> dict[str, Script]:
-    folder = resources.files(__package__) / "lua"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".lua")), key=lambda file: file.name)
+    files = sorted((file for file in _LUA.iterdir() if file.name.endswith(".lua")), key=lambda file: file.name)
     return {file.name[:-4]: parse(file.name[:-4], file.read_text(encoding="utf-8")) for file in files}
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import discount
 
 ROOT = Path(discount.__file__).parent
-PURE = {"discount.model", "discount.errors", "discount.codes", "discount.kinds", "discount.cursors"}
-VERBS = {"discount.discounts", "discount.pools", "discount.grants", "discount.exports"}
+PURE = {"discount.model", "discount.errors", "discount.codes", "discount.kinds", "discount.rules", "discount.cursors"}
+VERBS = {
+    *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
+    "discount.redemptions",
+}
 WIRING = {"discount.app"}
 
 
@@ -103,7 +106,7 @@ class Imports(unittest.TestCase):
                     self.assertNotRegex(path.read_text(encoding="utf-8"), r"store\.(commands?|run|run_many)\(")
 
     def test_routes_hold_no_try(self) -> None:
-        for noun in ("discounts", "grants", "codes", "health"):
+        for noun in ("discounts", "grants", "codes", "redemptions", "health"):
             tree = ast.parse(MODULES[f"discount.api.{noun}"].read_text(encoding="utf-8"))
             with self.subTest(noun):
                 self.assertEqual([node for node in ast.walk(tree) if isinstance(node, ast.Try)], [])

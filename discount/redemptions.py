@@ -1,0 +1,416 @@
+"""The verbs of redemptions: tell what would come off, redeem, confirm a hold, roll back, show, list."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any
+
+from discount import codes, discounts, grants, rules
+from discount.cursors import bad_cursor, make_cursor, read_cursor
+from discount.errors import BY_WORD, NotFound, NotGranted, Refusal, Unavailable
+from discount.lists import newest, pairs
+from discount.model import (
+    Definition,
+    DiscountId,
+    Redemption,
+    RedemptionState,
+    make_redemption_id,
+    redemption_partition,
+)
+from discount.rules import LimitName, Order
+from discount.store import Store, keys
+
+#: Wrong codes that a user, and an address, may try before they have to wait, and for how long, in seconds.
+USER_GUESSES = 10
+CALLER_GUESSES = 1000
+GUESS_SECONDS = 900
+#: Answers of the script that ask for the call once more.
+TRIES = 5
+#: How many redemptions one page may look at when it filters by state; a page can be shorter than asked for.
+LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody at a checkout with a code. Of `brand_id` and `discount_id` one may be missing."""
+
+    user_id: str
+    code: str
+    order: Order
+    brand_id: str | None = None
+    discount_id: str | None = None
+    caller: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What would come off, what is left of each limit, and all that stands in the way."""
+
+    discount_id: str | None
+    discount_amount: int
+    left: Mapping[LimitName, int]
+    reasons: list[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some redemptions, and where the next page begins."""
+
+    redemptions: list[Redemption]
+    next: str | None
+
+
+def validate(store: Store, attempt: Attempt) -> Verdict:
+    """What a redemption would do now; nothing is counted but a wrong code.
+
+    Raises:
+        NotFound: there is no such discount, or it is another brand's.
+        TooManyGuesses
+    """
+    try:
+        parsed, definition = _locate(store, attempt)
+    except NotGranted as wrong:
+        return Verdict(None, 0, {}, [wrong])
+    refusals = rules.refusals_of(definition.rule, attempt.order)
+    word, *rest = _run(store, parsed, definition, attempt, mode="check")
+    found = _read_reasons(rest[0])
+    if word == "refused":
+        return Verdict(None, 0, {}, found)
+    off = rules.taken_off(definition.rule, attempt.order.amount)
+    reasons = refusals + found
+    return Verdict(parsed.text, 0 if reasons else off, json.loads(rest[1]), reasons)
+
+
+def redeem(
+    store: Store, attempt: Attempt, *, hold_seconds: int | None = None, idempotency_key: str | None = None
+) -> Redemption:
+    """Count a use, or hold it for that long. The same order of the brand again: the first answer, nothing counted.
+
+    Raises:
+        NotFound: there is no such discount, or it is another brand's.
+        NotGranted: the user holds no such code.
+        MinimumAmount, CurrencyMismatch, Closed, Paused, NotStarted, Expired, LimitReached, AlreadyRedeemed
+        IdempotencyMismatch: the order, or the key, was used with something else.
+        TooManyGuesses
+    """
+    parsed, definition = _locate(store, attempt)
+    refusals = rules.refusals_of(definition.rule, attempt.order)
+    if refusals:
+        # A code that is wrong must not show what it would have needed.
+        verdict = _run(store, parsed, definition, attempt, mode="check")
+        raise _read_reasons(verdict[1])[0] if verdict[0] == "refused" else refusals[0]
+    word, *rest = _run(
+        store, parsed, definition, attempt, mode="redeem", hold_seconds=hold_seconds, idempotency_key=idempotency_key
+    )
+    if word == "refused":
+        raise _read_reasons(rest[0])[0]
+    redemption_id = make_redemption_id(parsed.partition, definition.brand_id, attempt.order.id)
+    if word == "again":
+        return _show(store, parsed.partition, redemption_id)
+    at, code, hold_until, left = rest
+    return Redemption(
+        id=redemption_id,
+        discount_id=parsed.text,
+        brand_id=definition.brand_id,
+        user_id=attempt.user_id,
+        code=code,
+        state="held" if hold_until else "redeemed",
+        order=attempt.order,
+        discount_amount=rules.taken_off(definition.rule, attempt.order.amount),
+        left=json.loads(left),
+        redeemed_at=int(at),
+        hold_until=_moment(hold_until),
+        fresh=True,
+    )
+
+
+def confirm(store: Store, redemption_id: str) -> Redemption:
+    """Make a held use final; one that is final already stays.
+
+    Raises:
+        NotFound
+        HoldEnded: its time is over, it gave way, or it was rolled back.
+    """
+    held = show(store, redemption_id)
+    store.run("confirm", _keys_of(store, held), [redemption_id])
+    return show(store, redemption_id)
+
+
+def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
+    """Undo a use, or give a hold up; once more changes nothing.
+
+    Raises:
+        NotFound
+    """
+    done = show(store, redemption_id)
+    store.run("rollback", _keys_of(store, done), [redemption_id, reason])
+    return show(store, redemption_id)
+
+
+def show(store: Store, redemption_id: str) -> Redemption:
+    """A redemption with its state now.
+
+    Raises:
+        NotFound
+    """
+    partition = redemption_partition(redemption_id)
+    if partition is None or partition >= store.partitions:
+        raise NotFound("There is no such redemption.")
+    return _show(store, partition, redemption_id)
+
+
+def list_of_discount(store: Store, discount_id: str, **filters: Any) -> Page:
+    """The redemptions of a discount, newest first; filters as for `list_of_user`.
+
+    Raises:
+        NotFound
+        Invalid: the cursor is none of ours.
+    """
+    parsed = discounts.locate(store, discount_id)
+    discounts.recall(store, discount_id)
+    return _list(store, [keys.redemptions(parsed.partition, discount_id)], **filters)
+
+
+def list_of_user(store: Store, user_id: str, *, brand_id: str | None = None, **filters: Any) -> Page:
+    """The redemptions of a user, of one brand or of all, newest first.
+
+    Args:
+        filters: `state`, `since` and `until` in microseconds, `limit`, `cursor`.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    partitions = keys.partitions_of(brand_id, store.partitions)
+    return _list(store, [keys.user_redemptions(each, user_id) for each in partitions], brand_id=brand_id, **filters)
+
+
+def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redemption]:
+    """Every redemption of a discount, newest first, in constant memory.
+
+    Raises:
+        NotFound
+    """
+    page = list_of_discount(store, discount_id, limit=LOOKED_AT, **filters)
+
+    def read() -> Iterator[Redemption]:
+        following = page
+        while True:
+            yield from following.redemptions
+            if following.next is None:
+                return
+            following = list_of_discount(store, discount_id, limit=LOOKED_AT, **filters | {"cursor": following.next})
+
+    return read()
+
+
+def _locate(store: Store, attempt: Attempt) -> tuple[DiscountId, Definition]:
+    """The discount that the code is of, as far as the caller and what the user holds tell it."""
+    if attempt.discount_id is not None:
+        parsed = discounts.locate(store, attempt.discount_id)
+        definition = discounts.recall(store, attempt.discount_id)
+        if attempt.brand_id not in (None, definition.brand_id):
+            raise NotFound("There is no such discount.")
+        return parsed, definition
+    assert attempt.brand_id is not None  # noqa: S101 - one of the two is there
+    partition = keys.partition_of(attempt.brand_id, store.partitions)
+    typed = codes.canonical(attempt.code)
+    shared, numbers = store.commands(
+        [
+            ("HGET", keys.shared(partition, attempt.brand_id), typed),
+            ("HGET", keys.users(partition, attempt.user_id), attempt.user_id),
+        ]
+    )
+    held = grants.held_in(store, partition, (numbers or "").split(), attempt.user_id, attempt.brand_id)
+    found = next((each.discount_id for _, each in held if codes.canonical(each.code) == typed), shared)
+    if found is None:
+        names = _guess_keys(partition, attempt)
+        store.run("guess", names, [GUESS_SECONDS, USER_GUESSES, CALLER_GUESSES])
+        raise NotGranted()
+    return discounts.locate(store, found), discounts.recall(store, found)
+
+
+def _run(
+    store: Store,
+    parsed: DiscountId,
+    definition: Definition,
+    attempt: Attempt,
+    *,
+    mode: str,
+    hold_seconds: int | None = None,
+    idempotency_key: str | None = None,
+) -> list[str]:
+    partition, brand_id = parsed.partition, definition.brand_id
+    bucket = keys.grant_bucket(attempt.user_id, parsed.buckets)
+    redemption_id = make_redemption_id(partition, brand_id, attempt.order.id)
+    typed = codes.canonical(attempt.code)
+    names = [
+        keys.discount(partition, parsed.text),
+        keys.grants(partition, parsed.text, bucket),
+        keys.uses(partition, parsed.text, bucket),
+        keys.redemption(partition, redemption_id),
+        keys.holds(partition, parsed.text),
+        keys.redemptions(partition, parsed.text),
+        keys.user_redemptions(partition, attempt.user_id),
+        keys.idempotency(partition, brand_id, idempotency_key or ""),
+        *_guess_keys(partition, attempt),
+        keys.events(partition),
+    ]
+    wanted = [parsed.text, attempt.user_id, typed, *map(str, asdict(attempt.order).values()), str(hold_seconds)]
+    fields = ["discount", parsed.text, "brand", brand_id, "order", attempt.order.id]
+    as_held, now = "", time.time_ns() // 1000
+    for _ in range(TRIES):
+        answer = store.run(
+            "redeem",
+            names,
+            [
+                mode,
+                attempt.user_id,
+                typed,
+                as_held,
+                redemption_id,
+                blake2b(json.dumps(wanted).encode(), digest_size=16).hexdigest(),
+                json.dumps(fields),
+                attempt.order.amount,
+                attempt.order.currency,
+                rules.taken_off(definition.rule, attempt.order.amount),
+                "" if hold_seconds is None else hold_seconds,
+                "" if definition.valid_for is None else definition.valid_for,
+                "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
+                GUESS_SECONDS,
+                USER_GUESSES,
+                CALLER_GUESSES,
+                rules.calendar(definition.timezone, now),
+            ],
+        )
+        if answer[0] == "compare":
+            # What no code can be stands for one that is not the same.
+            as_held = answer[1] if codes.canonical(answer[1]) == typed else "\n"
+        elif answer[0] == "clock":
+            now = int(answer[1])
+        else:
+            return answer
+    raise Unavailable("The clocks of this replica and of Redis do not agree.")
+
+
+def _guess_keys(partition: int, attempt: Attempt) -> list[str]:
+    return [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "caller", attempt.caller)]
+
+
+def _keys_of(store: Store, found: Redemption) -> list[str]:
+    """Keys of the scripts that change a redemption."""
+    parsed = discounts.locate(store, found.discount_id)
+    bucket = keys.grant_bucket(found.user_id, parsed.buckets)
+    return [
+        keys.redemption(parsed.partition, found.id),
+        keys.discount(parsed.partition, parsed.text),
+        keys.uses(parsed.partition, parsed.text, bucket),
+        keys.holds(parsed.partition, parsed.text),
+        keys.events(parsed.partition),
+    ]
+
+
+def _read_reasons(text: str) -> list[Refusal]:
+    """The script's reasons: each a word, then the limit it is about, then a moment."""
+    reasons: list[Refusal] = []
+    for word, *facts in json.loads(text):
+        refusal = BY_WORD[word]
+        if word in ("limit-reached", "already-redeemed"):
+            limit, opens_at = facts
+            reasons.append(refusal(limit=limit, **({"opens_at": opens_at} if opens_at else {})))
+        else:
+            reasons.append(refusal(**dict(zip((refusal.fact,), facts, strict=False))))
+    return reasons
+
+
+def _show(store: Store, partition: int, redemption_id: str) -> Redemption:
+    found = _read(store, partition, [redemption_id])
+    if not found:
+        raise NotFound("There is no such redemption.")
+    return found[0]
+
+
+def _read(store: Store, partition: int, ids: list[str]) -> list[Redemption]:
+    """Those of the ids that exist."""
+    *replies, now = store.commands([("HGETALL", keys.redemption(partition, each)) for each in ids] + [("TIME",)])
+    at = int(now[0]) * 1_000_000 + int(now[1])
+    several = {each: dict(pairs(reply)) for each, reply in zip(ids, replies, strict=True) if reply}
+    holding = [each for each, fields in several.items() if fields["state"] == "held" and int(fields["hold_until"]) > at]
+    kept: dict[str, bool] = {}
+    if holding:
+        # One that gave way to its holder's next attempt is no longer among the holds.
+        scores = store.commands(
+            [("ZSCORE", keys.holds(partition, several[each]["discount"]), each) for each in holding]
+        )
+        kept = {each: score is not None for each, score in zip(holding, scores, strict=True)}
+    return [_redemption(each, fields, kept.get(each, False)) for each, fields in several.items()]
+
+
+def _redemption(redemption_id: str, fields: Mapping[str, str], kept: bool) -> Redemption:
+    state: RedemptionState = fields["state"]  # type: ignore[assignment]
+    return Redemption(
+        id=redemption_id,
+        discount_id=fields["discount"],
+        brand_id=fields["brand"],
+        user_id=fields["user"],
+        code=fields["code"],
+        state="released" if state == "held" and not kept else state,
+        order=Order(fields["order"], int(fields["amount"]), fields["currency"]),
+        discount_amount=int(fields["discount_amount"]),
+        left=json.loads(fields["left"]),
+        redeemed_at=int(fields["at"]),
+        hold_until=_moment(fields.get("hold_until")),
+        confirmed_at=_moment(fields.get("confirmed_at")),
+        rolled_back_at=_moment(fields.get("rolled_back_at")),
+        reason=fields.get("reason", ""),
+    )
+
+
+def _moment(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def _list(
+    store: Store,
+    zsets: list[str],
+    *,
+    brand_id: str | None = None,
+    state: RedemptionState | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Page:
+    before = _read_place(cursor) if cursor else None
+    if before is None and until is not None:
+        # Ids begin with a letter: nothing of that moment itself stands before the empty one.
+        before = (until, "")
+    found: list[Redemption] = []
+    looked_at = 0
+    while True:
+        rows = newest(store, zsets, before, limit + 1, since=since or 0)
+        more = len(rows) > limit
+        rows = rows[:limit]
+        by_partition: dict[int, list[str]] = {}
+        for _, each in rows:
+            by_partition.setdefault(int(each[4:6], 16), []).append(each)
+        read = {each.id: each for place, ids in by_partition.items() for each in _read(store, place, ids)}
+        for row in rows:
+            before = row
+            redemption = read[row[1]]
+            if state in (None, redemption.state) and brand_id in (None, redemption.brand_id):
+                found.append(redemption)
+                if len(found) == limit:
+                    more = more or row != rows[-1]
+                    return Page(found, make_cursor(*row) if more else None)
+        looked_at += len(rows)
+        if not more or looked_at >= LOOKED_AT:
+            return Page(found, make_cursor(*before) if more and before else None)
+
+
+def _read_place(cursor: str) -> tuple[int, str]:
+    score, redemption_id = read_cursor(cursor)
+    if redemption_partition(redemption_id) is None:
+        raise bad_cursor()
+    return score, redemption_id

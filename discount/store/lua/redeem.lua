@@ -1,0 +1,151 @@
+--- Count a use of a code at a checkout or hold it, or tell all that stands in its way.
+--- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency user_guesses caller_guesses events
+--- ARGV  mode user typed as_held id fingerprint fields amount currency off hold_seconds valid_for keep_seconds guess_seconds user_limit caller_limit calendar
+--- WITH  uses
+--- OK    redeemed again checked refused compare clock
+--- ERR   not-found idempotency-mismatch too-many-guesses
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
+if not d[1] then return {'not-found'} end
+local at = now()
+local before = redis.call('HMGET', redemption, 'fingerprint', 'state', 'hold_until')
+local idempotent = redis.call('GET', idempotency)
+local kept_hold = redis.call('ZSCORE', holds, id)
+local granted_at, code = string.match(redis.call('HGET', grants, user) or '', '^(%d+) (.*)$')
+if d[7] == 'shared' then code = d[8] end
+local right = false
+if code then
+  if as_held ~= '' then
+    right = code == as_held
+  elseif string.find(code, '[\128-\255]') then
+    -- Beyond ASCII only the caller knows what is the same to a reader.
+    return {'compare', code}
+  else
+    right = string.lower((string.gsub(code, '[ -]', ''))) == typed
+  end
+end
+
+-- A wrong code learns nothing of the order either.
+if right and mode == 'redeem' then
+  if idempotent and idempotent ~= fingerprint then return {'idempotency-mismatch'} end
+  -- A hold that ended, or gave way to another of its holder, is as if it had never been.
+  if before[1] and (before[2] ~= 'held' or (kept_hold and before[3] > at)) then
+    if before[1] ~= fingerprint then return {'idempotency-mismatch'} end
+    return {'again'}
+  end
+end
+local guessed, guessed_there = redis.call('GET', user_guesses), redis.call('GET', caller_guesses)
+if guessed and tonumber(guessed) >= tonumber(user_limit) then
+  return {'too-many-guesses', tostring(redis.call('TTL', user_guesses))}
+end
+if guessed_there and tonumber(guessed_there) >= tonumber(caller_limit) then
+  return {'too-many-guesses', tostring(redis.call('TTL', caller_guesses))}
+end
+
+
+-- Three days, today in their middle: each its start, its end, its name, its week's name and end.
+local today
+for start, till, day, week, week_till in string.gmatch(calendar, '(%d+),(%d+),(%d+),(%d+),(%d+)') do
+  if start <= at and at < till then today = {till = till, day = day, week = week, week_till = week_till} end
+end
+if not today then return {'clock', at} end
+
+local mine = read_uses(redis.call('HGET', uses, user))
+local all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
+local first_end = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'LIMIT', 0, 1)[1]
+local first_till = first_end and string.format('%.0f', redis.call('ZSCORE', holds, first_end)) or ''
+local left, hit
+
+local function judge(without_own)
+  local own, of_day, of_week, first = 0, 0, 0, ''
+  for _, hold in ipairs(mine.holds) do
+    if hold.till > at then
+      own = own + 1
+      if hold.day == today.day then of_day = of_day + 1 end
+      if hold.week == today.week then of_week = of_week + 1 end
+      if first == '' or hold.till < first then first = hold.till end
+    end
+  end
+  local total_held = all_held
+  if without_own then total_held, own, of_day, of_week = all_held - own, 0, 0, 0 end
+  local used_today = mine.day == today.day and mine.of_day or 0
+  local used_this_week = mine.week == today.week and mine.of_week or 0
+  left, hit = {}, {}
+  -- What is used for good opens at a moment or never; what is only held opens when the first hold ends.
+  local function limit(name, most, used, held, held_till, opens_at)
+    if not most then return end
+    left[name] = math.max(0, tonumber(most) - used - held)
+    if left[name] > 0 then return end
+    if used < tonumber(most) and held_till ~= '' and (opens_at == '' or held_till < opens_at) then opens_at = held_till end
+    local word = 'limit-reached'
+    if name == 'per_user' and used > 0 and tonumber(most) == 1 then word = 'already-redeemed' end
+    hit[#hit + 1] = {word, name, opens_at}
+  end
+  limit('total', d[10], tonumber(d[9] or 0), total_held, first_till, '')
+  limit('per_user', d[11], mine.used, own, first, '')
+  limit('per_user_per_day', d[12], used_today, of_day, first, today.till)
+  limit('per_user_per_week', d[13], used_this_week, of_week, first, today.week_till)
+end
+judge(false)
+local gives_way = {}
+if #hit > 0 then
+  -- A holder who starts again must not stand in the own way.
+  for _, hold in ipairs(mine.holds) do
+    if hold.till > at then gives_way[#gives_way + 1] = hold.id end
+  end
+  if #gives_way > 0 then judge(true) end
+end
+
+local reasons = {}
+if d[3] == 'void' then reasons[#reasons + 1] = {'closed'} end
+if d[4] then reasons[#reasons + 1] = {'paused'} end
+if d[5] and at < d[5] then reasons[#reasons + 1] = {'not-started', d[5]} end
+local expires_at = d[6] or ''
+if valid_for ~= '' and granted_at then
+  local ends = string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
+  if expires_at == '' or ends < expires_at then expires_at = ends end
+end
+if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {'expired', expires_at} end
+for _, each in ipairs(hit) do reasons[#reasons + 1] = each end
+
+if not right then
+  redis.call('SET', user_guesses, (guessed or 0) + 1, 'EX', guess_seconds)
+  redis.call('SET', caller_guesses, (guessed_there or 0) + 1, 'EX', guess_seconds)
+  return {'refused', '[["not-granted"]]'}
+end
+if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
+if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
+
+local hold_until = ''
+if hold_seconds ~= '' then hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000) end
+for name in pairs(left) do left[name] = left[name] - 1 end
+local used = tonumber(d[9] or 0) + 1
+if hold_until == '' then
+  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', off)
+  if d[10] and used == tonumber(d[10]) then
+    redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
+  end
+end
+redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'fingerprint', fingerprint, 'left', cjson.encode(left), unpack(cjson.decode(fields)))
+for _, hold in ipairs(gives_way) do
+  take_hold(mine, hold)
+  redis.call('ZREM', holds, hold)
+end
+if hold_until == '' then
+  count_use(mine, today.day, today.week)
+  redis.call('HINCRBY', discount, 'used', 1)
+  redis.call('HINCRBY', discount, 'redeemed', 1)
+  redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
+  redis.call('HINCRBY', discount, 'discounts:' .. currency, off)
+else
+  if mine.day == '' then mine.day, mine.week = today.day, today.week end
+  mine.holds[#mine.holds + 1] = {id = id, till = hold_until, day = today.day, week = today.week}
+  redis.call('ZADD', holds, hold_until, id)
+  -- While this lies ahead, a look at the discount counts its holds.
+  if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
+end
+redis.call('HSET', uses, user, write_uses(mine, at))
+redis.call('ZREMRANGEBYSCORE', holds, '-inf', at)
+redis.call('ZADD', redemptions, at, id)
+redis.call('ZADD', user_redemptions, at, id)
+if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
+return {'redeemed', at, code, hold_until, cjson.encode(left)}

@@ -1,0 +1,31 @@
+--- Undo a use, or give a hold up: it comes back to the limits, once.
+--- KEYS  redemption discount uses holds events
+--- ARGV  id reason
+--- WITH  uses
+--- OK    rolled-back again
+--- ERR   not-found
+local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week')
+if not r[1] then return {'not-found'} end
+local at = now()
+local kept = redis.call('ZSCORE', holds, id)
+-- A hold that has ended by itself has nothing to give back.
+if r[1] == 'rolled-back' or (r[1] == 'held' and (not kept or r[2] <= at)) then return {'again'} end
+local d = redis.call('HMGET', discount, 'brand', 'number', 'keeps_use')
+local mine = read_uses(redis.call('HGET', uses, r[3]))
+redis.call('XADD', events, '*', 'type', 'redemption.rolled-back', 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'reason', reason)
+redis.call('HSET', redemption, 'state', 'rolled-back', 'rolled_back_at', at, 'reason', reason)
+redis.call('HINCRBY', discount, 'rolled_back', 1)
+if r[1] == 'held' then
+  take_hold(mine, id)
+  redis.call('ZREM', holds, id)
+else
+  redis.call('HINCRBY', discount, 'redeemed', -1)
+  redis.call('HINCRBY', discount, 'orders:' .. r[6], 0 - tonumber(r[5]))
+  redis.call('HINCRBY', discount, 'discounts:' .. r[6], 0 - tonumber(r[7]))
+  if not d[3] then
+    uncount_use(mine, r[8], r[9])
+    redis.call('HINCRBY', discount, 'used', -1)
+  end
+end
+redis.call('HSET', uses, r[3], write_uses(mine, at))
+return {'rolled-back'}
