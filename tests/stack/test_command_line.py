@@ -276,3 +276,41 @@ def test_words_that_no_verb_knows_are_refused_without_a_traceback(call: Call) ->
         assert (told.returncode, told.stdout) == (2, "")
         assert told.stderr.splitlines()[-1].startswith("Error: ")
         assert "Traceback" not in told.stderr
+
+
+def test_codes_come_in_from_a_pipe_and_an_empty_file_has_none(
+    answer: Callable[..., str], http: FlaskClient, tmp_path: Path
+) -> None:
+    body = {"brand_id": "IKEA", "discount_code": "Own", "codes": {"kind": "imported"}}
+    own = http.post("/discount", json=body).get_json()["id"]
+    with subprocess.Popen(["printf", r"A1\nB2\n"], stdout=subprocess.PIPE) as source:
+        assert answer("import", own, "-", stdin=source.stdout) == "2 added, 0 there already, 0 bad\n"
+    (tmp_path / "empty.txt").touch()
+    assert answer("import", own, "empty.txt") == "0 added, 0 there already, 0 bad\n"
+    assert http.get(f"/discount/{own}").get_json()["total_count"] == 2
+
+
+def test_what_a_brand_wrote_is_text_in_a_table_however_long(answer: Callable[..., str], http: FlaskClient) -> None:
+    name = r"\[/x] :warning: [bold]b[/bold] " + "long " * 30 + "name"
+    body = {"brand_id": "Long " * 20 + "Brand", "discount_code": name, "total_count": 1}
+    found = http.post("/discount", json=body).get_json()
+    row = [found["id"], found["brand_id"], name, "unique", "active", "0", "1"]
+    assert table(answer("list", "--brand", found["brand_id"]))[1] == row
+    assert ["discount_code", name] in table(answer("show", found["id"]))
+
+
+def test_what_is_not_utf8_or_no_json_or_no_address_is_told_in_one_line(
+    call: Call, http: FlaskClient, tmp_path: Path
+) -> None:
+    body = {"brand_id": "IKEA", "discount_code": "Own", "codes": {"kind": "imported"}}
+    own = http.post("/discount", json=body).get_json()["id"]
+    (tmp_path / "cut.json").write_text('{"codes": ["A1"', encoding="utf-8")
+    told = together(
+        lambda: call("create", "IKEA", b"\xff", "--total", "3"),
+        lambda: call("create", "IKEA", "A", "--kind", "shared", "--code", b"\xff"),
+        lambda: call("import", own, "cut.json"),
+        lambda: call("stats", REDIS_URL="redis://localhost:port"),
+    )
+    reasons = ("invalid: discount_code is not UTF-8.", "invalid: code is not UTF-8.", "malformed: ", "REDIS_URL: ")
+    for one, reason in zip(told, reasons, strict=True):
+        assert wrong(one).startswith(reason)

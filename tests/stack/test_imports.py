@@ -157,7 +157,9 @@ def ended(service: Service) -> float:
 
 
 @pytest.mark.parametrize(
-    ("chunked", "back"), [(True, 3), (False, 0)], ids=["in chunks, within a code", "of a length, after a line"]
+    ("chunked", "back"),
+    [(True, 3), (False, 3), (False, 0)],
+    ids=["in chunks, within a code", "of a length, within a code", "of a length, after a line"],
 )
 def test_a_file_cut_off_half_way_is_sent_again_whole_and_nothing_is_there_twice(
     proxy: Proxy, service: Service, discount_id: str, chunked: bool, back: int
