@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from discount import discounts, embedded, exports, grants, pools
 from discount.api.codes import ExportedRow
@@ -24,7 +25,7 @@ from discount.api.tables import csv_pieces, ndjson_pieces
 from discount.api.uploads import READERS
 from discount.config import SettingsError, read_settings
 from discount.embedded import NoRedisError
-from discount.errors import Refusal
+from discount.errors import Invalid, Refusal
 from discount.launch import launch
 from discount.store import LayoutError, Store
 
@@ -64,6 +65,10 @@ def create(as_json: bool, **given: str | None) -> None:
     """Create a discount."""
     with _one_line():
         fields = {name: value for name, value in given.items() if value is not None}
+        for name, value in fields.items():
+            # What is not UTF-8 comes from the shell as surrogates.
+            if not value.isascii() and value.encode("utf-8", "replace").decode() != value:
+                raise Invalid(name, "is not UTF-8")
         names = ("kind", "pattern", "alphabet", "prefix", "template", "code")
         kind = {name: fields.pop(name) for name in names if name in fields}
         _show_discount(
@@ -142,9 +147,12 @@ def import_codes(discount_id: str, file: BinaryIO, kind: str | None, column: str
         reader = READERS[_FORMATS[kind or (suffix if suffix in _FORMATS else "text")]]
         console = Console(stderr=True)
         with Progress(console=console, disable=as_json or not console.is_terminal) as progress:
-            size = os.fstat(file.fileno()).st_size or None
-            watched = cast("RawIOBase", progress.wrap_file(file, size, description="Importing"))
-            report = pools.import_codes(_store(), discount_id, reader(BufferedReader(watched), column))
+            # A pipe has no size, and so no progress.
+            size = os.fstat(file.fileno()).st_size
+            watched = progress.wrap_file(file, size, description="Importing") if size else file
+            report = pools.import_codes(
+                _store(), discount_id, reader(BufferedReader(cast("RawIOBase", watched)), column)
+            )
         told = ImportOut.of(discount_id, report)
         if as_json:
             _print_json(told)
@@ -212,7 +220,10 @@ def _store() -> Store:
     url = settings.redis_url
     if not os.environ.get("REDIS_URL"):
         url = embedded.address_of(Path(settings.data)) or url
-    return Store.at(url, settings.redis_timeout, settings.partitions)
+    try:
+        return Store.at(url, settings.redis_timeout, settings.partitions)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL: {error}") from None
 
 
 def _show_discount(found: DiscountOut, as_json: bool) -> None:
@@ -242,5 +253,6 @@ def _print_table(head: tuple[str, ...], rows: Any) -> None:
         table.add_column(name.lstrip(">"), justify=justify, overflow="fold", no_wrap=place == 0)
     for row in rows:
         # What a brand wrote is text, not the library's markup.
-        table.add_row(*(click.unstyle(cell).replace("[", r"\[") for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(click.unstyle(cell)) for cell in row))
+    # Nobody reads a file or a pipe in columns of 80.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)

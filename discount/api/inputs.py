@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 from flask import request
 from werkzeug.exceptions import HTTPException
-from werkzeug.wsgi import get_input_stream
+from werkzeug.wsgi import LimitedStream, get_input_stream
 
 from discount import errors
 from discount.api.problems import NotRead
@@ -84,8 +84,14 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
     if length is not None and length > max_body:
         _discard(environ["wsgi.input"], length)
         raise NotRead("too-large", f"It may have {max_body} bytes.")
-    stream = cast("RawIOBase", get_input_stream(environ, max_content_length=max_body))
-    upload = Upload(media_type, BufferedReader(stream, SMALL_BODY))
+    # Where the server ends the input itself, the framework takes a connection that was cut for the end of the body,
+    # and half a line for a line.
+    stream = (
+        get_input_stream(environ, max_content_length=max_body)
+        if length is None
+        else LimitedStream(environ["wsgi.input"], length)
+    )
+    upload = Upload(media_type, BufferedReader(cast("RawIOBase", stream), SMALL_BODY))
     try:
         yield upload
     finally:

@@ -12,6 +12,8 @@ Numbered = Iterator[tuple[int, str]]
 
 #: No line with a code worth having is longer, in bytes; what goes beyond is passed over.
 _LINE = 4096
+#: The most that one row of CSV or one token of JSON may be, in bytes: a reader holds that much of it.
+_PART = 256 * 1024
 
 
 def read_text(stream: BufferedReader, _column: str) -> Numbered:
@@ -28,13 +30,16 @@ def read_csv(stream: BufferedReader, column: str) -> Numbered:
         Invalid: there is no such column.
         Malformed: it is not CSV.
     """
-    reader = csv.reader(_lines(stream))
+    parts = _Parts(stream)
+    # Strict: a quote that never ends would make one cell of all lines after it.
+    reader = csv.reader(parts.lines(), strict=True)
     try:
         header = next(reader, [])
         if column not in header:
             raise Invalid("column", f"{column!r} is not in the first line")
         place = header.index(column)
         for row in reader:
+            parts.size = 0
             if row:
                 yield reader.line_num, row[place].strip() if place < len(row) else ""
     except csv.Error as error:
@@ -48,18 +53,61 @@ def read_json(stream: BufferedReader, _column: str) -> Numbered:
         Malformed: it is not JSON.
         Invalid: there is no such list.
     """
-    found, number = False, 0
+    parts = _Parts(stream)
+    depth, name, inside, found, number = 0, "", False, False, 0
     try:
-        for prefix, event, value in ijson.parse(stream):
-            if prefix == "codes" and event == "start_array":
-                found = True
-            elif prefix == "codes.item" and not event.startswith("end_"):
-                number += 1
-                yield number, value if event == "string" else ""
+        # Without prefixes, which take the square of the depth, and with numbers as floats: of 4,301 digits an integer
+        # ends the process (ijson 3.6.0, yajl2_c).
+        for event, value in ijson.basic_parse(parts, use_float=True):
+            parts.size = 0
+            if event == "map_key":
+                name = value if depth == 1 else name
+            elif event in ("end_map", "end_array"):
+                depth -= 1
+                inside = inside and depth > 1
+            else:
+                if inside and depth == 2:
+                    number += 1
+                    yield number, value.strip() if event == "string" else ""
+                elif depth == 1 and name == "codes" and event == "start_array":
+                    if found:
+                        raise Invalid("/codes", "stands twice")
+                    found = inside = True
+                depth += event in ("start_map", "start_array")
     except (ijson.JSONError, ValueError) as error:
-        raise Malformed(f"After {number} codes: {error}.") from None
+        raise Malformed(f"After {number} codes: {_first_line(error)}.") from None
     if not found:
         raise Invalid("/codes", "is missing, or not a list")
+
+
+class _Parts:
+    """A stream whose parts have a bound; `size` is what was read since the last one ended."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+        self.size = 0
+
+    def read(self, size: int) -> bytes:
+        return self._counted(self._stream.read(size))
+
+    def lines(self) -> Iterator[str]:
+        encoding = "utf-8-sig"
+        while line := self._counted(self._stream.readline(_PART + 1)):
+            yield line.decode(encoding, "replace")
+            encoding = "utf-8"
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.size += len(piece)
+        if self.size > _PART:
+            raise Malformed(f"A line, text or number is longer than {_PART} bytes.")
+        return piece
+
+
+def _first_line(error: Exception) -> str:
+    """A parser's message without the picture below it, which repeats what was sent."""
+    told = error.args[0] if error.args else ""
+    text = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
+    return text.partition("\n")[0].rstrip(".")
 
 
 READERS: dict[str, Callable[[BufferedReader, str], Numbered]] = {

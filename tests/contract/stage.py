@@ -1,19 +1,30 @@
 """What a test of the verbs stands on: a store, and a look behind its back at what Redis holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
-from discount import discounts, grants, kinds
+from discount import codes, discounts, exports, grants, kinds, pools
+from discount.codes import canonical
 from discount.model import Discount, Grant, parse_discount_id
 from discount.store import Store, keys
 from tests.support.redis_server import RedisServer
 from tests.unit.fake import fake_redis, fake_store
 
 PARTITIONS = 16
+#: What a test that does not care asks for.
+GIVEN: dict[kinds.Kind, dict[str, str]] = {
+    "unique": {"prefix": "IK-"},
+    "imported": {},
+    "personal": {"template": "{brand}-thinks-{user}-is-awesome"},
+    "shared": {"code": "AHMED2022BILLO"},
+}
 UNIQUE = kinds.unique(1)
 SECOND = 1_000_000
 # Far longer than any answer takes, for a busy machine.
 PATIENCE = 30.0
+# The most codes that the look at all that is stored reads out of one discount.
+READ = 3000
 # One brand in each partition, by the service's own rule.
 BRANDS = [
     next(f"Brand {n}" for n in range(10_000) if keys.partition_of(f"Brand {n}", PARTITIONS) == partition)
@@ -34,9 +45,34 @@ class Stage:
         seconds, rest = self.redis.time()
         return int(seconds) * SECOND + int(rest)
 
-    def create(self, total: int = 3, brand: str = "IKEA", **more: Any) -> Discount:
+    def create(self, total: int | None = 3, brand: str = "IKEA", **more: Any) -> Discount:
         given: dict[str, Any] = {"brand_id": brand, "discount_code": "Christmas", "total_count": total}
         return discounts.create(self.store, **({"kind": UNIQUE} | given | more))[0]
+
+    def create_kind(self, kind: kinds.Kind, total: int | None = 3, brand: str = "IKEA", **given: str) -> Discount:
+        """A discount of that kind; without more, with what GIVEN has for it. Imported ones get as many codes."""
+        made = kinds.make(kind, total, given or GIVEN[kind])
+        found = self.create(total=total, brand=brand, kind=made)
+        if kind == "imported":
+            self.take_in(found.id, [f"Own {number}" for number in range(total or 0)])
+        return self.show(found.id)
+
+    def take_in(self, discount_id: str, lines: Iterable[str]) -> pools.Report:
+        """Import a file of those lines."""
+        return pools.import_codes(self.store, discount_id, enumerate(lines, 1))
+
+    def export(self, discount_id: str) -> list[exports.ExportedCode]:
+        return list(exports.list_codes(self.store, discount_id))
+
+    def waiting(self, discount_id: str) -> list[str]:
+        """The exported codes that nobody holds, in order."""
+        return [each.code for each in self.export(discount_id) if each.state == "waiting"]
+
+    def sequence(self, discount_id: str) -> codes.Sequence:
+        """What makes the codes of a discount of unique ones."""
+        kind = self.show(discount_id).codes
+        secret = self.redis.hget(keys.discount(partition_of(discount_id), discount_id), "key")
+        return codes.Sequence(secret, kind.pattern, kind.alphabet)
 
     def show(self, discount_id: str) -> Discount:
         return discounts.show(self.store, discount_id)[0]
@@ -106,12 +142,16 @@ class Stage:
         discount = self.show(discount_id)
         held = self._held(partition, discount_id)
         pool = self.pool(discount_id)
-        codes = [value.split(" ", 1)[1] for value in held.values()]
-        assert discount.granted_count + discount.remaining_count == discount.total_count
-        assert discount.granted_count == len(held) <= discount.total_count
-        assert discount.closed or discount.granted_count + len(pool) == int(fields["made"]) <= discount.total_count
+        given = [value.split(" ", 1)[1] for value in held.values()]
+        assert discount.granted_count == len(held)
+        if discount.total_count is None:
+            assert discount.remaining_count is None
+        else:
+            assert discount.granted_count + discount.remaining_count == discount.total_count
+            assert discount.granted_count <= discount.total_count
         assert not (discount.closed and pool)
-        assert len(set(codes + pool)) == len(codes + pool)
+        self._check_codes(discount, given, pool, int(fields["made"]))
+        self._check_export(discount, held, pool)
         assert {grant.user_id: grant.code for grant in grants.list_all(self.store, discount_id)} == {
             user: value.split(" ", 1)[1] for user, value in held.items()
         }
@@ -124,6 +164,53 @@ class Stage:
         assert self.redis.zscore(keys.discounts(partition), discount_id) == discount.created_at
         brand_key = keys.brand_discounts(partition, discount.brand_id)
         assert self.redis.zscore(brand_key, discount_id) == discount.created_at
+
+    def _check_codes(self, discount: Discount, given: list[str], pool: list[str], made: int) -> None:
+        """That codes are such as their kind makes, nobody's is another's, and all are remembered that must be."""
+        kind = discount.codes.kind
+        partition = partition_of(discount.id)
+        if kind in ("unique", "imported"):
+            assert discount.closed or len(given) + len(pool) == made
+            assert discount.total_count is not None
+            assert made <= discount.total_count if kind == "unique" else made == discount.total_count
+        else:
+            assert (pool, made) == ([], 0)
+        if kind == "unique":
+            # The n-th grant is the n-th code of the sequence, and the pool goes on from there.
+            sequence = self.sequence(discount.id)
+            assert sorted(map(str, map(sequence.counter, given))) == sorted(map(str, range(len(given))))
+            assert pool == sequence.codes(len(given), len(pool))
+        if kind == "shared":
+            assert set(given) <= {discount.codes.code}
+            registered = self.redis.hget(keys.shared(partition, discount.brand_id), canonical(discount.codes.code))
+            assert registered == discount.id
+        else:
+            assert len({canonical(code) for code in given + pool}) == len(given + pool)
+        remembered: set[str] = set()
+        for name in self.redis.keys(keys.taken(partition, discount.id, 0)[:-1].replace("[", "\\[") + "*"):
+            remembered |= self.redis.smembers(name)
+        if kind == "imported" or (kind == "personal" and not kinds.always_differs(discount.codes)):
+            there = {str(kinds.digest(code)) for code in given + pool}
+            assert there <= remembered if discount.closed and kind == "imported" else there == remembered
+        else:
+            assert not remembered
+
+    def _check_export(self, discount: Discount, held: dict[str, str], pool: list[str]) -> None:
+        if (discount.remaining_count or 0) > READ:
+            assert list(islice(pools.list_waiting(self.store, discount.id), len(pool))) == pool
+            return
+        exported = self.export(discount.id)
+        granted = [each for each in exported if each.state == "granted"]
+        waiting = exported[: len(exported) - len(granted)]
+        assert {each.user_id: f"{each.granted_at} {each.code}" for each in granted} == held
+        assert len(granted) == len(held)
+        assert {(each.state, each.user_id, each.granted_at) for each in waiting} <= {("waiting", "", None)}
+        listed = [each.code for each in waiting]
+        assert listed[: len(pool)] == pool
+        if discount.codes.kind in ("unique", "imported") and not discount.closed:
+            assert len(listed) == discount.remaining_count
+        else:
+            assert listed == []
 
     def _held(self, partition: int, discount_id: str) -> dict[str, str]:
         parsed = parse_discount_id(discount_id)
