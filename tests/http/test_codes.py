@@ -232,8 +232,7 @@ def test_lines_of_csv_are_counted_with_the_first_one_and_elements_of_json_from_o
     in_csv = send(client, discount_id, 'n,code\n1,A1\n2\n3,""\n"4\n5",A1\n', "text/csv")
     assert report(in_csv) == (1, 1, 2, [(3, "is empty"), (4, "is empty"), (6, "is there already")])
     in_json = send(client, discount_id, '{"codes": ["B2", "A1", "", " "]}', "application/json")
-    nothing = "has nothing but blanks and dashes"
-    assert report(in_json) == (1, 1, 2, [(2, "is there already"), (3, "is empty"), (4, nothing)])
+    assert report(in_json) == (1, 1, 2, [(2, "is there already"), (3, "is empty"), (4, "is empty")])
 
 
 def test_an_import_that_is_sent_again_adds_nothing(client: Client) -> None:
