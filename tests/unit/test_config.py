@@ -20,13 +20,14 @@ class Reading(unittest.TestCase):
             "WORKERS": "3",
             "THREADS": "1",
             "DATA": "/data",
+            "PROXIES": "2",
             "LOG_FORMAT": "text",
             "LOG_LEVEL": "debug",
         }
         self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given))
         self.assertEqual(
             read_settings(given),
-            Settings("unix:///a/socket", 0.5, 256, "::1", 0, 3, 1, "/data", "text", "debug"),
+            Settings("unix:///a/socket", 0.5, 256, "::1", 0, 3, 1, "/data", 2, "text", "debug"),
         )
 
     def test_an_empty_variable_counts_as_not_set(self) -> None:

@@ -101,6 +101,7 @@ def writes(source: str, word: str) -> bool:
             "DEL",
             "UNLINK",
             "ZADD",
+            "ZREM",
             "SET",
             "SETBIT",
         )

@@ -78,28 +78,13 @@ class Headers(unittest.TestCase):
 
 class Bodies(unittest.TestCase):
     def test_there_is_a_script_for_each_change(self) -> None:
-        self.assertEqual(
-            set(SCRIPTS),
-            set(
-                [
-                    "create",
-                    "change",
-                    "close",
-                    "grant",
-                    "import",
-                    "refill",
-                    "waiting",
-                    "redeem",
-                    "confirm",
-                    "rollback",
-                    "guess",
-                ]
-            ),
-        )
+        pools = {"create", "change", "close", "grant", "import", "refill", "waiting"}
+        self.assertEqual(set(SCRIPTS), pools | {"redeem", "confirm", "rollback", "guess"})
 
     def test_every_answer_is_a_word_of_the_header_and_every_word_is_answered(self) -> None:
         for name, script in SCRIPTS.items():
-            returns = re.findall(r"\breturn\s+(\S[^\n]*)", body(script))
+            # A bare return leaves a function of the script's own.
+            returns = re.findall(r"\breturn\s+((?!end\b)\S[^\n]*)", body(script))
             words = [re.match(r"\{'([a-z-]+)'", returned) for returned in returns]
             with self.subTest(name):
                 self.assertNotIn(None, words, returns)
