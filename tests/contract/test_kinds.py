@@ -425,29 +425,29 @@ def test_a_bulk_of_personal_codes_goes_on_over_slices(stage: Stage, monkeypatch:
 
 def test_a_replica_that_does_not_know_a_template_learns_it(stage: Stage) -> None:
     found = stage.create_kind("personal", total=9, template="{user}x{seq}")
-    assert found.id not in stage.store.templates
+    assert found.id not in stage.store.definitions
     codes = [stage.grant(found.id, "User 1").code]
-    stage.store.templates.clear()
+    stage.store.definitions.clear()
     codes += codes_of(grants.grant_many(stage.store, found.id, ["User 1", "User 2", "User 3"]))
-    stage.store.templates.clear()
+    stage.store.definitions.clear()
     codes.append(grants.grant_of_brand(stage.store, "IKEA", "User 4").code)
     assert codes == ["user-1x1", "user-1x1", "user-2x2", "user-3x3", "user-4x4"]
-    assert stage.store.templates == {found.id: (found.codes, "IKEA")}
+    assert stage.store.definitions == {found.id: found.definition}
 
 
 def test_a_replica_remembers_only_so_many_templates(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grants, "TEMPLATES", 3)
+    monkeypatch.setattr(discounts, "REMEMBERED", 3)
     made = [stage.create_kind("personal", template=f"{number}-{{user}}") for number in range(8)]
     for round_ in range(2):
         for number, each in enumerate(made):
             assert stage.grant(each.id, f"User {round_}").code == f"{number}-user-{round_}"
-            assert len(stage.store.templates) <= 3
+            assert len(stage.store.definitions) <= 3
 
 
 def test_other_kinds_have_no_template_to_remember(stage: Stage) -> None:
     for kind in ("unique", "imported", "shared"):
         stage.grant(stage.create_kind(kind).id)
-    assert stage.store.templates == {}
+    assert stage.store.definitions == {}
 
 
 # Imported

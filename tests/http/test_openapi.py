@@ -50,7 +50,7 @@ def test_the_document_names_every_route(app: Flask, document: dict[str, Any]) ->
         if rule.rule not in PAGES
     }
     assert set(operations(document)) == routes
-    assert len(routes) == 18
+    assert len(routes) == 25
 
 
 def test_every_pattern_is_one_of_json_schema(document: dict[str, Any]) -> None:
@@ -121,4 +121,4 @@ def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client) -
             case.call_and_validate(excluded_checks=[CHECKS.get_one("positive_data_acceptance")])
 
         call()
-    assert len(called) == 18
+    assert len(called) == 25

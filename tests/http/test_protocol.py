@@ -27,7 +27,14 @@ OPERATIONS = {
     "/discount/dsc-x/grants": {"GET", "POST"},
     "/discount/dsc-x/codes": {"GET", "POST"},
     "/brand/IKEA/grant": {"POST"},
+    "/discount/dsc-x/redemptions": {"GET"},
     "/user/A/grants": {"GET"},
+    "/user/A/redemptions": {"GET"},
+    "/validation": {"POST"},
+    "/redemption": {"POST"},
+    "/redemption/rdm-x": {"GET"},
+    "/redemption/rdm-x/confirm": {"POST"},
+    "/redemption/rdm-x/rollback": {"POST"},
     "/openapi.json": {"GET"},
     "/apidocs": {"GET"},
 }
@@ -61,7 +68,7 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|IKEA|A(?=/)", "<>", path) for path in OPERATIONS} | {"/apidocs/<>"}
+    named = {re.sub(r"dsc-x|rdm-x|IKEA|A(?=/)", "<>", path) for path in OPERATIONS} | {"/apidocs/<>"}
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 

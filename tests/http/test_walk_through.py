@@ -49,7 +49,20 @@ def test_a_discount_shows_exactly_its_fields(client: Client) -> None:
         "status": "active",
         "starts_at": None,
         "expires_at": "2280-01-01T00:00:00Z",
+        "valid_for": None,
         "codes": {"kind": "unique", "pattern": "####-####-####", "alphabet": "23456789ABCDEFGHJKMNPQRSTUVWXYZ"},
+        "percent_off": None,
+        "amount_off": None,
+        "currency": None,
+        "minimum_amount": None,
+        "maximum_discount": None,
+        "limits": {"total": None, "per_user": 1, "per_user_per_day": None, "per_user_per_week": None},
+        "timezone": "UTC",
+        "returns_use": True,
+        "redeemed_count": 0,
+        "on_hold_count": 0,
+        "rolled_back_count": 0,
+        "sums": {},
     }
 
 
