@@ -7,7 +7,7 @@ import pytest
 from discount import discounts, grants
 from discount.errors import Unavailable
 from discount.store import Store
-from tests.contract.stage import PATIENCE
+from tests.contract.stage import PATIENCE, UNIQUE
 from tests.faults.lossy import LossyLine
 from tests.support import history
 from tests.support.load import Load, grant_call, twice
@@ -27,7 +27,9 @@ def store(line: LossyLine) -> Store:
 
 
 def make(store: Store, key: str | None = None) -> str:
-    found, _ = discounts.create(store, brand_id="IKEA", discount_code="A", total_count=50, idempotency_key=key)
+    found, _ = discounts.create(
+        store, brand_id="IKEA", discount_code="A", total_count=50, kind=UNIQUE, idempotency_key=key
+    )
     return found.id
 
 

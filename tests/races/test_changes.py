@@ -61,7 +61,9 @@ def test_total_goes_down_and_up_while_grants_run(service: Service, redis_server:
 
     assert set(history.statuses(load.answers)) <= {(201, ""), (409, "sold-out")}
     found = history.check(redis_server.client(), service.urls[1], discount_id, load.answers + again)
-    assert len(found.grants) == int(found.fields["total"]) == min(last, 1500)
+    # With room to spare, if every user had a code before the total went down.
+    assert int(found.fields["total"]) == last
+    assert len(found.grants) == min(last, 1500)
     assert history.statuses(load.answers)[201, ""] == last - 20
     assert history.statuses(again)[201, ""] == min(last, 1500) - (last - 20)
 
