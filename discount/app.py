@@ -36,14 +36,14 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app = Flask("discount.api", static_folder=None)
     app.url_map.merge_slashes = False
     problems.register(app)
-    contract = Contract(app)
+    contract = Contract(app, settings.proxies)
     health.add_routes(contract, store)
     discounts.add_routes(contract, store)
     grants.add_routes(contract, store)
     codes.add_routes(contract, store)
-    redemptions.add_routes(contract, store, settings.proxies)
+    redemptions.add_routes(contract, store)
     docs.add_routes(app, contract, _version())
-    app.wsgi_app = Requests(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app
 
 

@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import msgspec
 from flask import Flask, Response, request
 
-from discount.api.inputs import SMALL_BODY, body_reader, open_upload, read_part, read_query
+from discount.api.hot import HotPaths
+from discount.api.inputs import (
+    SMALL_BODY,
+    body_reader,
+    caller_of,
+    idempotency_key,
+    open_upload,
+    read_part,
+    read_query,
+)
 
 Outcome = tuple[Any, int] | Response
 
@@ -30,18 +39,23 @@ class Operation:
     path_types: dict[str, Any]
     answers: dict[int, type | None]
     refusals: tuple[str, ...]
-    headers: dict[str, str] = field(default_factory=dict)
+    idempotent: bool = False
     also: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     bare: bool = False
 
 
 class Contract:
-    """Declares operations on an app and remembers them for the OpenAPI document."""
+    """Declares operations on an app and remembers them for the OpenAPI document.
 
-    def __init__(self, app: Flask) -> None:
+    `proxies` stand before the service and tell whom they speak for.
+    """
+
+    def __init__(self, app: Flask, proxies: int = 0) -> None:
         self.app = app
         self.operations: list[Operation] = []
+        self.hot = HotPaths()
+        self._proxies = proxies
 
     def declare(
         self,
@@ -56,7 +70,9 @@ class Contract:
         bare: bool = False,
         query: type | None = None,
         path_types: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
+        idempotent: bool = False,
+        caller: bool = False,
+        hot: bool = False,
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
     ) -> Callable[[Callable[..., Outcome]], Callable[..., Response]]:
@@ -66,7 +82,9 @@ class Contract:
             answers: what it answers by status; None where the answer is not JSON.
             refusals: the words it may refuse with, besides those that every operation may.
             path_types: annotated types of path variables that come from outside.
-            headers: request headers it reads, with their description.
+            idempotent: it takes an Idempotency-Key, given as `idempotency_key`.
+            caller: it is given the address that asks, as `caller`.
+            hot: it is asked so often that it goes past the framework; it has no query, and answers JSON.
             also: media types it may answer with besides JSON.
             bare: the body may be left out, where none of its fields is needed.
             takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
@@ -84,7 +102,7 @@ class Contract:
                 path_types=path_types or {},
                 answers=answers,
                 refusals=refusals,
-                headers=headers or {},
+                idempotent=idempotent,
                 also=also,
                 takes=takes,
                 bare=bare,
@@ -92,26 +110,38 @@ class Contract:
             self.operations.append(operation)
             read_body = body_reader(body, max_body, bare=bare) if body else None
 
-            @wraps(view)
-            def answer(**arguments: Any) -> Response:
-                environ = request.environ
+            def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 environ["discount.route"] = operation.path
                 for name, kind in operation.path_types.items():
                     arguments[name] = read_part(arguments[name], kind, name)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
+                if idempotent:
+                    arguments["idempotency_key"] = idempotency_key(environ)
+                if caller:
+                    arguments["caller"] = caller_of(environ, self._proxies)
+                if takes:
+                    with open_upload(environ, takes, max_body) as upload:
+                        return view(upload=upload, **arguments)
+                return view(**arguments)
+
+            def perform_hot(environ: dict[str, Any], arguments: dict[str, Any]) -> tuple[bytes, int]:
+                answered, status = perform(environ, arguments)  # type: ignore[misc]
+                return _encode(answered), status
+
+            @wraps(view)
+            def answer(**arguments: Any) -> Response:
+                request.environ["discount.route"] = operation.path
                 asked = read_query(query)
                 if asked is not None:
                     arguments["query"] = asked
-                if takes:
-                    with open_upload(environ, takes, max_body) as upload:
-                        outcome = view(upload=upload, **arguments)
-                else:
-                    outcome = view(**arguments)
+                outcome = perform(request.environ, arguments)
                 if isinstance(outcome, Response):
                     return outcome
                 return Response(_encode(outcome[0]), outcome[1], content_type="application/json")
 
+            if hot:
+                self.hot.add(method, path, perform_hot)
             self.app.add_url_rule(path, view.__name__, answer, methods=[method], provide_automatic_options=False)
             return answer
 

@@ -5,7 +5,6 @@ from msgspec import UNSET, structs
 from discount import discounts, errors, kinds
 from discount.api import schemas
 from discount.api.contract import Contract, Outcome
-from discount.api.inputs import IDEMPOTENCY, idempotency_key
 from discount.api.schemas import (
     CloseQuery,
     DiscountChange,
@@ -31,13 +30,13 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/discount",
         tag="discounts",
         body=DiscountIn,
-        headers=IDEMPOTENCY,
+        idempotent=True,
         answers={201: DiscountOut},
         refusals=("idempotency-mismatch", "code-taken"),
     )
-    def create_discount(body: DiscountIn) -> Outcome:
+    def create_discount(body: DiscountIn, idempotency_key: str | None) -> Outcome:
         """Create a discount with its codes."""
-        return DiscountOut.of(*create_from(store, body, idempotency_key())), 201
+        return DiscountOut.of(*create_from(store, body, idempotency_key)), 201
 
     @contract.declare("GET", "/discount", tag="discounts", query=DiscountQuery, answers={200: DiscountPage})
     def list_discounts(query: DiscountQuery) -> Outcome:

@@ -31,6 +31,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         "POST",
         "/discount/<discount_id>/grant",
         tag="grants",
+        hot=True,
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
         refusals=("not-found", *_NO_GRANT),

@@ -201,20 +201,27 @@ def _invalid(message: str) -> errors.Invalid:
     return errors.Invalid(pointer, reason[:1].lower() + reason[1:])
 
 
-#: The header that makes a repeat of a call harmless, for `headers` of the contract.
-IDEMPOTENCY = {"Idempotency-Key": "Up to 255 visible ASCII characters; the same key gives the first answer again."}
-
-
-def idempotency_key() -> str | None:
+def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     """The request's Idempotency-Key, if it has one.
 
     Raises:
         Invalid: with the header's name.
     """
-    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
         raise errors.Invalid("Idempotency-Key", "is not 1 to 255 visible ASCII characters")
     return key
+
+
+def caller_of(environ: Mapping[str, Any], proxies: int) -> str:
+    """The address that asks: the peer's, or the one that the outermost of our proxies names.
+
+    What stands before that in X-Forwarded-For is the caller's own word, and is not believed.
+    """
+    if proxies:
+        named = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        return str(named[-min(proxies, len(named))]).strip()
+    return str(environ.get("REMOTE_ADDR", ""))
 
 
 def read_part(value: str, kind: Any, name: str) -> Any:

@@ -88,6 +88,13 @@ def _document_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
             # A parameter that is left out is null to us; nobody can write null into a URL.
             told = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
             yield {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": told}
-    for name, description in operation.headers.items():
+    if operation.idempotent:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-        yield {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
+        description = "Up to 255 visible ASCII characters; the same key gives the first answer again."
+        yield {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": schema,
+            "description": description,
+        }

@@ -1,6 +1,6 @@
 """Refusals as HTTP: one table from word to status, one body for all of them (RFC 9457)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -69,22 +69,24 @@ class NotRead(Exception):
         self.word = word
 
 
-def answer(word: str, detail: str = "", **members: Any) -> Response:
-    """The response for a word; `members` are what else the problem tells."""
-    metrics.REFUSALS.labels(word).inc()
-    status = STATUS[word]
-    problem = Problem(
-        type=f"/problems/{word}",
-        title=TITLES[word],
-        status=status,
-        detail=detail,
-        request_id=request.environ.get("discount.request_id", ""),
-        **members,
-    )
-    response = Response(msgspec.json.encode(problem), status, content_type=MEDIA_TYPE)
-    if status == 503:
-        response.headers["Retry-After"] = RETRY_AFTER
-    return response
+Told = tuple[bytes, int, list[tuple[str, str]]]
+
+
+def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
+    """Body, status and headers of the problem that an exception is; what nobody foresaw is logged and tells nothing."""
+    if isinstance(error, errors.Refusal):
+        members = members_of(error)
+        wait = members.pop("retry_after", None)
+        told = _document(error.word, environ, error.detail if error.detail != error.title else "", **members)
+        if wait is not None:
+            told[2].append(("Retry-After", wait))
+        return told
+    if isinstance(error, NotRead):
+        told = _document(error.word, environ, str(error))
+        told[2].append(("Connection", "close"))
+        return told
+    get_logger().error("broken", request_id=environ.get("discount.request_id"), exc_info=error)
+    return _document("internal", environ)
 
 
 def members_of(error: errors.Refusal) -> dict[str, Any]:
@@ -95,30 +97,36 @@ def members_of(error: errors.Refusal) -> dict[str, Any]:
 def register(app: Flask) -> None:
     """Let the app answer every exception with a problem."""
 
-    @app.errorhandler(errors.Refusal)
-    def refused(error: errors.Refusal) -> Response:
-        members = members_of(error)
-        wait = members.pop("retry_after", None)
-        response = answer(error.word, error.detail if error.detail != error.title else "", **members)
-        if wait is not None:
-            response.headers["Retry-After"] = wait
-        return response
-
-    @app.errorhandler(NotRead)
-    def not_read(error: NotRead) -> Response:
-        response = answer(error.word, str(error))
-        response.headers["Connection"] = "close"
-        return response
+    @app.errorhandler(Exception)
+    def refused(error: Exception) -> Response:
+        return _response(tell(error, request.environ))
 
     @app.errorhandler(HTTPException)
     def refused_by_framework(error: HTTPException) -> Response:
-        response = answer(_OF_STATUS.get(error.code or 0, "bad-request"))
+        response = _response(_document(_OF_STATUS.get(error.code or 0, "bad-request"), request.environ))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
         return response
 
-    @app.errorhandler(Exception)
-    def broken(error: Exception) -> Response:
-        get_logger().error("broken", request_id=request.environ.get("discount.request_id"), exc_info=error)
-        return answer("internal")
+
+def _document(word: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Told:
+    metrics.REFUSALS.labels(word).inc()
+    status = STATUS[word]
+    problem = Problem(
+        type=f"/problems/{word}",
+        title=TITLES[word],
+        status=status,
+        detail=detail,
+        request_id=environ.get("discount.request_id", ""),
+        **members,
+    )
+    headers = [("Content-Type", MEDIA_TYPE)]
+    if status == 503:
+        headers.append(("Retry-After", RETRY_AFTER))
+    return msgspec.json.encode(problem), status, headers
+
+
+def _response(told: Told) -> Response:
+    body, status, headers = told
+    return Response(body, status, headers)

@@ -3,13 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from flask import request
 from msgspec import Meta
 
 from discount import metrics, model, redemptions
 from discount.api import problems
 from discount.api.contract import Contract, Outcome
-from discount.api.inputs import IDEMPOTENCY, idempotency_key
 from discount.api.schemas import (
     Amount,
     BrandId,
@@ -150,27 +148,22 @@ class RedemptionsQuery(ListQuery):
     format: Annotated[Literal["json", "csv"], Meta(description="csv streams all redemptions at once.")] = "json"
 
 
-def add_routes(contract: Contract, store: Store, proxies: int) -> None:
-    """Declare the operations of redemptions. `proxies` stand before the service and tell whom they speak for."""
-
-    def attempt(body: ValidationIn) -> Attempt:
-        if body.brand_id is None and body.discount_id is None:
-            raise Invalid("/brand_id", "is missing, and so is discount_id")
-        check_currency(body.order.currency, "/order/currency")
-        order = Order(body.order.id, body.order.amount, body.order.currency)
-        return Attempt(body.user_id, body.code, order, body.brand_id, body.discount_id, _caller(proxies))
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of redemptions."""
 
     @contract.declare(
         "POST",
         "/validation",
         tag="redemptions",
+        hot=True,
+        caller=True,
         body=ValidationIn,
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
-    def validate_code(body: ValidationIn) -> Outcome:
+    def validate_code(body: ValidationIn, caller: str) -> Outcome:
         """Tell what a code would take off an order, and all that stands in the way."""
-        verdict = redemptions.validate(store, attempt(body))
+        verdict = redemptions.validate(store, _attempt(body, caller))
         told = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
@@ -185,15 +178,17 @@ def add_routes(contract: Contract, store: Store, proxies: int) -> None:
         "POST",
         "/redemption",
         tag="redemptions",
+        hot=True,
+        caller=True,
         body=RedemptionIn,
-        headers=IDEMPOTENCY,
+        idempotent=True,
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
-    def redeem_code(body: RedemptionIn) -> Outcome:
+    def redeem_code(body: RedemptionIn, caller: str, idempotency_key: str | None) -> Outcome:
         """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
         done = redemptions.redeem(
-            store, attempt(body), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key()
+            store, _attempt(body, caller), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key
         )
         if done.fresh:
             metrics.REDEMPTIONS.inc()
@@ -269,6 +264,14 @@ def add_routes(contract: Contract, store: Store, proxies: int) -> None:
         return _page(page), 200
 
 
+def _attempt(body: ValidationIn, caller: str) -> Attempt:
+    if body.brand_id is None and body.discount_id is None:
+        raise Invalid("/brand_id", "is missing, and so is discount_id")
+    check_currency(body.order.currency, "/order/currency")
+    order = Order(body.order.id, body.order.amount, body.order.currency)
+    return Attempt(body.user_id, body.code, order, body.brand_id, body.discount_id, caller)
+
+
 _COLUMNS = ("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at")
 
 
@@ -292,11 +295,3 @@ def _page(page: redemptions.Page) -> RedemptionPage:
 
 def _time(moment: int | None) -> datetime | None:
     return None if moment is None else model.to_time(moment)
-
-
-def _caller(proxies: int) -> str:
-    """The address that asks: the one our outermost proxy names, which alone cannot be made up."""
-    if proxies:
-        named = request.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        return str(named[-min(proxies, len(named))]).strip()
-    return str(request.environ.get("REMOTE_ADDR", ""))
