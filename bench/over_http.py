@@ -5,6 +5,8 @@ from statistics import median
 
 from bench import load, servers, tables
 from discount import discounts, grants, kinds
+from discount.model import Grant
+from discount.rules import Rule
 from discount.store import Store
 from tests.support.redis_server import RedisServer
 
@@ -15,6 +17,8 @@ _KINDS = {
     "grant: each request a new user": 201,
     "grant again: the code held": 200,
     "grant refused: sold out": 409,
+    "redemption: each request a new user and order": 201,
+    "redemption again: the order done": 200,
 }
 
 
@@ -30,6 +34,7 @@ def run(rounds: int, requests: int) -> None:
         open_id = _create(store, total)
         sold_out_id = _create(store, 1)
         grants.grant(store, sold_out_id, "the only one")
+        orders = _orders(store, total)
         settings = {"REDIS_URL": redis.url}
         with (
             servers.gunicorn("bench.noop:app", WORKERS, THREADS, settings) as (noop_port, noop_pid),
@@ -50,6 +55,8 @@ def run(rounds: int, requests: int) -> None:
                             (port, pid, fresh),
                             (port, pid, held),
                             (port, pid, _requests(sold_out_id, 0, requests)),
+                            (port, pid, orders[turn * requests : (turn + 1) * requests]),
+                            (port, pid, orders[max(0, turn - 1) * requests :][:requests]),
                         ),
                         strict=True,
                     )
@@ -82,6 +89,34 @@ def _create(store: Store, total: int) -> str:
 def _requests(discount_id: str, first: int, count: int) -> list[bytes]:
     path = f"/discount/{discount_id}/grant"
     return [load.post(path, {"user_id": f"User {1_000_000 + number}"}) for number in range(first, first + count)]
+
+
+def _orders(store: Store, total: int) -> list[bytes]:
+    """A redemption for each of so many users, who hold their codes already."""
+    discount_id = discounts.create(
+        store,
+        brand_id=BRAND,
+        discount_code="Spring",
+        total_count=total,
+        kind=kinds.unique(total),
+        rule=Rule(percent=1250, currency="EUR", minimum_amount=1000),
+        limits={"total": total, "per_user": 1, "per_user_per_day": 1},
+        timezone="Europe/Stockholm",
+    )[0].id
+    users = [f"User {number}" for number in range(total)]
+    held = [each for each in grants.grant_many(store, discount_id, users) if isinstance(each, Grant)]
+    return [
+        load.post(
+            "/redemption",
+            {
+                "discount_id": discount_id,
+                "user_id": each.user_id,
+                "code": each.code,
+                "order": {"id": f"order {number}", "amount": 10_001, "currency": "EUR"},
+            },
+        )
+        for number, each in enumerate(held)
+    ]
 
 
 def _redis_cpu(redis: RedisServer) -> float:
