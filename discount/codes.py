@@ -24,10 +24,16 @@ def make_key() -> str:
 
 def canonical(code: str) -> str:
     """What two codes are compared by: NFKC, case-folded, spaces and dashes dropped."""
+    if code.isascii():
+        return code.translate(_ASCII_DROPPED).lower()
     plain = unicodedata.normalize("NFKC", code)
     kept = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) not in ("Pd", "Cf"))
     # What stood apart may join now, and what is folded may come apart.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
+
+
+# All that the general rule does to ASCII, where normal forms are the text itself.
+_ASCII_DROPPED = {ord(letter): None for letter in map(chr, range(128)) if letter == "-" or letter.isspace()}
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Literal
-from uuid import UUID
 
 import shortuuid
 
@@ -17,7 +16,7 @@ MAX_TOTAL = 100_000_000
 
 # A discount id carries what a replica needs to name its keys with no look-up: `dsc-`, the partition as two hex
 # digits, the power of two of its grant buckets as one base-36 digit, and a short UUID.
-_REDEMPTION_ID = re.compile(r"rdm-([0-9a-f]{2})[2-9A-HJ-NP-Za-km-z]{22}")
+_REDEMPTION_ID = re.compile(r"rdm-([0-9a-f]{2})[0-9a-f]{24}")
 _DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}")
 
 # A bucket of about this many grants is what Redis still keeps packed; see doc/decisions/002-packed-grants.md.
@@ -54,8 +53,8 @@ def parse_discount_id(text: str) -> DiscountId | None:
 
 def make_redemption_id(partition: int, brand_id: str, order_id: str) -> str:
     """The id of what a brand's order redeems: one order, one id, so that a repeat finds the first."""
-    digest = blake2b(f"{len(brand_id)}:{brand_id}:{order_id}".encode(), digest_size=16).digest()
-    return f"rdm-{partition:02x}{shortuuid.encode(UUID(bytes=digest))}"
+    digest = blake2b(f"{len(brand_id)}:{brand_id}:{order_id}".encode(), digest_size=12).hexdigest()
+    return f"rdm-{partition:02x}{digest}"
 
 
 def redemption_partition(text: str) -> int | None:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -108,7 +108,7 @@ def redeem(
         raise _read_reasons(rest[0])[0]
     redemption_id = make_redemption_id(parsed.partition, definition.brand_id, attempt.order.id)
     if word == "again":
-        return _show(store, parsed.partition, redemption_id)
+        return _redemption(redemption_id, dict(pairs(rest)), kept=True)
     at, code, hold_until, left = rest
     return Redemption(
         id=redemption_id,
@@ -257,8 +257,8 @@ def _run(
         *_guess_keys(partition, attempt),
         keys.events(partition),
     ]
-    wanted = [parsed.text, attempt.user_id, typed, *map(str, asdict(attempt.order).values()), str(hold_seconds)]
-    fields = ["discount", parsed.text, "brand", brand_id, "order", attempt.order.id]
+    order = attempt.order
+    wanted = [parsed.text, attempt.user_id, typed, order.id, order.amount, order.currency, hold_seconds]
     as_held, now = "", time.time_ns() // 1000
     for _ in range(TRIES):
         answer = store.run(
@@ -271,10 +271,11 @@ def _run(
                 as_held,
                 redemption_id,
                 blake2b(json.dumps(wanted).encode(), digest_size=16).hexdigest(),
-                json.dumps(fields),
-                attempt.order.amount,
-                attempt.order.currency,
-                rules.taken_off(definition.rule, attempt.order.amount),
+                parsed.text,
+                order.id,
+                order.amount,
+                order.currency,
+                rules.taken_off(definition.rule, order.amount),
                 "" if hold_seconds is None else hold_seconds,
                 "" if definition.valid_for is None else definition.valid_for,
                 "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,

@@ -90,7 +90,7 @@ class ValidationOut(Shape):
 class RedemptionOut(Shape):
     """A use of a code; `left` is what was left of each limit after it, null where there is none."""
 
-    id: Annotated[str, Meta(examples=["rdm-0c46KbodvdNc34ceyPuDevTa"])]
+    id: Annotated[str, Meta(examples=["rdm-0c3f9d0e6a1b2c4d5e6f708192"])]
     discount_id: str
     brand_id: str
     user_id: str

@@ -1,6 +1,6 @@
 --- Count a use of a code at a checkout or hold it, or tell all that stands in its way.
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency user_guesses caller_guesses events
---- ARGV  mode user typed as_held id fingerprint fields amount currency off hold_seconds valid_for keep_seconds guess_seconds user_limit caller_limit calendar
+--- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for keep_seconds guess_seconds user_limit caller_limit calendar
 --- WITH  uses
 --- OK    redeemed again checked refused compare clock
 --- ERR   not-found idempotency-mismatch too-many-guesses
@@ -8,8 +8,9 @@ local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', '
 if not d[1] then return {'not-found'} end
 local at = now()
 local before = redis.call('HMGET', redemption, 'fingerprint', 'state', 'hold_until')
-local idempotent = redis.call('GET', idempotency)
-local kept_hold = redis.call('ZSCORE', holds, id)
+-- Most discounts hold nothing, and then no hold is looked for.
+local holding = d[14] and d[14] > at
+local kept_hold = holding and redis.call('ZSCORE', holds, id)
 local granted_at, code = string.match(redis.call('HGET', grants, user) or '', '^(%d+) (.*)$')
 if d[7] == 'shared' then code = d[8] end
 local right = false
@@ -26,11 +27,12 @@ end
 
 -- A wrong code learns nothing of the order either.
 if right and mode == 'redeem' then
-  if idempotent and idempotent ~= fingerprint then return {'idempotency-mismatch'} end
+  local known = keep_seconds ~= '' and redis.call('GET', idempotency)
+  if known and known ~= fingerprint then return {'idempotency-mismatch'} end
   -- A hold that ended, or gave way to another of its holder, is as if it had never been.
   if before[1] and (before[2] ~= 'held' or (kept_hold and before[3] > at)) then
     if before[1] ~= fingerprint then return {'idempotency-mismatch'} end
-    return {'again'}
+    return {'again', unpack(redis.call('HGETALL', redemption))}
   end
 end
 local guessed, guessed_there = redis.call('GET', user_guesses), redis.call('GET', caller_guesses)
@@ -50,9 +52,12 @@ end
 if not today then return {'clock', at} end
 
 local mine = read_uses(redis.call('HGET', uses, user))
-local all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
-local first_end = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'LIMIT', 0, 1)[1]
-local first_till = first_end and string.format('%.0f', redis.call('ZSCORE', holds, first_end)) or ''
+local all_held, first_till = 0, ''
+if holding then
+  all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
+  local first = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  first_till = first[2] and string.format('%.0f', tonumber(first[2])) or ''
+end
 local left, hit
 
 local function judge(without_own)
@@ -125,7 +130,7 @@ if hold_until == '' then
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'fingerprint', fingerprint, 'left', cjson.encode(left), unpack(cjson.decode(fields)))
+redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'fingerprint', fingerprint, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
 for _, hold in ipairs(gives_way) do
   take_hold(mine, hold)
   redis.call('ZREM', holds, hold)
@@ -139,12 +144,12 @@ if hold_until == '' then
 else
   if mine.day == '' then mine.day, mine.week = today.day, today.week end
   mine.holds[#mine.holds + 1] = {id = id, till = hold_until, day = today.day, week = today.week}
+  redis.call('ZREMRANGEBYSCORE', holds, '-inf', at)
   redis.call('ZADD', holds, hold_until, id)
   -- While this lies ahead, a look at the discount counts its holds.
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
 end
 redis.call('HSET', uses, user, write_uses(mine, at))
-redis.call('ZREMRANGEBYSCORE', holds, '-inf', at)
 redis.call('ZADD', redemptions, at, id)
 redis.call('ZADD', user_redemptions, at, id)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
