@@ -96,7 +96,8 @@ def create(
         block = codes.Sequence(fields["key"], kind.pattern, kind.alphabet).codes(0, min(total_count or 0, BLOCK))
     fingerprint = ""
     if idempotency_key is not None:
-        fingerprint = blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=16).hexdigest()
+        asked = wanted | {"total_count": str(total_count)}
+        fingerprint = blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
     try:
         answer = store.run(
             "create",

@@ -29,8 +29,10 @@ def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
         NotFound
     """
     waiting = (ExportedCode(code, "waiting") for code in pools.list_waiting(store, discount_id))
-    granted = (
-        ExportedCode(each.code, "granted", each.user_id, each.granted_at)
-        for each in grants.list_all(store, discount_id)
-    )
-    return chain(waiting, granted)
+    return chain(waiting, _list_granted(store, discount_id))
+
+
+def _list_granted(store: Store, discount_id: str) -> Iterator[ExportedCode]:
+    # Looked at when the codes that wait are through: the first grant of all may come meanwhile.
+    for each in grants.list_all(store, discount_id):
+        yield ExportedCode(each.code, "granted", each.user_id, each.granted_at)

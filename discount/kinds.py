@@ -131,7 +131,8 @@ def personal(template: str) -> CodeKind:
 
 def _readable_number(parts: Sequence[str]) -> bool:
     """Whether the number can be read back out of any code, dashes dropped: then no two grants' codes are the same."""
-    place = parts.index("seq", 1)
+    # Every second part is a name; a text between them may also be `seq`.
+    place = 1 + 2 * parts[1::2].index("seq")
     before, after = parts[:place], parts[place + 1 :]
     left, right = codes.canonical(before[-1])[-1:], codes.canonical(after[0])[:1]
     if any(name in _VARIABLE for name in before[1::2]):

@@ -7,7 +7,7 @@ from itertools import islice
 from threading import Lock
 
 from discount import codes, discounts, kinds
-from discount.errors import BY_WORD, NotFound, WrongKind
+from discount.errors import BY_WORD, Closed, NotFound, WrongKind
 from discount.model import DiscountId
 from discount.store import Store, keys
 
@@ -49,7 +49,7 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     """Add a brand's own codes, in constant memory; `lines` are numbers and codes.
 
     What comes again, within the import or of an earlier one, is counted and not stored, so an import that was cut off
-    can be sent again whole. A reader that fails half way leaves what came before it.
+    can be sent again whole. A reader that fails half way leaves the batches read before it.
 
     Raises:
         NotFound, Closed
@@ -59,11 +59,12 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     discount, _ = discounts.show(store, discount_id)
     if discount.codes.kind != "imported":
         raise WrongKind()
+    if discount.closed:
+        raise Closed()
     report = Report()
     several = iter(lines)
     while some := list(islice(several, AT_ONCE * CALLS)):
         _import_some(store, parsed, some, report)
-    report.lines.sort(key=lambda each: each.line)
     return report
 
 
@@ -123,11 +124,12 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
 
 def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], report: Report) -> None:
     good: list[tuple[int, str]] = []
+    lines: list[Line] = []
     for number, code in some:
         reason = refusal_of(code)
         if reason:
             report.bad_count += 1
-            _name(report, number, reason)
+            lines.append(Line(number, reason))
         else:
             good.append((number, code))
     several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
@@ -138,7 +140,9 @@ def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], 
         report.added_count += int(rest[0])
         for position in map(int, rest[1].split()):
             report.repeated_count += 1
-            _name(report, each[position][0], "is there already")
+            lines.append(Line(each[position][0], "is there already"))
+    lines.sort(key=lambda line: line.line)
+    report.lines += lines[: NAMED - len(report.lines)]
 
 
 def _import_call(parsed: DiscountId, some: list[str]) -> tuple[list[str], list[str | int]]:
@@ -153,11 +157,6 @@ def _import_call(parsed: DiscountId, some: list[str]) -> tuple[list[str], list[s
             places[bucket] = len(places) + 1
         arguments += [places[bucket], digest, code]
     return names, arguments
-
-
-def _name(report: Report, line: int, reason: str) -> None:
-    if len(report.lines) < NAMED:
-        report.lines.append(Line(line, reason))
 
 
 def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:

@@ -166,6 +166,12 @@ def test_the_first_hundred_are_counted_over_all_calls(stage: Stage) -> None:
     assert [each.line for each in report.lines] == list(range(2, 102))
 
 
+@pytest.mark.parametrize("lines", [["same", ""] * 75, ["same"] * 101 + [""] * 101])
+def test_the_first_hundred_are_those_of_the_file_whatever_is_wrong_with_them(stage: Stage, lines: list[str]) -> None:
+    report = stage.take_in(stage.create(kind=IMPORTED).id, lines)
+    assert [each.line for each in report.lines] == list(range(2, 102))
+
+
 @pytest.mark.parametrize("lines", [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 50])
 @pytest.mark.usefixtures("small")
 def test_any_number_of_lines_goes_in_whole(stage: Stage, lines: int) -> None:
@@ -390,8 +396,9 @@ def test_a_closed_discount_takes_no_code(stage: Stage) -> None:
     stage.grant(found.id)
     stage.close(found.id)
     before = stage.state()
-    with pytest.raises(Closed):
-        stage.take_in(found.id, own(0, 3))
+    for lines in (own(0, 3), [], [""]):
+        with pytest.raises(Closed):
+            stage.take_in(found.id, lines)
     assert stage.state() == before
 
 
@@ -535,6 +542,16 @@ def test_no_code_is_left_out_of_an_export_while_codes_are_granted(
     last = {each.code: each.state for each in exported}
     assert [code for code in codes if last[code] == "granted"] == codes[:17]
     assert len([each for each in exported if each.state == "granted"]) == 17
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_first_grant_that_comes_during_an_export_is_not_left_out(stage: Stage, kind: Kind) -> None:
+    found = stage.create_kind(kind, total=3)
+    exporting = exports.list_codes(stage.store, found.id)
+    held = stage.grant(found.id)
+    exported = list(exporting)
+    assert exported[-1:] == granted([held])
+    assert {each.code for each in exported} == {held.code, *all_codes(stage, found)}
 
 
 def test_what_is_imported_during_an_export_comes_at_its_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,8 @@ def code_of(template: str, number: int, user: str, brand: str = "IKEA") -> str:
 PIECES = st.text(alphabet="ax1-_ ²½٣\u0301\u200bｘ１", max_size=3)
 PLACEHOLDERS = st.sampled_from(["{brand}", "{user}", "{user}", "{random}"])
 TEMPLATES = st.tuples(
-    st.lists(PIECES | PLACEHOLDERS, max_size=4).map("".join), st.lists(PIECES | PLACEHOLDERS, max_size=4).map("".join)
+    st.lists(PIECES | st.just("seq") | PLACEHOLDERS, max_size=4).map("".join),
+    st.lists(PIECES | PLACEHOLDERS, max_size=4).map("".join),
 ).map("{seq}".join)
 NAMES = st.text(alphabet="ax1-", min_size=1, max_size=4)
 RANDOM = st.text(alphabet="a1", min_size=8, max_size=8)
@@ -192,6 +193,7 @@ class Numbers(unittest.TestCase):
     def test_a_number_beside_what_may_be_a_digit_is_refused(self) -> None:
         for template in (
             "{user}{seq}",
+            "{brand}seq{user}{seq}",
             "{user}-{seq}",
             "{user} – {seq}",
             "{user}1{seq}",
