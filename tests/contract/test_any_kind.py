@@ -237,7 +237,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule()
     def another_replica_goes_on(self) -> None:
-        self.stage.store.templates.clear()
+        self.stage.store.definitions.clear()
 
     # Importing
 
