@@ -3,8 +3,11 @@
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Literal
 
+import limits
 import msgspec
 from msgspec import Meta
 
@@ -13,8 +16,16 @@ class SettingsError(Exception):
     """A setting that cannot be used; the message is one line for the person who set it."""
 
 
+#: Never shown, not even in the line that says what is wrong with one.
+SECRETS = ("admin_key", "secret", "jwt_secret")
+Secret = Annotated[str, Meta(min_length=32)]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be set. Each field is read from the variable of its name in upper case."""
+    """What can be set. Each field is read from the variable of its name in upper case.
+
+    A secret is read from the file that its variable with `_FILE` names, if that is set instead.
+    """
 
     redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] = "redis://127.0.0.1:6379/0"
     redis_timeout: Annotated[float, Meta(gt=0, le=60)] = 1.0
@@ -27,6 +38,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proxies: Annotated[int, Meta(ge=0, le=8)] = 0
     log_format: Literal["json", "text"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    auth: Literal["open", "token"] = "open"
+    allow_open: bool = False
+    #: Where callers reach the service, if not at `host`: behind a proxy, out of a container.
+    address: str = ""
+    admin_key: Secret = ""
+    #: What API keys are hashed with.
+    secret: Secret = ""
+    jwt_secret: Secret = ""
+    jwks_url: Annotated[str, Meta(pattern=r"^https?://")] = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    rate_key: str = "60000/minute"
+    rate_user: str = "120/minute"
+    rate_address: str = "6000/minute"
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -36,11 +61,64 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         SettingsError: naming the variable and what is wrong with it.
     """
     given = {name: environment[name.upper()] for name in Settings.__struct_fields__ if environment.get(name.upper())}
+    for name in SECRETS:
+        path = environment.get(f"{name.upper()}_FILE")
+        if path:
+            given[name] = _read_secret(name.upper(), path, name in given)
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`").upper()
+        name = path.rstrip("`")
         # A URL may hold a password, and this line goes to a log.
-        shown = re.sub(r"//[^@/]*@", "//***@", given.get(name.lower(), ""))
-        raise SettingsError(f"{name}={shown!r}: {reason}") from None
+        shown = "***" if name in SECRETS else re.sub(r"//[^@/]*@", "//***@", given.get(name, ""))
+        raise SettingsError(f"{name.upper()}={shown!r}: {reason}") from None
+    _check_rates(settings)
+    _check_access(settings)
+    return settings
+
+
+def _read_secret(variable: str, path: str, given: bool) -> str:
+    if given:
+        raise SettingsError(f"{variable} and {variable}_FILE: set one of them")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}_FILE={path!r}: {getattr(error, 'strerror', None) or 'is not text'}") from None
+
+
+def _check_rates(settings: Settings) -> None:
+    for name in ("rate_key", "rate_user", "rate_address"):
+        text = getattr(settings, name)
+        try:
+            if text != "off":
+                limits.parse(text)
+        except ValueError:
+            raise SettingsError(f"{name.upper()}={text!r}: is neither `off` nor like `100/minute`") from None
+
+
+def _check_access(settings: Settings) -> None:
+    if settings.auth == "open":
+        address = settings.address or settings.host
+        if not settings.allow_open and not _is_loopback(address):
+            raise SettingsError(
+                f"AUTH='open': anybody who reaches {address} could do anything;"
+                " set AUTH=token, or ALLOW_OPEN=1 if that is meant"
+            )
+        return
+    for name in ("admin_key", "secret"):
+        if not getattr(settings, name):
+            raise SettingsError(f"{name.upper()}: AUTH=token needs it, 32 characters or more")
+    if settings.jwt_secret and settings.jwks_url:
+        raise SettingsError("JWT_SECRET and JWKS_URL: set one of them")
+    if settings.jwt_secret or settings.jwks_url:
+        for name in ("jwt_audience", "jwt_issuer"):
+            if not getattr(settings, name):
+                raise SettingsError(f"{name.upper()}: user tokens need it")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

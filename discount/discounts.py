@@ -64,6 +64,7 @@ def create(
         returns_use: whether a use that is rolled back returns to the limits.
 
     Raises:
+        BrandClosed
         CodeTaken: another discount of the brand has the same shared code, to a reader.
         Invalid: expires_at has passed, or is not after starts_at.
         IdempotencyMismatch: the key was used for another request.
@@ -102,6 +103,7 @@ def create(
         answer = store.run(
             "create",
             [
+                keys.brand(partition, brand_id),
                 keys.discount(partition, discount_id),
                 keys.discounts(partition),
                 keys.brand_discounts(partition, brand_id),

@@ -69,6 +69,16 @@ class CodeTaken(Refusal):
     title = "Another discount of this brand has that code."
 
 
+class BrandTaken(Refusal):
+    word = "brand-taken"
+    title = "There is another brand with that id."
+
+
+class BrandClosed(Refusal):
+    word = "brand-closed"
+    title = "The brand is closed."
+
+
 class WrongKind(Refusal):
     word = "wrong-kind"
     title = "The discount does not take codes from outside."
@@ -102,6 +112,22 @@ class HoldEnded(Refusal):
 class TooManyGuesses(Refusal):
     word = "too-many-guesses"
     title = "Too many wrong codes came from here."
+    fact = "retry_after"
+
+
+class Unauthenticated(Refusal):
+    word = "unauthenticated"
+    title = "There is no token, or it is not valid."
+
+
+class Forbidden(Refusal):
+    word = "forbidden"
+    title = "The token does not allow this."
+
+
+class TooManyRequests(Refusal):
+    word = "too-many-requests"
+    title = "Too many requests came with this token or from this address."
     fact = "retry_after"
 
 

@@ -21,6 +21,7 @@ from discount.errors import (
 )
 from discount.model import Definition, DiscountId, Grant
 from discount.store import Store, keys
+from discount.store.guards import Guard
 
 #: A pool that is empty again after this many refills is being emptied faster than one replica can fill it.
 REFILLS = 50
@@ -44,7 +45,9 @@ class Page:
     next: str | None
 
 
-def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str = "*") -> Grant:
+def grant(
+    store: Store, discount_id: str, user_id: str, *, expected_users: str = "*", guard: Guard | None = None
+) -> Grant:
     """The user's code of a discount: a new one, or the one held already. One round trip, but for an empty pool.
 
     Raises:
@@ -53,7 +56,7 @@ def grant(store: Store, discount_id: str, user_id: str, *, expected_users: str =
     """
     parsed = discounts.locate(store, discount_id)
     for _ in range(REFILLS):
-        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users))
+        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users), guard)
         if word == "refill":
             pools.refill(store, discount_id)
         elif word == "template":

@@ -63,6 +63,50 @@ def redemption_partition(text: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
+#: What a token may be good for. `admin` is the admin key's alone.
+Scope = Literal["manage", "grant", "redeem", "read", "admin"]
+KEY_SCOPES: tuple[Scope, ...] = ("manage", "grant", "redeem", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what for: anybody (the service is open), the admin, a brand by one of its keys, or a user."""
+
+    scopes: frozenset[Scope]
+    brand_id: str | None = None
+    user_id: str | None = None
+    key_id: str = ""
+    key_digest: str = ""
+    #: Microseconds since 1970 UTC.
+    expires_at: int | None = None
+    issued_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """Whoever gives discounts."""
+
+    id: str
+    name: str
+    email: str | None
+    webhook: str | None
+    created_at: int
+    closed_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A brand's key, without its secret."""
+
+    id: str
+    brand_id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: int
+    expires_at: int | None = None
+    used_at: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
     """Money of a discount's standing redemptions in one currency: of the orders, and what came off them."""

@@ -21,10 +21,11 @@ from discount.model import (
 )
 from discount.rules import LimitName, Order
 from discount.store import Store, keys
+from discount.store.guards import Guard
 
 #: Wrong codes that a user, and an address, may try before they have to wait, and for how long, in seconds.
 USER_GUESSES = 10
-CALLER_GUESSES = 1000
+ADDRESS_GUESSES = 1000
 GUESS_SECONDS = 900
 #: Answers of the script that ask for the call once more.
 TRIES = 5
@@ -41,7 +42,7 @@ class Attempt:
     order: Order
     brand_id: str | None = None
     discount_id: str | None = None
-    caller: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Page:
     next: str | None
 
 
-def validate(store: Store, attempt: Attempt) -> Verdict:
+def validate(store: Store, attempt: Attempt, guard: Guard | None = None) -> Verdict:
     """What a redemption would do now; nothing is counted but a wrong code.
 
     Raises:
@@ -70,11 +71,11 @@ def validate(store: Store, attempt: Attempt) -> Verdict:
         TooManyGuesses
     """
     try:
-        parsed, definition = _locate(store, attempt)
+        parsed, definition = _locate(store, attempt, guard)
     except NotGranted as wrong:
         return Verdict(None, 0, {}, [wrong])
     refusals = rules.refusals_of(definition.rule, attempt.order)
-    word, *rest = _run(store, parsed, definition, attempt, mode="check")
+    word, *rest = _run(store, parsed, definition, attempt, guard, mode="check")
     found = _read_reasons(rest[0])
     if word == "refused":
         return Verdict(None, 0, {}, found)
@@ -84,7 +85,12 @@ def validate(store: Store, attempt: Attempt) -> Verdict:
 
 
 def redeem(
-    store: Store, attempt: Attempt, *, hold_seconds: int | None = None, idempotency_key: str | None = None
+    store: Store,
+    attempt: Attempt,
+    *,
+    hold_seconds: int | None = None,
+    idempotency_key: str | None = None,
+    guard: Guard | None = None,
 ) -> Redemption:
     """Count a use, or hold it for that long. The same order of the brand again: the first answer, nothing counted.
 
@@ -95,14 +101,21 @@ def redeem(
         IdempotencyMismatch: the order, or the key, was used with something else.
         TooManyGuesses
     """
-    parsed, definition = _locate(store, attempt)
+    parsed, definition = _locate(store, attempt, guard)
     refusals = rules.refusals_of(definition.rule, attempt.order)
     if refusals:
         # A code that is wrong must not show what it would have needed.
-        verdict = _run(store, parsed, definition, attempt, mode="check")
+        verdict = _run(store, parsed, definition, attempt, guard, mode="check")
         raise _read_reasons(verdict[1])[0] if verdict[0] == "refused" else refusals[0]
     word, *rest = _run(
-        store, parsed, definition, attempt, mode="redeem", hold_seconds=hold_seconds, idempotency_key=idempotency_key
+        store,
+        parsed,
+        definition,
+        attempt,
+        guard,
+        mode="redeem",
+        hold_seconds=hold_seconds,
+        idempotency_key=idempotency_key,
     )
     if word == "refused":
         raise _read_reasons(rest[0])[0]
@@ -205,7 +218,7 @@ def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redempt
     return read()
 
 
-def _locate(store: Store, attempt: Attempt) -> tuple[DiscountId, Definition]:
+def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[DiscountId, Definition]:
     """The discount that the code is of, as far as the caller and what the user holds tell it."""
     if attempt.discount_id is not None:
         parsed = discounts.locate(store, attempt.discount_id)
@@ -226,7 +239,7 @@ def _locate(store: Store, attempt: Attempt) -> tuple[DiscountId, Definition]:
     found = next((each.discount_id for _, each in held if codes.canonical(each.code) == typed), shared)
     if found is None:
         names = _guess_keys(partition, attempt)
-        store.run("guess", names, [GUESS_SECONDS, USER_GUESSES, CALLER_GUESSES])
+        store.run("guess", names, [GUESS_SECONDS, USER_GUESSES, ADDRESS_GUESSES], guard)
         raise NotGranted()
     return discounts.locate(store, found), discounts.recall(store, found)
 
@@ -236,6 +249,7 @@ def _run(
     parsed: DiscountId,
     definition: Definition,
     attempt: Attempt,
+    guard: Guard | None,
     *,
     mode: str,
     hold_seconds: int | None = None,
@@ -281,9 +295,10 @@ def _run(
                 "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
                 GUESS_SECONDS,
                 USER_GUESSES,
-                CALLER_GUESSES,
+                ADDRESS_GUESSES,
                 rules.calendar(definition.timezone, now),
             ],
+            guard,
         )
         if answer[0] == "compare":
             # What no code can be stands for one that is not the same.
@@ -296,7 +311,7 @@ def _run(
 
 
 def _guess_keys(partition: int, attempt: Attempt) -> list[str]:
-    return [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "caller", attempt.caller)]
+    return [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "address", attempt.address)]
 
 
 def _keys_of(store: Store, found: Redemption) -> list[str]:

@@ -13,7 +13,7 @@ from discount.api.hot import HotPaths
 from discount.api.inputs import (
     SMALL_BODY,
     body_reader,
-    caller_of,
+    address_of,
     idempotency_key,
     open_upload,
     read_part,
@@ -71,7 +71,7 @@ class Contract:
         query: type | None = None,
         path_types: dict[str, Any] | None = None,
         idempotent: bool = False,
-        caller: bool = False,
+        address: bool = False,
         hot: bool = False,
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
@@ -83,7 +83,7 @@ class Contract:
             refusals: the words it may refuse with, besides those that every operation may.
             path_types: annotated types of path variables that come from outside.
             idempotent: it takes an Idempotency-Key, given as `idempotency_key`.
-            caller: it is given the address that asks, as `caller`.
+            address: it is given the address that asks, as `address`.
             hot: it is asked so often that it goes past the framework; it has no query, and answers JSON.
             also: media types it may answer with besides JSON.
             bare: the body may be left out, where none of its fields is needed.
@@ -118,8 +118,8 @@ class Contract:
                     arguments["body"] = read_body(environ)
                 if idempotent:
                     arguments["idempotency_key"] = idempotency_key(environ)
-                if caller:
-                    arguments["caller"] = caller_of(environ, self._proxies)
+                if address:
+                    arguments["address"] = address_of(environ, self._proxies)
                 if takes:
                     with open_upload(environ, takes, max_body) as upload:
                         return view(upload=upload, **arguments)

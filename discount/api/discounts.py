@@ -32,7 +32,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         body=DiscountIn,
         idempotent=True,
         answers={201: DiscountOut},
-        refusals=("idempotency-mismatch", "code-taken"),
+        refusals=("idempotency-mismatch", "brand-closed", "code-taken"),
     )
     def create_discount(body: DiscountIn, idempotency_key: str | None) -> Outcome:
         """Create a discount with its codes."""

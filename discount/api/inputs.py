@@ -213,7 +213,7 @@ def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     return key
 
 
-def caller_of(environ: Mapping[str, Any], proxies: int) -> str:
+def address_of(environ: Mapping[str, Any], proxies: int) -> str:
     """The address that asks: the peer's, or the one that the outermost of our proxies names.
 
     What stands before that in X-Forwarded-For is the caller's own word, and is not believed.

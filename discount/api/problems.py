@@ -23,6 +23,8 @@ STATUS: dict[str, int] = {
     "closed": 409,
     "below-granted": 409,
     "code-taken": 409,
+    "brand-taken": 409,
+    "brand-closed": 409,
     "wrong-kind": 409,
     "limit-reached": 409,
     "already-redeemed": 409,
@@ -30,6 +32,9 @@ STATUS: dict[str, int] = {
     "currency-mismatch": 409,
     "hold-ended": 409,
     "too-many-guesses": 429,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "too-many-requests": 429,
     "idempotency-mismatch": 422,
     "invalid": 422,
     "malformed": 400,
@@ -50,6 +55,7 @@ TITLES = {word: kind.title for word, kind in errors.BY_WORD.items()} | {
     "internal": "Something broke here; the request id finds it in the log.",
 }
 RETRY_AFTER = "1"
+_CHALLENGES = ("unauthenticated", "forbidden")
 
 
 _MEMBERS: dict[str, Callable[[Any], Any]] = {
@@ -80,6 +86,8 @@ def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
         told = _document(error.word, environ, error.detail if error.detail != error.title else "", **members)
         if wait is not None:
             told[2].append(("Retry-After", wait))
+        if error.word in _CHALLENGES:
+            told[2].append(("WWW-Authenticate", _challenge(error, environ)))
         return told
     if isinstance(error, NotRead):
         told = _document(error.word, environ, str(error))
@@ -87,6 +95,15 @@ def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
         return told
     get_logger().error("broken", request_id=environ.get("discount.request_id"), exc_info=error)
     return _document("internal", environ)
+
+
+def _challenge(error: errors.Refusal, environ: Mapping[str, Any]) -> str:
+    """What a caller has to bring (RFC 6750, section 3); a request with no token is told no error."""
+    told = 'Bearer realm="discount"'
+    if error.word == "forbidden":
+        scope = error.facts.get("scope")
+        return told + ', error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
+    return told + (', error="invalid_token"' if environ.get("HTTP_AUTHORIZATION") else "")
 
 
 def members_of(error: errors.Refusal) -> dict[str, Any]:

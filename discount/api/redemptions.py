@@ -156,14 +156,14 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/validation",
         tag="redemptions",
         hot=True,
-        caller=True,
+        address=True,
         body=ValidationIn,
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
-    def validate_code(body: ValidationIn, caller: str) -> Outcome:
+    def validate_code(body: ValidationIn, address: str) -> Outcome:
         """Tell what a code would take off an order, and all that stands in the way."""
-        verdict = redemptions.validate(store, _attempt(body, caller))
+        verdict = redemptions.validate(store, _attempt(body, address))
         told = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
@@ -179,16 +179,16 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/redemption",
         tag="redemptions",
         hot=True,
-        caller=True,
+        address=True,
         body=RedemptionIn,
         idempotent=True,
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
-    def redeem_code(body: RedemptionIn, caller: str, idempotency_key: str | None) -> Outcome:
+    def redeem_code(body: RedemptionIn, address: str, idempotency_key: str | None) -> Outcome:
         """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
         done = redemptions.redeem(
-            store, _attempt(body, caller), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key
+            store, _attempt(body, address), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key
         )
         if done.fresh:
             metrics.REDEMPTIONS.inc()
@@ -264,12 +264,12 @@ def add_routes(contract: Contract, store: Store) -> None:
         return _page(page), 200
 
 
-def _attempt(body: ValidationIn, caller: str) -> Attempt:
+def _attempt(body: ValidationIn, address: str) -> Attempt:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing, and so is discount_id")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency)
-    return Attempt(body.user_id, body.code, order, body.brand_id, body.discount_id, caller)
+    return Attempt(body.user_id, body.code, order, body.brand_id, body.discount_id, address)
 
 
 _COLUMNS = ("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at")

@@ -1,7 +1,7 @@
 """The only way to Redis: commands, pipelines and scripts over one connection a thread.
 
 One connection a thread, packed by hand-over to the client's C packer, costs half of what the client's pooled commands
-cost (bench/grant.py prints the share). Every script may be run twice with the same arguments and every bare command
+cost. Every script may be run twice with the same arguments and every bare command
 reads or may be repeated, so a call whose answer was lost is sent again once.
 """
 
@@ -24,7 +24,8 @@ from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
 from discount.errors import BY_WORD, Unavailable
-from discount.store import keys
+from discount.store import guards, keys
+from discount.store.guards import Guard
 from discount.store.scripts import SCRIPTS, Script
 
 SCHEMA = "1"
@@ -87,22 +88,31 @@ class Store:
                 raise _refused_by_redis(reply)
         return replies
 
-    def run(self, name: str, names: Sequence[str], arguments: Sequence[str | int]) -> list[str]:
-        """Run one script in one round trip: its answer, the word first.
+    def run(
+        self, name: str, names: Sequence[str], arguments: Sequence[str | int], guard: Guard | None = None
+    ) -> list[str]:
+        """Run one script in one round trip: its answer, the word first. `guard` is only for scripts that have one.
 
         Raises:
             Refusal: the one whose word the script answered, with what else the script answered as its fact.
         """
-        answer = self.run_many(name, [(names, arguments)])[0]
+        answer = self.run_many(name, [(names, arguments)], guard)[0]
         if answer[0] in SCRIPTS[name].refusals:
             refusal = BY_WORD[answer[0]]
             raise refusal(**dict(zip((refusal.fact,), answer[1:], strict=False)))
         return answer
 
-    def run_many(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[list[str]]:
+    def run_many(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
+    ) -> list[list[str]]:
         """Run one script for many, in one round trip: the answers, refusals among them as words."""
         script = SCRIPTS[name]
         digest = self._digest(script)
+        if script.guarded:
+            calls = [
+                ([*guards.names(guard, names[0]), *names], [*guards.arguments(guard), *arguments])
+                for names, arguments in calls
+            ]
         commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
         answers = self._exchange(commands)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -117,6 +127,8 @@ class Store:
                 raise _refused_by_redis(answer)
             if answer[0] not in script.answers and answer[0] not in script.refusals:
                 raise RuntimeError(f"{name}.lua answered {answer[0]!r}, which its header does not name")
+        if guard is not None:
+            guard.read(answers)
         return answers
 
     def prepare(self) -> None:

@@ -7,6 +7,12 @@ where something follows, so that two different ids can never give the same key.
 | key | type | holds | written by |
 |---|---|---|---|
 | `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
+| `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
+| `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change |
+| `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | key |
+| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | key, every guarded script |
+| `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | every guarded script |
+| `LIMITS:…` | string, expires | the same for all other calls | the limits library |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -46,6 +52,31 @@ def partition_of(brand_id: str, partitions: int) -> int:
 def partitions_of(brand_id: str | None, partitions: int) -> list[int]:
     """The partition of a brand; all of them where there is none."""
     return list(range(partitions)) if brand_id is None else [partition_of(brand_id, partitions)]
+
+
+def partition_in(key: str) -> int:
+    """The partition in which a key stands."""
+    return int(key[1:3], 16)
+
+
+def brands(partition: int) -> str:
+    return f"{{{partition:02x}}}:brands"
+
+
+def brand(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}"
+
+
+def brand_keys(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:keys"
+
+
+def api_key(partition: int, key_id: str) -> str:
+    return f"{{{partition:02x}}}:key:{key_id}"
+
+
+def rate(partition: int, kind: str, who: str) -> str:
+    return f"{{{partition:02x}}}:rate:{_digest(kind, who)}"
 
 
 def discounts(partition: int) -> str:

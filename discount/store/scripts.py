@@ -2,7 +2,7 @@
 
 A script's header is what its body sees: the names after KEYS and ARGV become local variables, so the header cannot
 drift from the code. The words after OK and ERR are the only answers that the script may give. What stands after WITH
-are files of `lua/with/`, functions that several scripts share.
+are files of `lua/with/`, functions that several scripts share. With `guard`, the script runs inside of its function.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ class Script:
     arguments: tuple[str, ...]
     answers: frozenset[str]
     refusals: frozenset[str]
+    guarded: bool
     source: str
 
     @property
@@ -58,19 +59,25 @@ def parse(name: str, text: str) -> Script:
         ValueError: the header is not whole, or names something twice.
     """
     lines = text.splitlines()
-    parts = [match for match in map(_LINE.fullmatch, lines) if match]
-    header = {part[1]: tuple(part[2].split()) for part in parts}
+    header, count = _header(lines)
     has_purpose = bool(lines) and lines[0].startswith("--- ") and not _LINE.fullmatch(lines[0])
     shared = header.pop("WITH", ())
-    if len(parts) != 4 + bool(shared) or set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
+    if count != 4 + bool(shared) or set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
         raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR, once each")
     if set(header["OK"]) & set(header["ERR"]):
         raise ValueError(f"{name}.lua: a word stands in both OK and ERR")
+    functions = ""
+    for each in shared:
+        own = (_LUA / "with" / f"{each}.lua").read_text(encoding="utf-8").splitlines()
+        # What the shared functions are given comes first: a script's own list may end in "all the rest".
+        header = {part: _header(own)[0].get(part, ()) + names for part, names in header.items()}
+        functions += " ".join(line.strip() for line in own if not line.startswith("--")) + " "
     names = header["KEYS"] + header["ARGV"]
     if len(set(names)) != len(names):
         raise ValueError(f"{name}.lua: a name stands twice in KEYS and ARGV")
-    bound = _bind("KEYS", header["KEYS"]) + _bind("ARGV", header["ARGV"])
-    # One line, so that a line number in an error of Redis is the file's own, plus one.
+    guarded = "guard" in shared
+    # One line before the file's first, so that a line number in an error of Redis is the file's own, plus one.
+    before = _PRELUDE + _bind("KEYS", header["KEYS"]) + _bind("ARGV", header["ARGV"]) + functions
     return Script(
         name=name,
         purpose=lines[0][4:],
@@ -78,14 +85,15 @@ def parse(name: str, text: str) -> Script:
         arguments=header["ARGV"],
         answers=frozenset(header["OK"]),
         refusals=frozenset(header["ERR"]),
-        source=_PRELUDE + bound + "".join(map(_shared, shared)) + "\n" + text,
+        guarded=guarded,
+        source=f"{before}return guarded(function()\n{text}\nend)" if guarded else f"{before}\n{text}",
     )
 
 
-def _shared(name: str) -> str:
-    """A shared file in one line."""
-    lines = (_LUA / "with" / f"{name}.lua").read_text(encoding="utf-8").splitlines()
-    return " ".join(line.strip() for line in lines if not line.startswith("--")) + " "
+def _header(lines: list[str]) -> tuple[dict[str, tuple[str, ...]], int]:
+    """The parts of a header, and how many lines name one."""
+    parts = [match for match in map(_LINE.fullmatch, lines) if match]
+    return {part[1]: tuple(part[2].split()) for part in parts}, len(parts)
 
 
 def _load() -> dict[str, Script]:

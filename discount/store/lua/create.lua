@@ -1,8 +1,8 @@
 --- Make a discount with the first block of its codes.
---- KEYS  discount discounts brand_discounts numbers codes shared idempotency events
+--- KEYS  brand_record discount discounts brand_discounts numbers codes shared idempotency events
 --- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code
 --- OK    created made
---- ERR   idempotency-mismatch expired code-taken
+--- ERR   idempotency-mismatch brand-closed expired code-taken
 -- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
 if fingerprint ~= '' then
   local made = redis.call('GET', idempotency)
@@ -13,6 +13,7 @@ if fingerprint ~= '' then
 end
 -- The same call again, because its answer was lost on the way.
 if redis.call('EXISTS', discount) == 1 then return {'made', discount_id} end
+if redis.call('HEXISTS', brand_record, 'closed_at') == 1 then return {'brand-closed'} end
 if shared_code ~= '' and redis.call('HEXISTS', shared, shared_code) == 1 then return {'code-taken'} end
 local values = cjson.decode(fields)
 local at = now()

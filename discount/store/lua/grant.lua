@@ -1,6 +1,7 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users candidates...
+--- WITH  guard
 --- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)

@@ -1,0 +1,17 @@
+--- Change fields of a brand: an empty value takes the field away.
+--- KEYS  brand
+--- ARGV  fields
+--- OK    changed
+--- ERR   not-found brand-closed
+local there = redis.call('HMGET', brand, 'name', 'closed_at')
+if not there[1] then return {'not-found'} end
+if there[2] then return {'brand-closed'} end
+local values = cjson.decode(fields)
+for i = 1, #values, 2 do
+  if values[i + 1] == '' then
+    redis.call('HDEL', brand, values[i])
+  else
+    redis.call('HSET', brand, values[i], values[i + 1])
+  end
+end
+return {'changed'}

@@ -1,0 +1,14 @@
+--- Make an API key of a brand.
+--- KEYS  brand brand_keys key
+--- ARGV  key_id brand_id digest name scopes expires_at
+--- OK    created
+--- ERR   not-found brand-closed expired
+local there = redis.call('HMGET', brand, 'name', 'closed_at')
+if not there[1] then return {'not-found'} end
+if there[2] then return {'brand-closed'} end
+local at = now()
+if expires_at ~= '' and at >= expires_at then return {'expired', expires_at} end
+redis.call('HSET', key, 'brand', brand_id, 'digest', digest, 'name', name, 'scopes', scopes, 'created_at', at)
+if expires_at ~= '' then redis.call('HSET', key, 'expires_at', expires_at) end
+redis.call('ZADD', brand_keys, at, key_id)
+return {'created', at}

@@ -1,0 +1,8 @@
+--- Note that an API key was used, if it still stands.
+--- KEYS  key
+--- ARGV  at
+--- OK    touched gone
+--- ERR
+if redis.call('EXISTS', key) == 0 then return {'gone'} end
+redis.call('HSET', key, 'used_at', at)
+return {'touched'}

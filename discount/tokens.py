@@ -1,0 +1,96 @@
+"""Whose a bearer token is: the admin's, a brand's by one of its API keys, or a user's."""
+
+import time
+from hashlib import sha256
+from hmac import compare_digest
+
+from discount import api_keys
+from discount.config import Settings
+from discount.errors import Unauthenticated, Unavailable
+from discount.lists import pairs
+from discount.model import Caller
+from discount.store import Store, keys
+from discount.user_tokens import UserTokens
+
+#: A user's token that was good is good for so many microseconds more without another look, its end permitting.
+REMEMBERED = 60_000_000
+#: How many tokens a process remembers.
+MOST = 10_000
+#: Microseconds within which the time of a key's last use is not written again; with/guard.lua has the same.
+USED = 60_000_000
+
+
+class Tokens:
+    """Tells whose tokens are. What it found once it remembers; a key must then still be made sure of, by
+    `check_key` or by the guard of a script.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._secret = settings.secret
+        self._admin = sha256(settings.admin_key.encode()).digest() if settings.admin_key else b""
+        self._users = UserTokens(settings)
+        self._remembered: dict[str, tuple[Caller, int]] = {}
+
+    def identify(self, token: str) -> Caller:
+        """Whose a token is.
+
+        Raises:
+            Unauthenticated: nobody's.
+            Unavailable
+        """
+        digest = sha256(token.encode()).hexdigest()
+        caller, until = self._remembered.get(digest, (None, 0))
+        now = time.time_ns() // 1000
+        if caller is not None and now < until:
+            return caller
+        if compare_digest(bytes.fromhex(digest), self._admin):
+            return Caller(frozenset(["admin"]))
+        key_id = api_keys.read_id(token)
+        if key_id is not None:
+            caller, until = self._find_key(key_id, api_keys.digest(self._secret, token)), 1 << 62
+        else:
+            caller = self._users.verify(token)
+            until = min(caller.expires_at or 0, now + REMEMBERED)
+        if len(self._remembered) >= MOST:
+            self._remembered.clear()
+        self._remembered[digest] = caller, until
+        return caller
+
+    def check_key(self, caller: Caller) -> None:
+        """Make sure that the key of a caller that has one still stands, and note that it was used.
+
+        Raises:
+            Unauthenticated
+            Unavailable
+        """
+        if not caller.key_id:
+            return
+        name = keys.api_key(keys.partition_of(caller.brand_id or "", self._store.partitions), caller.key_id)
+        found, now = self._store.commands([("HMGET", name, "digest", "expires_at", "used_at"), ("TIME",)])
+        digest, expires_at, used_at = found
+        at = int(now[0]) * 1_000_000 + int(now[1])
+        if digest != caller.key_digest or (expires_at and at >= int(expires_at)):
+            raise Unauthenticated()
+        if not used_at or at - int(used_at) > USED:
+            try:
+                self._store.run("touch", [name], [at])
+            except Unavailable:
+                # A Redis that is full still answers look-ups.
+                return
+
+    def _find_key(self, key_id: str, digest: str) -> Caller:
+        partition = api_keys.partition_of(key_id)
+        if partition is None or partition >= self._store.partitions:
+            raise Unauthenticated()
+        stored = dict(pairs(self._store.command("HGETALL", keys.api_key(partition, key_id))))
+        if not compare_digest(stored.get("digest", ""), digest):
+            raise Unauthenticated()
+        return Caller(
+            frozenset(stored["scopes"].split()),  # type: ignore[arg-type]
+            brand_id=stored["brand"],
+            key_id=key_id,
+            key_digest=digest,
+            expires_at=int(stored["expires_at"]) if "expires_at" in stored else None,
+            issued_at=int(stored["created_at"]),
+        )
