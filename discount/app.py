@@ -6,7 +6,8 @@ from flask import Flask
 from structlog import get_logger
 
 from discount import logs, metrics
-from discount.api import codes, discounts, docs, grants, health, problems, redemptions
+from discount.api import brands, codes, discounts, docs, grants, health, problems, redemptions, tokens, users
+from discount.api.caller import Gate
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
@@ -36,12 +37,15 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app = Flask("discount.api", static_folder=None)
     app.url_map.merge_slashes = False
     problems.register(app)
-    contract = Contract(app, settings.proxies)
+    contract = Contract(app, Gate(settings, store))
     health.add_routes(contract, store)
     discounts.add_routes(contract, store)
     grants.add_routes(contract, store)
     codes.add_routes(contract, store)
     redemptions.add_routes(contract, store)
+    brands.add_routes(contract, store, settings.secret)
+    tokens.add_routes(contract, settings)
+    users.add_routes(contract, store)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app

@@ -9,18 +9,21 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, request
 
+from discount.api.caller import Gate, Needs
 from discount.api.hot import HotPaths
 from discount.api.inputs import (
     SMALL_BODY,
     body_reader,
-    address_of,
     idempotency_key,
     open_upload,
     read_part,
     read_query,
 )
+from discount.model import Scope
 
 Outcome = tuple[Any, int] | Response
+#: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
+Answer = type | tuple[type, ...] | None
 
 _encode = msgspec.json.Encoder().encode
 
@@ -37,8 +40,10 @@ class Operation:
     body: type | None
     query: type | None
     path_types: dict[str, Any]
-    answers: dict[int, type | None]
+    answers: dict[int, Answer]
     refusals: tuple[str, ...]
+    scopes: tuple[Scope, ...]
+    users: bool
     idempotent: bool = False
     also: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
@@ -46,16 +51,13 @@ class Operation:
 
 
 class Contract:
-    """Declares operations on an app and remembers them for the OpenAPI document.
+    """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document."""
 
-    `proxies` stand before the service and tell whom they speak for.
-    """
-
-    def __init__(self, app: Flask, proxies: int = 0) -> None:
+    def __init__(self, app: Flask, gate: Gate) -> None:
         self.app = app
+        self.gate = gate
         self.operations: list[Operation] = []
         self.hot = HotPaths()
-        self._proxies = proxies
 
     def declare(
         self,
@@ -63,7 +65,9 @@ class Contract:
         path: str,
         *,
         tag: str,
-        answers: dict[int, type | None],
+        answers: dict[int, Answer],
+        scopes: tuple[Scope, ...] = (),
+        users: bool = False,
         refusals: tuple[str, ...] = (),
         body: type | None = None,
         max_body: int = SMALL_BODY,
@@ -72,6 +76,7 @@ class Contract:
         path_types: dict[str, Any] | None = None,
         idempotent: bool = False,
         address: bool = False,
+        caller: bool = False,
         hot: bool = False,
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
@@ -79,12 +84,16 @@ class Contract:
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
         Args:
-            answers: what it answers by status; None where the answer is not JSON.
+            answers: what it answers by status.
+            scopes: of which a token needs one; without any, the operation is everybody's.
+            users: a user's token may do it, for that user.
             refusals: the words it may refuse with, besides those that every operation may.
             path_types: annotated types of path variables that come from outside.
             idempotent: it takes an Idempotency-Key, given as `idempotency_key`.
             address: it is given the address that asks, as `address`.
-            hot: it is asked so often that it goes past the framework; it has no query, and answers JSON.
+            caller: it is given who asks, as `caller`.
+            hot: it is asked so often that it goes past the framework; it has no query, answers JSON, and is given a
+                `guard` for its script.
             also: media types it may answer with besides JSON.
             bare: the body may be left out, where none of its fields is needed.
             takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
@@ -102,30 +111,44 @@ class Contract:
                 path_types=path_types or {},
                 answers=answers,
                 refusals=refusals,
+                scopes=scopes,
+                users=users,
                 idempotent=idempotent,
                 also=also,
                 takes=takes,
                 bare=bare,
             )
             self.operations.append(operation)
+            needs = Needs(scopes, users, operation.path, body, query)
             read_body = body_reader(body, max_body, bare=bare) if body else None
 
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                environ["discount.route"] = operation.path
+                asking = self.gate.admit(environ, needs, hot=hot)
                 for name, kind in operation.path_types.items():
                     arguments[name] = read_part(arguments[name], kind, name)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
                 if idempotent:
                     arguments["idempotency_key"] = idempotency_key(environ)
+                self.gate.bind(asking, needs, arguments)
                 if address:
-                    arguments["address"] = address_of(environ, self._proxies)
+                    arguments["address"] = self.gate.address(environ)
+                if caller:
+                    arguments["caller"] = asking
+                if hot:
+                    guard = arguments["guard"] = self.gate.guard(asking, environ)
+                    try:
+                        return view(**arguments)
+                    finally:
+                        if guard is not None and guard.rate is not None:
+                            environ["discount.rate"] = guard.rate
                 if takes:
                     with open_upload(environ, takes, max_body) as upload:
                         return view(upload=upload, **arguments)
                 return view(**arguments)
 
             def perform_hot(environ: dict[str, Any], arguments: dict[str, Any]) -> tuple[bytes, int]:
+                environ["discount.route"] = operation.path
                 answered, status = perform(environ, arguments)  # type: ignore[misc]
                 return _encode(answered), status
 

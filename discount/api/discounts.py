@@ -8,16 +8,18 @@ from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
     CloseQuery,
     DiscountChange,
+    DiscountForUser,
     DiscountIn,
     DiscountOut,
     DiscountPage,
+    DiscountPageForUser,
     DiscountQuery,
     LimitsIn,
     duration_in,
     moment_in,
     percent_in,
 )
-from discount.model import Discount
+from discount.model import Caller, Discount
 from discount.rules import LIMITS, LimitName, Rule
 from discount.store import Store
 
@@ -28,7 +30,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount",
-        tag="discounts",
+        tag="discounts", scopes=("manage",),
         body=DiscountIn,
         idempotent=True,
         answers={201: DiscountOut},
@@ -38,25 +40,36 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Create a discount with its codes."""
         return DiscountOut.of(*create_from(store, body, idempotency_key)), 201
 
-    @contract.declare("GET", "/discount", tag="discounts", query=DiscountQuery, answers={200: DiscountPage})
-    def list_discounts(query: DiscountQuery) -> Outcome:
-        """List discounts, newest first; with a status a page can be shorter than its limit."""
-        page = discounts.list_page(
-            store, brand_id=query.brand_id, status=query.status, limit=query.limit, cursor=query.cursor
-        )
+    @contract.declare("GET", "/discount", tag="discounts", scopes=("read",), users=True, query=DiscountQuery, caller=True, answers={200: (DiscountPage, DiscountPageForUser)})
+    def list_discounts(query: DiscountQuery, caller: Caller) -> Outcome:
+        """List discounts, newest first; with a status a page can be shorter than its limit. A user sees open ones."""
+        status = query.status
+        if caller.user_id is not None:
+            if status not in (None, "active"):
+                raise errors.Forbidden("A user sees discounts that are active.")
+            status = "active"
+        page = discounts.list_page(store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor)
+        if caller.user_id is not None:
+            told = [DiscountForUser.of(each, page.now) for each in page.discounts]
+            return DiscountPageForUser(discounts=told, next=page.next), 200
         return DiscountPage(discounts=[DiscountOut.of(each, page.now) for each in page.discounts], next=page.next), 200
 
     @contract.declare(
-        "GET", "/discount/<discount_id>", tag="discounts", answers={200: DiscountOut}, refusals=("not-found",)
+        "GET", "/discount/<discount_id>", tag="discounts", scopes=("read",), users=True, caller=True, answers={200: (DiscountOut, DiscountForUser)}, refusals=("not-found",)
     )
-    def show_discount(discount_id: str) -> Outcome:
-        """Show a discount with its live counts."""
-        return DiscountOut.of(*discounts.show(store, discount_id)), 200
+    def show_discount(discount_id: str, caller: Caller) -> Outcome:
+        """Show a discount with its live counts. A user sees one that is open."""
+        discount, now = discounts.show(store, discount_id)
+        if caller.user_id is None:
+            return DiscountOut.of(discount, now), 200
+        if discount.status(now) != "active":
+            raise errors.NotFound(f"There is no discount {discount_id} that is active.")
+        return DiscountForUser.of(discount, now), 200
 
     @contract.declare(
         "PATCH",
         "/discount/<discount_id>",
-        tag="discounts",
+        tag="discounts", scopes=("manage",),
         body=DiscountChange,
         answers={200: DiscountOut},
         refusals=("not-found", "closed", "below-granted"),
@@ -76,7 +89,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "DELETE",
         "/discount/<discount_id>",
-        tag="discounts",
+        tag="discounts", scopes=("manage",),
         query=CloseQuery,
         answers={200: DiscountOut},
         refusals=("not-found",),

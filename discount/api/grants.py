@@ -18,6 +18,7 @@ from discount.api.schemas import (
 from discount.api.tables import csv_response
 from discount.errors import Refusal
 from discount.store import Store
+from discount.store.guards import Guard
 
 #: 10,000 user ids of 128 letters, each escaped as \uXXXX, quoted and separated, fit.
 BULK_BODY = 8 * 1024 * 1024
@@ -30,20 +31,20 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount/<discount_id>/grant",
-        tag="grants",
+        tag="grants", scopes=("grant",), users=True,
         hot=True,
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
         refusals=("not-found", *_NO_GRANT),
     )
-    def grant_code(discount_id: str, body: GrantIn) -> Outcome:
+    def grant_code(discount_id: str, body: GrantIn, guard: Guard | None) -> Outcome:
         """Hand a user a code: 201 the first time, 200 with the same code after that."""
-        return _answer(grants.grant(store, discount_id, body.user_id))
+        return _answer(grants.grant(store, discount_id, body.user_id, guard=guard))
 
     @contract.declare(
         "GET",
         "/discount/<discount_id>/grant",
-        tag="grants",
+        tag="grants", scopes=("read",), users=True,
         query=GrantQuery,
         answers={200: GrantOut},
         refusals=("not-found", "not-granted"),
@@ -55,7 +56,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount/<discount_id>/grants",
-        tag="grants",
+        tag="grants", scopes=("grant",),
         body=GrantsIn,
         max_body=BULK_BODY,
         answers={200: GrantsOut},
@@ -71,7 +72,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/grants",
-        tag="grants",
+        tag="grants", scopes=("read",),
         query=GrantsQuery,
         answers={200: GrantPage},
         also=("text/csv",),
@@ -89,7 +90,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/brand/<brand_id>/grant",
-        tag="grants",
+        tag="grants", scopes=("grant",), users=True,
         path_types={"brand_id": BrandId},
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
@@ -102,7 +103,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/user/<user_id>/grants",
-        tag="grants",
+        tag="grants", scopes=("read",), users=True,
         path_types={"user_id": UserId},
         query=UserQuery,
         answers={200: GrantPage},

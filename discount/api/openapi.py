@@ -7,14 +7,22 @@ from typing import Any
 import msgspec
 
 from discount.api import problems, schemas
-from discount.api.contract import Operation
+from discount.api.contract import Answer, Operation
+
+
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A brand's API key (`dsk_…`), a user's JWT, or the admin key. While the service is open, none is needed.",
+}
 
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document of these operations."""
     types: list[Any] = [schemas.Problem]
     for operation in operations:
-        types += [kind for kind in (operation.body, *operation.answers.values()) if kind is not None]
+        types += [operation.body] if operation.body else []
+        types += [kind for answer in operation.answers.values() for kind in _kinds(answer)]
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -27,13 +35,15 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "description": "Brands create discounts; users get a code out of one, once.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
     }
 
 
 def _document_operation(operation: Operation) -> dict[str, Any]:
     # Every address refuses query parameters that it does not know.
     words = {*operation.refusals, "invalid", "internal", "unavailable"}
+    if operation.scopes:
+        words |= {"unauthenticated", "forbidden", "too-many-requests"}
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
     responses: dict[str, Any] = {
@@ -56,6 +66,11 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "responses": responses,
     }
+    if operation.scopes:
+        # Any one of them will do; `{}` is a service that is open.
+        documented["security"] = [{"bearer": [scope]} for scope in operation.scopes] + [{}]
+        who = "a user for itself, or " if operation.users else ""
+        documented["description"] = f"Needs {who}a key with {' or '.join(f'`{scope}`' for scope in operation.scopes)}."
     parameters = list(_document_parameters(operation))
     if parameters:
         documented["parameters"] = parameters
@@ -69,11 +84,19 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     return documented
 
 
-def _document_answer(kind: type | None, also: tuple[str, ...]) -> dict[str, Any]:
+def _kinds(answer: Answer) -> tuple[type, ...]:
+    if answer is None:
+        return ()
+    return answer if isinstance(answer, tuple) else (answer,)
+
+
+def _document_answer(answer: Answer, also: tuple[str, ...]) -> dict[str, Any]:
     content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in also}
-    if kind is not None:
-        content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}
-    description = (kind.__doc__ or "").strip().splitlines()[0] if kind else "As its media type says."
+    kinds = _kinds(answer)
+    if kinds:
+        references = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
+        content["application/json"] = {"schema": references[0] if len(kinds) == 1 else {"anyOf": references}}
+    description = (kinds[0].__doc__ or "").strip().splitlines()[0] if kinds else "As its media type says."
     return {"description": description, "content": content}
 
 

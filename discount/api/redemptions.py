@@ -19,12 +19,14 @@ from discount.api.schemas import (
     UserId,
     VisibleText,
     moment_in,
+    moment_out,
 )
 from discount.api.tables import csv_response
 from discount.errors import Invalid
 from discount.redemptions import Attempt
 from discount.rules import Order, check_currency
 from discount.store import Store
+from discount.store.guards import Guard
 
 _NOT_NOW = (
     *("not-found", "not-granted", "minimum-amount", "currency-mismatch", "limit-reached", "already-redeemed"),
@@ -119,10 +121,10 @@ class RedemptionOut(Shape):
             discount_amount=found.discount_amount,
             amount_to_pay=found.order.amount - found.discount_amount,
             left=LimitsOut.of(found.left),
-            redeemed_at=model.to_time(found.redeemed_at),
-            hold_until=_time(found.hold_until),
-            confirmed_at=_time(found.confirmed_at),
-            rolled_back_at=_time(found.rolled_back_at),
+            redeemed_at=model.tomoment_out(found.redeemed_at),
+            hold_until=moment_out(found.hold_until),
+            confirmed_at=moment_out(found.confirmed_at),
+            rolled_back_at=moment_out(found.rolled_back_at),
             reason=found.reason,
         )
 
@@ -154,16 +156,16 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/validation",
-        tag="redemptions",
+        tag="redemptions", scopes=("redeem",), users=True,
         hot=True,
         address=True,
         body=ValidationIn,
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
-    def validate_code(body: ValidationIn, address: str) -> Outcome:
+    def validate_code(body: ValidationIn, address: str, guard: Guard | None) -> Outcome:
         """Tell what a code would take off an order, and all that stands in the way."""
-        verdict = redemptions.validate(store, _attempt(body, address))
+        verdict = redemptions.validate(store, _attempt(body, address), guard)
         told = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
@@ -177,7 +179,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/redemption",
-        tag="redemptions",
+        tag="redemptions", scopes=("redeem",), users=True,
         hot=True,
         address=True,
         body=RedemptionIn,
@@ -185,10 +187,12 @@ def add_routes(contract: Contract, store: Store) -> None:
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
-    def redeem_code(body: RedemptionIn, address: str, idempotency_key: str | None) -> Outcome:
+    def redeem_code(
+        body: RedemptionIn, address: str, idempotency_key: str | None, guard: Guard | None
+    ) -> Outcome:
         """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
         done = redemptions.redeem(
-            store, _attempt(body, address), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key
+            store, _attempt(body, address), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key, guard=guard
         )
         if done.fresh:
             metrics.REDEMPTIONS.inc()
@@ -197,7 +201,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/redemption/<redemption_id>",
-        tag="redemptions",
+        tag="redemptions", scopes=("read",), users=True,
         answers={200: RedemptionOut},
         refusals=("not-found",),
     )
@@ -208,7 +212,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/redemption/<redemption_id>/confirm",
-        tag="redemptions",
+        tag="redemptions", scopes=("redeem",), users=True,
         answers={200: RedemptionOut},
         refusals=("not-found", "hold-ended"),
     )
@@ -219,7 +223,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/redemption/<redemption_id>/rollback",
-        tag="redemptions",
+        tag="redemptions", scopes=("redeem",),
         body=RollbackIn,
         bare=True,
         answers={200: RedemptionOut},
@@ -232,7 +236,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/redemptions",
-        tag="redemptions",
+        tag="redemptions", scopes=("read",),
         query=RedemptionsQuery,
         answers={200: RedemptionPage},
         also=("text/csv",),
@@ -251,7 +255,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/user/<user_id>/redemptions",
-        tag="redemptions",
+        tag="redemptions", scopes=("read",), users=True,
         path_types={"user_id": UserId},
         query=RedemptionsOfUserQuery,
         answers={200: RedemptionPage},
@@ -291,7 +295,3 @@ def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]
 
 def _page(page: redemptions.Page) -> RedemptionPage:
     return RedemptionPage([RedemptionOut.of(each) for each in page.redemptions], page.next)
-
-
-def _time(moment: int | None) -> datetime | None:
-    return None if moment is None else model.to_time(moment)

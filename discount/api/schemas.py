@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -213,24 +213,17 @@ class DiscountChange(Shape):
     limits: LimitsIn | UnsetType = UNSET
 
 
-class DiscountOut(Shape):
-    """A discount with its counts, exact at the moment of the answer: granted + remaining = total.
-
-    `redeemed_count` and `sums` are of uses that stand: neither on hold nor rolled back.
-    """
+class DiscountForUser(Shape, kw_only=True):
+    """A discount as users see it: neither its codes nor how it goes."""
 
     id: Annotated[str, Meta(examples=["dsc-0c0k46KbodvdNc34ceyPuDevT"])]
     brand_id: str
     discount_code: str
-    total_count: int | None
-    granted_count: int
-    remaining_count: int | None
     status: model.Status
     created_at: Moment
     starts_at: Moment | None
     expires_at: Moment | None
     valid_for: timedelta | None
-    codes: CodesOut
     percent_off: float | None
     amount_off: int | None
     currency: str | None
@@ -238,6 +231,42 @@ class DiscountOut(Shape):
     maximum_discount: int | None
     limits: LimitsOut
     timezone: str
+
+    @classmethod
+    def of(cls, discount: model.Discount, now: int) -> Self:
+        return cls(**cls._told(discount, now))
+
+    @classmethod
+    def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
+        return {
+            "id": discount.id,
+            "brand_id": discount.brand_id,
+            "discount_code": discount.discount_code,
+            "status": discount.status(now),
+            "created_at": model.to_time(discount.created_at),
+            "starts_at": moment_out(discount.starts_at),
+            "expires_at": moment_out(discount.expires_at),
+            "valid_for": None if discount.valid_for is None else timedelta(microseconds=discount.valid_for),
+            "percent_off": None if discount.rule.percent is None else discount.rule.percent / 100,
+            "amount_off": discount.rule.amount_off,
+            "currency": discount.rule.currency,
+            "minimum_amount": discount.rule.minimum_amount,
+            "maximum_discount": discount.rule.maximum_discount,
+            "limits": LimitsOut.of(discount.limits),
+            "timezone": discount.timezone,
+        }
+
+
+class DiscountOut(DiscountForUser, kw_only=True):
+    """A discount with its counts, exact at the moment of the answer: granted + remaining = total.
+
+    `redeemed_count` and `sums` are of uses that stand: neither on hold nor rolled back.
+    """
+
+    total_count: int | None
+    granted_count: int
+    remaining_count: int | None
+    codes: CodesOut
     returns_use: bool
     redeemed_count: int
     on_hold_count: int
@@ -245,39 +274,31 @@ class DiscountOut(Shape):
     sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
 
     @classmethod
-    def of(cls, discount: model.Discount, now: int) -> "DiscountOut":
-        return cls(
-            id=discount.id,
-            brand_id=discount.brand_id,
-            discount_code=discount.discount_code,
-            total_count=discount.total_count,
-            granted_count=discount.granted_count,
-            remaining_count=discount.remaining_count,
-            status=discount.status(now),
-            created_at=model.to_time(discount.created_at),
-            starts_at=None if discount.starts_at is None else model.to_time(discount.starts_at),
-            expires_at=None if discount.expires_at is None else model.to_time(discount.expires_at),
-            valid_for=None if discount.valid_for is None else timedelta(microseconds=discount.valid_for),
-            codes=CodesOut(**asdict(discount.codes)),
-            percent_off=None if discount.rule.percent is None else discount.rule.percent / 100,
-            amount_off=discount.rule.amount_off,
-            currency=discount.rule.currency,
-            minimum_amount=discount.rule.minimum_amount,
-            maximum_discount=discount.rule.maximum_discount,
-            limits=LimitsOut.of(discount.limits),
-            timezone=discount.timezone,
-            returns_use=discount.returns_use,
-            redeemed_count=discount.redeemed_count,
-            on_hold_count=discount.on_hold_count,
-            rolled_back_count=discount.rolled_back_count,
-            sums={currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
-        )
+    def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
+        return super()._told(discount, now) | {
+            "total_count": discount.total_count,
+            "granted_count": discount.granted_count,
+            "remaining_count": discount.remaining_count,
+            "codes": CodesOut(**asdict(discount.codes)),
+            "returns_use": discount.returns_use,
+            "redeemed_count": discount.redeemed_count,
+            "on_hold_count": discount.on_hold_count,
+            "rolled_back_count": discount.rolled_back_count,
+            "sums": {currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
+        }
 
 
 class DiscountPage(Shape):
     """Discounts, newest first, and the cursor of the next page."""
 
     discounts: list[DiscountOut]
+    next: str | None
+
+
+class DiscountPageForUser(Shape):
+    """Open discounts, newest first, and the cursor of the next page."""
+
+    discounts: list[DiscountForUser]
     next: str | None
 
 
@@ -476,3 +497,8 @@ def moment_in(value: datetime | None, field: str) -> int | None:
     if not _EARLIEST <= value <= _LATEST:
         raise Invalid(field, "is not between 2001-09-10 and 2286-11-20")
     return model.from_time(value)
+
+
+def moment_out(moment: int | None) -> datetime | None:
+    """A moment of an answer, if there is one."""
+    return None if moment is None else model.to_time(moment)

@@ -4,37 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from discount.store import keys
+from discount.store.rates import Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """How often somebody may ask: `most` requests in windows of `seconds`."""
-
-    kind: str
-    who: str
-    most: int
-    seconds: int
+_STOPPED = ("unauthenticated", "too-many-requests")
 
 
 @dataclass(slots=True)
 class Guard:
-    """One request's guard. `left` and `reset` are what remains of the caller's window once a script has run."""
+    """One request's guard. `rate` is the caller's once a script has run: the most, what is left, seconds to its end."""
 
     key_id: str = ""
     key_digest: str = ""
     caller: Rate | None = None
     address: Rate | None = None
-    left: int | None = None
-    reset: int = 0
+    rate: tuple[int, int, int] | None = None
     counted: bool = False
 
     def read(self, answers: Sequence[list[str]]) -> None:
         """Take off what the guard told behind the answers; a request counts once, whatever more it runs."""
         for answer in answers:
-            if answer[0] == "too-many-requests":
-                self.left, self.reset = 0, int(answer[1])
-            elif answer[0] != "unauthenticated" and self.caller is not None and not self.counted:
-                self.reset, self.left = int(answer.pop()), int(answer.pop())
+            if answer[0] in _STOPPED or self.caller is None or self.counted:
+                continue
+            reset, left = int(answer.pop()), int(answer.pop())
+            self.rate = (self.caller.most, left, reset)
         self.counted = True
 
 

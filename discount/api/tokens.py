@@ -1,0 +1,82 @@
+"""Routes of tokens: what one is good for (RFC 7662)."""
+
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from msgspec import Meta
+
+from discount import model
+from discount.api.contract import Contract, Outcome
+from discount.api.inputs import Upload
+from discount.api.schemas import Shape
+from discount.config import Settings
+from discount.errors import Invalid, Malformed, Unauthenticated
+from discount.model import Caller
+
+_FORM = "application/x-www-form-urlencoded"
+_LONGEST = 16 * 1024
+
+
+class Introspection(Shape, kw_only=True, omit_defaults=True):
+    """What a token is good for, as RFC 7662 says it; of one that is not good, nothing but that."""
+
+    active: bool
+    scope: str = ""
+    client_id: Annotated[str, Meta(description="The brand whose key it is.")] = ""
+    sub: Annotated[str, Meta(description="The user whose token it is.")] = ""
+    token_type: str = ""
+    iss: str = ""
+    aud: str = ""
+    exp: Annotated[int | None, Meta(description="Seconds since 1970 UTC.")] = None
+    iat: int | None = None
+
+
+def add_routes(contract: Contract, settings: Settings) -> None:
+    """Declare the operations of tokens."""
+
+    @contract.declare(
+        "POST",
+        "/token/introspect",
+        tag="tokens",
+        scopes=("admin", "read"),
+        caller=True,
+        takes=(_FORM,),
+        max_body=_LONGEST,
+        answers={200: Introspection},
+    )
+    def introspect_token(upload: Upload, caller: Caller) -> Outcome:
+        """Tell what a token is good for, sent as `token` in a form. A brand learns of its own keys and of users."""
+        try:
+            asked = contract.gate.tokens.identify(_read_token(upload))
+            contract.gate.tokens.check_key(asked)
+        except Unauthenticated:
+            return Introspection(active=False), 200
+        if caller.brand_id is not None and (asked.brand_id or caller.brand_id) != caller.brand_id:
+            return Introspection(active=False), 200
+        return _tell(asked, settings), 200
+
+
+def _read_token(upload: Upload) -> str:
+    try:
+        form = parse_qsl(upload.stream.read().decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=8)
+    except ValueError:
+        raise Malformed("The body is not a form.") from None
+    tokens = [value for name, value in form if name == "token"]
+    if len(tokens) != 1:
+        raise Invalid("/token", "stands twice" if tokens else "is missing")
+    return tokens[0]
+
+
+def _tell(asked: Caller, settings: Settings) -> Introspection:
+    of_user: dict[str, Any] = {}
+    if asked.user_id is not None:
+        of_user = {"sub": asked.user_id, "iss": settings.jwt_issuer, "aud": settings.jwt_audience}
+    return Introspection(
+        active=True,
+        scope=" ".join(each for each in (*model.KEY_SCOPES, "admin") if each in asked.scopes),
+        client_id=asked.brand_id or "",
+        token_type="Bearer",
+        exp=None if asked.expires_at is None else asked.expires_at // 1_000_000,
+        iat=None if asked.issued_at is None else asked.issued_at // 1_000_000,
+        **of_user,
+    )
