@@ -104,6 +104,7 @@ def create_key(
     secret: str,
     brand_id: str,
     name: str,
+    *,
     scopes: Sequence[Scope] = KEY_SCOPES,
     expires_at: int | None = None,
 ) -> tuple[ApiKey, str]:

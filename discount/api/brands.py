@@ -11,7 +11,9 @@ from discount.api.schemas import BrandId, ListQuery, Moment, Shape, VisibleText,
 from discount.errors import Invalid
 from discount.store import Store
 
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[!-?A-~]+@[A-Za-z0-9.-]+$(?!\n)", examples=["shop@ikea.example"])]
+Email = Annotated[
+    str, Meta(max_length=254, pattern=r"^[!-?A-~]+@[A-Za-z0-9.-]+$(?!\n)", examples=["shop@ikea.example"])
+]
 Webhook = Annotated[
     str, Meta(max_length=2048, pattern=r"^https?://[!-~]+$(?!\n)", examples=["https://ikea.example/discounts"])
 ]
@@ -84,15 +86,15 @@ class KeyOut(Shape, kw_only=True):
     used_at: Annotated[Moment | None, Meta(description="To the minute.")]
 
     @classmethod
-    def of(cls, key: model.ApiKey, **more: str) -> "KeyOut":
+    def of(cls, made: model.ApiKey, **more: str) -> "KeyOut":
         return cls(
-            id=key.id,
-            brand_id=key.brand_id,
-            name=key.name,
-            scopes=list(key.scopes),  # type: ignore[arg-type]
-            created_at=model.to_time(key.created_at),
-            expires_at=moment_out(key.expires_at),
-            used_at=moment_out(key.used_at),
+            id=made.id,
+            brand_id=made.brand_id,
+            name=made.name,
+            scopes=list(made.scopes),  # type: ignore[arg-type]
+            created_at=model.to_time(made.created_at),
+            expires_at=moment_out(made.expires_at),
+            used_at=moment_out(made.used_at),
             **more,
         )
 
@@ -191,7 +193,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         """Make an API key of a brand; its text is shown this once. Without scopes it is good for all."""
         scopes = body.scopes or model.KEY_SCOPES
         expires_at = moment_in(body.expires_at, "/expires_at")
-        key, text = brands.create_key(store, secret, brand_id, body.name, scopes, expires_at)
+        key, text = brands.create_key(store, secret, brand_id, body.name, scopes=scopes, expires_at=expires_at)
         return NewKeyOut.of(key, key=text), 201
 
     @contract.declare(

@@ -107,7 +107,10 @@ class Gate:
                     raise NotFound(f"There is no discount {named}.")
             elif name == "redemption_id":
                 redemption = redemptions.show(self._store, named)
-                if caller.brand_id not in (None, redemption.brand_id) or caller.user_id not in (None, redemption.user_id):
+                if caller.brand_id not in (None, redemption.brand_id) or caller.user_id not in (
+                    None,
+                    redemption.user_id,
+                ):
                     raise NotFound("There is no such redemption.")
             elif name == "user_id" and caller.user_id not in (None, named):
                 raise Forbidden("A user acts for itself alone.")

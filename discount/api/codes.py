@@ -46,7 +46,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount/<discount_id>/codes",
-        tag="codes", scopes=("manage",),
+        tag="codes",
+        scopes=("manage",),
         takes=tuple(READERS),
         max_body=IMPORT_BODY,
         query=ImportQuery,
@@ -62,7 +63,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/codes",
-        tag="codes", scopes=("manage",),
+        tag="codes",
+        scopes=("manage",),
         query=ExportQuery,
         answers={200: None},
         also=("text/csv", "application/x-ndjson"),
@@ -81,7 +83,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/grant/picture",
-        tag="codes", scopes=("read",), users=True,
+        tag="codes",
+        scopes=("read",),
+        users=True,
         query=PictureQuery,
         answers={200: None},
         also=tuple(_PICTURES.values()),
@@ -95,7 +99,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/grant/page",
-        tag="codes", scopes=("read",), users=True,
+        tag="codes",
+        scopes=("read",),
+        users=True,
         query=GrantQuery,
         answers={200: None},
         also=("text/html",),

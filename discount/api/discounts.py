@@ -30,7 +30,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount",
-        tag="discounts", scopes=("manage",),
+        tag="discounts",
+        scopes=("manage",),
         body=DiscountIn,
         idempotent=True,
         answers={201: DiscountOut},
@@ -40,7 +41,16 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Create a discount with its codes."""
         return DiscountOut.of(*create_from(store, body, idempotency_key)), 201
 
-    @contract.declare("GET", "/discount", tag="discounts", scopes=("read",), users=True, query=DiscountQuery, caller=True, answers={200: (DiscountPage, DiscountPageForUser)})
+    @contract.declare(
+        "GET",
+        "/discount",
+        tag="discounts",
+        scopes=("read",),
+        users=True,
+        query=DiscountQuery,
+        caller=True,
+        answers={200: (DiscountPage, DiscountPageForUser)},
+    )
     def list_discounts(query: DiscountQuery, caller: Caller) -> Outcome:
         """List discounts, newest first; with a status a page can be shorter than its limit. A user sees open ones."""
         status = query.status
@@ -48,14 +58,23 @@ def add_routes(contract: Contract, store: Store) -> None:
             if status not in (None, "active"):
                 raise errors.Forbidden("A user sees discounts that are active.")
             status = "active"
-        page = discounts.list_page(store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor)
+        page = discounts.list_page(
+            store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor
+        )
         if caller.user_id is not None:
             told = [DiscountForUser.of(each, page.now) for each in page.discounts]
             return DiscountPageForUser(discounts=told, next=page.next), 200
         return DiscountPage(discounts=[DiscountOut.of(each, page.now) for each in page.discounts], next=page.next), 200
 
     @contract.declare(
-        "GET", "/discount/<discount_id>", tag="discounts", scopes=("read",), users=True, caller=True, answers={200: (DiscountOut, DiscountForUser)}, refusals=("not-found",)
+        "GET",
+        "/discount/<discount_id>",
+        tag="discounts",
+        scopes=("read",),
+        users=True,
+        caller=True,
+        answers={200: (DiscountOut, DiscountForUser)},
+        refusals=("not-found",),
     )
     def show_discount(discount_id: str, caller: Caller) -> Outcome:
         """Show a discount with its live counts. A user sees one that is open."""
@@ -69,7 +88,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "PATCH",
         "/discount/<discount_id>",
-        tag="discounts", scopes=("manage",),
+        tag="discounts",
+        scopes=("manage",),
         body=DiscountChange,
         answers={200: DiscountOut},
         refusals=("not-found", "closed", "below-granted"),
@@ -89,7 +109,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "DELETE",
         "/discount/<discount_id>",
-        tag="discounts", scopes=("manage",),
+        tag="discounts",
+        scopes=("manage",),
         query=CloseQuery,
         answers={200: DiscountOut},
         refusals=("not-found",),

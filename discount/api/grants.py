@@ -31,7 +31,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount/<discount_id>/grant",
-        tag="grants", scopes=("grant",), users=True,
+        tag="grants",
+        scopes=("grant",),
+        users=True,
         hot=True,
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
@@ -44,7 +46,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/grant",
-        tag="grants", scopes=("read",), users=True,
+        tag="grants",
+        scopes=("read",),
+        users=True,
         query=GrantQuery,
         answers={200: GrantOut},
         refusals=("not-found", "not-granted"),
@@ -56,7 +60,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/discount/<discount_id>/grants",
-        tag="grants", scopes=("grant",),
+        tag="grants",
+        scopes=("grant",),
         body=GrantsIn,
         max_body=BULK_BODY,
         answers={200: GrantsOut},
@@ -72,7 +77,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/grants",
-        tag="grants", scopes=("read",),
+        tag="grants",
+        scopes=("read",),
         query=GrantsQuery,
         answers={200: GrantPage},
         also=("text/csv",),
@@ -90,7 +96,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/brand/<brand_id>/grant",
-        tag="grants", scopes=("grant",), users=True,
+        tag="grants",
+        scopes=("grant",),
+        users=True,
         path_types={"brand_id": BrandId},
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
@@ -103,7 +111,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/user/<user_id>/grants",
-        tag="grants", scopes=("read",), users=True,
+        tag="grants",
+        scopes=("read",),
+        users=True,
         path_types={"user_id": UserId},
         query=UserQuery,
         answers={200: GrantPage},

@@ -9,11 +9,10 @@ import msgspec
 from discount.api import problems, schemas
 from discount.api.contract import Answer, Operation
 
-
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A brand's API key (`dsk_…`), a user's JWT, or the admin key. While the service is open, none is needed.",
+    "description": "A brand's API key (`dsk_…`), a user's JWT, or the admin key; none while the service is open.",
 }
 
 

@@ -1,6 +1,5 @@
 """Routes of redemptions."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -121,7 +120,7 @@ class RedemptionOut(Shape):
             discount_amount=found.discount_amount,
             amount_to_pay=found.order.amount - found.discount_amount,
             left=LimitsOut.of(found.left),
-            redeemed_at=model.tomoment_out(found.redeemed_at),
+            redeemed_at=model.to_time(found.redeemed_at),
             hold_until=moment_out(found.hold_until),
             confirmed_at=moment_out(found.confirmed_at),
             rolled_back_at=moment_out(found.rolled_back_at),
@@ -156,7 +155,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/validation",
-        tag="redemptions", scopes=("redeem",), users=True,
+        tag="redemptions",
+        scopes=("redeem",),
+        users=True,
         hot=True,
         address=True,
         body=ValidationIn,
@@ -179,7 +180,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/redemption",
-        tag="redemptions", scopes=("redeem",), users=True,
+        tag="redemptions",
+        scopes=("redeem",),
+        users=True,
         hot=True,
         address=True,
         body=RedemptionIn,
@@ -187,9 +190,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
-    def redeem_code(
-        body: RedemptionIn, address: str, idempotency_key: str | None, guard: Guard | None
-    ) -> Outcome:
+    def redeem_code(body: RedemptionIn, address: str, idempotency_key: str | None, guard: Guard | None) -> Outcome:
         """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
         done = redemptions.redeem(
             store, _attempt(body, address), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key, guard=guard
@@ -201,7 +202,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/redemption/<redemption_id>",
-        tag="redemptions", scopes=("read",), users=True,
+        tag="redemptions",
+        scopes=("read",),
+        users=True,
         answers={200: RedemptionOut},
         refusals=("not-found",),
     )
@@ -212,7 +215,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/redemption/<redemption_id>/confirm",
-        tag="redemptions", scopes=("redeem",), users=True,
+        tag="redemptions",
+        scopes=("redeem",),
+        users=True,
         answers={200: RedemptionOut},
         refusals=("not-found", "hold-ended"),
     )
@@ -223,7 +228,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "POST",
         "/redemption/<redemption_id>/rollback",
-        tag="redemptions", scopes=("redeem",),
+        tag="redemptions",
+        scopes=("redeem",),
         body=RollbackIn,
         bare=True,
         answers={200: RedemptionOut},
@@ -236,7 +242,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/discount/<discount_id>/redemptions",
-        tag="redemptions", scopes=("read",),
+        tag="redemptions",
+        scopes=("read",),
         query=RedemptionsQuery,
         answers={200: RedemptionPage},
         also=("text/csv",),
@@ -255,7 +262,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     @contract.declare(
         "GET",
         "/user/<user_id>/redemptions",
-        tag="redemptions", scopes=("read",), users=True,
+        tag="redemptions",
+        scopes=("read",),
+        users=True,
         path_types={"user_id": UserId},
         query=RedemptionsOfUserQuery,
         answers={200: RedemptionPage},

@@ -1,7 +1,7 @@
 """What happens to every request: its id, its time, its line in the log."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import urandom
 from time import perf_counter
 from typing import Any
@@ -9,11 +9,26 @@ from typing import Any
 from structlog import get_logger
 
 from discount import metrics
+from discount.api.caller import rate_headers
 from discount.api.hot import HotPaths
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: Requests for health would drown the others.
 _QUIET = ("/healthy", "/ready", "/metrics")
+
+
+#: Codes are nobody else's to keep, and no answer is to be shown inside of another's page or taken for another type.
+_SAFE = [
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+
+
+def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What every answer has."""
+    return [("X-Request-Id", environ["discount.request_id"]), *_SAFE, *rate_headers(environ)]
 
 
 class Requests:
@@ -36,13 +51,14 @@ class Requests:
         answered = self._hot.answer(environ)
         if answered is not None:
             line, headers, body = answered
-            headers.append(("X-Request-Id", request_id))
+            headers += _headers(environ)
             self._count(environ, line[:3], started, request_id)
             start_response(line, headers)
             return (body,)
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            headers.append(("X-Request-Id", request_id))
+            names = {name.lower() for name, _ in headers}
+            headers += [each for each in _headers(environ) if each[0].lower() not in names]
             self._count(environ, status[:3], started, request_id)
             return start_response(status, headers, *rest)
 

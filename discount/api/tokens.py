@@ -75,7 +75,7 @@ def _tell(asked: Caller, settings: Settings) -> Introspection:
         active=True,
         scope=" ".join(each for each in (*model.KEY_SCOPES, "admin") if each in asked.scopes),
         client_id=asked.brand_id or "",
-        token_type="Bearer",
+        token_type="Bearer",  # noqa: S106 - the name of a type
         exp=None if asked.expires_at is None else asked.expires_at // 1_000_000,
         iat=None if asked.issued_at is None else asked.issued_at // 1_000_000,
         **of_user,

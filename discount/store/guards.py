@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from discount.store import keys
 from discount.store.rates import Rate
 
-
 _STOPPED = ("unauthenticated", "too-many-requests")
 
 

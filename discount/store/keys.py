@@ -8,9 +8,9 @@ where something follows, so that two different ids can never give the same key.
 |---|---|---|---|
 | `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
-| `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change |
-| `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | key |
-| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | key, every guarded script |
+| `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change_brand, close_brand |
+| `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key, revoke_key |
+| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, revoke_key, touch, every guarded script |
 | `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | every guarded script |
 | `LIMITS:…` | string, expires | the same for all other calls | the limits library |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
@@ -20,14 +20,14 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
-| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant |
-| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant |
-| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback |
+| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
+| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant, forget |
+| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem |
-| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem |
-| `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback |
+| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget |
+| `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
 | `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |

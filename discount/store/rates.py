@@ -1,4 +1,4 @@
-"""How often somebody may ask: windows of requests in Redis, counted by the limits library, or by the guard of a script."""
+"""How often somebody may ask: windows of requests in Redis, counted by a library, or by the guard of a script."""
 
 import math
 import time

@@ -1,0 +1,113 @@
+"""The verb of users: forget what is kept about one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import shortuuid
+
+from discount import discounts
+from discount.errors import Unavailable
+from discount.store import Store, keys
+
+#: Entries of the outbox looked at in one round trip.
+ENTRIES = 1000
+#: How often a partition is gone through again because the user was busy meanwhile.
+TRIES = 10
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """How many grants, redemptions and events were a user's."""
+
+    grants: int = 0
+    redemptions: int = 0
+    events: int = 0
+
+
+def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgotten:
+    """Make nobody's what is kept of a user, of one brand or of all: grants, uses and redemptions go to a made-up name.
+
+    Codes that have the user's name in them lose it, events that name the user are deleted, so are reasons of
+    rollbacks. Counts, sums and codes otherwise stay. Costs a look at every event that is kept. What a call that was
+    cut off has left is done by the next one.
+
+    Raises:
+        Unavailable: the user kept using codes meanwhile.
+    """
+    done = Forgotten()
+    for partition in keys.partitions_of(brand_id, store.partitions):
+        for _ in range(TRIES):
+            if _forget_in(store, partition, user_id, brand_id, done):
+                break
+        else:
+            raise Unavailable("The user goes on using codes; try again.")
+        store.command("DEL", keys.guesses(partition, "user", user_id))
+        done.events += _delete_events(store, partition, user_id, brand_id)
+    return done
+
+
+def _forget_in(store: Store, partition: int, user_id: str, brand_id: str | None, done: Forgotten) -> bool:
+    """Go through a partition once; whether nothing came between."""
+    listed = keys.user_redemptions(partition, user_id)
+    numbers, ids = store.commands(
+        [("HGET", keys.users(partition, user_id), user_id), ("ZRANGE", listed, 0, -1)],
+    )
+    held = store.command("HMGET", keys.numbers(partition), *numbers.split()) if numbers else []
+    replies = store.commands([("HGET", keys.redemption(partition, each), "discount") for each in ids])
+    of_discounts: dict[str, list[str]] = {each: [] for each in held}
+    for redemption_id, discount_id in zip(ids, replies, strict=True):
+        of_discounts.setdefault(discount_id, []).append(redemption_id)
+    in_all = len(ids)
+    for discount_id, redemptions in of_discounts.items():
+        discount = discounts.show(store, discount_id)[0]
+        if brand_id not in (None, discount.brand_id):
+            continue
+        parsed = discounts.locate(store, discount_id)
+        nobody = f"forgotten-{shortuuid.uuid()}"
+        old, new = (keys.grant_bucket(each, parsed.buckets) for each in (user_id, nobody))
+        word, *rest = store.run(
+            "forget",
+            [
+                keys.grants(partition, discount_id, old),
+                keys.grants(partition, discount_id, new),
+                keys.buckets(partition, discount_id),
+                keys.uses(partition, discount_id, old),
+                keys.uses(partition, discount_id, new),
+                keys.users(partition, user_id),
+                listed,
+                *(keys.redemption(partition, each) for each in redemptions),
+            ],
+            [user_id, nobody, new, discount.number, in_all, "1" if discount.codes.kind == "personal" else ""],
+        )
+        if word == "changed":
+            return False
+        in_all -= len(redemptions)
+        done.grants += int(rest[0])
+        done.redemptions += len(redemptions)
+    return True
+
+
+def _delete_events(store: Store, partition: int, user_id: str, brand_id: str | None) -> int:
+    stream = keys.events(partition)
+    deleted = 0
+    for ids in _events_of(store, stream, user_id, brand_id):
+        store.command("XDEL", stream, *ids)
+        deleted += len(ids)
+    return deleted
+
+
+def _events_of(store: Store, stream: str, user_id: str, brand_id: str | None) -> Iterator[list[str]]:
+    """The ids of entries that name the user, some at a time."""
+    start = "-"
+    while True:
+        entries = store.command("XRANGE", stream, start, "+", "COUNT", ENTRIES)
+        found = []
+        for entry_id, fields in entries:
+            entry = dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, list) else fields
+            if entry.get("user") == user_id and brand_id in (None, entry["brand"]):
+                found.append(entry_id)
+        if found:
+            yield found
+        if len(entries) < ENTRIES:
+            return
+        start = "(" + entries[-1][0]
