@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -16,17 +17,29 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from discount import discounts, embedded, exports, grants, pools
+from discount import brands, discounts, embedded, exports, grants, pools, users
+from discount.api.brands import BrandIn, BrandOut, KeyIn, KeyOut, NewKeyOut
 from discount.api.codes import ExportedRow
 from discount.api.discounts import create_from
 from discount.api.inputs import read_fields
-from discount.api.schemas import DiscountIn, DiscountOut, DiscountQuery, GrantIn, GrantOut, GrantOutcome, ImportOut
+from discount.api.schemas import (
+    DiscountIn,
+    DiscountOut,
+    DiscountQuery,
+    GrantIn,
+    GrantOut,
+    GrantOutcome,
+    ImportOut,
+    moment_in,
+)
 from discount.api.tables import csv_pieces, ndjson_pieces
 from discount.api.uploads import READERS
+from discount.api.users import Forgotten
 from discount.config import SettingsError, read_settings
 from discount.embedded import NoRedisError
 from discount.errors import Invalid, Refusal
 from discount.launch import launch
+from discount.model import KEY_SCOPES
 from discount.store import LayoutError, Store
 
 _FORMATS = {"text": "text/plain", "csv": "text/csv", "json": "application/json"}
@@ -204,6 +217,128 @@ def stats(brand_id: str | None, as_json: bool) -> None:
         _print_table(("codes", ">"), ([name, _count(count)] for name, count in codes.items()))
 
 
+@main.group()
+def brand() -> None:
+    """Make, list and close brands."""
+
+
+@brand.command("create")
+@click.argument("brand_id", metavar="BRAND")
+@click.option("--name", help="As people know it; the id if left out.")
+@click.option("--email")
+@click.option("--webhook", metavar="URL")
+@_as_json
+def create_brand(brand_id: str, as_json: bool, **given: str | None) -> None:
+    """Make a brand with a first API key, and print the key: it is shown this once."""
+    with _one_line():
+        fields = {name: value for name, value in given.items() if value is not None}
+        asked = read_fields(fields | {"id": brand_id}, BrandIn)
+        made = brands.create(_store(), asked.id, asked.name or asked.id, asked.email, asked.webhook)
+        _make_key(made.id, {"name": "first"}, as_json)
+
+
+@brand.command("list")
+@_as_json
+def list_brands(as_json: bool) -> None:
+    """List brands, newest first."""
+    with _one_line():
+        store, found, cursor = _store(), list[BrandOut](), None
+        while True:
+            page = brands.list_page(store, limit=1000, cursor=cursor)
+            found += [BrandOut.of(each) for each in page.brands]
+            cursor = page.next
+            if cursor is None:
+                break
+        if as_json:
+            _print_json({"brands": found})
+            return
+        rows = ([each.id, each.name, each.email or "", each.webhook or "", _moment(each.closed_at)] for each in found)
+        _print_table(("id", "name", "e-mail", "webhook", "closed"), rows)
+
+
+@brand.command("close")
+@click.argument("brand_id", metavar="BRAND")
+@_as_json
+def close_brand(brand_id: str, as_json: bool) -> None:
+    """Close a brand for good: revoke its keys, close its discounts. Codes that users hold stay good."""
+    with _one_line():
+        closed = BrandOut.of(brands.close(_store(), brand_id))
+        _print_json(closed) if as_json else click.echo(f"{closed.id} is closed")
+
+
+@main.group()
+def key() -> None:
+    """Make, list and revoke the API keys of brands."""
+
+
+@key.command("create")
+@click.argument("brand_id", metavar="BRAND")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, help="manage, grant, redeem or read; all of them if left out.")
+@click.option("--expires-at", metavar="TIME", help="RFC 3339.")
+@_as_json
+def create_key(brand_id: str, name: str, scopes: tuple[str, ...], expires_at: str | None, as_json: bool) -> None:
+    """Make an API key and print it: it is shown this once."""
+    with _one_line():
+        _make_key(brand_id, {"name": name, "scopes": list(scopes) or None, "expires_at": expires_at}, as_json)
+
+
+@key.command("list")
+@click.argument("brand_id", metavar="BRAND")
+@_as_json
+def list_keys(brand_id: str, as_json: bool) -> None:
+    """List a brand's API keys, without their secrets."""
+    with _one_line():
+        found = [KeyOut.of(each) for each in brands.list_keys(_store(), brand_id)]
+        if as_json:
+            _print_json({"keys": found})
+            return
+        rows = (
+            [each.id, each.name, " ".join(each.scopes), _moment(each.expires_at), _moment(each.used_at)]
+            for each in found
+        )
+        _print_table(("id", "name", "scopes", "expires", "used"), rows)
+
+
+@key.command("revoke")
+@click.argument("brand_id", metavar="BRAND")
+@click.argument("key_id", metavar="ID")
+def revoke_key(brand_id: str, key_id: str) -> None:
+    """Take an API key away, on every replica at once."""
+    with _one_line():
+        brands.revoke_key(_store(), brand_id, key_id)
+
+
+@main.command()
+@click.argument("user_id", metavar="USER")
+@click.option("--brand", "brand_id", help="Only what this brand keeps.")
+@_as_json
+def forget(user_id: str, brand_id: str | None, as_json: bool) -> None:
+    """Forget a user: grants, redemptions and events become nobody's. Counts stay."""
+    with _one_line():
+        done = Forgotten.of(user_id, users.forget(_store(), user_id, brand_id=brand_id))
+        if as_json:
+            _print_json(done)
+            return
+        click.echo(f"{done.grants:,} grants, {done.redemptions:,} redemptions, {done.events:,} events")
+
+
+def _make_key(brand_id: str, fields: dict[str, Any], as_json: bool) -> None:
+    secret = read_settings().secret
+    if not secret:
+        raise SettingsError("SECRET: is what the service hashes keys with; set the same here")
+    asked = read_fields(fields, KeyIn)
+    made, text = brands.create_key(
+        _store(),
+        secret,
+        brand_id,
+        asked.name,
+        scopes=asked.scopes or KEY_SCOPES,
+        expires_at=moment_in(asked.expires_at, "expires_at"),
+    )
+    _print_json(NewKeyOut.of(made, key=text)) if as_json else click.echo(text)
+
+
 @contextmanager
 def _one_line() -> Iterator[None]:
     """Whatever is wrong is told in one line, and the exit code is 1."""
@@ -239,6 +374,10 @@ def _show_discount(found: DiscountOut, as_json: bool) -> None:
 
 def _print_json(value: Any) -> None:
     click.echo(msgspec.json.encode(value))
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _count(number: int | None) -> str:

@@ -55,8 +55,6 @@ TITLES = {word: kind.title for word, kind in errors.BY_WORD.items()} | {
     "internal": "Something broke here; the request id finds it in the log.",
 }
 RETRY_AFTER = "1"
-_CHALLENGES = ("unauthenticated", "forbidden")
-
 
 _MEMBERS: dict[str, Callable[[Any], Any]] = {
     "errors": lambda errors_at: [ErrorAt(**each) for each in errors_at],
@@ -86,7 +84,7 @@ def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
         told = _document(error.word, environ, error.detail if error.detail != error.title else "", **members)
         if wait is not None:
             told[2].append(("Retry-After", wait))
-        if error.word in _CHALLENGES:
+        if error.word == "unauthenticated" or "scope" in error.facts:
             told[2].append(("WWW-Authenticate", _challenge(error, environ)))
         return told
     if isinstance(error, NotRead):
@@ -100,9 +98,8 @@ def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
 def _challenge(error: errors.Refusal, environ: Mapping[str, Any]) -> str:
     """What a caller has to bring (RFC 6750, section 3); a request with no token is told no error."""
     told = 'Bearer realm="discount"'
-    if error.word == "forbidden":
-        scope = error.facts.get("scope")
-        return told + ', error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
+    if "scope" in error.facts:
+        return f'{told}, error="insufficient_scope", scope="{error.facts["scope"]}"'
     return told + (', error="invalid_token"' if environ.get("HTTP_AUTHORIZATION") else "")
 
 

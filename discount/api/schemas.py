@@ -415,6 +415,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     opens_at: datetime | None = None
     minimum_amount: int | None = None
     currency: str | None = None
+    scope: str | None = None
 
 
 class ListQuery(Shape):

@@ -15,6 +15,10 @@ class Forgotten(Shape):
     redemptions: int
     events: int
 
+    @classmethod
+    def of(cls, user_id: str, done: users.Forgotten) -> "Forgotten":
+        return cls(user_id, done.grants, done.redemptions, done.events)
+
 
 def add_routes(contract: Contract, store: Store) -> None:
     """Declare the operations of users."""
@@ -30,5 +34,4 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def forget_user(user_id: str, caller: Caller) -> Outcome:
         """Forget a user: grants, redemptions and events become nobody's. A brand forgets what it keeps itself."""
-        done = users.forget(store, user_id, brand_id=caller.brand_id)
-        return Forgotten(user_id, done.grants, done.redemptions, done.events), 200
+        return Forgotten.of(user_id, users.forget(store, user_id, brand_id=caller.brand_id)), 200
