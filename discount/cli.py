@@ -232,9 +232,9 @@ def create_brand(brand_id: str, as_json: bool, **given: str | None) -> None:
     """Make a brand with a first API key, and print the key: it is shown this once."""
     with _one_line():
         fields = {name: value for name, value in given.items() if value is not None}
-        asked = read_fields(fields | {"id": brand_id}, BrandIn)
+        asked, secret = read_fields(fields | {"id": brand_id}, BrandIn), _secret()
         made = brands.create(_store(), asked.id, asked.name or asked.id, asked.email, asked.webhook)
-        _make_key(made.id, {"name": "first"}, as_json)
+        _make_key(secret, made.id, {"name": "first"}, as_json)
 
 
 @brand.command("list")
@@ -280,7 +280,8 @@ def key() -> None:
 def create_key(brand_id: str, name: str, scopes: tuple[str, ...], expires_at: str | None, as_json: bool) -> None:
     """Make an API key and print it: it is shown this once."""
     with _one_line():
-        _make_key(brand_id, {"name": name, "scopes": list(scopes) or None, "expires_at": expires_at}, as_json)
+        fields = {"name": name, "scopes": list(scopes) or None, "expires_at": expires_at}
+        _make_key(_secret(), brand_id, fields, as_json)
 
 
 @key.command("list")
@@ -323,10 +324,14 @@ def forget(user_id: str, brand_id: str | None, as_json: bool) -> None:
         click.echo(f"{done.grants:,} grants, {done.redemptions:,} redemptions, {done.events:,} events")
 
 
-def _make_key(brand_id: str, fields: dict[str, Any], as_json: bool) -> None:
+def _secret() -> str:
     secret = read_settings().secret
     if not secret:
-        raise SettingsError("SECRET: is what the service hashes keys with; set the same here")
+        raise SettingsError("SECRET: the service hashes keys with it; set the same here")
+    return secret
+
+
+def _make_key(secret: str, brand_id: str, fields: dict[str, Any], as_json: bool) -> None:
     asked = read_fields(fields, KeyIn)
     made, text = brands.create_key(
         _store(),
