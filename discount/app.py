@@ -13,6 +13,9 @@ from discount.api.requests import Requests
 from discount.config import Settings, read_settings
 from discount.errors import Unavailable
 from discount.store import Store
+from discount.store.rates import Rates
+from discount.tokens import Tokens
+from discount.user_tokens import UserTokens
 
 
 def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
@@ -37,14 +40,23 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app = Flask("discount.api", static_folder=None)
     app.url_map.merge_slashes = False
     problems.register(app)
-    contract = Contract(app, Gate(settings, store))
+    texts = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
+    rates = Rates(settings.redis_url, settings.redis_timeout, texts)
+    users_tokens = UserTokens(
+        secret=settings.jwt_secret,
+        jwks_url=settings.jwks_url,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
+    contract = Contract(app, Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies))
     health.add_routes(contract, store)
     discounts.add_routes(contract, store)
     grants.add_routes(contract, store)
     codes.add_routes(contract, store)
     redemptions.add_routes(contract, store)
     brands.add_routes(contract, store, settings.secret)
-    tokens.add_routes(contract, settings)
+    tokens.add_routes(contract, callers)
     users.add_routes(contract, store)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]

@@ -80,6 +80,8 @@ class Caller:
     #: Microseconds since 1970 UTC.
     expires_at: int | None = None
     issued_at: int | None = None
+    issuer: str = ""
+    audience: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from hashlib import sha256
 from hmac import compare_digest
 
 from discount import api_keys
-from discount.config import Settings
 from discount.errors import Unauthenticated, Unavailable
 from discount.lists import pairs
 from discount.model import Caller
@@ -22,14 +21,14 @@ USED = 60_000_000
 
 class Tokens:
     """Tells whose tokens are. What it found once it remembers; a key must then still be made sure of, by
-    `check_key` or by the guard of a script.
+    `check_key` or by the guard of a script. `secret` is what API keys are hashed with.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, store: Store, users: UserTokens, *, admin_key: str, secret: str) -> None:
         self._store = store
-        self._secret = settings.secret
-        self._admin = sha256(settings.admin_key.encode()).digest() if settings.admin_key else b""
-        self._users = UserTokens(settings)
+        self._users = users
+        self._admin = sha256(admin_key.encode()).digest() if admin_key else b""
+        self._secret = secret
         self._remembered: dict[str, tuple[Caller, int]] = {}
 
     def identify(self, token: str) -> Caller:

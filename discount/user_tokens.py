@@ -7,7 +7,6 @@ from typing import Any
 import jwt
 from jwt.exceptions import PyJWKClientConnectionError
 
-from discount.config import Settings
 from discount.errors import Unauthenticated, Unavailable
 from discount.model import Caller
 
@@ -23,11 +22,13 @@ _USER = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,128}")
 
 
 class UserTokens:
-    """Verifies users' tokens by the settings; without any for them, none is good."""
+    """Verifies users' tokens: with the secret (HS256), or with the keys at `jwks_url`. With neither, none is good."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._published = _PublishedKeys(settings.jwks_url) if settings.jwks_url else None
+    def __init__(self, *, secret: str, jwks_url: str, issuer: str, audience: str) -> None:
+        self._secret = secret
+        self._published = _PublishedKeys(jwks_url) if jwks_url else None
+        self._issuer = issuer
+        self._audience = audience
 
     def verify(self, token: str) -> Caller:
         """The user whose token it is.
@@ -36,7 +37,7 @@ class UserTokens:
             Unauthenticated
             Unavailable: the keys cannot be fetched, and never could.
         """
-        key: Any = self._settings.jwt_secret
+        key: Any = self._secret
         # Never both kinds: a public key must not pass for a shared secret.
         algorithms = ["HS256"]
         try:
@@ -50,8 +51,8 @@ class UserTokens:
                 key,
                 algorithms,
                 options=_CLAIMS,  # type: ignore[arg-type]
-                audience=self._settings.jwt_audience,
-                issuer=self._settings.jwt_issuer,
+                audience=self._audience,
+                issuer=self._issuer,
                 leeway=LEEWAY,
             )
         except PyJWKClientConnectionError as error:
@@ -68,6 +69,8 @@ class UserTokens:
             user_id=claims["sub"],
             expires_at=int(claims["exp"] * 1_000_000),
             issued_at=None if issued_at is None else int(issued_at * 1_000_000),
+            issuer=self._issuer,
+            audience=self._audience,
         )
 
 

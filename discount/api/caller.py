@@ -8,7 +8,6 @@ from msgspec import structs
 
 from discount import discounts, redemptions
 from discount.api.inputs import address_of
-from discount.config import Settings
 from discount.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
 from discount.model import Caller, Scope
 from discount.store import Store
@@ -44,15 +43,14 @@ class Needs:
 
 
 class Gate:
-    """Lets requests in by the settings."""
+    """Lets requests in: everybody, while the service is open, else whoever brings a token that is good for it."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.open = settings.auth == "open"
-        self.tokens = Tokens(settings, store)
+    def __init__(self, store: Store, tokens: Tokens, rates: Rates, *, is_open: bool, proxies: int) -> None:
         self._store = store
-        self._proxies = settings.proxies
-        texts = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
-        self._rates = Rates(settings.redis_url, settings.redis_timeout, texts)
+        self._tokens = tokens
+        self._rates = rates
+        self._open = is_open
+        self._proxies = proxies
 
     def admit(self, environ: dict[str, Any], needs: Needs, *, hot: bool) -> Caller:
         """Who asks, if it may. The key and the rates of a hot call are left to the guard of its script.
@@ -60,12 +58,12 @@ class Gate:
         Raises:
             Unauthenticated, Forbidden, TooManyRequests, Unavailable
         """
-        if self.open or not needs.scopes:
+        if self._open or not needs.scopes:
             return ANYBODY
         try:
             caller = self._identify(environ)
             if not hot:
-                self.tokens.check_key(caller)
+                self._tokens.check_key(caller)
         except Unauthenticated:
             self._count(environ, "address", self.address(environ))
             raise
@@ -123,7 +121,7 @@ class Gate:
         match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if not match:
             raise Unauthenticated()
-        return self.tokens.identify(match[1])
+        return self._tokens.identify(match[1])
 
     def _count(self, environ: dict[str, Any], kind: str, who: str) -> None:
         counted = self._rates.count(kind, who)

@@ -9,10 +9,9 @@ where something follows, so that two different ids can never give the same key.
 | `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change_brand, close_brand |
-| `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key, revoke_key |
-| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, revoke_key, touch, every guarded script |
-| `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | every guarded script |
-| `LIMITS:…` | string, expires | the same for all other calls | the limits library |
+| `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
+| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
+| `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | grant, redeem, guess |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -31,6 +30,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
 | `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
+Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
 """
 
 from hashlib import blake2b

@@ -1,6 +1,10 @@
 """Settings: read from the environment, checked, refused in one line."""
 
+import tempfile
 import unittest
+from pathlib import Path
+
+from msgspec import structs
 
 from discount.config import Settings, SettingsError, read_settings
 
@@ -23,11 +27,23 @@ class Reading(unittest.TestCase):
             "PROXIES": "2",
             "LOG_FORMAT": "text",
             "LOG_LEVEL": "debug",
+            "AUTH": "token",
+            "ALLOW_OPEN": "1",
+            "ADDRESS": "shop.example",
+            "ADMIN_KEY": "a" * 32,
+            "SECRET": "s" * 32,
+            "JWT_SECRET": "j" * 32,
+            "JWT_AUDIENCE": "discount",
+            "JWT_ISSUER": "https://shop.example",
+            "RATE_KEY": "off",
+            "RATE_USER": "1/second",
+            "RATE_ADDRESS": "5 per 2 hours",
         }
-        self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given))
+        self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given) | {"JWKS_URL"})
+        found = structs.asdict(read_settings(given))
+        numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         self.assertEqual(
-            read_settings(given),
-            Settings("unix:///a/socket", 0.5, 256, "::1", 0, 3, 1, "/data", 2, "text", "debug"),
+            found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}
         )
 
     def test_an_empty_variable_counts_as_not_set(self) -> None:
@@ -72,3 +88,60 @@ class Refusing(unittest.TestCase):
         with self.assertRaises(SettingsError) as caught:
             read_settings({"REDIS_URL": "http://user:hush@host"})
         self.assertNotIn("hush", str(caught.exception))
+
+
+TOKEN = {"AUTH": "token", "ADMIN_KEY": "a" * 32, "SECRET": "s" * 32}
+USERS = {"JWT_SECRET": "j" * 32, "JWT_AUDIENCE": "discount", "JWT_ISSUER": "shop"}
+
+
+class Access(unittest.TestCase):
+    def refused(self, given: dict[str, str], reason: str) -> None:
+        with self.subTest(given), self.assertRaisesRegex(SettingsError, reason) as caught:
+            read_settings(given)
+        self.assertNotIn("\n", str(caught.exception))
+        for name in ("ADMIN_KEY", "SECRET", "JWT_SECRET"):
+            if given.get(name):
+                self.assertNotIn(given[name], str(caught.exception))
+
+    def test_an_open_service_is_reached_from_this_machine_alone(self) -> None:
+        for name in ("HOST", "ADDRESS"):
+            for address in ("0.0.0.0", "::", "192.168.1.7", "shop.example", "127.evil.example"):
+                self.refused({name: address}, "^AUTH='open': anybody who reaches .*ALLOW_OPEN=1")
+            for address in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+                self.assertEqual(read_settings({name: address}).auth, "open")
+
+    def test_what_it_is_reached_by_counts_more_than_what_it_listens_on(self) -> None:
+        self.assertEqual(read_settings({"HOST": "0.0.0.0", "ADDRESS": "127.0.0.1"}).host, "0.0.0.0")
+        self.refused({"HOST": "127.0.0.1", "ADDRESS": "0.0.0.0"}, "0.0.0.0")
+
+    def test_it_may_be_open_to_all_if_that_is_said(self) -> None:
+        self.assertTrue(read_settings({"HOST": "0.0.0.0", "ALLOW_OPEN": "1"}).allow_open)
+        self.refused({"HOST": "0.0.0.0", "ALLOW_OPEN": "0"}, "AUTH")
+
+    def test_tokens_need_their_secrets(self) -> None:
+        self.assertEqual(read_settings(TOKEN | {"HOST": "0.0.0.0"}).auth, "token")
+        for name in ("ADMIN_KEY", "SECRET"):
+            self.refused(TOKEN | {name: ""}, f"^{name}: AUTH=token needs it")
+            self.refused(TOKEN | {name: "x" * 31}, rf"^{name}='\*\*\*': ")
+
+    def test_users_tokens_need_one_kind_of_key_an_audience_and_an_issuer(self) -> None:
+        self.assertEqual(read_settings(TOKEN | USERS).jwt_issuer, "shop")
+        self.refused(TOKEN | USERS | {"JWKS_URL": "https://a/b"}, "set one of them")
+        self.refused(TOKEN | USERS | {"JWT_AUDIENCE": ""}, "^JWT_AUDIENCE: user tokens need it")
+        self.refused(TOKEN | USERS | {"JWT_ISSUER": ""}, "^JWT_ISSUER: user tokens need it")
+        self.refused(TOKEN | {"JWKS_URL": "file:///etc/passwd"}, "^JWKS_URL=")
+
+    def test_a_secret_can_stand_in_a_file(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "secret"
+            path.write_text("f" * 40 + "\n")
+            self.assertEqual(read_settings(TOKEN | {"SECRET": "", "SECRET_FILE": str(path)}).secret, "f" * 40)
+            self.refused(TOKEN | {"SECRET_FILE": str(path)}, "^SECRET and SECRET_FILE: set one of them")
+            path.write_bytes(b"\xff" * 40)
+            self.refused(TOKEN | {"SECRET": "", "SECRET_FILE": str(path)}, "^SECRET_FILE=.*is not text")
+            self.refused(TOKEN | {"SECRET": "", "SECRET_FILE": folder + "/none"}, "^SECRET_FILE=.*No such file")
+
+    def test_a_rate_is_a_number_of_requests_in_a_time_or_off(self) -> None:
+        for name in ("RATE_KEY", "RATE_USER", "RATE_ADDRESS"):
+            for text in ("many", "5", "-1/minute", "5/fortnight"):
+                self.refused({name: text}, f"^{name}=")

@@ -28,6 +28,11 @@ class Keys(unittest.TestCase):
         made = {
             keys.INSTALLATION.replace("00", "{}"),
             keys.discounts(255),
+            keys.brands(255),
+            keys.brand(255, "<brand>"),
+            keys.brand_keys(255, "<brand>"),
+            keys.api_key(255, "<id>"),
+            re.sub(r":\w+$", ":<digest>", keys.rate(255, "", "")),
             keys.numbers(255),
             keys.events(255),
             keys.brand_discounts(255, "<brand>"),
@@ -63,6 +68,11 @@ class Keys(unittest.TestCase):
 
 
 WORDS = {
+    "{pp}:brands": "brands",
+    "{pp}:brand:<brand>": "brand",
+    "{pp}:brand:<brand>:keys": "brand_keys",
+    "{pp}:key:<id>": "(?:caller_)?key",
+    "{pp}:rate:<digest>": "rate",
     "{pp}:discounts": "discounts",
     "{pp}:numbers": "numbers",
     "{pp}:brand:<brand>:discounts": "brand_discounts",
@@ -86,11 +96,12 @@ WORDS = {
 
 def writes(source: str, word: str) -> bool:
     """Whether a script has a command that writes to the key it calls by that name."""
-    found = re.findall(rf"redis\.call\('(\w+)', {word}(?:\[\w+\])?[,)]", source)
+    found = re.findall(rf"redis\.call\('(\w+)', {word}(?:\[\w+\]|_of_nobody)?[,)]", source)
     return any(
         command
         in (
             "XADD",
+            "INCR",
             "HSET",
             "SADD",
             "HDEL",

@@ -12,7 +12,9 @@ PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
 # Words that HTTP itself has, for what no verb is asked.
 OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-request", "internal"}
 # Words that verbs give without a script.
-OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amount", "currency-mismatch"}
+OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amount", "currency-mismatch"} | {
+    "forbidden",
+}
 
 
 def documented() -> dict[str, int]:

@@ -7,10 +7,19 @@ from pathlib import Path
 import discount
 
 ROOT = Path(discount.__file__).parent
-PURE = {"discount.model", "discount.errors", "discount.codes", "discount.kinds", "discount.rules", "discount.cursors"}
+PURE = {
+    "discount.model",
+    "discount.errors",
+    "discount.codes",
+    "discount.kinds",
+    "discount.rules",
+    "discount.cursors",
+} | {
+    "discount.api_keys",
+}
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
-    "discount.redemptions",
+    *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
 }
 WIRING = {"discount.app"}
 

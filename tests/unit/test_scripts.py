@@ -10,15 +10,27 @@ GOOD = "--- What it does.\n--- KEYS  pool\n--- ARGV  user\n--- OK    done\n--- E
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, ([^,)]+))?")
 READS = {
     *("TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "EXISTS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER"),
-    *("ZCOUNT", "ZSCORE", "ZRANGEBYSCORE", "TTL"),
+    *("ZCARD", "ZCOUNT", "ZSCORE", "ZRANGEBYSCORE", "TTL"),
 }
 # Commands that a full Redis refuses: one of them must come before any that it lets through.
 REFUSED_WHEN_FULL = {"XADD", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
 
 
+#: What a guarded script is given, and may answer, besides its own.
+GUARD = parse("guard", "--- Nothing.\n--- KEYS\n--- ARGV\n--- WITH guard\n--- OK    done\n--- ERR\nreturn {'done'}")
+
+
+def own(script: Script) -> tuple[list[str], list[str], frozenset[str]]:
+    """The keys, arguments and refusals that stand in the file's own header."""
+    if not script.guarded:
+        return list(script.keys), list(script.arguments), script.refusals
+    keys, arguments = script.keys[len(GUARD.keys) :], script.arguments[len(GUARD.arguments) :]
+    return list(keys), list(arguments), script.refusals - GUARD.refusals
+
+
 def body(script: Script) -> str:
     """The code that stands in the file: no comments, no header."""
-    code = script.source.partition("\n")[2]
+    code = script.source.partition("\n")[2].removesuffix("\nend)" if script.guarded else "")
     return "\n".join(line.partition("--")[0] for line in code.splitlines())
 
 
@@ -79,7 +91,12 @@ class Headers(unittest.TestCase):
 class Bodies(unittest.TestCase):
     def test_there_is_a_script_for_each_change(self) -> None:
         pools = {"create", "change", "close", "grant", "import", "refill", "waiting"}
-        self.assertEqual(set(SCRIPTS), pools | {"redeem", "confirm", "rollback", "guess"})
+        uses = {"redeem", "confirm", "rollback", "guess"}
+        access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
+        self.assertEqual(set(SCRIPTS), pools | uses | access)
+
+    def test_those_that_are_asked_most_have_a_guard(self) -> None:
+        self.assertEqual({name for name, script in SCRIPTS.items() if script.guarded}, {"grant", "redeem", "guess"})
 
     def test_every_answer_is_a_word_of_the_header_and_every_word_is_answered(self) -> None:
         for name, script in SCRIPTS.items():
@@ -88,7 +105,7 @@ class Bodies(unittest.TestCase):
             words = [re.match(r"\{'([a-z-]+)'", returned) for returned in returns]
             with self.subTest(name):
                 self.assertNotIn(None, words, returns)
-                self.assertEqual({word[1] for word in words if word}, script.answers | script.refusals)
+                self.assertEqual({word[1] for word in words if word}, script.answers | own(script)[2])
 
     def test_a_script_ends_with_an_answer(self) -> None:
         for name, script in SCRIPTS.items():
@@ -112,7 +129,7 @@ class Bodies(unittest.TestCase):
 
     def test_every_name_of_a_header_is_used(self) -> None:
         for name, script in SCRIPTS.items():
-            names = [word.removesuffix("...") for word in script.keys + script.arguments]
+            names = [word.removesuffix("...") for part in own(script)[:2] for word in part]
             unused = [word for word in names if not re.search(rf"\b{word}\b", body(script))]
             with self.subTest(name):
                 self.assertEqual(unused, [])
@@ -126,7 +143,7 @@ class Bodies(unittest.TestCase):
         for name, script in SCRIPTS.items():
             keys = {re.sub(r"\[\w+\]$", "...", key) for _, command, key in commands(script) if command != "TIME"}
             with self.subTest(name):
-                self.assertEqual(keys, set(script.keys))
+                self.assertEqual(keys, set(own(script)[0]))
 
     def test_no_script_goes_on_after_an_error(self) -> None:
         for name, script in SCRIPTS.items():

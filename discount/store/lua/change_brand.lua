@@ -8,10 +8,9 @@ if not there[1] then return {'not-found'} end
 if there[2] then return {'brand-closed'} end
 local values = cjson.decode(fields)
 for i = 1, #values, 2 do
-  if values[i + 1] == '' then
-    redis.call('HDEL', brand, values[i])
-  else
-    redis.call('HSET', brand, values[i], values[i + 1])
-  end
+  if values[i + 1] ~= '' then redis.call('HSET', brand, values[i], values[i + 1]) end
+end
+for i = 1, #values, 2 do
+  if values[i + 1] == '' then redis.call('HDEL', brand, values[i]) end
 end
 return {'changed'}
