@@ -51,7 +51,7 @@ def add_routes(contract: Contract, tokens: Tokens) -> None:
             tokens.check_key(asked)
         except Unauthenticated:
             return Introspection(active=False), 200
-        if caller.brand_id is not None and (asked.brand_id or caller.brand_id) != caller.brand_id:
+        if caller.brand_id is not None and asked.user_id is None and asked.brand_id != caller.brand_id:
             return Introspection(active=False), 200
         return _tell(asked), 200
 

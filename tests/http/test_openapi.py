@@ -121,4 +121,4 @@ def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client) -
             case.call_and_validate(excluded_checks=[CHECKS.get_one("positive_data_acceptance")])
 
         call()
-    assert len(called) == 25
+    assert len(called) == 35

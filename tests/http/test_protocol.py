@@ -26,7 +26,13 @@ OPERATIONS = {
     "/discount/dsc-x/grant/page": {"GET"},
     "/discount/dsc-x/grants": {"GET", "POST"},
     "/discount/dsc-x/codes": {"GET", "POST"},
+    "/brand": {"GET", "POST"},
+    "/brand/IKEA": {"GET", "PATCH", "DELETE"},
     "/brand/IKEA/grant": {"POST"},
+    "/brand/IKEA/keys": {"GET", "POST"},
+    "/brand/IKEA/keys/k-x": {"DELETE"},
+    "/token/introspect": {"POST"},
+    "/user/A": {"DELETE"},
     "/discount/dsc-x/redemptions": {"GET"},
     "/user/A/grants": {"GET"},
     "/user/A/redemptions": {"GET"},
@@ -46,7 +52,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIN
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/user/A",
+    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/user",
      "/user//grants",
      "/user/a%2Fb/grants", "/brand//grant", "/healthy/", "/static/x", "/discount/../healthy", "/%F0%9F%8E%84", "/%00",
      "/%FF", "/" + "x" * 20_000],
@@ -68,7 +74,7 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|rdm-x|IKEA|A(?=/)", "<>", path) for path in OPERATIONS} | {"/apidocs/<>"}
+    named = {re.sub(r"dsc-x|rdm-x|k-x|IKEA|A(?=/|$)", "<>", path) for path in OPERATIONS} | {"/apidocs/<>"}
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 

@@ -87,7 +87,7 @@ WORDS = {
     "{pp}:discount:<id>:holds": "holds",
     "{pp}:discount:<id>:redemptions": "redemptions",
     "{pp}:user:<user>:redemptions": "user_redemptions",
-    "{pp}:redemption:<id>": "redemption",
+    "{pp}:redemption:<id>": "(?:redemption|records)",
     "{pp}:guesses:<digest>": "user_guesses",
     "{pp}:idempotency:<digest>": "idempotency",
     "{pp}:events": "events",

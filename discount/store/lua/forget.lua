@@ -1,5 +1,5 @@
 --- Make what a user has of one discount nobody's: the grant, the uses, the redemptions. Counts stay.
---- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions redemptions...
+--- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions records...
 --- ARGV  user nobody bucket number in_all named
 --- OK    forgotten changed
 --- ERR
@@ -22,11 +22,11 @@ if used then
   redis.call('HSET', uses_of_nobody, nobody, used)
   redis.call('HDEL', uses, user)
 end
-for n = 1, #redemptions do
-  redis.call('HSET', redemptions[n], 'user', nobody, 'fingerprint', '')
-  if named ~= '' then redis.call('HSET', redemptions[n], 'code', nobody) end
-  redis.call('HDEL', redemptions[n], 'reason')
-  redis.call('ZREM', user_redemptions, string.match(redemptions[n], ':([^:]+)$'))
+for n = 1, #records do
+  redis.call('HSET', records[n], 'user', nobody, 'fingerprint', '')
+  if named ~= '' then redis.call('HSET', records[n], 'code', nobody) end
+  redis.call('HDEL', records[n], 'reason')
+  redis.call('ZREM', user_redemptions, string.match(records[n], ':([^:]+)$'))
 end
 if #left > 0 then redis.call('HSET', users, user, table.concat(left, ' ')) else redis.call('HDEL', users, user) end
 return {'forgotten', held and '1' or '0'}

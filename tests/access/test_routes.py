@@ -1,0 +1,271 @@
+"""Every route with every sort of token: who may, who may not, and what each is told."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from discount.store.keys import partition_of
+from tests.access.issuer import signed, unsigned
+from tests.access.world import ADMIN, Shop, World, checkout
+from tests.http.client import check_problem
+
+SCOPES = ("manage", "grant", "redeem", "read")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation, and who may do it: keys with one of the scopes, `admin`, and users for themselves."""
+
+    method: str
+    path: str
+    needs: tuple[str, ...]
+    user: bool = False
+    call: dict[str, Any] = field(default_factory=dict)
+    #: What another brand's key is told.
+    elsewhere: int = 404
+    #: What another user is told.
+    not_mine: int = 403
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+GRANT = {"json": {"user_id": "Ann"}}
+DISCOUNT = {"json": {"brand_id": "IKEA", "discount_code": "x", "total_count": 1}}
+ROUTES = [
+    Route("POST", "/discount", ("manage",), call=DISCOUNT),
+    Route("GET", "/discount", ("read",), True, elsewhere=200, not_mine=200),
+    Route("GET", "/discount?brand_id=IKEA", ("read",), True, not_mine=200),
+    Route("GET", "/discount/{discount}", ("read",), True, not_mine=200),
+    Route("PATCH", "/discount/{discount}", ("manage",), call={"json": {"paused": True}}),
+    Route("DELETE", "/discount/{discount}", ("manage",)),
+    Route("POST", "/discount/{discount}/grant", ("grant",), True, call=GRANT),
+    Route("GET", "/discount/{discount}/grant?user_id=Ann", ("read",), True),
+    Route("POST", "/discount/{discount}/grants", ("grant",), call={"json": {"user_ids": ["Ann", "Bo"]}}),
+    Route("GET", "/discount/{discount}/grants", ("read",)),
+    Route("GET", "/discount/{discount}/grants?format=csv", ("read",)),
+    Route("POST", "/brand/IKEA/grant", ("grant",), True, call=GRANT),
+    Route("GET", "/user/Ann/grants", ("read",), True, elsewhere=200),
+    Route("GET", "/user/Ann/grants?brand_id=IKEA", ("read",), True),
+    Route("POST", "/discount/{imported}/codes", ("manage",), call={"data": "A1\nA2", "content_type": "text/plain"}),
+    Route("GET", "/discount/{discount}/codes", ("manage",)),
+    Route("GET", "/discount/{discount}/grant/picture?user_id=Ann", ("read",), True),
+    Route("GET", "/discount/{discount}/grant/page?user_id=Ann", ("read",), True),
+    Route("POST", "/validation", ("redeem",), True, call={"json": "checkout"}),
+    Route("POST", "/validation", ("redeem",), True, call={"json": "checkout of the brand"}),
+    Route("POST", "/redemption", ("redeem",), True, call={"json": "checkout"}),
+    Route("POST", "/redemption", ("redeem",), True, call={"json": "checkout of the brand"}),
+    Route("GET", "/redemption/{redemption}", ("read",), True, not_mine=404),
+    Route("POST", "/redemption/{redemption}/confirm", ("redeem",), True, not_mine=404),
+    Route("POST", "/redemption/{redemption}/rollback", ("redeem",)),
+    Route("GET", "/discount/{discount}/redemptions", ("read",)),
+    Route("GET", "/discount/{discount}/redemptions?format=csv", ("read",)),
+    Route("GET", "/user/Ann/redemptions", ("read",), True, elsewhere=200),
+    Route("GET", "/user/Ann/redemptions?brand_id=IKEA", ("read",), True),
+    Route("POST", "/brand", ("admin",), call={"json": {"id": "New"}}),
+    Route("GET", "/brand", ("admin",)),
+    Route("GET", "/brand/IKEA", ("admin",)),
+    Route("PATCH", "/brand/IKEA", ("admin",), call={"json": {"name": "Ikea"}}),
+    Route("DELETE", "/brand/IKEA", ("admin",)),
+    Route("POST", "/brand/IKEA/keys", ("admin",), call={"json": {"name": "more"}}),
+    Route("GET", "/brand/IKEA/keys", ("admin",)),
+    Route("DELETE", "/brand/IKEA/keys/{key}", ("admin",)),
+    Route("POST", "/token/introspect", ("admin", "read"), call={"data": {"token": "x"}}, elsewhere=200),
+    Route("DELETE", "/user/Ann", ("admin", "manage"), elsewhere=200),
+]
+OPEN = {("GET", "/healthy"), ("GET", "/ready"), ("GET", "/metrics")}
+named = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+
+
+@pytest.fixture
+def ikea(world: World) -> Shop:
+    world.open_shop("Other")
+    return world.open_shop("IKEA")
+
+
+def ask(world: World, shop: Shop, route: Route, token: str | None) -> TestResponse:
+    """The call, with the shop's own things in it."""
+    call = dict(route.call)
+    if str(call.get("json", "")).startswith("checkout"):
+        of_brand = call["json"] == "checkout of the brand"
+        call["json"] = checkout(shop)
+        if of_brand:
+            call["json"] |= {"brand_id": shop.brand}
+            del call["json"]["discount_id"]
+    imported = ""
+    if "{imported}" in route.path:
+        body = {"brand_id": shop.brand, "discount_code": "x", "codes": {"kind": "imported"}}
+        imported = world.done("POST", "/discount", shop.key, json=body)["id"]
+    path = route.path.format(discount=shop.discount, redemption=shop.redemption, key=shop.key_id, imported=imported)
+    return world.ask(route.method, path, token, **call)
+
+
+def unchanged(world: World) -> dict[str, bytes]:
+    """What is stored, but for counts of requests and of guesses, and the times at which keys were used."""
+    kept = [key for key in world.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
+    return {key: world.redis.dump(key) for key in kept}
+
+
+def test_the_table_has_every_operation(world: World) -> None:
+    document = world.http.get("/openapi.json").get_json()
+    operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    shape = {name: f"{{{name}_id}}" for name in ("discount", "redemption", "key")} | {"imported": "{discount_id}"}
+    table = set()
+    for route in ROUTES:
+        path = route.path.partition("?")[0].format(**shape)
+        path = re.sub(r"^/user/Ann", "/user/{user_id}", re.sub(r"^/brand/IKEA", "/brand/{brand_id}", path))
+        table.add((route.method, path))
+    assert table | OPEN == operations
+
+
+@named
+def test_who_brings_no_good_token_is_told_so_and_nothing_else(world: World, ikea: Shop, route: Route) -> None:
+    expired = world.make_key("IKEA", expires_at="2280-01-01T00:00:00Z")
+    world.redis.hset(f"{{{expired[4:6]}}}:key:{expired.split('_')[1]}", "expires_at", "1000000000000000")
+    revoked = world.make_key("IKEA")
+    world.done("GET", "/discount", revoked)
+    world.ask("DELETE", f"/brand/IKEA/keys/{revoked.split('_')[1]}", ADMIN)
+    wrong = {
+        "garbage": "garbage",
+        "a cut key": ikea.key[:-1],
+        "a key with a typing error": ikea.key[:30] + ("x" if ikea.key[30] != "x" else "y") + ikea.key[31:],
+        "a key of nobody": "dsk_00aaaaaaaaaa_" + "0" * 38,
+        "an expired key": expired,
+        "a revoked key": revoked,
+        "almost the admin key": ADMIN[:-1] + "b",
+        "expired": signed(exp=1_600_000_000),
+        "never expires": signed(exp=None),
+        "wrong audience": signed(aud="another"),
+        "no audience": signed(aud=None),
+        "wrong issuer": signed(iss="https://evil.example"),
+        "no user": signed(sub=None),
+        "no algorithm": unsigned(),
+        "another secret": signed(secret="k" * 32),
+        "not yet": signed(nbf=4_000_000_000),
+        "a user of control characters": signed("A\x00nn"),
+    }
+    before = unchanged(world)
+    bare = check_problem(ask(world, ikea, route, None), 401, "unauthenticated")
+    for what, token in wrong.items():
+        if "{imported}" in route.path:
+            before = {}
+        answer = ask(world, ikea, route, token)
+        problem = check_problem(answer, 401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="discount", error="invalid_token"', what
+        assert problem.get("detail", "") in ("", "The token has expired.", "The token's `sub` cannot be a user id.")
+        assert token not in answer.text
+    assert bare.get("detail", "") == ""
+    if before:
+        assert unchanged(world) == before
+
+
+@named
+def test_a_key_needs_one_of_the_scopes(world: World, ikea: Shop, route: Route) -> None:
+    all_but = [scope for scope in SCOPES if scope not in route.needs]
+    if all_but:
+        lacking = world.make_key("IKEA", *all_but)
+        answer = ask(world, ikea, route, lacking)
+        told = check_problem(answer, 403, "forbidden")
+        assert told["scope"] == " ".join(route.needs)
+        assert f'error="insufficient_scope", scope="{told["scope"]}"' in answer.headers["WWW-Authenticate"]
+    for scope in route.needs:
+        token = ADMIN if scope == "admin" else world.make_key("IKEA", scope)
+        answer = ask(world, ikea, route, token)
+        assert answer.status_code in (200, 201, 204), (scope, answer.text)
+        assert int(answer.headers["RateLimit-Remaining"]) < int(answer.headers["RateLimit-Limit"])
+        if route.method == "DELETE":
+            break
+
+
+@named
+def test_the_admin_key_does_what_an_admin_does_and_no_more(world: World, ikea: Shop, route: Route) -> None:
+    if "admin" not in route.needs:
+        check_problem(ask(world, ikea, route, ADMIN), 403, "forbidden")
+
+
+@named
+def test_another_brands_things_are_not_there(world: World, ikea: Shop, route: Route) -> None:
+    if route.needs == ("admin",):
+        return
+    other = world.make_key("Other")
+    before = unchanged(world)
+    answer = ask(world, ikea, route, other)
+    assert answer.status_code == route.elsewhere, answer.text
+    if route.elsewhere == 404:
+        check_problem(answer, 404, "not-found")
+    assert ikea.discount not in answer.text.replace(answer.get_json(silent=True, force=True).get("detail", "?"), "")
+    assert ikea.code not in answer.text
+    if "{imported}" not in route.path:
+        # Nothing of the other brand's: all that may differ is what this brand itself has.
+        own = f"{{{partition_of('Other', world.settings.partitions):02x}}}:"
+        assert {key for key, value in unchanged(world).items() if before.get(key) != value and own not in key} == set()
+
+
+@named
+def test_a_user_acts_for_itself_alone(world: World, ikea: Shop, route: Route) -> None:
+    before = unchanged(world)
+    answer = ask(world, ikea, route, signed("Bo"))
+    if not route.user:
+        check_problem(answer, 403, "forbidden")
+        assert "{imported}" in route.path or unchanged(world) == before
+        return
+    assert answer.status_code == route.not_mine, answer.text
+    assert ikea.code not in answer.text
+    assert unchanged(world) == before
+    mine = ask(world, ikea, route, signed("Ann"))
+    assert mine.status_code in (200, 201), mine.text
+
+
+def test_what_is_for_everybody_needs_no_token(world: World) -> None:
+    for _, path in OPEN | {("GET", "/openapi.json"), ("GET", "/apidocs")}:
+        assert world.ask("GET", path).status_code == 200
+        assert world.ask("GET", path, "garbage").status_code == 200
+
+
+def test_a_token_of_another_sort_or_in_another_place_is_none(world: World, ikea: Shop) -> None:
+    for header in (f"Basic {ikea.key}", f"Bearer  {ikea.key} x", "Bearer", f"Bearer {ikea.key},Bearer x", ikea.key):
+        answer = world.ask("GET", "/discount", headers={"Authorization": header})
+        check_problem(answer, 401, "unauthenticated")
+    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 422, "invalid", "access_token")
+    assert world.ask("GET", "/discount", headers={"Authorization": f"bearer {ikea.key}"}).status_code == 200
+
+
+def test_a_user_sees_discounts_that_are_open_and_none_of_their_secrets(world: World, ikea: Shop) -> None:
+    shared = world.done(
+        "POST",
+        "/discount",
+        ikea.key,
+        json={"brand_id": "IKEA", "discount_code": "x", "codes": {"kind": "shared", "code": "HUSH-26"}},
+    )["id"]
+    paused = world.done("POST", "/discount", ikea.key, json=DISCOUNT["json"])["id"]
+    world.done("PATCH", f"/discount/{paused}", ikea.key, json={"paused": True})
+    user = signed("Bo")
+    page = world.done("GET", "/discount", user)
+    found = {each["id"] for each in page["discounts"]}
+    assert shared in found
+    assert paused not in found
+    assert "HUSH" not in str(page) + str(world.done("GET", f"/discount/{shared}", user))
+    assert {"codes", "granted_count", "sums", "total_count"} & set(page["discounts"][0]) == set()
+    check_problem(world.ask("GET", f"/discount/{paused}", user), 404, "not-found")
+    check_problem(world.ask("GET", "/discount?status=paused", user), 403, "forbidden")
+
+
+def test_a_brand_may_leave_its_name_out_at_the_checkout(world: World, ikea: Shop) -> None:
+    body = checkout(ikea, "B-1")
+    del body["discount_id"]
+    assert world.done("POST", "/redemption", ikea.key, json=body)["brand_id"] == "IKEA"
+
+
+def test_every_answer_says_that_it_is_nobody_elses(world: World, ikea: Shop) -> None:
+    grant = world.ask("POST", f"/discount/{ikea.discount}/grant", ikea.key, json={"user_id": "Ann"})
+    for answer in (grant, world.ask("GET", "/discount"), world.ask("GET", "/none"), world.ask("GET", "/healthy")):
+        headers = answer.headers
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+        assert (headers["Referrer-Policy"], "frame-ancestors 'none'" in headers["Content-Security-Policy"]) == (
+            "no-referrer",
+            True,
+        )
