@@ -53,10 +53,12 @@ def _forget_in(store: Store, partition: int, user_id: str, brand_id: str | None,
         [("HGET", keys.users(partition, user_id), user_id), ("ZRANGE", listed, 0, -1)],
     )
     held = store.command("HMGET", keys.numbers(partition), *numbers.split()) if numbers else []
-    replies = store.commands([("HGET", keys.redemption(partition, each), "discount") for each in ids])
+    replies = store.commands([("HMGET", keys.redemption(partition, each), "discount", "user") for each in ids])
     of_discounts: dict[str, list[str]] = {each: [] for each in held}
-    for redemption_id, discount_id in zip(ids, replies, strict=True):
-        of_discounts.setdefault(discount_id, []).append(redemption_id)
+    moved: list[str] = []
+    for redemption_id, (discount_id, by) in zip(ids, replies, strict=True):
+        # An order whose hold was over may be another user's now.
+        (of_discounts.setdefault(discount_id, []) if by == user_id else moved).append(redemption_id)
     in_all = len(ids)
     for discount_id, redemptions in of_discounts.items():
         discount = discounts.show(store, discount_id)[0]
@@ -84,6 +86,8 @@ def _forget_in(store: Store, partition: int, user_id: str, brand_id: str | None,
         in_all -= len(redemptions)
         done.grants += int(rest[0])
         done.redemptions += len(redemptions)
+    if moved:
+        store.command("ZREM", listed, *moved)
     return True
 
 

@@ -211,8 +211,8 @@ def test_a_token_that_is_no_good_tells_nothing(world: World, ikea: Shop) -> None
 def test_introspection_takes_a_form_with_one_token(world: World) -> None:
     form = "application/x-www-form-urlencoded"
     for data, status, word, place in (
-        ("", 400, "malformed", None), ("a=b", 422, "invalid", "/token"), ("token=a&token=b", 422, "invalid", "/token"),
-        ("token", 400, "malformed", None), (b"token=\xff", 400, "malformed", None),
+        ("", 422, "invalid", "/token"), ("a=b", 422, "invalid", "/token"), ("token", 400, "malformed", None),
+        ("token=a&token=b", 422, "invalid", "/token"), (b"token=\xff", 400, "malformed", None),
     ):  # fmt: skip
         answer = world.ask("POST", "/token/introspect", ADMIN, data=data, content_type=form)
         check_problem(answer, status, word, place)
