@@ -42,7 +42,8 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     # Every address refuses query parameters that it does not know.
     words = {*operation.refusals, "invalid", "internal", "unavailable"}
     if operation.scopes:
-        words |= {"unauthenticated", "forbidden", "too-many-requests"}
+        # What is not the caller's own is not there.
+        words |= {"unauthenticated", "forbidden", "too-many-requests", "not-found"}
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
     responses: dict[str, Any] = {
