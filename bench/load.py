@@ -60,10 +60,12 @@ def _content_length(head: bytes) -> int:
     return int(after.partition(b"\r\n")[0]) if found else 0
 
 
-def post(path: str, body: object) -> bytes:
-    """The bytes of a POST with a JSON body."""
+def post(path: str, body: object, token: str = "") -> bytes:
+    """The bytes of a POST with a JSON body, and with a bearer token if there is one."""
     raw = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
+    if token:
+        head += f"\r\nAuthorization: Bearer {token}"
     return head.encode() + b"\r\n\r\n" + raw
 
 

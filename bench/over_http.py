@@ -4,7 +4,7 @@ from collections import defaultdict
 from statistics import median
 
 from bench import load, servers, tables
-from discount import discounts, grants, kinds
+from discount import brands, discounts, grants, kinds
 from discount.model import Grant
 from discount.rules import Rule
 from discount.store import Store
@@ -12,9 +12,11 @@ from tests.support.redis_server import RedisServer
 
 WORKERS, THREADS, CONNECTIONS = 2, 4, 32
 BRAND = "IKEA"
+SECRET = "only for measuring, and only here"
 _KINDS = {
     "Flask no-op": 200,
     "grant: each request a new user": 201,
+    "grant with an API key: each request a new user": 201,
     "grant again: the code held": 200,
     "grant refused: sold out": 409,
     "redemption: each request a new user and order": 201,
@@ -31,14 +33,22 @@ def run(rounds: int, requests: int) -> None:
     with RedisServer(appendonly="yes", appendfsync="everysec") as redis:
         store = Store.at(redis.url, 10.0, 16)
         total = requests * (rounds + 1)
-        open_id = _create(store, total)
+        open_id, keyed_id = _create(store, total), _create(store, total)
+        brands.create(store, BRAND, BRAND)
+        key = brands.create_key(store, SECRET, BRAND, "bench")[1]
         sold_out_id = _create(store, 1)
         grants.grant(store, sold_out_id, "the only one")
         orders = _orders(store, total)
         settings = {"REDIS_URL": redis.url}
+        # Counted as in use, but never too many.
+        with_tokens = {"AUTH": "token", "SECRET": SECRET, "ADMIN_KEY": SECRET, "RATE_KEY": "1000000000/minute"}
         with (
             servers.gunicorn("bench.noop:app", WORKERS, THREADS, settings) as (noop_port, noop_pid),
             servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings) as (port, pid),
+            servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings | with_tokens) as (
+                key_port,
+                key_pid,
+            ),
         ):
             runs: dict[str, list[load.Run]] = defaultdict(list)
             app_cpu: dict[str, list[float]] = defaultdict(list)
@@ -53,6 +63,7 @@ def run(rounds: int, requests: int) -> None:
                         (
                             (noop_port, noop_pid, [load.post("/noop", {"user_id": "User 1000000"})] * requests),
                             (port, pid, fresh),
+                            (key_port, key_pid, _requests(keyed_id, turn * requests, requests, key)),
                             (port, pid, held),
                             (port, pid, _requests(sold_out_id, 0, requests)),
                             (port, pid, orders[turn * requests : (turn + 1) * requests]),
@@ -86,9 +97,10 @@ def _create(store: Store, total: int) -> str:
     )[0].id
 
 
-def _requests(discount_id: str, first: int, count: int) -> list[bytes]:
+def _requests(discount_id: str, first: int, count: int, token: str = "") -> list[bytes]:
     path = f"/discount/{discount_id}/grant"
-    return [load.post(path, {"user_id": f"User {1_000_000 + number}"}) for number in range(first, first + count)]
+    users = (f"User {1_000_000 + number}" for number in range(first, first + count))
+    return [load.post(path, {"user_id": user}, token) for user in users]
 
 
 def _orders(store: Store, total: int) -> list[bytes]:
