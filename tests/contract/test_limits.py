@@ -176,7 +176,7 @@ def test_a_limit_lets_in_as_many_as_it_says(stage: Stage, limit: LimitName, most
 def test_a_limit_of_zero_lets_nobody_in(stage: Stage, limit: LimitName) -> None:
     discount_id = shared(stage, {limit: 0})
     for user in ("User 1", "User 2"):
-        assert refused(stage, discount_id, user)["limit"] == limit
+        assert refused(stage, discount_id, user) == {"limit": limit}
         assert left(stage, discount_id, user) == {limit: 0}
     with pytest.raises(LimitReached):
         redeem(stage, discount_id, "A-1", hold=600)
@@ -463,6 +463,17 @@ def test_others_holds_fill_the_total_until_the_first_of_them_ends(stage: Stage) 
     assert refused(stage, discount_id) == {"limit": "total", "opens_at": f"{late.hold_until:016d}"}
     let_end(stage, late)
     assert redeem(stage, discount_id, "A-4").left == {"total": 0}
+    assert refused(stage, discount_id) == {"limit": "total"}
+
+
+def test_a_total_that_was_lowered_opens_when_enough_holds_have_ended(stage: Stage) -> None:
+    discount_id = shared(stage, {"total": 4})
+    redeem(stage, discount_id, "B-1", "User 9")
+    held = [redeem(stage, discount_id, f"A-{n}", f"User {n + 2}", hold=900 - 100 * n) for n in range(3)]
+    for most, opens in ((4, held[2]), (3, held[1]), (2, held[0])):
+        stage.change(discount_id, limits={"total": most})
+        assert refused(stage, discount_id) == {"limit": "total", "opens_at": f"{opens.hold_until:016d}"}
+    stage.change(discount_id, limits={"total": 1})
     assert refused(stage, discount_id) == {"limit": "total"}
 
 

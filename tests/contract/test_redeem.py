@@ -756,6 +756,39 @@ def test_a_hold_of_another_never_gives_way(stage: Stage) -> None:
     assert confirm(stage, held).state == "redeemed"
 
 
+@pytest.mark.parametrize("call", [redemptions.confirm, redemptions.roll_back])
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+@pytest.mark.parametrize(("code", "user"), [("AUTUMN", "User 1"), (CODE, "User 2"), ("AUTUMN", "User 2")])
+def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
+    stage: Stage, call: Callable[..., Redemption], hold: int | None, code: str, user: str
+) -> None:
+    limits = {"total": 9, "per_user": 9}
+    places = {each: shared(stage, each, total=3, limits=limits).id for each in (CODE, "AUTUMN")}
+    held = redeem(stage, hold=600)
+    let_end(stage, held)
+    look = redemptions.show
+
+    def move_after_looking(*given: Any) -> Redemption:
+        found = look(*given)
+        if found.state == "released":
+            redeem(stage, code, "A-1", user, hold=hold)
+        return found
+
+    with mock.patch.object(redemptions, "show", move_after_looking):
+        done = call(stage.store, held.id)
+    assert (done.code, done.user_id) == (code, user)
+    confirmed = call is redemptions.confirm
+    assert done.state == ("redeemed" if confirmed else "rolled-back")
+    assert counted(stage, places.pop(code))[:3] == ((1, 0, 0) if confirmed else (0, 0, 1))
+    for other in places.values():
+        assert counted(stage, other) == (0, 0, 0, {})
+    for each in (CODE, "AUTUMN"):
+        for who in ("User 1", "User 2"):
+            uses = int(confirmed and (each, who) == (code, user))
+            total = int(confirmed and each == code)
+            assert validate(stage, each, "B-1", who).left == {"total": 9 - total, "per_user": 9 - uses}
+
+
 # Events
 
 
@@ -927,6 +960,21 @@ def test_redemptions_of_one_microsecond_in_many_partitions_are_each_listed_once(
         for filters, wanted in (({}, made), ({"until": times[1]}, made[::2]), ({"since": times[1]}, made[1::2])):
             ids = [each.id for each in listed(of_user(stage), limit, **filters)]
             assert sorted(ids) == sorted(each.id for each in wanted)
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+def test_an_order_that_moved_on_is_listed_where_it_is_now(stage: Stage, hold: int | None) -> None:
+    first, second = shared(stage), shared(stage, "AUTUMN")
+    others = [redeem(stage, CODE, f"B-{n}").id for n in range(3)]
+    let_end(stage, redeem(stage, hold=600))
+    now = redeem(stage, "AUTUMN", "A-1", "User 2", hold=hold).id
+    others.append(redeem(stage, CODE, "B-3").id)
+    for limit in (1, 2, 4, 5):
+        assert [each.id for each in listed(of_user(stage), limit)] == others[::-1]
+        assert [each.id for each in listed(of_discount(stage, first.id), limit)] == others[::-1]
+        assert [each.id for each in listed(of_user(stage, "User 2"), limit)] == [now]
+        assert [each.id for each in listed(of_discount(stage, second.id), limit)] == [now]
+    assert [each.id for each in redemptions.list_all(stage.store, first.id)] == others[::-1]
 
 
 def test_a_filter_looks_at_some_and_leads_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -320,7 +320,17 @@ class CheckZone(unittest.TestCase):
 
     def test_anything_else_is_refused(self) -> None:
         names = ["", " ", "Europe", "Europe/Uppsala", "europe/stockholm", "+01:00", "UTC+1", "posixrules", "../UTC"]
-        for name in [*names, "/etc/localtime", "Europe/Stockholm/", "zone.tab", "UTC\0", "posix/UTC", "tzdata.zi"]:
+        for name in [
+            *names,
+            "localtime",
+            "Factory",
+            "/etc/localtime",
+            "Europe/Stockholm/",
+            "zone.tab",
+            "UTC\0",
+            "posix/UTC",
+            "tzdata.zi",
+        ]:
             with self.assertRaises(Invalid, msg=repr(name)) as caught:
                 rules.check_zone(name)
             self.assertEqual(caught.exception.facts["errors"][0]["pointer"], "/timezone")
