@@ -52,6 +52,9 @@ end
 if not today then return {'clock', at} end
 
 local mine = read_uses(redis.call('HGET', uses, user))
+-- Where the clock went back, as after a failover, the latest day that the user was seen in goes on.
+if mine.day > today.day then today.day = mine.day end
+if mine.week > today.week then today.week = mine.week end
 local all_held, first_till = 0, ''
 if holding then
   all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
