@@ -340,6 +340,18 @@ def test_every_day_opens_the_limit_of_a_day_again(stage: Stage) -> None:
     assert stage.show(discount_id).redeemed_count == 10
 
 
+@pytest.mark.parametrize("limit", OF_DAYS)
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "confirmed"])
+def test_a_clock_that_went_back_over_midnight_opens_no_limit(stage: Stage, limit: LimitName, hold: int | None) -> None:
+    discount_id = shared(stage, {limit: 2})
+    redeem(stage, discount_id, "A-1")
+    let_days_pass(stage, discount_id, -7)
+    made = redemptions.confirm(stage.store, redeem(stage, discount_id, "A-2", hold=hold).id)
+    assert refused(stage, discount_id)["limit"] == limit
+    redemptions.roll_back(stage.store, made.id)
+    assert left(stage, discount_id) == {limit: 1}
+
+
 def test_a_limit_of_a_week_counts_the_days_since_monday(stage: Stage) -> None:
     discount_id = shared(stage, {"per_user_per_week": 20})
     for day in range(10):
@@ -532,6 +544,16 @@ def test_a_hold_that_gave_way_or_ended_is_not_given_back_twice(stage: Stage) -> 
     let_end(stage, last)
     redemptions.roll_back(stage.store, last.id)
     assert left(stage, discount_id) == {"total": 1, "per_user": 1}
+
+
+def test_holds_that_are_over_are_kept_nowhere_once_another_is_made(stage: Stage) -> None:
+    discount_id = shared(stage, {"total": 9})
+    for number in range(5):
+        let_end(stage, redeem(stage, discount_id, f"A-{number}", hold=600))
+    last = redeem(stage, discount_id, "A-5", hold=600)
+    (text,) = uses_of(stage, discount_id).values()
+    assert [each.split(",")[0] for each in text.split()[5:]] == [last.id]
+    assert stage.redis.zrange(keys.holds(partition_of(discount_id), discount_id), 0, -1) == [last.id]
 
 
 def test_a_confirm_counts_beyond_a_limit_that_was_lowered_meanwhile(stage: Stage) -> None:
