@@ -146,9 +146,7 @@ def confirm(store: Store, redemption_id: str) -> Redemption:
         NotFound
         HoldEnded: its time is over, it gave way, or it was rolled back.
     """
-    held = show(store, redemption_id)
-    store.run("confirm", _keys_of(store, held), [redemption_id])
-    return show(store, redemption_id)
+    return _change(store, "confirm", redemption_id)
 
 
 def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
@@ -157,9 +155,7 @@ def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
     Raises:
         NotFound
     """
-    done = show(store, redemption_id)
-    store.run("rollback", _keys_of(store, done), [redemption_id, reason])
-    return show(store, redemption_id)
+    return _change(store, "rollback", redemption_id, reason)
 
 
 def show(store: Store, redemption_id: str) -> Redemption:
@@ -183,7 +179,7 @@ def list_of_discount(store: Store, discount_id: str, **filters: Any) -> Page:
     """
     parsed = discounts.locate(store, discount_id)
     discounts.recall(store, discount_id)
-    return _list(store, [keys.redemptions(parsed.partition, discount_id)], **filters)
+    return _list(store, [keys.redemptions(parsed.partition, discount_id)], discount_id=discount_id, **filters)
 
 
 def list_of_user(store: Store, user_id: str, *, brand_id: str | None = None, **filters: Any) -> Page:
@@ -196,7 +192,8 @@ def list_of_user(store: Store, user_id: str, *, brand_id: str | None = None, **f
         Invalid: the cursor is none of ours.
     """
     partitions = keys.partitions_of(brand_id, store.partitions)
-    return _list(store, [keys.user_redemptions(each, user_id) for each in partitions], brand_id=brand_id, **filters)
+    zsets = [keys.user_redemptions(each, user_id) for each in partitions]
+    return _list(store, zsets, brand_id=brand_id, user_id=user_id, **filters)
 
 
 def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redemption]:
@@ -314,6 +311,16 @@ def _guess_keys(partition: int, attempt: Attempt) -> list[str]:
     return [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "address", attempt.address)]
 
 
+def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Redemption:
+    """Run a script that changes a redemption: its state after that."""
+    for _ in range(TRIES):
+        found = show(store, redemption_id)
+        answer = store.run(name, _keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
+        if answer[0] != "moved":
+            return show(store, redemption_id)
+    raise Unavailable("This order is being redeemed again and again.")
+
+
 def _keys_of(store: Store, found: Redemption) -> list[str]:
     """Keys of the scripts that change a redemption."""
     parsed = discounts.locate(store, found.discount_id)
@@ -392,6 +399,8 @@ def _list(
     zsets: list[str],
     *,
     brand_id: str | None = None,
+    discount_id: str | None = None,
+    user_id: str | None = None,
     state: RedemptionState | None = None,
     since: int | None = None,
     until: int | None = None,
@@ -415,7 +424,13 @@ def _list(
         for row in rows:
             before = row
             redemption = read[row[1]]
-            if state in (None, redemption.state) and brand_id in (None, redemption.brand_id):
+            # An order whose hold was over may be another user's now, or another discount's: it stands in that list too.
+            if (
+                state in (None, redemption.state)
+                and brand_id in (None, redemption.brand_id)
+                and discount_id in (None, redemption.discount_id)
+                and user_id in (None, redemption.user_id)
+            ):
                 found.append(redemption)
                 if len(found) == limit:
                     more = more or row != rows[-1]

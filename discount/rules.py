@@ -127,7 +127,8 @@ def check_zone(name: str) -> None:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # What a machine is set to, or was not set to, is no zone.
+    return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 def calendar(zone: str, now: int) -> str:

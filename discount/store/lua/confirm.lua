@@ -1,11 +1,13 @@
 --- Make a held use final.
 --- KEYS  redemption discount uses holds events
---- ARGV  id
+--- ARGV  id discount_id user
 --- WITH  uses
---- OK    confirmed again
+--- OK    confirmed again moved
 --- ERR   not-found hold-ended
-local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week')
+local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
 if not r[1] then return {'not-found'} end
+-- An order whose hold was over has become another user's, or another discount's, since the caller looked.
+if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
 if r[1] == 'redeemed' then return {'again'} end
 local at = now()
 local kept = redis.call('ZSCORE', holds, id)

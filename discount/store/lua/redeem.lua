@@ -52,10 +52,15 @@ end
 if not today then return {'clock', at} end
 
 local mine = read_uses(redis.call('HGET', uses, user))
+-- Where the clock went back, as after a failover, the latest day that the user was seen in goes on.
+if mine.day > today.day then today.day = mine.day end
+if mine.week > today.week then today.week = mine.week end
 local all_held, first_till = 0, ''
 if holding then
   all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
-  local first = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  -- After a total was lowered more than one hold has to end.
+  local over = math.max(0, tonumber(d[9] or 0) + all_held - tonumber(d[10] or 0))
+  local first = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', string.format('%.0f', over), 1)
   first_till = first[2] and string.format('%.0f', tonumber(first[2])) or ''
 end
 local left, hit
@@ -81,6 +86,7 @@ local function judge(without_own)
     left[name] = math.max(0, tonumber(most) - used - held)
     if left[name] > 0 then return end
     if used < tonumber(most) and held_till ~= '' and (opens_at == '' or held_till < opens_at) then opens_at = held_till end
+    if tonumber(most) == 0 then opens_at = '' end
     local word = 'limit-reached'
     if name == 'per_user' and used > 0 and tonumber(most) == 1 then word = 'already-redeemed' end
     hit[#hit + 1] = {word, name, opens_at}

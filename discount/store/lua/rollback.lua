@@ -1,11 +1,13 @@
 --- Undo a use, or give a hold up: it comes back to the limits, once.
 --- KEYS  redemption discount uses holds events
---- ARGV  id reason
+--- ARGV  id discount_id user reason
 --- WITH  uses
---- OK    rolled-back again
+--- OK    rolled-back again moved
 --- ERR   not-found
-local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week')
+local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
 if not r[1] then return {'not-found'} end
+-- An order whose hold was over has become another user's, or another discount's, since the caller looked.
+if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
 local at = now()
 local kept = redis.call('ZSCORE', holds, id)
 -- A hold that has ended by itself has nothing to give back.

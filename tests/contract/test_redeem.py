@@ -1,0 +1,1034 @@
+"""Redeeming: what would come off, a use, a hold, its confirm, a rollback, each once; and what of it is told."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from discount import discounts, kinds, redemptions
+from discount.cursors import make_cursor
+from discount.errors import (
+    AlreadyRedeemed,
+    Closed,
+    CurrencyMismatch,
+    Expired,
+    HoldEnded,
+    IdempotencyMismatch,
+    Invalid,
+    LimitReached,
+    MinimumAmount,
+    NotFound,
+    NotGranted,
+    NotStarted,
+    Paused,
+    Refusal,
+    TooManyGuesses,
+    Unavailable,
+)
+from discount.kinds import Kind
+from discount.model import Discount, Redemption, Sums, make_discount_id, make_redemption_id
+from discount.redemptions import Attempt, Verdict
+from discount.rules import MAX_AMOUNT, Order, Rule
+from discount.store import keys
+from tests.contract.stage import BRANDS, GIVEN, PARTITIONS, SECOND, Stage, partition_of
+
+KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
+HOUR = 3600 * SECOND
+TEN_PERCENT = Rule(percent=1_000)
+CODE = "SUMMER-26"
+
+
+def shared(stage: Stage, code: str = CODE, **given: Any) -> Discount:
+    """A discount with one code for all, 10 % off, redeemed as often as anybody likes."""
+    kind = kinds.make("shared", None, {"code": code})
+    return stage.create(**{"total": None, "kind": kind, "rule": TEN_PERCENT, "limits": {}} | given)
+
+
+def at_checkout(code: str = CODE, order: str = "A-1", user: str = "User 1", **given: Any) -> Attempt:
+    paid = Order(order, given.pop("amount", 5000), given.pop("currency", "EUR"))
+    return Attempt(user, code, paid, **({"brand_id": "IKEA"} | given))
+
+
+def redeem(
+    stage: Stage, code: str = CODE, *given: Any, hold: int | None = None, key: str | None = None, **more: Any
+) -> Redemption:
+    return redemptions.redeem(stage.store, at_checkout(code, *given, **more), hold_seconds=hold, idempotency_key=key)
+
+
+def validate(stage: Stage, *given: Any, **more: Any) -> Verdict:
+    return redemptions.validate(stage.store, at_checkout(*given, **more))
+
+
+def words(verdict: Verdict) -> list[str]:
+    return [each.word for each in verdict.reasons]
+
+
+def show(stage: Stage, found: Redemption) -> Redemption:
+    return redemptions.show(stage.store, found.id)
+
+
+def roll_back(stage: Stage, found: Redemption, reason: str = "") -> Redemption:
+    return redemptions.roll_back(stage.store, found.id, reason)
+
+
+def confirm(stage: Stage, found: Redemption) -> Redemption:
+    return redemptions.confirm(stage.store, found.id)
+
+
+def refused(stage: Stage, refusal: type[Refusal], *given: Any, **more: Any) -> dict[str, Any]:
+    """That a redemption is refused and changes nothing: the facts of the refusal."""
+    before = stage.state()
+    with pytest.raises(refusal) as caught:
+        redeem(stage, *given, **more)
+    assert stage.state() == before
+    return caught.value.facts
+
+
+def counted(stage: Stage, discount_id: str) -> tuple[int, int, int, dict[str, tuple[int, int]]]:
+    """What a discount shows of its redemptions: redeemed, on hold, rolled back, sums."""
+    found = stage.show(discount_id)
+    sums = {currency: (each.orders, each.discounts) for currency, each in found.sums.items()}
+    return found.redeemed_count, found.on_hold_count, found.rolled_back_count, sums
+
+
+def let_end(stage: Stage, held: Redemption) -> None:
+    """The end of a hold, moved to now behind the service's back."""
+    partition = partition_of(held.discount_id)
+    discount = keys.discount(partition, held.discount_id)
+    until, now = f"{held.hold_until:016d}", f"{stage.now():016d}"
+    stage.redis.hset(keys.redemption(partition, held.id), "hold_until", now)
+    stage.redis.zadd(keys.holds(partition, held.discount_id), {held.id: now})
+    for name in stage.redis.keys(keys.uses(partition, held.discount_id, 0)[:-1] + "*"):
+        for user, text in stage.redis.hgetall(name).items():
+            stage.redis.hset(name, user, text.replace(f"{held.id},{until}", f"{held.id},{now}"))
+    if stage.redis.hget(discount, "last_hold") == until:
+        stage.redis.hset(discount, "last_hold", now)
+
+
+def later(stage: Stage, microseconds: int = HOUR) -> int:
+    return stage.now() + microseconds
+
+
+# A use
+
+
+def test_a_redemption_tells_what_was_used_by_whom_and_when(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 9, "per_user": 2})
+    before = stage.now()
+    made = redeem(stage, amount=1234)
+    assert before <= made.redeemed_at <= stage.now()
+    assert made == Redemption(
+        id=make_redemption_id(partition_of(found.id), "IKEA", "A-1"),
+        discount_id=found.id,
+        brand_id="IKEA",
+        user_id="User 1",
+        code=CODE,
+        state="redeemed",
+        order=Order("A-1", 1234, "EUR"),
+        discount_amount=123,
+        left={"total": 8, "per_user": 1},
+        redeemed_at=made.redeemed_at,
+        fresh=True,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("named", ["brand", "discount", "both"])
+def test_a_code_of_any_kind_is_redeemed_by_its_holder(stage: Stage, kind: Kind, named: str) -> None:
+    others = [stage.create_kind(each, brand="IKEA") for each in KINDS if each != kind]
+    found = stage.create_kind(kind)
+    for each in (*others, found):
+        stage.grant(each.id)
+    code = stage.grant(found.id).code
+    places = {"brand": ("IKEA", None), "discount": (None, found.id), "both": ("IKEA", found.id)}
+    brand_id, discount_id = places[named]
+    made = redeem(stage, code, brand_id=brand_id, discount_id=discount_id)
+    assert (made.discount_id, made.brand_id, made.code, made.state) == (found.id, "IKEA", code, "redeemed")
+    assert [stage.show(each.id).redeemed_count for each in (*others, found)] == [0, 0, 0, 1]
+
+
+def test_a_shared_code_needs_no_grant_and_is_the_brand_s_own(stage: Stage) -> None:
+    # Two brands of one partition, and one of another.
+    one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
+    made = {brand: shared(stage, brand=brand) for brand in (one, other, BRANDS[6])}
+    for brand, found in made.items():
+        assert redeem(stage, brand_id=brand).discount_id == found.id
+    assert {stage.show(each.id).redeemed_count for each in made.values()} == {1}
+
+
+def test_every_one_of_many_codes_of_a_user_is_found_by_the_brand(stage: Stage) -> None:
+    made = [stage.grant(stage.create().id) for _ in range(4)]
+    for number, each in enumerate(made):
+        assert redeem(stage, each.code, f"A-{number}").discount_id == each.discount_id
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_a_code_is_the_same_however_it_is_typed(stage: Stage, kind: Kind, by_brand: bool) -> None:
+    found = stage.create(total=3, kind=kinds.make(kind, 3, GIVEN[kind]), limits={})
+    if kind == "imported":
+        stage.take_in(found.id, ["Own-1 2"])
+    code = stage.grant(found.id).code
+    wide = "".join(chr(ord(letter) + 0xFEE0) if letter.isalnum() else letter for letter in code)
+    typed = [code, code.upper(), code.lower(), code.replace("-", ""), code.replace("-", " – "), f"\t{code}\u00a0", wide]
+    place = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
+    for number, each in enumerate(typed):
+        assert redeem(stage, each, f"A-{number}", **place).code == code
+    assert stage.show(found.id).redeemed_count == len(typed)
+
+
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_a_code_beyond_ascii_is_compared_as_a_reader_does(stage: Stage, by_brand: bool) -> None:
+    found = shared(stage, "Grüße–50 %")
+    place = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
+    for number, typed in enumerate(("Grüße–50 %", "GRÜSSE50%", "gru\u0308sse-50％")):
+        assert redeem(stage, typed, f"A-{number}", **place).code == "Grüße–50 %"
+    for number, typed in enumerate(("GRUSSE50%", "grüse50%", "50%")):
+        with pytest.raises(NotGranted):
+            redeem(stage, typed, f"B-{number}", **place)
+
+
+def test_a_typed_letter_beyond_ascii_is_not_taken_for_another(stage: Stage) -> None:
+    found = shared(stage, "KELVIN")
+    assert redeem(stage, "\u212aelvin", discount_id=found.id).state == "redeemed"
+    for typed in ("ĸelvin", "кelvin", "kelvín"):
+        with pytest.raises(NotGranted):
+            redeem(stage, typed, "A-2", discount_id=found.id)
+
+
+@pytest.mark.parametrize("amount", [0, 1, MAX_AMOUNT])
+def test_an_order_of_any_amount_is_redeemed_and_rolled_back_exactly(stage: Stage, amount: int) -> None:
+    found = shared(stage, rule=Rule(percent=9_999))
+    off = (amount * 9_999 + 5_000) // 10_000
+    made = [redeem(stage, CODE, f"A-{n}", amount=amount) for n in range(3)]
+    assert {each.discount_amount for each in made} == {off}
+    assert show(stage, made[0]).order == Order("A-0", amount, "EUR")
+    assert counted(stage, found.id) == (3, 0, 0, {"EUR": (3 * amount, 3 * off)})
+    roll_back(stage, made[0])
+    assert counted(stage, found.id) == (2, 0, 1, {"EUR": (2 * amount, 2 * off)})
+
+
+def test_sums_are_kept_by_currency(stage: Stage) -> None:
+    found = shared(stage)
+    made = [redeem(stage, CODE, f"A-{n}", currency=each, amount=100) for n, each in enumerate(("EUR", "JPY", "EUR"))]
+    assert stage.show(found.id).sums == {"EUR": Sums(200, 20), "JPY": Sums(100, 10)}
+    roll_back(stage, made[1])
+    assert stage.show(found.id).sums == {"EUR": Sums(200, 20), "JPY": Sums(0, 0)}
+
+
+def test_names_with_spaces_colons_and_more_are_kept_apart(stage: Stage) -> None:
+    names = ["a b", "a:b", "a,b", "a%3Ab", "ü", "*", "{00}", " ", "1 2 3 4 5"]
+    for brand in names:
+        shared(stage, brand=brand, limits={"per_user": 1})
+        for user in names:
+            held = redeem(stage, CODE, f"{user}, ", user, brand_id=brand, hold=60)
+            assert (confirm(stage, held).order.id, held.user_id) == (f"{user}, ", user)
+    for user in names:
+        listed = redemptions.list_of_user(stage.store, user).redemptions
+        assert sorted(each.brand_id for each in listed) == sorted(names)
+
+
+# What would come off
+
+
+def test_a_validation_tells_what_would_come_off_and_changes_nothing(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 5, "per_user": 2, "per_user_per_day": 1})
+    before = stage.state()
+    told = [validate(stage), validate(stage, brand_id=None, discount_id=found.id)]
+    assert told == [Verdict(found.id, 500, {"total": 5, "per_user": 2, "per_user_per_day": 1}, [])] * 2
+    assert stage.state() == before
+
+
+def test_a_validation_tells_every_reason_and_changes_nothing(stage: Stage) -> None:
+    rule = Rule(percent=1_000, currency="EUR", minimum_amount=1_000)
+    limits = {"total": 2, "per_user": 1, "per_user_per_day": 1, "per_user_per_week": 1}
+    found = shared(stage, rule=rule, limits=limits)
+    redeem(stage)
+    redeem(stage, CODE, "A-2", "User 2")
+    starts, expires = later(stage), later(stage, 2 * HOUR)
+    stage.change(found.id, paused=True, starts_at=starts, expires_at=expires)
+    stage.close(found.id, void=True)
+    before = stage.state()
+    told = validate(stage, order="A-3", amount=999)
+    in_the_way = ["minimum-amount", "closed", "paused", "not-started", "limit-reached", "already-redeemed"]
+    assert words(told) == [*in_the_way, "limit-reached", "limit-reached"]
+    assert (told.discount_id, told.discount_amount) == (found.id, 0)
+    assert told.left == dict.fromkeys(limits, 0)
+    facts = {each.word: each.facts for each in told.reasons}
+    assert facts["minimum-amount"] == {"minimum_amount": 1_000, "currency": "EUR"}
+    assert int(facts["not-started"]["starts_at"]) == starts
+    limits_told = [each.facts["limit"] for each in told.reasons if "limit" in each.facts]
+    assert limits_told == ["total", "per_user", "per_user_per_day", "per_user_per_week"]
+    assert words(validate(stage, order="A-3", currency="SEK"))[0] == "currency-mismatch"
+    assert stage.state() == before
+
+
+def test_a_validation_does_not_look_at_the_order_s_past(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 2})
+    redeem(stage, key="key")
+    before = stage.state()
+    assert validate(stage) == Verdict(found.id, 500, {"per_user": 1}, [])
+    assert stage.state() == before
+
+
+def test_a_validation_of_a_wrong_code_tells_only_that(stage: Stage) -> None:
+    rule = Rule(amount_off=7, currency="EUR", minimum_amount=10_000)
+    found = shared(stage, rule=rule, limits={"total": 0})
+    stage.change(found.id, paused=True)
+    for place in ({"brand_id": "IKEA"}, {"brand_id": None, "discount_id": found.id}):
+        told = validate(stage, "WINTER", **place)
+        assert (told.discount_id, told.discount_amount, told.left, words(told)) == (None, 0, {}, ["not-granted"])
+        assert told.reasons[0].facts == {}
+
+
+# Refusals
+
+
+def test_a_discount_is_good_from_its_start_until_its_end_by_the_server_s_clock(stage: Stage) -> None:
+    found = shared(stage)
+    starts = later(stage)
+    stage.change(found.id, starts_at=starts)
+    with mock.patch.object(time, "time_ns", return_value=2 * starts * 1000):
+        assert int(refused(stage, NotStarted)["starts_at"]) == starts
+    ended = stage.now()
+    stage.change(found.id, starts_at=None, expires_at=ended)
+    with mock.patch.object(time, "time_ns", return_value=0):
+        assert int(refused(stage, Expired)["expires_at"]) == ended
+    stage.change(found.id, starts_at=ended, expires_at=later(stage))
+    assert redeem(stage).state == "redeemed"
+
+
+def test_a_replica_whose_clock_is_far_off_is_told_the_time(stage: Stage) -> None:
+    shared(stage, limits={"per_user_per_day": 2}, timezone="Asia/Kathmandu")
+    for days in (-400, -2, -1, 1, 2, 400):
+        with mock.patch.object(time, "time_ns", return_value=(stage.now() + days * 24 * HOUR) * 1000):
+            made = redeem(stage, CODE, f"A-{days}", f"User {days}")
+        assert made.left == {"per_user_per_day": 1}
+        assert abs(made.redeemed_at - stage.now()) < HOUR
+
+
+def test_a_clock_that_never_agrees_is_unavailable(stage: Stage) -> None:
+    found = shared(stage)
+    with (
+        mock.patch("discount.rules.calendar", return_value="0,0,20260101,202601,0"),
+        pytest.raises(Unavailable),
+    ):
+        redeem(stage)
+    assert counted(stage, found.id) == (0, 0, 0, {})
+
+
+def test_a_paused_discount_redeems_again_when_it_goes_on(stage: Stage) -> None:
+    found = shared(stage)
+    stage.change(found.id, paused=True)
+    assert refused(stage, Paused) == {}
+    stage.change(found.id, paused=False)
+    assert redeem(stage).state == "redeemed"
+
+
+def test_codes_of_a_closed_discount_stay_good_unless_they_are_voided(stage: Stage) -> None:
+    found = stage.create()
+    code = stage.grant(found.id).code
+    stage.grant(found.id, "User 2")
+    stage.close(found.id)
+    assert redeem(stage, code).state == "redeemed"
+    stage.close(found.id, void=True)
+    with pytest.raises(Closed):
+        redeem(stage, stage.grant(found.id, "User 2").code, "A-2", "User 2")
+
+
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_a_voided_code_is_told_closed(stage: Stage, by_brand: bool) -> None:
+    found = stage.create()
+    code = stage.grant(found.id).code
+    stage.close(found.id, void=True)
+    refused(stage, Closed, code, discount_id=None if by_brand else found.id)
+
+
+@pytest.mark.parametrize("kind", ["unique", "imported", "personal"])
+def test_a_code_is_good_for_some_time_after_its_grant(stage: Stage, kind: Kind) -> None:
+    made = kinds.make(kind, 3, GIVEN[kind])
+    short, long = (stage.create(kind=made, valid_for=each) for each in (1, HOUR))
+    for each in (short, long):
+        if kind == "imported":
+            stage.take_in(each.id, ["Own 1", "Own 2"])
+    over, good = stage.grant(short.id), stage.grant(long.id)
+    facts = refused(stage, Expired, over.code, discount_id=short.id)
+    assert int(facts["expires_at"]) == over.granted_at + 1
+    assert redeem(stage, good.code, discount_id=long.id).state == "redeemed"
+
+
+def test_the_earlier_end_of_the_code_and_of_the_discount_counts(stage: Stage) -> None:
+    found = stage.create(valid_for=HOUR)
+    code = stage.grant(found.id).code
+    ended = stage.now()
+    stage.change(found.id, expires_at=ended)
+    assert int(refused(stage, Expired, code)["expires_at"]) == ended
+    other = stage.create(valid_for=1)
+    grant = stage.grant(other.id)
+    stage.change(other.id, expires_at=later(stage))
+    assert int(refused(stage, Expired, grant.code)["expires_at"]) == grant.granted_at + 1
+
+
+def test_an_order_that_the_rule_does_not_allow_is_refused_with_what_it_needs(stage: Stage) -> None:
+    shared(stage, rule=Rule(amount_off=700, currency="EUR", minimum_amount=1_000))
+    assert refused(stage, MinimumAmount, amount=999) == {"minimum_amount": 1_000, "currency": "EUR"}
+    assert refused(stage, CurrencyMismatch, currency="SEK") == {"currency": "EUR"}
+    assert redeem(stage, amount=1_000).discount_amount == 700
+
+
+def test_a_discount_that_does_not_exist_is_not_found(stage: Stage) -> None:
+    found = shared(stage)
+    for discount_id in ("", "dsc-", make_discount_id(3, 10), make_discount_id(200, 10)):
+        for call in (redeem, validate):
+            with pytest.raises(NotFound):
+                call(stage, brand_id=None, discount_id=discount_id)
+    refused(stage, NotFound, brand_id="Other", discount_id=found.id)
+
+
+def test_a_redemption_that_does_not_exist_is_not_found(stage: Stage) -> None:
+    calls: list[Callable[..., Redemption]] = [redemptions.show, redemptions.confirm, redemptions.roll_back]
+    before = stage.state()
+    for redemption_id in ("", "rdm-", make_redemption_id(3, "IKEA", "A-1"), make_redemption_id(200, "IKEA", "A-1")):
+        for call in calls:
+            with pytest.raises(NotFound):
+                call(stage.store, redemption_id)
+    assert stage.state() == before
+
+
+# Wrong codes
+
+
+def guesses_of(stage: Stage, who: str = "User 1", kind: str = "user", brand: str = "IKEA") -> int:
+    partition = keys.partition_of(brand, PARTITIONS)
+    return int(stage.redis.get(keys.guesses(partition, kind, who)) or 0)
+
+
+def test_unknown_mistyped_and_another_user_s_code_get_one_answer(stage: Stage) -> None:
+    found = stage.create(total=3)
+    own, others = stage.grant(found.id).code, stage.grant(found.id, "User 2").code
+    waiting, elsewhere = stage.pool(found.id)[0], shared(stage, brand="Other")
+    wrong = [others, waiting, own[:-1], own + "A", "-", CODE, "'", "%", "é"]
+    for number, code in enumerate(wrong):
+        for place in ({"brand_id": "IKEA"}, {"brand_id": None, "discount_id": found.id}):
+            with pytest.raises(NotGranted) as caught:
+                redeem(stage, code, f"A-{number}", **place)
+            assert (caught.value.facts, caught.value.detail) == ({}, NotGranted.title)
+            stage.redis.delete(keys.guesses(partition_of(found.id), "user", "User 1"))
+    assert stage.show(found.id).redeemed_count == stage.show(elsewhere.id).redeemed_count == 0
+    assert redeem(stage, own).state == "redeemed"
+
+
+def test_a_wrong_code_shows_nothing_of_the_rule_and_counts_as_one(stage: Stage) -> None:
+    found = stage.create(rule=Rule(amount_off=1, currency="EUR", minimum_amount=9_999), limits={"total": 0})
+    stage.grant(found.id)
+    stage.change(found.id, paused=True)
+    places: list[dict[str, Any]] = [{}, {"brand_id": None, "discount_id": found.id}]
+    for number, place in enumerate(places, 1):
+        with pytest.raises(NotGranted):
+            redeem(stage, "WRONG", **place)
+        assert guesses_of(stage) == guesses_of(stage, "", "caller") == number
+
+
+@pytest.mark.parametrize("call", [redeem, validate])
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_after_too_many_wrong_codes_a_user_has_to_wait(stage: Stage, call: Any, by_brand: bool) -> None:
+    found = shared(stage)
+    place = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
+    for _ in range(redemptions.USER_GUESSES):
+        assert words(validate(stage, "WRONG", **place)) == ["not-granted"]
+    before = stage.state()
+    for code in ("WRONG", CODE):
+        with pytest.raises(TooManyGuesses) as caught:
+            call(stage, code, **place)
+        assert 0 < int(caught.value.facts["retry_after"]) <= redemptions.GUESS_SECONDS
+    assert stage.state() == before
+    assert redeem(stage, CODE, "A-1", "User 2").state == "redeemed"
+    stage.redis.delete(keys.guesses(partition_of(found.id), "user", "User 1"))
+    assert redeem(stage, CODE, "A-2").state == "redeemed"
+
+
+def test_wrong_codes_of_an_address_count_over_its_users(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redemptions, "CALLER_GUESSES", 6)
+    found = shared(stage)
+    places: list[dict[str, Any]] = [{}, {"brand_id": None, "discount_id": found.id}]
+    for number in range(6):
+        with pytest.raises(NotGranted):
+            redeem(stage, "WRONG", "A-1", f"User {number}", caller="192.0.2.1", **places[number % 2])
+    for place in places:
+        refused(stage, TooManyGuesses, CODE, "A-1", "User 9", caller="192.0.2.1", **place)
+    assert redeem(stage, CODE, "A-1", "User 9", caller="192.0.2.2").state == "redeemed"
+
+
+def test_what_was_redeemed_is_told_however_many_wrong_codes_came(stage: Stage) -> None:
+    shared(stage)
+    made = redeem(stage)
+    for _ in range(redemptions.USER_GUESSES):
+        validate(stage, "WRONG")
+    assert redeem(stage).id == made.id
+
+
+def test_right_codes_and_refusals_are_no_guesses(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 1}, rule=Rule(amount_off=1, currency="EUR"))
+    redeem(stage)
+    for number in range(redemptions.USER_GUESSES + 1):
+        refused(stage, LimitReached, CODE, f"B-{number}")
+        refused(stage, CurrencyMismatch, CODE, f"B-{number}", currency="SEK")
+    assert guesses_of(stage) == guesses_of(stage, "", "caller") == 0
+    assert counted(stage, found.id)[0] == 1
+
+
+def test_a_wrong_code_is_forgotten_after_some_time(stage: Stage) -> None:
+    shared(stage)
+    validate(stage, "WRONG")
+    partition = keys.partition_of("IKEA", PARTITIONS)
+    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "caller", "")):
+        stage.redis.expire(name, 100)
+    validate(stage, "WRONG")
+    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "caller", "")):
+        assert 100 < stage.redis.ttl(name) <= redemptions.GUESS_SECONDS
+
+
+# Once
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+@pytest.mark.parametrize("key", [None, "key"], ids=["order", "key"])
+def test_the_same_again_gets_the_first_answer_and_counts_nothing(
+    stage: Stage, hold: int | None, key: str | None
+) -> None:
+    found = shared(stage, limits={"total": 1, "per_user": 1})
+    first = redeem(stage, hold=hold, key=key)
+    before = stage.state()
+    for again in (redeem(stage, hold=hold, key=key), redeem(stage, "summer 26", hold=hold, key=key)):
+        assert not again.fresh
+        assert again == show(stage, first)
+    assert (again.state, again.left, again.hold_until) == (first.state, first.left, first.hold_until)
+    assert stage.state() == before
+    assert counted(stage, found.id)[:2] == ((0, 1) if hold else (1, 0))
+
+
+def test_the_same_again_is_told_whatever_became_of_the_discount(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 1})
+    made = redeem(stage)
+    stage.change(found.id, paused=True, expires_at=stage.now(), limits={"total": 0})
+    stage.close(found.id, void=True)
+    assert redeem(stage) == show(stage, made)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"code": "AUTUMN"}, {"user": "User 2"}, {"amount": 5001}, {"currency": "SEK"}, {"hold": 60}],
+    ids=["code", "user", "amount", "currency", "hold"],
+)
+@pytest.mark.parametrize("by_key", [False, True], ids=["order", "key"])
+def test_an_order_or_a_key_with_something_else_is_refused(stage: Stage, other: dict[str, Any], by_key: bool) -> None:
+    shared(stage)
+    shared(stage, "AUTUMN")
+    redeem(stage, key="key")
+    refused(
+        stage, IdempotencyMismatch, **{"order": "A-2" if by_key else "A-1", "key": "key" if by_key else None}, **other
+    )
+
+
+def test_a_hold_of_an_order_is_not_changed_by_other_content(stage: Stage) -> None:
+    shared(stage)
+    held = redeem(stage, hold=600)
+    for other in ({"amount": 1, "hold": 600}, {"hold": 601}, {"hold": None}, {"user": "User 2", "hold": 600}):
+        refused(stage, IdempotencyMismatch, **other)
+    assert confirm(stage, held).state == "redeemed"
+
+
+def test_a_wrong_code_learns_nothing_of_an_order(stage: Stage) -> None:
+    found = stage.create(rule=TEN_PERCENT)
+    redeem(stage, stage.grant(found.id).code, key="key")
+    for number in range(2):
+        with pytest.raises(NotGranted):
+            redeem(stage, "WRONG", f"A-{1 + number}", discount_id=found.id, key="key")
+        with pytest.raises(NotGranted):
+            redeem(stage, stage.grant(found.id).code, f"A-{1 + number}", "User 2", discount_id=found.id, key="key")
+
+
+def test_orders_and_keys_of_two_brands_do_not_meet(stage: Stage) -> None:
+    one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
+    for brand in (one, other):
+        shared(stage, brand=brand)
+    first, second = redeem(stage, brand_id=one, key="key"), redeem(stage, brand_id=other, key="key", amount=1)
+    assert (first.id != second.id, first.fresh, second.fresh) == (True, True, True)
+
+
+def test_a_key_of_a_discount_and_of_a_redemption_do_not_meet(stage: Stage) -> None:
+    found = shared(stage)
+    redeem(stage, key="one")
+    stage.create(idempotency_key="two")
+    with pytest.raises(IdempotencyMismatch):
+        stage.create(idempotency_key="one")
+    refused(stage, IdempotencyMismatch, CODE, "A-2", key="two")
+    assert counted(stage, found.id)[0] == 1
+
+
+def test_a_refusal_leaves_the_order_and_the_key_free(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 0})
+    refused(stage, LimitReached, key="key")
+    stage.change(found.id, limits={"total": 1})
+    assert redeem(stage, amount=7, key="key").fresh
+
+
+# Rollback
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+def test_a_rollback_gives_back_once_and_keeps_its_first_reason(stage: Stage, hold: int | None) -> None:
+    found = shared(stage, limits={"total": 1, "per_user": 1, "per_user_per_day": 1, "per_user_per_week": 1})
+    made = redeem(stage, hold=hold)
+    before = stage.now()
+    undone = roll_back(stage, made, 'Cancelled: ✂ "x"\n')
+    assert (undone.state, undone.reason) == ("rolled-back", 'Cancelled: ✂ "x"\n')
+    assert undone.rolled_back_at is not None
+    assert before <= undone.rolled_back_at <= stage.now()
+    assert counted(stage, found.id) == (0, 0, 1, {} if hold else {"EUR": (0, 0)})
+    kept = stage.state()
+    assert roll_back(stage, made, "Another") == roll_back(stage, made) == show(stage, made) == undone
+    assert stage.state() == kept
+    assert redeem(stage, CODE, "A-2").left == dict.fromkeys(found.limits, 0)
+    refused(stage, LimitReached, CODE, "A-3", "User 2")
+
+
+def test_an_order_that_was_rolled_back_stays_so(stage: Stage) -> None:
+    shared(stage)
+    undone = roll_back(stage, redeem(stage, key="key"))
+    before = stage.state()
+    assert redeem(stage) == redeem(stage, key="key") == undone
+    assert stage.state() == before
+    refused(stage, IdempotencyMismatch, amount=1)
+    with pytest.raises(HoldEnded):
+        confirm(stage, undone)
+    assert stage.state() == before
+
+
+def test_a_use_that_does_not_return_stays_counted_in_the_limits(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 3, "per_user": 2}, returns_use=False)
+    roll_back(stage, redeem(stage))
+    assert counted(stage, found.id) == (0, 0, 1, {"EUR": (0, 0)})
+    assert validate(stage).left == {"total": 2, "per_user": 1}
+    # A hold was never a use.
+    roll_back(stage, redeem(stage, CODE, "A-2", hold=600))
+    assert validate(stage).left == {"total": 2, "per_user": 1}
+    # Once confirmed it is.
+    roll_back(stage, confirm(stage, redeem(stage, CODE, "A-3", hold=600)))
+    assert validate(stage).left == {"total": 1, "per_user": 0}
+    assert counted(stage, found.id) == (0, 0, 3, {"EUR": (0, 0)})
+
+
+def test_a_rollback_works_whatever_became_of_the_discount(stage: Stage) -> None:
+    found = shared(stage)
+    made = redeem(stage)
+    stage.change(found.id, paused=True, expires_at=stage.now(), limits={"total": 0})
+    stage.close(found.id, void=True)
+    assert roll_back(stage, made).state == "rolled-back"
+    assert counted(stage, found.id) == (0, 0, 1, {"EUR": (0, 0)})
+
+
+# Holds
+
+
+def test_a_hold_is_counted_until_it_is_confirmed(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 1})
+    held = redeem(stage, hold=600)
+    assert held.hold_until == held.redeemed_at + 600 * SECOND
+    assert (held.state, held.confirmed_at, show(stage, held).state) == ("held", None, "held")
+    assert counted(stage, found.id) == (0, 1, 0, {})
+    before = stage.now()
+    done = confirm(stage, held)
+    assert (done.state, done.redeemed_at, done.hold_until) == ("redeemed", held.redeemed_at, held.hold_until)
+    assert done.confirmed_at is not None
+    assert before <= done.confirmed_at <= stage.now()
+    assert counted(stage, found.id) == (1, 0, 0, {"EUR": (5000, 500)})
+    kept = stage.state()
+    assert confirm(stage, held) == redeem(stage, hold=600) == done
+    assert stage.state() == kept
+
+
+def test_a_use_that_was_never_held_is_final_already(stage: Stage) -> None:
+    shared(stage)
+    made = redeem(stage)
+    before = stage.state()
+    assert confirm(stage, made) == show(stage, made)
+    assert stage.state() == before
+
+
+def test_a_hold_is_confirmed_whatever_became_of_the_discount(stage: Stage) -> None:
+    found = shared(stage)
+    held = redeem(stage, hold=600)
+    stage.change(found.id, paused=True, expires_at=stage.now(), limits={"total": 0})
+    stage.close(found.id, void=True)
+    assert confirm(stage, held).state == "redeemed"
+
+
+def test_a_hold_ends_by_itself_after_its_seconds(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 1})
+    held = redeem(stage, hold=1)
+    assert held.hold_until is not None
+    while (state := show(stage, held).state) == "held":
+        time.sleep(0.05)
+    assert (state, stage.now() >= held.hold_until) == ("released", True)
+    assert counted(stage, found.id) == (0, 0, 0, {})
+    before = stage.state()
+    with pytest.raises(HoldEnded):
+        confirm(stage, held)
+    assert roll_back(stage, held).state == "released"
+    assert stage.state() == before
+    assert redeem(stage, CODE, "A-2", "User 2").left == {"total": 0}
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+@pytest.mark.parametrize("other", [{}, {"amount": 1, "currency": "SEK"}, {"user": "User 2"}], ids=["", "order", "user"])
+def test_an_order_whose_hold_is_over_may_be_tried_again(stage: Stage, hold: int | None, other: dict[str, Any]) -> None:
+    found = shared(stage, limits={"total": 1, "per_user": 1})
+    held = redeem(stage, hold=600)
+    let_end(stage, held)
+    again = redeem(stage, hold=hold, **other)
+    assert (again.id, again.fresh) == (held.id, True)
+    assert show(stage, again).state == again.state == ("held" if hold else "redeemed")
+    assert counted(stage, found.id)[:3] == ((0, 1, 0) if hold else (1, 0, 0))
+    assert [each.id for each in redemptions.list_all(stage.store, found.id)] == [held.id]
+    roll_back(stage, again)
+    assert redeem(stage, CODE, "A-2").left == {"total": 0, "per_user": 0}
+
+
+def test_a_hold_that_is_over_leaves_its_key_to_the_same_order(stage: Stage) -> None:
+    shared(stage)
+    held = redeem(stage, hold=600, key="key")
+    let_end(stage, held)
+    refused(stage, IdempotencyMismatch, CODE, "A-2", hold=600, key="key")
+    again = redeem(stage, hold=600, key="key")
+    assert (again.id, again.fresh, again.state) == (held.id, True, "held")
+
+
+def test_a_holder_who_starts_again_is_not_blocked_by_the_own_hold(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 1})
+    first = redeem(stage, hold=600)
+    before = stage.state()
+    assert words(validate(stage, CODE, "A-2")) == []
+    assert words(validate(stage, CODE, "A-2", "User 2")) == ["limit-reached"]
+    assert stage.state() == before
+    second = redeem(stage, CODE, "A-2", hold=600)
+    assert (show(stage, first).state, show(stage, second).state) == ("released", "held")
+    with pytest.raises(HoldEnded):
+        confirm(stage, first)
+    assert roll_back(stage, first).state == "released"
+    assert counted(stage, found.id)[:3] == (0, 1, 0)
+    # The first order may come back, and then the second gives way.
+    third = redeem(stage, hold=600)
+    assert (third.id, third.fresh, show(stage, second).state) == (first.id, True, "released")
+    assert confirm(stage, third).state == "redeemed"
+    refused(stage, LimitReached, CODE, "A-2", hold=600)
+
+
+def test_a_hold_gives_way_only_where_it_stands_in_the_way(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 3})
+    held = [redeem(stage, CODE, f"A-{n}", hold=600) for n in range(3)]
+    assert {show(stage, each).state for each in held} == {"held"}
+    assert [each.left["per_user"] for each in held] == [2, 1, 0]
+    redeem(stage, CODE, "A-3")
+    assert {show(stage, each).state for each in held} == {"released"}
+    assert counted(stage, found.id)[:3] == (1, 0, 0)
+
+
+def test_a_hold_does_not_give_way_to_what_is_refused(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 2, "per_user": 1}, rule=Rule(amount_off=1, currency="EUR", minimum_amount=9))
+    held = redeem(stage, hold=600)
+    redeem(stage, CODE, "B-1", "User 2")
+    stage.change(found.id, limits={"total": 1})
+    refused(stage, LimitReached, CODE, "A-2")
+    stage.change(found.id, limits={"total": 2}, paused=True)
+    refused(stage, Paused, CODE, "A-2")
+    stage.change(found.id, paused=False)
+    refused(stage, MinimumAmount, CODE, "A-2", amount=8)
+    assert confirm(stage, held).state == "redeemed"
+
+
+def test_a_hold_of_another_never_gives_way(stage: Stage) -> None:
+    shared(stage, limits={"total": 1})
+    held = redeem(stage, hold=600)
+    assert int(refused(stage, LimitReached, CODE, "A-2", "User 2")["opens_at"]) == held.hold_until
+    assert confirm(stage, held).state == "redeemed"
+
+
+@pytest.mark.parametrize("call", [redemptions.confirm, redemptions.roll_back])
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+@pytest.mark.parametrize(("code", "user"), [("AUTUMN", "User 1"), (CODE, "User 2"), ("AUTUMN", "User 2")])
+def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
+    stage: Stage, call: Callable[..., Redemption], hold: int | None, code: str, user: str
+) -> None:
+    limits = {"total": 9, "per_user": 9}
+    places = {each: shared(stage, each, total=3, limits=limits).id for each in (CODE, "AUTUMN")}
+    held = redeem(stage, hold=600)
+    let_end(stage, held)
+    look = redemptions.show
+
+    def move_after_looking(*given: Any) -> Redemption:
+        found = look(*given)
+        if found.state == "released":
+            redeem(stage, code, "A-1", user, hold=hold)
+        return found
+
+    with mock.patch.object(redemptions, "show", move_after_looking):
+        done = call(stage.store, held.id)
+    assert (done.code, done.user_id) == (code, user)
+    confirmed = call is redemptions.confirm
+    assert done.state == ("redeemed" if confirmed else "rolled-back")
+    assert counted(stage, places.pop(code))[:3] == ((1, 0, 0) if confirmed else (0, 0, 1))
+    for other in places.values():
+        assert counted(stage, other) == (0, 0, 0, {})
+    for each in (CODE, "AUTUMN"):
+        for who in ("User 1", "User 2"):
+            uses = int(confirmed and (each, who) == (code, user))
+            total = int(confirmed and each == code)
+            assert validate(stage, each, "B-1", who).left == {"total": 9 - total, "per_user": 9 - uses}
+
+
+# Events
+
+
+def test_a_use_and_its_rollback_are_told(stage: Stage) -> None:
+    found = shared(stage)
+    made = redeem(stage, amount=1999)
+    redeem(stage, amount=1999)
+    undone = roll_back(stage, made, "why")
+    roll_back(stage, made, "again")
+    fact = {
+        "brand": "IKEA",
+        "number": str(found.number),
+        "user": "User 1",
+        "code": CODE,
+        "redemption": made.id,
+        "amount": "1999",
+        "currency": "EUR",
+        "discount_amount": "200",
+    }
+    assert [each for each in stage.events(found) if each["type"] != "discount.created"] == [
+        {"type": "code.redeemed", "at": str(made.redeemed_at)} | fact,
+        {"type": "redemption.rolled-back", "at": str(undone.rolled_back_at)} | fact | {"reason": "why"},
+    ]
+
+
+def test_a_hold_is_told_when_it_is_confirmed_or_given_up(stage: Stage) -> None:
+    found = shared(stage)
+    held = [redeem(stage, CODE, f"A-{n}", hold=600) for n in range(3)]
+    let_end(stage, held[0])
+    assert [each["type"] for each in stage.events(found)] == ["discount.created"]
+    done = [confirm(stage, held[1]) for _ in range(2)]
+    assert [each["at"] for each in stage.events(found, "code.redeemed")] == [str(done[0].confirmed_at)]
+    for each in held:
+        roll_back(stage, each)
+    told = stage.events(found, "redemption.rolled-back")
+    assert [each["redemption"] for each in told] == [held[1].id, held[2].id]
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+def test_the_last_use_of_a_total_is_told(stage: Stage, hold: int | None) -> None:
+    found = shared(stage, limits={"total": 2, "per_user": 2})
+    for order in ("A-1", "A-2"):
+        assert stage.events(found, "discount.limit-reached") == []
+        made = confirm(stage, redeem(stage, CODE, order, hold=hold))
+    at = str(made.confirmed_at or made.redeemed_at)
+    reached = {"type": "discount.limit-reached", "at": at, "brand": "IKEA", "number": str(found.number)}
+    assert stage.events(found, "discount.limit-reached") == [reached | {"limit": "total"}]
+    with pytest.raises(LimitReached):
+        redeem(stage, CODE, "A-3")
+    roll_back(stage, made)
+    assert len(stage.events(found, "discount.limit-reached")) == 1
+    redeem(stage, CODE, "A-3")
+    assert len(stage.events(found, "discount.limit-reached")) == 2
+
+
+def test_a_refusal_a_validation_and_a_wrong_code_are_no_events(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 1})
+    redeem(stage)
+    told = stage.events(found)
+    refused(stage, AlreadyRedeemed, CODE, "A-2")
+    validate(stage, CODE, "A-2", "User 2")
+    validate(stage, "WRONG")
+    assert stage.events(found) == told
+
+
+# Lists
+
+
+def listed(ask: Callable[..., redemptions.Page], limit: int = 100, **filters: Any) -> list[Redemption]:
+    """The redemptions of all pages, each page no longer than asked for."""
+    found: list[Redemption] = []
+    cursor: str | None = None
+    for _ in range(1000):
+        page = ask(limit=limit, cursor=cursor, **filters)
+        assert len(page.redemptions) <= limit
+        found += page.redemptions
+        cursor = page.next
+        if cursor is None:
+            return found
+    raise AssertionError("the pages have no end")
+
+
+def of_discount(stage: Stage, discount_id: str) -> Callable[..., redemptions.Page]:
+    return lambda **filters: redemptions.list_of_discount(stage.store, discount_id, **filters)
+
+
+def of_user(stage: Stage, user: str = "User 1", brand: str | None = None) -> Callable[..., redemptions.Page]:
+    return lambda **filters: redemptions.list_of_user(stage.store, user, brand_id=brand, **filters)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 9, 10, 11])
+def test_pages_are_together_all_redemptions_newest_first(stage: Stage, limit: int) -> None:
+    found = shared(stage)
+    made = [redeem(stage, CODE, f"A-{n}", f"User {n % 2}") for n in range(10)][::-1]
+    whole = [show(stage, each) for each in made]
+    assert listed(of_discount(stage, found.id), limit) == whole
+    assert listed(of_user(stage), limit) == [each for each in whole if each.user_id == "User 1"]
+    assert list(redemptions.list_all(stage.store, found.id)) == whole
+
+
+def test_a_user_s_redemptions_of_all_brands_are_one_list(stage: Stage) -> None:
+    names = ["IKEA", *BRANDS[:6]]
+    for brand in names:
+        shared(stage, brand=brand)
+    made = [redeem(stage, CODE, f"A-{n}", brand_id=names[n * 3 % 7]) for n in range(21)][::-1]
+    redeem(stage, CODE, "B-1", "User 2")
+    for limit in (1, 4, 20, 21, 22):
+        assert [each.id for each in listed(of_user(stage), limit)] == [each.id for each in made]
+        of_one = [each.id for each in made if each.brand_id == "IKEA"]
+        assert [each.id for each in listed(of_user(stage, brand="IKEA"), limit)] == of_one
+
+
+def test_two_brands_of_a_partition_are_told_apart_in_a_user_s_list(stage: Stage) -> None:
+    one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
+    for brand in (one, other):
+        shared(stage, brand=brand)
+    made = [redeem(stage, CODE, f"A-{n}", brand_id=(one, other)[n % 2]) for n in range(10)][::-1]
+    for limit in (1, 2, 5, 6):
+        for brand in (one, other):
+            wanted = [each.id for each in made if each.brand_id == brand]
+            assert [each.id for each in listed(of_user(stage, brand=brand), limit)] == wanted
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 100])
+def test_a_list_is_filtered_by_state(stage: Stage, limit: int) -> None:
+    found = shared(stage)
+    made = [redeem(stage, CODE, f"A-{n}", hold=600 if n % 4 else None) for n in range(12)]
+    for n, each in enumerate(made):
+        if n % 4 == 1:
+            let_end(stage, each)
+        if n % 4 == 2:
+            roll_back(stage, each)
+    for place, state in enumerate(("redeemed", "released", "rolled-back", "held")):
+        wanted = [made[n].id for n in (8 + place, 4 + place, place)]
+        for ask in (of_discount(stage, found.id), of_user(stage)):
+            assert [each.id for each in listed(ask, limit, state=state)] == wanted
+        assert [each.id for each in redemptions.list_all(stage.store, found.id, state=state)] == wanted
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_a_list_is_filtered_from_a_moment_on_and_before_a_moment(stage: Stage, limit: int) -> None:
+    found = shared(stage)
+    made = [redeem(stage, CODE, f"A-{n}") for n in range(6)]
+    times = [each.redeemed_at for each in made]
+    for ask in (of_discount(stage, found.id), of_user(stage)):
+
+        def orders(ask: Callable[..., redemptions.Page] = ask, **filters: int) -> str:
+            return "".join(each.order.id[2:] for each in listed(ask, limit, **filters))
+
+        assert orders(since=times[2]) == "5432"
+        assert orders(since=times[2] + 1) == "543"
+        assert orders(until=times[2]) == "10"
+        assert orders(until=times[2] + 1) == "210"
+        assert orders(since=times[1], until=times[4]) == "321"
+        assert orders(since=times[4], until=times[1]) == orders(since=times[5] + 1) == orders(until=times[0]) == ""
+    between = redemptions.list_all(stage.store, found.id, since=times[1], until=times[4])
+    assert [each.id for each in between] == [each.id for each in made[3:0:-1]]
+
+
+def test_redemptions_of_one_microsecond_in_many_partitions_are_each_listed_once(stage: Stage) -> None:
+    made = []
+    for brand in BRANDS[:7]:
+        shared(stage, brand=brand)
+        made += [redeem(stage, CODE, f"A-{n}", brand_id=brand) for n in range(2)]
+    times = [each.redeemed_at for each in made[:2]]
+    for n, each in enumerate(made):
+        stage.redis.zadd(keys.user_redemptions(partition_of(each.discount_id), "User 1"), {each.id: times[n % 2]})
+    for limit in (1, 2, 6, 7, 8, 13, 14, 15):
+        for filters, wanted in (({}, made), ({"until": times[1]}, made[::2]), ({"since": times[1]}, made[1::2])):
+            ids = [each.id for each in listed(of_user(stage), limit, **filters)]
+            assert sorted(ids) == sorted(each.id for each in wanted)
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+def test_an_order_that_moved_on_is_listed_where_it_is_now(stage: Stage, hold: int | None) -> None:
+    first, second = shared(stage), shared(stage, "AUTUMN")
+    others = [redeem(stage, CODE, f"B-{n}").id for n in range(3)]
+    let_end(stage, redeem(stage, hold=600))
+    now = redeem(stage, "AUTUMN", "A-1", "User 2", hold=hold).id
+    others.append(redeem(stage, CODE, "B-3").id)
+    for limit in (1, 2, 4, 5):
+        assert [each.id for each in listed(of_user(stage), limit)] == others[::-1]
+        assert [each.id for each in listed(of_discount(stage, first.id), limit)] == others[::-1]
+        assert [each.id for each in listed(of_user(stage, "User 2"), limit)] == [now]
+        assert [each.id for each in listed(of_discount(stage, second.id), limit)] == [now]
+    assert [each.id for each in redemptions.list_all(stage.store, first.id)] == others[::-1]
+
+
+def test_a_filter_looks_at_some_and_leads_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redemptions, "LOOKED_AT", 4)
+    found = shared(stage)
+    made = [redeem(stage, CODE, f"A-{n}", hold=None if n in (0, 9) else 600) for n in range(12)]
+    page = redemptions.list_of_discount(stage.store, found.id, limit=2, state="rolled-back")
+    assert (page.redemptions, page.next is None) == ([], False)
+    for limit in (1, 2, 3):
+        assert [each.id for each in listed(of_discount(stage, found.id), limit, state="redeemed")] == [
+            made[9].id,
+            made[0].id,
+        ]
+    assert len(list(redemptions.list_all(stage.store, found.id))) == 12
+
+
+def test_a_redemption_made_while_paging_hides_none_that_was_there(stage: Stage) -> None:
+    found = shared(stage)
+    made = [redeem(stage, CODE, f"A-{n}") for n in range(5)][::-1]
+    seen: list[str] = []
+    cursor: str | None = None
+    for number in range(10):
+        page = redemptions.list_of_discount(stage.store, found.id, limit=2, cursor=cursor)
+        seen += [each.id for each in page.redemptions]
+        redeem(stage, CODE, f"B-{number}")
+        cursor = page.next
+        if cursor is None:
+            break
+    assert seen == [each.id for each in made]
+
+
+def test_a_discount_and_a_user_without_redemptions_list_none(stage: Stage) -> None:
+    found = shared(stage)
+    redeem(stage)
+    assert list(redemptions.list_all(stage.store, stage.create().id)) == []
+    assert listed(of_user(stage, "User 2")) == listed(of_user(stage, brand="Other")) == []
+    for discount_id in ("x", make_discount_id(partition_of(found.id), 10)):
+        with pytest.raises(NotFound):
+            redemptions.list_of_discount(stage.store, discount_id)
+        with pytest.raises(NotFound):
+            redemptions.list_all(stage.store, discount_id)
+
+
+def test_a_cursor_of_another_list_is_refused(stage: Stage) -> None:
+    found = shared(stage)
+    for cursor in ("x", make_cursor(0, "a"), make_cursor(5, found.id)):
+        for ask in (of_discount(stage, found.id), of_user(stage)):
+            with pytest.raises(Invalid, match="cursor is not a cursor"):
+                ask(cursor=cursor)
+
+
+def test_a_redemption_with_a_discount_is_one_round_trip(stage: Stage) -> None:
+    found = shared(stage)
+    redeem(stage, discount_id=found.id)
+    with mock.patch.object(discounts, "show") as shown, mock.patch.object(stage.store, "commands") as sent:
+        redeem(stage, CODE, "A-2", brand_id=None, discount_id=found.id)
+    assert (shown.call_count, sent.call_count) == (0, 0)
