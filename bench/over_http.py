@@ -41,11 +41,11 @@ def run(rounds: int, requests: int) -> None:
         orders = _orders(store, total)
         settings = {"REDIS_URL": redis.url}
         # Counted as in use, but never too many.
-        with_tokens = settings | {"AUTH": "token", "SECRET": SECRET, "ADMIN_KEY": SECRET, "RATE_KEY": "1000000000/minute"}
+        tokens = {"AUTH": "token", "SECRET": SECRET, "ADMIN_KEY": SECRET, "RATE_KEY": "1000000000/minute"}
         with (
             servers.gunicorn("bench.noop:app", WORKERS, THREADS, settings) as (noop_port, noop_pid),
             servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings) as (port, pid),
-            servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings | with_tokens) as (
+            servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings | tokens) as (
                 key_port,
                 key_pid,
             ),

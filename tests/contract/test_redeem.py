@@ -428,7 +428,7 @@ def test_a_wrong_code_shows_nothing_of_the_rule_and_counts_as_one(stage: Stage) 
     for number, place in enumerate(places, 1):
         with pytest.raises(NotGranted):
             redeem(stage, "WRONG", **place)
-        assert guesses_of(stage) == guesses_of(stage, "", "caller") == number
+        assert guesses_of(stage) == guesses_of(stage, "", "address") == number
 
 
 @pytest.mark.parametrize("call", [redeem, validate])
@@ -450,15 +450,15 @@ def test_after_too_many_wrong_codes_a_user_has_to_wait(stage: Stage, call: Any, 
 
 
 def test_wrong_codes_of_an_address_count_over_its_users(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redemptions, "CALLER_GUESSES", 6)
+    monkeypatch.setattr(redemptions, "ADDRESS_GUESSES", 6)
     found = shared(stage)
     places: list[dict[str, Any]] = [{}, {"brand_id": None, "discount_id": found.id}]
     for number in range(6):
         with pytest.raises(NotGranted):
-            redeem(stage, "WRONG", "A-1", f"User {number}", caller="192.0.2.1", **places[number % 2])
+            redeem(stage, "WRONG", "A-1", f"User {number}", address="192.0.2.1", **places[number % 2])
     for place in places:
-        refused(stage, TooManyGuesses, CODE, "A-1", "User 9", caller="192.0.2.1", **place)
-    assert redeem(stage, CODE, "A-1", "User 9", caller="192.0.2.2").state == "redeemed"
+        refused(stage, TooManyGuesses, CODE, "A-1", "User 9", address="192.0.2.1", **place)
+    assert redeem(stage, CODE, "A-1", "User 9", address="192.0.2.2").state == "redeemed"
 
 
 def test_what_was_redeemed_is_told_however_many_wrong_codes_came(stage: Stage) -> None:
@@ -475,7 +475,7 @@ def test_right_codes_and_refusals_are_no_guesses(stage: Stage) -> None:
     for number in range(redemptions.USER_GUESSES + 1):
         refused(stage, LimitReached, CODE, f"B-{number}")
         refused(stage, CurrencyMismatch, CODE, f"B-{number}", currency="SEK")
-    assert guesses_of(stage) == guesses_of(stage, "", "caller") == 0
+    assert guesses_of(stage) == guesses_of(stage, "", "address") == 0
     assert counted(stage, found.id)[0] == 1
 
 
@@ -483,10 +483,10 @@ def test_a_wrong_code_is_forgotten_after_some_time(stage: Stage) -> None:
     shared(stage)
     validate(stage, "WRONG")
     partition = keys.partition_of("IKEA", PARTITIONS)
-    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "caller", "")):
+    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "address", "")):
         stage.redis.expire(name, 100)
     validate(stage, "WRONG")
-    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "caller", "")):
+    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "address", "")):
         assert 100 < stage.redis.ttl(name) <= redemptions.GUESS_SECONDS
 
 
