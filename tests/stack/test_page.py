@@ -31,5 +31,7 @@ def test_the_page_lists_every_call_with_no_internet(proxy: Proxy, tmp_path: Path
     shown = set(re.findall(r'data-path="([^"]*)"', page))
     assert {"/discount", "/discount/{discount_id}/grant", "/brand/{brand_id}/grant", "/healthy"} <= shown
     assert "Failed to load" not in page
+    # Where a token is put in.
+    assert re.search(r'<button class="[^"]*authorize[^"]*"', page)
     addresses = re.findall(r'(?:src|href)="((?:https?:)?//[^"]+)"', page)
     assert [each for each in addresses if not each.startswith(proxy.url)] == []

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.redis_server import RedisServer
-from tests.support.service import wait_until
+from tests.support.service import ask, wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -179,6 +179,22 @@ def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
 )
 def test_a_wrong_setting_is_one_line_that_names_it(runs: Any, name: str, value: str) -> None:
     assert refusal(runs(**{name: value})).startswith(f"discount: {name}={value!r}: ")
+
+
+@pytest.mark.parametrize(("name", "address"), [("HOST", "0.0.0.0"), ("ADDRESS", "shop.example")])
+def test_an_open_service_for_other_machines_is_one_line(runs: Any, name: str, address: str) -> None:
+    told = refusal(runs(**{name: address}))
+    assert told.startswith(f"discount: AUTH='open': anybody who reaches {address} could do anything; ")
+
+
+def test_tokens_without_their_secrets_are_one_line(runs: Any) -> None:
+    assert refusal(runs(AUTH="token")).startswith("discount: ADMIN_KEY: AUTH=token needs it")
+
+
+def test_with_tokens_it_may_be_reached_from_anywhere(runs: Any) -> None:
+    url = runs(AUTH="token", HOST="0.0.0.0", ADMIN_KEY="a" * 32, SECRET="s" * 32).url()
+    assert ask(url, "GET", "/discount").status == 401
+    assert ask(url, "GET", "/brand", headers={"Authorization": "Bearer " + "a" * 32}).status == 200
 
 
 def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
