@@ -7,7 +7,7 @@
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
 local at = now()
-local before = redis.call('HMGET', redemption, 'fingerprint', 'state', 'hold_until')
+local before = redis.call('HMGET', redemption, 'fingerprint', 'state', 'hold_until', 'discount')
 -- Most discounts hold nothing, and then no hold is looked for.
 local holding = d[14] and d[14] > at
 local kept_hold = holding and redis.call('ZSCORE', holds, id)
@@ -29,8 +29,9 @@ end
 if right and mode == 'redeem' then
   local known = keep_seconds ~= '' and redis.call('GET', idempotency)
   if known and known ~= fingerprint then return {'idempotency-mismatch'} end
-  -- A hold that ended, or gave way to another of its holder, is as if it had never been.
-  if before[1] and (before[2] ~= 'held' or (kept_hold and before[3] > at)) then
+  -- A hold that ended, or gave way to another of its holder, is as if it had never been. Of another discount's it cannot
+  -- be told whether it gave way.
+  if before[1] and (before[2] ~= 'held' or (before[3] > at and (kept_hold or before[4] ~= discount_id))) then
     if before[1] ~= fingerprint then return {'idempotency-mismatch'} end
     return {'again', unpack(redis.call('HGETALL', redemption))}
   end
