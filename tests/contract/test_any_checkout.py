@@ -36,7 +36,8 @@ from tests.support.redis_server import RedisServer
 BRANDS = ["IKEA", "Åhléns"]
 USERS = ["Ann", "Bo", "Cy"]
 CALLERS = ["192.0.2.1", "192.0.2.2"]
-ORDERS = [f"order {number}" for number in range(12)]
+# Mostly a new order; the others come again and again.
+ORDERS = st.sampled_from(["", "", "", "A-1", "A-2", "A-3"])
 ZONES = ["UTC", "Europe/Stockholm", "America/Sao_Paulo", "Pacific/Apia"]
 #: Hours before a clock change, at midnight in São Paulo; before Samoa left a day out; before a year in its 53rd week.
 EVES = [
@@ -56,10 +57,10 @@ NEVER = 10**17
 LIMITS = st.fixed_dictionaries(
     {},
     optional={
-        "total": st.integers(0, 6),
-        "per_user": st.sampled_from([0, 1, 1, 2, 4]),
-        "per_user_per_day": st.integers(0, 2),
-        "per_user_per_week": st.integers(0, 3),
+        "total": st.sampled_from([9, 5, 0, 3, 2, 1, 20]),
+        "per_user": st.sampled_from([2, 1, 0, 3, 1, 9, 9]),
+        "per_user_per_day": st.sampled_from([1, 2, 0, 3, 1, 2, 2]),
+        "per_user_per_week": st.sampled_from([2, 3, 0, 1, 4, 2, 3]),
     },
 )
 RULES = st.one_of(
@@ -70,9 +71,9 @@ RULES = st.one_of(
     st.builds(Rule, amount_off=st.just(700), currency=st.just("EUR"), minimum_amount=st.sampled_from([None, 500])),
 )
 PURCHASES = st.tuples(st.sampled_from([1, 499, 500, 1001, 1004]), st.sampled_from(["EUR", "EUR", "EUR", "JPY"]))
-HOLDS = st.sampled_from([None, None, 60, 7200, DAY])
+HOLDS = st.sampled_from([60, 7200, DAY])
 KEYS = st.sampled_from([None, None, None, "key 1", "key 2"])
-WINDOWS = st.sampled_from([(None, None)] * 3 + [(60, None), (None, DAY), (60, 9 * DAY)])
+WINDOWS = st.sampled_from([(None, None)] * 5 + [(60, None), (None, DAY), (60, 9 * DAY)])
 # Whose code is typed, mostly the own; and what the call names, mostly the discount.
 TYPED = st.sampled_from(["own"] * 12 + ["nobody's", "another's"])
 NAMED = st.sampled_from(["discount"] * 4 + ["brand", "brand", "both", "another brand"])
@@ -202,7 +203,7 @@ class Calls(RuleBasedStateMachine):
         self.keys: dict[tuple[str, str], tuple[Any, int]] = {}
         self.guesses: dict[tuple[str, str, str], list[int]] = {}
         self.touched: Model | None = None
-        self.steps = 0
+        self.steps = self.orders = 0
 
     @initialize(
         rules=st.tuples(RULES, RULES),
@@ -278,6 +279,10 @@ class Calls(RuleBasedStateMachine):
             found.id, brand, kind, total, code, rule, dict(limits), zone, valid_for, returns_use, starts_at, expires_at
         )
         self.models.append(self.touched)
+
+    def order(self, name: str, purchase: tuple[int, str]) -> Order:
+        self.orders += 1
+        return Order(name or f"new {self.orders}", *purchase)
 
     # What the model expects
 
@@ -422,13 +427,13 @@ class Calls(RuleBasedStateMachine):
         return attempt, model.brand, right[0] if right else None
 
     @rule(
-        data=st.data(), user=st.sampled_from(USERS), order=st.sampled_from(ORDERS), purchase=PURCHASES,
+        data=st.data(), user=st.sampled_from(USERS), order=ORDERS, purchase=PURCHASES,
         typed=TYPED, named=NAMED, caller=st.sampled_from(CALLERS),
     )  # fmt: skip
     def validate(
         self, data: st.DataObject, user: str, order: str, purchase: tuple[int, str], typed: str, named: str, caller: str
     ) -> None:
-        attempt, brand, model = self.attempt(data, user, Order(order, *purchase), typed, named, caller)
+        attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, caller)
         if named == "another brand":
             assert self.outcome(lambda: redemptions.validate(self.stage.store, attempt))[0] == "not-found"
         else:
@@ -452,18 +457,39 @@ class Calls(RuleBasedStateMachine):
         assert verdict.discount_amount == (0 if reasons else model.off(attempt.order.amount))
 
     @rule(
-        data=st.data(), user=st.sampled_from(USERS), order=st.sampled_from(ORDERS), purchase=PURCHASES,
-        typed=TYPED, named=NAMED, caller=st.sampled_from(CALLERS), hold=HOLDS, key=KEYS,
+        data=st.data(), user=st.sampled_from(USERS), order=ORDERS, purchase=PURCHASES,
+        typed=TYPED, named=NAMED, caller=st.sampled_from(CALLERS), hold=st.none() | HOLDS, key=KEYS,
     )  # fmt: skip
     def redeem(
         self, data: st.DataObject, user: str, order: str, purchase: tuple[int, str], typed: str, named: str,
         caller: str, hold: int | None, key: str | None,
     ) -> None:  # fmt: skip
-        attempt, brand, model = self.attempt(data, user, Order(order, *purchase), typed, named, caller)
+        attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, caller)
         if named == "another brand":
             assert self.outcome(lambda: redemptions.redeem(self.stage.store, attempt))[0] == "not-found"
         else:
             self.at_checkout(attempt, brand, model, hold, key)
+
+    # Twice more, without all that may be wrong: what follows from uses is only met where there are many.
+
+    @rule(data=st.data(), several=st.lists(st.tuples(st.sampled_from(USERS), PURCHASES), min_size=1, max_size=4))
+    def buy(self, data: st.DataObject, several: list[tuple[str, tuple[int, str]]]) -> None:
+        model = self.pick(data)
+        for user, purchase in several:
+            self.plainly(model, user, purchase, None)
+
+    @rule(data=st.data(), several=st.lists(st.tuples(st.sampled_from(USERS), PURCHASES, HOLDS), min_size=1, max_size=4))
+    def hold(self, data: st.DataObject, several: list[tuple[str, tuple[int, str], int]]) -> None:
+        model = self.pick(data)
+        for user, purchase, hold in several:
+            self.plainly(model, user, purchase, hold)
+
+    def plainly(self, model: Model, user: str, purchase: tuple[int, str], hold: int | None) -> None:
+        code = model.code_of(user)
+        if code is not None:
+            order = self.order("", (max(500, purchase[0]), model.rule.currency or purchase[1]))
+            attempt = Attempt(user, code, order, discount_id=model.id, caller="nobody")
+            self.at_checkout(attempt, model.brand, model, hold, None)
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data(), changed=st.sampled_from(["", "", "", "amount", "hold", "key", "user"]))
@@ -480,7 +506,7 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), user=st.sampled_from(USERS), caller=st.sampled_from(CALLERS), times=st.integers(1, 5))
     def guess(self, data: st.DataObject, user: str, caller: str, times: int) -> None:
         for _ in range(times):
-            order = Order(ORDERS[0], 500, "EUR")
+            order = self.order("", (500, "EUR"))
             attempt, brand, model = self.attempt(data, user, order, "nobody's", data.draw(NAMED_RIGHT), caller)
             self.validated(attempt, brand, model)
 
@@ -531,6 +557,8 @@ class Calls(RuleBasedStateMachine):
             self.keys[brand, key] = (content, now + discounts.IDEMPOTENCY_SECONDS * SECOND)
         if not hold:
             self.became_final(use, now)
+        # A script takes longer than a microsecond, and pages of a list rely on that.
+        self.clock.move(1e-6)
 
     def known(self, place: tuple[str, str], model: Model, now: int) -> Use | None:
         """The use that an order stands for; a hold that is over is none."""
@@ -594,16 +622,35 @@ class Calls(RuleBasedStateMachine):
             merged = model.limits | changes
             model.limits = {name: number for name, number in merged.items() if number is not None}
 
-    @rule(data=st.data())
-    def pause_or_resume(self, data: st.DataObject) -> None:
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["go on", "pause", "end", "go on", "close", "void"]),
+        user=st.sampled_from(USERS),
+    )
+    def manage(self, data: st.DataObject, what: str, user: str) -> None:
+        """All that stops a discount, in one step: with one for each most would be stopped most of the time."""
         model = self.pick(data)
-        if not model.closed:
-            model.paused = not model.paused
-            self.stage.change(model.id, paused=model.paused)
+        if what == "pause":
+            self.pause(model, True)
+            self.plainly(model, user, (1001, "EUR"), None)
+            self.pause(model, data.draw(st.sampled_from([False, False, True])))
+        elif what == "end":
+            self.end(model, data.draw(st.sampled_from([None, 0, 60, DAY])))
+        elif what == "go on":
+            self.pause(model, False)
+            self.end(model, None)
+        elif sum(not each.closed for each in self.models) > 2:
+            self.stage.close(model.id, void=what == "void")
+            model.closed = "void" if "void" in (what, model.closed) else "keep"
 
-    @rule(data=st.data(), seconds=st.sampled_from([None, None, 0, 60, DAY]))
-    def change_the_end(self, data: st.DataObject, seconds: int | None) -> None:
-        model = self.pick(data)
+    def pause(self, model: Model, paused: bool) -> None:
+        answer = self.outcome(lambda: self.stage.change(model.id, paused=paused))
+        if model.closed:
+            assert answer == ("closed", {})
+        else:
+            model.paused = paused
+
+    def end(self, model: Model, seconds: int | None) -> None:
         ends = None if seconds is None else self.clock.now() + seconds * SECOND
         answer = self.outcome(lambda: self.stage.change(model.id, expires_at=ends))
         if model.closed:
@@ -613,14 +660,7 @@ class Calls(RuleBasedStateMachine):
         else:
             model.expires_at = ends
 
-    @precondition(lambda self: sum(not model.closed for model in self.models) > 2)
-    @rule(data=st.data(), void=st.booleans())
-    def close(self, data: st.DataObject, void: bool) -> None:
-        model = self.pick(data)
-        self.stage.close(model.id, void=void)
-        model.closed = "void" if void or model.closed == "void" else "keep"
-
-    @rule(seconds=st.sampled_from([1e-6, 30, 61, 600, 1800, 3600, 7200, DAY, 2 * DAY, 7 * DAY, 40 * DAY]))
+    @rule(seconds=st.sampled_from([1e-6, 30, 61, 600, 1800, 3600, 7200, DAY, 7 * DAY]))
     def let_time_pass(self, seconds: float) -> None:
         self.clock.move(seconds)
 
@@ -768,10 +808,10 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 
 
 def test_any_checkouts_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(fake_stage(), monkeypatch, examples=75, steps=30)
+    run(fake_stage(), monkeypatch, examples=100, steps=30)
 
 
 def test_any_checkouts_on_redis_leave_what_the_model_leaves(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(real_stage(redis_server), monkeypatch, examples=180, steps=40)
+    run(real_stage(redis_server), monkeypatch, examples=220, steps=40)
