@@ -1,4 +1,4 @@
-"""A clock for Redis, fake or real, that a test can move on; the service's code stays as it is."""
+"""A clock for Redis, fake or real, that stands still until a test moves it; the service's code stays as it is."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,14 +7,34 @@ from typing import Any
 import pytest
 
 from discount import store as store_module
-from discount.store import SCRIPTS, Store, scripts
+from discount.store import Store
+from discount.store.scripts import SCRIPTS
 
-_KEY = "test:seconds-ahead"
-_MOVED = (
-    "local function now() local t = redis.call('TIME') "
-    f"local ahead = tonumber(redis.call('GET', '{_KEY}') or '0') "
-    "return string.format('%.0f', tonumber(t[1]) + ahead) .. string.format('%06d', t[2]) end "
-)
+_SECOND = 1_000_000
+_NOW = "test:now"
+_ENDS = "test:ends"
+# What the scripts see of Redis. It expires keys by its own clock, so what would expire is written down instead.
+_MOVED = f"""
+local redis = (function(real)
+  local function call(name, key, value, option, seconds)
+    local now = real.call('GET', '{_NOW}')
+    if name == 'TIME' then return {{string.sub(now, 1, -7), string.sub(now, -6)}} end
+    if name == 'TTL' then
+      local ends = real.call('ZSCORE', '{_ENDS}', key)
+      if not ends then return real.call('TTL', key) end
+      return math.floor((tonumber(ends) - tonumber(now)) / {_SECOND} + 0.5)
+    end
+    assert(option == nil or option == 'EX', 'the clock of the tests does not know this SET')
+    real.call('ZREM', '{_ENDS}', key)
+    if option then
+      real.call('ZADD', '{_ENDS}', string.format('%.0f', tonumber(now) + tonumber(seconds) * {_SECOND}), key)
+    end
+    return real.call('SET', key, value)
+  end
+  local own = {{TIME = true, TTL = true, SET = true}}
+  return {{call = function(name, ...) return (own[name] and call or real.call)(name, ...) end}}
+end)(redis)
+""".replace("\n", " ")
 
 
 class Clock:
@@ -22,10 +42,8 @@ class Clock:
 
     def __init__(self, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self._redis = redis
-        self._ahead = 0
         for name, script in SCRIPTS.items():
-            moved = replace(script, source=script.source.replace(scripts._PRELUDE, _MOVED))
-            assert moved.source != script.source
+            moved = replace(script, source=_MOVED + script.source)
             monkeypatch.setitem(SCRIPTS, name, moved)
             monkeypatch.setitem(store_module._DIGESTS, name, moved.digests)
         commands = Store.commands
@@ -33,26 +51,33 @@ class Clock:
         def shifted(store: Store, given: Sequence[Any]) -> list[Any]:
             replies = commands(store, given)
             return [
-                [str(int(reply[0]) + self._ahead), reply[1]] if command == ("TIME",) else reply
+                list(map(str, divmod(self._now, _SECOND))) if command[0] == "TIME" else reply
                 for command, reply in zip(given, replies, strict=True)
             ]
 
         monkeypatch.setattr(Store, "commands", shifted)
+        self.reset()
 
-    def reset(self) -> None:
-        """Back to the server's own time, on a server that was emptied."""
-        self._ahead = 0
+    def reset(self, moment: int | None = None) -> None:
+        """Start on a server that was emptied, at a moment after 2001 or at the server's own time."""
+        seconds, rest = self._redis.time()
+        self._now = int(seconds) * _SECOND + int(rest) if moment is None else moment
+        self._redis.set(_NOW, str(self._now))
 
     def now(self) -> int:
         """Microseconds since 1970 UTC."""
-        seconds, rest = self._redis.time()
-        return (int(seconds) + self._ahead) * 1_000_000 + int(rest)
+        return self._now
 
-    def move(self, seconds: int) -> None:
-        """Let so many seconds pass; what would expire meanwhile is gone, what would not is nearer to it."""
-        for key in self._redis.keys("*"):
-            left = self._redis.pttl(key)
-            if left >= 0:
-                self._redis.pexpire(key, max(0, left - seconds * 1000))
-        self._ahead += seconds
-        self._redis.set(_KEY, str(self._ahead))
+    def move(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.go_to(self._now + round(seconds * _SECOND))
+
+    def go_to(self, moment: int) -> None:
+        """Let time pass until that moment; what would expire by then is gone."""
+        assert moment >= self._now
+        self._now = moment
+        self._redis.set(_NOW, str(moment))
+        ended = self._redis.zrangebyscore(_ENDS, "-inf", moment)
+        if ended:
+            self._redis.delete(*ended)
+            self._redis.zrem(_ENDS, *ended)
