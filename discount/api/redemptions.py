@@ -15,9 +15,9 @@ from discount.api.schemas import (
     LimitsOut,
     ListQuery,
     Moment,
+    Remark,
     Shape,
     UserId,
-    VisibleText,
     moment_in,
 )
 from discount.api.tables import csv_response
@@ -47,7 +47,10 @@ class ValidationIn(Shape, kw_only=True):
     brand_id: BrandId | None = None
     discount_id: str | None = None
     user_id: UserId
-    code: Annotated[VisibleText, Meta(description="As typed: case, blanks and dashes do not matter.")]
+    # What no code can be is a wrong one, as any other.
+    code: Annotated[
+        str, Meta(min_length=1, max_length=200, description="As typed: case, blanks and dashes do not matter.")
+    ]
     order: OrderShape
 
 
@@ -60,7 +63,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
 class RollbackIn(Shape):
     """Why a use is undone."""
 
-    reason: Annotated[str, Meta(max_length=200)] = ""
+    reason: Remark = ""
 
 
 class Reason(Shape, omit_defaults=True):
