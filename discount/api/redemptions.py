@@ -14,9 +14,9 @@ from discount.api.schemas import (
     LimitsOut,
     ListQuery,
     Moment,
+    Remark,
     Shape,
     UserId,
-    VisibleText,
     moment_in,
     moment_out,
 )
@@ -48,7 +48,10 @@ class ValidationIn(Shape, kw_only=True):
     brand_id: BrandId | None = None
     discount_id: str | None = None
     user_id: UserId
-    code: Annotated[VisibleText, Meta(description="As typed: case, blanks and dashes do not matter.")]
+    # What no code can be is a wrong one, as any other.
+    code: Annotated[
+        str, Meta(min_length=1, max_length=200, description="As typed: case, blanks and dashes do not matter.")
+    ]
     order: OrderShape
 
 
@@ -61,7 +64,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
 class RollbackIn(Shape):
     """Why a use is undone."""
 
-    reason: Annotated[str, Meta(max_length=200)] = ""
+    reason: Remark = ""
 
 
 class Reason(Shape, omit_defaults=True):

@@ -56,6 +56,8 @@ DiscountCode = Annotated[
     ),
 ]
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NAME_PATTERN)]
+#: A word on why; it may be empty.
+Remark = Annotated[str, Meta(max_length=200, pattern=rf"^[^{_CONTROL}]*$(?!\n)")]
 TotalCount = Annotated[
     int, Meta(ge=1, le=model.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
 ]
