@@ -235,8 +235,7 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
     held = grants.held_in(store, partition, (numbers or "").split(), attempt.user_id, attempt.brand_id)
     found = next((each.discount_id for _, each in held if codes.canonical(each.code) == typed), shared)
     if found is None:
-        names = _guess_keys(partition, attempt)
-        store.run("guess", names, [GUESS_SECONDS, USER_GUESSES, ADDRESS_GUESSES], guard)
+        store.run("guess", *_guesses(partition, attempt), guard)
         raise NotGranted()
     return discounts.locate(store, found), discounts.recall(store, found)
 
@@ -256,7 +255,9 @@ def _run(
     bucket = keys.grant_bucket(attempt.user_id, parsed.buckets)
     redemption_id = make_redemption_id(partition, brand_id, attempt.order.id)
     typed = codes.canonical(attempt.code)
+    guess_keys, guess_limits = _guesses(partition, attempt)
     names = [
+        *guess_keys,
         keys.discount(partition, parsed.text),
         keys.grants(partition, parsed.text, bucket),
         keys.uses(partition, parsed.text, bucket),
@@ -265,7 +266,6 @@ def _run(
         keys.redemptions(partition, parsed.text),
         keys.user_redemptions(partition, attempt.user_id),
         keys.idempotency(partition, brand_id, idempotency_key or ""),
-        *_guess_keys(partition, attempt),
         keys.events(partition),
     ]
     order = attempt.order
@@ -276,6 +276,7 @@ def _run(
             "redeem",
             names,
             [
+                *guess_limits,
                 mode,
                 attempt.user_id,
                 typed,
@@ -290,9 +291,6 @@ def _run(
                 "" if hold_seconds is None else hold_seconds,
                 "" if definition.valid_for is None else definition.valid_for,
                 "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
-                GUESS_SECONDS,
-                USER_GUESSES,
-                ADDRESS_GUESSES,
                 rules.calendar(definition.timezone, now),
             ],
             guard,
@@ -307,8 +305,10 @@ def _run(
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
 
-def _guess_keys(partition: int, attempt: Attempt) -> list[str]:
-    return [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "address", attempt.address)]
+def _guesses(partition: int, attempt: Attempt) -> tuple[list[str], list[str | int]]:
+    """Keys and arguments of the count of wrong codes."""
+    names = [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "address", attempt.address)]
+    return names, [GUESS_SECONDS, USER_GUESSES, ADDRESS_GUESSES]
 
 
 def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Redemption:

@@ -35,7 +35,7 @@ from tests.support.redis_server import RedisServer
 
 BRANDS = ["IKEA", "Åhléns"]
 USERS = ["Ann", "Bo", "Cy"]
-CALLERS = ["192.0.2.1", "192.0.2.2"]
+ADDRESSES = ["192.0.2.1", "192.0.2.2"]
 # Mostly a new order; the others come again and again.
 ORDERS = st.sampled_from(["", "", "", "A-1", "A-2", "A-3"])
 ZONES = ["UTC", "Europe/Stockholm", "America/Sao_Paulo", "Pacific/Apia"]
@@ -51,7 +51,7 @@ EVES = [
 ]
 DAY = 86400
 #: Wrong codes that a user, and an address, may try, and for how many seconds they count.
-GUESSES, CALLER_GUESSES, GUESS_SECONDS = 4, 7, 900
+GUESSES, ADDRESS_GUESSES, GUESS_SECONDS = 4, 7, 900
 #: What a moment that would never come is for the model.
 NEVER = 10**17
 LIMITS = st.fixed_dictionaries(
@@ -91,7 +91,7 @@ class Use:
     code: str
     hold_seconds: int | None
     key: str | None
-    caller: str
+    address: str
     at: int
     off: int
     left: dict[str, int]
@@ -340,7 +340,7 @@ class Calls(RuleBasedStateMachine):
     def guessed(self, attempt: Attempt, brand: str, now: int) -> list[tuple[list[int], int]]:
         """The guesses of a user and of an address that still count, and how many they may be."""
         found = []
-        for kind, who, most in (("user", attempt.user_id, GUESSES), ("caller", attempt.caller, CALLER_GUESSES)):
+        for kind, who, most in (("user", attempt.user_id, GUESSES), ("address", attempt.address, ADDRESS_GUESSES)):
             # The two brands are of different partitions, and each partition counts for itself.
             guesses = self.guesses.setdefault((brand, kind, who), [])
             if guesses and now >= guesses[-1] + GUESS_SECONDS * SECOND:
@@ -403,7 +403,7 @@ class Calls(RuleBasedStateMachine):
     # At the checkout
 
     def attempt(
-        self, data: st.DataObject, user: str, order: Order, typed: str, named: str, caller: str
+        self, data: st.DataObject, user: str, order: Order, typed: str, named: str, address: str
     ) -> tuple[Attempt, str, Model | None]:
         """Somebody at the checkout, the brand that is asked, and the discount that the code is of."""
         model = self.pick(data)
@@ -416,7 +416,7 @@ class Calls(RuleBasedStateMachine):
         given = data.draw(st.sampled_from([code, f" {code.lower()} ", code.replace("-", " ")]))
         brand = BRANDS[model.brand == BRANDS[0]] if named == "another brand" else model.brand
         attempt = Attempt(
-            user, given, order, caller=caller,
+            user, given, order, address=address,
             brand_id=None if named == "discount" else brand, discount_id=None if named == "brand" else model.id,
         )  # fmt: skip
         right = [
@@ -428,12 +428,19 @@ class Calls(RuleBasedStateMachine):
 
     @rule(
         data=st.data(), user=st.sampled_from(USERS), order=ORDERS, purchase=PURCHASES,
-        typed=TYPED, named=NAMED, caller=st.sampled_from(CALLERS),
+        typed=TYPED, named=NAMED, address=st.sampled_from(ADDRESSES),
     )  # fmt: skip
     def validate(
-        self, data: st.DataObject, user: str, order: str, purchase: tuple[int, str], typed: str, named: str, caller: str
+        self,
+        data: st.DataObject,
+        user: str,
+        order: str,
+        purchase: tuple[int, str],
+        typed: str,
+        named: str,
+        address: str,
     ) -> None:
-        attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, caller)
+        attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, address)
         if named == "another brand":
             assert self.outcome(lambda: redemptions.validate(self.stage.store, attempt))[0] == "not-found"
         else:
@@ -458,13 +465,13 @@ class Calls(RuleBasedStateMachine):
 
     @rule(
         data=st.data(), user=st.sampled_from(USERS), order=ORDERS, purchase=PURCHASES,
-        typed=TYPED, named=NAMED, caller=st.sampled_from(CALLERS), hold=st.none() | HOLDS, key=KEYS,
+        typed=TYPED, named=NAMED, address=st.sampled_from(ADDRESSES), hold=st.none() | HOLDS, key=KEYS,
     )  # fmt: skip
     def redeem(
         self, data: st.DataObject, user: str, order: str, purchase: tuple[int, str], typed: str, named: str,
-        caller: str, hold: int | None, key: str | None,
+        address: str, hold: int | None, key: str | None,
     ) -> None:  # fmt: skip
-        attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, caller)
+        attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, address)
         if named == "another brand":
             assert self.outcome(lambda: redemptions.redeem(self.stage.store, attempt))[0] == "not-found"
         else:
@@ -488,7 +495,7 @@ class Calls(RuleBasedStateMachine):
         code = model.code_of(user)
         if code is not None:
             order = self.order("", (max(500, purchase[0]), model.rule.currency or purchase[1]))
-            attempt = Attempt(user, code, order, discount_id=model.id, caller="nobody")
+            attempt = Attempt(user, code, order, discount_id=model.id, address="nobody")
             self.at_checkout(attempt, model.brand, model, hold, None)
 
     @precondition(lambda self: self.uses)
@@ -498,16 +505,16 @@ class Calls(RuleBasedStateMachine):
         order = Order(use.order.id, use.order.amount + (changed == "amount"), use.order.currency)
         user = USERS[USERS.index(use.user) - 1] if changed == "user" else use.user
         code = use.discount.code_of(user)
-        attempt = Attempt(user, code or "nobody's code", order, discount_id=use.discount.id, caller=use.caller)
+        attempt = Attempt(user, code or "nobody's code", order, discount_id=use.discount.id, address=use.address)
         hold = (use.hold_seconds or 0) + 60 if changed == "hold" else use.hold_seconds
         key = "another key" if changed == "key" else use.key
         self.at_checkout(attempt, use.brand, use.discount if code else None, hold, key)
 
-    @rule(data=st.data(), user=st.sampled_from(USERS), caller=st.sampled_from(CALLERS), times=st.integers(1, 5))
-    def guess(self, data: st.DataObject, user: str, caller: str, times: int) -> None:
+    @rule(data=st.data(), user=st.sampled_from(USERS), address=st.sampled_from(ADDRESSES), times=st.integers(1, 5))
+    def guess(self, data: st.DataObject, user: str, address: str, times: int) -> None:
         for _ in range(times):
             order = self.order("", (500, "EUR"))
-            attempt, brand, model = self.attempt(data, user, order, "nobody's", data.draw(NAMED_RIGHT), caller)
+            attempt, brand, model = self.attempt(data, user, order, "nobody's", data.draw(NAMED_RIGHT), address)
             self.validated(attempt, brand, model)
 
     def at_checkout(self, attempt: Attempt, brand: str, model: Model | None, hold: int | None, key: str | None) -> None:
@@ -548,7 +555,7 @@ class Calls(RuleBasedStateMachine):
         for use in gives_way:
             use.state = "released"
         use = self.uses[place] = Use(
-            brand, order, model, user, model.code_of(user) or "", hold, key, attempt.caller, now,
+            brand, order, model, user, model.code_of(user) or "", hold, key, attempt.address, now,
             model.off(order.amount), {name: number - 1 for name, number in left.items()},
             now + hold * SECOND if hold else None, "held" if hold else "redeemed",
         )  # fmt: skip
@@ -718,7 +725,7 @@ class Calls(RuleBasedStateMachine):
         user = USERS[self.steps % len(USERS)]
         code = self.touched.code_of(user)
         if code is not None:
-            attempt = Attempt(user, code, Order("no order", 1001, "EUR"), discount_id=self.touched.id, caller="nobody")
+            attempt = Attempt(user, code, Order("no order", 1001, "EUR"), discount_id=self.touched.id, address="nobody")
             self.validated(attempt, self.touched.brand, self.touched)
 
     def check(self, model: Model) -> None:
@@ -790,7 +797,7 @@ class Calls(RuleBasedStateMachine):
 def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     for name, value in (
         ("USER_GUESSES", GUESSES),
-        ("CALLER_GUESSES", CALLER_GUESSES),
+        ("ADDRESS_GUESSES", ADDRESS_GUESSES),
         ("GUESS_SECONDS", GUESS_SECONDS),
     ):
         monkeypatch.setattr(redemptions, name, value)

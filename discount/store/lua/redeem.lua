@@ -1,9 +1,9 @@
 --- Count a use of a code at a checkout or hold it, or tell all that stands in its way.
---- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency user_guesses address_guesses events
---- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for keep_seconds guess_seconds user_limit address_limit calendar
---- WITH  uses guard
+--- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events
+--- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for keep_seconds calendar
+--- WITH  uses guesses guard
 --- OK    redeemed again checked refused compare clock
---- ERR   not-found idempotency-mismatch too-many-guesses
+--- ERR   not-found idempotency-mismatch
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
 local at = now()
@@ -36,14 +36,8 @@ if right and mode == 'redeem' then
     return {'again', unpack(redis.call('HGETALL', redemption))}
   end
 end
-local guessed, guessed_there = redis.call('GET', user_guesses), redis.call('GET', address_guesses)
-if guessed and tonumber(guessed) >= tonumber(user_limit) then
-  return {'too-many-guesses', tostring(redis.call('TTL', user_guesses))}
-end
-if guessed_there and tonumber(guessed_there) >= tonumber(address_limit) then
-  return {'too-many-guesses', tostring(redis.call('TTL', address_guesses))}
-end
-
+local stopped = too_many_guesses()
+if stopped then return stopped end
 
 -- Three days, today in their middle: each its start, its end, its name, its week's name and end.
 local today
@@ -120,8 +114,7 @@ if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {'expired'
 for _, each in ipairs(hit) do reasons[#reasons + 1] = each end
 
 if not right then
-  redis.call('SET', user_guesses, (guessed or 0) + 1, 'EX', guess_seconds)
-  redis.call('SET', address_guesses, (guessed_there or 0) + 1, 'EX', guess_seconds)
+  count_guess()
   return {'refused', '[["not-granted"]]'}
 end
 if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
