@@ -148,7 +148,7 @@ class Bodies(unittest.TestCase):
     def test_no_script_goes_on_after_an_error(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
-                self.assertEqual({how for how, _, _ in commands(script)}, {"call"})
+                self.assertLessEqual({how for how, _, _ in commands(script)}, {"call"})
                 self.assertEqual(body(script).count("redis."), len(commands(script)))
 
     def test_everything_is_read_before_the_first_write(self) -> None:

@@ -50,55 +50,64 @@ local mine = read_uses(redis.call('HGET', uses, user))
 -- Where the clock went back, as after a failover, the latest day that the user was seen in goes on.
 if mine.day > today.day then today.day = mine.day end
 if mine.week > today.week then today.week = mine.week end
-local all_held, first_till = 0, ''
-if holding then
-  all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
-  -- After a total was lowered more than one hold has to end.
-  local over = math.max(0, tonumber(d[9] or 0) + all_held - tonumber(d[10] or 0))
-  local first = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', string.format('%.0f', over), 1)
-  first_till = first[2] and string.format('%.0f', tonumber(first[2])) or ''
+local all_held = holding and redis.call('ZCOUNT', holds, '(' .. at, '+inf') or 0
+local own = {}
+for _, hold in ipairs(mine.holds) do
+  if hold.till > at then own[#own + 1] = hold end
 end
 local left, hit
 
-local function judge(without_own)
-  local own, of_day, of_week, first = 0, 0, 0, ''
-  for _, hold in ipairs(mine.holds) do
-    if hold.till > at then
-      own = own + 1
-      if hold.day == today.day then of_day = of_day + 1 end
-      if hold.week == today.week then of_week = of_week + 1 end
-      if first == '' or hold.till < first then first = hold.till end
+-- `opens_by_holds` is when so many holds have ended, besides those that give way, that one use is left.
+local opens_by_holds
+local function find_opening(over, giving_way)
+  local passed, before, till = -1, 0, ''
+  while holding and before ~= passed do
+    passed, till = before, ''
+    local found = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', string.format('%.0f', over + passed), 1)
+    if found[2] then
+      till, before = string.format('%.0f', tonumber(found[2])), 0
+      for _, hold in ipairs(giving_way) do
+        if hold.till <= till then before = before + 1 end
+      end
     end
   end
-  local total_held = all_held
-  if without_own then total_held, own, of_day, of_week = all_held - own, 0, 0, 0 end
-  local used_today = mine.day == today.day and mine.of_day or 0
-  local used_this_week = mine.week == today.week and mine.of_week or 0
-  left, hit = {}, {}
-  -- What is used for good opens at a moment or never; what is only held opens when the first hold ends.
-  local function limit(name, most, used, held, held_till, opens_at)
-    if not most then return end
-    left[name] = math.max(0, tonumber(most) - used - held)
-    if left[name] > 0 then return end
-    if used < tonumber(most) and held_till ~= '' and (opens_at == '' or held_till < opens_at) then opens_at = held_till end
-    if tonumber(most) == 0 then opens_at = '' end
-    local word = 'limit-reached'
-    if name == 'per_user' and used > 0 and tonumber(most) == 1 then word = 'already-redeemed' end
-    hit[#hit + 1] = {word, name, opens_at}
-  end
-  limit('total', d[10], tonumber(d[9] or 0), total_held, first_till, '')
-  limit('per_user', d[11], mine.used, own, first, '')
-  limit('per_user_per_day', d[12], used_today, of_day, first, today.till)
-  limit('per_user_per_week', d[13], used_this_week, of_week, first, today.week_till)
+  opens_by_holds = till
 end
-judge(false)
-local gives_way = {}
-if #hit > 0 then
-  -- A holder who starts again must not stand in the own way.
-  for _, hold in ipairs(mine.holds) do
-    if hold.till > at then gives_way[#gives_way + 1] = hold.id end
+
+local function judge(giving_way)
+  local of_user, of_day, of_week = 0, 0, 0
+  if #giving_way == 0 then
+    for _, hold in ipairs(own) do
+      of_user = of_user + 1
+      if hold.day == today.day then of_day = of_day + 1 end
+      if hold.week == today.week then of_week = of_week + 1 end
+    end
   end
-  if #gives_way > 0 then judge(true) end
+  left, hit = {}, {}
+  local function limit(name, most, used, held, opens_at)
+    if not most then return end
+    most = tonumber(most)
+    left[name] = math.max(0, most - used - held)
+    if left[name] > 0 then return end
+    -- The own holds give way: what then still stands in the way of one's own limits is used for good.
+    if name == 'total' and used < most then
+      find_opening(used + held - most, giving_way)
+      opens_at = opens_by_holds
+    end
+    if most == 0 then opens_at = '' end
+    hit[#hit + 1] = {name == 'per_user' and used > 0 and most == 1 and 'already-redeemed' or 'limit-reached', name, opens_at}
+  end
+  limit('total', d[10], tonumber(d[9] or 0), all_held - #giving_way, '')
+  limit('per_user', d[11], mine.used, of_user, '')
+  limit('per_user_per_day', d[12], mine.day == today.day and mine.of_day or 0, of_day, today.till)
+  limit('per_user_per_week', d[13], mine.week == today.week and mine.of_week or 0, of_week, today.week_till)
+end
+judge({})
+local gives_way = {}
+-- A holder who starts again must not stand in the own way.
+if #hit > 0 and #own > 0 then
+  gives_way = own
+  judge(own)
 end
 
 local reasons = {}
@@ -132,8 +141,8 @@ if hold_until == '' then
 end
 redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'fingerprint', fingerprint, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
 for _, hold in ipairs(gives_way) do
-  take_hold(mine, hold)
-  redis.call('ZREM', holds, hold)
+  take_hold(mine, hold.id)
+  redis.call('ZREM', holds, hold.id)
 end
 if hold_until == '' then
   count_use(mine, today.day, today.week)
