@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+from unittest.mock import ANY
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -203,6 +204,7 @@ class Calls(RuleBasedStateMachine):
         self.keys: dict[tuple[str, str], tuple[Any, int]] = {}
         self.guesses: dict[tuple[str, str, str], list[int]] = {}
         self.touched: Model | None = None
+        self.user = ""
         self.steps = self.orders = 0
 
     @initialize(
@@ -210,6 +212,7 @@ class Calls(RuleBasedStateMachine):
         limits=st.tuples(LIMITS, LIMITS),
         eve=st.sampled_from([None, *EVES]),
         zone=st.sampled_from(ZONES),
+        returns_use=st.tuples(st.booleans(), st.booleans()),
     )
     def begin(
         self,
@@ -217,14 +220,15 @@ class Calls(RuleBasedStateMachine):
         limits: tuple[dict[str, int], dict[str, int]],
         eve: tuple[str, str] | None,
         zone: str,
+        returns_use: tuple[bool, bool],
     ) -> None:
         self.clock.reset()
         if eve:
             zone = eve[0]
             here = datetime.fromisoformat(eve[1]).replace(tzinfo=ZoneInfo(zone))
             self.clock.reset(int(here.timestamp()) * SECOND)
-        self.create("IKEA", "shared", rules[0], limits[0], zone, None, True, (None, None))
-        self.create("IKEA", "unique", rules[1], limits[1], zone, None, True, (None, None))
+        self.create("IKEA", "shared", rules[0], limits[0], zone, None, returns_use[0], (None, None))
+        self.create("IKEA", "unique", rules[1], limits[1], zone, None, returns_use[1], (None, None))
         for user in USERS[:2]:
             self.grant_of(self.models[1], user)
 
@@ -315,7 +319,9 @@ class Calls(RuleBasedStateMachine):
                 moments = sorted([*ends, model.end_of(name, now)])
                 opens = [each for each in moments if each < NEVER]
                 opens = [each for each in opens if self.count(model, name, user, each, without_own) < most]
-                facts = {"limit": name} | ({"opens_at": opens[0]} if opens else {})
+                # Of the total it is told too late to whom a hold gives way: the script counts that hold here.
+                late = name == "total" and without_own
+                facts = {"limit": name} | ({"opens_at": ANY if late else opens[0]} if opens else {})
                 hit.append(("already-redeemed" if once else "limit-reached", facts))
         return left, hit
 
@@ -491,24 +497,54 @@ class Calls(RuleBasedStateMachine):
         for user, purchase, hold in several:
             self.plainly(model, user, purchase, hold)
 
-    def plainly(self, model: Model, user: str, purchase: tuple[int, str], hold: int | None) -> None:
+    @rule(
+        data=st.data(), user=st.sampled_from(USERS), hold=st.sampled_from([None, 60, DAY]),
+        early=st.sampled_from([0, 1]), till=st.sampled_from(["day", "week", "day", "its end"]),
+        then=st.sampled_from(["confirm", "roll back"]), more=st.booleans(),
+    )  # fmt: skip
+    def check_out_and_wait(
+        self, data: st.DataObject, user: str, hold: int | None, early: int, till: str, then: str, more: bool
+    ) -> None:
+        """What is used or held on one side of a midnight, and confirmed or rolled back on the other."""
+        model = self.pick(data)
+        midnight = model.end_of("per_user_per_week" if till == "week" else "per_user_per_day", self.clock.now())
+        if till != "its end":
+            self.clock.go_to(max(self.clock.now(), midnight - SECOND))
+        use = self.plainly(model, user, (1001, "EUR"), hold)
+        if use is None:
+            return
+        self.clock.go_to(max(self.clock.now(), ((use.hold_until or 0) if till == "its end" else midnight) - early))
+        if more:
+            self.plainly(model, user, (1004, "EUR"), None)
+        if then == "confirm":
+            self.confirm_use(use)
+        else:
+            self.roll_back_use(use, "")
+
+    def plainly(self, model: Model, user: str, purchase: tuple[int, str], hold: int | None) -> Use | None:
         code = model.code_of(user)
-        if code is not None:
-            order = self.order("", (max(500, purchase[0]), model.rule.currency or purchase[1]))
-            attempt = Attempt(user, code, order, discount_id=model.id, address="nobody")
-            self.at_checkout(attempt, model.brand, model, hold, None)
+        if code is None:
+            return None
+        order = self.order("", (max(500, purchase[0]), model.rule.currency or purchase[1]))
+        attempt = Attempt(user, code, order, discount_id=model.id, address="nobody")
+        self.at_checkout(attempt, model.brand, model, hold, None)
+        return self.uses.get((model.brand, order.id))
 
     @precondition(lambda self: self.uses)
-    @rule(data=st.data(), changed=st.sampled_from(["", "", "", "amount", "hold", "key", "user"]))
+    @rule(data=st.data(), changed=st.sampled_from(["", "discount", "", "amount", "hold", "key", "user", "discount"]))
     def send_again(self, data: st.DataObject, changed: str) -> None:
         use = self.pick_use(data)
         order = Order(use.order.id, use.order.amount + (changed == "amount"), use.order.currency)
         user = USERS[USERS.index(use.user) - 1] if changed == "user" else use.user
-        code = use.discount.code_of(user)
-        attempt = Attempt(user, code or "nobody's code", order, discount_id=use.discount.id, address=use.address)
+        model = use.discount
+        if changed == "discount":
+            others = [each for each in self.models if each.brand == use.brand and each is not model]
+            model = self.touched = others[-1] if others else model
+        code = model.code_of(user)
+        attempt = Attempt(user, code or "nobody's code", order, discount_id=model.id, address=use.address)
         hold = (use.hold_seconds or 0) + 60 if changed == "hold" else use.hold_seconds
         key = "another key" if changed == "key" else use.key
-        self.at_checkout(attempt, use.brand, use.discount if code else None, hold, key)
+        self.at_checkout(attempt, use.brand, model if code else None, hold, key)
 
     @rule(data=st.data(), user=st.sampled_from(USERS), address=st.sampled_from(ADDRESSES), times=st.integers(1, 5))
     def guess(self, data: st.DataObject, user: str, address: str, times: int) -> None:
@@ -520,6 +556,7 @@ class Calls(RuleBasedStateMachine):
     def at_checkout(self, attempt: Attempt, brand: str, model: Model | None, hold: int | None, key: str | None) -> None:
         now = self.clock.now()
         user, order = attempt.user_id, attempt.order
+        self.user = user
         answer = self.outcome(
             lambda: redemptions.redeem(self.stage.store, attempt, hold_seconds=hold, idempotency_key=key)
         )
@@ -593,7 +630,10 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.uses)
     @rule(data=st.data())
     def confirm(self, data: st.DataObject) -> None:
-        use, now = self.pick_use(data), self.clock.now()
+        self.confirm_use(self.pick_use(data))
+
+    def confirm_use(self, use: Use) -> None:
+        now, self.user = self.clock.now(), use.user
         answer = self.outcome(lambda: redemptions.confirm(self.stage.store, use.id))
         if use.live(now):
             use.state, use.confirmed_at = "redeemed", now
@@ -606,7 +646,10 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.uses)
     @rule(data=st.data(), reason=st.sampled_from(["", "because"]))
     def roll_back(self, data: st.DataObject, reason: str) -> None:
-        use, now = self.pick_use(data), self.clock.now()
+        self.roll_back_use(self.pick_use(data), reason)
+
+    def roll_back_use(self, use: Use, reason: str) -> None:
+        now, self.user = self.clock.now(), use.user
         answer = redemptions.roll_back(self.stage.store, use.id, reason)
         if use.state_at(now) in ("redeemed", "held"):
             use.state, use.rolled_back_at, use.reason = "rolled-back", now, reason
@@ -622,6 +665,17 @@ class Calls(RuleBasedStateMachine):
         changes: dict[str, int | None] = dict(limits)
         if gone:
             changes |= dict.fromkeys(set(model.limits) - set(limits))
+        self.limit(model, changes)
+
+    @rule(data=st.data(), holds=st.lists(HOLDS, min_size=3, max_size=3), below=st.integers(0, 3))
+    def lower_the_total_to_what_is_held_or_less(self, data: st.DataObject, holds: list[int], below: int) -> None:
+        model, now = self.pick(data), self.clock.now()
+        for user, hold in zip(USERS, holds, strict=True):
+            self.plainly(model, user, (1001, "EUR"), hold)
+        self.limit(model, {"total": max(0, self.count(model, "total", "", now, False) - below)})
+        self.user = data.draw(st.sampled_from(USERS))
+
+    def limit(self, model: Model, changes: dict[str, int | None]) -> None:
         answer = self.outcome(lambda: self.stage.change(model.id, limits=changes))
         if model.closed:
             assert answer == ("closed", {})
@@ -631,7 +685,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        what=st.sampled_from(["go on", "pause", "end", "go on", "close", "void"]),
+        what=st.sampled_from(["go on", "pause", "start", "end", "go on", "close", "void"]),
         user=st.sampled_from(USERS),
     )
     def manage(self, data: st.DataObject, what: str, user: str) -> None:
@@ -641,6 +695,10 @@ class Calls(RuleBasedStateMachine):
             self.pause(model, True)
             self.plainly(model, user, (1001, "EUR"), None)
             self.pause(model, data.draw(st.sampled_from([False, False, True])))
+        elif what == "start":
+            self.start(model, 60)
+            self.clock.move(60 - data.draw(st.sampled_from([0, 1e-6])))
+            self.plainly(model, user, (1001, "EUR"), None)
         elif what == "end":
             self.end(model, data.draw(st.sampled_from([None, 0, 60, DAY])))
         elif what == "go on":
@@ -656,6 +714,16 @@ class Calls(RuleBasedStateMachine):
             assert answer == ("closed", {})
         else:
             model.paused = paused
+
+    def start(self, model: Model, seconds: int) -> None:
+        starts = self.clock.now() + seconds * SECOND
+        answer = self.outcome(lambda: self.stage.change(model.id, starts_at=starts))
+        if model.closed:
+            assert answer == ("closed", {})
+        elif model.expires_at is not None and model.expires_at <= starts:
+            assert answer[0] == "invalid"
+        else:
+            model.starts_at = starts
 
     def end(self, model: Model, seconds: int | None) -> None:
         ends = None if seconds is None else self.clock.now() + seconds * SECOND
@@ -720,9 +788,9 @@ class Calls(RuleBasedStateMachine):
     def what_is_left_for_a_user_is_as_the_model_says(self) -> None:
         if not self.touched:
             return
-        # One in turn: all of them after every step would take thrice the time and find little more.
+        # Of whom this step was, or one in turn: all of them would take thrice the time and find little more.
         self.steps += 1
-        user = USERS[self.steps % len(USERS)]
+        user, self.user = self.user or USERS[self.steps % len(USERS)], ""
         code = self.touched.code_of(user)
         if code is not None:
             attempt = Attempt(user, code, Order("no order", 1001, "EUR"), discount_id=self.touched.id, address="nobody")
@@ -815,10 +883,10 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 
 
 def test_any_checkouts_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(fake_stage(), monkeypatch, examples=100, steps=30)
+    run(fake_stage(), monkeypatch, examples=85, steps=30)
 
 
 def test_any_checkouts_on_redis_leave_what_the_model_leaves(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(real_stage(redis_server), monkeypatch, examples=220, steps=40)
+    run(real_stage(redis_server), monkeypatch, examples=170, steps=40)
