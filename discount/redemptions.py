@@ -103,20 +103,19 @@ def redeem(
     """
     parsed, definition = _locate(store, attempt, guard)
     refusals = rules.refusals_of(definition.rule, attempt.order)
-    if refusals:
-        # A code that is wrong must not show what it would have needed.
-        verdict = _run(store, parsed, definition, attempt, guard, mode="check")
-        raise _read_reasons(verdict[1])[0] if verdict[0] == "refused" else refusals[0]
+    # A code that is wrong must not show what it would have needed, and an order that is known is not judged anew.
     word, *rest = _run(
         store,
         parsed,
         definition,
         attempt,
         guard,
-        mode="redeem",
+        mode="refuse" if refusals else "redeem",
         hold_seconds=hold_seconds,
         idempotency_key=idempotency_key,
     )
+    if word == "checked":
+        raise refusals[0]
     if word == "refused":
         raise _read_reasons(rest[0])[0]
     redemption_id = make_redemption_id(parsed.partition, definition.brand_id, attempt.order.id)

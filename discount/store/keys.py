@@ -37,7 +37,7 @@ from hashlib import blake2b
 from zlib import crc32
 
 INSTALLATION = "{00}:installation"
-USER_BUCKETS = 16384
+USER_BUCKETS = 32768
 
 
 def _outside(text: str) -> str:

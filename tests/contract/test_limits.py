@@ -489,6 +489,15 @@ def test_a_total_that_was_lowered_opens_when_enough_holds_have_ended(stage: Stag
     assert refused(stage, discount_id) == {"limit": "total"}
 
 
+def test_a_total_opens_to_a_holder_when_enough_others_end_since_the_own_hold_gives_way(stage: Stage) -> None:
+    discount_id = shared(stage, {"total": 3})
+    users = [("User 1", 900), ("User 2", 600), ("User 3", 300)]
+    held = {user: redeem(stage, discount_id, f"A-{user}", user, hold=seconds).hold_until for user, seconds in users}
+    stage.change(discount_id, limits={"total": 1})
+    for user, opens in (("User 1", "User 2"), ("User 2", "User 1"), ("User 3", "User 1"), ("User 4", "User 1")):
+        assert refused(stage, discount_id, user) == {"limit": "total", "opens_at": f"{held[opens]:016d}"}
+
+
 def test_a_total_that_is_used_up_never_opens_whoever_holds(stage: Stage) -> None:
     discount_id = shared(stage, {"total": 3})
     redeem(stage, discount_id, "A-1")

@@ -265,6 +265,18 @@ def test_a_validation_tells_every_reason_and_changes_nothing(stage: Stage) -> No
     assert stage.state() == before
 
 
+@pytest.mark.parametrize("other", [{"amount": 999}, {"currency": "SEK"}])
+def test_an_order_that_comes_again_with_what_the_rule_refuses_is_still_another_request(
+    stage: Stage, other: dict[str, Any]
+) -> None:
+    shared(stage, rule=Rule(percent=1_000, currency="EUR", minimum_amount=1_000))
+    redeem(stage, key="key")
+    before = stage.state()
+    refused(stage, IdempotencyMismatch, **other)
+    refused(stage, IdempotencyMismatch, CODE, "A-2", key="key", **other)
+    assert stage.state() == before
+
+
 def test_a_validation_does_not_look_at_the_order_s_past(stage: Stage) -> None:
     found = shared(stage, limits={"per_user": 2})
     redeem(stage, key="key")

@@ -26,7 +26,7 @@ if code then
 end
 
 -- A wrong code learns nothing of the order either.
-if right and mode == 'redeem' then
+if right and mode ~= 'check' then
   local known = keep_seconds ~= '' and redis.call('GET', idempotency)
   if known and known ~= fingerprint then return {'idempotency-mismatch'} end
   -- A hold that ended, or gave way to another of its holder, is as if it had never been. Of another discount's it cannot
@@ -57,23 +57,6 @@ for _, hold in ipairs(mine.holds) do
 end
 local left, hit
 
--- `opens_by_holds` is when so many holds have ended, besides those that give way, that one use is left.
-local opens_by_holds
-local function find_opening(over, giving_way)
-  local passed, before, till = -1, 0, ''
-  while holding and before ~= passed do
-    passed, till = before, ''
-    local found = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', string.format('%.0f', over + passed), 1)
-    if found[2] then
-      till, before = string.format('%.0f', tonumber(found[2])), 0
-      for _, hold in ipairs(giving_way) do
-        if hold.till <= till then before = before + 1 end
-      end
-    end
-  end
-  opens_by_holds = till
-end
-
 local function judge(giving_way)
   local of_user, of_day, of_week = 0, 0, 0
   if #giving_way == 0 then
@@ -91,8 +74,15 @@ local function judge(giving_way)
     if left[name] > 0 then return end
     -- The own holds give way: what then still stands in the way of one's own limits is used for good.
     if name == 'total' and used < most then
-      find_opening(used + held - most, giving_way)
-      opens_at = opens_by_holds
+      -- When so many holds have ended that one use is left. Those that give way stand among them and do not count.
+      local ends = redis.call('ZRANGEBYSCORE', holds, '(' .. at, '+inf', 'WITHSCORES', 'LIMIT', string.format('%.0f', used + held - most), #giving_way + 1)
+      for n = 1, #ends / 2 do
+        local till, before = string.format('%.0f', tonumber(ends[2 * n])), 0
+        for _, hold in ipairs(giving_way) do
+          if hold.till <= till then before = before + 1 end
+        end
+        if opens_at == '' and n > before then opens_at = till end
+      end
     end
     if most == 0 then opens_at = '' end
     hit[#hit + 1] = {name == 'per_user' and used > 0 and most == 1 and 'already-redeemed' or 'limit-reached', name, opens_at}
