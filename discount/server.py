@@ -17,7 +17,7 @@ logs.configure(_settings)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
-worker_class = "gthread"
+worker_class = "discount.gathering.GatheringWorker"
 threads = _settings.threads
 # Above the 60 s for which nginx keeps an idle connection: the side that closes first must be the one that knows.
 keepalive = 75

@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
 from discount.errors import BY_WORD, Unavailable
-from discount.store import guards, keys
+from discount.store import guards, keys, together
 from discount.store.guards import Guard
 from discount.store.scripts import SCRIPTS, Script
 
@@ -169,6 +169,9 @@ class Store:
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        return together.exchange(self._exchange_now, commands)
+
+    def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         if not self._prepared:
             self.prepare()
         connection = self._connection()
