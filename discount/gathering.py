@@ -18,6 +18,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from discount import logs
 from discount.store import together
 
 #: The most calls that are answered together.
@@ -30,11 +31,13 @@ _SLOW = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade):", re.IGNORECASE)
 
 
 class GatheringWorker(ThreadWorker):  # type: ignore[misc]
-    """A worker with one more thread, for hot calls."""
+    """A worker with two more threads, for hot calls."""
 
     def run(self) -> None:
         self._gathered: SimpleQueue[Any] = SimpleQueue()
-        threading.Thread(target=self._answer_together, name="gathered", daemon=True).start()
+        # While one waits for Redis, the other works.
+        for number in range(2):
+            threading.Thread(target=self._answer_together, name=f"gathered-{number}", daemon=True).start()
         super().run()
 
     def enqueue_req(self, conn: Any) -> None:
@@ -54,7 +57,8 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
             except Empty:
                 pass
             try:
-                outcomes = together.run([partial(self.handle, conn) for conn in conns])
+                with logs.one_piece():
+                    outcomes = together.run([partial(self.handle, conn) for conn in conns])
             except Exception:
                 # Without this thread no hot call would ever be answered again.
                 self.log.exception("calls that were gathered are lost")

@@ -2,7 +2,10 @@
 
 import logging
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 import msgspec
 import structlog
@@ -41,6 +44,45 @@ class Handler(logging.Handler):
             self.handleError(record)
 
 
+class _Lines:
+    """Standard error, a line at a time; what a thread logs inside of `one_piece` goes out at its end."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def write(self, line: bytes) -> None:
+        held = getattr(self._local, "lines", None)
+        if held is None:
+            sys.stderr.buffer.write(line)
+        else:
+            held.append(line)
+
+    def flush(self) -> None:
+        if getattr(self._local, "lines", None) is None:
+            sys.stderr.buffer.flush()
+
+    def hold(self) -> None:
+        self._local.lines = []
+
+    def release(self) -> None:
+        held, self._local.lines = self._local.lines, None
+        sys.stderr.buffer.write(b"".join(held))
+        sys.stderr.buffer.flush()
+
+
+_lines = _Lines()
+
+
+@contextmanager
+def one_piece() -> Iterator[None]:
+    """Write what this thread logs meanwhile at the end, all at once."""
+    _lines.hold()
+    try:
+        yield
+    finally:
+        _lines.release()
+
+
 def configure(settings: Settings) -> None:
     """Set up logging of this process, of libraries too."""
     level = getattr(logging, settings.log_level.upper())
@@ -53,7 +95,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", _lines)),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[Handler()], level=level, force=True)

@@ -281,7 +281,7 @@ def _run(
                 typed,
                 as_held,
                 redemption_id,
-                blake2b(json.dumps(wanted).encode(), digest_size=16).hexdigest(),
+                blake2b(repr(wanted).encode(), digest_size=16).hexdigest(),
                 parsed.text,
                 order.id,
                 order.amount,
