@@ -52,6 +52,7 @@ def test_figures_are_what_was_sent_though_workers_die(redis_server: RedisServer)
                 }
                 assert found["discount_grants_total",] == 150 * round_
                 assert found["discount_refusals_total", "sold-out"] == 40 * round_
-                assert found["discount_redis_round_trips_total",] >= 250 * round_
+                # Calls that came at once shared some.
+                assert found["discount_redis_round_trips_total",] >= 10 * round_
             service.kill_worker(0)
             service.kill_worker(0)
