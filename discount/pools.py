@@ -9,7 +9,7 @@ from threading import Lock
 from discount import codes, discounts, kinds
 from discount.errors import BY_WORD, Closed, NotFound, WrongKind
 from discount.model import DiscountId
-from discount.store import Store, keys
+from discount.store import Store, keys, together
 
 #: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
 BLOCK = discounts.BLOCK
@@ -106,7 +106,7 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
     parsed = discounts.locate(store, discount_id)
     key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
     # One thread makes the block; the others that ran dry wait for it instead of making it too.
-    with _refilling:
+    with _refilling, together.alone():
         (secret, pattern, alphabet, made, total), waiting = store.commands(
             [("HMGET", key, "key", "pattern", "alphabet", "made", "total"), ("LLEN", pool)]
         )

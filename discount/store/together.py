@@ -4,7 +4,8 @@ Each call runs in a greenlet of one thread, in the plain code that it has anyway
 waits; once all wait or are done, what they have to send goes out in one piece, and each goes on with its replies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -16,14 +17,30 @@ Exchange = Callable[[Sequence[Any]], list[Any]]
 class _Call(greenlet):  # type: ignore[misc]
     """One call of several; it is switched to with replies, and switches back with what it wants to send."""
 
+    alone = False
+
 
 def exchange(send: Exchange, commands: Sequence[Any]) -> list[Any]:
     """The replies to commands, by `send`: at once, or together with those of the other calls of a `run`."""
     current = getcurrent()
-    if not isinstance(current, _Call):
+    if not isinstance(current, _Call) or current.alone:
         return send(commands)
     replies: list[Any] = current.parent.switch((send, commands))
     return replies
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside of this a call waits for nobody: so must one that holds a lock, or others of its thread wait in vain."""
+    current = getcurrent()
+    if not isinstance(current, _Call):
+        yield
+        return
+    before, current.alone = current.alone, True
+    try:
+        yield
+    finally:
+        current.alone = before
 
 
 def run(calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:

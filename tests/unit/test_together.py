@@ -2,6 +2,7 @@
 
 import unittest
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 from discount.errors import Unavailable
@@ -84,6 +85,23 @@ class Together(unittest.TestCase):
 
         found = together.run([inner, lambda: self.wire.ask("c")])
         self.assertEqual(found, [[["aa"], ["bb"]], ["cc"]])
+
+    def test_calls_that_hold_a_lock_do_not_wait_for_each_other(self) -> None:
+        lock = Lock()
+
+        def locked(name: str) -> list[Any]:
+            self.wire.ask(name)
+            with lock, together.alone():
+                found = self.wire.ask(name.upper())
+            return found + self.wire.ask(name)
+
+        found = together.run([lambda: locked("a"), lambda: locked("b")])
+        self.assertEqual(found, [["AA", "aa"], ["BB", "bb"]])
+        self.assertEqual(self.wire.sent, [["a", "b"], ["A"], ["B"], ["a", "b"]])
+
+    def test_outside_of_a_run_everybody_is_alone(self) -> None:
+        with together.alone():
+            self.assertEqual(self.wire.ask("a"), ["aa"])
 
     def test_nothing_to_run_gives_nothing(self) -> None:
         self.assertEqual(together.run([]), [])
