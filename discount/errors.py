@@ -79,6 +79,11 @@ class BrandClosed(Refusal):
     title = "The brand is closed."
 
 
+class AddressTaken(Refusal):
+    word = "address-taken"
+    title = "Another user has that e-mail address."
+
+
 class WrongKind(Refusal):
     word = "wrong-kind"
     title = "The discount does not take codes from outside."

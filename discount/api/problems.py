@@ -25,6 +25,7 @@ STATUS: dict[str, int] = {
     "code-taken": 409,
     "brand-taken": 409,
     "brand-closed": 409,
+    "address-taken": 409,
     "wrong-kind": 409,
     "limit-reached": 409,
     "already-redeemed": 409,

@@ -12,6 +12,10 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
 | `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
 | `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | grant, redeem, guess |
+| `{pp}:contact:<user>` | hash | where a user is reached, in the user's own words: e-mail, name, locale | put_contact |
+| `{pp}:brand:<brand>:contact:<user>` | hash | the same in a brand's words, and whether the user wants no e-mails of it | put_contact, enrol, unsubscribe |
+| `{pp}:brand:<brand>:contacts` | zset | users that a brand knows, by the time since when | put_contact, enrol |
+| `{pp}:brand:<brand>:addresses` | hash | of users that got their id here: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -77,6 +81,22 @@ def api_key(partition: int, key_id: str) -> str:
 
 def rate(partition: int, kind: str, who: str) -> str:
     return f"{{{partition:02x}}}:rate:{_digest(kind, who)}"
+
+
+def contact(user_id: str, partitions: int) -> str:
+    return f"{{{partition_of(user_id, partitions):02x}}}:contact:{_outside(user_id)}"
+
+
+def brand_contact(partition: int, brand_id: str, user_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:contact:{_outside(user_id)}"
+
+
+def brand_contacts(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:contacts"
+
+
+def addresses(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:addresses"
 
 
 def discounts(partition: int) -> str:
