@@ -33,6 +33,15 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
+| `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of its discounts, by creation time | create_webhook |
+| `{pp}:webhook:<id>` | hash | address, types, version of its secret, how it goes | create_webhook, change_webhook, rotate_webhook, create, settle |
+| `{pp}:delivery:<id>` | hash, expires once done | one webhook call or e-mail that is owed, and how it went | plan, settle, resend |
+| `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
+| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails, that wait, by the time when they are due | plan, settle, resend |
+| `{pp}:lanes` | zset | lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
+| `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
+| `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
+| `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
 | `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
 Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
 """
@@ -109,6 +118,42 @@ def numbers(partition: int) -> str:
 
 def events(partition: int) -> str:
     return f"{{{partition:02x}}}:events"
+
+
+def brand_webhooks(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:webhooks"
+
+
+def webhook(partition: int, webhook_id: str) -> str:
+    return f"{{{partition:02x}}}:webhook:{webhook_id}"
+
+
+def delivery(partition: int, delivery_id: str) -> str:
+    return f"{{{partition:02x}}}:delivery:{delivery_id}"
+
+
+def brand_deliveries(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:deliveries"
+
+
+def lane(partition: int, name: str) -> str:
+    return f"{{{partition:02x}}}:lane:{name}"
+
+
+def lanes(partition: int) -> str:
+    return f"{{{partition:02x}}}:lanes"
+
+
+def leases(partition: int) -> str:
+    return f"{{{partition:02x}}}:leases"
+
+
+def expiring(partition: int) -> str:
+    return f"{{{partition:02x}}}:expiring"
+
+
+def trimmed(partition: int) -> str:
+    return f"{{{partition:02x}}}:trimmed"
 
 
 def brand_discounts(partition: int, brand_id: str) -> str:
