@@ -11,6 +11,7 @@ from discount.api.caller import Gate
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
+from discount.dialects import brand_pools, greeting
 from discount.errors import Unavailable
 from discount.store import Store
 from discount.store.rates import Rates
@@ -58,9 +59,17 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers)
     users.add_routes(contract, store)
+    _add_dialects(contract, store, settings.spoken)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app
+
+
+def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str]) -> None:
+    if not spoken.isdisjoint(("brand-pools", "coupons")):
+        greeting.add_routes(contract)
+    if "brand-pools" in spoken:
+        brand_pools.add_routes(contract, store)
 
 
 def _version() -> str:

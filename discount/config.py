@@ -18,6 +18,8 @@ class SettingsError(Exception):
 
 #: Never shown, not even in the line that says what is wrong with one.
 SECRETS = ("admin_key", "secret", "jwt_secret")
+#: The interfaces of earlier services that can be spoken besides our own.
+DIALECTS = ("brand-pools", "readable-codes", "coupons")
 Secret = Annotated[str, Meta(min_length=32)]
 
 
@@ -52,6 +54,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_key: str = "60000/minute"
     rate_user: str = "120/minute"
     rate_address: str = "6000/minute"
+    dialects: str = ",".join(DIALECTS)
+
+    @property
+    def spoken(self) -> frozenset[str]:
+        """The dialects that are on."""
+        return frozenset() if self.dialects == "off" else frozenset(map(str.strip, self.dialects.split(",")))
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -74,6 +82,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         shown = "***" if name in SECRETS else re.sub(r"//[^@/]*@", "//***@", given.get(name, ""))
         raise SettingsError(f"{name.upper()}={shown!r}: {reason}") from None
     _check_rates(settings)
+    _check_dialects(settings)
     _check_access(settings)
     return settings
 
@@ -95,6 +104,13 @@ def _check_rates(settings: Settings) -> None:
                 limits.parse(text)
         except ValueError:
             raise SettingsError(f"{name.upper()}={text!r}: is neither `off` nor like `100/minute`") from None
+
+
+def _check_dialects(settings: Settings) -> None:
+    unknown = sorted(settings.spoken.difference(DIALECTS))
+    if unknown:
+        known = ", ".join(DIALECTS)
+        raise SettingsError(f"DIALECTS={settings.dialects!r}: {unknown[0]!r} is none of {known}, and not `off` alone")
 
 
 def _check_access(settings: Settings) -> None:

@@ -51,6 +51,7 @@ def create(
     starts_at: int | None = None,
     expires_at: int | None = None,
     idempotency_key: str | None = None,
+    name: str | None = None,
 ) -> tuple[Discount, int]:
     """A new discount, its first codes in the pool, and the time on the Redis server.
 
@@ -62,6 +63,7 @@ def create(
         timezone: whose days and weeks the limits count in.
         valid_for: how long after its grant a code is good, in microseconds.
         returns_use: whether a use that is rolled back returns to the limits.
+        name: what `id_of` finds it by. Of one name a brand has one discount: made again, it is the one there is.
 
     Raises:
         BrandClosed
@@ -76,7 +78,7 @@ def create(
     if valid_for is not None and kind.kind == "shared":
         raise Invalid("/valid_for", "counts from the grant, and a shared code may be used without one")
     partition = keys.partition_of(brand_id, store.partitions)
-    discount_id = model.make_discount_id(partition, total_count)
+    discount_id = model.make_discount_id(partition, total_count) if name is None else id_of(store, brand_id, name)
     wanted = {
         "brand": brand_id,
         "discount_code": discount_code,
@@ -125,6 +127,12 @@ def create(
     except Expired:
         raise Invalid("/expires_at", "is in the past") from None
     return show(store, answer[1])
+
+
+def id_of(store: Store, brand_id: str, name: str) -> str:
+    """The id of the discount that a brand made, or may make, under that name."""
+    partition = keys.partition_of(brand_id, store.partitions)
+    return model.make_discount_id(partition, None, f"{len(brand_id)}:{brand_id}:{name}")
 
 
 def show(store: Store, discount_id: str) -> tuple[Discount, int]:

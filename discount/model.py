@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Literal
+from uuid import UUID
 
 import shortuuid
 
@@ -37,10 +38,18 @@ class DiscountId:
     buckets: int
 
 
-def make_discount_id(partition: int, total_count: int | None) -> str:
-    """A new id for a discount of that partition and size; None where the size is not known."""
+def make_discount_id(partition: int, total_count: int | None, name: str | None = None) -> str:
+    """A new id for a discount of that partition and size; None where the size is not known.
+
+    With a name the id is always the same one, so that who knows the name needs no list to find the discount.
+    """
     power = UNKNOWN_POWER if total_count is None else ((total_count - 1) // GRANTS_PER_BUCKET).bit_length()
-    return f"dsc-{partition:02x}{'0123456789abcdefghijklmnop'[power]}{shortuuid.uuid()}"
+    last = shortuuid.uuid() if name is None else shortuuid.encode(UUID(bytes=_digest(name)))
+    return f"dsc-{partition:02x}{'0123456789abcdefghijklmnop'[power]}{last}"
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def parse_discount_id(text: str) -> DiscountId | None:

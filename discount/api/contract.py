@@ -14,11 +14,15 @@ from discount.api.hot import HotPaths
 from discount.api.inputs import (
     SMALL_BODY,
     body_reader,
+    form_reader,
     idempotency_key,
     open_upload,
     read_part,
     read_query,
 )
+from discount.api.problems import NotRead
+from discount.api.voices import Voice
+from discount.errors import Refusal
 from discount.model import Scope
 
 Outcome = tuple[Any, int] | Response
@@ -48,6 +52,8 @@ class Operation:
     also: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     bare: bool = False
+    form: bool = False
+    voice: Voice | None = None
 
 
 class Contract:
@@ -80,6 +86,8 @@ class Contract:
         hot: bool = False,
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
+        form: bool = False,
+        voice: Voice | None = None,
     ) -> Callable[[Callable[..., Outcome]], Callable[..., Response]]:
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
@@ -97,6 +105,8 @@ class Contract:
             also: media types it may answer with besides JSON.
             bare: the body may be left out, where none of its fields is needed.
             takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
+            form: the body may also be the fields of a form.
+            voice: tells refusals in a dialect's way; without one they are problems.
         """
 
         def decorate(view: Callable[..., Outcome]) -> Callable[..., Response]:
@@ -117,10 +127,14 @@ class Contract:
                 also=also,
                 takes=takes,
                 bare=bare,
+                form=form,
+                voice=voice,
             )
             self.operations.append(operation)
             needs = Needs(scopes, users, operation.path, body, query)
-            read_body = body_reader(body, max_body, bare=bare) if body else None
+            read_body: Callable[[dict[str, Any]], Any] | None = None
+            if body:
+                read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
 
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 asking = self.gate.admit(environ, needs, hot=hot)
@@ -147,6 +161,20 @@ class Contract:
                         return view(upload=upload, **arguments)
                 return view(**arguments)
 
+            def perform_with_query(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
+                asked = read_query(query)
+                if asked is not None:
+                    arguments["query"] = asked
+                return perform(environ, arguments)
+
+            def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
+                try:
+                    return perform_with_query(environ, arguments)
+                except (Refusal, NotRead) as refused:
+                    if voice is None:
+                        raise
+                    return voice.answer(refused, environ)
+
             def perform_hot(environ: dict[str, Any], arguments: dict[str, Any]) -> tuple[bytes, int]:
                 environ["discount.route"] = operation.path
                 answered, status = perform(environ, arguments)  # type: ignore[misc]
@@ -155,17 +183,21 @@ class Contract:
             @wraps(view)
             def answer(**arguments: Any) -> Response:
                 request.environ["discount.route"] = operation.path
-                asked = read_query(query)
-                if asked is not None:
-                    arguments["query"] = asked
-                outcome = perform(request.environ, arguments)
+                outcome = perform_in_voice(request.environ, arguments)
                 if isinstance(outcome, Response):
                     return outcome
                 return Response(_encode(outcome[0]), outcome[1], content_type="application/json")
 
             if hot:
                 self.hot.add(method, path, perform_hot)
-            self.app.add_url_rule(path, view.__name__, answer, methods=[method], provide_automatic_options=False)
+            self.app.add_url_rule(
+                path,
+                view.__name__,
+                answer,
+                methods=[method],
+                provide_automatic_options=False,
+                strict_slashes=not path.endswith("/"),
+            )
             return answer
 
         return decorate

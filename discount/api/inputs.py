@@ -5,12 +5,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BufferedReader, RawIOBase
+from io import BufferedReader, BytesIO, RawIOBase
 from typing import Any, cast
 
 import msgspec
 from flask import request
 from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_input_stream
 
 from discount import errors
@@ -18,6 +20,11 @@ from discount.api.problems import NotRead
 
 #: The largest body that an ordinary operation takes, in bytes.
 SMALL_BODY = 64 * 1024
+#: Media types of a form's fields.
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_JSON = "application/json"
+# The most fields that a form may have.
+_FIELDS = 100
 #: How much of a body that is too large is read to let the client see the answer; past that it is cut off.
 DISCARDED = 128 * 1024 * 1024
 _TYPES = {
@@ -46,7 +53,7 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
     def read(environ: dict[str, Any]) -> Any:
         if bare and not _length(environ) and not environ.get("HTTP_TRANSFER_ENCODING"):
             return kind()
-        _media_type(environ, ("application/json",))
+        _media_type(environ, (_JSON,))
         raw = _read_body(environ, max_body)
         try:
             decoded = decode(raw)
@@ -62,6 +69,51 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
         return decoded
 
     return read
+
+
+def form_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
+    """The same for a body that may also be a form; numbers may stand there as text, in JSON too.
+
+    Raises (the function):
+        NotRead: it is neither declared as JSON nor as a form, or too large.
+        Malformed: it is not what it is declared as.
+        Invalid: a field is missing, of another type, out of bounds, or there twice.
+    """
+
+    def read(environ: dict[str, Any]) -> Any:
+        media_type = _media_type(environ, (_JSON, *FORMS))
+        raw = _read_body(environ, max_body)
+        given = _read_object(raw) if media_type == _JSON else _read_form(environ, raw)
+        try:
+            return msgspec.convert(given, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise _invalid(str(error)) from None
+
+    return read
+
+
+def _read_object(raw: bytes) -> Any:
+    try:
+        given = msgspec.json.decode(raw)
+    except UnicodeDecodeError:
+        raise errors.Malformed("The body is not UTF-8.") from None
+    except (ValueError, RecursionError) as error:
+        raise errors.Malformed(f"{error}.") from None
+    _refuse_repeated_names(raw)
+    return given
+
+
+def _read_form(environ: dict[str, Any], raw: bytes) -> dict[str, str]:
+    media_type, options = parse_options_header(environ["CONTENT_TYPE"])
+    parser = FormDataParser(max_form_memory_size=len(raw), max_form_parts=_FIELDS, silent=False)
+    try:
+        form = parser.parse(BytesIO(raw), media_type.lower(), len(raw), options)[1]
+    except (ValueError, HTTPException):
+        raise errors.Malformed("The body is not a form.") from None
+    for name, several in form.lists():
+        if len(several) > 1:
+            raise errors.Invalid(f"/{name[:200]}", "stands twice")
+    return form.to_dict()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
 from discount.api import problems, schemas
 from discount.api.contract import Answer, Operation
+from discount.api.inputs import FORMS
 
 _BEARER = {
     "type": "http",
@@ -21,6 +22,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     types: list[Any] = [schemas.Problem]
     for operation in operations:
         types += [operation.body] if operation.body else []
+        types += [operation.voice.shape] if operation.voice else []
         types += [kind for answer in operation.answers.values() for kind in _kinds(answer)]
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     paths: dict[str, dict[str, Any]] = {}
@@ -46,20 +48,22 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         words |= {"unauthenticated", "forbidden", "too-many-requests", "not-found"}
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
+    voice = operation.voice
     responses: dict[str, Any] = {
         str(status): _document_answer(kind, operation.also) for status, kind in operation.answers.items()
     }
     by_status: dict[int, list[str]] = {}
     for word in sorted(words):
-        by_status.setdefault(problems.STATUS[word], []).append(word)
+        by_status.setdefault(voice.status(word) if voice else problems.STATUS[word], []).append(word)
     for status, of_status in sorted(by_status.items()):
-        responses.setdefault(
-            str(status),
-            {
-                "description": " ".join(f"`{word}`: {problems.TITLES[word]}" for word in of_status),
-                "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            },
+        # What nobody foresaw is told in one way.
+        content = (
+            {"application/json": {"schema": _reference(voice.shape)}}
+            if voice is not None and of_status != ["internal"]
+            else {problems.MEDIA_TYPE: {"schema": _reference(schemas.Problem)}}
         )
+        description = " ".join(f"`{word}`: {problems.TITLES[word]}" for word in of_status)
+        responses.setdefault(str(status), {"description": description, "content": content})
     documented: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
@@ -75,13 +79,17 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     if parameters:
         documented["parameters"] = parameters
     if operation.body:
-        reference = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
-        content = {"application/json": {"schema": reference}}
-        documented["requestBody"] = {"required": not operation.bare, "content": content}
+        media_types = ("application/json", *FORMS) if operation.form else ("application/json",)
+        bodies = {media_type: {"schema": _reference(operation.body)} for media_type in media_types}
+        documented["requestBody"] = {"required": not operation.bare, "content": bodies}
     if operation.takes:
         files = {media_type: {"schema": {"type": "string"}} for media_type in operation.takes}
         documented["requestBody"] = {"required": True, "content": files}
     return documented
+
+
+def _reference(kind: Any) -> dict[str, Any]:
+    return msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")[0][0]
 
 
 def _kinds(answer: Answer) -> tuple[type, ...]:
@@ -94,9 +102,12 @@ def _document_answer(answer: Answer, also: tuple[str, ...]) -> dict[str, Any]:
     content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in also}
     kinds = _kinds(answer)
     if kinds:
-        references = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
+        references = [_reference(kind) for kind in kinds]
         content["application/json"] = {"schema": references[0] if len(kinds) == 1 else {"anyOf": references}}
-    description = (kinds[0].__doc__ or "").strip().splitlines()[0] if kinds else "As its media type says."
+    description = "As its media type says."
+    if kinds:
+        described = get_args(kinds[0])[-1] if get_origin(kinds[0]) else kinds[0]
+        description = (described.__doc__ or "").strip().splitlines()[0]
     return {"description": description, "content": content}
 
 

@@ -37,6 +37,11 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
+def is_dialect(operation: dict[str, Any]) -> bool:
+    """Whether it speaks as an earlier service did: with statuses and shapes of its own, and deaf to unknown fields."""
+    return any(tag.startswith("dialect") for tag in operation["tags"])
+
+
 def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1.")
     assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
@@ -50,7 +55,7 @@ def test_the_document_names_every_route(app: Flask, document: dict[str, Any]) ->
         if rule.rule not in PAGES
     }
     assert set(operations(document)) == routes
-    assert len(routes) == 35
+    assert {("POST", "/discount"), ("POST", "/v1/discount/create"), ("GET", "/test")} < routes
 
 
 def test_every_pattern_is_one_of_json_schema(document: dict[str, Any]) -> None:
@@ -74,9 +79,13 @@ def test_every_problem_of_an_operation_is_a_known_word_with_its_status(document:
         for status, response in operation["responses"].items():
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 words = set(re.findall(r"`([a-z-]+)`", response["description"])) & set(problems.STATUS)
+                told |= words
+                if is_dialect(operation) and words != {"internal"}:
+                    assert words
+                    assert list(response["content"]) == ["application/json"]
+                    continue
                 assert {problems.STATUS[word] for word in words} == {int(status)}
                 assert list(response["content"]) == ["application/problem+json"]
-                told |= words
     # A wrong method has no operation to stand in.
     assert told == set(problems.STATUS) - {"method-not-allowed"}
 
@@ -90,6 +99,8 @@ def test_every_path_parameter_is_described(document: dict[str, Any]) -> None:
 def test_the_document_refuses_unknown_fields_as_the_service_does(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for operation in operations(document).values():
+        if is_dialect(operation):
+            continue
         reference = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
         if "$ref" in reference:
             assert schemas[reference["$ref"].rpartition("/")[2]]["additionalProperties"] is False
@@ -104,7 +115,7 @@ def test_the_examples_of_the_document_are_taken(client: Client, document: dict[s
 # Whatever fits the document or just does not: no 5xx, no answer that the document does not know.
 
 
-def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client) -> None:
+def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client, document: dict[str, Any]) -> None:
     config = schemathesis.Config()
     config.projects.default.analysis.constants.enabled = False  # else what is tried depends on what was imported
     described = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
@@ -121,4 +132,4 @@ def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client) -
             case.call_and_validate(excluded_checks=[CHECKS.get_one("positive_data_acceptance")])
 
         call()
-    assert len(called) == 35
+    assert called == {f"{method} {path}" for method, path in operations(document)}

@@ -38,6 +38,7 @@ class Reading(unittest.TestCase):
             "RATE_KEY": "off",
             "RATE_USER": "1/second",
             "RATE_ADDRESS": "5 per 2 hours",
+            "DIALECTS": "coupons, brand-pools",
         }
         self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given) | {"JWKS_URL"})
         found = structs.asdict(read_settings(given))
@@ -55,6 +56,11 @@ class Reading(unittest.TestCase):
     def test_lower_case_variables_do_not_matter(self) -> None:
         self.assertEqual(read_settings({"port": "9"}), Settings())
 
+    def test_dialects_are_all_on_unless_some_are_named_or_none(self) -> None:
+        self.assertEqual(read_settings({}).spoken, {"brand-pools", "readable-codes", "coupons"})
+        self.assertEqual(read_settings({"DIALECTS": "coupons, brand-pools"}).spoken, {"coupons", "brand-pools"})
+        self.assertEqual(read_settings({"DIALECTS": "off"}).spoken, frozenset())
+
     def test_settings_cannot_be_changed(self) -> None:
         with self.assertRaises(AttributeError):
             Settings().port = 1  # type: ignore[misc]
@@ -71,6 +77,7 @@ class Refusing(unittest.TestCase):
             "THREADS": ["0", "257", "true"],
             "LOG_FORMAT": ["xml", "JSON"],
             "LOG_LEVEL": ["loud"],
+            "DIALECTS": ["coupon", "coupons,", "all", "coupons,off"],
         }
         for name, values in wrong.items():
             for value in values:

@@ -106,12 +106,29 @@ class Imports(unittest.TestCase):
                 with self.subTest(module):
                     self.assertEqual(IMPORTS[module] & (WIRING | {"discount.config"}), set())
 
+    def test_dialects_know_verbs_and_the_contract_but_no_route(self) -> None:
+        contract = {f"discount.api.{name}" for name in ("contract", "schemas", "tables", "voices")}
+        dialects = {module for module in MODULES if inside(module, "discount.dialects")}
+        self.assertGreater(len(dialects), 1)
+        for module in dialects:
+            ours = {name for name in IMPORTS[module] if inside(name, "discount")}
+            # The store is handed on, and nothing of it is used.
+            allowed = dialects | VERBS | PURE | contract | {"discount.metrics", "discount.store"}
+            with self.subTest(module):
+                self.assertEqual(ours - allowed, set())
+
+    def test_only_the_wiring_knows_the_dialects(self) -> None:
+        strangers = {module for module in importers("discount.dialects") if not inside(module, "discount.dialects")}
+        self.assertEqual(strangers, {"discount.app"})
+
     def test_only_the_wiring_imports_the_wiring(self) -> None:
         self.assertEqual(importers("discount.app") - WIRING - {"discount.cli", "discount.worker"}, set())
 
     def test_routes_send_no_command(self) -> None:
         for module, path in MODULES.items():
-            if inside(module, "discount.api") and module != "discount.api.health":
+            if (
+                inside(module, "discount.api") or inside(module, "discount.dialects")
+            ) and module != "discount.api.health":
                 with self.subTest(module):
                     self.assertNotRegex(path.read_text(encoding="utf-8"), r"store\.(commands?|run|run_many)\(")
 

@@ -1,0 +1,1 @@
+"""Dialects: what clients of earlier services say, in words of the verbs. They own no rule and no key."""

@@ -1,0 +1,88 @@
+"""The dialect of brand pools: a brand has one pool of codes, of which it makes more, and each user gets one."""
+
+import secrets
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from discount import codes, discounts, grants, metrics, pools
+from discount.api.contract import Contract, Outcome
+from discount.api.schemas import BrandId, Shape, UserId
+from discount.dialects.voices import OF_ERRORS
+from discount.kinds import CodeKind
+from discount.store import Store
+
+LETTERS = 10
+_TAG = "dialect: brand pools"
+_POOL = "brand pool"
+
+
+class PoolIn(Shape):
+    """How many codes a brand wants more."""
+
+    brand_id: BrandId = msgspec.field(name="brand")
+    number_to_create: Annotated[int, Meta(ge=1, le=1000, examples=[10])]
+
+
+class CodeOut(Shape):
+    """The user's code."""
+
+    discount_code: str
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of brand pools."""
+    no_code = ("not_found", "sold_out", "paused", "expired", "not_started", "closed")
+    of_fetching = OF_ERRORS.with_words(**dict.fromkeys(no_code, (404, "There is no code for this user.")))
+
+    @contract.declare(
+        "POST",
+        "/v1/discount/create",
+        tag=_TAG,
+        scopes=("manage",),
+        body=PoolIn,
+        answers={200: list[str]},
+        refusals=("brand-closed", "closed"),
+        voice=OF_ERRORS,
+    )
+    def create_codes_of_brand(body: PoolIn) -> Outcome:
+        """Make more codes for a brand's pool."""
+        return _add(store, body.brand_id, body.number_to_create), 200
+
+    @contract.declare(
+        "GET",
+        "/v1/discount/fetch/<brand_id>/<user_id>",
+        tag=_TAG,
+        scopes=("grant",),
+        users=True,
+        path_types={"brand_id": BrandId, "user_id": UserId},
+        answers={200: CodeOut},
+        refusals=("not-found", "sold-out", "paused", "expired", "not-started", "closed"),
+        voice=of_fetching,
+    )
+    def fetch_code_of_brand(brand_id: str, user_id: str) -> Outcome:
+        """Hand a user a code of a brand's pool: the same one ever after."""
+        held = grants.grant(store, discounts.id_of(store, brand_id, _POOL), user_id)
+        if held.fresh:
+            metrics.GRANTS.inc()
+        return CodeOut(held.code), 200
+
+
+def _add(store: Store, brand_id: str, count: int) -> list[str]:
+    discount, _ = discounts.create(
+        store,
+        brand_id=brand_id,
+        discount_code="Brand pool",
+        total_count=None,
+        kind=CodeKind("imported"),
+        name=_POOL,
+    )
+    added: list[str] = []
+    while len(added) < count:
+        # No more than a report names: which of them were there already must be known.
+        wanted = min(count - len(added), pools.NAMED)
+        made = ["".join(secrets.choice(codes.ALPHABET) for _ in range(LETTERS)) for _ in range(wanted)]
+        repeated = {each.line for each in pools.import_codes(store, discount.id, enumerate(made)).lines}
+        added += [code for number, code in enumerate(made) if number not in repeated]
+    return added

@@ -1,0 +1,32 @@
+"""How the dialects tell what is refused."""
+
+from discount.api.schemas import Shape
+from discount.api.voices import Voice
+
+# What HTTP tells apart by 409, 415 and 422 was all one to the earlier services.
+_STATUSES = {
+    "invalid": 400,
+    "malformed": 400,
+    "unsupported-media-type": 400,
+    "code-taken": 400,
+    "brand-closed": 400,
+    "closed": 400,
+    "paused": 400,
+    "not-started": 400,
+    "expired": 400,
+    "limit-reached": 400,
+    "already-redeemed": 400,
+    "below-granted": 400,
+    "wrong-kind": 400,
+    "address-taken": 400,
+    "idempotency-mismatch": 400,
+}
+
+
+class ErrorOut(Shape):
+    """What went wrong."""
+
+    error: str
+
+
+OF_ERRORS = Voice(ErrorOut, ErrorOut, _STATUSES, {})
