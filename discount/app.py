@@ -11,7 +11,7 @@ from discount.api.caller import Gate
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
-from discount.dialects import brand_pools, greeting
+from discount.dialects import brand_pools, greeting, readable_codes
 from discount.errors import Unavailable
 from discount.store import Store
 from discount.store.rates import Rates
@@ -70,6 +70,8 @@ def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str]) -> N
         greeting.add_routes(contract)
     if "brand-pools" in spoken:
         brand_pools.add_routes(contract, store)
+    if "readable-codes" in spoken:
+        readable_codes.add_routes(contract, store)
 
 
 def _version() -> str:

@@ -1,7 +1,7 @@
 """The verbs of discounts: create, show, list, change, close."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -129,10 +129,28 @@ def create(
     return show(store, answer[1])
 
 
+def time_now(store: Store) -> int:
+    """The time on the Redis server, by which all is judged, in microseconds since 1970 UTC."""
+    return _moment(store.command("TIME"))
+
+
 def id_of(store: Store, brand_id: str, name: str) -> str:
     """The id of the discount that a brand made, or may make, under that name."""
     partition = keys.partition_of(brand_id, store.partitions)
     return model.make_discount_id(partition, None, f"{len(brand_id)}:{brand_id}:{name}")
+
+
+def id_of_shared(store: Store, brand_id: str, code: str) -> str:
+    """The id of the discount whose shared code this is, however it was typed.
+
+    Raises:
+        NotFound: the brand has no such code.
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    found: str | None = store.command("HGET", keys.shared(partition, brand_id), codes.canonical(code))
+    if found is None:
+        raise NotFound("There is no such code.")
+    return found
 
 
 def show(store: Store, discount_id: str) -> tuple[Discount, int]:
@@ -200,6 +218,21 @@ def list_page(
         looked_at += len(rows)
         if not more or looked_at >= LOOKED_AT:
             return Page(found, now, make_cursor(*before) if more and before else None)
+
+
+def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]:
+    """Every discount, or every one of a brand, newest first, in constant memory."""
+    page = list_page(store, brand_id=brand_id, limit=LOOKED_AT)
+
+    def read() -> Iterator[Discount]:
+        following = page
+        while True:
+            yield from following.discounts
+            if following.next is None:
+                return
+            following = list_page(store, brand_id=brand_id, limit=LOOKED_AT, cursor=following.next)
+
+    return read()
 
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -201,7 +202,16 @@ def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redempt
     Raises:
         NotFound
     """
-    page = list_of_discount(store, discount_id, limit=LOOKED_AT, **filters)
+    return _read_on(partial(list_of_discount, store, discount_id, limit=LOOKED_AT, **filters))
+
+
+def list_all_of_user(store: Store, user_id: str, **filters: Any) -> Iterator[Redemption]:
+    """Every redemption of a user, newest first, in constant memory; filters as for `list_of_user`."""
+    return _read_on(partial(list_of_user, store, user_id, limit=LOOKED_AT, **filters))
+
+
+def _read_on(list_some: Callable[..., Page]) -> Iterator[Redemption]:
+    page = list_some()
 
     def read() -> Iterator[Redemption]:
         following = page
@@ -209,7 +219,7 @@ def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redempt
             yield from following.redemptions
             if following.next is None:
                 return
-            following = list_of_discount(store, discount_id, limit=LOOKED_AT, **filters | {"cursor": following.next})
+            following = list_some(cursor=following.next)
 
     return read()
 

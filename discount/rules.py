@@ -16,6 +16,8 @@ from discount.errors import CurrencyMismatch, Invalid, MinimumAmount, Refusal
 
 #: The largest amount of an order.
 MAX_AMOUNT = 10**12
+#: Of amounts that are in no currency, by ISO 4217; they have two decimals here.
+NO_CURRENCY = "XXX"
 LimitName = Literal["total", "per_user", "per_user_per_day", "per_user_per_week"]
 LIMITS: tuple[LimitName, ...] = ("total", "per_user", "per_user_per_day", "per_user_per_week")
 _DAY = timedelta(days=1)

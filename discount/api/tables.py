@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -24,6 +25,13 @@ def ndjson_response(name: str, rows: Iterable[Any]) -> Response:
     """A file of one JSON object a line, to be saved."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.ndjson"', "X-Content-Type-Options": "nosniff"}
     return Response(ndjson_pieces(rows), 200, headers, content_type="application/x-ndjson")
+
+
+def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]") -> Response:
+    """A JSON list of any length, in what stands around it. Nothing is answered before its first row is read."""
+    several = iter(rows)
+    first = list(islice(several, 1))
+    return Response(json_pieces(chain(first, several), before, after), 200, content_type="application/json")
 
 
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
@@ -50,3 +58,15 @@ def ndjson_pieces(rows: Iterable[Any]) -> Iterator[bytes]:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece)
+
+
+def json_pieces(rows: Iterable[Any], before: bytes, after: bytes) -> Iterator[bytes]:
+    """A JSON list, some rows at a time."""
+    encode = msgspec.json.Encoder().encode
+    piece = bytearray(before)
+    for number, row in enumerate(rows, 1):
+        piece += (b"," if number > 1 else b"") + encode(row)
+        if number % PIECE == 0:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece) + after

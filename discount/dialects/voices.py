@@ -29,4 +29,18 @@ class ErrorOut(Shape):
     error: str
 
 
+class DetailOut(Shape):
+    """What went wrong."""
+
+    detail: str
+
+
+class MessageOut(Shape):
+    """What went wrong, or well."""
+
+    message: str
+
+
+OF_DETAILS = Voice(DetailOut, DetailOut, _STATUSES, {})
+OF_MESSAGES = Voice(MessageOut, MessageOut, _STATUSES, {})
 OF_ERRORS = Voice(ErrorOut, ErrorOut, _STATUSES, {})

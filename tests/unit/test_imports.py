@@ -19,6 +19,7 @@ PURE = {
 }
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
+    "discount.claims",
     "discount.contacts",
     *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
 }

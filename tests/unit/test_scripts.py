@@ -90,7 +90,7 @@ class Headers(unittest.TestCase):
 
 class Bodies(unittest.TestCase):
     def test_there_is_a_script_for_each_change(self) -> None:
-        pools = {"create", "change", "close", "grant", "import", "refill", "waiting"}
+        pools = {"create", "change", "close", "grant", "import", "refill", "waiting", "claim_code"}
         uses = {"redeem", "confirm", "rollback", "guess"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         self.assertEqual(set(SCRIPTS), pools | uses | access)

@@ -1,0 +1,287 @@
+"""The dialect of readable codes: a brand makes a code that all may use, each user once, and every use is written down.
+
+A code is its own address, so among all brands there is one of a name.
+"""
+
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from discount import claims, codes, contacts, discounts, grants, metrics, model, redemptions
+from discount.api.contract import Contract, Outcome
+from discount.api.schemas import ID_PATTERN, BrandId, Moment, Shape, UserId, moment_in
+from discount.api.tables import json_response
+from discount.dialects.voices import OF_DETAILS
+from discount.errors import Forbidden, Invalid, NotFound
+from discount.kinds import CodeKind
+from discount.model import Caller, Discount, Redemption
+from discount.redemptions import Attempt
+from discount.rules import MAX_AMOUNT, NO_CURRENCY, Order, Rule
+from discount.store import Store
+
+#: Users that are told of a new code at once, as many as a grant in bulk takes.
+TOLD = 10_000
+_TAG = "dialect: readable codes"
+_AT_ONCE = 500
+_NOT_NOW = ("expired", "not-started", "paused", "closed", "limit-reached", "already-redeemed")
+_ONE_CENT = Decimal("0.01")
+CodeId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, examples=["AHMED2022BILLO"])]
+
+
+class PercentIn(msgspec.Struct):
+    """What comes off, in percent."""
+
+    discount: Decimal
+
+
+class ReadableCodeIn(msgspec.Struct, kw_only=True):
+    """A code to make: what comes off is `discount` in percent, or stands in `rule`."""
+
+    id: CodeId
+    discount: Decimal | None = None
+    rule: PercentIn | None = None
+    validity: Moment
+    brand_id: BrandId | None = msgspec.field(name="brand", default=None)
+
+
+class PercentOut(Shape):
+    """What comes off, in percent."""
+
+    id: str
+    brand: str
+    discount: int | float
+
+
+class ReadableCodeOut(Shape):
+    """A code, what it takes off, and until when."""
+
+    id: str
+    rule: PercentOut
+    validity: datetime | None
+
+
+class UsageIn(msgspec.Struct, kw_only=True):
+    """A user uses a code; `amount` is what is being paid for."""
+
+    discount_code: Annotated[str, Meta(min_length=1, max_length=200)]
+    user_id: UserId | None = msgspec.field(name="user", default=None)
+    amount: Decimal | None = None
+
+
+class UsageOut(Shape, omit_defaults=True):
+    """A use of a code; with what was left to pay, where an amount was given."""
+
+    id: str
+    discount_code: str
+    user: str
+    time: Moment
+    amount: str = ""
+    reduced_amount: str = ""
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of readable codes."""
+
+    @contract.declare(
+        "POST",
+        "/api/v1/discountcode/",
+        tag=_TAG,
+        scopes=("manage",),
+        body=ReadableCodeIn,
+        answers={201: ReadableCodeOut},
+        refusals=("code-taken", "brand-closed", "forbidden"),
+        voice=OF_DETAILS,
+    )
+    def create_readable_code(body: ReadableCodeIn) -> Outcome:
+        """Make a code that every user may use once."""
+        if body.brand_id is None:
+            raise Invalid("/brand", "is missing")
+        created = _create(store, body, body.brand_id)
+        _tell_users(store, created)
+        return _code_out(created), 201
+
+    @contract.declare(
+        "GET",
+        "/api/v1/discountcode/",
+        tag=_TAG,
+        scopes=("read",),
+        caller=True,
+        answers={200: list[ReadableCodeOut]},
+        voice=OF_DETAILS,
+    )
+    def list_readable_codes(caller: Caller) -> Outcome:
+        """List the caller's codes, newest first."""
+        return json_response(map(_code_out, _codes_of(store, caller.brand_id)))
+
+    @contract.declare(
+        "GET",
+        "/api/v1/discountcode/<code>/",
+        tag=_TAG,
+        scopes=("read",),
+        users=True,
+        caller=True,
+        answers={200: ReadableCodeOut},
+        refusals=("not-found",),
+        voice=OF_DETAILS,
+    )
+    def show_readable_code(code: str, caller: Caller) -> Outcome:
+        """Show a code."""
+        return _code_out(_find(store, code, caller)), 200
+
+    @contract.declare(
+        "POST",
+        "/api/v1/discountcodeusage/",
+        tag=_TAG,
+        scopes=("redeem",),
+        users=True,
+        caller=True,
+        address=True,
+        body=UsageIn,
+        answers={201: UsageOut},
+        refusals=(
+            "not-found",
+            *("expired", "paused", "closed", "limit-reached", "already-redeemed", "too-many-guesses"),
+        ),
+        voice=OF_DETAILS,
+    )
+    def use_readable_code(body: UsageIn, caller: Caller, address: str) -> Outcome:
+        """Write down that a user uses a code, once."""
+        user_id = body.user_id or caller.user_id
+        if user_id is None:
+            raise Invalid("/user", "is missing")
+        amount = _hundredths(body.amount, "/amount", MAX_AMOUNT) if body.amount is not None else None
+        found = _find(store, body.discount_code, caller)
+        # An order of its own: the limit of one use refuses what the same user asks again.
+        order = Order(f"use-{secrets.token_hex(16)}", amount or 0, NO_CURRENCY)
+        attempt = Attempt(user_id, body.discount_code, order, found.brand_id, found.id, address)
+        done = redemptions.redeem(store, attempt)
+        metrics.REDEMPTIONS.inc()
+        return _usage_out(done, with_amount=amount is not None), 201
+
+    @contract.declare(
+        "GET",
+        "/api/v1/discountcodeusage/",
+        tag=_TAG,
+        scopes=("read",),
+        users=True,
+        caller=True,
+        answers={200: list[UsageOut]},
+        voice=OF_DETAILS,
+    )
+    def list_uses_of_readable_codes(caller: Caller) -> Outcome:
+        """List the uses of the caller's codes, or a user's own."""
+        return json_response(_usage_out(each, with_amount=each.order.amount > 0) for each in _uses_of(store, caller))
+
+
+def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
+    percent = _percent(body)
+    expires_at = moment_in(body.validity, "/validity")
+    if not codes.canonical(body.id):
+        raise Invalid("/id", "has nothing but blanks and dashes")
+    # Before the claim, which would stay.
+    if expires_at is None or expires_at <= discounts.time_now(store):
+        raise Invalid("/validity", "is not in the future")
+    if not claims.claim(store, body.id, brand_id):
+        raise Forbidden("Another brand has this code.")
+    created, _ = discounts.create(
+        store,
+        brand_id=brand_id,
+        discount_code=body.id,
+        total_count=None,
+        kind=CodeKind("shared", code=body.id),
+        # A rule that takes nothing off is none.
+        rule=Rule(percent=percent or None),
+        expires_at=expires_at,
+    )
+    return created
+
+
+def _tell_users(store: Store, created: Discount) -> None:
+    """Grant a new code to the users whose addresses the brand knows: of a grant they are told."""
+    cursor: str | None = None
+    for _ in range(TOLD // 1000):
+        page = contacts.list_page(store, created.brand_id, limit=1000, cursor=cursor)
+        grants.grant_many(store, created.id, [each.user_id for each in page.contacts if each.email])
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def _find(store: Store, code: str, caller: Caller) -> Discount:
+    """The discount of a code that a brand has claimed.
+
+    Raises:
+        NotFound: there is none, or it is another brand's than the caller.
+    """
+    brand_id = claims.find(store, [code])[0]
+    if brand_id is None or caller.brand_id not in (None, brand_id):
+        raise NotFound("There is no such code.")
+    return discounts.show(store, discounts.id_of_shared(store, brand_id, code))[0]
+
+
+def _codes_of(store: Store, brand_id: str | None) -> Iterator[Discount]:
+    """The claimed codes of a brand, or all of them."""
+    shared = (each for each in discounts.list_all(store, brand_id=brand_id) if each.codes.kind == "shared")
+    while some := list(islice(shared, _AT_ONCE)):
+        owners = claims.find(store, [each.codes.code for each in some])
+        yield from (each for each, owner in zip(some, owners, strict=True) if owner == each.brand_id)
+
+
+def _uses_of(store: Store, caller: Caller) -> Iterator[Redemption]:
+    """The standing uses of the caller's codes; of a user, its own uses of anybody's."""
+    if caller.user_id is None:
+        for each in _codes_of(store, caller.brand_id):
+            yield from redemptions.list_all(store, each.id, state="redeemed")
+        return
+    mine = redemptions.list_all_of_user(store, caller.user_id, state="redeemed")
+    while some := list(islice(mine, _AT_ONCE)):
+        owners = claims.find(store, [each.code for each in some])
+        yield from (each for each, owner in zip(some, owners, strict=True) if owner == each.brand_id)
+
+
+def _percent(body: ReadableCodeIn) -> int:
+    of_rule = None if body.rule is None else body.rule.discount
+    given = of_rule if body.discount is None else body.discount
+    if given is None:
+        raise Invalid("/discount", "is missing")
+    if of_rule not in (None, given):
+        raise Invalid("/discount", "is not what the rule says")
+    return _hundredths(given, "/discount", 10_000)
+
+
+def _hundredths(given: Decimal, field: str, most: int) -> int:
+    """A decimal number in hundredths.
+
+    Raises:
+        Invalid: it is no number from 0 to the most (in hundredths), or has more than two decimals.
+    """
+    if not (given.is_finite() and 0 <= given <= Decimal(most) / 100):
+        raise Invalid(field, f"is not a number from 0 to {most // 100}")
+    if given != given.quantize(_ONE_CENT):
+        raise Invalid(field, "has more than two decimals")
+    return int(given.quantize(_ONE_CENT) * 100)
+
+
+def _decimal(hundredths: int) -> str:
+    return f"{hundredths // 100}.{hundredths % 100:02}"
+
+
+def _code_out(discount: Discount) -> ReadableCodeOut:
+    percent = discount.rule.percent or 0
+    off = percent / 100 if percent % 100 else percent // 100
+    until = None if discount.expires_at is None else model.to_time(discount.expires_at)
+    return ReadableCodeOut(discount.codes.code, PercentOut(discount.id, discount.brand_id, off), until)
+
+
+def _usage_out(use: Redemption, *, with_amount: bool) -> UsageOut:
+    told = UsageOut(use.id, use.code, use.user_id, model.to_time(use.redeemed_at))
+    if with_amount:
+        told.amount = _decimal(use.order.amount)
+        told.reduced_amount = _decimal(use.order.amount - use.discount_amount)
+    return told

@@ -1,0 +1,9 @@
+--- Claim a code among all brands, or tell who has it.
+--- KEYS  claim
+--- ARGV  brand
+--- OK    held
+--- ERR
+local there = redis.call('GET', claim)
+if there then return {'held', there} end
+redis.call('SET', claim, brand)
+return {'held', brand}
