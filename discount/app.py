@@ -11,7 +11,7 @@ from discount.api.caller import Gate
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
-from discount.dialects import brand_pools, greeting, readable_codes
+from discount.dialects import brand_pools, coupons, greeting, readable_codes
 from discount.errors import Unavailable
 from discount.store import Store
 from discount.store.rates import Rates
@@ -72,6 +72,8 @@ def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str]) -> N
         brand_pools.add_routes(contract, store)
     if "readable-codes" in spoken:
         readable_codes.add_routes(contract, store)
+    if "coupons" in spoken:
+        coupons.add_routes(contract, store)
 
 
 def _version() -> str:

@@ -7,13 +7,10 @@ from msgspec import UNSET, Meta, UnsetType, structs
 
 from discount import brands, model
 from discount.api.contract import Contract, Outcome
-from discount.api.schemas import BrandId, ListQuery, Moment, Shape, VisibleText, moment_in, moment_out
+from discount.api.schemas import BrandId, Email, ListQuery, Moment, Shape, VisibleText, moment_in, moment_out
 from discount.errors import Invalid
 from discount.store import Store
 
-Email = Annotated[
-    str, Meta(max_length=254, pattern=r"^[!-?A-~]+@[A-Za-z0-9.-]+$(?!\n)", examples=["shop@ikea.example"])
-]
 Webhook = Annotated[
     str, Meta(max_length=2048, pattern=r"^https?://[!-~]+$(?!\n)", examples=["https://ikea.example/discounts"])
 ]

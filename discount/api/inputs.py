@@ -98,7 +98,7 @@ def _read_object(raw: bytes) -> Any:
     except UnicodeDecodeError:
         raise errors.Malformed("The body is not UTF-8.") from None
     except (ValueError, RecursionError) as error:
-        raise errors.Malformed(f"{error}.") from None
+        raise errors.Malformed(f"{str(error).partition(' - at ')[0]}.") from None
     _refuse_repeated_names(raw)
     return given
 
@@ -229,6 +229,8 @@ _SENTENCES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"Expected `\w+` matching regex .*", lambda _: "has a character that is not allowed, or a blank at an end"),
     (r"Expected `datetime` with a timezone component", lambda _: "has no offset from UTC"),
     (r"Invalid RFC3339 encoded datetime", lambda _: "is not a time in RFC 3339"),
+    (r"Invalid RFC3339 encoded date", lambda _: "is not a date, as 2026-12-24 is"),
+    (r"Invalid decimal string", lambda _: "is not a decimal number"),
     (r"Invalid enum value (.*)", lambda found: f"cannot be {found[1]}"),
     (r"Expected `(.+?)`, got `(.+?)`", lambda found: f"is {_kinds(found[2])}, not {_kinds(found[1])}"),
 )

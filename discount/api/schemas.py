@@ -55,6 +55,9 @@ DiscountCode = Annotated[
         examples=["Christmas 2020 discount"],
     ),
 ]
+Email = Annotated[
+    str, Meta(max_length=254, pattern=r"^[!-?A-~]+@[A-Za-z0-9.-]+$(?!\n)", examples=["shop@ikea.example"])
+]
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NAME_PATTERN)]
 #: A word on why; it may be empty.
 Remark = Annotated[str, Meta(max_length=200, pattern=rf"^[^{_CONTROL}]*$(?!\n)")]

@@ -21,12 +21,14 @@ class Voice:
         say: makes the answer's body of a sentence.
         statuses: of words that have another status here than as a problem.
         sentences: of words that are told in other words here; a function is given the refusal.
+        bare: words whose sentence is the whole body.
     """
 
     shape: Any
     say: Callable[[str], Any]
     statuses: Mapping[str, int]
     sentences: Mapping[str, str | Callable[[Any], str]]
+    bare: tuple[str, ...] = ()
 
     def with_words(self, **words: tuple[int, str | Callable[[Any], str] | None]) -> "Voice":
         """The same voice, but for these words (`_` for `-`): a status, and a sentence where it is not our own."""
@@ -34,6 +36,10 @@ class Voice:
         statuses = {word: status for word, (status, _) in several.items()}
         sentences = {word: sentence for word, (_, sentence) in several.items() if sentence is not None}
         return replace(self, statuses={**self.statuses, **statuses}, sentences={**self.sentences, **sentences})
+
+    def bare_for(self, shape: Any, *words: str) -> "Voice":
+        """The same voice, but for these words no more than their sentence is said."""
+        return replace(self, shape=shape, bare=words)
 
     def status(self, word: str) -> int:
         """The status with which a word is told."""
@@ -46,5 +52,5 @@ class Voice:
         if not isinstance(sentence, str):
             sentence = sentence(refused)
         kept = [each for each in headers if each[0] != "Content-Type"]
-        body = msgspec.json.encode(self.say(sentence))
+        body = msgspec.json.encode(sentence if refused.word in self.bare else self.say(sentence))
         return Response(body, self.status(refused.word), kept, content_type="application/json")

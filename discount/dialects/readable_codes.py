@@ -17,6 +17,7 @@ from discount import claims, codes, contacts, discounts, grants, metrics, model,
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import ID_PATTERN, BrandId, Moment, Shape, UserId, moment_in
 from discount.api.tables import json_response
+from discount.dialects.numbers import hundredths_in, percent_out
 from discount.dialects.voices import OF_DETAILS
 from discount.errors import Forbidden, Invalid, NotFound
 from discount.kinds import CodeKind
@@ -30,7 +31,6 @@ TOLD = 10_000
 _TAG = "dialect: readable codes"
 _AT_ONCE = 500
 _NOT_NOW = ("expired", "not-started", "paused", "closed", "limit-reached", "already-redeemed")
-_ONE_CENT = Decimal("0.01")
 CodeId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, examples=["AHMED2022BILLO"])]
 
 
@@ -155,7 +155,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         user_id = body.user_id or caller.user_id
         if user_id is None:
             raise Invalid("/user", "is missing")
-        amount = _hundredths(body.amount, "/amount", MAX_AMOUNT) if body.amount is not None else None
+        amount = hundredths_in(body.amount, "/amount", MAX_AMOUNT) if body.amount is not None else None
         found = _find(store, body.discount_code, caller)
         # An order of its own: the limit of one use refuses what the same user asks again.
         order = Order(f"use-{secrets.token_hex(16)}", amount or 0, NO_CURRENCY)
@@ -252,20 +252,7 @@ def _percent(body: ReadableCodeIn) -> int:
         raise Invalid("/discount", "is missing")
     if of_rule not in (None, given):
         raise Invalid("/discount", "is not what the rule says")
-    return _hundredths(given, "/discount", 10_000)
-
-
-def _hundredths(given: Decimal, field: str, most: int) -> int:
-    """A decimal number in hundredths.
-
-    Raises:
-        Invalid: it is no number from 0 to the most (in hundredths), or has more than two decimals.
-    """
-    if not (given.is_finite() and 0 <= given <= Decimal(most) / 100):
-        raise Invalid(field, f"is not a number from 0 to {most // 100}")
-    if given != given.quantize(_ONE_CENT):
-        raise Invalid(field, "has more than two decimals")
-    return int(given.quantize(_ONE_CENT) * 100)
+    return hundredths_in(given, "/discount", 10_000)
 
 
 def _decimal(hundredths: int) -> str:
@@ -273,10 +260,10 @@ def _decimal(hundredths: int) -> str:
 
 
 def _code_out(discount: Discount) -> ReadableCodeOut:
-    percent = discount.rule.percent or 0
-    off = percent / 100 if percent % 100 else percent // 100
     until = None if discount.expires_at is None else model.to_time(discount.expires_at)
-    return ReadableCodeOut(discount.codes.code, PercentOut(discount.id, discount.brand_id, off), until)
+    return ReadableCodeOut(
+        discount.codes.code, PercentOut(discount.id, discount.brand_id, percent_out(discount)), until
+    )
 
 
 def _usage_out(use: Redemption, *, with_amount: bool) -> UsageOut:

@@ -1,0 +1,363 @@
+"""The dialect of coupons with repeat counts: one code for all, used as often as its four counts allow."""
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from discount import codes, contacts, discounts, metrics, model, redemptions
+from discount.api.contract import Contract, Outcome
+from discount.api.schemas import ID_PATTERN, Email, Often, Shape, VisibleText, moment_in
+from discount.api.tables import json_response
+from discount.dialects.numbers import hundredths_in, percent_out
+from discount.dialects.voices import OF_MESSAGES, MessageOut
+from discount.errors import AlreadyRedeemed, Invalid, LimitReached, NotFound
+from discount.kinds import CodeKind
+from discount.model import Caller, Discount
+from discount.redemptions import Attempt
+from discount.rules import LIMITS, NO_CURRENCY, LimitName, Order, Rule
+from discount.store import Store
+
+#: Whose the coupons are while the service is open: nobody is asked who it is.
+BRAND = "coupons"
+_TAG = "dialect: coupons"
+_COUNTS: dict[str, LimitName] = {
+    "global_total_repeat_count": "total",
+    "user_total_repeat_count": "per_user",
+    "user_daily_repeat_count": "per_user_per_day",
+    "user_weekly_repeat_count": "per_user_per_week",
+}
+_ALL_USED = "Coupon exists, but global count is zero."
+# In the order in which they are told, where several stand in the way.
+_REACHED: dict[LimitName, str] = {
+    "per_user": "User total redemption count reached.",
+    "per_user_per_week": "User weekly redemption count reached.",
+    "per_user_per_day": "User daily redemption count reached.",
+    "total": _ALL_USED,
+}
+_NOT_NOW = {
+    "expired": "Coupon has expired.",
+    "paused": "Coupon is paused.",
+    "closed": "Coupon is closed.",
+    "not_started": "Coupon is not valid yet.",
+}
+Code = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, examples=["WELCOME10"])]
+
+
+class CouponIn(msgspec.Struct):
+    """A coupon to make; it is good to the end of its last day, in UTC."""
+
+    code: Code
+    discount_percentage: Decimal
+    expiry_date: date
+
+
+class CountsIn(msgspec.Struct):
+    """How often a coupon may be used: in all, by a user, by a user in a day and in a week."""
+
+    global_total_repeat_count: Often | UnsetType = UNSET
+    user_total_repeat_count: Often | UnsetType = UNSET
+    user_daily_repeat_count: Often | UnsetType = UNSET
+    user_weekly_repeat_count: Often | UnsetType = UNSET
+
+
+class PersonIn(msgspec.Struct):
+    """A user who has no id yet."""
+
+    name: VisibleText
+    email_id: Email
+
+
+class ApplyIn(msgspec.Struct):
+    """A user uses a coupon."""
+
+    user_id: int | Annotated[str, Meta(min_length=1)]
+    coupon_code: Annotated[str, Meta(min_length=1)]
+
+
+class CountsOut(Shape):
+    """How often a coupon may be used; null is no limit."""
+
+    coupon: str
+    global_total_repeat_count: int | None
+    user_total_repeat_count: int | None
+    user_daily_repeat_count: int | None
+    user_weekly_repeat_count: int | None
+
+
+class CouponOut(Shape):
+    """A coupon, its counts, and how often it can still be used; null is no limit."""
+
+    code: str
+    discount_percentage: int | float
+    expiry_date: date | None
+    global_total_repeat_count: int | None
+    user_total_repeat_count: int | None
+    user_daily_repeat_count: int | None
+    user_weekly_repeat_count: int | None
+    coupons_left: int | None
+
+
+class CouponsOut(Shape):
+    """All coupons, the newest first."""
+
+    message: list[CouponOut]
+
+
+class PersonOut(Shape):
+    """A user."""
+
+    id: int | str
+    name: str
+    email_id: str | None
+
+
+class PersonsOut(Shape):
+    """All users, in the order in which they came."""
+
+    message: list[PersonOut]
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of coupons."""
+
+    @contract.declare(
+        "POST",
+        "/coupon",
+        tag=_TAG,
+        scopes=("manage",),
+        caller=True,
+        body=CouponIn,
+        form=True,
+        answers={200: MessageOut},
+        refusals=("code-taken", "brand-closed"),
+        voice=OF_MESSAGES.with_words(code_taken=(400, "Coupon with the same code exists.")),
+    )
+    def create_coupon(body: CouponIn, caller: Caller) -> Outcome:
+        """Make a coupon; its counts are 0, so nobody may use it yet."""
+        _create(store, body, _brand(caller))
+        return MessageOut("Coupon created successfully"), 200
+
+    @contract.declare(
+        "GET",
+        "/coupon",
+        tag=_TAG,
+        scopes=("read",),
+        caller=True,
+        answers={200: CouponsOut},
+        voice=OF_MESSAGES,
+    )
+    def list_coupons(caller: Caller) -> Outcome:
+        """List all coupons, newest first."""
+        found = discounts.list_all(store, brand_id=_brand(caller))
+        return json_response((_coupon_out(each) for each in found if each.codes.kind == "shared"), *_IN_MESSAGE)
+
+    @contract.declare(
+        "POST",
+        "/user",
+        tag=_TAG,
+        scopes=("manage",),
+        caller=True,
+        body=PersonIn,
+        form=True,
+        answers={200: MessageOut},
+        refusals=("address-taken",),
+        voice=OF_MESSAGES.with_words(address_taken=(400, "User with the same email id exists")).bare_for(
+            MessageOut | str, "address-taken"
+        ),
+    )
+    def enrol_user(body: PersonIn, caller: Caller) -> Outcome:
+        """Give a user the next id, from 1."""
+        contacts.enrol(store, _brand(caller), name=body.name, email=body.email_id)
+        return MessageOut("User created successfully"), 200
+
+    @contract.declare(
+        "GET",
+        "/user",
+        tag=_TAG,
+        scopes=("read",),
+        caller=True,
+        answers={200: PersonsOut},
+        voice=OF_MESSAGES,
+    )
+    def list_users(caller: Caller) -> Outcome:
+        """List all users, in the order in which they came."""
+        return json_response(_users_of(store, _brand(caller)), *_IN_MESSAGE)
+
+    @contract.declare(
+        "PUT",
+        "/coupon/<code>/repeat_count",
+        tag=_TAG,
+        scopes=("manage",),
+        caller=True,
+        body=CountsIn,
+        form=True,
+        answers={200: MessageOut},
+        refusals=("not-found", "closed"),
+        voice=OF_MESSAGES.with_words(closed=(400, _NOT_NOW["closed"])),
+    )
+    def change_counts(code: str, body: CountsIn, caller: Caller) -> Outcome:
+        """Set how often a coupon may be used; what is raised opens at once."""
+        found = _find(store, code, caller)
+        limits = {limit: getattr(body, name) for name, limit in _COUNTS.items() if getattr(body, name) is not UNSET}
+        if not limits:
+            raise Invalid("", f"has none of {', '.join(_COUNTS)}")
+        discounts.change(store, found.id, {"limits": limits})
+        return MessageOut("Coupon repeat counts updated"), 200
+
+    @contract.declare(
+        "GET",
+        "/coupon/<code>/repeat_count",
+        tag=_TAG,
+        scopes=("read",),
+        caller=True,
+        answers={200: CountsOut},
+        refusals=("not-found",),
+        voice=OF_MESSAGES,
+    )
+    def show_counts(code: str, caller: Caller) -> Outcome:
+        """Show how often a coupon may be used."""
+        found = _find(store, code, caller)
+        return CountsOut(coupon=found.codes.code, **_counts_of(found)), 200
+
+    @contract.declare(
+        "POST",
+        "/coupon/apply",
+        tag=_TAG,
+        scopes=("redeem",),
+        caller=True,
+        address=True,
+        body=ApplyIn,
+        form=True,
+        answers={200: MessageOut},
+        refusals=("not-found", *(word.replace("_", "-") for word in _NOT_NOW), "limit-reached", "already-redeemed"),
+        voice=OF_MESSAGES.with_words(
+            **{word: (400, sentence) for word, sentence in _NOT_NOW.items()},
+            **dict.fromkeys(("limit_reached", "already_redeemed"), (400, _reached)),
+        ),
+    )
+    def apply_coupon(body: ApplyIn, caller: Caller, address: str) -> Outcome:
+        """Use a coupon once."""
+        found = _find(store, body.coupon_code, caller)
+        user_id = str(body.user_id)
+        _check_user(store, found.brand_id, user_id)
+        # Each use is an order of its own, and nobody says of how much.
+        order = Order(f"use-{secrets.token_hex(16)}", 0, NO_CURRENCY)
+        attempt = Attempt(user_id, body.coupon_code, order, found.brand_id, found.id, address)
+        _use(store, attempt)
+        metrics.REDEMPTIONS.inc()
+        return MessageOut("Successfully coupon applied."), 200
+
+    @contract.declare(
+        "GET",
+        "/coupon/<code>/status",
+        tag=_TAG,
+        scopes=("read",),
+        caller=True,
+        answers={200: MessageOut, 403: MessageOut},
+        refusals=("not-found",),
+        voice=OF_MESSAGES,
+    )
+    def show_status_of_coupon(code: str, caller: Caller) -> Outcome:
+        """Tell whether a coupon can be used."""
+        found = _find(store, code, caller)
+        status = found.status(discounts.time_now(store))
+        if status in _NOT_VALID:
+            return MessageOut(_NOT_VALID[status]), 403
+        if _left(found) == 0:
+            return MessageOut(_ALL_USED), 403
+        return MessageOut("Valid coupon"), 200
+
+
+_IN_MESSAGE = (b'{"message":[', b"]}")
+_NOT_VALID = {**_NOT_NOW, "scheduled": _NOT_NOW["not_started"]}
+
+
+def _brand(caller: Caller) -> str:
+    return caller.brand_id or BRAND
+
+
+def _create(store: Store, body: CouponIn, brand_id: str) -> None:
+    percent = hundredths_in(body.discount_percentage, "/discount_percentage", 10_000)
+    if not codes.canonical(body.code):
+        raise Invalid("/code", "has nothing but blanks and dashes")
+    expires_at = moment_in(datetime.combine(body.expiry_date, time.max, UTC), "/expiry_date")
+    if expires_at is None or expires_at <= discounts.time_now(store):
+        raise Invalid("/expiry_date", "is in the past")
+    discounts.create(
+        store,
+        brand_id=brand_id,
+        discount_code=body.code,
+        total_count=None,
+        kind=CodeKind("shared", code=body.code),
+        rule=Rule(percent=percent or None),
+        limits=dict.fromkeys(LIMITS, 0),
+        expires_at=expires_at,
+    )
+
+
+def _find(store: Store, code: str, caller: Caller) -> Discount:
+    try:
+        return discounts.show(store, discounts.id_of_shared(store, _brand(caller), code))[0]
+    except NotFound:
+        raise NotFound("Coupon not found") from None
+
+
+def _check_user(store: Store, brand_id: str, user_id: str) -> None:
+    try:
+        contacts.show(store, user_id, brand_id=brand_id)
+    except NotFound:
+        raise NotFound("User not found") from None
+
+
+def _use(store: Store, attempt: Attempt) -> None:
+    try:
+        redemptions.redeem(store, attempt)
+    except (LimitReached, AlreadyRedeemed) as refused:
+        # The first that stands in the way is told natively; here, the one that the user is nearest to.
+        reasons = [refused, *redemptions.validate(store, attempt).reasons]
+        reached = {each.facts["limit"]: each for each in reasons if "limit" in each.facts}
+        raise next(reached[limit] for limit in _REACHED if limit in reached) from None
+
+
+def _reached(refused: Any) -> str:
+    limit: LimitName = refused.facts["limit"]
+    return _REACHED[limit]
+
+
+def _counts_of(discount: Discount) -> dict[str, int | None]:
+    return {name: discount.limits.get(limit) for name, limit in _COUNTS.items()}
+
+
+def _left(discount: Discount) -> int | None:
+    most = discount.limits.get("total")
+    return None if most is None else max(0, most - discount.redeemed_count - discount.on_hold_count)
+
+
+def _coupon_out(discount: Discount) -> CouponOut:
+    return CouponOut(
+        code=discount.codes.code,
+        discount_percentage=percent_out(discount),
+        expiry_date=None if discount.expires_at is None else model.to_time(discount.expires_at).date(),
+        **_counts_of(discount),
+        coupons_left=_left(discount),
+    )
+
+
+def _users_of(store: Store, brand_id: str) -> Iterator[PersonOut]:
+    cursor: str | None = None
+    while True:
+        page = contacts.list_page(store, brand_id, limit=1000, cursor=cursor)
+        for each in page.contacts:
+            yield PersonOut(int(each.user_id) if _is_number(each.user_id) else each.user_id, each.name, each.email)
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def _is_number(user_id: str) -> bool:
+    return user_id.isascii() and user_id.isdecimal() and len(user_id) < 16
