@@ -111,7 +111,9 @@ class Gate:
                 ):
                     raise NotFound("There is no such redemption.")
             elif name == "user_id" and caller.user_id not in (None, named):
-                raise Forbidden("A user acts for itself alone.")
+                if named is not None:
+                    raise Forbidden("A user acts for itself alone.")
+                arguments[part] = structs.replace(arguments[part], user_id=caller.user_id)
 
     def address(self, environ: Mapping[str, Any]) -> str:
         """The address that asks."""

@@ -152,14 +152,13 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def use_readable_code(body: UsageIn, caller: Caller, address: str) -> Outcome:
         """Write down that a user uses a code, once."""
-        user_id = body.user_id or caller.user_id
-        if user_id is None:
+        if body.user_id is None:
             raise Invalid("/user", "is missing")
         amount = hundredths_in(body.amount, "/amount", MAX_AMOUNT) if body.amount is not None else None
         found = _find(store, body.discount_code, caller)
         # An order of its own: the limit of one use refuses what the same user asks again.
         order = Order(f"use-{secrets.token_hex(16)}", amount or 0, NO_CURRENCY)
-        attempt = Attempt(user_id, body.discount_code, order, found.brand_id, found.id, address)
+        attempt = Attempt(body.user_id, body.discount_code, order, found.brand_id, found.id, address)
         done = redemptions.redeem(store, attempt)
         metrics.REDEMPTIONS.inc()
         return _usage_out(done, with_amount=amount is not None), 201

@@ -1,0 +1,271 @@
+"""The dialect of readable codes, line by line."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from discount import claims, discounts
+from discount.errors import Unavailable
+from tests.access.issuer import signed
+from tests.access.world import World
+from tests.http.client import Client
+
+CODES = "/api/v1/discountcode/"
+USES = "/api/v1/discountcodeusage/"
+AHMED = {"id": "AHMED2022BILLO", "discount": 10, "validity": "2280-12-31T00:00:00Z"}
+OF_BILLO = AHMED | {"brand": "Billo"}
+
+
+def create(http: FlaskClient, **changes: Any) -> dict[str, Any]:
+    answer = http.post(CODES, json=OF_BILLO | changes)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def use(http: FlaskClient, user: str = "user-1", code: str = "AHMED2022BILLO", **more: Any) -> TestResponse:
+    return http.post(USES, json={"discount_code": code, "user": user} | more)
+
+
+def expire(http: FlaskClient, code: dict[str, Any]) -> None:
+    answer = http.patch(f"/discount/{code['rule']['id']}", json={"expires_at": "2020-01-01T00:00:00Z"})
+    assert answer.status_code == 200, answer.text
+
+
+def check(answer: TestResponse, status: int, sentence: str) -> None:
+    assert (answer.status_code, answer.get_json()) == (status, {"detail": sentence})
+
+
+def test_a_code_is_made_with_its_rule_and_its_validity(raw: FlaskClient) -> None:
+    made = create(raw)
+    rule_id = made["rule"]["id"]
+    assert rule_id.startswith("dsc-")
+    assert made == {
+        "id": "AHMED2022BILLO",
+        "rule": {"id": rule_id, "brand": "Billo", "discount": 10},
+        "validity": "2280-12-31T00:00:00Z",
+    }
+
+
+def test_what_comes_off_may_stand_in_a_rule(raw: FlaskClient) -> None:
+    body = {name: value for name, value in OF_BILLO.items() if name != "discount"}
+    answer = raw.post(CODES, json=body | {"rule": {"discount": 25}})
+    assert (answer.status_code, answer.get_json()["rule"]["discount"]) == (201, 25)
+
+
+@pytest.mark.parametrize(("given", "told"), [(0, 0), (100, 100), (12.5, 12.5), ("7", 7), (0.01, 0.01)])
+def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, given: Any, told: float) -> None:
+    assert create(raw, discount=given)["rule"]["discount"] == told
+    assert raw.get(f"{CODES}AHMED2022BILLO/").get_json()["rule"]["discount"] == told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"discount": wrong} for wrong in (-1, -0.01, 100.01, 101, "ten", "NaN", "Infinity", "1E+9", None, 1.234, [])),
+        *(
+            {"validity": wrong}
+            for wrong in ("2020-01-01T00:00:00Z", "2280-12-31", "soon", None, "9999-01-01T00:00:00Z")
+        ),
+        *({"id": wrong} for wrong in ("", "a/b", " A", "A\n", "x" * 65, 5, None, "-")),
+        *({"brand": wrong} for wrong in ("", None, 5)),
+        {"rule": {"discount": 11}},
+        {"rule": {}},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_and_claims_nothing(client: Client, changes: dict[str, Any]) -> None:
+    answer = client.http.post(CODES, json=OF_BILLO | changes)
+    assert (answer.status_code, list(answer.get_json())) == (400, ["detail"]), answer.text
+    assert client.state() == {}
+    assert answer.get_json()["detail"].split()[0].split("/")[0] == next(iter(changes)).replace("rule", "discount") or (
+        changes.get("rule") == {}
+    )
+
+
+def test_a_code_that_exists_is_refused_however_it_is_typed(client: Client) -> None:
+    create(client.http)
+    for typed in ("AHMED2022BILLO", "ahmed-2022 billo"):
+        check(
+            client.http.post(CODES, json=OF_BILLO | {"id": typed}), 400, "Another discount of this brand has that code."
+        )
+        refused = client.http.post(CODES, json=OF_BILLO | {"id": typed, "brand": "IKEA"})
+        check(refused, 403, "Another brand has this code.")
+    assert len(client.http.get("/discount").get_json()["discounts"]) == 1
+
+
+def test_a_code_of_another_brand_stays_its_own_after_the_discount_is_closed(raw: FlaskClient) -> None:
+    made = create(raw)
+    assert raw.delete(f"/discount/{made['rule']['id']}").status_code == 200
+    assert raw.post(CODES, json=OF_BILLO | {"brand": "IKEA"}).status_code == 403
+    assert raw.post(CODES, json=OF_BILLO).status_code == 400
+
+
+def test_a_call_that_was_cut_off_after_its_claim_is_finished_by_the_same_brand(
+    raw: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: Any, **__: Any) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(discounts, "create", cut)
+        answer = raw.post(CODES, json=OF_BILLO)
+    check(answer, 503, Unavailable.title)
+    assert answer.headers["Retry-After"] == "1"
+    assert raw.get(f"{CODES}AHMED2022BILLO/").status_code == 404
+    assert use(raw).status_code == 404
+    assert raw.post(CODES, json=OF_BILLO | {"brand": "IKEA"}).status_code == 403
+    create(raw)
+    assert raw.get(f"{CODES}AHMED2022BILLO/").status_code == 200
+
+
+def test_a_call_that_was_cut_off_before_its_claim_leaves_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: Any) -> None:
+        raise Unavailable()
+
+    monkeypatch.setattr(claims, "claim", cut)
+    assert client.http.post(CODES, json=OF_BILLO).status_code == 503
+    assert client.state() == {}
+
+
+def test_a_code_is_shown_and_an_unknown_one_is_not_there(raw: FlaskClient) -> None:
+    made = create(raw)
+    shown = raw.get(f"{CODES}AHMED2022BILLO/")
+    assert (shown.status_code, shown.get_json()) == (200, made)
+    check(raw.get(f"{CODES}NOBODY/"), 404, "There is no such code.")
+
+
+def test_codes_are_listed_newest_first_without_those_of_other_doings(raw: FlaskClient) -> None:
+    assert raw.get(CODES).get_json() == []
+    made = [create(raw, id=f"CODE{number}") for number in range(3)]
+    native = {"brand_id": "Billo", "discount_code": "x", "codes": {"kind": "shared", "code": "NATIVE"}}
+    assert raw.post("/discount", json=native).status_code == 201
+    assert raw.post("/discount", json={"brand_id": "Billo", "discount_code": "x", "total_count": 1}).status_code == 201
+    assert raw.get(CODES).get_json() == made[::-1]
+    assert raw.get(CODES.rstrip("/")).get_json() == made[::-1]
+
+
+def test_a_use_is_written_down_with_its_time_and_the_same_again_is_refused(raw: FlaskClient) -> None:
+    create(raw)
+    used = use(raw)
+    assert used.status_code == 201
+    assert used.get_json() == {
+        "id": used.get_json()["id"],
+        "discount_code": "AHMED2022BILLO",
+        "user": "user-1",
+        "time": used.get_json()["time"],
+    }
+    assert datetime.fromisoformat(used.get_json()["time"]).tzinfo
+    check(use(raw), 400, "The user has redeemed this code.")
+    check(use(raw, code="ahmed2022-billo"), 400, "The user has redeemed this code.")
+    assert use(raw, "user-2").status_code == 201
+    assert [each["user"] for each in raw.get(USES).get_json()] == ["user-2", "user-1"]
+
+
+def test_a_code_that_expired_is_refused_and_an_unknown_one_is_not_there(raw: FlaskClient) -> None:
+    made = create(raw)
+    expire(raw, made)
+    check(use(raw), 400, "The discount has expired.")
+    check(use(raw, code="NOBODY"), 404, "There is no such code.")
+    assert raw.get(USES).get_json() == []
+
+
+@pytest.mark.parametrize(
+    ("percent", "amount", "reduced"),
+    [
+        (10, "100.00", "90.00"),
+        (10, "99.99", "89.99"),
+        (33.33, "0.01", "0.01"),
+        (50, "0.01", "0.00"),
+        (0, "12.30", "12.30"),
+        (100, "12.30", "0.00"),
+        (12.5, "80", "70.00"),
+        (10, "0", "0.00"),
+        (10, "1E+2", "90.00"),
+        (1, "10000000000.00", "9900000000.00"),
+    ],
+)
+def test_an_amount_is_told_reduced(raw: FlaskClient, percent: float, amount: str, reduced: str) -> None:
+    create(raw, discount=percent)
+    used = use(raw, amount=amount)
+    assert (used.status_code, used.get_json()["reduced_amount"]) == (201, reduced)
+
+
+@pytest.mark.parametrize(
+    "amount", ["-1", "x", "", "1.234", "NaN", "-Infinity", "10000000000.01", "1E+99999999", [], {}]
+)
+def test_an_amount_that_cannot_be_is_refused_and_nothing_is_counted(client: Client, amount: Any) -> None:
+    create(client.http)
+    before = client.state()
+    answer = use(client.http, amount=amount)
+    assert (answer.status_code, answer.get_json()["detail"].split()[0]) == (400, "amount")
+    assert client.state() == before
+
+
+def test_a_use_without_a_user_is_refused(raw: FlaskClient) -> None:
+    create(raw)
+    check(raw.post(USES, json={"discount_code": "AHMED2022BILLO"}), 400, "user is missing.")
+
+
+def test_the_brand_hears_of_each_use(client: Client) -> None:
+    made = create(client.http)
+    used = use(client.http, amount="5.00").get_json()
+    partition = made["rule"]["id"][4:6]
+    entries = [entry for _, entry in client.redis.xrange(f"{{{partition}}}:events")]
+    (told,) = [entry for entry in entries if entry["type"] == "code.redeemed"]
+    assert (told["brand"], told["user"], told["code"]) == ("Billo", "user-1", "AHMED2022BILLO")
+    assert (told["redemption"], told["amount"], told["discount_amount"]) == (used["id"], "500", "50")
+
+
+def test_users_whose_addresses_the_brand_knows_are_granted_a_new_code_by_which_they_are_told(
+    world: World,
+) -> None:
+    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+    for number, shop in enumerate((billo, billo, ikea)):
+        world.done("POST", "/user", shop.key, data={"name": "x", "email_id": f"user{number}@user.example"})
+    made = world.done("POST", CODES, billo.key, json=AHMED)
+    grants = world.done("GET", f"/discount/{made['rule']['id']}/grants", billo.key)["grants"]
+    assert sorted((each["user_id"], each["code"]) for each in grants) == [("1", AHMED["id"]), ("2", AHMED["id"])]
+
+
+def test_with_tokens_brands_create_and_users_use(world: World) -> None:
+    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+    made = world.done("POST", CODES, billo.key, json=AHMED)
+    assert made["rule"]["brand"] == "Billo"
+    check(world.ask("POST", CODES, ikea.key, json=AHMED), 403, "Another brand has this code.")
+    assert world.ask("POST", CODES, signed("Ann"), json=AHMED | {"id": "X"}).status_code == 403
+    assert world.done("GET", f"{CODES}AHMED2022BILLO/", signed("Ann")) == made
+    check(world.ask("GET", f"{CODES}AHMED2022BILLO/", ikea.key), 404, "There is no such code.")
+    body = {"discount_code": "AHMED2022BILLO"}
+    check(world.ask("POST", USES, signed("Ann"), json=body | {"user": "Bo"}), 403, "A user acts for itself alone.")
+    check(world.ask("POST", USES, ikea.key, json=body | {"user": "Bo"}), 404, "There is no such code.")
+    assert world.done("POST", USES, signed("Ann"), json=body)["user"] == "Ann"
+    assert world.done("POST", USES, billo.key, json=body | {"user": "Bo"})["user"] == "Bo"
+
+
+def test_everybody_lists_its_own(world: World) -> None:
+    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+    for shop, code in ((billo, "BILLO"), (ikea, "HEJ")):
+        world.done("POST", CODES, shop.key, json=AHMED | {"id": code})
+        for user in ("Ann", "Bo"):
+            world.done("POST", USES, signed(user), json={"discount_code": code})
+    for shop, code in ((billo, "BILLO"), (ikea, "HEJ")):
+        assert [each["id"] for each in world.done("GET", CODES, shop.key)] == [code]
+        uses = world.done("GET", USES, shop.key)
+        assert [(each["discount_code"], each["user"]) for each in uses] == [(code, "Bo"), (code, "Ann")]
+    # What Ann redeemed natively is no use of a readable code.
+    mine = world.done("GET", USES, signed("Ann"))
+    assert [(each["discount_code"], each["user"]) for each in mine] == [("HEJ", "Ann"), ("BILLO", "Ann")]
+
+
+def test_a_use_that_was_rolled_back_is_none(raw: FlaskClient) -> None:
+    create(raw)
+    used = use(raw).get_json()
+    assert raw.post(f"/redemption/{used['id']}/rollback").status_code == 200
+    assert raw.get(USES).get_json() == []
+    assert use(raw).status_code == 201
