@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -265,7 +266,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     def show_status_of_coupon(code: str, caller: Caller) -> Outcome:
         """Tell whether a coupon can be used."""
         found = _find(store, code, caller)
-        status = found.status(discounts.time_now(store))
+        # What is closed can still be used, unless its codes were made void.
+        open_still = found if found.closed == "void" else replace(found, closed="")
+        status = open_still.status(discounts.time_now(store))
         if status in _NOT_VALID:
             return MessageOut(_NOT_VALID[status]), 403
         if _left(found) == 0:

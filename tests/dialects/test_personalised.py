@@ -1,0 +1,80 @@
+"""Personalised codes: the native service, by the two scripts that come along."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.access.issuer import AUDIENCE, ISSUER, SECRET, signed
+from tests.access.world import ADMIN, PEPPER
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service, ask
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NOBODY = "http://127.0.0.1:9"
+
+
+def run(script: str, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    rest = {name: value for name, value in os.environ.items() if name not in ("DISCOUNT_KEY", "USER_TOKEN")}
+    return subprocess.run(
+        [sys.executable, EXAMPLES / f"{script}.py", *words],
+        env=rest | environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_discount_is_created_and_a_user_gets_the_same_code_each_time(service: Service) -> None:
+    created = run("create", "IKEA", "Summer sale", "1", DISCOUNT_URL=service.urls[0])
+    assert (created.returncode, created.stderr) == (0, "")
+    discount = created.stdout.strip()
+    codes = [run("fetch", discount, "User 1", DISCOUNT_URL=url).stdout for url in service.urls]
+    assert codes[0] == codes[1]
+    assert re.fullmatch(r"ikea-thinks-user-1-is-awesome-[2-9A-HJ-NP-Za-km-z]{22}\n", codes[0])
+    # It had one code.
+    refused = run("fetch", discount, "User 2", DISCOUNT_URL=service.urls[0])
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "/problems/sold-out" in refused.stderr
+
+
+@pytest.fixture
+def guarded(redis_server: RedisServer) -> Service:
+    """The service with tokens on."""
+    users = {"jwt_secret": SECRET, "jwt_audience": AUDIENCE, "jwt_issuer": ISSUER}
+    return Service(redis_server.url, replicas=1, auth="token", admin_key=ADMIN, secret=PEPPER, **users)
+
+
+def test_the_scripts_bring_the_tokens_that_the_environment_has(guarded: Service) -> None:
+    with guarded:
+        url = guarded.urls[0]
+        admin = {"Authorization": f"Bearer {ADMIN}"}
+        assert ask(url, "POST", "/brand", {"id": "Billo"}, headers=admin).status == 201
+        key = ask(url, "POST", "/brand/Billo/keys", {"name": "a key"}, headers=admin).json["key"]
+        refused = run("create", "Billo", "Sale", "10", DISCOUNT_URL=url)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "/problems/unauthenticated" in refused.stderr
+        discount = run("create", "Billo", "Sale", "10", DISCOUNT_URL=url, DISCOUNT_KEY=key).stdout.strip()
+        fetched = run("fetch", discount, "Ann", DISCOUNT_URL=url, USER_TOKEN=signed("Ann"))
+        assert fetched.stdout.startswith("billo-thinks-ann-is-awesome-")
+        assert "/problems/forbidden" in run("fetch", discount, "Bo", DISCOUNT_URL=url, USER_TOKEN=signed("Ann")).stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("create",), ("create", "IKEA", "Sale", "ten"), ("fetch",), ("fetch", "a", "b", "c")]
+)
+def test_wrong_words_are_answered_by_a_line_on_how_to_use_them(words: tuple[str, ...]) -> None:
+    done = run(*words, DISCOUNT_URL=NOBODY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"usage: \w+\.py [A-Z_ \[\]]+\n", done.stderr)
+
+
+@pytest.mark.parametrize("words", [("create", "IKEA", "Sale", "10"), ("fetch", "dsc-x", "Ann")])
+def test_a_server_that_is_not_there_is_told_in_one_line(words: tuple[str, ...]) -> None:
+    done = run(*words, DISCOUNT_URL=NOBODY)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(NOBODY)
