@@ -15,7 +15,7 @@ _EVENT_ID = re.compile(r"evt-([0-9a-f]{2})([0-9]{1,16})-([0-9]{1,20})-[0-9a-f]{8
 
 
 class Envelope(msgspec.Struct, tag_field="type", kw_only=True):
-    """A fact that happened. Its id is the same however often it is told; events of a brand are told by ascending time."""
+    """A fact that happened. Its id is the same however often it is told; a brand's are told by ascending time."""
 
     id: str
     time: datetime
@@ -193,9 +193,5 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     kind = fields["type"]
     given = {"discount_id": discounts.get(fields.get("number", ""), "")}
     data = {name: given.get(name, fields.get(_STORED.get(name, name), "")) for name in _DATA[kind].__struct_fields__}
-    return TYPES[kind](
-        id=entry.event_id,
-        time=to_time(int(fields["at"])),
-        brand_id=fields["brand"],
-        data=msgspec.convert(data, _DATA[kind], strict=False),
-    )
+    told: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
+    return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **told)

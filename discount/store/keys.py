@@ -41,6 +41,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:lanes` | zset | lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
 | `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
 | `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
+| `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
 | `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
 | `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
 Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
@@ -150,6 +151,10 @@ def leases(partition: int) -> str:
 
 def expiring(partition: int) -> str:
     return f"{{{partition:02x}}}:expiring"
+
+
+def mailed(address: str, partitions: int) -> str:
+    return f"{{{partition_of(address.lower(), partitions):02x}}}:mailed:{_digest('', address.lower())}"
 
 
 def trimmed(partition: int) -> str:
