@@ -89,11 +89,8 @@ def plan(store: Store, partition: int, now: int, owed: Sequence[tuple[str, Seque
             keys.lanes(partition),
             keys.leases(partition),
             keys.brand_deliveries(partition, several[0].brand_id),
-            *(
-                name
-                for each in several
-                for name in (keys.delivery(partition, each.id), keys.lane(partition, each.lane))
-            ),
+            *(keys.delivery(partition, each.id) for each in several),
+            *(keys.lane(partition, each.lane) for each in several),
         ]
         calls.append((names, [outbox.GROUP, place, now - FAILED_SECONDS * _SECOND, json.dumps(told)]))
     if calls:

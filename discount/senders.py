@@ -1,6 +1,5 @@
 """The only HTTP client towards strangers: it reaches public addresses alone, follows nobody, and waits for so long."""
 
-import ipaddress
 import threading
 import time
 from collections.abc import Mapping
@@ -12,39 +11,13 @@ import httpcore
 import ssrfguard
 from httpcore._backends.sync import SyncStream
 
-from discount.errors import Invalid
 from discount.model import Receipt
 
-#: Ports that webhooks may be at, besides any of this machine where loopback is allowed.
-PORTS = frozenset({443, 8443})
 #: How much of an answer is read, and how much of that is kept.
 READ = 16 * 1024
 KEPT = 500
 #: What the other side may ask to be left alone for, in seconds.
 LONGEST_PAUSE = 24 * 3600
-
-
-def policy(*, loopback: bool) -> ssrfguard.Policy:
-    """Which addresses may be reached: public ones by https; with `loopback` also this machine's, by http too."""
-    if not loopback:
-        return ssrfguard.Policy(allowed_schemes=frozenset({"https"}), allowed_ports=PORTS)
-    return ssrfguard.Policy(
-        allowed_schemes=frozenset({"https", "http"}),
-        allowed_ports=frozenset(range(1, 65536)),
-        allowed_networks=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
-    )
-
-
-def check_url(allowed: ssrfguard.Policy, url: str, field: str) -> None:
-    """Refuse an address as it is written; where its name leads is looked at for every call anew.
-
-    Raises:
-        Invalid: naming the field.
-    """
-    try:
-        allowed.check_url(url)
-    except ssrfguard.SSRFGuardError as error:
-        raise Invalid(field, f"is no address that is called: {getattr(error, 'reason', error)}") from None
 
 
 class Sender:

@@ -44,7 +44,7 @@ def create(
         asked = json.dumps([brand_id, idempotency_key, url, *types])
         request = blake2b(asked.encode(), digest_size=12).hexdigest()
     webhook_id = (
-        webhook_id_of(partition, discount_id)
+        make_webhook_id(partition, discount_id)
         if discount_id is not None
         else make_webhook_id(partition, json.dumps([brand_id, idempotency_key]) if request else token_hex(16))
     )
@@ -55,11 +55,6 @@ def create(
         [webhook_id, brand_id, discount_id or "", url, " ".join(types), request, MOST],
     )
     return show(store, webhook_id)
-
-
-def webhook_id_of(partition: int, discount_id: str) -> str:
-    """The id of a discount's own webhook."""
-    return make_webhook_id(partition, discount_id)
 
 
 def show(store: Store, webhook_id: str) -> Webhook:
@@ -94,16 +89,16 @@ def change(
     *,
     url: str | None = None,
     types: Sequence[str] | None = None,
-    on: bool = False,
+    on: bool | None = None,
 ) -> Webhook:
-    """Change where a webhook goes or what it tells, or switch it on again; None leaves what is.
+    """Change where a webhook goes or what it tells, or switch it on or off; None leaves what is.
 
     Raises:
         NotFound
     """
     fields = [] if url is None else ["url", url]
     fields += [] if types is None else ["types", " ".join(types)]
-    _run(store, "change_webhook", webhook_id, [json.dumps(fields), "1" if on else ""])
+    _run(store, "change_webhook", webhook_id, [json.dumps(fields), "" if on is None else "on" if on else "off"])
     return show(store, webhook_id)
 
 

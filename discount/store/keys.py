@@ -6,9 +6,9 @@ where something follows, so that two different ids can never give the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
+| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`, where no setting says one | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
-| `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change_brand, close_brand |
+| `{pp}:brand:<brand>` | hash | name, e-mail, e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
 | `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
 | `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | grant, redeem, guess |
@@ -19,7 +19,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
@@ -43,7 +43,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
 | `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
 | `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
-| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
+| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
 Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
 """
 

@@ -10,10 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from structlog import get_logger
 
-from discount import metrics, senders
+from discount import addresses, metrics
 from discount.config import Settings, SettingsError
 from discount.errors import Unavailable
 from discount.postman import Postman
+from discount.senders import Sender
 from discount.signatures import Signatures
 from discount.store import Store
 from discount.worker.courier import Courier
@@ -50,7 +51,7 @@ def run(settings: Settings) -> None:
     reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
     planner = Planner(store, f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}", reminders)
     schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
-    sender = senders.Sender(senders.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
+    sender = Sender(addresses.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
     courier = Courier(store, sender, signatures, _mailer(settings, store, signatures))
     dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders)
     housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)

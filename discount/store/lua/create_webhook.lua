@@ -1,5 +1,5 @@
 --- Make a webhook of a brand, or of one of its discounts; the same request again is the one there is.
---- KEYS  webhook brand_webhooks discounts...
+--- KEYS  webhook brand_webhooks of_discount...
 --- ARGV  id brand discount_id url types request most
 --- OK    created made
 --- ERR   webhook-taken too-many-webhooks
@@ -8,11 +8,11 @@ if there[1] then
   if request == '' or there[2] ~= request then return {'webhook-taken'} end
   return {'made'}
 end
-if not discounts[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
+if not of_discount[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
 local at = now()
 redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'url', url, 'types', types, 'version', '1', 'request', request, 'created_at', at)
-if discounts[1] then
-  redis.call('HSET', discounts[1], 'webhook', id)
+if of_discount[1] then
+  redis.call('HSET', of_discount[1], 'webhook', id)
 else
   redis.call('ZADD', brand_webhooks, at, id)
 end
