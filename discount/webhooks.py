@@ -35,6 +35,7 @@ def create(
         NotFound: there is no such discount of the brand.
         WebhookTaken: the discount has one.
         TooManyWebhooks: the brand has as many as it may.
+        IdempotencyMismatch: the key was used for another webhook.
     """
     partition = keys.partition_of(brand_id, store.partitions)
     if discount_id is not None and discounts.recall(store, discount_id).brand_id != brand_id:

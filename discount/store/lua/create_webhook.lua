@@ -2,11 +2,12 @@
 --- KEYS  webhook brand_webhooks of_discount...
 --- ARGV  id brand discount_id url types request most
 --- OK    created made
---- ERR   webhook-taken too-many-webhooks
+--- ERR   webhook-taken too-many-webhooks idempotency-mismatch
 local there = redis.call('HMGET', webhook, 'url', 'request')
 if there[1] then
-  if request == '' or there[2] ~= request then return {'webhook-taken'} end
-  return {'made'}
+  if request ~= '' and there[2] == request then return {'made'} end
+  if of_discount[1] then return {'webhook-taken'} end
+  return {'idempotency-mismatch'}
 end
 if not of_discount[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
 local at = now()
