@@ -1,9 +1,11 @@
 """The verbs of contacts: where a user is reached, as a brand knows it or as the user says."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from discount.cursors import bad_cursor, make_cursor, read_cursor
-from discount.errors import NotFound
+from discount.errors import AddressTaken, NotFound
 from discount.lists import pairs
 from discount.store import Store, keys
 
@@ -69,16 +71,28 @@ def show(store: Store, user_id: str, *, brand_id: str | None) -> Contact:
     return _contact(user_id, stored)
 
 
-def find(store: Store, brand_id: str, user_ids: list[str]) -> list[Contact | None]:
-    """Where a brand reaches users by e-mail: as the brand knows them, else as they say; None where it must not."""
+def find(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Contact | None]:
+    """Where brands reach users by e-mail: as the brand knows them, else as they say; None where it must not.
+
+    Args:
+        wanted: pairs of a brand and a user.
+    """
     replies = store.commands(
-        [("HMGET", _name(store, user_id, of_brand), *_FIELDS) for user_id in user_ids for of_brand in (brand_id, None)]
+        [("HMGET", _name(store, user_id, said_by), *_FIELDS) for brand, user_id in wanted for said_by in (brand, None)]
     )
-    found: list[Contact | None] = []
-    for user_id, known, own in zip(user_ids, replies[::2], replies[1::2], strict=True):
-        chosen = _contact(user_id, known if known[0] else own)
-        found.append(chosen if chosen.email and not known[3] else None)
+    found: dict[tuple[str, str], Contact | None] = {}
+    for pair, known, own in zip(wanted, replies[::2], replies[1::2], strict=True):
+        chosen = _contact(pair[1], known if known[0] else own)
+        found[pair] = chosen if chosen.email and not known[3] else None
     return found
+
+
+def note_address(store: Store, brand_id: str, user_id: str, email: str) -> None:
+    """Write down an address that a brand said with a grant; what else is known stays."""
+    known = _contact(user_id, store.command("HMGET", _name(store, user_id, brand_id), *_FIELDS))
+    if known.email != email:
+        with suppress(AddressTaken):
+            put(store, user_id, brand_id=brand_id, email=email, name=known.name, locale=known.locale)
 
 
 def unsubscribe(store: Store, brand_id: str, user_id: str, *, wanted: bool = False) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -14,8 +14,8 @@ from discount.model import to_time
 _EVENT_ID = re.compile(r"evt-([0-9a-f]{2})([0-9]{1,16})-([0-9]{1,20})-[0-9a-f]{8}")
 
 
-class Envelope(msgspec.Struct, tag_field="type", kw_only=True):
-    """A fact that happened. Its id is the same however often it is told; events of a brand are told by ascending time."""
+class Envelope(msgspec.Struct, tag_field="type"):
+    """A fact that happened. Its id is the same however often it is told; a brand's are told by ascending time."""
 
     id: str
     time: datetime
@@ -146,7 +146,7 @@ TYPES: dict[str, type[Envelope]] = {
 }
 # What a field of the data is called in an entry, where it is called otherwise there.
 _STORED = {"user_id": "user", "redemption_id": "redemption", "webhook_id": "webhook"}
-_DATA = {name: msgspec.structs.fields(kind)[-1].type for name, kind in TYPES.items()}
+_DATA = {name: get_type_hints(kind)["data"] for name, kind in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,5 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     kind = fields["type"]
     given = {"discount_id": discounts.get(fields.get("number", ""), "")}
     data = {name: given.get(name, fields.get(_STORED.get(name, name), "")) for name in _DATA[kind].__struct_fields__}
-    return TYPES[kind](
-        id=entry.event_id,
-        time=to_time(int(fields["at"])),
-        brand_id=fields["brand"],
-        data=msgspec.convert(data, _DATA[kind], strict=False),
-    )
+    told: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
+    return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **told)

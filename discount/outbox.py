@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from discount import events
 from discount.errors import Invalid, NoLongerKept
@@ -77,13 +78,25 @@ def discount_ids(store: Store, partition: int, entries: Sequence[Entry]) -> dict
     return {number: discount_id for number, discount_id in zip(numbers, found, strict=True) if discount_id}
 
 
+def read_entry(store: Store, partition: int, place: str) -> Entry | None:
+    """An entry, if it is kept still."""
+    found = read_entries(store, partition, [place])
+    return found[0] if found else None
+
+
+def read_entries(store: Store, partition: int, places: Sequence[str]) -> list[Entry]:
+    """Those of the entries at these places that are kept still."""
+    replies = store.commands([("XRANGE", keys.events(partition), each, each) for each in places])
+    return events.read_entries(partition, [row for reply in replies for row in reply])
+
+
 def trim(store: Store, partition: int, keep_seconds: int) -> int:
     """Cut off entries that are older than that and that every group of consumers is done with; how many."""
     stream = keys.events(partition)
     (seconds, _), groups = store.commands([("TIME",), ("XINFO", "GROUPS", stream)])
     bounds = [((int(seconds) - keep_seconds) * 1000, 0)]
     for group in groups:
-        told = group if isinstance(group, dict) else dict(zip(group[::2], group[1::2], strict=True))
+        told = fields(group)
         pending = store.command("XPENDING", stream, told["name"])
         if pending[0]:
             bounds.append(_parts(pending[1]))
@@ -100,6 +113,34 @@ def trim(store: Store, partition: int, keep_seconds: int) -> int:
         [("SET", keys.trimmed(partition), last), ("XTRIM", stream, "MINID", f"{milliseconds}-{number}")]
     )
     return int(trimmed)
+
+
+def waiting(store: Store, partition: int) -> tuple[int, int | None]:
+    """Events that no delivery is planned for yet, and since when the oldest waits, in milliseconds since 1970."""
+    stream = keys.events(partition)
+    groups = [fields(each) for each in store.command("XINFO", "GROUPS", stream)]
+    ours = next((each for each in groups if each["name"] == GROUP), None)
+    if ours is None:
+        return 0, None
+    pending, unread = store.commands(
+        [("XPENDING", stream, GROUP), ("XRANGE", stream, f"({ours['last-delivered-id']}", "+", "COUNT", 1)]
+    )
+    oldest = [_parts(pending[1])[0]] if pending[0] else []
+    oldest += [_parts(row[0])[0] for row in unread]
+    # Redis does not know how many are unread once some were deleted; then it is one at least.
+    lag = ours["lag"] if ours.get("lag") is not None else len(unread)
+    return int(pending[0]) + int(lag), min(oldest, default=None)
+
+
+def now(store: Store) -> int:
+    """The time on the Redis server, in microseconds since 1970."""
+    seconds, microseconds = store.command("TIME")
+    return int(seconds) * 1_000_000 + int(microseconds)
+
+
+def fields(row: Any) -> dict[str, Any]:
+    """What Redis tells of a group or a consumer."""
+    return row if isinstance(row, dict) else dict(zip(row[::2], row[1::2], strict=True))
 
 
 def _start(store: Store, partition: int, after: str | None) -> str:

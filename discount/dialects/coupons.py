@@ -18,6 +18,7 @@ from discount.dialects.numbers import hundredths_in, percent_out
 from discount.dialects.voices import OF_MESSAGES, MessageOut
 from discount.errors import AlreadyRedeemed, Invalid, LimitReached, NotFound
 from discount.kinds import CodeKind
+from discount.mails import check_address
 from discount.model import Caller, Discount
 from discount.redemptions import Attempt
 from discount.rules import LIMITS, NO_CURRENCY, LimitName, Order, Rule
@@ -173,6 +174,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def enrol_user(body: PersonIn, caller: Caller) -> Outcome:
         """Give a user the next id, from 1."""
+        check_address(body.email_id, "/email_id")
         contacts.enrol(store, _brand(caller), name=body.name, email=body.email_id)
         return MessageOut("User created successfully"), 200
 

@@ -6,9 +6,9 @@ where something follows, so that two different ids can never give the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
+| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`, where no setting says one | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
-| `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change_brand, close_brand |
+| `{pp}:brand:<brand>` | hash | name, e-mail, e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
 | `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
 | `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | grant, redeem, guess |
@@ -19,7 +19,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:claim:<digest>` | string | the brand that has a code of which no other brand may have one | claim_code |
@@ -42,8 +42,9 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:lanes` | zset | lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
 | `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
 | `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
+| `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
 | `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
-| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
+| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
 Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
 """
 
@@ -151,6 +152,10 @@ def leases(partition: int) -> str:
 
 def expiring(partition: int) -> str:
     return f"{{{partition:02x}}}:expiring"
+
+
+def mailed(address: str, partitions: int) -> str:
+    return f"{{{partition_of(address.lower(), partitions):02x}}}:mailed:{_digest('', address.lower())}"
 
 
 def trimmed(partition: int) -> str:

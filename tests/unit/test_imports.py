@@ -14,6 +14,8 @@ PURE = {
     "discount.kinds",
     "discount.rules",
     "discount.cursors",
+    "discount.mails",
+    "discount.mails.wording",
 } | {
     "discount.api_keys",
 }

@@ -1,14 +1,19 @@
---- Make a webhook of a brand, or of one of its discounts.
---- KEYS  webhook brand_webhooks discounts...
---- ARGV  id brand url types most
---- OK    created
---- ERR   webhook-taken too-many-webhooks
-if redis.call('EXISTS', webhook) == 1 then return {'webhook-taken'} end
-if not discounts[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
+--- Make a webhook of a brand, or of one of its discounts; the same request again is the one there is.
+--- KEYS  webhook brand_webhooks of_discount...
+--- ARGV  id brand discount_id url types request most
+--- OK    created made
+--- ERR   webhook-taken too-many-webhooks idempotency-mismatch
+local there = redis.call('HMGET', webhook, 'url', 'request')
+if there[1] then
+  if request ~= '' and there[2] == request then return {'made'} end
+  if of_discount[1] then return {'webhook-taken'} end
+  return {'idempotency-mismatch'}
+end
+if not of_discount[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
 local at = now()
-redis.call('HSET', webhook, 'brand', brand, 'url', url, 'types', types, 'version', '1', 'created_at', at)
-if discounts[1] then
-  redis.call('HSET', discounts[1], 'webhook', id)
+redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'url', url, 'types', types, 'version', '1', 'request', request, 'created_at', at)
+if of_discount[1] then
+  redis.call('HSET', of_discount[1], 'webhook', id)
 else
   redis.call('ZADD', brand_webhooks, at, id)
 end

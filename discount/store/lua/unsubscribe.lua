@@ -1,7 +1,7 @@
 --- Note whether a user wants e-mails of a brand.
---- KEYS  contact
+--- KEYS  brand_contact
 --- ARGV  wanted
 --- OK    noted
 --- ERR
-if wanted == '' then redis.call('HSET', contact, 'unsubscribed', now()) else redis.call('HDEL', contact, 'unsubscribed') end
+if wanted == '' then redis.call('HSET', brand_contact, 'unsubscribed', now()) else redis.call('HDEL', brand_contact, 'unsubscribed') end
 return {'noted'}
