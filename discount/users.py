@@ -30,8 +30,8 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgot
     """Make nobody's what is kept of a user, of one brand or of all: grants, uses and redemptions go to a made-up name.
 
     Codes that have the user's name in them lose it; events that name the user are deleted, so are reasons of
-    rollbacks, e-mails to the user and the address that they went to. Counts, sums and codes otherwise stay. Costs a look
-    at every event that is kept. What a call that was cut off has left is done by the next one.
+    rollbacks, e-mails to the user and the address that they went to. Counts, sums and codes otherwise stay. Costs a
+    look at every event that is kept. What a call that was cut off has left is done by the next one.
 
     Raises:
         Unavailable: the user kept using codes meanwhile.
