@@ -374,7 +374,11 @@ def test_each_brand_has_coupons_and_users_of_its_own(world: World) -> None:
     world.done("POST", "/coupon", ikea.key, data=TEN)
     world.done("POST", "/user", ikea.key, data=ANN)
     assert [each["code"] for each in world.done("GET", "/coupon", ikea.key)["message"]] == ["TEN"]
-    assert world.done("GET", "/coupon", lidl.key) == world.done("GET", "/user", lidl.key) == {"message": []}
+    assert world.done("GET", "/coupon", lidl.key) == {"message": []}
+    # Whom a brand knows by an id of its own is listed too.
+    ann = {"id": "Ann", "name": "", "email_id": "ann@brand.example"}
+    assert world.done("GET", "/user", lidl.key) == {"message": [ann]}
+    assert world.done("GET", "/user", ikea.key) == {"message": [ann, {"id": 1} | ANN]}
     check(world.ask("GET", STATUS, lidl.key), 404, "Coupon not found")
     # The same words are no repeat with another brand.
     world.done("POST", "/coupon", lidl.key, data=TEN)

@@ -122,12 +122,14 @@ def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client, d
     called = set()
     for operation in (each.ok() for each in described.get_all_operations()):
 
-        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(), real=st.booleans())
         def call(case: Any, real: bool) -> None:
             called.add(case.operation.label)
             if real and "discount_id" in (case.path_parameters or {}):
                 case.path_parameters["discount_id"] = client.create(total_count=3)["id"]
+            if (case.query or {}).get("wait"):
+                case.query["wait"] = 0
             # JSON Schema cannot say all that is asked of a body (that a window ends after it starts).
             case.call_and_validate(excluded_checks=[CHECKS.get_one("positive_data_acceptance")])
 

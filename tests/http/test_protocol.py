@@ -32,7 +32,17 @@ OPERATIONS = {
     "/brand/IKEA/keys": {"GET", "POST"},
     "/brand/IKEA/keys/k-x": {"DELETE"},
     "/token/introspect": {"POST"},
-    "/user/A": {"DELETE"},
+    "/user/A": {"DELETE", "GET", "PUT"},
+    "/unsubscribe/t": {"GET", "POST"},
+    "/webhook": {"GET", "POST"},
+    "/webhook/test": {"GET", "POST", "PATCH", "DELETE"},
+    "/webhook/whk-x": {"GET", "PATCH", "DELETE"},
+    "/webhook/whk-x/secret": {"POST"},
+    "/event": {"GET"},
+    "/delivery": {"GET"},
+    "/delivery/resend": {"GET", "POST"},
+    "/delivery/dlv-x": {"GET"},
+    "/delivery/dlv-x/resend": {"POST"},
     "/discount/dsc-x/redemptions": {"GET"},
     "/user/A/grants": {"GET"},
     "/user/A/redemptions": {"GET"},
@@ -43,6 +53,17 @@ OPERATIONS = {
     "/redemption/rdm-x/rollback": {"POST"},
     "/openapi.json": {"GET"},
     "/apidocs": {"GET"},
+    "/test": {"GET"},
+    "/v1/discount/create": {"POST"},
+    "/v1/discount/fetch/IKEA/A": {"GET"},
+    "/api/v1/discountcode/": {"GET", "POST"},
+    "/api/v1/discountcode/A/": {"GET"},
+    "/api/v1/discountcodeusage/": {"GET", "POST"},
+    "/coupon": {"GET", "POST"},
+    "/coupon/apply": {"POST"},
+    "/coupon/A/repeat_count": {"GET", "PUT"},
+    "/coupon/A/status": {"GET"},
+    "/user": {"GET", "POST"},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
@@ -52,7 +73,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIN
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/user",
+    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/users",
      "/user//grants",
      "/user/a%2Fb/grants", "/brand//grant", "/healthy/", "/static/x", "/discount/../healthy", "/%F0%9F%8E%84", "/%00",
      "/%FF", "/" + "x" * 20_000],
@@ -74,7 +95,9 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|rdm-x|k-x|IKEA|A(?=/|$)", "<>", path) for path in OPERATIONS} | {"/apidocs/<>"}
+    named = {re.sub(r"dsc-x|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS} | {
+        "/apidocs/<>"
+    }
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 

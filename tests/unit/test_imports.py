@@ -14,6 +14,7 @@ PURE = {
     "discount.kinds",
     "discount.rules",
     "discount.cursors",
+    "discount.events",
     "discount.mails",
     "discount.mails.wording",
 } | {
@@ -22,7 +23,7 @@ PURE = {
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
     "discount.claims",
-    "discount.contacts",
+    *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
     *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
 }
 WIRING = {"discount.app"}
@@ -123,6 +124,14 @@ class Imports(unittest.TestCase):
     def test_only_the_wiring_knows_the_dialects(self) -> None:
         strangers = {module for module in importers("discount.dialects") if not inside(module, "discount.dialects")}
         self.assertEqual(strangers, {"discount.app"})
+
+    def test_only_the_worker_and_the_wiring_speak_to_strangers(self) -> None:
+        for client in ("httpcore", "smtplib", "aiosmtpd"):
+            with self.subTest(client):
+                self.assertLessEqual(importers(client), {"discount.senders", "discount.postman", "discount.sink"})
+        for module in ("discount.senders", "discount.postman"):
+            with self.subTest(module):
+                self.assertEqual({each for each in importers(module) if not inside(each, "discount.worker")}, set())
 
     def test_only_the_wiring_imports_the_wiring(self) -> None:
         self.assertEqual(importers("discount.app") - WIRING - {"discount.cli", "discount.worker"}, set())
