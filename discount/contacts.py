@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_hex
 
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import AddressTaken, NotFound
@@ -111,12 +112,13 @@ def enrol(store: Store, brand_id: str, *, name: str, email: str) -> str:
     partition = keys.partition_of(brand_id, store.partitions)
     lists = [keys.brand_contacts(partition, brand_id), keys.addresses(partition, brand_id)]
     last = store.command("HGET", lists[1], "#") or "0"
+    call = token_hex(8)
     while True:
         user_id = str(int(last) + 1)
         answer = store.run(
             "enrol",
             [keys.brand_contact(partition, brand_id, user_id), *lists, keys.user_brands(partition, user_id)],
-            [last, user_id, brand_id, email, name],
+            [last, user_id, brand_id, email, name, call],
         )
         if answer[0] == "enrolled":
             return user_id

@@ -1,7 +1,7 @@
 """The verbs of pools: make the next codes, take a brand's own codes in, give codes out."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
@@ -66,6 +66,19 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     while some := list(islice(several, AT_ONCE * CALLS)):
         _import_some(store, parsed, some, report)
     return report
+
+
+def known_codes(store: Store, discount_id: str, several: Sequence[str]) -> list[bool]:
+    """Whether each of some codes was imported before.
+
+    Raises:
+        NotFound: no discount of this service can have that id.
+    """
+    parsed = discounts.locate(store, discount_id)
+    digests = [kinds.digest(code) for code in several]
+    names = [keys.taken(parsed.partition, discount_id, digest % parsed.buckets) for digest in digests]
+    replies = store.commands([("SISMEMBER", *each) for each in zip(names, digests, strict=True)])
+    return [bool(reply) for reply in replies]
 
 
 def refusal_of(code: str) -> str:

@@ -2,7 +2,8 @@
 
     DISCOUNT_URL=http://localhost DISCOUNT_KEY=dsk_… python examples/create.py IKEA "Summer sale" 100
 
-A fourth word is a webhook's address, which is called for each code. A service that is open asks for no DISCOUNT_KEY.
+A fourth word is a webhook's address, which is called for each code; then the secret that its calls are signed with is
+printed as well, this once. A service that is open asks for no DISCOUNT_KEY.
 """
 
 import json
@@ -32,11 +33,14 @@ def main() -> None:
     address = os.environ.get("DISCOUNT_URL", "http://localhost").rstrip("/") + "/discount"
     try:
         with urlopen(Request(address, json.dumps(body).encode(), headers), timeout=30) as answer:
-            print(json.load(answer)["id"])
+            created = json.load(answer)
     except HTTPError as refused:
         sys.exit(refused.read().decode())
     except URLError as error:
         sys.exit(f"{address}: {error.reason}")
+    print(created["id"])
+    if "webhook_url" in body:
+        print(created["webhook_secret"])
 
 
 if __name__ == "__main__":

@@ -78,11 +78,11 @@ def _add(store: Store, brand_id: str, count: int) -> list[str]:
         kind=CodeKind("imported"),
         name=_POOL,
     )
-    added: list[str] = []
-    while len(added) < count:
-        # No more than a report names: which of them were there already must be known.
-        wanted = min(count - len(added), pools.NAMED)
-        made = ["".join(secrets.choice(codes.ALPHABET) for _ in range(LETTERS)) for _ in range(wanted)]
-        repeated = {each.line for each in pools.import_codes(store, discount.id, enumerate(made)).lines}
-        added += [code for number, code in enumerate(made) if number not in repeated]
-    return added
+    fresh: dict[str, None] = {}
+    while len(fresh) < count:
+        made = ["".join(secrets.choice(codes.ALPHABET) for _ in range(LETTERS)) for _ in range(count - len(fresh))]
+        # Looked up before, not read from the import's report: that calls an import repeated whose answer was lost.
+        known = pools.known_codes(store, discount.id, made)
+        fresh |= {code: None for code, there in zip(made, known, strict=True) if not there}
+    pools.import_codes(store, discount.id, enumerate(fresh))
+    return list(fresh)

@@ -4,16 +4,21 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
+from tempfile import TemporaryFile
+from threading import Thread
 
 import pytest
+from standardwebhooks import Webhook
 
 from tests.access.issuer import AUDIENCE, ISSUER, SECRET, signed
 from tests.access.world import ADMIN, PEPPER
 from tests.support.redis_server import RedisServer
-from tests.support.service import Service, ask
+from tests.support.service import ROOT, Service, ask
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -40,6 +45,62 @@ def test_a_discount_is_created_and_a_user_gets_the_same_code_each_time(service: 
     refused = run("fetch", discount, "User 2", DISCOUNT_URL=service.urls[0])
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "/problems/sold-out" in refused.stderr
+
+
+@pytest.fixture
+def calls() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
+    """An address that is there to be called, and the calls that come."""
+    came: Queue[tuple[dict[str, str], bytes]] = Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.put((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", came
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def worker(redis_server: RedisServer) -> Iterator[None]:
+    """A worker of the same Redis, which is empty at its start."""
+    redis_server.client().flushall()
+    settings = {"REDIS_URL": redis_server.url, "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0", "SECRET": PEPPER}
+    command = [sys.executable, "-m", "discount", "worker"]
+    with TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log)
+        yield
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_webhook_is_called_with_the_code_of_the_user(
+    redis_server: RedisServer, calls: tuple[str, "Queue[tuple[dict[str, str], bytes]]"]
+) -> None:
+    hook, came = calls
+    with Service(redis_server.url, replicas=1, webhook_loopback=1, secret=PEPPER) as service:
+        discount, secret = run("create", "IKEA", "Sale", "9", hook, DISCOUNT_URL=service.urls[0]).stdout.split()
+        code = run("fetch", discount, "User 1", DISCOUNT_URL=service.urls[0]).stdout.strip()
+        events = {}
+        while "code.granted" not in events:
+            headers, body = came.get(timeout=60)
+            event = Webhook(secret).verify(body, headers)
+            events[event["type"]] = event["data"]
+    assert events["code.granted"] == {"discount_id": discount, "user_id": "User 1", "code": code}
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 --- Give a user an id: the next number of the brand.
 --- KEYS  brand_contact brand_contacts addresses user_brands
---- ARGV  last user brand email name
+--- ARGV  last user brand email name call
 --- OK    enrolled moved
 --- ERR   address-taken
+-- The same call again, because its answer was lost on the way.
+if redis.call('HGET', brand_contact, 'enrolled') == call then return {'enrolled'} end
 local at = string.lower(email)
 if redis.call('HEXISTS', addresses, at) == 1 then return {'address-taken'} end
 local there = redis.call('HGET', addresses, '#') or '0'
@@ -12,7 +14,7 @@ if redis.call('EXISTS', brand_contact) == 1 then
   redis.call('HSET', addresses, '#', user)
   return {'moved', user}
 end
-redis.call('HSET', brand_contact, 'email', email, 'name', name, 'locale', '', 'enrolled', '1')
+redis.call('HSET', brand_contact, 'email', email, 'name', name, 'locale', '', 'enrolled', call)
 redis.call('ZADD', brand_contacts, now(), user)
 redis.call('HSET', addresses, at, user, '#', user)
 redis.call('SADD', user_brands, brand)
