@@ -38,4 +38,6 @@ def test_any_call_with_any_token_is_answered_as_the_document_says(world: World) 
             case.call_and_validate(excluded_checks=excluded, headers={"Authorization": f"Bearer {token}"})
 
         call()
-    assert len(called) == 50
+    document = world.http.get("/openapi.json").get_json()["paths"]
+    known = {f"{method.upper()} {path}" for path, methods in document.items() for method in methods}
+    assert called == known - {"DELETE /brand/{brand_id}"}
