@@ -15,7 +15,6 @@ import ssrfguard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from discount import senders
 from discount.addresses import check_url, policy
 from discount.errors import Invalid
 from discount.model import Receipt
@@ -436,7 +435,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.extend(str(each.ip) for each in addresses)
         raise ConnectionRefusedError("Nobody is there.")
 
-    monkeypatch.setattr(senders.ssrfguard, "connect", connect)
+    monkeypatch.setattr(ssrfguard, "connect", connect)
     return found
 
 
