@@ -19,7 +19,7 @@ SETTINGS = Settings(webhook_loopback=True)
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
+    with RedisServer(tcp=True) as server:
         yield server
 
 
