@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, structs
 
-from discount import discounts, errors, kinds
+from discount import discounts, errors, kinds, webhooks
 from discount.api import schemas
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
@@ -46,7 +46,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
             check_url(body.webhook_url, "/webhook_url")
         made = NewDiscountOut.of(*create_from(store, body, idempotency_key))
         if made.webhook_id is not None:
-            made.webhook_secret = signatures.webhook_secret(made.webhook_id, 1)
+            webhook = webhooks.read(store, [made.webhook_id])[made.webhook_id]
+            made.webhook_secret = signatures.webhook_secret(webhook.id, webhook.version) if webhook else None
         return made, 201
 
     @contract.declare(
