@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench up clean
+.PHONY: help run test check bench docs up clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ check: $(VENV)/.tests ## lint, format and types
 
 bench: $(VENV)/.tests ## measure, side by side in one run
 	$(BIN)/python bench/run.py
+
+docs: $(VENV)/.runs ## renew the pages that are made from the code
+	$(BIN)/python -m discount.event_page doc/events.md
 
 up: ## build and start with Docker: nginx, three replicas, Redis
 	docker compose up --build -d --scale app=3

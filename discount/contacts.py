@@ -53,7 +53,8 @@ def put(
     if brand_id is not None:
         partition = keys.partition_of(brand_id, store.partitions)
         names += [keys.brand_contacts(partition, brand_id), keys.addresses(partition, brand_id)]
-    store.run("put_contact", names, [user_id, email or "", name, locale])
+        names += [keys.user_brands(partition, user_id)]
+    store.run("put_contact", names, [user_id, brand_id or "", email or "", name, locale])
     if unsubscribed is not None and brand_id is not None:
         unsubscribe(store, brand_id, user_id, wanted=not unsubscribed)
     return _contact(user_id, store.command("HMGET", names[0], *_FIELDS))
@@ -97,7 +98,8 @@ def note_address(store: Store, brand_id: str, user_id: str, email: str) -> None:
 
 def unsubscribe(store: Store, brand_id: str, user_id: str, *, wanted: bool = False) -> None:
     """Note that a user wants no e-mails of a brand, or wants them again."""
-    store.run("unsubscribe", [_name(store, user_id, brand_id)], ["1" if wanted else ""])
+    listed = keys.user_brands(keys.partition_of(brand_id, store.partitions), user_id)
+    store.run("unsubscribe", [_name(store, user_id, brand_id), listed], [brand_id, "1" if wanted else ""])
 
 
 def enrol(store: Store, brand_id: str, *, name: str, email: str) -> str:
@@ -112,7 +114,9 @@ def enrol(store: Store, brand_id: str, *, name: str, email: str) -> str:
     while True:
         user_id = str(int(last) + 1)
         answer = store.run(
-            "enrol", [keys.brand_contact(partition, brand_id, user_id), *lists], [last, user_id, email, name]
+            "enrol",
+            [keys.brand_contact(partition, brand_id, user_id), *lists, keys.user_brands(partition, user_id)],
+            [last, user_id, brand_id, email, name],
         )
         if answer[0] == "enrolled":
             return user_id
@@ -150,19 +154,22 @@ def list_page(store: Store, brand_id: str, *, limit: int = 100, cursor: str | No
     return Page(found, make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None)
 
 
-def remove(store: Store, user_id: str, *, brand_id: str | None) -> None:
-    """Forget where a brand reaches a user; without one, what the user has said itself."""
+def forget(store: Store, user_id: str, *, brand_id: str | None) -> None:
+    """Forget where a user is reached: by a brand, or without one by all of them and in the user's own words."""
     if brand_id is None:
         store.command("DEL", _name(store, user_id, None))
-        return
-    partition = keys.partition_of(brand_id, store.partitions)
-    put(store, user_id, brand_id=brand_id, email=None)
-    store.commands(
-        [
-            ("DEL", _name(store, user_id, brand_id)),
-            ("ZREM", keys.brand_contacts(partition, brand_id), user_id),
-        ]
-    )
+    for partition in keys.partitions_of(brand_id, store.partitions):
+        listed = keys.user_brands(partition, user_id)
+        for each in [brand_id] if brand_id is not None else store.command("SMEMBERS", listed):
+            # With no address first: another may take it from now on.
+            put(store, user_id, brand_id=each, email=None)
+            store.commands(
+                [
+                    ("ZREM", keys.brand_contacts(partition, each), user_id),
+                    ("DEL", _name(store, user_id, each)),
+                    ("SREM", listed, each),
+                ]
+            )
 
 
 def _name(store: Store, user_id: str, brand_id: str | None) -> str:

@@ -8,7 +8,16 @@ from discount import outbox, webhooks
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import NoLongerKept, NotFound, WebhookOff
 from discount.lists import newest, pairs
-from discount.model import Delivery, DeliveryKind, DeliveryState, Receipt, delivery_partition
+from discount.model import (
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Discount,
+    Grant,
+    Receipt,
+    delivery_partition,
+    make_delivery_id,
+)
 from discount.store import Store, keys
 
 #: For how long deliveries can be seen, in seconds: those that went well, those that did not.
@@ -65,6 +74,17 @@ class Owed:
             "due_at": "" if self.due_at is None else str(self.due_at),
             "status": self.status,
         }
+
+
+def id_of(partition: int, cause: str, kind: DeliveryKind, target: str) -> str:
+    """The id of what a cause, an event mostly, owes to a target."""
+    return make_delivery_id(partition, cause, f"{kind}:{target}")
+
+
+def reminder_id(discount: Discount, held: Grant) -> str:
+    """The id of the e-mail on the end of a user's code."""
+    cause = f"{discount.id} {discount.good_until(held.granted_at)}"
+    return id_of(discount.partition, cause, "email", f"user:{held.user_id}")
 
 
 def plan(store: Store, partition: int, now: int, owed: Sequence[tuple[str, Sequence[Owed]]]) -> None:
@@ -283,6 +303,22 @@ def resend_page(
         except (NotFound, WebhookOff, NoLongerKept):
             refused += 1
     return len(page.deliveries) - refused, refused, page.next
+
+
+def remove(store: Store, delivery_ids: Sequence[str]) -> None:
+    """Take deliveries away, those that there are; whoever has one in hand still makes it."""
+    by_partition: dict[int, list[str]] = {}
+    for each in delivery_ids:
+        by_partition.setdefault(_partition(store, each), []).append(each)
+    for partition, ids in by_partition.items():
+        for found in _read(store, partition, ids):
+            store.commands(
+                [
+                    ("ZREM", keys.brand_deliveries(partition, found.brand_id), found.id),
+                    ("ZREM", keys.lane(partition, found.lane), found.id),
+                    ("DEL", keys.delivery(partition, found.id)),
+                ]
+            )
 
 
 def _resend(store: Store, delivery: Delivery) -> Delivery:

@@ -184,6 +184,11 @@ class Discount:
     sums: Mapping[str, Sums] = field(default_factory=dict)
 
     @property
+    def partition(self) -> int:
+        """The partition that its id carries."""
+        return int(self.id[4:6], 16)
+
+    @property
     def definition(self) -> Definition:
         return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for)
 

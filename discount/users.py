@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import shortuuid
 
-from discount import discounts
-from discount.errors import Unavailable
+from discount import contacts, deliveries, discounts, events, grants
+from discount.errors import NotGranted, Unavailable
+from discount.events import Entry
+from discount.model import Discount
 from discount.store import Store, keys
 
 #: Entries of the outbox looked at in one round trip.
@@ -27,9 +29,9 @@ class Forgotten:
 def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgotten:
     """Make nobody's what is kept of a user, of one brand or of all: grants, uses and redemptions go to a made-up name.
 
-    Codes that have the user's name in them lose it, events that name the user are deleted, so are reasons of
-    rollbacks. Counts, sums and codes otherwise stay. Costs a look at every event that is kept. What a call that was
-    cut off has left is done by the next one.
+    Codes that have the user's name in them lose it; events that name the user are deleted, so are reasons of
+    rollbacks, e-mails to the user and the address that they went to. Counts, sums and codes otherwise stay. Costs a
+    look at every event that is kept. What a call that was cut off has left is done by the next one.
 
     Raises:
         Unavailable: the user kept using codes meanwhile.
@@ -43,6 +45,7 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgot
             raise Unavailable("The user goes on using codes; try again.")
         store.command("DEL", keys.guesses(partition, "user", user_id))
         done.events += _delete_events(store, partition, user_id, brand_id)
+    contacts.forget(store, user_id, brand_id=brand_id)
     return done
 
 
@@ -64,6 +67,7 @@ def _forget_in(store: Store, partition: int, user_id: str, brand_id: str | None,
         discount = discounts.show(store, discount_id)[0]
         if brand_id not in (None, discount.brand_id):
             continue
+        _forget_reminder(store, discount, user_id)
         parsed = discounts.locate(store, discount_id)
         nobody = f"forgotten-{shortuuid.uuid()}"
         old, new = (keys.grant_bucket(each, parsed.buckets) for each in (user_id, nobody))
@@ -91,27 +95,37 @@ def _forget_in(store: Store, partition: int, user_id: str, brand_id: str | None,
     return True
 
 
+def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:
+    """Forget what was to be told, or was told, of the end of a user's code."""
+    store.command("ZREM", keys.expiring(discount.partition), f"{discount.id} {user_id}")
+    try:
+        held = grants.held_grant(store, discount.id, user_id)
+    except NotGranted:
+        return
+    deliveries.remove(store, [deliveries.reminder_id(discount, held)])
+
+
 def _delete_events(store: Store, partition: int, user_id: str, brand_id: str | None) -> int:
-    stream = keys.events(partition)
     deleted = 0
-    for ids in _events_of(store, stream, user_id, brand_id):
-        store.command("XDEL", stream, *ids)
-        deleted += len(ids)
+    for entries in _events_of(store, partition, user_id, brand_id):
+        told = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
+        deliveries.remove(store, told)
+        store.command("XDEL", keys.events(partition), *(each.place for each in entries))
+        deleted += len(entries)
     return deleted
 
 
-def _events_of(store: Store, stream: str, user_id: str, brand_id: str | None) -> Iterator[list[str]]:
-    """The ids of entries that name the user, some at a time."""
+def _events_of(store: Store, partition: int, user_id: str, brand_id: str | None) -> Iterator[list[Entry]]:
+    """Entries that name the user, some at a time."""
     start = "-"
     while True:
-        entries = store.command("XRANGE", stream, start, "+", "COUNT", ENTRIES)
-        found = []
-        for entry_id, fields in entries:
-            entry = dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, list) else fields
-            if entry.get("user") == user_id and brand_id in (None, entry["brand"]):
-                found.append(entry_id)
+        reply = store.command("XRANGE", keys.events(partition), start, "+", "COUNT", ENTRIES)
+        entries = events.read_entries(partition, reply)
+        found = [
+            each for each in entries if each.fields.get("user") == user_id and brand_id in (None, each.fields["brand"])
+        ]
         if found:
             yield found
-        if len(entries) < ENTRIES:
+        if len(reply) < ENTRIES:
             return
-        start = "(" + entries[-1][0]
+        start = "(" + reply[-1][0]

@@ -37,18 +37,19 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         scopes=("manage",),
         body=DiscountIn,
         idempotent=True,
-        answers={201: NewDiscountOut},
+        answers={201: (DiscountOut, NewDiscountOut)},
         refusals=("idempotency-mismatch", "brand-closed", "code-taken"),
     )
     def create_discount(body: DiscountIn, idempotency_key: str | None) -> Outcome:
         """Create a discount with its codes, and a webhook of its own, if it is to have one."""
         if body.webhook_url is not None:
             check_url(body.webhook_url, "/webhook_url")
-        made = NewDiscountOut.of(*create_from(store, body, idempotency_key))
-        if made.webhook_id is not None:
-            webhook = webhooks.read(store, [made.webhook_id])[made.webhook_id]
-            made.webhook_secret = signatures.webhook_secret(webhook.id, webhook.version) if webhook else None
-        return made, 201
+        discount, now = create_from(store, body, idempotency_key)
+        webhook = webhooks.read(store, [discount.webhook_id])[discount.webhook_id] if discount.webhook_id else None
+        if webhook is None:
+            return DiscountOut.of(discount, now), 201
+        secret = signatures.webhook_secret(webhook.id, webhook.version)
+        return NewDiscountOut.of(discount, now, webhook_secret=secret), 201
 
     @contract.declare(
         "GET",

@@ -269,8 +269,8 @@ class DiscountForUser(Shape, kw_only=True):
     timezone: str
 
     @classmethod
-    def of(cls, discount: model.Discount, now: int) -> Self:
-        return cls(**cls._told(discount, now))
+    def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
+        return cls(**cls._told(discount, now), **more)
 
     @classmethod
     def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
@@ -327,9 +327,9 @@ class DiscountOut(DiscountForUser, kw_only=True):
 
 
 class NewDiscountOut(DiscountOut, kw_only=True):
-    """A new discount. `webhook_secret` is shown this once, and null where it has no webhook of its own."""
+    """A new discount that has a webhook of its own, with the secret of that, which is shown this once."""
 
-    webhook_secret: str | None = None
+    webhook_secret: str
 
 
 class DiscountPage(Shape):

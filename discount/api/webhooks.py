@@ -7,7 +7,7 @@ import msgspec
 from flask import Response
 from msgspec import Meta
 
-from discount import events, model, webhooks
+from discount import deliveries, events, model, webhooks
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import BrandId, EventTypes, Moment, Shape, WebhookId, WebhookUrl, moment_out
 from discount.errors import Invalid, WebhookOff
@@ -204,4 +204,4 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         partition = keys.partition_of(found.brand_id, store.partitions)
         fields = {"type": "webhook.test", "at": str(at), "brand": found.brand_id, "webhook": found.id}
         event_id = events.Entry(partition, place, fields).event_id
-        return TestOut(event_id, model.make_delivery_id(partition, event_id, f"webhook:{found.id}")), 202
+        return TestOut(event_id, deliveries.id_of(partition, event_id, "webhook", found.id)), 202

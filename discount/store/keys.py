@@ -16,6 +16,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:brand:<brand>:contact:<user>` | hash | the same in a brand's words, and whether the user wants no e-mails of it | put_contact, enrol, unsubscribe |
 | `{pp}:brand:<brand>:contacts` | zset | users that a brand knows, by the time since when | put_contact, enrol |
 | `{pp}:brand:<brand>:addresses` | hash | of users that got their id here: e-mail → user, `#` → the last id | put_contact, enrol |
+| `{pp}:user:<user>:brands` | set | brands of the partition that know, or were told, how the user is reached | put_contact, enrol, unsubscribe |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -107,6 +108,10 @@ def brand_contacts(partition: int, brand_id: str) -> str:
 
 def addresses(partition: int, brand_id: str) -> str:
     return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:addresses"
+
+
+def user_brands(partition: int, user_id: str) -> str:
+    return f"{{{partition:02x}}}:user:{_outside(user_id)}:brands"
 
 
 def discounts(partition: int) -> str:

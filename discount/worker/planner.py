@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from discount import brands, contacts, outbox, webhooks
-from discount.deliveries import Owed, plan
+from discount.deliveries import Owed, id_of, plan
 from discount.events import Entry, read_entries
-from discount.model import Brand, DeliveryKind, Webhook, make_delivery_id
+from discount.model import Brand, DeliveryKind, Webhook
 from discount.store import Store, keys
 from discount.worker import mailer
 from discount.worker.reminders import Reminders
@@ -161,7 +161,7 @@ class Planner:
 
 def _owe(entry: Entry, discount_id: str, kind: DeliveryKind, target: str, due_at: int | None) -> Owed:
     return Owed(
-        id=make_delivery_id(entry.partition, entry.event_id, f"{kind}:{target}"),
+        id=id_of(entry.partition, entry.event_id, kind, target),
         brand_id=entry.fields["brand"],
         kind=kind,
         target=target,

@@ -6,7 +6,7 @@ from itertools import islice
 from discount import brands, contacts, deliveries, discounts, grants
 from discount.deliveries import Owed
 from discount.errors import NotFound, NotGranted
-from discount.model import Discount, Grant, make_delivery_id
+from discount.model import Discount, Grant
 from discount.store import Store, keys
 
 #: Seconds within which a worker that took a discount is done with it, or gone.
@@ -74,7 +74,7 @@ class Reminders:
             due = [each for each in some if self._is_due(discount, each, now)]
             reached = contacts.find(self._store, [(discount.brand_id, each.user_id) for each in due])
             told = [each for each in due if reached[discount.brand_id, each.user_id]]
-            owed = [_owe(partition, discount, each, now) for each in self._unused(partition, discount, told)]
+            owed = [_owe(discount, each, now) for each in self._unused(partition, discount, told)]
             deliveries.plan(self._store, partition, now, [("", [each]) for each in owed])
 
     def _is_due(self, discount: Discount, held: Grant, now: int) -> bool:
@@ -90,13 +90,12 @@ class Reminders:
         return [each for each, used in zip(held, uses, strict=True) if not used or used.startswith("0 ")]
 
 
-def _owe(partition: int, discount: Discount, held: Grant, now: int) -> Owed:
-    target = f"user:{held.user_id}"
+def _owe(discount: Discount, held: Grant, now: int) -> Owed:
     return Owed(
-        id=make_delivery_id(partition, f"{discount.id} {discount.good_until(held.granted_at)}", target),
+        id=deliveries.reminder_id(discount, held),
         brand_id=discount.brand_id,
         kind="email",
-        target=target,
+        target=f"user:{held.user_id}",
         type="code.expiring",
         event_id="",
         discount_id=discount.id,

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from discount import deliveries, outbox
+from discount import contacts, deliveries, outbox
 from discount.app import create_app
 from discount.config import Settings
 from discount.deliveries import Owed
@@ -48,6 +48,10 @@ class World:
         self.app = self.replica()
         self.http = self.app.test_client()
 
+    def store(self) -> Store:
+        """What the worker has of Redis."""
+        return Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions)
+
     def replica(self) -> Flask:
         """Another replica of the service."""
 
@@ -83,12 +87,13 @@ class World:
         body = {"brand_id": brand, "url": "https://brand.example/events"}
         shop.webhook = self.done("POST", "/webhook", key, json=body)["id"]
         shop.delivery = self.plan_delivery(brand, shop.webhook)
-        self.done("PUT", "/user/Ann", key, json={"email": "ann@brand.example"})
+        for said_by in (brand, None):
+            contacts.put(self.store(), "Ann", brand_id=said_by, email="ann@brand.example")
         return shop
 
     def plan_delivery(self, brand: str, webhook: str) -> str:
         """A delivery of the webhook, as a worker plans it for the brand's oldest event."""
-        store = Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions)
+        store = self.store()
         event = outbox.list_page(store, brand, limit=1).events[0]
         partition, place = place_of(event.id) or (0, "")
         delivery_id = make_delivery_id(partition, event.id, webhook)

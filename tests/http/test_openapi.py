@@ -50,7 +50,7 @@ def test_the_document_names_every_route(app: Flask, document: dict[str, Any]) ->
         if rule.rule not in PAGES
     }
     assert set(operations(document)) == routes
-    assert len(routes) == 35
+    assert len(routes) == 51
 
 
 def test_every_pattern_is_one_of_json_schema(document: dict[str, Any]) -> None:
@@ -111,14 +111,16 @@ def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client) -
     called = set()
     for operation in (each.ok() for each in described.get_all_operations()):
 
-        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(), real=st.booleans())
         def call(case: Any, real: bool) -> None:
             called.add(case.operation.label)
             if real and "discount_id" in (case.path_parameters or {}):
                 case.path_parameters["discount_id"] = client.create(total_count=3)["id"]
+            if (case.query or {}).get("wait"):
+                case.query["wait"] = 0
             # JSON Schema cannot say all that is asked of a body (that a window ends after it starts).
             case.call_and_validate(excluded_checks=[CHECKS.get_one("positive_data_acceptance")])
 
         call()
-    assert len(called) == 35
+    assert len(called) == 51

@@ -32,7 +32,17 @@ OPERATIONS = {
     "/brand/IKEA/keys": {"GET", "POST"},
     "/brand/IKEA/keys/k-x": {"DELETE"},
     "/token/introspect": {"POST"},
-    "/user/A": {"DELETE"},
+    "/user/A": {"DELETE", "GET", "PUT"},
+    "/unsubscribe/t": {"GET", "POST"},
+    "/webhook": {"GET", "POST"},
+    "/webhook/test": {"GET", "POST", "PATCH", "DELETE"},
+    "/webhook/whk-x": {"GET", "PATCH", "DELETE"},
+    "/webhook/whk-x/secret": {"POST"},
+    "/event": {"GET"},
+    "/delivery": {"GET"},
+    "/delivery/resend": {"GET", "POST"},
+    "/delivery/dlv-x": {"GET"},
+    "/delivery/dlv-x/resend": {"POST"},
     "/discount/dsc-x/redemptions": {"GET"},
     "/user/A/grants": {"GET"},
     "/user/A/redemptions": {"GET"},
@@ -74,7 +84,9 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|rdm-x|k-x|IKEA|A(?=/|$)", "<>", path) for path in OPERATIONS} | {"/apidocs/<>"}
+    named = {re.sub(r"dsc-x|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS} | {
+        "/apidocs/<>"
+    }
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 

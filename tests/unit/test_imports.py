@@ -14,6 +14,7 @@ PURE = {
     "discount.kinds",
     "discount.rules",
     "discount.cursors",
+    "discount.events",
     "discount.mails",
     "discount.mails.wording",
 } | {
@@ -21,7 +22,7 @@ PURE = {
 }
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
-    "discount.contacts",
+    *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
     *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
 }
 WIRING = {"discount.app"}
@@ -107,6 +108,14 @@ class Imports(unittest.TestCase):
             if inside(module, "discount.api"):
                 with self.subTest(module):
                     self.assertEqual(IMPORTS[module] & (WIRING | {"discount.config"}), set())
+
+    def test_only_the_worker_and_the_wiring_speak_to_strangers(self) -> None:
+        for client in ("httpcore", "smtplib", "aiosmtpd"):
+            with self.subTest(client):
+                self.assertLessEqual(importers(client), {"discount.senders", "discount.postman", "discount.sink"})
+        for module in ("discount.senders", "discount.postman"):
+            with self.subTest(module):
+                self.assertEqual({each for each in importers(module) if not inside(each, "discount.worker")}, set())
 
     def test_only_the_wiring_imports_the_wiring(self) -> None:
         self.assertEqual(importers("discount.app") - WIRING - {"discount.cli", "discount.worker"}, set())

@@ -1,6 +1,6 @@
 --- Give a user an id: the next number of the brand.
---- KEYS  brand_contact brand_contacts addresses
---- ARGV  last user email name
+--- KEYS  brand_contact brand_contacts addresses user_brands
+--- ARGV  last user brand email name
 --- OK    enrolled moved
 --- ERR   address-taken
 local at = string.lower(email)
@@ -15,4 +15,5 @@ end
 redis.call('HSET', brand_contact, 'email', email, 'name', name, 'locale', '', 'enrolled', '1')
 redis.call('ZADD', brand_contacts, now(), user)
 redis.call('HSET', addresses, at, user, '#', user)
+redis.call('SADD', user_brands, brand)
 return {'enrolled'}

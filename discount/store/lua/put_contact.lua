@@ -1,9 +1,9 @@
 --- Write down where a user is reached; with no e-mail, forget it.
 --- KEYS  contact lists...
---- ARGV  user email name locale
+--- ARGV  user brand email name locale
 --- OK    put
 --- ERR   address-taken
--- With the brand's two lists if it is a brand that knows the user: by time, and by address.
+-- With three lists if it is a brand that knows the user: the brand's by time and by address, the user's of brands.
 local before = redis.call('HMGET', contact, 'email', 'enrolled')
 local now_at, was_at = string.lower(email), string.lower(before[1] or '')
 if before[2] and now_at ~= '' and now_at ~= was_at and redis.call('HEXISTS', lists[2], now_at) == 1 then
@@ -15,6 +15,7 @@ if email ~= '' then
 else
   redis.call('HDEL', contact, 'email', 'name', 'locale')
 end
+if lists[3] then redis.call('SADD', lists[3], brand) end
 if before[2] and now_at ~= was_at then
   redis.call('HDEL', lists[2], was_at)
   if now_at ~= '' then redis.call('HSET', lists[2], now_at, user) end

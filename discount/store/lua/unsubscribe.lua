@@ -1,7 +1,8 @@
 --- Note whether a user wants e-mails of a brand.
---- KEYS  brand_contact
---- ARGV  wanted
+--- KEYS  brand_contact user_brands
+--- ARGV  brand wanted
 --- OK    noted
 --- ERR
+redis.call('SADD', user_brands, brand)
 if wanted == '' then redis.call('HSET', brand_contact, 'unsubscribed', now()) else redis.call('HDEL', brand_contact, 'unsubscribed') end
 return {'noted'}

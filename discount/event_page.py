@@ -1,0 +1,52 @@
+"""The types of events as doc/events.md shows them, made from the shapes: `make docs`."""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+
+from discount import events
+from discount.events import TYPES, Entry
+
+_PARTS = re.compile(r"(?<=<!-- types -->\n).*(?=<!-- end of types -->)", re.DOTALL)
+# An entry of the outbox that has what any type may tell.
+_FIELDS = {
+    "at": "1795248947478078",
+    "brand": "IKEA",
+    "number": "1",
+    "user": "User 1",
+    "code": "79RD-WVMK-E2NG",
+    "redemption": "rdm-0c3f9a1b2c4d5e6f708192a3b4",
+    "amount": "5000",
+    "currency": "EUR",
+    "discount_amount": "500",
+    "limit": "total",
+    "webhook": "whk-0c3f9a1b2c4d5e6f708192a3b4",
+}
+_REASONS = {"redemption.rolled-back": "returned", "webhook.disabled": "failing"}
+_DISCOUNTS = {"1": "dsc-0c05qtUGiDSAmByonEQYXesRh"}
+
+
+def describe() -> str:
+    """Each type: when it is told, and an example."""
+    return "".join(
+        f"\n### `{name}`\n\n{inspect.getdoc(kind)}\n\n```json\n{_example(name)}\n```\n" for name, kind in TYPES.items()
+    )
+
+
+def renew(page: str) -> str:
+    """A page with its types as they are."""
+    return _PARTS.sub(lambda _: describe() + "\n", page)
+
+
+def _example(name: str) -> str:
+    fields = _FIELDS | {"type": name, "reason": _REASONS.get(name, "")}
+    told = events.envelope(Entry(12, "1795248947478-0", fields), _DISCOUNTS)
+    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,26 @@
+"""The page of events shows the types as they are."""
+
+import unittest
+from pathlib import Path
+from typing import get_args
+
+from discount import event_page
+from discount.api.schemas import EventType
+from discount.events import TYPES
+
+PAGE = Path(__file__).parents[2] / "doc" / "events.md"
+
+
+class Page(unittest.TestCase):
+    def test_the_page_is_what_make_docs_writes(self) -> None:
+        page = PAGE.read_text(encoding="utf-8")
+        self.assertEqual(page, event_page.renew(page))
+
+    def test_every_type_has_its_example(self) -> None:
+        told = event_page.describe()
+        for name in TYPES:
+            with self.subTest(name):
+                self.assertIn(f'"type": "{name}"', told)
+
+    def test_all_types_but_the_test_can_be_chosen_for_a_webhook(self) -> None:
+        self.assertEqual(set(get_args(EventType)), set(TYPES) - {"webhook.test"})
