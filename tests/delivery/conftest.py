@@ -14,7 +14,8 @@ from tests.delivery.peer import PATIENCE
 from tests.http.client import Client
 from tests.support.redis_server import RedisServer
 
-SETTINGS = Settings(webhook_loopback=True)
+# With a secret: one that Redis keeps would be another in each test, and a replica remembers its own.
+SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
 
 
 @pytest.fixture(scope="session")
@@ -55,4 +56,4 @@ def store(redis_server: RedisServer, redis: Any) -> Store:
 
 @pytest.fixture
 def signatures(store: Store) -> Signatures:
-    return Signatures(store, "")
+    return Signatures(store, SETTINGS.secret)

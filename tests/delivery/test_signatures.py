@@ -84,8 +84,9 @@ def test_one_secret_of_the_installation_is_made_where_none_is_set(redis_server: 
     assert others[1].read_mail_token(others[0].mail_token("IKEA", "Ann")) == ("IKEA", "Ann")
 
 
-def test_another_installation_has_other_secrets(store: Store, signatures: Signatures) -> None:
-    first = (signatures.webhook_secret("whk-1", 1), signatures.mail_token("IKEA", "Ann"))
+def test_another_installation_has_other_secrets(store: Store) -> None:
+    one = Signatures(store, "")
+    first = (one.webhook_secret("whk-1", 1), one.mail_token("IKEA", "Ann"))
     store.command("FLUSHALL")
     second = Signatures(store, "")
     assert second.webhook_secret("whk-1", 1) != first[0]
