@@ -129,9 +129,11 @@ def _pause(asked: str) -> float | None:
         return float(min(int(asked[:9]), LONGEST_PAUSE))
     try:
         moment = parsedate_to_datetime(asked)
-    except ValueError:
+        # A date without a zone is one of UTC. The first and the last hours of all time cannot be told in another zone.
+        left = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    return min(max(0.0, (moment - datetime.now(moment.tzinfo or UTC)).total_seconds()), LONGEST_PAUSE)
+    return min(max(0.0, left), float(LONGEST_PAUSE))
 
 
 def _visible(text: str) -> str:

@@ -121,7 +121,7 @@ class Dispatcher:
                 return 0
             if delivery.state != "waiting":
                 continue
-            made = attempt()
+            made = _try(attempt)
             now = outbox.now(self._store)
             due_at = self._schedule.next_try(delivery, made.receipt, now)
             written = deliveries.settle(
@@ -142,3 +142,14 @@ class Dispatcher:
                 pause = min(LONGEST, self._schedule.pauses[0] if self._schedule.pauses else 0)
                 return now + int(pause * random.uniform(0.8, 1.2) * _SECOND)  # noqa: S311 - no secret
         return 0
+
+
+def _try(attempt: Callable[[], Attempt]) -> Attempt:
+    """A try. One that a fault of ours ends must not hold up the lane: it stands among the failed, to be sent again."""
+    try:
+        return attempt()
+    except Unavailable:
+        raise
+    except Exception as error:
+        get_logger().error("broken", exc_info=error)
+        return Attempt(Receipt("failed", "broken", "", 0), called=False)

@@ -69,7 +69,7 @@ def run(settings: Settings) -> None:
     loops = [
         _Loop("planner", plan, ending, before=planner.open),
         _Loop("dispatcher", dispatch, ending),
-        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10),
+        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
