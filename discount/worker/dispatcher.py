@@ -40,8 +40,11 @@ class Schedule:
 
     @property
     def lease(self) -> float:
-        """Seconds for which a lane is taken: a try, and what a name's look-up may take besides."""
-        return 2 * self.timeout + 30
+        """Seconds for which a lane is taken: a try, and what a name's look-up may take besides.
+
+        Whoever needs longer is repeated by another worker, so this need not cover everything that may ever happen.
+        """
+        return 2 * self.timeout + 2
 
     def next_try(self, delivery: Delivery, receipt: Receipt, now: int) -> int | None:
         """When to try again, in microseconds; None for not at all."""

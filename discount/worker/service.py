@@ -26,7 +26,7 @@ from discount.worker.reminders import Reminders
 
 #: Seconds between two turns, where nothing is to be done at once.
 PAUSE = 0.2
-TAKE_OVER = 5.0
+TAKE_OVER = 1.0
 REMIND = 30.0
 CLEAN = 60.0
 #: A loop that has not come round for so many seconds hangs.
