@@ -29,7 +29,7 @@ PAUSE = 0.2
 TAKE_OVER = 1.0
 REMIND = 30.0
 CLEAN = 60.0
-#: A loop that has not come round for so many seconds hangs.
+#: A loop that has not come round for so many seconds, and well, hangs.
 HANGS = 60.0
 
 
@@ -69,7 +69,7 @@ def run(settings: Settings) -> None:
     loops = [
         _Loop("planner", plan, ending, before=planner.open),
         _Loop("dispatcher", dispatch, ending),
-        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10),
+        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
@@ -88,7 +88,7 @@ class _Loop(threading.Thread):
     """Does something again and again until the end. What goes wrong is logged, and tried again.
 
     Args:
-        before: done before the first turn.
+        before: done before the first turn, and before the next one after each that failed.
         every: seconds between two turns; 0 where a turn itself waits.
     """
 
@@ -105,29 +105,30 @@ class _Loop(threading.Thread):
         self._turn = turn
         self._ending = ending
         self._every = every
-        self._before: Callable[[], None] | None = before
+        self._before = before
         self._came_round = time.monotonic()
 
     @property
     def hangs(self) -> bool:
-        """Whether it has not come round for long."""
+        """Whether it has not come round for long, be it that it waits or that it fails again and again."""
         return not self.is_alive() or time.monotonic() - self._came_round > HANGS + self._every
 
     def run(self) -> None:
+        ready = False
         while not self._ending.is_set():
             try:
-                if self._before:
+                if not ready:
                     self._before()
-                    self._before = None
+                ready = True
                 self._turn()
+                self._came_round = time.monotonic()
                 pause = self._every
             except Unavailable as error:
                 get_logger().warning("redis away", loop=self.name, detail=error.detail)
-                pause = 1.0
+                ready, pause = False, 1.0
             except Exception as error:
                 get_logger().error("broken", loop=self.name, exc_info=error)
-                pause = 1.0
-            self._came_round = time.monotonic()
+                ready, pause = False, 1.0
             if pause:
                 self._ending.wait(pause)
 
