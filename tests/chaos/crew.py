@@ -152,6 +152,10 @@ class Offer:
         outcomes = grants.grant_many(self.store, self.discount_id, users)
         assert all(isinstance(each, Grant) for each in outcomes), outcomes
 
+    def code_of(self, user: str) -> str:
+        """The code that a user holds."""
+        return grants.held_grant(self.store, self.discount_id, user).code
+
     def event_bodies(self) -> dict[str, str]:
         """The digest of what a receiver must be told, by event."""
         found: dict[str, str] = {}
