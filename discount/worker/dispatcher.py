@@ -73,13 +73,17 @@ class Dispatcher:
     Args:
         prepare: for deliveries of a lane, what makes each.
         senders: how many lanes are worked on at once.
+        freed: called when one of them is free again, and its lane may have more to be made.
     """
 
-    def __init__(self, store: Store, schedule: Schedule, prepare: Make, senders: int) -> None:
+    def __init__(
+        self, store: Store, schedule: Schedule, prepare: Make, senders: int, freed: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
         self._schedule = schedule
         self._prepare = prepare
         self._senders = senders
+        self._freed = freed
         self._free = threading.Semaphore(senders)
         self._pool = ThreadPoolExecutor(senders, "sender")
         self._ending = threading.Event()
@@ -115,6 +119,7 @@ class Dispatcher:
             get_logger().error("broken", lane=lane, exc_info=error)
         finally:
             self._free.release()
+            self._freed()
 
     def _make(self, claimed: Sequence[Delivery]) -> int:
         """Make what was claimed; until when the lane is better left alone."""

@@ -53,18 +53,18 @@ def run(settings: Settings) -> None:
     schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
     sender = Sender(addresses.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
     courier = Courier(store, sender, signatures, _mailer(settings, store, signatures))
-    dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders)
+    due = threading.Event()
+    dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders, due.set)
     housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)
-    planned = threading.Event()
 
     def plan() -> None:
         if planner.turn():
-            planned.set()
+            due.set()
 
     def dispatch() -> None:
-        planned.clear()
+        due.clear()
         if not dispatcher.turn():
-            planned.wait(PAUSE)
+            due.wait(PAUSE)
 
     loops = [
         _Loop("planner", plan, ending, before=planner.open),
