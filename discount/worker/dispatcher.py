@@ -129,7 +129,7 @@ class Dispatcher:
                 return 0
             if delivery.state != "waiting":
                 continue
-            made = attempt()
+            made = _guarded(attempt, delivery)
             now = outbox.now(self._store)
             due_at = self._schedule.next_try(delivery, made.receipt, now)
             written = deliveries.settle(
@@ -150,3 +150,14 @@ class Dispatcher:
                 pause = min(LONGEST, self._schedule.pauses[0] if self._schedule.pauses else 0)
                 return now + int(pause * random.uniform(0.8, 1.2) * _SECOND)  # noqa: S311 - no secret
         return 0
+
+
+def _guarded(attempt: Callable[[], Attempt], delivery: Delivery) -> Attempt:
+    """Make it; what is wrong with one delivery must not hold up those behind it."""
+    try:
+        return attempt()
+    except Unavailable:
+        raise
+    except Exception as error:
+        get_logger().error("broken", delivery=delivery.id, exc_info=error)
+        return Attempt(Receipt("retry", "broken", type(error).__name__, 0))
