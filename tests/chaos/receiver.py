@@ -64,6 +64,10 @@ class Receiver:
         """Which share of calls by chance go wrong from now on."""
         self._ask("PUT", "/faults", str(faults).encode())
 
+    def turn(self, name: str, mode: str) -> None:
+        """How calls to a name are answered from now on, whatever their URL says; '' for as that says."""
+        self._ask("PUT", f"/turn/{name}", mode.encode())
+
     def calls(self) -> list[Call]:
         """All calls that came whole, in order."""
         return [Call(*each) for each in self._ask("GET", "/calls")]
@@ -105,6 +109,7 @@ class _Server:
         self.calls: list[Call] = []
         self.counts: Counter[str] = Counter()
         self.trusted: dict[str, Webhook] = {}
+        self.turned: dict[str, str] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -126,6 +131,7 @@ class _Server:
             _answer(writer, 200, json.dumps(self._control(path, body)).encode())
             return True
         _, mode, name = path.split("/")
+        mode = self.turned.get(name) or mode
         answer = mode if mode != "any" else self._by_chance()
         answer = "200" if answer == "ok" else answer
         self.counts[name] += 1
@@ -163,6 +169,8 @@ class _Server:
         _, what, *name = path.split("/")
         if what == "trust":
             self.trusted[name[0]] = Webhook(body.decode())
+        elif what == "turn":
+            self.turned[name[0]] = body.decode()
         elif what == "faults":
             self.faults = float(body)
         elif what == "calls":
