@@ -74,10 +74,10 @@ def run(settings: Settings) -> None:
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
-    with _figures(settings, loops):
+    with _figures(settings, loops) as figures:
         for loop in loops:
             loop.start()
-        get_logger().info("working")
+        get_logger().info("working", port=figures.server_port)
         ending.wait()
         for loop in loops:
             loop.join(HANGS)
