@@ -15,7 +15,7 @@ from discount.worker.reminders import Reminders
 ENTRIES = 100
 #: After so many milliseconds without a word, a worker counts as gone, and what it was given is taken over. If it lives
 #: still, the same is planned twice, which changes nothing.
-SILENT = 5_000
+SILENT = 3_000
 
 
 @dataclass(frozen=True, slots=True)
