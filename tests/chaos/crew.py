@@ -7,6 +7,7 @@ with Crew(redis.url, workers=3) as crew:
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -26,7 +27,6 @@ from discount.model import Delivery, Grant
 from discount.signatures import Signatures
 from discount.store import Store
 from tests.chaos.receiver import Receiver
-from tests.support.redis_server import free_port
 from tests.support.service import PATIENCE, ROOT, ask, wait_until
 
 SECRET = "chaos" * 8
@@ -41,12 +41,11 @@ class Crew:
     def __init__(self, redis_url: str, *, workers: int = 3, **settings: str | int | float) -> None:
         defaults = {
             **{"secret": SECRET, "webhook_loopback": 1, "webhook_timeout": TIMEOUT, "webhook_pauses": PAUSES},
-            **{"redis_timeout": 5, "log_level": "warning", "host": "127.0.0.1"},
+            **{"redis_timeout": 2, "worker_port": 0, "host": "127.0.0.1"},
         }
         given = {"redis_url": redis_url, **defaults, **settings}
         self._environment = os.environ | {name.upper(): str(value) for name, value in given.items()}
         self.folder = Path(tempfile.mkdtemp(prefix="crew-"))
-        self.ports = [free_port() for _ in range(workers)]
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * workers
         self.kills = 0
         self._started: list[subprocess.Popen[bytes]] = []
@@ -56,11 +55,11 @@ class Crew:
     def start(self, number: int) -> None:
         """Start a worker without waiting for anything."""
         assert self.processes[number] is None, f"worker {number} is running already"
-        with (self.folder / "log").open("ab") as log:
+        with self._log_file(len(self._started)).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "discount", "worker"],
                 cwd=ROOT,
-                env=self._environment | {"WORKER_PORT": str(self.ports[number])},
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -87,13 +86,13 @@ class Crew:
 
     def get(self, number: int, path: str) -> tuple[int, str]:
         """What a worker answers: status and text."""
-        reply = ask(f"http://127.0.0.1:{self.ports[number]}", "GET", path)
+        reply = ask(f"http://127.0.0.1:{self._port(number)}", "GET", path)
         return reply.status, reply.raw.decode()
 
     def await_ready(self) -> None:
-        """Wait until all workers answer."""
-        for number in range(len(self.ports)):
-            wait_until(partial(self._answers, number), f"worker {number} answers")
+        """Wait until all workers are at work."""
+        for number in range(len(self.processes)):
+            wait_until(partial(self._port, number), f"worker {number} is at work")
 
     def figure(self, number: int, name: str) -> float:
         """A figure of a worker, over all of its labels."""
@@ -102,27 +101,32 @@ class Crew:
 
     def log(self) -> str:
         """What all workers printed so far."""
-        return (self.folder / "log").read_text(errors="replace")
+        return "".join(self._log_file(number).read_text(errors="replace") for number in range(len(self._started)))
 
     def stop(self) -> None:
         """End all at once and remove their folder. Ending them twice is fine."""
         self._finalizer()
 
     def __enter__(self) -> Self:
-        for number in range(len(self.ports)):
+        for number in range(len(self.processes)):
             self.start(number)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            print(self.log()[-4000:])
         self.stop()
 
-    def _answers(self, number: int) -> bool:
+    def _port(self, number: int) -> int:
+        """Where a worker answers, as it says in its log; 0 before it does."""
         process = self._running(number)
         assert process.poll() is None, f"worker {number} ended with {process.returncode}:\n{self.log()[-3000:]}"
-        try:
-            return self.get(number, "/healthy")[0] == 200
-        except OSError:
-            return False
+        said = self._log_file(self._started.index(process)).read_text(errors="replace")
+        found = [line for line in said.splitlines() if '"event":"working"' in line]
+        return int(json.loads(found[0])["port"]) if found else 0
+
+    def _log_file(self, number: int) -> Path:
+        return self.folder / f"worker-{number}.log"
 
     def _running(self, number: int) -> "subprocess.Popen[bytes]":
         process = self.processes[number]

@@ -1,7 +1,7 @@
 """A brand's receiver, in a process of its own: it answers as it likes, and tells afterwards who called.
 
     with Receiver(seed=7, faults=0.33) as receiver:
-        url = receiver.url("any", "IKEA")   # `any` by chance, `ok` always well, `hang` never, `500` never well
+        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `500` or `hang`
         receiver.trust("IKEA", secret)      # what calls there are verified with, by the reference library
         receiver.calls()
 
@@ -25,6 +25,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
+#: Seconds that a late answer takes.
+LATE = 0.2
 FAULTS = ("500", "hang", "half", "drop")
 
 
@@ -133,7 +135,7 @@ class _Server:
         _, mode, name = path.split("/")
         mode = self.turned.get(name) or mode
         answer = mode if mode != "any" else self._by_chance()
-        answer = "200" if answer == "ok" else answer
+        late, answer = answer == "late", "200" if answer in ("ok", "late") else answer
         self.counts[name] += 1
         self.calls.append(
             Call(
@@ -151,6 +153,7 @@ class _Server:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of")
             await writer.drain()
         elif answer != "drop":
+            await asyncio.sleep(LATE if late else 0)
             _answer(writer, int(answer), b"")
             return True
         return False

@@ -8,6 +8,7 @@ with Sink(folder) as sink:
 import email
 import email.policy
 import re
+import socket
 import subprocess
 import sys
 import weakref
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.redis_server import free_port
 from tests.support.service import PATIENCE, ROOT
 
 
@@ -37,15 +37,12 @@ class Sink:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
-        command = [sys.executable, "-m", "discount", "sink", "--port", str(self._port), str(folder)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"smtp+plain://127.0.0.1:{listener.getsockname()[1]}"
+            command = [sys.executable, "-m", "discount", "sink", "--fd", str(listener.fileno()), str(folder)]
+            self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])
         # Tests that are interrupted do not reach stop().
         self._finalizer = weakref.finalize(self, _end, self._process)
-
-    @property
-    def url(self) -> str:
-        return f"smtp+plain://127.0.0.1:{self._port}"
 
     def mails(self) -> list[Mail]:
         """What was caught so far."""

@@ -24,7 +24,7 @@ class Figures:
     seconds: float
 
 
-def kill_by_chance(crew: Crew, receiver: Receiver, chance: random.Random, kills: int, patience: float = 2.0) -> None:
+def kill_by_chance(crew: Crew, receiver: Receiver, chance: random.Random, kills: int, patience: float = 1.0) -> None:
     """Kill one worker after the other, at moments that lie anywhere in their work, and start others instead."""
     for _ in range(kills):
         victim = chance.randrange(len(crew.processes))

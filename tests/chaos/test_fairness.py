@@ -46,14 +46,13 @@ def test_a_brand_with_many_receivers_that_hang_delays_no_other(
         webhooks.create(store, slow.brand_id, receiver.url("500", slow.brand_id))
     slow.grant([f"user {number}" for number in range(400)])
     fast = make_offer(store, receiver, "ok", brand_in(3, "fast"), 100)
-    with Crew(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="3,600") as crew:
+    with Crew(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="3,600"):
         # Then each is known to the worker for what it is.
         wait_until(lambda: left_alone(redis_server, 3) == 40, "all of the lanes are left alone for a while")
         receiver.turn(slow.brand_id, "hang")
         wait_until(lambda: hanging(receiver, slow), "calls that hang")
         fast.grant([f"user {number}" for number in range(100)])
         wait_until(lambda: receiver.counts()[fast.brand_id] == 102, "all of the other brand's")
-        assert crew.figure(0, "discount_deliveries_total") >= 102
     assert hanging(receiver, slow) <= 8, "half of the senders"
 
 
