@@ -403,7 +403,7 @@ def test_what_cannot_be_made_stands_among_the_failed_and_holds_up_nothing(client
             raise ZeroDivisionError("a fault of ours")
         return DELIVERED
 
-    dispatch(store, Calls(fail).prepare)
+    dispatch(store, Calls(fail).prepare, NEVER)
     assert {each.id for each in of_brand(store, state="failed")} == broken
     assert {each.status for each in of_brand(store, state="failed")} == {"broken"}
     assert len(of_brand(store, state="delivered")) == 31 - len(broken)
