@@ -19,9 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """An app behind gunicorn with the service's own configuration: its port on 127.0.0.1 and its process id."""
+    """An app behind gunicorn with the service's own configuration: its port on 127.0.0.1 and its process id.
+
+    Args:
+        settings: the service's, in the environment; WORKER_CLASS is gunicorn's own, instead of the service's.
+    """
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", app]
+    if "WORKER_CLASS" in settings:
+        command += ["--worker-class", settings["WORKER_CLASS"]]
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "THREADS": str(threads)}
     environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info", **own, **settings}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "log").open("wb") as log:
