@@ -26,6 +26,7 @@ BRAND = "IKEA"
 SECRET = "only for measuring, and only here"
 NOOP, GRANT, KEY, AGAIN = "Flask no-op", "grant", "grant with an API key", "grant again: the code held"
 REFUSED, REDEMPTION = "grant refused: sold out", "redemption"
+FIRST = "grant with a user's token, seen first"
 NOOP_NGINX, GRANT_NGINX, REDEMPTION_NGINX = (
     f"{each}, through nginx" for each in ("Flask no-op", "grant", "redemption")
 )
@@ -118,21 +119,23 @@ def _start(
         behind.append((proxy.port, master))
 
     def of(discount_id: str, token: Callable[[str], str] = lambda _: "") -> Callable[[int], Sequence[bytes]]:
-        return lambda turn: _grants(discount_id, range(turn * requests, (turn + 1) * requests), token)
+        return lambda turn: grant_requests(discount_id, range(turn * requests, (turn + 1) * requests), token)
 
-    open_id, orders = _create(store, total), _orders(store, total)
-    nginx_id, nginx_orders = _create(store, total), _orders(store, total)
-    sold_out = _create(store, 1)
+    open_id, orders = create_discount(store, total), _orders(store, total)
+    nginx_id, nginx_orders = create_discount(store, total), _orders(store, total)
+    sold_out = create_discount(store, 1)
     grants.grant(store, sold_out, "the only one")
-    held = _create(store, 1)
+    held = create_discount(store, 1)
     grants.grant(store, held, "User 0")
     empty = [load.post("/noop", {"user_id": "User 1000000"})] * requests
-    mine = _grants(held, [0], _user_token) * requests
+    mine = grant_requests(held, [0], _user_token) * requests
     return [
         Kind(NOOP, NOOP, 200, *noop, lambda _: empty),
         Kind(GRANT, NOOP, 201, *plain, of(open_id)),
-        Kind(KEY, NOOP, 201, *guarded, of(_create(store, total), lambda _: key)),
-        Kind("grant with a user's token, seen first", NOOP, 201, *guarded, of(_create(store, total), _user_token)),
+        Kind(KEY, NOOP, 201, *guarded, of(create_discount(store, total), lambda _: key)),
+        Kind(
+            "grant with a user's token, seen first", NOOP, 201, *guarded, of(create_discount(store, total), _user_token)
+        ),
         Kind(AGAIN, NOOP, 200, *plain, lambda turn: of(open_id)(max(0, turn - 1))),
         Kind("grant again with a user's token, seen before", NOOP, 200, *guarded, lambda _: mine),
         Kind(REFUSED, NOOP, 409, *plain, lambda _: of(sold_out)(0)),
@@ -151,13 +154,15 @@ def _start(
     ]
 
 
-def _create(store: Store, total: int) -> str:
+def create_discount(store: Store, total: int) -> str:
+    """The id of a discount with so many codes."""
     return discounts.create(
         store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
     )[0].id
 
 
-def _grants(discount_id: str, users: Sequence[int], token: Callable[[str], str]) -> list[bytes]:
+def grant_requests(discount_id: str, users: Sequence[int], token: Callable[[str], str] = lambda _: "") -> list[bytes]:
+    """A grant for each of these users, with the token of each."""
     path = f"/discount/{discount_id}/grant"
     return [load.post(path, {"user_id": f"User {number}"}, token(f"User {number}")) for number in users]
 

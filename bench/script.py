@@ -57,13 +57,13 @@ def run(rounds: int, total: int) -> None:
             ways: dict[str, tuple[Callable[[str], float], bool]] = {
                 PACKED: (lambda made: _send_packed(redis, store, made, total), True),
                 f"HTTP, {size:,} a call, 1 worker": (lambda made: _send_http(one, made, total, size, 1), True),
-                f"HTTP, {size:,} a call, 2 workers": (lambda made: _send_http(two, made, total, size, 2), True),
+                f"HTTP, {size:,} a call, 2 workers": (lambda made: _send_http(two, made, total, size, 4), True),
                 f"HTTP, {size:,} a call, 1 worker, codes made meanwhile": (
                     lambda made: _send_http(one, made, total, size, 1),
                     False,
                 ),
                 f"HTTP, {size:,} a call, 2 workers, codes made meanwhile": (
-                    lambda made: _send_http(two, made, total, size, 2),
+                    lambda made: _send_http(two, made, total, size, 4),
                     False,
                 ),
             }
