@@ -1,17 +1,33 @@
 """The web application: settings, store and routes wired together."""
 
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from flask import Flask
 from structlog import get_logger
 
-from discount import logs, metrics
-from discount.api import brands, codes, discounts, docs, grants, health, problems, redemptions, tokens, users
+from discount import addresses, logs, metrics
+from discount.api import (
+    brands,
+    codes,
+    deliveries,
+    discounts,
+    docs,
+    events,
+    grants,
+    health,
+    problems,
+    redemptions,
+    tokens,
+    users,
+    webhooks,
+)
 from discount.api.caller import Gate
 from discount.api.contract import Contract
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
 from discount.errors import Unavailable
+from discount.signatures import Signatures
 from discount.store import Store
 from discount.store.rates import Rates
 from discount.tokens import Tokens
@@ -50,14 +66,19 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     )
     callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
     contract = Contract(app, Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies))
+    signatures = Signatures(store, settings.secret)
+    check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
-    discounts.add_routes(contract, store)
+    discounts.add_routes(contract, store, signatures, check_url)
     grants.add_routes(contract, store)
     codes.add_routes(contract, store)
     redemptions.add_routes(contract, store)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers)
-    users.add_routes(contract, store)
+    users.add_routes(contract, store, signatures)
+    webhooks.add_routes(contract, store, signatures, check_url)
+    events.add_routes(contract, store, max(1, settings.threads // 2))
+    deliveries.add_routes(contract, store)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app

@@ -20,7 +20,7 @@ class Page:
     next: str | None
 
 
-def create(store: Store, brand_id: str, name: str, email: str | None = None, webhook: str | None = None) -> Brand:
+def create(store: Store, brand_id: str, name: str, email: str | None = None) -> Brand:
     """Make a brand; the very same again gives the one there is.
 
     Raises:
@@ -30,7 +30,7 @@ def create(store: Store, brand_id: str, name: str, email: str | None = None, web
     store.run(
         "create_brand",
         [keys.brand(partition, brand_id), keys.brands(partition)],
-        [brand_id, name, email or "", webhook or ""],
+        [brand_id, name, email or ""],
     )
     return show(store, brand_id)
 
@@ -41,10 +41,16 @@ def show(store: Store, brand_id: str) -> Brand:
     Raises:
         NotFound
     """
-    found = _read(store, [brand_id])
-    if not found:
+    found = read(store, [brand_id])[brand_id]
+    if found is None:
         raise _no_brand(brand_id)
-    return found[0]
+    return found
+
+
+def read(store: Store, ids: Sequence[str]) -> dict[str, Brand | None]:
+    """Brands by their ids; None for those that are not there."""
+    replies = store.commands([("HGETALL", _key(store, each)) for each in ids])
+    return {each: _brand(each, dict(pairs(reply))) if reply else None for each, reply in zip(ids, replies, strict=True)}
 
 
 def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> Page:
@@ -57,16 +63,19 @@ def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> P
     rows = newest(store, [keys.brands(each) for each in range(store.partitions)], before, limit + 1)
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(_read(store, [each for _, each in rows]), make_cursor(*rows[-1]) if more else None)
+    found = read(store, [each for _, each in rows]).values()
+    return Page([each for each in found if each is not None], make_cursor(*rows[-1]) if more else None)
 
 
-def change(store: Store, brand_id: str, changes: Mapping[str, str | None]) -> Brand:
-    """Change a brand's name, e-mail or webhook; None takes one of the last two away.
+def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | None]) -> Brand:
+    """Change a brand's name or e-mail, or which e-mails it does not want sent (`mails_off`); None takes one away.
 
     Raises:
         NotFound, BrandClosed
     """
-    fields = [word for name, value in changes.items() for word in (name, value or "")]
+    fields = []
+    for name, value in changes.items():
+        fields += [name, value or "" if isinstance(value, str | None) else " ".join(value)]
     try:
         store.run("change_brand", [_key(store, brand_id)], [json.dumps(fields)])
     except NotFound:
@@ -178,21 +187,15 @@ def _no_brand(brand_id: str) -> NotFound:
     return NotFound(f"There is no brand {brand_id}.")
 
 
-def _read(store: Store, ids: list[str]) -> list[Brand]:
-    """Those of the brands that exist."""
-    replies = store.commands([("HGETALL", _key(store, each)) for each in ids])
-    return [_brand(each, dict(pairs(reply))) for each, reply in zip(ids, replies, strict=True) if reply]
-
-
 def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:
     closed_at = stored.get("closed_at")
     return Brand(
         id=brand_id,
         name=stored["name"],
         email=stored.get("email"),
-        webhook=stored.get("webhook"),
         created_at=int(stored["created_at"]),
         closed_at=int(closed_at) if closed_at else None,
+        mails_off=tuple(stored.get("mails_off", "").split()),
     )
 
 

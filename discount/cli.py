@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from discount import brands, discounts, embedded, exports, grants, pools, users
+from discount import brands, discounts, embedded, exports, grants, logs, pools, sink, users
 from discount.api.brands import BrandIn, BrandOut, KeyIn, KeyOut, NewKeyOut
 from discount.api.codes import ExportedRow
 from discount.api.discounts import create_from
@@ -41,6 +41,7 @@ from discount.errors import Invalid, Refusal
 from discount.launch import launch
 from discount.model import KEY_SCOPES
 from discount.store import LayoutError, Store
+from discount.worker import service
 
 _FORMATS = {"text": "text/plain", "csv": "text/csv", "json": "application/json"}
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print what HTTP would answer.")
@@ -59,6 +60,40 @@ def run() -> None:
     """Run the service here, with a Redis of its own unless REDIS_URL names one."""
     with _one_line():
         launch()
+
+
+@main.command()
+def worker() -> None:
+    """Turn events into webhook calls and e-mails, and make them; any number of these may run."""
+    with _one_line():
+        settings = read_settings()
+        logs.configure(settings)
+        service.run(settings)
+
+
+@main.command("sink")
+@click.argument("directory", type=click.Path(file_okay=False))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=1025, show_default=True)
+@click.option("--fd", type=int, help="A socket that listens already.")
+def catch_mails(directory: str, host: str, port: int, fd: int | None) -> None:
+    """Take e-mails from anybody and write them into a directory, to be looked at."""
+    with _one_line():
+        sink.serve(Path(directory), host=host, port=port, fd=fd)
+
+
+@main.command("mails")
+@click.argument("directory", type=click.Path(file_okay=False), required=False)
+@_as_json
+def list_mails(directory: str | None, as_json: bool) -> None:
+    """List the e-mails that the sink has caught, oldest first; without a directory, those of `discount run`."""
+    with _one_line():
+        found = sink.list_mails(Path(directory or Path(read_settings().data) / "mail"))
+        if as_json:
+            _print_json({"mails": found})
+            return
+        rows = ([_moment(each.received_at), each.to, each.subject, str(each.path)] for each in found)
+        _print_table(("received", "to", "subject", "file"), rows)
 
 
 @main.command()
@@ -226,14 +261,13 @@ def brand() -> None:
 @click.argument("brand_id", metavar="BRAND")
 @click.option("--name", help="As people know it; the id if left out.")
 @click.option("--email")
-@click.option("--webhook", metavar="URL")
 @_as_json
 def create_brand(brand_id: str, as_json: bool, **given: str | None) -> None:
     """Make a brand with a first API key, and print the key: it is shown this once."""
     with _one_line():
         fields = {name: value for name, value in given.items() if value is not None}
         asked, secret = read_fields(fields | {"id": brand_id}, BrandIn), _secret()
-        made = brands.create(_store(), asked.id, asked.name or asked.id, asked.email, asked.webhook)
+        made = brands.create(_store(), asked.id, asked.name or asked.id, asked.email)
         _make_key(secret, made.id, {"name": "first"}, as_json)
 
 
@@ -252,8 +286,8 @@ def list_brands(as_json: bool) -> None:
         if as_json:
             _print_json({"brands": found})
             return
-        rows = ([each.id, each.name, each.email or "", each.webhook or "", _moment(each.closed_at)] for each in found)
-        _print_table(("id", "name", "e-mail", "webhook", "closed"), rows)
+        rows = ([each.id, each.name, each.email or "", _moment(each.closed_at)] for each in found)
+        _print_table(("id", "name", "e-mail", "closed"), rows)
 
 
 @brand.command("close")

@@ -17,7 +17,7 @@ class SettingsError(Exception):
 
 
 #: Never shown, not even in the line that says what is wrong with one.
-SECRETS = ("admin_key", "secret", "jwt_secret")
+SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
 Secret = Annotated[str, Meta(min_length=32)]
 
 
@@ -49,9 +49,34 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwks_url: Annotated[str, Meta(pattern=r"^https?://")] = ""
     jwt_audience: str = ""
     jwt_issuer: str = ""
+    #: The mail server; without one no e-mails are sent.
+    smtp_url: Annotated[str, Meta(pattern=r"^(smtps?|smtp\+plain)://")] = ""
+    mail_from: Annotated[str, Meta(min_length=3, max_length=200)] = "Discounts <discounts@localhost.invalid>"
+    #: Where users reach the service, for links in e-mails.
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[!-~]+)?$")] = ""
+    #: Seconds that one call to a webhook may take in all.
+    webhook_timeout: Annotated[float, Meta(gt=0, le=60)] = 10
+    #: Seconds after the first try, the second, and so on; the tries end after three days at the latest.
+    webhook_pauses: Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$")] = (
+        "5,60,300,1800,7200,18000,36000,43200,43200,43200,43200"
+    )
+    #: Days of failing after which a webhook is switched off.
+    webhook_off_after: Annotated[float, Meta(gt=0, le=365)] = 5
+    #: Lets webhooks be on this machine, and without TLS: for trying it out, and for tests.
+    webhook_loopback: bool = False
+    event_days: Annotated[int, Meta(ge=4, le=365)] = 7
+    remind_days: Annotated[float, Meta(gt=0, le=365)] = 3
+    #: Deliveries that one worker makes at the same time.
+    senders: Annotated[int, Meta(ge=1, le=256)] = 16
+    worker_port: Annotated[int, Meta(ge=0, le=65535)] = 8001
     rate_key: str = "60000/minute"
     rate_user: str = "120/minute"
     rate_address: str = "6000/minute"
+
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        """`webhook_pauses` as numbers."""
+        return tuple(map(float, self.webhook_pauses.split(",")))
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -1,7 +1,7 @@
 """The verbs of discounts: create, show, list, change, close."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -50,6 +50,7 @@ def create(
     returns_use: bool = True,
     starts_at: int | None = None,
     expires_at: int | None = None,
+    webhook: tuple[str, Sequence[str]] | None = None,
     idempotency_key: str | None = None,
 ) -> tuple[Discount, int]:
     """A new discount, its first codes in the pool, and the time on the Redis server.
@@ -62,6 +63,7 @@ def create(
         timezone: whose days and weeks the limits count in.
         valid_for: how long after its grant a code is good, in microseconds.
         returns_use: whether a use that is rolled back returns to the limits.
+        webhook: where the brand is told of this discount's events, and which types of them; none for all.
 
     Raises:
         BrandClosed
@@ -91,13 +93,18 @@ def create(
         "expires_at": _stored_time(expires_at),
     }
     fields = {name: value for name, value in wanted.items() if value}
+    webhook_id = model.make_webhook_id(partition, discount_id)
+    told: list[str] = []
+    if webhook is not None:
+        fields["webhook"] = webhook_id
+        told = ["url", webhook[0], "types", " ".join(webhook[1])]
     block: list[str] = []
     if kind.kind == "unique":
         fields["key"] = codes.make_key()
         block = codes.Sequence(fields["key"], kind.pattern, kind.alphabet).codes(0, min(total_count or 0, BLOCK))
     fingerprint = ""
     if idempotency_key is not None:
-        asked = wanted | {"total_count": str(total_count)}
+        asked = wanted | {"total_count": str(total_count), "webhook": " ".join(told)}
         fingerprint = blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
     try:
         answer = store.run(
@@ -111,6 +118,7 @@ def create(
                 keys.codes(partition, discount_id),
                 keys.shared(partition, brand_id),
                 keys.idempotency(partition, brand_id, idempotency_key or ""),
+                keys.webhook(partition, webhook_id),
                 keys.events(partition),
             ],
             [
@@ -120,6 +128,7 @@ def create(
                 _flat_json(fields),
                 json.dumps(block),
                 codes.canonical(kind.code),
+                json.dumps(told),
             ],
         )
     except Expired:
@@ -297,6 +306,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         timezone=fields.get("timezone", "UTC"),
         valid_for=int(fields["valid_for"]) if "valid_for" in fields else None,
         returns_use="keeps_use" not in fields,
+        webhook_id=fields.get("webhook"),
         redeemed_count=int(fields.get("redeemed", 0)),
         on_hold_count=on_hold_count,
         rolled_back_count=int(fields.get("rolled_back", 0)),

@@ -79,6 +79,31 @@ class BrandClosed(Refusal):
     title = "The brand is closed."
 
 
+class AddressTaken(Refusal):
+    word = "address-taken"
+    title = "Another user has that e-mail address."
+
+
+class WebhookTaken(Refusal):
+    word = "webhook-taken"
+    title = "The discount has a webhook already."
+
+
+class TooManyWebhooks(Refusal):
+    word = "too-many-webhooks"
+    title = "The brand has as many webhooks as it may."
+
+
+class WebhookOff(Refusal):
+    word = "webhook-off"
+    title = "The webhook is switched off."
+
+
+class NoLongerKept(Refusal):
+    word = "no-longer-kept"
+    title = "What this is about is no longer kept."
+
+
 class WrongKind(Refusal):
     word = "wrong-kind"
     title = "The discount does not take codes from outside."

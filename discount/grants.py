@@ -46,9 +46,18 @@ class Page:
 
 
 def grant(
-    store: Store, discount_id: str, user_id: str, *, expected_users: str = "*", guard: Guard | None = None
+    store: Store,
+    discount_id: str,
+    user_id: str,
+    *,
+    email: str = "",
+    expected_users: str = "*",
+    guard: Guard | None = None,
 ) -> Grant:
     """The user's code of a discount: a new one, or the one held already. One round trip, but for an empty pool.
+
+    Args:
+        email: where the brand reaches the user from now on, if this is a new one; empty leaves what is known.
 
     Raises:
         NotFound, SoldOut, NotStarted, Expired, Paused, Closed
@@ -56,7 +65,7 @@ def grant(
     """
     parsed = discounts.locate(store, discount_id)
     for _ in range(REFILLS):
-        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users), guard)
+        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users, email), guard)
         if word == "refill":
             pools.refill(store, discount_id)
         elif word == "template":
@@ -89,7 +98,7 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
     return outcomes
 
 
-def grant_of_brand(store: Store, brand_id: str, user_id: str) -> Grant:
+def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = "") -> Grant:
     """A code of any open discount of the brand, newest first; the one that the user holds already, if there is one.
 
     Costs a round trip more for each thousand discounts of the brand that are not open.
@@ -104,7 +113,7 @@ def grant_of_brand(store: Store, brand_id: str, user_id: str) -> Grant:
         for _, held in held_in(store, partition, numbers.split(), user_id, brand_id):
             return held
         try:
-            return _grant_from_open(store, brand_id, user_id, numbers)
+            return _grant_from_open(store, brand_id, user_id, numbers, email)
         except _HoldsMore:
             # Another call for this user came between: what it was given is looked at again.
             continue
@@ -204,14 +213,14 @@ class _HoldsMore(Exception):
     """The user was given another code since the caller looked."""
 
 
-def _grant_from_open(store: Store, brand_id: str, user_id: str, numbers: str) -> Grant:
+def _grant_from_open(store: Store, brand_id: str, user_id: str, numbers: str, email: str) -> Grant:
     cursor: str | None = None
     found_any = False
     while True:
         page = discounts.list_page(store, brand_id=brand_id, status="active", limit=CANDIDATES, cursor=cursor)
         for discount in page.discounts:
             try:
-                return grant(store, discount.id, user_id, expected_users=numbers)
+                return grant(store, discount.id, user_id, email=email, expected_users=numbers)
             except (SoldOut, NotStarted, Expired, Paused, Closed):
                 # It was open when it was listed; the next one may still be.
                 continue
@@ -259,7 +268,9 @@ def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Gran
     return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
 
 
-def _call(store: Store, parsed: DiscountId, user_id: str, expected_users: str) -> tuple[list[str], list[str | int]]:
+def _call(
+    store: Store, parsed: DiscountId, user_id: str, expected_users: str, email: str = ""
+) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
     bucket = keys.grant_bucket(user_id, parsed.buckets)
@@ -271,7 +282,7 @@ def _call(store: Store, parsed: DiscountId, user_id: str, expected_users: str) -
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [user_id, bucket, expected_users]
+    arguments: list[str | int] = [user_id, bucket, expected_users, email]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
         for code in kinds.candidates(definition.codes, definition.brand_id, user_id):

@@ -29,13 +29,18 @@ def launch() -> None:
         SettingsError, NoRedisError, LayoutError: one line each on what is wrong.
     """
     pause = _stop_on_signals()
-    os.environ["LOG_FORMAT"] = os.environ.get("LOG_FORMAT") or "text"
+    for name, value in _HERE.items():
+        os.environ[name] = os.environ.get(name) or value
     try:
         settings = read_settings()
         with ExitStack() as started:
             _run(settings, started, pause)
     except _Stop:
         pass
+
+
+#: What is meant where the service is run by hand, unless something else is said.
+_HERE = {"LOG_FORMAT": "text", "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0"}
 
 
 class _Stop(Exception):
@@ -68,23 +73,31 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
         redis = started.enter_context(EmbeddedRedis(Path(settings.data), pause))
     url = redis.url if redis else settings.redis_url
     _check(url, settings)
-    server = _start_server(listener, url)
-    started.callback(_stop_server, server)
     address = _address(listener)
-    # From here on the server alone listens: once it has ended, nobody waits for an answer in vain.
-    listener.close()
+    environment = os.environ | {"REDIS_URL": url, "PUBLIC_URL": settings.public_url or f"http://{address}"}
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    if not settings.smtp_url:
+        caught = _listen("127.0.0.1", 0)
+        environment["SMTP_URL"] = f"smtp+plain://{_address(caught)}"
+        folder = str(Path(settings.data) / "mail")
+        children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", folder], environment, caught)
+    server = children["server"] = _start(started, [*_GUNICORN, "discount.app:create_app()"], environment, listener)
+    children["worker"] = _start(started, ["discount", "worker"], environment)
     _wait(address, server, pause)
     click.echo(_WELCOME.format(address=f"http://{address}"), err=True)
     while True:
-        if server.poll() is not None:
-            raise SettingsError("the server ended by itself")
+        for name, child in children.items():
+            if child.poll() is not None:
+                raise SettingsError(f"the {name} ended by itself")
         if redis and redis.ended():
             raise SettingsError("Redis ended by itself")
         pause()
 
 
+_GUNICORN = ["gunicorn", "-c", "python:discount.server", "--bind", "fd://{fd}"]
 _WELCOME = """
-The service answers at {address} and its documentation at {address}/apidocs. Ctrl-C stops it. Try:
+The service answers at {address} and its documentation at {address}/apidocs. Ctrl-C stops it.
+E-mails go nowhere; `discount mails` shows them. Try:
 
   curl -XPOST '{address}/discount' -H 'Content-Type: application/json' \\
        -d '{{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}}'
@@ -123,27 +136,35 @@ def _check(url: str, settings: Settings) -> None:
         raise SettingsError(f"REDIS_URL: {error}") from None
 
 
-def _start_server(listener: socket.socket, redis_url: str) -> "subprocess.Popen[bytes]":
-    options = ["-c", "python:discount.server", "--bind", f"fd://{listener.fileno()}"]
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "gunicorn", *options, "discount.app:create_app()"],
-        env=os.environ | {"REDIS_URL": redis_url},
+def _start(
+    started: ExitStack, command: list[str], environment: dict[str, str], listener: socket.socket | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a part of the service, and have it stopped in order at the end. `{fd}` becomes the listener's number."""
+    fds = [] if listener is None else [listener.fileno()]
+    child = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", *(each.format(fd=fds[0]) if fds else each for each in command)],
+        env=environment,
         stdin=subprocess.DEVNULL,
-        pass_fds=[listener.fileno()],
-        # Ctrl-C reaches a whole group; the server is told by us, so that it stops once and before Redis.
+        pass_fds=fds,
+        # Ctrl-C reaches a whole group; the child is told by us, so that it stops once and before Redis.
         start_new_session=True,
         preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has no threads
     )
+    started.callback(_stop, child)
+    if listener is not None:
+        # From here on the child alone listens: once it has ended, nobody waits for an answer in vain.
+        listener.close()
+    return child
 
 
-def _stop_server(server: "subprocess.Popen[bytes]") -> None:
-    if server.poll() is None:
-        server.terminate()
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is None:
+        child.terminate()
         try:
-            server.wait(PATIENCE)
+            child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
 def _wait(address: str, server: "subprocess.Popen[bytes]", pause: Callable[[], None]) -> None:

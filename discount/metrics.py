@@ -45,6 +45,18 @@ REQUESTS = prometheus_client.Histogram(
 GRANTS = prometheus_client.Counter("discount_grants", "Codes handed out for the first time.")
 REDEMPTIONS = prometheus_client.Counter("discount_redemptions", "Uses of codes counted or held for the first time.")
 REFUSALS = prometheus_client.Counter("discount_refusals", "Requests refused, by the word of the problem.", ("word",))
+DELIVERIES = prometheus_client.Counter(
+    "discount_deliveries", "Tries to deliver, by kind and by how they ended.", ("kind", "outcome")
+)
+EVENTS_WAITING = prometheus_client.Gauge(
+    "discount_events_waiting", "Events that no delivery is planned for yet.", multiprocess_mode="max"
+)
+OLDEST_EVENT = prometheus_client.Gauge(
+    "discount_events_oldest_seconds", "How long the oldest of these waits.", multiprocess_mode="max"
+)
+LANES_DUE = prometheus_client.Gauge(
+    "discount_lanes_due", "Lanes of deliveries that are due and that no worker has.", multiprocess_mode="max"
+)
 ROUND_TRIPS = prometheus_client.Counter("discount_redis_round_trips", "Exchanges with Redis.")
 
 

@@ -17,6 +17,8 @@ MAX_TOTAL = 100_000_000
 # A discount id carries what a replica needs to name its keys with no look-up: `dsc-`, the partition as two hex
 # digits, the power of two of its grant buckets as one base-36 digit, and a short UUID.
 _REDEMPTION_ID = re.compile(r"rdm-([0-9a-f]{2})[0-9a-f]{24}")
+_WEBHOOK_ID = re.compile(r"whk-([0-9a-f]{2})[0-9a-f]{24}")
+_DELIVERY_ID = re.compile(r"dlv-([0-9a-f]{2})[0-9a-f]{24}")
 _DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}")
 
 # A bucket of about this many grants is what Redis still keeps packed; see doc/decisions/002-packed-grants.md.
@@ -53,14 +55,39 @@ def parse_discount_id(text: str) -> DiscountId | None:
 
 def make_redemption_id(partition: int, brand_id: str, order_id: str) -> str:
     """The id of what a brand's order redeems: one order, one id, so that a repeat finds the first."""
-    digest = blake2b(f"{len(brand_id)}:{brand_id}:{order_id}".encode(), digest_size=12).hexdigest()
-    return f"rdm-{partition:02x}{digest}"
+    return f"rdm-{partition:02x}{_digest(f'{len(brand_id)}:{brand_id}:{order_id}')}"
 
 
 def redemption_partition(text: str) -> int | None:
     """The partition of a redemption's id, or None if this service cannot have made it."""
     match = _REDEMPTION_ID.fullmatch(text)
     return int(match[1], 16) if match else None
+
+
+def make_webhook_id(partition: int, what: str) -> str:
+    """The id of a webhook: of the same request or discount, the same."""
+    return f"whk-{partition:02x}{_digest(what)}"
+
+
+def webhook_partition(text: str) -> int | None:
+    """The partition of a webhook's id, or None if this service cannot have made it."""
+    match = _WEBHOOK_ID.fullmatch(text)
+    return int(match[1], 16) if match else None
+
+
+def make_delivery_id(partition: int, cause: str, target: str) -> str:
+    """The id of what a cause owes to a target: planned again, it is the same."""
+    return f"dlv-{partition:02x}{_digest(f'{len(cause)}:{cause}:{target}')}"
+
+
+def delivery_partition(text: str) -> int | None:
+    """The partition of a delivery's id, or None if this service cannot have made it."""
+    match = _DELIVERY_ID.fullmatch(text)
+    return int(match[1], 16) if match else None
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 #: What a token may be good for. `admin` is the admin key's alone.
@@ -91,9 +118,10 @@ class Brand:
     id: str
     name: str
     email: str | None
-    webhook: str | None
     created_at: int
     closed_at: int | None = None
+    #: Kinds of e-mails that the brand does not want sent.
+    mails_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +177,7 @@ class Discount:
     timezone: str = "UTC"
     valid_for: int | None = None
     returns_use: bool = True
+    webhook_id: str | None = None
     redeemed_count: int = 0
     rolled_back_count: int = 0
     on_hold_count: int = 0
@@ -162,6 +191,12 @@ class Discount:
     def remaining_count(self) -> int | None:
         """Codes that are still to be had; None without a total."""
         return None if self.total_count is None else self.total_count - self.granted_count
+
+    def good_until(self, granted_at: int) -> int | None:
+        """When a code granted at that time is good no longer; None for never."""
+        ends = [] if self.expires_at is None else [self.expires_at]
+        ends += [] if self.valid_for is None else [granted_at + self.valid_for]
+        return min(ends, default=None)
 
     def status(self, now: int) -> Status:
         """What it is at that time; judged in the same order as the grant script judges."""
@@ -228,3 +263,78 @@ def to_text(microseconds: int) -> str:
 def from_time(moment: datetime) -> int:
     """An aware datetime as microseconds since 1970 UTC."""
     return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where a brand is told of its events, or of those of one discount. Without types, of all.
+
+    Its secret is derived from its id and `version`; until `before_until` the version before signs too.
+    """
+
+    id: str
+    brand_id: str
+    discount_id: str | None
+    url: str
+    types: tuple[str, ...]
+    version: int
+    created_at: int
+    before_until: int | None = None
+    off_at: int | None = None
+    off_reason: str = ""
+    failing_since: int | None = None
+    failures: int = 0
+
+
+DeliveryKind = Literal["webhook", "email"]
+DeliveryState = Literal["waiting", "delivered", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook call or e-mail that is owed, and how it went. `answer` is cut off after 500 characters.
+
+    `place` is where its event stands in the outbox; an e-mail on an end to come has none, and no event.
+    """
+
+    id: str
+    brand_id: str
+    kind: DeliveryKind
+    target: str
+    type: str
+    event_id: str
+    discount_id: str
+    place: str
+    lane: str
+    state: DeliveryState
+    attempts: int
+    created_at: int
+    due_at: int | None
+    last_at: int | None
+    status: str
+    answer: str
+    milliseconds: int | None
+    #: Tries of this round, and when it began: sending again begins a new one.
+    tries: int = 0
+    since: int = 0
+
+
+Outcome = Literal["delivered", "retry", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How one try to deliver went.
+
+    Args:
+        status: what was answered, in the protocol's number, or why there was no answer, in a word.
+        retry_after: seconds for which the other side asks to be left alone.
+        gone: the other side says that it will never want this again.
+    """
+
+    outcome: Outcome
+    status: str
+    answer: str
+    milliseconds: int
+    retry_after: float | None = None
+    gone: bool = False

@@ -7,16 +7,11 @@ from msgspec import UNSET, Meta, UnsetType, structs
 
 from discount import brands, model
 from discount.api.contract import Contract, Outcome
-from discount.api.schemas import BrandId, ListQuery, Moment, Shape, VisibleText, moment_in, moment_out
+from discount.api.schemas import BrandId, Email, ListQuery, Moment, Shape, VisibleText, moment_in, moment_out
 from discount.errors import Invalid
+from discount.mails import MailKind, check_address
 from discount.store import Store
 
-Email = Annotated[
-    str, Meta(max_length=254, pattern=r"^[!-?A-~]+@[A-Za-z0-9.-]+$(?!\n)", examples=["shop@ikea.example"])
-]
-Webhook = Annotated[
-    str, Meta(max_length=2048, pattern=r"^https?://[!-~]+$(?!\n)", examples=["https://ikea.example/discounts"])
-]
 KeyScope = Literal["manage", "grant", "redeem", "read"]
 
 
@@ -26,15 +21,16 @@ class BrandIn(Shape):
     id: BrandId
     name: VisibleText | None = None
     email: Email | None = None
-    webhook: Webhook | None = None
 
 
 class BrandChange(Shape):
-    """What to change of a brand; what is left out stays, an e-mail or webhook that is null is taken away."""
+    """What to change of a brand; what is left out stays, an e-mail that is null is taken away."""
 
     name: VisibleText | UnsetType = UNSET
     email: Email | None | UnsetType = UNSET
-    webhook: Webhook | None | UnsetType = UNSET
+    mails_off: (
+        Annotated[list[MailKind], Meta(max_length=5, description="E-mails that are not to be sent.")] | UnsetType
+    ) = UNSET
 
 
 class BrandOut(Shape, kw_only=True):
@@ -43,7 +39,7 @@ class BrandOut(Shape, kw_only=True):
     id: str
     name: str
     email: str | None
-    webhook: str | None
+    mails_off: list[str]
     created_at: Moment
     closed_at: Moment | None
 
@@ -53,7 +49,7 @@ class BrandOut(Shape, kw_only=True):
             id=brand.id,
             name=brand.name,
             email=brand.email,
-            webhook=brand.webhook,
+            mails_off=list(brand.mails_off),
             created_at=model.to_time(brand.created_at),
             closed_at=moment_out(brand.closed_at),
         )
@@ -128,7 +124,8 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
     )
     def create_brand(body: BrandIn) -> Outcome:
         """Make a brand; the very same again gives the one there is."""
-        return BrandOut.of(brands.create(store, body.id, body.name or body.id, body.email, body.webhook)), 201
+        _check_email(body.email)
+        return BrandOut.of(brands.create(store, body.id, body.name or body.id, body.email)), 201
 
     @contract.declare("GET", "/brand", tag="brands", scopes=("admin",), query=ListQuery, answers={200: BrandPage})
     def list_brands(query: ListQuery) -> Outcome:
@@ -140,7 +137,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         "GET",
         "/brand/<brand_id>",
         tag="brands",
-        scopes=("admin",),
+        scopes=("admin", "manage"),
         path_types=_BRAND,
         answers={200: BrandOut},
         refusals=("not-found",),
@@ -153,17 +150,18 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         "PATCH",
         "/brand/<brand_id>",
         tag="brands",
-        scopes=("admin",),
+        scopes=("admin", "manage"),
         path_types=_BRAND,
         body=BrandChange,
         answers={200: BrandOut},
         refusals=("not-found", "brand-closed"),
     )
     def change_brand(brand_id: str, body: BrandChange) -> Outcome:
-        """Change a brand's name, e-mail or webhook."""
+        """Change a brand's name or e-mail, or which e-mails are sent to it and to its users."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if not changes:
             raise Invalid("", "has nothing to change")
+        _check_email(body.email)
         return BrandOut.of(brands.change(store, brand_id, changes)), 200
 
     @contract.declare(
@@ -222,3 +220,8 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         """Revoke an API key, on every replica at once."""
         brands.revoke_key(store, brand_id, key_id)
         return Response(status=204)
+
+
+def _check_email(email: str | None | UnsetType) -> None:
+    if isinstance(email, str):
+        check_address(email, "/email")

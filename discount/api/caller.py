@@ -1,12 +1,12 @@
 """Who asks, whether it may, and how often: the one place where this is decided, for every operation alike."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
 
-from discount import discounts, redemptions
+from discount import deliveries, discounts, redemptions, webhooks
 from discount.api.inputs import address_of
 from discount.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
 from discount.model import Caller, Scope
@@ -19,6 +19,14 @@ from discount.tokens import Tokens
 ANYBODY = Caller(frozenset())
 # A token68 of RFC 7235, which both a JWT and our keys are.
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")
+
+
+# Whose a thing is that a request names.
+_BRAND_OF: dict[str, Callable[[Store, str], str]] = {
+    "discount_id": lambda store, named: discounts.recall(store, named).brand_id,
+    "webhook_id": lambda store, named: webhooks.show(store, named).brand_id,
+    "delivery_id": lambda store, named: deliveries.show(store, named).brand_id,
+}
 
 
 class Needs:
@@ -37,7 +45,7 @@ class Needs:
             (part, name)
             for part, shape in shapes.items()
             if shape is not None
-            for name in ("brand_id", "discount_id", "user_id", "user_ids")
+            for name in ("brand_id", "discount_id", "webhook_id", "user_id", "user_ids")
             if name in shape.__struct_fields__  # type: ignore[attr-defined]
         ]
 
@@ -100,9 +108,9 @@ class Gate:
                     arguments[part] = structs.replace(arguments[part], brand_id=caller.brand_id)
                 elif named != caller.brand_id:
                     raise NotFound("There is no such brand.")
-            elif name == "discount_id" and caller.brand_id is not None and named is not None:
-                if discounts.recall(self._store, named).brand_id != caller.brand_id:
-                    raise NotFound(f"There is no discount {named}.")
+            elif name in _BRAND_OF and caller.brand_id is not None and named is not None:
+                if _BRAND_OF[name](self._store, named) != caller.brand_id:
+                    raise NotFound(f"There is no {name.removesuffix('_id')} {named}.")
             elif name == "redemption_id":
                 redemption = redemptions.show(self._store, named)
                 if caller.brand_id not in (None, redemption.brand_id) or caller.user_id not in (

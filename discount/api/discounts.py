@@ -15,16 +15,19 @@ from discount.api.schemas import (
     DiscountPageForUser,
     DiscountQuery,
     LimitsIn,
+    NewDiscountOut,
     duration_in,
     moment_in,
     percent_in,
 )
+from discount.api.webhooks import CheckUrl
 from discount.model import Caller, Discount
 from discount.rules import LIMITS, LimitName, Rule
+from discount.signatures import Signatures
 from discount.store import Store
 
 
-def add_routes(contract: Contract, store: Store) -> None:
+def add_routes(contract: Contract, store: Store, signatures: Signatures, check_url: CheckUrl) -> None:
     """Declare the operations of discounts."""
 
     @contract.declare(
@@ -34,12 +37,17 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("manage",),
         body=DiscountIn,
         idempotent=True,
-        answers={201: DiscountOut},
+        answers={201: NewDiscountOut},
         refusals=("idempotency-mismatch", "brand-closed", "code-taken"),
     )
     def create_discount(body: DiscountIn, idempotency_key: str | None) -> Outcome:
-        """Create a discount with its codes."""
-        return DiscountOut.of(*create_from(store, body, idempotency_key)), 201
+        """Create a discount with its codes, and a webhook of its own, if it is to have one."""
+        if body.webhook_url is not None:
+            check_url(body.webhook_url, "/webhook_url")
+        made = NewDiscountOut.of(*create_from(store, body, idempotency_key))
+        if made.webhook_id is not None:
+            made.webhook_secret = signatures.webhook_secret(made.webhook_id, 1)
+        return made, 201
 
     @contract.declare(
         "GET",
@@ -142,6 +150,7 @@ def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = No
         returns_use=body.returns_use,
         starts_at=moment_in(body.starts_at, "/starts_at"),
         expires_at=moment_in(body.expires_at, "/expires_at"),
+        webhook=(body.webhook_url, body.webhook_types) if body.webhook_url else None,
         idempotency_key=idempotency_key,
     )
 

@@ -16,7 +16,8 @@ from discount.api.schemas import (
     UserQuery,
 )
 from discount.api.tables import csv_response
-from discount.errors import Refusal
+from discount.errors import Forbidden, Refusal
+from discount.mails import check_address
 from discount.store import Store
 from discount.store.guards import Guard
 
@@ -35,13 +36,15 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("grant",),
         users=True,
         hot=True,
+        caller=True,
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
         refusals=("not-found", *_NO_GRANT),
     )
-    def grant_code(discount_id: str, body: GrantIn, guard: Guard | None) -> Outcome:
+    def grant_code(discount_id: str, body: GrantIn, caller: model.Caller, guard: Guard | None) -> Outcome:
         """Hand a user a code: 201 the first time, 200 with the same code after that."""
-        return _answer(grants.grant(store, discount_id, body.user_id, guard=guard))
+        email = _email(body, caller)
+        return _answer(grants.grant(store, discount_id, body.user_id, email=email, guard=guard))
 
     @contract.declare(
         "GET",
@@ -99,14 +102,15 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag="grants",
         scopes=("grant",),
         users=True,
+        caller=True,
         path_types={"brand_id": BrandId},
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
         refusals=("not-found", "sold-out"),
     )
-    def grant_code_of_brand(brand_id: str, body: GrantIn) -> Outcome:
+    def grant_code_of_brand(brand_id: str, body: GrantIn, caller: model.Caller) -> Outcome:
         """Hand a user a code of any open discount of a brand, or the one held already."""
-        return _answer(grants.grant_of_brand(store, brand_id, body.user_id))
+        return _answer(grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
 
     @contract.declare(
         "GET",
@@ -122,6 +126,15 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List what a user holds."""
         page = grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
+
+
+def _email(body: GrantIn, caller: model.Caller) -> str:
+    if body.email is None:
+        return ""
+    if caller.user_id is not None:
+        raise Forbidden("What a brand knows of a user is the brand's to say; use PUT /user.")
+    check_address(body.email, "/email")
+    return body.email
 
 
 def _answer(grant: model.Grant) -> Outcome:

@@ -58,6 +58,38 @@ DiscountCode = Annotated[
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NAME_PATTERN)]
 #: A word on why; it may be empty.
 Remark = Annotated[str, Meta(max_length=200, pattern=rf"^[^{_CONTROL}]*$(?!\n)")]
+Email = Annotated[
+    str,
+    Meta(
+        max_length=254,
+        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+$(?!\n)",
+        description="One address.",
+        examples=["ann@example.com"],
+    ),
+]
+EventType = Literal[
+    "discount.created",
+    "discount.changed",
+    "discount.closed",
+    "discount.sold-out",
+    "discount.limit-reached",
+    "code.granted",
+    "code.redeemed",
+    "redemption.rolled-back",
+    "webhook.disabled",
+]
+EventTypes = Annotated[list[EventType], Meta(max_length=20, description="Of the events to be told; none for all.")]
+WebhookUrl = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^https?://[!-~]+$(?!\n)",
+        description="https, at an address that is public.",
+        examples=["https://ikea.example/discounts"],
+    ),
+]
+WebhookId = Annotated[str, Meta(pattern=r"^whk-[0-9a-f]{26}$(?!\n)", examples=["whk-0c3f9a1b2c4d5e6f708192a3b4"])]
 TotalCount = Annotated[
     int, Meta(ge=1, le=model.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
 ]
@@ -202,6 +234,8 @@ class DiscountIn(Shape, kw_only=True):
     limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
     timezone: Zone = "UTC"
     returns_use: Annotated[bool, Meta(description="Whether a use that is rolled back returns to the limits.")] = True
+    webhook_url: WebhookUrl | None = None
+    webhook_types: EventTypes = msgspec.field(default_factory=list)
 
 
 class DiscountChange(Shape):
@@ -274,6 +308,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
     on_hold_count: int
     rolled_back_count: int
     sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
+    webhook_id: Annotated[str | None, Meta(description="The discount's own webhook.")]
 
     @classmethod
     def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
@@ -287,7 +322,14 @@ class DiscountOut(DiscountForUser, kw_only=True):
             "on_hold_count": discount.on_hold_count,
             "rolled_back_count": discount.rolled_back_count,
             "sums": {currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
+            "webhook_id": discount.webhook_id,
         }
+
+
+class NewDiscountOut(DiscountOut, kw_only=True):
+    """A new discount. `webhook_secret` is shown this once, and null where it has no webhook of its own."""
+
+    webhook_secret: str | None = None
 
 
 class DiscountPage(Shape):
@@ -305,9 +347,10 @@ class DiscountPageForUser(Shape):
 
 
 class GrantIn(Shape):
-    """Who is to have a code."""
+    """Who is to have a code, and where the brand reaches the user, if it wants to say so."""
 
     user_id: UserId
+    email: Email | None = None
 
 
 class GrantOut(Shape, kw_only=True):

@@ -46,6 +46,7 @@ class Store:
         connect: makes a connection that answers in text (RESP 2).
         partitions: how many partitions the data has.
         on_round_trip: called once for each exchange with Redis.
+        patience: for how long, in seconds, a command may block.
     """
 
     def __init__(
@@ -53,8 +54,11 @@ class Store:
         connect: Callable[[], ConnectionInterface],
         partitions: int,
         on_round_trip: Callable[[], None] = lambda: None,
+        patience: float = 0.5,
     ) -> None:
         self.partitions = partitions
+        #: For how long, in seconds, a command may block in Redis.
+        self.patience = patience
         self._connect = connect
         self._on_round_trip = on_round_trip
         self._local = threading.local()
@@ -74,7 +78,7 @@ class Store:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
         )
-        return cls(pool.make_connection, partitions, on_round_trip)
+        return cls(pool.make_connection, partitions, on_round_trip, timeout / 2)
 
     def command(self, *words: str | int) -> Any:
         """The reply to one command that may be sent twice."""

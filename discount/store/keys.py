@@ -6,16 +6,20 @@ where something follows, so that two different ids can never give the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for | start |
+| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`, where no setting says one | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
-| `{pp}:brand:<brand>` | hash | name, e-mail, webhook, times | create_brand, change_brand, close_brand |
+| `{pp}:brand:<brand>` | hash | name, e-mail, e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
 | `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
 | `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | grant, redeem, guess |
+| `{pp}:contact:<user>` | hash | where a user is reached, in the user's own words: e-mail, name, locale | put_contact |
+| `{pp}:brand:<brand>:contact:<user>` | hash | the same in a brand's words, and whether the user wants no e-mails of it | put_contact, enrol, unsubscribe |
+| `{pp}:brand:<brand>:contacts` | zset | users that a brand knows, by the time since when | put_contact, enrol |
+| `{pp}:brand:<brand>:addresses` | hash | of users that got their id here: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
@@ -29,7 +33,17 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
-| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback |
+| `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of its discounts, by creation time | create_webhook |
+| `{pp}:webhook:<id>` | hash | address, types, version of its secret, how it goes | create_webhook, change_webhook, rotate_webhook, create, settle |
+| `{pp}:delivery:<id>` | hash, expires once done | one webhook call or e-mail that is owed, and how it went | plan, settle, resend |
+| `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
+| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails, that wait, by the time when they are due | plan, settle, resend |
+| `{pp}:lanes` | zset | lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
+| `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
+| `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
+| `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
+| `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
+| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
 Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
 """
 
@@ -79,6 +93,22 @@ def rate(partition: int, kind: str, who: str) -> str:
     return f"{{{partition:02x}}}:rate:{_digest(kind, who)}"
 
 
+def contact(user_id: str, partitions: int) -> str:
+    return f"{{{partition_of(user_id, partitions):02x}}}:contact:{_outside(user_id)}"
+
+
+def brand_contact(partition: int, brand_id: str, user_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:contact:{_outside(user_id)}"
+
+
+def brand_contacts(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:contacts"
+
+
+def addresses(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:addresses"
+
+
 def discounts(partition: int) -> str:
     return f"{{{partition:02x}}}:discounts"
 
@@ -89,6 +119,46 @@ def numbers(partition: int) -> str:
 
 def events(partition: int) -> str:
     return f"{{{partition:02x}}}:events"
+
+
+def brand_webhooks(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:webhooks"
+
+
+def webhook(partition: int, webhook_id: str) -> str:
+    return f"{{{partition:02x}}}:webhook:{webhook_id}"
+
+
+def delivery(partition: int, delivery_id: str) -> str:
+    return f"{{{partition:02x}}}:delivery:{delivery_id}"
+
+
+def brand_deliveries(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:deliveries"
+
+
+def lane(partition: int, name: str) -> str:
+    return f"{{{partition:02x}}}:lane:{name}"
+
+
+def lanes(partition: int) -> str:
+    return f"{{{partition:02x}}}:lanes"
+
+
+def leases(partition: int) -> str:
+    return f"{{{partition:02x}}}:leases"
+
+
+def expiring(partition: int) -> str:
+    return f"{{{partition:02x}}}:expiring"
+
+
+def mailed(address: str, partitions: int) -> str:
+    return f"{{{partition_of(address.lower(), partitions):02x}}}:mailed:{_digest('', address.lower())}"
+
+
+def trimmed(partition: int) -> str:
+    return f"{{{partition:02x}}}:trimmed"
 
 
 def brand_discounts(partition: int, brand_id: str) -> str:

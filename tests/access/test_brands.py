@@ -19,7 +19,7 @@ def ikea(world: World) -> Shop:
 
 
 def test_a_brand_is_made_shown_changed_and_listed(world: World) -> None:
-    given = {"id": "IKEA", "name": "Ikea", "email": "a@ikea.example", "webhook": "https://ikea.example/hook"}
+    given = {"id": "IKEA", "name": "Ikea", "email": "a@ikea.example"}
     made = world.done("POST", "/brand", ADMIN, json=given)
     assert made | given == made
     assert made["closed_at"] is None
@@ -51,8 +51,8 @@ def test_brands_are_listed_page_by_page_newest_first(world: World) -> None:
     ("field", "value"),
     [
         ("id", ""), ("id", None), ("id", "a\n"), ("id", "x" * 129), ("id", 5), ("name", ""), ("name", "a\x00"),
-        ("email", "nobody"), ("email", "a@b\r\nBcc: x"), ("email", "a b@c"), ("webhook", "ftp://a/b"),
-        ("webhook", "https://a/\n"), ("webhook", "javascript:x"), ("more", 1),
+        ("email", "nobody"), ("email", "a@b\r\nBcc: x"), ("email", "a b@c"),
+        ("email", "a@-b.example"), ("webhook", "https://a/"), ("more", 1),
     ],
 )  # fmt: skip
 def test_a_bad_field_of_a_brand_is_named_and_nothing_is_made(world: World, field: str, value: Any) -> None:

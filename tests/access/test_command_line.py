@@ -67,7 +67,7 @@ def test_a_brand_is_closed_and_a_user_forgotten(world: World, call: Call) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("brand", "create", "a\n"), "invalid"), (("brand", "create", "IKEA", "--webhook", "ftp://a"), "invalid"),
+        (("brand", "create", "a\n"), "invalid"), (("brand", "create", "IKEA", "--email", "a@b\n"), "invalid"),
         (("brand", "close", "None"), "not-found"), (("key", "create", "None", "x"), "not-found"),
         (("key", "create", "IKEA", "x", "--scope", "all"), "invalid"), (("key", "list", "None"), "not-found"),
         (("key", "create", "IKEA", "x", "--expires-at", "2020-01-01T00:00:00Z"), "invalid"),

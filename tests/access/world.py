@@ -6,8 +6,12 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from discount import deliveries, outbox
 from discount.app import create_app
 from discount.config import Settings
+from discount.deliveries import Owed
+from discount.events import place_of
+from discount.model import make_delivery_id
 from discount.store import Store
 from tests.access.issuer import AUDIENCE, ISSUER, SECRET
 
@@ -25,6 +29,8 @@ class Shop:
     discount: str
     code: str
     redemption: str
+    webhook: str = ""
+    delivery: str = ""
 
     @property
     def key_id(self) -> str:
@@ -74,7 +80,21 @@ class World:
         code = self.done("POST", f"/discount/{discount}/grant", key, json={"user_id": "Ann"})["code"]
         shop = Shop(brand, key, discount, code, "")
         shop.redemption = self.done("POST", "/redemption", key, json=checkout(shop, "first"))["id"]
+        body = {"brand_id": brand, "url": "https://brand.example/events"}
+        shop.webhook = self.done("POST", "/webhook", key, json=body)["id"]
+        shop.delivery = self.plan_delivery(brand, shop.webhook)
+        self.done("PUT", "/user/Ann", key, json={"email": "ann@brand.example"})
         return shop
+
+    def plan_delivery(self, brand: str, webhook: str) -> str:
+        """A delivery of the webhook, as a worker plans it for the brand's oldest event."""
+        store = Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions)
+        event = outbox.list_page(store, brand, limit=1).events[0]
+        partition, place = place_of(event.id) or (0, "")
+        delivery_id = make_delivery_id(partition, event.id, webhook)
+        owed = Owed(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
+        deliveries.plan(store, partition, outbox.now(store), [("", [owed])])
+        return delivery_id
 
 
 def checkout(shop: Shop, order: str = "A-1", user: str = "Ann") -> dict[str, Any]:

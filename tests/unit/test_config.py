@@ -38,10 +38,23 @@ class Reading(unittest.TestCase):
             "RATE_KEY": "off",
             "RATE_USER": "1/second",
             "RATE_ADDRESS": "5 per 2 hours",
+            "SMTP_URL": "smtps://ann:pass@mail.example",
+            "MAIL_FROM": "Ikea <mail@ikea.example>",
+            "PUBLIC_URL": "https://discounts.example",
+            "WEBHOOK_TIMEOUT": "3.5",
+            "WEBHOOK_PAUSES": "1,2.5",
+            "WEBHOOK_OFF_AFTER": "0.5",
+            "WEBHOOK_LOOPBACK": "1",
+            "EVENT_DAYS": "4",
+            "REMIND_DAYS": "1",
+            "SENDERS": "3",
+            "WORKER_PORT": "0",
         }
         self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given) | {"JWKS_URL"})
         found = structs.asdict(read_settings(given))
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
+        numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
+        numbers |= {"worker_port": 0, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}
         )

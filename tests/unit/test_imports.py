@@ -14,11 +14,14 @@ PURE = {
     "discount.kinds",
     "discount.rules",
     "discount.cursors",
+    "discount.mails",
+    "discount.mails.wording",
 } | {
     "discount.api_keys",
 }
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
+    "discount.contacts",
     *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
 }
 WIRING = {"discount.app"}

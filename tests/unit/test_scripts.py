@@ -9,13 +9,14 @@ from discount.store import scripts
 from discount.store.scripts import SCRIPTS, Script, parse
 
 GOOD = "--- What it does.\n--- KEYS  pool\n--- ARGV  user\n--- OK    done\n--- ERR   not-found\nreturn {'done'}"
-COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, ([^,)]+))?")
+# Commands of groups have a word before their key.
+COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, '(?:GROUPS|CREATE)')?(?:, ([^,)]+))?")
 READS = {
     *("TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "EXISTS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER"),
-    *("ZCARD", "ZCOUNT", "ZSCORE", "ZRANGEBYSCORE", "TTL"),
+    *("ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO"),
 }
 # Commands that a full Redis refuses: one of them must come before any that it lets through.
-REFUSED_WHEN_FULL = {"XADD", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
+REFUSED_WHEN_FULL = {"XADD", "XGROUP", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
 
 
 LUA = Path(scripts.__file__).parent / "lua"
@@ -93,7 +94,10 @@ class Bodies(unittest.TestCase):
         pools = {"create", "change", "close", "grant", "import", "refill", "waiting"}
         uses = {"redeem", "confirm", "rollback", "guess"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
-        self.assertEqual(set(SCRIPTS), pools | uses | access)
+        contacts = {"put_contact", "enrol", "unsubscribe"}
+        webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
+        deliveries = {"open_group", "plan", "claim", "settle", "release", "resend", "take_turn"}
+        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
 
     def test_those_that_are_asked_most_have_a_guard(self) -> None:
         self.assertEqual({name for name, script in SCRIPTS.items() if script.guarded}, {"grant", "redeem", "guess"})

@@ -1,6 +1,6 @@
 --- Make a discount with the first block of its codes.
---- KEYS  brand_record discount discounts brand_discounts numbers codes shared idempotency events
---- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code
+--- KEYS  brand_record discount discounts brand_discounts numbers codes shared idempotency webhook events
+--- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields
 --- OK    created made
 --- ERR   idempotency-mismatch brand-closed expired code-taken
 -- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
@@ -40,6 +40,8 @@ end
 redis.call('HSET', numbers, number, discount_id)
 redis.call('ZADD', brand_discounts, score, discount_id)
 redis.call('ZADD', discounts, score, discount_id)
+local told = cjson.decode(webhook_fields)
+if told[1] then redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'version', '1', 'created_at', score, unpack(told)) end
 if shared_code ~= '' then redis.call('HSET', shared, shared_code, discount_id) end
 if fingerprint ~= '' then
   redis.call('SET', idempotency, fingerprint .. ' ' .. discount_id, 'EX', keep_seconds)

@@ -1,16 +1,15 @@
 --- Make a brand; the same brand again is the one there is.
 --- KEYS  brand brands
---- ARGV  brand_id name email webhook
+--- ARGV  brand_id name email
 --- OK    created made
 --- ERR   brand-taken
-local there = redis.call('HMGET', brand, 'name', 'email', 'webhook', 'closed_at')
+local there = redis.call('HMGET', brand, 'name', 'email', 'closed_at')
 if there[1] then
-  if there[4] or there[1] ~= name or (there[2] or '') ~= email or (there[3] or '') ~= webhook then return {'brand-taken'} end
+  if there[3] or there[1] ~= name or (there[2] or '') ~= email then return {'brand-taken'} end
   return {'made'}
 end
 local at = now()
 redis.call('HSET', brand, 'name', name, 'created_at', at)
 if email ~= '' then redis.call('HSET', brand, 'email', email) end
-if webhook ~= '' then redis.call('HSET', brand, 'webhook', webhook) end
 redis.call('ZADD', brands, at, brand_id)
 return {'created'}

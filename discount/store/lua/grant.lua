@@ -1,6 +1,6 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
 --- KEYS  discount codes grants buckets users events taken...
---- ARGV  user bucket expected_users candidates...
+--- ARGV  user bucket expected_users email candidates...
 --- WITH  guard
 --- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
@@ -44,7 +44,11 @@ else
 end
 
 -- The discount by its short number: its id would be a third of the entry.
-redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
+if email == '' then
+  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
+else
+  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', email)
+end
 if left == 1 then
   redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end

@@ -1,0 +1,34 @@
+"""Which addresses webhooks may be at."""
+
+import ipaddress
+
+from ssrfguard import Policy, SSRFGuardError
+
+from discount.errors import Invalid
+
+#: Ports that webhooks may be at, besides any of this machine where loopback is allowed.
+PORTS = frozenset({443, 8443})
+_LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
+
+
+def policy(*, loopback: bool) -> Policy:
+    """Which addresses may be reached: public ones by https; with `loopback` also this machine's, by http too."""
+    if not loopback:
+        return Policy(allowed_schemes=frozenset({"https"}), allowed_ports=PORTS)
+    return Policy(
+        allowed_schemes=frozenset({"https", "http"}),
+        allowed_ports=frozenset(range(1, 65536)),
+        allowed_networks=_LOOPBACK,
+    )
+
+
+def check_url(allowed: Policy, url: str, field: str) -> None:
+    """Refuse an address as it is written; where its name leads is looked at anew for every call.
+
+    Raises:
+        Invalid: naming the field.
+    """
+    try:
+        allowed.check_url(url)
+    except SSRFGuardError as error:
+        raise Invalid(field, f"is no address that is called: {getattr(error, 'reason', error)}") from None

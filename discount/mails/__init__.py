@@ -1,0 +1,214 @@
+"""E-mails: what is written to users and to brands, in their language, as text and as HTML."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from functools import cache
+from typing import Any, Literal, get_args
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from discount.errors import Invalid
+from discount.mails import wording
+from discount.rules import Rule
+
+MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached", "webhook-off"]
+KINDS: tuple[MailKind, ...] = get_args(MailKind)
+#: What each kind tells of; all of it must be given, and nothing else.
+FACTS: dict[MailKind, frozenset[str]] = {
+    "code-granted": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until"}),
+    "code-expiring": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until"}),
+    "sold-out": frozenset({"brand_name", "discount_name", "total_count"}),
+    "limit-reached": frozenset({"brand_name", "discount_name", "limit", "limit_count"}),
+    "webhook-off": frozenset({"brand_name", "webhook_url", "reason", "last_answer"}),
+}
+LOCALES = ("en", "de")
+#: Names are cut at this many characters, subjects at `LONGEST_SUBJECT`; a code is never cut.
+LONGEST = 120
+LONGEST_SUBJECT = 160
+# What joins letters and emoji, and is not seen itself.
+_JOINERS = "\u200c\u200d"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
+_SENDER = re.compile(r'\s*(?:"([^"\\]*)"|([^"<>\\]*?))\s*<([^<>]*)>\s*')
+_MESSAGE_ID = re.compile(r"<[!-;=?A-~]{1,200}@[!-;=?A-~]{1,200}>")
+_LINK = re.compile(r"https?://[!-~]{1,900}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom an e-mail is for. `locale` may be any, as `de-AT` is; what is not known gets English."""
+
+    address: str
+    name: str | None = None
+    locale: str = ""
+
+
+class _Policy(EmailPolicy):
+    """As SMTP wants it. A header that cannot be folded stays whole: an encoded word would break what it says."""
+
+    _WHOLE = ("list-unsubscribe", "message-id")
+
+    def fold(self, name: str, value: str) -> str:
+        return f"{name}: {value}\r\n" if name.lower() in self._WHOLE else super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return self.fold(name, value).encode("ascii")
+
+
+_POLICY = _Policy(linesep="\r\n", max_line_length=78)
+
+
+def write(
+    kind: MailKind,
+    to: Recipient,
+    facts: Mapping[str, object],
+    *,
+    sender: str,
+    message_id: str,
+    date: datetime,
+    unsubscribe_url: str | None = None,
+) -> EmailMessage:
+    """An e-mail, ready to be sent. Its bytes are ASCII, whatever the names in it are.
+
+    Args:
+        facts: those of the kind, see `FACTS`; times are aware, and shown in the zone that they are in.
+        sender: an address, or a name with one: `Discounts <mail@ikea.example>`.
+        unsubscribe_url: takes a POST (RFC 8058), and shows a person a page.
+
+    Raises:
+        Invalid: an address, the id or the link is none.
+    """
+    if facts.keys() != FACTS[kind]:
+        raise ValueError(f"{kind} tells of {sorted(FACTS[kind])}, not of {sorted(facts)}")
+    message = EmailMessage(policy=_POLICY)
+    locale = _locale(to.locale)
+    shown = _shown(locale, facts) | {"name": clean(to.name or ""), "unsubscribe_url": _link(unsubscribe_url)}
+    path = f"{locale}/{kind}.jinja"
+    message["From"] = read_sender(sender)
+    message["To"] = _address(to.address, to.name or "", "/email")
+    message["Subject"] = _in_header(_render(path, "subject.txt", shown), LONGEST_SUBJECT)
+    message["Date"] = date
+    message["Message-ID"] = _checked(message_id, _MESSAGE_ID, "/message_id", "is not the id of a message")
+    message["Auto-Submitted"] = "auto-generated"
+    if unsubscribe_url is not None:
+        message["List-Unsubscribe"] = f"<{unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message.set_content(_render(path, "layout.txt", shown), cte="quoted-printable")
+    message.add_alternative(_render(path, "layout.html", shown), subtype="html", cte="quoted-printable")
+    message["Content-Language"] = locale
+    return message
+
+
+def read_sender(text: str) -> Address:
+    """Whom e-mails come from: an address, or a name with one.
+
+    Raises:
+        Invalid
+    """
+    match = _SENDER.fullmatch(text)
+    if match is None:
+        return _address(text, "", "/sender")
+    return _address(match[3], match[1] or match[2] or "", "/sender")
+
+
+def check_address(address: str, field: str) -> None:
+    """Whether something is one e-mail address, and one that any server takes.
+
+    Raises:
+        Invalid
+    """
+    _checked(address, _ADDRESS, field, "is not an e-mail address")
+    if "=?" in address:
+        raise Invalid(field, "is not an e-mail address")
+
+
+def clean(text: str, longest: int | None = LONGEST) -> str:
+    """A name in one line that shows what is in it: no control characters, none that turn or hide text."""
+    seen = "".join(" " if _parts(char) else char for char in text if char in _JOINERS or not _hides(char))
+    line = " ".join(seen.split())
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
+
+
+def _parts(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Zl", "Zp", "Zs")
+
+
+def _hides(char: str) -> bool:
+    # Format characters, bidi among them, and halves of surrogate pairs, which no encoding takes.
+    return unicodedata.category(char) in ("Cf", "Cs")
+
+
+def _in_header(text: str, longest: int) -> str:
+    # Some clients decode what looks like an encoded word wherever it stands; so does Python's parser.
+    return clean(text, longest).replace("=?", "= ?")
+
+
+def _address(address: str, name: str, field: str) -> Address:
+    check_address(address, field)
+    return Address(display_name=_in_header(name, LONGEST), addr_spec=address)
+
+
+def _checked(text: str, pattern: re.Pattern[str], field: str, detail: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise Invalid(field, detail)
+    return text
+
+
+def _link(url: str | None) -> str | None:
+    if url is None:
+        return None
+    _checked(url, _LINK, "/unsubscribe_url", "is not a link")
+    if set(url) & set("<>\"'`,\\"):
+        raise Invalid("/unsubscribe_url", "is not a link")
+    return url
+
+
+def _locale(given: str) -> str:
+    language = re.split("[-_]", given.strip().lower())[0]
+    return language if language in LOCALES else LOCALES[0]
+
+
+def _shown(locale: str, facts: Mapping[str, object]) -> dict[str, Any]:
+    """The facts as they are shown: names cleaned, times, amounts and numbers in words of the language."""
+    shown: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Rule):
+            shown |= {
+                "off": wording.off(locale, value),
+                "minimum": wording.minimum(locale, value),
+            }
+        elif isinstance(value, datetime):
+            shown[name] = wording.moment(locale, value)
+        elif isinstance(value, str):
+            shown[name] = clean(value, None if name == "code" else LONGEST)
+        elif isinstance(value, int):
+            shown[name] = wording.number(locale, value)
+        elif value is None:
+            shown[name] = None
+        else:
+            raise TypeError(f"{name} is {type(value)}")
+    return shown | {"locale": locale}
+
+
+def _render(path: str, layout: str, shown: Mapping[str, Any]) -> str:
+    template = _environment(layout.endswith(".html")).get_template(path)
+    return template.render(shown, layout=layout).strip() + "\n"
+
+
+@cache
+def _environment(html: bool) -> Environment:
+    # The same words go through both, so that a word stands once; only one of them escapes.
+    return Environment(
+        loader=PackageLoader("discount.mails"),
+        undefined=StrictUndefined,
+        autoescape=html,  # noqa: S701 - text is not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,74 @@
+"""Amounts, numbers and times as people of a language write them."""
+
+from datetime import datetime
+
+from iso4217 import Currency
+
+from discount.rules import Rule
+
+# fmt: off
+_MONTHS = {
+    "en": [
+        "January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December",
+    ],
+    "de": [
+        "Januar", "Februar", "März", "April", "Mai", "Juni",
+        "Juli", "August", "September", "Oktober", "November", "Dezember",
+    ],
+}
+# fmt: on
+_MARKS = {"en": (",", "."), "de": (".", ",")}
+# A number and what it counts stay in one line.
+_JOIN = "\u00a0"
+
+
+def number(locale: str, value: int, decimals: int = 0) -> str:
+    """A number of so many decimals, given as an integer: 105000 with two is 1,050.00."""
+    thousands, point = _MARKS[locale]
+    whole, rest = divmod(abs(value), 10**decimals)
+    text = f"{whole:,}".replace(",", thousands)
+    text = f"{text}{point}{rest:0{decimals}d}" if decimals else text
+    return f"-{text}" if value < 0 else text
+
+
+def amount(locale: str, value: int, currency: str) -> str:
+    """An amount in minor units: 1050 is 10.50 EUR, and 1,050 JPY."""
+    return f"{number(locale, value, Currency(currency).exponent or 0)}{_JOIN}{currency}"
+
+
+def percent(locale: str, hundredths: int) -> str:
+    """1250 is 12.5%."""
+    whole, rest = divmod(hundredths, 100)
+    text = number(locale, whole)
+    if rest:
+        text += _MARKS[locale][1] + f"{rest:02d}".rstrip("0")
+    return f"{text}{_JOIN if locale == 'de' else ''}%"
+
+
+def off(locale: str, rule: Rule) -> str | None:
+    """What comes off; None if the rule does not say."""
+    if rule.amount_off is not None and rule.currency is not None:
+        return amount(locale, rule.amount_off, rule.currency)
+    if rule.percent is None:
+        return None
+    text = percent(locale, rule.percent)
+    if rule.maximum_discount is None or rule.currency is None:
+        return text
+    most = {"en": "at most", "de": "höchstens"}[locale]
+    return f"{text}, {most} {amount(locale, rule.maximum_discount, rule.currency)}"
+
+
+def minimum(locale: str, rule: Rule) -> str | None:
+    """From which amount on an order gets it; None if from any."""
+    if rule.minimum_amount is None or rule.currency is None:
+        return None
+    return amount(locale, rule.minimum_amount, rule.currency)
+
+
+def moment(locale: str, time: datetime) -> str:
+    """A time to the minute, in the zone that it is in: 20 November 2026, 10:27 UTC."""
+    zone = time.tzname() or ""
+    zone = f"UTC{zone}" if zone[:1] in "+-" else zone
+    day = f"{time.day}." if locale == "de" else f"{time.day}"
+    return f"{day}{_JOIN}{_MONTHS[locale][time.month - 1]} {time.year}, {time:%H:%M}{_JOIN}{zone}"

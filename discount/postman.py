@@ -1,0 +1,150 @@
+"""The only SMTP client: hands one e-mail to a mail server, in a bounded time, and says how that went (RFC 5321)."""
+
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from discount.config import SettingsError
+from discount.model import Outcome, Receipt
+
+#: How much of an answer is kept.
+KEPT = 200
+_PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
+
+
+class Postman:
+    """Sends through one mail server, with a connection of its own for each e-mail.
+
+    `smtps://` speaks TLS from the start, `smtp://` demands STARTTLS; only `smtp+plain://` goes without, for a server on
+    this machine or in a network of one's own. Certificates are checked.
+
+    Args:
+        url: with a user and a password, percent-encoded, where the server asks for them.
+        timeout: seconds for all of one e-mail.
+        context: what certificates are checked with.
+
+    Raises:
+        SettingsError: the URL is none; it is not repeated, for it may hold a password.
+    """
+
+    def __init__(self, url: str, timeout: float, context: ssl.SSLContext | None = None) -> None:
+        self._timeout = timeout
+        self._context = context or ssl.create_default_context()
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise SettingsError("SMTP_URL: is not a URL") from None
+        if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            raise SettingsError("SMTP_URL: is not like `smtps://user:password@host:465`")
+        self._scheme = parts.scheme
+        self._host = parts.hostname
+        self._port = port or _PORTS[parts.scheme]
+        self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+    def __repr__(self) -> str:
+        return f"Postman({self._scheme}://{self._host}:{self._port})"
+
+    def send(self, message: EmailMessage) -> Receipt:
+        """How it went; never raises for what the other side does.
+
+        What the server refuses of the e-mail itself for good (5xx) is `failed`; all else may go well another time.
+        """
+        to: str = message["To"].addresses[0].addr_spec
+        started = time.monotonic()
+        deadline = _Deadline(self._timeout)
+        outcome: Outcome = "retry"
+        try:
+            status, answer = self._hand_over(message, to, deadline)
+            outcome = "delivered"
+        except smtplib.SMTPRecipientsRefused as error:
+            code, told = error.recipients[to]
+            outcome, status, answer = _outcome(code), str(code), _text(told)
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+            outcome, status, answer = _outcome(error.smtp_code), str(error.smtp_code), _text(error.smtp_error)
+        except smtplib.SMTPResponseException as error:
+            # At the greeting or the log-in: that is nothing about this e-mail.
+            status, answer = str(error.smtp_code), _text(error.smtp_error)
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            late = deadline.passed or isinstance(error, TimeoutError)
+            status = "timeout" if late else "no-answer"
+            answer = f"Not done within {self._timeout:g} s." if late else str(error) or type(error).__name__
+        finally:
+            deadline.end()
+        shown = answer.replace(to, _masked(to))
+        cleaned = "".join(letter if letter.isprintable() else " " for letter in shown)[:KEPT]
+        return Receipt(outcome, status, cleaned, int((time.monotonic() - started) * 1000))
+
+    def _hand_over(self, message: EmailMessage, to: str, deadline: "_Deadline") -> tuple[str, str]:
+        server = self._connect(deadline)
+        try:
+            if self._scheme == "smtp":
+                server.starttls(context=self._context)
+                server.ehlo()
+            if self._login:
+                server.login(*self._login)
+            sender = message["From"].addresses[0].addr_spec
+            server.sendmail(sender, [to], bytes(message))
+        except BaseException:
+            server.close()
+            raise
+        # It is the server's now: what goes wrong with the good-bye changes nothing.
+        with suppress(smtplib.SMTPException, OSError):
+            server.quit()
+        server.close()
+        return "250", ""
+
+    def _connect(self, deadline: "_Deadline") -> smtplib.SMTP:
+        if self._scheme == "smtps":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout, context=self._context)
+        else:
+            server = smtplib.SMTP(timeout=self._timeout)
+        deadline.watch(server)
+        # Else the library takes no server's name for certificates.
+        server._host = self._host  # type: ignore[attr-defined]
+        code, told = server.connect(self._host, self._port)
+        if code != 220:
+            server.close()
+            raise smtplib.SMTPConnectError(code, told)
+        return server
+
+
+class _Deadline:
+    """Ends a conversation when its time is over: each wait has a bound, but a byte a second would keep all of them."""
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._server: smtplib.SMTP | None = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def watch(self, server: smtplib.SMTP) -> None:
+        self._server = server
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _cut(self) -> None:
+        self.passed = True
+        connection = self._server.sock if self._server else None
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def _outcome(code: int) -> Outcome:
+    return "failed" if code >= 500 else "retry"
+
+
+def _text(told: bytes | str) -> str:
+    return told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+
+
+def _masked(address: str) -> str:
+    return f"{address[:1]}…{address[address.rindex('@') :]}"

@@ -1,0 +1,99 @@
+"""A mail server that delivers nothing: it writes what it takes into a directory, to be looked at."""
+
+import asyncio
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import policy
+from email.parser import BytesHeaderParser
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+from discount.config import SettingsError
+
+#: The most e-mails that are kept, and the most bytes that one may have.
+KEPT = 1000
+LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An e-mail that was caught."""
+
+    path: Path
+    received_at: datetime
+    to: str
+    subject: str
+
+
+def serve(directory: Path, *, host: str = "127.0.0.1", port: int = 1025, fd: int | None = None) -> None:
+    """Take e-mails from anybody until a signal asks for the end.
+
+    Args:
+        fd: a socket that listens already, instead of host and port.
+
+    Raises:
+        SettingsError: nobody can listen there, or write there.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        listener = socket.socket(fileno=fd) if fd is not None else socket.create_server((host, port))
+    except OSError as error:
+        raise SettingsError(f"the sink cannot start: {error.strerror}") from None
+    asyncio.run(_serve(directory, listener))
+
+
+def list_mails(directory: Path) -> list[Mail]:
+    """The e-mails in a directory, oldest first."""
+    return [_read(path) for path in _paths(directory)]
+
+
+async def _serve(directory: Path, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ending.set)
+    catcher = _Catcher(directory)
+    server = await loop.create_server(
+        lambda: SMTP(catcher, data_size_limit=LARGEST, hostname="sink", enable_SMTPUTF8=True, loop=loop), sock=listener
+    )
+    async with server:
+        await ending.wait()
+
+
+class _Catcher:
+    """Writes each e-mail into a file of its own; the file's name has nothing of the e-mail in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._number = count()
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{next(self._number):06d}.eml"
+        unfinished = self._directory / f".{name}"
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(envelope.original_content)
+        unfinished.rename(self._directory / name)
+        for path in _paths(self._directory)[:-KEPT]:
+            path.unlink(missing_ok=True)
+        return "250 Caught"
+
+
+def _paths(directory: Path) -> list[Path]:
+    return sorted(directory.glob("[0-9]*.eml"))
+
+
+def _read(path: Path) -> Mail:
+    with path.open("rb") as file:
+        headers = BytesHeaderParser(policy=policy.default).parse(file)
+    received_at = datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return Mail(path, received_at, _visible(headers["To"]), _visible(headers["Subject"]))
+
+
+def _visible(text: object) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in str(text or ""))

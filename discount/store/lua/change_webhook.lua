@@ -1,0 +1,11 @@
+--- Change where a webhook goes and what it tells, or switch it on or off.
+--- KEYS  webhook
+--- ARGV  fields switch
+--- OK    changed
+--- ERR   not-found
+if redis.call('EXISTS', webhook) == 0 then return {'not-found'} end
+local values, at = cjson.decode(fields), now()
+for i = 1, #values, 2 do redis.call('HSET', webhook, values[i], values[i + 1]) end
+if switch == 'off' then redis.call('HSET', webhook, 'off_at', at, 'off_reason', 'asked') end
+if switch == 'on' then redis.call('HDEL', webhook, 'off_at', 'off_reason', 'failing_since', 'failures') end
+return {'changed'}

@@ -1,0 +1,12 @@
+--- Take a lane for a while, and what is due in it.
+--- KEYS  lanes leases queue
+--- ARGV  lane lease count
+--- OK    claimed taken
+--- ERR
+local at = now()
+local due_at = redis.call('ZSCORE', lanes, lane)
+if not due_at or tonumber(due_at) > tonumber(at) then return {'taken'} end
+local found = redis.call('ZRANGEBYSCORE', queue, '-inf', at, 'LIMIT', 0, count)
+redis.call('ZADD', leases, string.format('%.0f', tonumber(at) + tonumber(lease)), lane)
+redis.call('ZREM', lanes, lane)
+return {'claimed', unpack(found)}

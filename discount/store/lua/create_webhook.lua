@@ -1,0 +1,20 @@
+--- Make a webhook of a brand, or of one of its discounts; the same request again is the one there is.
+--- KEYS  webhook brand_webhooks of_discount...
+--- ARGV  id brand discount_id url types request most
+--- OK    created made
+--- ERR   webhook-taken too-many-webhooks idempotency-mismatch
+local there = redis.call('HMGET', webhook, 'url', 'request')
+if there[1] then
+  if request ~= '' and there[2] == request then return {'made'} end
+  if of_discount[1] then return {'webhook-taken'} end
+  return {'idempotency-mismatch'}
+end
+if not of_discount[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
+local at = now()
+redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'url', url, 'types', types, 'version', '1', 'request', request, 'created_at', at)
+if of_discount[1] then
+  redis.call('HSET', of_discount[1], 'webhook', id)
+else
+  redis.call('ZADD', brand_webhooks, at, id)
+end
+return {'created'}

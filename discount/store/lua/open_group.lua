@@ -1,0 +1,12 @@
+--- Let a group of consumers read the outbox from its beginning, if it does not yet.
+--- KEYS  events
+--- ARGV  group
+--- OK    opened there
+--- ERR
+if redis.call('EXISTS', events) == 1 then
+  for _, each in ipairs(redis.call('XINFO', 'GROUPS', events)) do
+    if each[2] == group then return {'there'} end
+  end
+end
+redis.call('XGROUP', 'CREATE', events, group, '0', 'MKSTREAM')
+return {'opened'}

@@ -1,0 +1,28 @@
+--- Turn an event into the deliveries that it owes, once.
+--- KEYS  events lanes leases brand_deliveries places...
+--- ARGV  group entry forgotten_before owed
+--- OK    planned
+--- ERR
+-- Of each delivery: its id, its lane, when it is due ('' for never), and its fields. Their records stand first in places,
+-- then the queues that they wait in.
+local list, fresh, leased = cjson.decode(owed), {}, {}
+for n, each in ipairs(list) do
+  fresh[n] = redis.call('EXISTS', places[n]) == 0
+  leased[n] = redis.call('ZSCORE', leases, each[2])
+end
+local at = now()
+for n, each in ipairs(list) do
+  if fresh[n] then
+    local queue = #list + n
+    redis.call('HSET', places[n], 'created_at', at, 'since', at, unpack(each[4]))
+    redis.call('ZADD', brand_deliveries, at, each[1])
+    if each[3] ~= '' then
+      redis.call('ZADD', places[queue], each[3], each[1])
+      -- Who has the lane now puts it back by what is in its queue.
+      if not leased[n] then redis.call('ZADD', lanes, 'LT', each[3], each[2]) end
+    end
+  end
+end
+redis.call('ZREMRANGEBYSCORE', brand_deliveries, '-inf', forgotten_before)
+if entry ~= '' then redis.call('XACK', events, group, entry) end
+return {'planned'}

@@ -1,0 +1,13 @@
+--- Give a lane back: its next turn is when its first delivery is due.
+--- KEYS  lanes leases queue
+--- ARGV  lane not_before ended_only
+--- OK    released kept
+--- ERR
+local till = redis.call('ZSCORE', leases, lane)
+if not till or (ended_only ~= '' and tonumber(till) > tonumber(now())) then return {'kept'} end
+local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+if first[2] then
+  redis.call('ZADD', lanes, string.format('%.0f', math.max(tonumber(first[2]), tonumber(not_before))), lane)
+end
+redis.call('ZREM', leases, lane)
+return {'released'}

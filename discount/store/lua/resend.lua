@@ -1,0 +1,13 @@
+--- Let a delivery be made once more, now.
+--- KEYS  delivery queue lanes leases
+--- ARGV  id lane
+--- OK    waiting
+--- ERR   not-found
+if redis.call('EXISTS', delivery) == 0 then return {'not-found'} end
+local leased = redis.call('ZSCORE', leases, lane)
+local at = now()
+redis.call('HSET', delivery, 'state', 'waiting', 'due_at', at, 'since', at, 'tries', '0')
+redis.call('PERSIST', delivery)
+redis.call('ZADD', queue, at, id)
+if not leased then redis.call('ZADD', lanes, 'LT', at, lane) end
+return {'waiting'}

@@ -1,0 +1,10 @@
+--- Give a webhook its next secret; the one before signs too, for a while.
+--- KEYS  webhook
+--- ARGV  overlap
+--- OK    rotated
+--- ERR   not-found
+local version = redis.call('HGET', webhook, 'version')
+if not version then return {'not-found'} end
+local at = now()
+redis.call('HSET', webhook, 'version', tostring(tonumber(version) + 1), 'before_until', string.format('%.0f', tonumber(at) + tonumber(overlap)))
+return {'rotated'}

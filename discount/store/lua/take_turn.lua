@@ -1,0 +1,10 @@
+--- Take something that is due for a while, so that nobody else does it meanwhile.
+--- KEYS  expiring
+--- ARGV  member lease
+--- OK    taken busy
+--- ERR
+local at = now()
+local due_at = redis.call('ZSCORE', expiring, member)
+if not due_at or tonumber(due_at) > tonumber(at) then return {'busy'} end
+redis.call('ZADD', expiring, string.format('%.0f', tonumber(at) + tonumber(lease)), member)
+return {'taken'}

@@ -1,0 +1,187 @@
+"""The worker as a process: its loops, its health and figures, its end."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from structlog import get_logger
+
+from discount import addresses, metrics
+from discount.config import Settings, SettingsError
+from discount.errors import Unavailable
+from discount.postman import Postman
+from discount.senders import Sender
+from discount.signatures import Signatures
+from discount.store import Store
+from discount.worker.courier import Courier
+from discount.worker.dispatcher import Dispatcher, Schedule
+from discount.worker.housekeeper import Housekeeper
+from discount.worker.mailer import Mailer
+from discount.worker.planner import Planner
+from discount.worker.reminders import Reminders
+
+#: Seconds between two turns, where nothing is to be done at once.
+PAUSE = 0.2
+TAKE_OVER = 5.0
+REMIND = 30.0
+CLEAN = 60.0
+#: A loop that has not come round for so many seconds hangs.
+HANGS = 60.0
+
+
+def run(settings: Settings) -> None:
+    """Work until a signal asks for the end; calls that are under way come to theirs.
+
+    Raises:
+        SettingsError, LayoutError: one line on what is wrong.
+    """
+    store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc)
+    try:
+        store.prepare()
+    except Unavailable as error:
+        get_logger().warning("redis away", detail=error.detail)
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    signatures = Signatures(store, settings.secret)
+    reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
+    planner = Planner(store, f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}", reminders)
+    schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
+    sender = Sender(addresses.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
+    courier = Courier(store, sender, signatures, _mailer(settings, store, signatures))
+    dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders)
+    housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)
+    planned = threading.Event()
+
+    def plan() -> None:
+        if planner.turn():
+            planned.set()
+
+    def dispatch() -> None:
+        planned.clear()
+        if not dispatcher.turn():
+            planned.wait(PAUSE)
+
+    loops = [
+        _Loop("planner", plan, ending, before=planner.open),
+        _Loop("dispatcher", dispatch, ending),
+        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10),
+        _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
+        _Loop("reminders", housekeeper.remind, ending, every=REMIND),
+        _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
+    ]
+    with _figures(settings, loops):
+        for loop in loops:
+            loop.start()
+        get_logger().info("working")
+        ending.wait()
+        for loop in loops:
+            loop.join(HANGS)
+        dispatcher.end()
+
+
+class _Loop(threading.Thread):
+    """Does something again and again until the end. What goes wrong is logged, and tried again.
+
+    Args:
+        before: done before the first turn.
+        every: seconds between two turns; 0 where a turn itself waits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], object],
+        ending: threading.Event,
+        *,
+        every: float = 0,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._turn = turn
+        self._ending = ending
+        self._every = every
+        self._before: Callable[[], None] | None = before
+        self._came_round = time.monotonic()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has not come round for long."""
+        return not self.is_alive() or time.monotonic() - self._came_round > HANGS + self._every
+
+    def run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                if self._before:
+                    self._before()
+                    self._before = None
+                self._turn()
+                pause = self._every
+            except Unavailable as error:
+                get_logger().warning("redis away", loop=self.name, detail=error.detail)
+                pause = 1.0
+            except Exception as error:
+                get_logger().error("broken", loop=self.name, exc_info=error)
+                pause = 1.0
+            self._came_round = time.monotonic()
+            if pause:
+                self._ending.wait(pause)
+
+
+def _mailer(settings: Settings, store: Store, signatures: Signatures) -> Mailer | None:
+    if not settings.smtp_url:
+        return None
+    postman = Postman(settings.smtp_url, settings.webhook_timeout)
+    return Mailer(store, postman, signatures, sender=settings.mail_from, public_url=settings.public_url)
+
+
+def _figures(settings: Settings, loops: list[_Loop]) -> "_Served":
+    """Health, readiness and figures over HTTP, for orchestrators and Prometheus.
+
+    Raises:
+        SettingsError: nobody can listen there.
+    """
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._answer(200, metrics.CONTENT_TYPE, metrics.exposition())
+            elif path == "/healthy":
+                self._answer(200, "text/plain; charset=utf-8", b"OK")
+            elif path == "/ready":
+                hang = sorted(loop.name for loop in loops if loop.hangs)
+                self._answer(503 if hang else 200, "text/plain; charset=utf-8", " ".join(hang).encode() or b"OK")
+            else:
+                self._answer(404, "text/plain; charset=utf-8", b"There is no such thing here.")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    try:
+        return _Served((settings.host, settings.worker_port), Answers)
+    except OSError as error:
+        raise SettingsError(f"WORKER_PORT={settings.worker_port}: {error.strerror}") from None
+
+
+class _Served(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __enter__(self) -> "_Served":
+        threading.Thread(target=self.serve_forever, name="figures", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
