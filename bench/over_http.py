@@ -52,6 +52,7 @@ class Kind:
     port: int
     master: int
     requests: Callable[[int], Sequence[bytes]]
+    proxy: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Figures:
     runs: list[load.Run]
     app_cpu: list[float]
     redis_cpu: list[float]
+    nginx_cpu: list[float]
 
 
 def run(rounds: int, requests: int, *, workers: int = 2, threads: int = 4, connections: int = 32) -> None:
@@ -69,25 +71,28 @@ def run(rounds: int, requests: int, *, workers: int = 2, threads: int = 4, conne
     Raises:
         RuntimeError: an answer was not the one that the kind of request must have.
     """
-    found: dict[str, Figures] = defaultdict(lambda: Figures([], [], []))
+    found: dict[str, Figures] = defaultdict(lambda: Figures([], [], [], []))
     with ExitStack() as started:
         redis = started.enter_context(RedisServer(appendonly="yes", appendfsync="everysec"))
         several = _start(started, redis, workers, threads, requests, rounds)
         for turn in range(rounds + 1):
             for kind in several[:: 1 if turn % 2 == 0 else -1]:
                 sent = kind.requests(turn)
-                before = servers.cpu_of_workers(kind.master), _redis_cpu(redis)
+                before = _cpu(kind, redis)
                 done = load.drive(kind.port, sent, connections)
-                after = servers.cpu_of_workers(kind.master), _redis_cpu(redis)
+                app, of_redis, nginx = (
+                    (after - earlier) / len(sent) * 1e6
+                    for after, earlier in zip(_cpu(kind, redis), before, strict=True)
+                )
                 # The first turn warms up, and gives the users of the first repeated grants.
                 if turn == 0:
                     continue
                 if done.statuses != {kind.status: len(sent)}:
                     raise RuntimeError(f"{kind.name}: {dict(done.statuses)}, not {len(sent)} times {kind.status}")
                 found[kind.name].runs.append(done)
-                if before[0] is not None and after[0] is not None:
-                    found[kind.name].app_cpu.append((after[0] - before[0]) / len(sent) * 1e6)
-                found[kind.name].redis_cpu.append((after[1] - before[1]) / len(sent) * 1e6)
+                found[kind.name].app_cpu.append(app)
+                found[kind.name].redis_cpu.append(of_redis)
+                found[kind.name].nginx_cpu.append(nginx)
     served = f"{workers} workers of {threads} threads, {connections} connections"
     _show(f"{served}, {rounds} rounds of {requests:,} requests", several, found)
     _show_bars(found)
@@ -112,11 +117,10 @@ def _start(
     noop, plain = serve("bench.noop:app", WORKER_CLASS="gthread"), serve(service)
     guarded = serve(service, **tokens, **endless, JWT_AUDIENCE="discount")
     folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-    behind = []
-    for name, (port, master) in (("noop", noop), ("service", plain)):
+    proxies = []
+    for name, (port, _) in (("noop", noop), ("service", plain)):
         (folder / name).mkdir()
-        proxy = started.enter_context(Proxy([f"127.0.0.1:{port}"], folder / name))
-        behind.append((proxy.port, master))
+        proxies.append(started.enter_context(Proxy([f"127.0.0.1:{port}"], folder / name)))
 
     def of(discount_id: str, token: Callable[[str], str] = lambda _: "") -> Callable[[int], Sequence[bytes]]:
         return lambda turn: grant_requests(discount_id, range(turn * requests, (turn + 1) * requests), token)
@@ -142,14 +146,16 @@ def _start(
         Kind(REDEMPTION, NOOP, 201, *plain, lambda turn: orders[turn * requests : (turn + 1) * requests]),
         Kind("redemption again", NOOP, 200, *plain, lambda turn: orders[max(0, turn - 1) * requests :][:requests]),
         Kind("redemption refused: used already", NOOP, 409, *plain, lambda _: [_other_order(orders[0])] * requests),
-        Kind(NOOP_NGINX, NOOP_NGINX, 200, *behind[0], lambda _: empty),
-        Kind(GRANT_NGINX, NOOP_NGINX, 201, *behind[1], of(nginx_id)),
+        Kind(NOOP_NGINX, NOOP_NGINX, 200, proxies[0].port, noop[1], lambda _: empty, proxies[0].pid),
+        Kind(GRANT_NGINX, NOOP_NGINX, 201, proxies[1].port, plain[1], of(nginx_id), proxies[1].pid),
         Kind(
             REDEMPTION_NGINX,
             NOOP_NGINX,
             201,
-            *behind[1],
+            proxies[1].port,
+            plain[1],
             lambda turn: nginx_orders[turn * requests : (turn + 1) * requests],
+            proxies[1].pid,
         ),
     ]
 
@@ -205,10 +211,12 @@ def _other_order(request: bytes) -> bytes:
     return request.replace(b'"id": "order', b'"id": "other')
 
 
-def _redis_cpu(redis: RedisServer) -> float:
+def _cpu(kind: Kind, redis: RedisServer) -> tuple[float, float, float]:
+    """Seconds of CPU that the workers, Redis and the workers of nginx have used."""
     with redis.client() as client:
         told = client.info("cpu")
-    return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+    of_redis = float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+    return servers.cpu_of_workers(kind.master), of_redis, servers.cpu_of_workers(kind.proxy) if kind.proxy else 0.0
 
 
 def _show(what: str, several: Sequence[Kind], found: Mapping[str, Figures]) -> None:
@@ -225,14 +233,21 @@ def _show(what: str, several: Sequence[Kind], found: Mapping[str, Figures]) -> N
                 tables.spread(_ratios(found, kind.name, kind.unit), 2),
                 f"{tables.percentile(times, 0.5):.1f}",
                 f"{tables.percentile(times, 0.99):.1f}",
-                f"{median(figures.app_cpu):.0f}" if figures.app_cpu else "-",
+                f"{median(figures.app_cpu):.0f}",
                 "-" if no_op else f"{median(figures.redis_cpu):.0f}",
+                f"{median(figures.nginx_cpu):.0f}" if kind.proxy else "-",
             )
         )
-        tables.keep(f"http: {kind.name}", rate=median(rates), app_us=median(figures.app_cpu or [0]))
+        tables.keep(
+            f"http: {kind.name}",
+            rate=median(rates),
+            app_us=median(figures.app_cpu),
+            redis_us=median(figures.redis_cpu),
+            nginx_us=median(figures.nginx_cpu),
+        )
     tables.show(
         f"Over HTTP: {what} each (min / median / max)",
-        ("request", "answers/s", "of the no-op", "p50 ms", "p99 ms", "app CPU us", "Redis CPU us"),
+        ("request", "answers/s", "of the no-op", "p50 ms", "p99 ms", "app CPU us", "Redis CPU us", "nginx CPU us"),
         rows,
     )
 

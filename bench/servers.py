@@ -57,16 +57,14 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise RuntimeError(f"gunicorn did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def cpu_of_workers(master: int) -> float | None:
-    """Seconds of CPU that the children of a process have used; None where there is no /proc."""
+def cpu_of_workers(master: int) -> float:
+    """Seconds of CPU that the children of a process have used."""
     ticks = 0
-    found = False
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == master:
-            found = True
             ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK") if found else None
+    return ticks / os.sysconf("SC_CLK_TCK")
