@@ -125,8 +125,8 @@ def _start(
     def of(discount_id: str, token: Callable[[str], str] = lambda _: "") -> Callable[[int], Sequence[bytes]]:
         return lambda turn: grant_requests(discount_id, range(turn * requests, (turn + 1) * requests), token)
 
-    open_id, orders = create_discount(store, total), _orders(store, total)
-    nginx_id, nginx_orders = create_discount(store, total), _orders(store, total)
+    open_id, uses = create_discount(store, total), orders(store, total)
+    nginx_id, nginx_uses = create_discount(store, total), orders(store, total)
     sold_out = create_discount(store, 1)
     grants.grant(store, sold_out, "the only one")
     held = create_discount(store, 1)
@@ -143,9 +143,9 @@ def _start(
         Kind(AGAIN, NOOP, 200, *plain, lambda turn: of(open_id)(max(0, turn - 1))),
         Kind("grant again with a user's token, seen before", NOOP, 200, *guarded, lambda _: mine),
         Kind(REFUSED, NOOP, 409, *plain, lambda _: of(sold_out)(0)),
-        Kind(REDEMPTION, NOOP, 201, *plain, lambda turn: orders[turn * requests : (turn + 1) * requests]),
-        Kind("redemption again", NOOP, 200, *plain, lambda turn: orders[max(0, turn - 1) * requests :][:requests]),
-        Kind("redemption refused: used already", NOOP, 409, *plain, lambda _: [_other_order(orders[0])] * requests),
+        Kind(REDEMPTION, NOOP, 201, *plain, lambda turn: uses[turn * requests : (turn + 1) * requests]),
+        Kind("redemption again", NOOP, 200, *plain, lambda turn: uses[max(0, turn - 1) * requests :][:requests]),
+        Kind("redemption refused: used already", NOOP, 409, *plain, lambda _: [_other_order(uses[0])] * requests),
         Kind(NOOP_NGINX, NOOP_NGINX, 200, proxies[0].port, noop[1], lambda _: empty, proxies[0].pid),
         Kind(GRANT_NGINX, NOOP_NGINX, 201, proxies[1].port, plain[1], of(nginx_id), proxies[1].pid),
         Kind(
@@ -154,7 +154,7 @@ def _start(
             201,
             proxies[1].port,
             plain[1],
-            lambda turn: nginx_orders[turn * requests : (turn + 1) * requests],
+            lambda turn: nginx_uses[turn * requests : (turn + 1) * requests],
             proxies[1].pid,
         ),
     ]
@@ -178,7 +178,7 @@ def _user_token(user: str) -> str:
     return jwt.encode(claims, SECRET, "HS256")
 
 
-def _orders(store: Store, total: int) -> list[bytes]:
+def orders(store: Store, total: int) -> list[bytes]:
     """A redemption for each of so many users, who hold their codes already."""
     discount_id = discounts.create(
         store,

@@ -15,14 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import growth, imports, memory, over_http, script, startup, tables
+from bench import growth, imports, layers, memory, over_http, script, startup, tables
 from tests.support import redis_server
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller numbers; the ratios hold, the spread is wider")
-    parts = ("http", "script", "startup", "imports", "memory", "growth")
+    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth")
     parser.add_argument("--only", choices=parts, help="one part")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="note the figures that capacity.py reckons with")
     chosen = parser.parse_args()
@@ -30,6 +30,8 @@ def main() -> None:
     quick = chosen.quick
     if chosen.only in (None, "http"):
         over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
+    if chosen.only in (None, "layers"):
+        layers.run(5 if quick else 15)
     if chosen.only in (None, "script"):
         script.run(rounds=3 if quick else 7, total=20_000 if quick else 100_000)
     if chosen.only in (None, "startup"):

@@ -1,12 +1,14 @@
 """What measures still runs, and measures what it says: small numbers, and nothing of how fast."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench import capacity, compare, growth, imports, memory, over_http, script, startup, tables
-from tests.support.service import Service, ask, create
+from tests.support.service import PATIENCE, Service, ask, create
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +30,13 @@ def test_single_calls_are_measured_beside_a_no_op(capsys: pytest.CaptureFixture[
     assert told[:2] == ["Flask no-op", "grant"]
     assert told[13:] == [name for name, _, _ in over_http.BARS]
     assert tables.kept["http: grant"]["rate"] > 0
+
+
+def test_layers_are_measured() -> None:
+    # In a process of its own: it sets up the log.
+    words = [sys.executable, "-c", "from bench import layers; layers.run(1)"]
+    told = names(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout)
+    assert {"grant: the script, in Redis", "redemption: read, past the server's parser"} <= set(told)
 
 
 def test_bulk_is_measured_beside_the_script(capsys: pytest.CaptureFixture[str]) -> None:
