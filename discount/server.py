@@ -35,6 +35,8 @@ logconfig_dict = {
     "handlers": {"ours": {"class": "discount.logs.Handler"}},
 }
 control_socket_disable = True
+# The one in C, which is taken where it is installed, also takes lines that end in LF alone, and folded ones.
+http_parser = "python"
 limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190

@@ -25,6 +25,7 @@ def configured() -> Config:
     """gunicorn as server.py sets it, as far as reading goes."""
     config = Config()
     config.set("forwarded_allow_ips", "")
+    config.set("http_parser", re.findall(r'^http_parser = "(\w+)"$', SERVER, re.MULTILINE)[0])
     for name, value in re.findall(r"^(limit_\w+) = (\d+)$", SERVER, re.MULTILINE):
         config.set(name, int(value))
     return config
