@@ -47,6 +47,11 @@ class Proxy:
             whole = whole.replace(old, new)
         (self.folder / "nginx.conf").write_text(whole)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "nginx is not running"
+        return self._process.pid
+
     def __enter__(self) -> Self:
         nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
         assert nginx, "nginx is not installed; the stack tests need it"
