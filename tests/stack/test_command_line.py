@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from discount.api.schemas import DiscountOut, DiscountPage, GrantOut, GrantsOut,
 from discount.app import create_app
 from discount.config import Settings
 from discount.store import Store
+from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -252,16 +252,14 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
 
 
 def test_a_redis_that_is_away_is_told_in_one_line(call: Call, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    urls = {
-        f"redis://127.0.0.1:{port}": "unavailable: Redis cannot be reached.",
-        f"unix://{tmp_path}/nothing": "unavailable: Redis cannot be reached.",
-        "http://127.0.0.1": "REDIS_URL='http://127.0.0.1': ",
-    }
-    for told, reason in zip(
-        together(*(lambda url=url: call("stats", REDIS_URL=url) for url in urls)), urls.values(), strict=True
-    ):
+    with Port() as nobody:
+        urls = {
+            f"redis://{nobody.address}": "unavailable: Redis cannot be reached.",
+            f"unix://{tmp_path}/nothing": "unavailable: Redis cannot be reached.",
+            "http://127.0.0.1": "REDIS_URL='http://127.0.0.1': ",
+        }
+        lines = together(*(lambda url=url: call("stats", REDIS_URL=url) for url in urls))
+    for told, reason in zip(lines, urls.values(), strict=True):
         assert wrong(told).startswith(reason)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 from tests.support.service import ask, wait_until
 
@@ -168,9 +169,9 @@ def test_a_taken_port_is_one_line(runs: Any) -> None:
 
 
 def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    assert refusal(runs(REDIS_URL=f"redis://127.0.0.1:{port}")) == "discount: REDIS_URL: Redis cannot be reached."
+    with Port() as nobody:
+        told = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
+    assert told == "discount: REDIS_URL: Redis cannot be reached."
 
 
 @pytest.mark.parametrize(
