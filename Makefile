@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs up clean
+.PHONY: help run test check bench chaos docs up clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ run: $(VENV)/.runs ## start the service with a Redis of its own; PORT, HOST, DAT
 	@exec $(BIN)/python -m discount run
 
 test: $(VENV)/.tests ## run the whole suite
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n logical --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.tests ## lint, format and types
 	$(BIN)/ruff check .
@@ -26,6 +26,9 @@ bench: $(VENV)/.tests ## measure, side by side in one run
 
 docs: $(VENV)/.runs ## renew the pages that are made from the code
 	$(BIN)/python -m discount.event_page doc/events.md
+
+chaos: $(VENV)/.tests ## hand out 10,000 codes while workers, Redis and receivers fail; five minutes at most
+	$(BIN)/python bench/chaos.py
 
 up: ## build and start with Docker: nginx, three replicas, Redis
 	docker compose up --build -d --scale app=3

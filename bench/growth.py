@@ -4,7 +4,7 @@ All verbs are called in this process, over a unix socket: what remains is the ve
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -20,8 +20,17 @@ _SLICE = 10_000
 _BLOCK = 50
 
 
-def run(codes: Sequence[int], lists: Sequence[int], rounds: int) -> None:
-    """Print the tables."""
+def run(codes: Sequence[int], lists: Sequence[int], rounds: int, users: Sequence[int]) -> None:
+    """Print the tables.
+
+    Args:
+        codes: how many codes the discounts have in which a grant is measured.
+        lists: how many discounts there are where pages of them are measured.
+        users: how many users hold a code where a grant to one of them is measured.
+    """
+    with RedisServer() as server:
+        store = Store.at(server.url, 10.0, 16)
+        _show_users(store, users, rounds)
     with RedisServer() as server:
         store = Store.at(server.url, 10.0, 16)
         by_size = {total: _granted(store, total, total - _BLOCK * (rounds + 1)) for total in codes}
@@ -78,6 +87,34 @@ def _show_grants(store: Store, by_size: Mapping[int, str], rounds: int) -> None:
         calls[f"grant, {total:,} codes"] = partial(grant, discount_id)
         calls[f"grant again, {total:,} codes"] = partial(grants.grant, store, discount_id, "User 0")
     _show("A grant through the verb, all but the last codes granted", _in_turns(calls, rounds, _BLOCK))
+
+
+def _show_users(store: Store, users: Sequence[int], rounds: int) -> None:
+    """What it costs to give somebody a code while ever more users hold one of another discount of the same brand."""
+    rows = []
+    many = _create(store, "Brand", max(users))
+    granted = 0
+    for total in users:
+        for first in range(granted, total, _SLICE):
+            grants.grant_many(store, many, [f"User {number}" for number in range(first, min(first + _SLICE, total))])
+        granted = total
+        fresh = _create(store, "Brand", _BLOCK * (rounds + 1))
+        pools.refill(store, fresh, _BLOCK * (rounds + 1))
+        numbers = count()
+        # Users who hold a code already, spread over all of them.
+        step = max(1, total // (_BLOCK * (rounds + 1)))
+
+        def grant(discount_id: str = fresh, step: int = step, numbers: Iterator[int] = numbers) -> None:
+            if not grants.grant(store, discount_id, f"User {next(numbers) * step}").fresh:
+                raise RuntimeError("a code was granted before")
+
+        found = _in_turns({"PING": partial(store.command, "PING"), "grant": grant}, rounds, _BLOCK)
+        rows.append((f"{total:,}", tables.spread(found["PING"]), tables.spread(found["grant"])))
+    tables.show(
+        "A grant to a user who holds a code already, by how many users hold one (min / median / max)",
+        ("users", "PING us", "grant us"),
+        rows,
+    )
 
 
 def _show_grant_pages(store: Store, by_size: Mapping[int, str], rounds: int) -> None:

@@ -32,8 +32,8 @@ class Run:
 class _Client:
     """One connection with at most one request on its way."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    def __init__(self, host: str, port: int) -> None:
+        self.socket = socket.create_connection((host, port), timeout=PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.started = 0.0
         self.received = b""
@@ -50,14 +50,16 @@ class _Client:
             raise RuntimeError(f"the server closed a connection after {self.received!r}")
         self.received += piece
         head, separator, body = self.received.partition(b"\r\n\r\n")
-        if not separator or len(body) < _content_length(head):
+        if not separator or not _is_whole(head.lower(), body):
             return 0
         return int(head[9:12])
 
 
-def _content_length(head: bytes) -> int:
-    _, found, after = head.lower().partition(b"content-length:")
-    return int(after.partition(b"\r\n")[0]) if found else 0
+def _is_whole(head: bytes, body: bytes) -> bool:
+    _, found, after = head.partition(b"\r\ncontent-length:")
+    if found:
+        return len(body) >= int(after.partition(b"\r\n")[0])
+    return b"\r\ntransfer-encoding: chunked" not in head or body.endswith(b"0\r\n\r\n")
 
 
 def post(path: str, body: object, token: str = "") -> bytes:
@@ -69,8 +71,8 @@ def post(path: str, body: object, token: str = "") -> bytes:
     return head.encode() + b"\r\n\r\n" + raw
 
 
-def drive(port: int, requests: Sequence[bytes], connections: int) -> Run:
-    """Send all requests to 127.0.0.1, each connection the next one as soon as it has its answer.
+def drive(port: int, requests: Sequence[bytes], connections: int, *, host: str = "127.0.0.1") -> Run:
+    """Send all requests, each connection the next one as soon as it has its answer.
 
     The first of each connection is not timed: connections come at once, and one worker would take them all.
     """
@@ -79,7 +81,7 @@ def drive(port: int, requests: Sequence[bytes], connections: int) -> Run:
     waiting = iter(requests)
     clients = []
     for _ in range(min(connections, len(requests) // 2)):
-        client = _Client(port)
+        client = _Client(host, port)
         client.send(next(waiting))
         clients.append(client)
         while not (status := client.read()):

@@ -7,9 +7,10 @@ from functools import partial
 import redis
 
 from bench import tables
-from discount import discounts, grants, kinds, pools
+from discount import discounts, grants, kinds, pools, redemptions
 from discount.kinds import CodeKind
 from discount.model import Discount, Grant, parse_discount_id
+from discount.rules import Order
 from discount.store import Store, keys
 from tests.support.redis_server import RedisServer
 
@@ -47,6 +48,7 @@ def run(unique_totals: Sequence[int], others_total: int) -> None:
         ),
         (_measure(*each) for each in asked),
     )
+    _show_redemptions(others_total // 10)
 
 
 def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
@@ -71,14 +73,45 @@ def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
         buckets = [keys.taken(parsed.partition, made.id, bucket) for bucket in range(parsed.buckets)]
         remembered = granted - event - index - _deleted(client, buckets)
         whole = granted - start - event
+        name = kind.template or kind.kind
+        tables.keep(f"memory: {name}, {total}, {prefix}", bytes=whole / total, event=event / total)
         return (
-            kind.template or kind.kind,
+            name,
             f"{total:,}",
             str(len(prefix) + 8),
             f"{max(0, created - start - _first_block(client, made)) / unmade:.2f}" if unmade else "-",
             f"{(filled - start) / total:.1f}" if pool else "-",
             *(f"{each / total:.1f}" for each in (whole, whole - index - remembered, index, remembered, event)),
         )
+
+
+def _show_redemptions(total: int) -> None:
+    """What a use takes that was paid for by a user who holds the code, each user with one."""
+    with RedisServer() as server, server.client() as client:
+        store = Store.at(server.url, 10.0, 16)
+        made = _create(store, kinds.unique(total), total)
+        users = [f"{_SHORT}{10_000_000 + number}" for number in range(total)]
+        held = [each for each in grants.grant_many(store, made.id, users) if isinstance(each, Grant)]
+        attempts = [
+            redemptions.Attempt(
+                each.user_id, each.code, Order(f"order {number:08d}", 10_001, "EUR"), discount_id=made.id
+            )
+            for number, each in enumerate(held)
+        ]
+        event = keys.events(keys.partition_of(_BRAND, 16))
+        client.delete(event)
+        start = _used(client)
+        for attempt in attempts:
+            redemptions.redeem(store, attempt)
+        redeemed = _used(client)
+        events = redeemed - _deleted(client, [event])
+        whole = redeemed - start - events
+        tables.keep("memory: redemption", bytes=whole / total, event=events / total)
+    tables.show(
+        "Bytes of Redis memory for each redemption",
+        ("how many", "the redemption, in its lists and the user's uses", "its event"),
+        [(f"{total:,}", f"{whole / total:.0f}", f"{events / total:.0f}")],
+    )
 
 
 def _create(store: Store, kind: CodeKind, total: int) -> Discount:

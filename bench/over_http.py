@@ -1,109 +1,184 @@
-"""Single grants over HTTP beside a Flask no-op: same gunicorn, same workers, same connections, taking turns."""
+"""Single calls over HTTP beside a Flask no-op: same gunicorn, same workers, same nginx, same connections, taking turns.
 
+The no-op runs on gunicorn's own threaded worker: what ours does past the framework must not slow the unit down.
+"""
+
+import tempfile
+import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+
+import jwt
 
 from bench import load, servers, tables
 from discount import brands, discounts, grants, kinds
 from discount.model import Grant
 from discount.rules import Rule
 from discount.store import Store
+from tests.stack.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
-WORKERS, THREADS, CONNECTIONS = 2, 4, 32
 BRAND = "IKEA"
 SECRET = "only for measuring, and only here"
-_KINDS = {
-    "Flask no-op": 200,
-    "grant: each request a new user": 201,
-    "grant with an API key: each request a new user": 201,
-    "grant again: the code held": 200,
-    "grant refused: sold out": 409,
-    "redemption: each request a new user and order": 201,
-    "redemption again: the order done": 200,
-}
+NOOP, GRANT, KEY, AGAIN = "Flask no-op", "grant", "grant with an API key", "grant again: the code held"
+REFUSED, REDEMPTION = "grant refused: sold out", "redemption"
+FIRST = "grant with a user's token, seen first"
+NOOP_NGINX, GRANT_NGINX, REDEMPTION_NGINX = (
+    f"{each}, through nginx" for each in ("Flask no-op", "grant", "redemption")
+)
+#: What is compared, with what, and the bar of the issue: at least that share of the other's rate.
+BARS = (
+    (GRANT, NOOP, 0.80),
+    (GRANT_NGINX, NOOP_NGINX, 0.80),
+    (REDEMPTION, NOOP, 0.75),
+    (REDEMPTION_NGINX, NOOP_NGINX, 0.75),
+    (AGAIN, GRANT, 1.00),
+    (REFUSED, GRANT, 1.00),
+    (KEY, GRANT, 0.95),
+)
 
 
-def run(rounds: int, requests: int) -> None:
-    """Print the table.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Requests of one kind: where to, what must come back, and the requests of a turn."""
+
+    name: str
+    unit: str
+    status: int
+    port: int
+    master: int
+    requests: Callable[[int], Sequence[bytes]]
+    proxy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a kind's turns gave."""
+
+    runs: list[load.Run]
+    app_cpu: list[float]
+    redis_cpu: list[float]
+    nginx_cpu: list[float]
+
+
+def run(rounds: int, requests: int, *, workers: int = 2, threads: int = 4, connections: int = 32) -> None:
+    """Print the tables.
 
     Raises:
         RuntimeError: an answer was not the one that the kind of request must have.
     """
-    with RedisServer(appendonly="yes", appendfsync="everysec") as redis:
-        store = Store.at(redis.url, 10.0, 16)
-        total = requests * (rounds + 1)
-        open_id, keyed_id = _create(store, total), _create(store, total)
-        brands.create(store, BRAND, BRAND)
-        key = brands.create_key(store, SECRET, BRAND, "bench")[1]
-        sold_out_id = _create(store, 1)
-        grants.grant(store, sold_out_id, "the only one")
-        orders = _orders(store, total)
-        settings = {"REDIS_URL": redis.url}
-        # Counted as in use, but never too many.
-        tokens = {"AUTH": "token", "SECRET": SECRET, "ADMIN_KEY": SECRET, "RATE_KEY": "1000000000/minute"}
-        with (
-            servers.gunicorn("bench.noop:app", WORKERS, THREADS, settings) as (noop_port, noop_pid),
-            servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings) as (port, pid),
-            servers.gunicorn("discount.app:create_app()", WORKERS, THREADS, settings | tokens) as (
-                key_port,
-                key_pid,
-            ),
-        ):
-            runs: dict[str, list[load.Run]] = defaultdict(list)
-            app_cpu: dict[str, list[float]] = defaultdict(list)
-            redis_cpu: dict[str, list[float]] = defaultdict(list)
-            # The first turn only warms up, and gives the users of the first repeated grants.
-            for turn in range(rounds + 1):
-                fresh = _requests(open_id, turn * requests, requests)
-                held = _requests(open_id, max(0, turn - 1) * requests, requests)
-                kinds = dict(
-                    zip(
-                        _KINDS,
-                        (
-                            (noop_port, noop_pid, [load.post("/noop", {"user_id": "User 1000000"})] * requests),
-                            (port, pid, fresh),
-                            (key_port, key_pid, _requests(keyed_id, turn * requests, requests, key)),
-                            (port, pid, held),
-                            (port, pid, _requests(sold_out_id, 0, requests)),
-                            (port, pid, orders[turn * requests : (turn + 1) * requests]),
-                            (port, pid, orders[max(0, turn - 1) * requests :][:requests]),
-                        ),
-                        strict=True,
-                    )
+    found: dict[str, Figures] = defaultdict(lambda: Figures([], [], [], []))
+    with ExitStack() as started:
+        redis = started.enter_context(RedisServer(appendonly="yes", appendfsync="everysec"))
+        several = _start(started, redis, workers, threads, requests, rounds)
+        for turn in range(rounds + 1):
+            for kind in several[:: 1 if turn % 2 == 0 else -1]:
+                sent = kind.requests(turn)
+                before = _cpu(kind, redis)
+                done = load.drive(kind.port, sent, connections)
+                app, of_redis, nginx = (
+                    (after - earlier) / len(sent) * 1e6
+                    for after, earlier in zip(_cpu(kind, redis), before, strict=True)
                 )
-                for kind in list(kinds)[:: 1 if turn % 2 == 0 else -1]:
-                    to, master, sent = kinds[kind]
-                    before = servers.cpu_of_workers(master), _redis_cpu(redis)
-                    done = load.drive(to, sent, CONNECTIONS)
-                    after = servers.cpu_of_workers(master), _redis_cpu(redis)
-                    if turn == 0:
-                        continue
-                    if done.statuses != {_KINDS[kind]: requests}:
-                        raise RuntimeError(f"{kind}: {dict(done.statuses)} instead of {requests} times {_KINDS[kind]}")
-                    runs[kind].append(done)
-                    if before[0] is not None and after[0] is not None:
-                        app_cpu[kind].append((after[0] - before[0]) / requests * 1e6)
-                    redis_cpu[kind].append((after[1] - before[1]) / requests * 1e6)
-        granted = discounts.show(store, open_id)[0].granted_count
-    if granted != total:
-        raise RuntimeError(f"{granted} granted instead of {total}")
-    _show(rounds, requests, runs, app_cpu, redis_cpu)
+                # The first turn warms up, and gives the users of the first repeated grants.
+                if turn == 0:
+                    continue
+                if done.statuses != {kind.status: len(sent)}:
+                    raise RuntimeError(f"{kind.name}: {dict(done.statuses)}, not {len(sent)} times {kind.status}")
+                found[kind.name].runs.append(done)
+                found[kind.name].app_cpu.append(app)
+                found[kind.name].redis_cpu.append(of_redis)
+                found[kind.name].nginx_cpu.append(nginx)
+    served = f"{workers} workers of {threads} threads, {connections} connections"
+    _show(f"{served}, {rounds} rounds of {requests:,} requests", several, found)
+    _show_bars(found)
 
 
-def _create(store: Store, total: int) -> str:
+def _start(
+    started: ExitStack, redis: RedisServer, workers: int, threads: int, requests: int, rounds: int
+) -> list[Kind]:
+    store = Store.at(redis.url, 10.0, 16)
+    total = requests * (rounds + 1)
+    brands.create(store, BRAND, BRAND)
+    key = brands.create_key(store, SECRET, BRAND, "bench")[1]
+    # Counted as in use, but never too many.
+    endless = dict.fromkeys(("RATE_KEY", "RATE_USER", "RATE_ADDRESS"), "1000000000/minute")
+    tokens = {"AUTH": "token", "SECRET": SECRET, "ADMIN_KEY": SECRET, "JWT_SECRET": SECRET, "JWT_ISSUER": "shop"}
+    settings = {"REDIS_URL": redis.url}
+
+    def serve(app: str, **more: str) -> tuple[int, int]:
+        return started.enter_context(servers.gunicorn(app, workers, threads, settings | more))
+
+    service = "discount.app:create_app()"
+    noop, plain = serve("bench.noop:app", WORKER_CLASS="gthread"), serve(service)
+    guarded = serve(service, **tokens, **endless, JWT_AUDIENCE="discount")
+    folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+    proxies = []
+    for name, (port, _) in (("noop", noop), ("service", plain)):
+        (folder / name).mkdir()
+        proxies.append(started.enter_context(Proxy([f"127.0.0.1:{port}"], folder / name)))
+
+    def of(discount_id: str, token: Callable[[str], str] = lambda _: "") -> Callable[[int], Sequence[bytes]]:
+        return lambda turn: grant_requests(discount_id, range(turn * requests, (turn + 1) * requests), token)
+
+    open_id, uses = create_discount(store, total), orders(store, total)
+    nginx_id, nginx_uses = create_discount(store, total), orders(store, total)
+    sold_out = create_discount(store, 1)
+    grants.grant(store, sold_out, "the only one")
+    held = create_discount(store, 1)
+    grants.grant(store, held, "User 0")
+    empty = [load.post("/noop", {"user_id": "User 1000000"})] * requests
+    mine = grant_requests(held, [0], _user_token) * requests
+    return [
+        Kind(NOOP, NOOP, 200, *noop, lambda _: empty),
+        Kind(GRANT, NOOP, 201, *plain, of(open_id)),
+        Kind(KEY, NOOP, 201, *guarded, of(create_discount(store, total), lambda _: key)),
+        Kind(
+            "grant with a user's token, seen first", NOOP, 201, *guarded, of(create_discount(store, total), _user_token)
+        ),
+        Kind(AGAIN, NOOP, 200, *plain, lambda turn: of(open_id)(max(0, turn - 1))),
+        Kind("grant again with a user's token, seen before", NOOP, 200, *guarded, lambda _: mine),
+        Kind(REFUSED, NOOP, 409, *plain, lambda _: of(sold_out)(0)),
+        Kind(REDEMPTION, NOOP, 201, *plain, lambda turn: uses[turn * requests : (turn + 1) * requests]),
+        Kind("redemption again", NOOP, 200, *plain, lambda turn: uses[max(0, turn - 1) * requests :][:requests]),
+        Kind("redemption refused: used already", NOOP, 409, *plain, lambda _: [_other_order(uses[0])] * requests),
+        Kind(NOOP_NGINX, NOOP_NGINX, 200, proxies[0].port, noop[1], lambda _: empty, proxies[0].pid),
+        Kind(GRANT_NGINX, NOOP_NGINX, 201, proxies[1].port, plain[1], of(nginx_id), proxies[1].pid),
+        Kind(
+            REDEMPTION_NGINX,
+            NOOP_NGINX,
+            201,
+            proxies[1].port,
+            plain[1],
+            lambda turn: nginx_uses[turn * requests : (turn + 1) * requests],
+            proxies[1].pid,
+        ),
+    ]
+
+
+def create_discount(store: Store, total: int) -> str:
+    """The id of a discount with so many codes."""
     return discounts.create(
         store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
     )[0].id
 
 
-def _requests(discount_id: str, first: int, count: int, token: str = "") -> list[bytes]:
+def grant_requests(discount_id: str, users: Sequence[int], token: Callable[[str], str] = lambda _: "") -> list[bytes]:
+    """A grant for each of these users, with the token of each."""
     path = f"/discount/{discount_id}/grant"
-    users = (f"User {1_000_000 + number}" for number in range(first, first + count))
-    return [load.post(path, {"user_id": user}, token) for user in users]
+    return [load.post(path, {"user_id": f"User {number}"}, token(f"User {number}")) for number in users]
 
 
-def _orders(store: Store, total: int) -> list[bytes]:
+def _user_token(user: str) -> str:
+    claims = {"sub": user, "exp": int(time.time()) + 3600, "aud": "discount", "iss": "shop"}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+def orders(store: Store, total: int) -> list[bytes]:
     """A redemption for each of so many users, who hold their codes already."""
     discount_id = discounts.create(
         store,
@@ -124,45 +199,75 @@ def _orders(store: Store, total: int) -> list[bytes]:
                 "discount_id": discount_id,
                 "user_id": each.user_id,
                 "code": each.code,
-                "order": {"id": f"order {number}", "amount": 10_001, "currency": "EUR"},
+                "order": {"id": f"order {discount_id} {number:08d}", "amount": 10_001, "currency": "EUR"},
             },
         )
         for number, each in enumerate(held)
     ]
 
 
-def _redis_cpu(redis: RedisServer) -> float:
+def _other_order(request: bytes) -> bytes:
+    """The same use for another order of the same letters."""
+    return request.replace(b'"id": "order', b'"id": "other')
+
+
+def _cpu(kind: Kind, redis: RedisServer) -> tuple[float, float, float]:
+    """Seconds of CPU that the workers, Redis and the workers of nginx have used."""
     with redis.client() as client:
         told = client.info("cpu")
-    return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+    of_redis = float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+    return servers.cpu_of_workers(kind.master), of_redis, servers.cpu_of_workers(kind.proxy) if kind.proxy else 0.0
 
 
-def _show(
-    rounds: int,
-    requests: int,
-    runs: dict[str, list[load.Run]],
-    app_cpu: dict[str, list[float]],
-    redis_cpu: dict[str, list[float]],
-) -> None:
-    noop = [done.rate for done in runs["Flask no-op"]]
+def _show(what: str, several: Sequence[Kind], found: Mapping[str, Figures]) -> None:
     rows = []
-    for kind, done in runs.items():
-        times = [time * 1000 for each in done for time in each.times]
-        ratios = [each.rate / unit for each, unit in zip(done, noop, strict=True)]
+    for kind in several:
+        figures = found[kind.name]
+        times = [time * 1000 for each in figures.runs for time in each.times]
+        rates = [each.rate for each in figures.runs]
+        no_op = kind.name in (NOOP, NOOP_NGINX)
         rows.append(
             (
-                kind,
-                tables.spread([each.rate for each in done]),
-                tables.spread(ratios, 2),
+                kind.name,
+                tables.spread(rates),
+                tables.spread(_ratios(found, kind.name, kind.unit), 2),
                 f"{tables.percentile(times, 0.5):.1f}",
                 f"{tables.percentile(times, 0.99):.1f}",
-                f"{median(app_cpu[kind]):.0f}" if app_cpu[kind] else "-",
-                f"{median(redis_cpu[kind]):.0f}" if kind != "Flask no-op" else "-",
+                f"{median(figures.app_cpu):.0f}",
+                "-" if no_op else f"{median(figures.redis_cpu):.0f}",
+                f"{median(figures.nginx_cpu):.0f}" if kind.proxy else "-",
             )
         )
+        tables.keep(
+            f"http: {kind.name}",
+            rate=median(rates),
+            app_us=median(figures.app_cpu),
+            redis_us=median(figures.redis_cpu),
+            nginx_us=median(figures.nginx_cpu),
+        )
     tables.show(
-        f"Over HTTP: {WORKERS} workers of {THREADS} threads, {CONNECTIONS} connections, "
-        f"{rounds} rounds of {requests:,} requests each (min / median / max)",
-        ("request", "answers/s", "of the no-op", "p50 ms", "p99 ms", "app CPU us", "Redis CPU us"),
-        sorted(rows, key=lambda row: list(_KINDS).index(row[0])),
+        f"Over HTTP: {what} each (min / median / max)",
+        ("request", "answers/s", "of the no-op", "p50 ms", "p99 ms", "app CPU us", "Redis CPU us", "nginx CPU us"),
+        rows,
     )
+
+
+def _show_bars(found: Mapping[str, Figures]) -> None:
+    rows = []
+    for name, unit, bar in BARS:
+        ratios = _ratios(found, name, unit)
+        late = _p99(found, name) / _p99(found, unit)
+        rows.append((name, unit, f"{bar:.2f}", tables.spread(ratios, 2), f"{late:.2f}"))
+    tables.show(
+        "Against the bars: each round's rate beside that of the other in the same round (min / median / max)",
+        ("request", "beside", "bar", "reached", "p99 of its p99"),
+        rows,
+    )
+
+
+def _ratios(found: Mapping[str, Figures], name: str, unit: str) -> list[float]:
+    return [each.rate / other.rate for each, other in zip(found[name].runs, found[unit].runs, strict=True)]
+
+
+def _p99(found: Mapping[str, Figures], name: str) -> float:
+    return tables.percentile([time for each in found[name].runs for time in each.times], 0.99)

@@ -5,6 +5,7 @@ It never fails because something is slow, only because an answer is wrong.
 
 import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -14,27 +15,44 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import growth, imports, memory, over_http
+from bench import growth, imports, layers, memory, over_http, script, startup, tables
 from tests.support import redis_server
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller numbers; the ratios hold, the spread is wider")
-    parser.add_argument("--only", choices=("http", "imports", "memory", "growth"), help="one part")
+    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth")
+    parser.add_argument("--only", choices=parts, help="one part")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="note the figures that capacity.py reckons with")
     chosen = parser.parse_args()
     print(_where())
     quick = chosen.quick
     if chosen.only in (None, "http"):
         over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
+    if chosen.only in (None, "layers"):
+        layers.run(5 if quick else 15)
+    if chosen.only in (None, "script"):
+        script.run(rounds=3 if quick else 7, total=20_000 if quick else 100_000)
+    if chosen.only in (None, "startup"):
+        startup.run(rounds=3 if quick else 7, requests=2_000)
     if chosen.only in (None, "imports"):
         imports.run(50_000 if quick else 1_000_000, 3)
     if chosen.only in (None, "memory"):
         totals = (1_000, 50_000) if quick else (1_000, 100_000, 1_000_000, 10_000_000)
         memory.run(totals, 50_000 if quick else 1_000_000)
     if chosen.only in (None, "growth"):
-        codes = (2_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
-        growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15)
+        codes = (2_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+        users = (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
+        growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15, users)
+    if chosen.keep:
+        _keep(chosen.keep)
+
+
+def _keep(file: Path) -> None:
+    """Write the figures down, beside those of parts that were not measured this time."""
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(json.dumps(known | tables.kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _where() -> str:

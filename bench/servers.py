@@ -19,9 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """An app behind gunicorn with the service's own configuration: its port on 127.0.0.1 and its process id."""
+    """An app behind gunicorn with the service's own configuration: its port on 127.0.0.1 and its process id.
+
+    Args:
+        settings: the service's, in the environment; WORKER_CLASS is gunicorn's own, instead of the service's.
+    """
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", app]
+    if "WORKER_CLASS" in settings:
+        command += ["--worker-class", settings["WORKER_CLASS"]]
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "THREADS": str(threads)}
     environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info", **own, **settings}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "log").open("wb") as log:
@@ -51,16 +57,14 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise RuntimeError(f"gunicorn did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def cpu_of_workers(master: int) -> float | None:
-    """Seconds of CPU that the children of a process have used; None where there is no /proc."""
+def cpu_of_workers(master: int) -> float:
+    """Seconds of CPU that the children of a process have used."""
     ticks = 0
-    found = False
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == master:
-            found = True
             ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK") if found else None
+    return ticks / os.sysconf("SC_CLK_TCK")

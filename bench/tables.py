@@ -1,7 +1,15 @@
-"""Figures as Markdown."""
+"""Figures as Markdown, and those that others reckon with as JSON."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
+
+#: What was measured, by what it is: `bench/run.py --keep` writes it down.
+kept: dict[str, dict[str, float]] = {}
+
+
+def keep(what: str, **figures: float) -> None:
+    """Note figures for those that reckon with them."""
+    kept[what] = {name: round(value, 3) for name, value in figures.items()}
 
 
 def show(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

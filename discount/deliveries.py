@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from discount import outbox, webhooks
 from discount.cursors import bad_cursor, make_cursor, read_cursor
-from discount.errors import NoLongerKept, NotFound, WebhookOff
+from discount.errors import Invalid, NoLongerKept, NotFound, WebhookOff
 from discount.lists import newest, pairs
 from discount.model import (
     Delivery,
@@ -295,7 +295,10 @@ def resend_page(
     Raises:
         Invalid: the cursor is none of ours.
     """
-    page = list_page(store, brand_id, state=state, webhook_id=webhook_id, since=since, limit=limit, cursor=cursor)
+    try:
+        page = list_page(store, brand_id, state=state, webhook_id=webhook_id, since=since, limit=limit, cursor=cursor)
+    except Invalid as error:
+        raise Invalid("/cursor", error.facts["errors"][0]["detail"]) from None
     refused = 0
     for each in page.deliveries:
         try:

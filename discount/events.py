@@ -179,7 +179,8 @@ def read_entries(partition: int, reply: Sequence[Any]) -> list[Entry]:
 def place_of(event_id: str) -> tuple[int, str] | None:
     """The partition of an event and its place in the outbox; None if this service cannot have made the id."""
     match = _EVENT_ID.fullmatch(event_id)
-    return (int(match[1], 16), f"{match[2]}-{match[3]}") if match else None
+    # Redis counts the entries of a millisecond in 64 bits.
+    return (int(match[1], 16), f"{match[2]}-{match[3]}") if match and int(match[3]) < 1 << 64 else None
 
 
 def numbers_in(entries: Iterable[Entry]) -> list[str]:

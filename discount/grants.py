@@ -87,9 +87,14 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
         NotFound: there is no such discount.
     """
     parsed = discounts.locate(store, discount_id)
+    unique = discounts.recall(store, discount_id).codes.kind == "unique"
     outcomes: list[Grant | Refusal] = []
     for first in range(0, len(user_ids), SLICE):
-        outcomes += _grant_slice(store, parsed, user_ids[first : first + SLICE])
+        some = user_ids[first : first + SLICE]
+        if unique:
+            # A slice that finds too few codes is sent once more, whole.
+            pools.refill(store, discount_id, len(some))
+        outcomes += _grant_slice(store, parsed, some)
     return outcomes
 
 

@@ -76,14 +76,16 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
     address = _address(listener)
     environment = os.environ | {"REDIS_URL": url, "PUBLIC_URL": settings.public_url or f"http://{address}"}
     children: dict[str, subprocess.Popen[bytes]] = {}
-    if not settings.smtp_url:
-        caught = _listen("127.0.0.1", 0)
+    caught = None if settings.smtp_url else _listen("127.0.0.1", 0)
+    if caught:
         environment["SMTP_URL"] = f"smtp+plain://{_address(caught)}"
+    server = children["server"] = _start(started, [*_GUNICORN, "discount.app:create_app()"], environment, listener)
+    _wait(address, server, pause)
+    # These would take the server's time while it starts; what they do can wait for its first answer.
+    if caught:
         folder = str(Path(settings.data) / "mail")
         children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", folder], environment, caught)
-    server = children["server"] = _start(started, [*_GUNICORN, "discount.app:create_app()"], environment, listener)
     children["worker"] = _start(started, ["discount", "worker"], environment)
-    _wait(address, server, pause)
     click.echo(_WELCOME.format(address=f"http://{address}"), err=True)
     while True:
         for name, child in children.items():

@@ -9,14 +9,19 @@ def newest(
     store: Store, zsets: Sequence[str], before: tuple[int, str] | None, count: int, *, since: int = 0
 ) -> list[tuple[int, str]]:
     """Times and ids of the newest entries before a place and not before a time, merged over the sets."""
-    # The page's last moment is asked for again: another set may have an entry of the same microsecond.
+    # The page's last moment is asked for again: there may be more of the same microsecond, in this set or another.
     top = str(before[0]) if before else "+inf"
-    replies = store.commands(
-        [("ZREVRANGEBYSCORE", zset, top, since or "-inf", "WITHSCORES", "LIMIT", 0, count + 1) for zset in zsets]
-    )
-    rows = [(int(float(score)), each) for reply in replies for each, score in pairs(reply)]
-    rows.sort(reverse=True)
-    return [row for row in rows if before is None or row < before][:count]
+    asked = count + 1
+    while True:
+        replies = store.commands(
+            [("ZREVRANGEBYSCORE", zset, top, since or "-inf", "WITHSCORES", "LIMIT", 0, asked) for zset in zsets]
+        )
+        sets = [[(int(float(score)), each) for each, score in pairs(reply)] for reply in replies]
+        left = [[row for row in rows if before is None or row < before] for rows in sets]
+        # What the page before had is no row of this one; a set that had many of them may have more to give.
+        if all(len(rows) < asked or len(own) >= count for rows, own in zip(sets, left, strict=True)):
+            return sorted((row for own in left for row in own), reverse=True)[:count]
+        asked *= 2
 
 
 def pairs(reply: Sequence[str]) -> Iterator[tuple[str, str]]:

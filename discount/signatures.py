@@ -10,7 +10,7 @@ from secrets import token_hex
 from discount.errors import NotFound
 from discount.store import Store, keys
 
-_TOKEN = re.compile(r"([A-Za-z0-9_-]{2,700})\.([A-Za-z0-9_-]{22})")
+_TOKEN = re.compile(r"([A-Za-z0-9_-]{2,1400})\.([A-Za-z0-9_-]{22})")
 
 
 class Signatures:

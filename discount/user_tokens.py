@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 from jwt.exceptions import PyJWKClientConnectionError
+from jwt.utils import base64url_encode
 
 from discount.errors import Unauthenticated, Unavailable
 from discount.model import Caller
@@ -25,7 +26,10 @@ class UserTokens:
     """Verifies users' tokens: with the secret (HS256), or with the keys at `jwks_url`. With neither, none is good."""
 
     def __init__(self, *, secret: str, jwks_url: str, issuer: str, audience: str) -> None:
-        self._secret = secret
+        # Made once: from its text it would be made, and looked at for being another kind of key, at every token.
+        self._secret = (
+            jwt.PyJWK({"kty": "oct", "k": base64url_encode(secret.encode()).decode()}, "HS256") if secret else None
+        )
         self._published = _PublishedKeys(jwks_url) if jwks_url else None
         self._issuer = issuer
         self._audience = audience

@@ -40,15 +40,13 @@ def create(
     partition = keys.partition_of(brand_id, store.partitions)
     if discount_id is not None and discounts.recall(store, discount_id).brand_id != brand_id:
         raise NotFound(f"The brand has no discount {discount_id}.")
-    request = ""
+    # What is asked for without a key is told from every other call all the same: Redis may be asked twice.
+    request, what = token_hex(12), discount_id
     if idempotency_key is not None:
         asked = json.dumps([brand_id, idempotency_key, url, *types])
         request = blake2b(asked.encode(), digest_size=12).hexdigest()
-    webhook_id = (
-        make_webhook_id(partition, discount_id)
-        if discount_id is not None
-        else make_webhook_id(partition, json.dumps([brand_id, idempotency_key]) if request else token_hex(16))
-    )
+        what = what or json.dumps([brand_id, idempotency_key])
+    webhook_id = make_webhook_id(partition, what or request)
     of_discount = [] if discount_id is None else [keys.discount(partition, discount_id)]
     store.run(
         "create_webhook",
@@ -109,7 +107,8 @@ def rotate(store: Store, webhook_id: str) -> Webhook:
     Raises:
         NotFound
     """
-    _run(store, "rotate_webhook", webhook_id, [OVERLAP * 1_000_000])
+    # Asked twice, because the answer was lost, Redis must not rotate twice: the secret before would be gone.
+    _run(store, "rotate_webhook", webhook_id, [show(store, webhook_id).version, OVERLAP * 1_000_000])
     return show(store, webhook_id)
 
 

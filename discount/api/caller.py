@@ -1,7 +1,7 @@
 """Who asks, whether it may, and how often: the one place where this is decided, for every operation alike."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -142,12 +142,13 @@ class Gate:
             raise TooManyRequests(retry_after=str(counted.reset))
 
 
-def rate_headers(environ: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def rate_headers(environ: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """What is left of the caller's window, for the answer to a request that was counted."""
     rate = environ.get("discount.rate")
-    if rate is not None:
-        for name, value in zip(("Limit", "Remaining", "Reset"), rate, strict=True):
-            yield f"RateLimit-{name}", str(value)
+    if rate is None:
+        return ()
+    most, left, reset = rate
+    return ("RateLimit-Limit", str(most)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))
 
 
 def _rated(caller: Caller) -> tuple[str, str]:

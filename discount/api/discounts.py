@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, structs
 
-from discount import discounts, errors, kinds
+from discount import discounts, errors, kinds, webhooks
 from discount.api import schemas
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
@@ -45,9 +45,11 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         if body.webhook_url is not None:
             check_url(body.webhook_url, "/webhook_url")
         discount, now = create_from(store, body, idempotency_key)
-        if discount.webhook_id is None:
+        webhook = webhooks.read(store, [discount.webhook_id])[discount.webhook_id] if discount.webhook_id else None
+        if webhook is None:
             return DiscountOut.of(discount, now), 201
-        return NewDiscountOut.of(discount, now, webhook_secret=signatures.webhook_secret(discount.webhook_id, 1)), 201
+        secret = signatures.webhook_secret(webhook.id, webhook.version)
+        return NewDiscountOut.of(discount, now, webhook_secret=secret), 201
 
     @contract.declare(
         "GET",

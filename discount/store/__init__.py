@@ -113,11 +113,13 @@ class Store:
         script = SCRIPTS[name]
         digest = self._digest(script)
         if script.guarded:
-            calls = [
-                ([*guards.names(guard, names[0]), *names], [*guards.arguments(guard), *arguments])
-                for names, arguments in calls
-            ]
-        commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
+            commands: list[Command] = []
+            for names, arguments in calls:
+                more_names, more_arguments = guards.words(guard, names[0])
+                count = len(names) + len(more_names)
+                commands.append(("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments))
+        else:
+            commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
         answers = self._exchange(commands)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from discount.store import keys
 from discount.store.rates import Rate
@@ -30,25 +31,33 @@ class Guard:
         self.counted = True
 
 
-def names(guard: Guard | None, own: str) -> list[str]:
-    """The guard's keys, in the partition of a script's own first key."""
+def words(guard: Guard | None, own: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+    """The guard's keys, in the partition of a script's own first key, and its arguments; empty ones switch off."""
     if guard is None:
         # Every script that has a guard is given its keys, in its own slot.
-        return [own, own, own]
+        return (own, own, own), _NOTHING
     partition = keys.partition_in(own)
-    return [
-        keys.api_key(partition, guard.key_id) if guard.key_id else own,
-        keys.rate(partition, guard.caller.kind, guard.caller.who) if guard.caller else own,
-        keys.rate(partition, guard.address.kind, guard.address.who) if guard.address else own,
-    ]
+    if guard.counted:
+        found, (digest, *_) = _words(guard.key_id, guard.key_digest, guard.caller, guard.address, partition)
+        return found, (digest, *_NOTHING[1:])
+    return _words(guard.key_id, guard.key_digest, guard.caller, guard.address, partition)
 
 
-def arguments(guard: Guard | None) -> list[str | int]:
-    """The guard's arguments; empty ones switch a part of it off."""
-    if guard is None:
-        return ["", "", "", "", ""]
-    return [guard.key_digest, *_rate(guard, guard.caller), *_rate(guard, guard.address)]
+_NOTHING = ("", "", "", "", "")
 
 
-def _rate(guard: Guard, rate: Rate | None) -> list[str | int]:
-    return ["", ""] if rate is None or guard.counted else [rate.most, rate.seconds]
+# A key asks again and again.
+@lru_cache(maxsize=4096)
+def _words(
+    key_id: str, key_digest: str, caller: Rate | None, address: Rate | None, partition: int
+) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+    own = keys.events(partition)
+    return (
+        keys.api_key(partition, key_id) if key_id else own,
+        keys.rate(partition, caller.kind, caller.who) if caller else own,
+        keys.rate(partition, address.kind, address.who) if address else own,
+    ), (key_digest, *_rate(caller), *_rate(address))
+
+
+def _rate(rate: Rate | None) -> tuple[str | int, ...]:
+    return (rate.most, rate.seconds) if rate else ("", "")

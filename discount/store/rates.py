@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import limits
 from limits.storage import RedisStorage
@@ -12,9 +13,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rate:
-    """`most` requests in a window of `seconds`, for whoever of that kind."""
+    """`most` requests in a window of `seconds`, for whoever of that kind. It is compared by being the same one."""
 
     kind: str
     who: str
@@ -42,9 +43,10 @@ class Rates:
         self._items = {kind: limits.parse(text) for kind, text in texts.items() if text != "off"}
         url = "redis+" + redis_url if redis_url.startswith("unix:") else redis_url
         options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+        self.rate = lru_cache(maxsize=4096)(self._rate)
         self._limiter = FixedWindowRateLimiter(RedisStorage(url, **options))  # type: ignore[arg-type]
 
-    def rate(self, kind: str, who: str) -> Rate | None:
+    def _rate(self, kind: str, who: str) -> Rate | None:
         """The rate of somebody, for a guard to count; None if there is none."""
         item = self._items.get(kind)
         return Rate(kind, who, item.amount, item.get_expiry()) if item else None

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 from structlog import get_logger
 
@@ -18,6 +19,8 @@ BATCH = 20
 #: Failures in a row after which a lane is left alone for a while, and how long at most, in seconds.
 PATIENCE = 3
 LONGEST = 60.0
+#: Lanes looked at for those that may be started, where some of the first may not.
+LOOKED_AT = 1000
 #: Seconds within which a delivery is not tried again after its first try.
 SPAN = 3 * 86400
 _SECOND = 1_000_000
@@ -40,8 +43,11 @@ class Schedule:
 
     @property
     def lease(self) -> float:
-        """Seconds for which a lane is taken: a try, and what a name's look-up may take besides."""
-        return 2 * self.timeout + 30
+        """Seconds for which a lane is taken: a try, and what a name's look-up may take besides.
+
+        Whoever needs longer is repeated by another worker, so this need not cover everything that may ever happen.
+        """
+        return 2 * self.timeout + 2
 
     def next_try(self, delivery: Delivery, receipt: Receipt, now: int) -> int | None:
         """When to try again, in microseconds; None for not at all."""
@@ -60,6 +66,8 @@ class Attempt:
     called: bool = True
 
 
+_Lane = tuple[int, str]
+_Kind = Literal["well", "failing", "mail"]
 #: Makes the deliveries of one lane, one after the other.
 Make = Callable[[Sequence[Delivery]], "Sequence[Callable[[], Attempt]]"]
 
@@ -67,31 +75,45 @@ Make = Callable[[Sequence[Delivery]], "Sequence[Callable[[], Attempt]]"]
 class Dispatcher:
     """Takes lanes as long as a sender is free.
 
+    Receivers that hang, and a mail server that hangs, must not have all senders, or everybody waits for them: half of
+    the senders at most work on lanes that were left alone after their last turn, a quarter at most on e-mails.
+
     Args:
         prepare: for deliveries of a lane, what makes each.
         senders: how many lanes are worked on at once.
+        freed: called when one of them is free again, and its lane may have more to be made.
     """
 
-    def __init__(self, store: Store, schedule: Schedule, prepare: Make, senders: int) -> None:
+    def __init__(
+        self, store: Store, schedule: Schedule, prepare: Make, senders: int, freed: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
         self._schedule = schedule
         self._prepare = prepare
         self._senders = senders
-        self._free = threading.Semaphore(senders)
+        self._freed = freed
+        self._most: dict[_Kind, int] = {"well": senders, "failing": max(1, senders // 2), "mail": max(1, senders // 4)}
+        self._lock = threading.Lock()
+        self._under_way: dict[_Lane, _Kind] = {}
+        self._failing: set[_Lane] = set()
         self._pool = ThreadPoolExecutor(senders, "sender")
         self._ending = threading.Event()
 
     def turn(self) -> int:
         """Start on what is due, as far as senders are free; how many lanes that was."""
-        found = deliveries.due_lanes(self._store, outbox.now(self._store), self._senders)
-        # Two workers that look at the same moment would else ask for the same lanes in the same order.
-        random.shuffle(found)
-        started = 0
-        for partition, lane in found:
-            if not self._free.acquire(blocking=False):
+        started = passed = 0
+        for most in (self._senders, LOOKED_AT):
+            found = deliveries.due_lanes(self._store, outbox.now(self._store), most)
+            # Two workers that look at the same moment would else ask for the same lanes in the same order.
+            random.shuffle(found)
+            for lane in found:
+                if self._take(lane):
+                    started += 1
+                    self._pool.submit(self._work, *lane)
+                else:
+                    passed += 1
+            if not passed or len(self._under_way) == self._senders:
                 break
-            started += 1
-            self._pool.submit(self._work, partition, lane)
         return started
 
     def end(self) -> None:
@@ -99,7 +121,18 @@ class Dispatcher:
         self._ending.set()
         self._pool.shutdown()
 
+    def _take(self, lane: _Lane) -> bool:
+        """Give a lane one of the senders, if there is one for it."""
+        with self._lock:
+            kind: _Kind = "mail" if lane[1].startswith("email.") else "failing" if lane in self._failing else "well"
+            alike = sum(each == kind for each in self._under_way.values())
+            if lane in self._under_way or len(self._under_way) == self._senders or alike == self._most[kind]:
+                return False
+            self._under_way[lane] = kind
+            return True
+
     def _work(self, partition: int, lane: str) -> None:
+        not_before = 0
         try:
             claimed = deliveries.claim(self._store, partition, lane, self._schedule.lease, BATCH)
             if claimed is not None:
@@ -111,7 +144,10 @@ class Dispatcher:
         except Exception as error:
             get_logger().error("broken", lane=lane, exc_info=error)
         finally:
-            self._free.release()
+            with self._lock:
+                del self._under_way[partition, lane]
+                (self._failing.add if not_before else self._failing.discard)((partition, lane))
+            self._freed()
 
     def _make(self, claimed: Sequence[Delivery]) -> int:
         """Make what was claimed; until when the lane is better left alone."""
@@ -121,7 +157,7 @@ class Dispatcher:
                 return 0
             if delivery.state != "waiting":
                 continue
-            made = attempt()
+            made = _guarded(attempt, delivery)
             now = outbox.now(self._store)
             due_at = self._schedule.next_try(delivery, made.receipt, now)
             written = deliveries.settle(
@@ -142,3 +178,14 @@ class Dispatcher:
                 pause = min(LONGEST, self._schedule.pauses[0] if self._schedule.pauses else 0)
                 return now + int(pause * random.uniform(0.8, 1.2) * _SECOND)  # noqa: S311 - no secret
         return 0
+
+
+def _guarded(attempt: Callable[[], Attempt], delivery: Delivery) -> Attempt:
+    """Make it; what is wrong with one delivery must not hold up those behind it."""
+    try:
+        return attempt()
+    except Unavailable:
+        raise
+    except Exception as error:
+        get_logger().error("broken", delivery=delivery.id, exc_info=error)
+        return Attempt(Receipt("retry", "broken", type(error).__name__, 0))

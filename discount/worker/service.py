@@ -26,10 +26,10 @@ from discount.worker.reminders import Reminders
 
 #: Seconds between two turns, where nothing is to be done at once.
 PAUSE = 0.2
-TAKE_OVER = 5.0
+TAKE_OVER = 1.0
 REMIND = 30.0
 CLEAN = 60.0
-#: A loop that has not come round for so many seconds hangs.
+#: A loop that has not come round for so many seconds, and well, hangs.
 HANGS = 60.0
 
 
@@ -53,31 +53,31 @@ def run(settings: Settings) -> None:
     schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
     sender = Sender(addresses.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
     courier = Courier(store, sender, signatures, _mailer(settings, store, signatures))
-    dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders)
+    due = threading.Event()
+    dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders, due.set)
     housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)
-    planned = threading.Event()
 
     def plan() -> None:
         if planner.turn():
-            planned.set()
+            due.set()
 
     def dispatch() -> None:
-        planned.clear()
+        due.clear()
         if not dispatcher.turn():
-            planned.wait(PAUSE)
+            due.wait(PAUSE)
 
     loops = [
         _Loop("planner", plan, ending, before=planner.open),
         _Loop("dispatcher", dispatch, ending),
-        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10),
+        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
-    with _figures(settings, loops):
+    with _figures(settings, loops) as figures:
         for loop in loops:
             loop.start()
-        get_logger().info("working")
+        get_logger().info("working", port=figures.server_port)
         ending.wait()
         for loop in loops:
             loop.join(HANGS)
@@ -88,7 +88,7 @@ class _Loop(threading.Thread):
     """Does something again and again until the end. What goes wrong is logged, and tried again.
 
     Args:
-        before: done before the first turn.
+        before: done before the first turn, and before the next one after each that failed.
         every: seconds between two turns; 0 where a turn itself waits.
     """
 
@@ -105,29 +105,30 @@ class _Loop(threading.Thread):
         self._turn = turn
         self._ending = ending
         self._every = every
-        self._before: Callable[[], None] | None = before
+        self._before = before
         self._came_round = time.monotonic()
 
     @property
     def hangs(self) -> bool:
-        """Whether it has not come round for long."""
+        """Whether it has not come round for long, be it that it waits or that it fails again and again."""
         return not self.is_alive() or time.monotonic() - self._came_round > HANGS + self._every
 
     def run(self) -> None:
+        ready = False
         while not self._ending.is_set():
             try:
-                if self._before:
+                if not ready:
                     self._before()
-                    self._before = None
+                ready = True
                 self._turn()
+                self._came_round = time.monotonic()
                 pause = self._every
             except Unavailable as error:
                 get_logger().warning("redis away", loop=self.name, detail=error.detail)
-                pause = 1.0
+                ready, pause = False, 1.0
             except Exception as error:
                 get_logger().error("broken", loop=self.name, exc_info=error)
-                pause = 1.0
-            self._came_round = time.monotonic()
+                ready, pause = False, 1.0
             if pause:
                 self._ending.wait(pause)
 

@@ -1,36 +1,30 @@
 """Brands, keys and forgetting from the command line: what it prints opens what HTTP guards."""
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.access.world import ADMIN, PEPPER, World
+from tests.support.commands import Commands
 from tests.support.redis_server import RedisServer
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    with Commands() as running:
+        yield running
+
+
 @pytest.fixture
-def call(redis_server: RedisServer, tmp_path: Path) -> Call:
+def call(commands: Commands, redis_server: RedisServer, tmp_path: Path) -> Call:
     def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        settings = {"REDIS_URL": redis_server.url, "SECRET": PEPPER, "PYTHONPATH": str(ROOT)} | environment
-        command = [sys.executable, "-m", "discount", *words]
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        settings = {"REDIS_URL": redis_server.url, "SECRET": PEPPER} | environment
+        return commands.run(*words, folder=tmp_path, environment=settings)
 
     return run
 

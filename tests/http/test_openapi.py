@@ -7,7 +7,6 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from schemathesis.checks import CHECKS
 
 from discount.api import problems
 from tests.http.client import DISCOUNT, Client
+from tests.support import described
 
 # Pages for people, not operations.
 PAGES = {"/openapi.json", "/apidocs", "/apidocs/<path:name>"}
@@ -115,11 +115,8 @@ def test_the_examples_of_the_document_are_taken(client: Client, document: dict[s
 
 
 def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client, document: dict[str, Any]) -> None:
-    config = schemathesis.Config()
-    config.projects.default.analysis.constants.enabled = False  # else what is tried depends on what was imported
-    described = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
     called = set()
-    for operation in (each.ok() for each in described.get_all_operations()):
+    for operation in described.operations(app):
 
         @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(), real=st.booleans())

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.redis_server import free_port
+from tests.support.ports import Port
 
 NGINX = Path(__file__).parents[2] / "nginx"
 PATIENCE = 30.0
@@ -27,7 +27,8 @@ class Proxy:
 
     def __init__(self, replicas: list[str], folder: Path) -> None:
         self.folder = folder / "nginx"
-        self.port = free_port()
+        self._kept = Port()
+        self.port = self._kept.number
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir()
@@ -46,6 +47,11 @@ class Proxy:
             assert old in whole, f"nginx.conf no longer says {old}"
             whole = whole.replace(old, new)
         (self.folder / "nginx.conf").write_text(whole)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "nginx is not running"
+        return self._process.pid
 
     def __enter__(self) -> Self:
         nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -78,6 +84,7 @@ class Proxy:
             except subprocess.TimeoutExpired:
                 self._process.terminate()
                 self._process.wait(PATIENCE)
+        self._kept.close()
 
     def log(self) -> str:
         """The access log, a JSON object a line."""

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +20,8 @@ from discount.api.schemas import DiscountOut, DiscountPage, GrantOut, GrantsOut,
 from discount.app import create_app
 from discount.config import Settings
 from discount.store import Store
+from tests.support.commands import Commands
+from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -45,22 +46,19 @@ def http(server: RedisServer) -> FlaskClient:
     return create_app(settings, Store.at(server.url, PATIENCE, settings.partitions)).test_client()
 
 
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    with Commands() as running:
+        yield running
+
+
 @pytest.fixture
-def call(server: RedisServer, tmp_path: Path) -> Call:
+def call(commands: Commands, server: RedisServer, tmp_path: Path) -> Call:
     """Run a command to its end in a folder of its own."""
 
-    def run(*words: str | bytes, stdin: Any = subprocess.DEVNULL, **environment: str) -> Told:
-        settings = {"REDIS_URL": server.url, "REDIS_TIMEOUT": "30", "PYTHONPATH": str(ROOT), **environment}
-        return subprocess.run(
-            [sys.executable, "-m", "discount", *words],
-            cwd=tmp_path,
-            env=os.environ | settings,
-            stdin=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    def run(*words: str | bytes, stdin: Any = None, **environment: str) -> Told:
+        settings = {"REDIS_URL": server.url, "REDIS_TIMEOUT": "30", **environment}
+        return commands.run(*words, folder=tmp_path, environment=settings, stdin=stdin)
 
     return run
 
@@ -69,7 +67,7 @@ def call(server: RedisServer, tmp_path: Path) -> Call:
 def answer(call: Call) -> Callable[..., str]:
     """Run a command that must go well: what it printed."""
 
-    def run(*words: str, stdin: Any = subprocess.DEVNULL) -> str:
+    def run(*words: str, stdin: Any = None) -> str:
         told = call(*words, stdin=stdin)
         assert (told.returncode, told.stderr) == (0, ""), told
         return str(told.stdout)
@@ -102,6 +100,28 @@ def wrong(told: Told) -> str:
     assert told.stderr.count("\n") == 1, told.stderr
     assert told.stderr.startswith("discount: "), told.stderr
     return str(told.stderr.removeprefix("discount: ").rstrip("\n"))
+
+
+def test_a_process_started_anew_says_the_same(
+    answer: Callable[..., str], call: Call, server: RedisServer, tmp_path: Path
+) -> None:
+    found = json.loads(answer("create", "IKEA", "Christmas 2020 discount", "--total", "3", "--json"))
+
+    def anew(*words: str) -> Told:
+        return subprocess.run(
+            [sys.executable, "-m", "discount", *words],
+            cwd=tmp_path,
+            env=os.environ | {"REDIS_URL": server.url, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    for words, code in ((("show", found["id"]), 0), (("show", "dsc-x"), 1), (("show",), 2)):
+        told, warm = anew(*words), call(*words)
+        assert told.returncode == code
+        assert (told.returncode, told.stdout, told.stderr) == (warm.returncode, warm.stdout, warm.stderr)
 
 
 def test_a_discount_goes_the_whole_way_through_the_shell(
@@ -252,16 +272,14 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
 
 
 def test_a_redis_that_is_away_is_told_in_one_line(call: Call, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    urls = {
-        f"redis://127.0.0.1:{port}": "unavailable: Redis cannot be reached.",
-        f"unix://{tmp_path}/nothing": "unavailable: Redis cannot be reached.",
-        "http://127.0.0.1": "REDIS_URL='http://127.0.0.1': ",
-    }
-    for told, reason in zip(
-        together(*(lambda url=url: call("stats", REDIS_URL=url) for url in urls)), urls.values(), strict=True
-    ):
+    with Port() as nobody:
+        urls = {
+            f"redis://{nobody.address}": "unavailable: Redis cannot be reached.",
+            f"unix://{tmp_path}/nothing": "unavailable: Redis cannot be reached.",
+            "http://127.0.0.1": "REDIS_URL='http://127.0.0.1': ",
+        }
+        lines = together(*(lambda url=url: call("stats", REDIS_URL=url) for url in urls))
+    for told, reason in zip(lines, urls.values(), strict=True):
         assert wrong(told).startswith(reason)
 
 

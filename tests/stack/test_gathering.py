@@ -9,9 +9,14 @@ import pytest
 
 from tests.support.load import drive, grant_call
 from tests.support.redis_server import RedisServer
-from tests.support.service import Service, ask, create
+from tests.support.service import Service, ask, create, wait_until
 
 PATIENCE = 30.0
+
+
+#: gunicorn drops a header with an underscore, so this changes nothing but the way: past it, or through its parser.
+THROUGH_PARSER = "X_Way: parser"
+SECRET = "only-for-this-test-and-only-in-here"
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +122,134 @@ def test_clients_that_do_not_read_hold_up_nobody(alone: Service) -> None:
         assert reply.status == 201
     for connection in deaf:
         connection.close()
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    own = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(own).encode() + b"\r\n\r\n" + body
+
+
+def answer(connection: socket.socket) -> bytes:
+    """One answer as it came, but for its time."""
+    seen = b""
+    while not (head := seen.partition(b"\r\n\r\n"))[1]:
+        seen += receive(connection)
+    length = int(re.findall(rb"(?i)content-length: (\d+)", head[0])[0])
+    while len(seen) < len(head[0]) + 4 + length:
+        seen += receive(connection)
+    assert len(seen) == len(head[0]) + 4 + length
+    return re.sub(rb"\r\nDate: [^\r]*", b"", seen)
+
+
+def receive(connection: socket.socket) -> bytes:
+    piece = connection.recv(65536)
+    assert piece, "the server closed the connection"
+    return piece
+
+
+def both_ways(service: Service, path: str, body: bytes, *headers: str) -> bytes:
+    """The answer, the same past the parser and through it."""
+    with connect(service) as connection:
+        connection.sendall(post(path, body, *headers))
+        past = answer(connection)
+    with connect(service) as connection:
+        connection.sendall(post(path, body, *headers, THROUGH_PARSER))
+        assert answer(connection) == past
+    return past
+
+
+JSON = "Content-Type: application/json"
+MINE = "X-Request-Id: mine"
+
+
+def test_answers_are_the_same_to_the_byte_past_the_parser_and_through_it(alone: Service) -> None:
+    discount_id, sold_out = create(alone.urls[0], 9), create(alone.urls[0], 1)
+    grant, order = f"/discount/{discount_id}/grant", {"id": "A-17", "amount": 1000, "currency": "EUR"}
+    code = ask(alone.urls[0], "POST", grant, {"user_id": "user"}).json["code"]
+    ask(alone.urls[0], "POST", f"/discount/{sold_out}/grant", {"user_id": "user"})
+    use = {"discount_id": discount_id, "user_id": "user", "code": code, "order": order}
+    assert ask(alone.urls[0], "POST", "/redemption", use, headers={"Idempotency-Key": "key"}).status == 201
+
+    def redemption(**changes: object) -> bytes:
+        return json.dumps(use | changes).encode()
+
+    for status, path, body, headers in (
+        (200, grant, b'{"user_id":"user"}', [JSON]),
+        (200, grant, b'{"user_id":"user"}', [JSON, "Connection: close"]),
+        (200, grant, b'{"user_id":"user"}', [JSON, "Connection: keep-alive", "X-Forwarded-For: 192.0.2.1"]),
+        (200, grant, b'{"user_id":"user"}', [JSON + "; charset=utf-8", "Authorization: Bearer x"]),
+        (404, "/discount/dsc-x/grant", b'{"user_id":"user"}', [JSON]),
+        (409, f"/discount/{sold_out}/grant", b'{"user_id":"other"}', [JSON]),
+        (400, grant, b"{", [JSON]),
+        (400, grant, b"", [JSON]),
+        (415, grant, b"{}", []),
+        (415, grant, b"{}", ["Content-Type: text/plain"]),
+        (422, grant, b"{}", [JSON]),
+        (400, grant, '{"user_id":"\u00e9\x00"}'.encode(), [JSON]),
+        (422, grant, b'{"user_id":"a","user_id":"b"}', [JSON]),
+        (200, "/redemption", redemption(), [JSON]),
+        (200, "/redemption", redemption(), [JSON, "Idempotency-Key: key"]),
+        (422, "/redemption", redemption(), [JSON, "Idempotency-Key: "]),
+        (422, "/redemption", redemption(hold_seconds=5), [JSON, "Idempotency-Key: key"]),
+        (404, "/redemption", redemption(discount_id="dsc-x"), [JSON]),
+        (422, "/redemption", redemption(order={}), [JSON]),
+        (200, "/validation", redemption(), [JSON]),
+        (200, "/validation", redemption(brand_id="IKEA"), [JSON]),
+    ):
+        assert both_ways(alone, path, body, *headers, MINE)[9:12] == b"%d" % status, (path, body, headers)
+
+
+def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
+    discount_id = create(alone.urls[0], 2)
+    found = []
+    for headers in ([], [THROUGH_PARSER]):
+        with connect(alone) as connection:
+            body = b'{"user_id":"user %d"}' % len(found)
+            connection.sendall(post(f"/discount/{discount_id}/grant", body, JSON, *headers))
+            found.append(answer(connection))
+    varying = (rb'"code":"[^"]*"', rb'"granted_at":"[^"]*"', rb"user \d", rb"X-Request-Id: [0-9a-f]{32}\r")
+    for pattern in varying:
+        found = [re.sub(pattern, b"", each, count=1) for each in found]
+    assert found[0] == found[1]
+    assert found[0].startswith(b"HTTP/1.1 201 Created\r\n")
+
+
+def test_tokens_and_rates_are_minded_past_the_parser_as_through_it(redis_server: RedisServer) -> None:
+    rates = {"rate_key": "4/hour", "rate_address": "4/hour"}
+    owner = {"Authorization": f"Bearer {SECRET}"}
+    with Service(redis_server.url, replicas=1, auth="token", admin_key=SECRET, secret=SECRET, **rates) as service:
+        wanted = {"brand_id": "Mine", "discount_code": "Spring", "total_count": 1}
+        ask(service.urls[0], "POST", "/brand", {"id": "Mine"}, headers=owner)
+        key = ask(service.urls[0], "POST", "/brand/Mine/keys", {"name": "till"}, headers=owner).json["key"]
+        made = ask(service.urls[0], "POST", "/discount", wanted, headers={"Authorization": f"Bearer {key}"})
+        path, body = f"/discount/{made.json['id']}/grant", b'{"user_id":"user"}'
+        for token, statuses in (("nobody", [401] * 4 + [429] * 2), (key, [201, 200, 200, 200, 429, 429])):
+            found = []
+            for headers in ([], [THROUGH_PARSER]) * 3:
+                with connect(service) as connection:
+                    connection.sendall(post(path, body, JSON, f"Authorization: Bearer {token}", *headers))
+                    found.append(answer(connection))
+            assert [int(each[9:12]) for each in found] == statuses
+            left = [int(each) for each in re.findall(rb"RateLimit-Remaining: (\d)", b"".join(found))]
+            assert left == ([3, 2, 1, 0, 0, 0] if token == "nobody" else [3, 2, 1, 0])
+
+
+def test_a_request_leaves_the_same_line_either_way(redis_server: RedisServer) -> None:
+    with Service(redis_server.url, replicas=1, log_level="info") as service:
+        both_ways(service, "/discount/dsc-x/grant", b'{"user_id":"user"}', JSON, MINE)
+        past, through = wait_until(lambda: lines(service)[1:] and lines(service), "a line for each request")
+    assert past == through
+    assert past == {
+        "request_id": "mine",
+        "method": "POST",
+        "route": "/discount/{discount_id}/grant",
+        "status": 404,
+        "event": "request",
+        "level": "info",
+    }
+
+
+def lines(service: Service) -> list[dict[str, object]]:
+    """What the log tells of requests, but for when and how long."""
+    whole = [json.loads(line) for line in service.log(0).splitlines(keepends=True) if line.endswith("}\n")]
+    return [{name: each[name] for name in each if name not in ("ms", "time")} for each in whole if "route" in each]

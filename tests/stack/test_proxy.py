@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.stack.proxy import Proxy
-from tests.support.redis_server import free_port
+from tests.support.ports import Port
 from tests.support.replica_stub import ReplicaStub
 from tests.support.service import Reply, Service, ask, create, wait_until
 
@@ -137,7 +137,7 @@ def test_request_that_is_no_http_is_a_problem(proxy: Proxy) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/discount", "/discount/nothing/grant"])
 def test_no_replica_at_all_is_unavailable(tmp_path: Path, method: str, path: str) -> None:
-    with Proxy([f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"], tmp_path) as proxy:
+    with Port() as one, Port() as two, Proxy([one.address, two.address], tmp_path) as proxy:
         reply = ask(proxy.url, method, path, {} if method == "POST" else None)
 
     assert_problem(reply, 503, "unavailable")

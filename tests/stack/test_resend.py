@@ -4,12 +4,12 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.stack.proxy import Proxy
+from tests.support.ports import Port
 from tests.support.replica_stub import ReplicaStub
 from tests.support.service import Reply, ask
 
@@ -17,11 +17,8 @@ from tests.support.service import Reply, ask
 @pytest.fixture
 def nobody() -> Iterator[list[str]]:
     """Two addresses that nobody listens on or can take meanwhile."""
-    with ExitStack() as held:
-        taken = [held.enter_context(socket.socket()) for _ in range(2)]
-        for each in taken:
-            each.bind(("127.0.0.1", 0))
-        yield [f"127.0.0.1:{each.getsockname()[1]}" for each in taken]
+    with Port() as one, Port() as two:
+        yield [one.address, two.address]
 
 
 @pytest.mark.parametrize(

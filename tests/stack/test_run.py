@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 from tests.support.service import ask, wait_until
 
@@ -25,7 +26,7 @@ class Run:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.output = folder / "output"
-        wanted = {"PORT": "0", "DATA": str(folder / "data"), **environment}
+        wanted = {"PORT": "0", "DATA": str(folder / "data"), "WORKERS": "1", **environment}
         inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "LOG_FORMAT")}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
@@ -101,17 +102,16 @@ def test_what_was_made_is_there_after_a_stop_and_a_start(runs: Any) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_of_it(runs: Any, number: signal.Signals) -> None:
-    run = runs()
+    run = runs(WORKERS="2")
     run.url()
-    family = run.family()
-    assert len(family) >= 4, "the launcher, Redis, gunicorn and its workers"
+    family = wait_until(lambda: len(run.family()) >= 5 and run.family(), "the launcher, Redis, gunicorn, two workers")
     run.process.send_signal(number)
     assert run.process.wait(PATIENCE) == 0
     wait_until(lambda: all_gone(family), "no process left")
 
 
 def test_a_killed_launcher_leaves_nothing_running(runs: Any) -> None:
-    run = runs()
+    run = runs(WORKERS="2")
     run.url()
     family = run.family()
     run.process.kill()
@@ -168,9 +168,9 @@ def test_a_taken_port_is_one_line(runs: Any) -> None:
 
 
 def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    assert refusal(runs(REDIS_URL=f"redis://127.0.0.1:{port}")) == "discount: REDIS_URL: Redis cannot be reached."
+    with Port() as nobody:
+        told = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
+    assert told == "discount: REDIS_URL: Redis cannot be reached."
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@
         server.client()     # a plain redis.Redis of decoded text
 
 Settings are those of redis.conf with `_` for `-`; by default nothing is saved and nothing evicted. It listens on a
-unix socket in its own temporary folder, or with `tcp=True` on a free port of 127.0.0.1. `shutdown()` ends it in order
-and keeps the data for the next `start()`; `stop()`, which leaving the `with` calls, also removes the folder. `pause()`
-and `resume()` make it hang without closing a connection. What it printed is in `log()`.
+unix socket in its own temporary folder, or with `tcp=True` on a port of its own. `shutdown()` ends it in order and
+keeps the data for the next `start()`; `stop()`, which leaving the `with` calls, also removes the folder. `pause()` and
+`resume()` make it hang without closing a connection. What it printed is in `log()`.
 """
 
 import re
@@ -27,6 +27,8 @@ from types import TracebackType
 from typing import Self
 
 import redis
+
+from tests.support.ports import Port
 
 PATIENCE = 30.0
 FRESH = {
@@ -65,7 +67,8 @@ class RedisServer:
         self.executable = executable or binary()
         self.settings: dict[str, str | int] = {**FRESH, **settings}
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
-        self.port = free_port() if tcp else 0
+        self._kept = Port() if tcp else None
+        self.port = self._kept.number if self._kept else 0
         self.process: subprocess.Popen[bytes] | None = None
         # Tests that are interrupted do not reach stop().
         self._started: list[subprocess.Popen[bytes]] = []
@@ -96,20 +99,14 @@ class RedisServer:
         """Start it and wait until it has loaded its data."""
         if self.process is not None:
             raise RuntimeError("this Redis is running already")
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with (self.folder / "log").open("ab") as log:
-                self.process = subprocess.Popen(
-                    self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
-            self._started.append(self.process)
-            if self._answers(deadline):
-                return
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._started.append(self.process)
+        if not self._answers(time.monotonic() + PATIENCE):
             self.process = None
-            # Another process may have taken the port between our look and the server's.
-            if "Address already in use" not in self.log() or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.executable} did not start:\n{self.log()[-2000:]}")
-            time.sleep(0.1)
+            raise RuntimeError(f"{self.executable} did not start:\n{self.log()[-2000:]}")
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash does; its data stays."""
@@ -123,6 +120,8 @@ class RedisServer:
         """End it in order and remove its folder. Ending it twice is fine."""
         if self.process is not None:
             self.shutdown()
+        if self._kept:
+            self._kept.close()
         self._finalizer()
 
     def pause(self) -> None:

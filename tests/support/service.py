@@ -1,4 +1,4 @@
-"""The service as it runs: gunicorn replicas on free ports of 127.0.0.1, each a master with its workers.
+"""The service as it runs: gunicorn replicas on ports of 127.0.0.1, each a master with its workers.
 
     with Service(redis.url, replicas=3, workers=1) as service:
         service.urls            # one base URL a replica
@@ -28,7 +28,7 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.support.redis_server import free_port
+from tests.support.ports import Port
 
 PATIENCE = 60.0
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,8 @@ class Service:
         given = {"redis_url": redis_url, **defaults, **settings}
         self._settings = {name.upper(): str(value) for name, value in given.items()}
         self.folder = Path(tempfile.mkdtemp(prefix="service-"))
-        self.ports = [free_port() for _ in range(replicas)]
+        self._kept = [Port() for _ in range(replicas)]
+        self.ports = [port.number for port in self._kept]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * replicas
         self._started: list[subprocess.Popen[bytes]] = []
         # Tests that are interrupted do not reach stop().
@@ -215,6 +216,8 @@ class Service:
                     # The finalizer ends it.
                     print(f"a replica did not stop in {PATIENCE} s")
         _running.discard(self)
+        for port in self._kept:
+            port.close()
         self._finalizer()
 
     def __enter__(self) -> Self:

@@ -5,13 +5,14 @@
 --- ERR   webhook-taken too-many-webhooks idempotency-mismatch
 local there = redis.call('HMGET', webhook, 'url', 'request')
 if there[1] then
-  if request ~= '' and there[2] == request then return {'made'} end
+  if there[2] == request then return {'made'} end
   if of_discount[1] then return {'webhook-taken'} end
   return {'idempotency-mismatch'}
 end
 if not of_discount[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
+-- Versions begin with the time: one that is made anew after it was taken away has none of its secrets again.
 local at = now()
-redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'url', url, 'types', types, 'version', '1', 'request', request, 'created_at', at)
+redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'url', url, 'types', types, 'version', at, 'request', request, 'created_at', at)
 if of_discount[1] then
   redis.call('HSET', of_discount[1], 'webhook', id)
 else

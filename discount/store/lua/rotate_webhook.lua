@@ -1,10 +1,11 @@
 --- Give a webhook its next secret; the one before signs too, for a while.
 --- KEYS  webhook
---- ARGV  overlap
---- OK    rotated
+--- ARGV  from overlap
+--- OK    rotated there
 --- ERR   not-found
 local version = redis.call('HGET', webhook, 'version')
 if not version then return {'not-found'} end
+if version ~= from then return {'there'} end
 local at = now()
-redis.call('HSET', webhook, 'version', tostring(tonumber(version) + 1), 'before_until', string.format('%.0f', tonumber(at) + tonumber(overlap)))
+redis.call('HSET', webhook, 'version', string.format('%.0f', tonumber(version) + 1), 'before_until', string.format('%.0f', tonumber(at) + tonumber(overlap)))
 return {'rotated'}

@@ -1,0 +1,27 @@
+"""A Redis that keeps every write, and receivers that answer by chance."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from discount.store import Store
+from tests.chaos.receiver import Receiver
+from tests.chaos.storm import store_at
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        yield server
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> Store:
+    return store_at(redis_server)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(seed=1) as running:
+        yield running

@@ -1,0 +1,75 @@
+"""The service's own sink of e-mails as a process, and what it caught.
+
+with Sink(folder) as sink:
+    sink.url        # for SMTP_URL
+    sink.mails()
+"""
+
+import email
+import email.policy
+import re
+import socket
+import subprocess
+import sys
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.support.service import PATIENCE, ROOT
+
+
+@dataclass(frozen=True)
+class Mail:
+    """An e-mail that was caught."""
+
+    to: str
+    message_id: str
+    text: str
+
+    def names(self, code: str) -> bool:
+        """Whether its text has a code in it, as a whole word."""
+        return re.search(rf"(?<![\w-]){re.escape(code)}(?![\w-])", self.text) is not None
+
+
+class Sink:
+    """The process; see the module for its use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"smtp+plain://127.0.0.1:{listener.getsockname()[1]}"
+            command = [sys.executable, "-m", "discount", "sink", "--fd", str(listener.fileno()), str(folder)]
+            self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])
+        # Tests that are interrupted do not reach stop().
+        self._finalizer = weakref.finalize(self, _end, self._process)
+
+    def mails(self) -> list[Mail]:
+        """What was caught so far."""
+        return [_read(path) for path in sorted(self._folder.glob("[0-9]*.eml"))]
+
+    def stop(self) -> None:
+        """End it; its folder stays. Ending it twice is fine."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _read(path: Path) -> Mail:
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    body = message.get_body(("plain",))
+    assert body is not None
+    return Mail(message["To"].addresses[0].addr_spec, message["Message-ID"], body.get_content())
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

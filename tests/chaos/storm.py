@@ -1,0 +1,123 @@
+"""Grants while workers are killed and calls go wrong; then, that every event has arrived."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from discount.store import Store
+from tests.chaos.crew import Crew, Offer
+from tests.chaos.receiver import Receiver
+from tests.support.redis_server import RedisServer
+from tests.support.service import PATIENCE, wait_until
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a storm came to."""
+
+    events: int
+    deliveries: int
+    calls: int
+    repeated: int
+    kills: int
+    seconds: float
+
+
+def kill_by_chance(crew: Crew, receiver: Receiver, chance: random.Random, kills: int, patience: float = 1.0) -> None:
+    """Kill one worker after the other, at moments that lie anywhere in their work, and start others instead."""
+    for _ in range(kills):
+        victim = chance.randrange(len(crew.processes))
+        wanted = receiver.counts().total() + chance.randrange(60)
+        until = time.monotonic() + patience
+        # Some are killed before they do anything, and some when there is nothing left to do.
+        while receiver.counts().total() < wanted and time.monotonic() < until:
+            time.sleep(0.01)
+        crew.kill(victim)
+        crew.start(victim)
+
+
+def open_work(server: RedisServer, offers: Sequence[Offer]) -> list[str]:
+    """What is not done yet."""
+    with server.client() as client:
+        names = list(client.scan_iter("{*}:*", count=10_000))
+        left = [name for name in names if name.split(":")[1] in ("lane", "lanes", "leases")]
+        for name in names:
+            if name.endswith("}:events"):
+                groups = [(each["pending"], each["lag"]) for each in client.xinfo_groups(name)]
+                left += [] if groups == [(0, 0)] else [f"{name} {groups}"]
+    if not left:
+        left = [f"{each.id} {each.state}" for offer in offers for each in offer.deliveries() if each.state == "waiting"]
+    return left
+
+
+def await_end(server: RedisServer, offers: Sequence[Offer], crew: Crew, patience: float = PATIENCE) -> None:
+    """Wait until nothing is left to be done."""
+    left: list[str] = []
+
+    def done() -> bool:
+        left[:] = open_work(server, offers)
+        return not left
+
+    try:
+        wait_until(done, "all is delivered", patience)
+    except TimeoutError:
+        raise AssertionError(f"{len(left)} are left, as {left[:5]}; the workers say:\n{crew.log()[-3000:]}") from None
+
+
+def check_arrived(receiver: Receiver, offers: Sequence[Offer]) -> tuple[int, int, int]:
+    """Every event arrived, as it is, well signed, and no other; how many events, deliveries and calls that were."""
+    calls = receiver.calls()
+    assert {each.name for each in calls} == {offer.brand_id for offer in offers}
+    assert [each for each in calls if not each.verified] == []
+    events = made = 0
+    for offer in offers:
+        bodies = offer.event_bodies()
+        own = [each for each in calls if each.name == offer.brand_id]
+        # The digest, too: what is told again is told in the same words.
+        assert {(each.id, each.digest) for each in own} == set(bodies.items())
+        assert {each.id for each in own if each.answer == "200"} == set(bodies)
+        found = [each for each in offer.deliveries() if each.kind == "webhook"]
+        assert sorted(each.event_id for each in found) == sorted(bodies)
+        assert {each.state for each in found} == {"delivered"}
+        events += len(bodies)
+        made += len(found)
+    return events, made, len(calls)
+
+
+def storm(
+    server: RedisServer,
+    crew: Crew,
+    receiver: Receiver,
+    offers: Sequence[Offer],
+    *,
+    seed: int,
+    grants: int,
+    kills: int,
+    midway: Callable[[], None] = lambda: None,
+    patience: float = PATIENCE,
+) -> Figures:
+    """Hand out codes in slices, with a worker killed after each; `midway` happens between."""
+    started = time.monotonic()
+    chance = random.Random(seed)
+    users = [f"user {number}" for number in range(grants)]
+    size = -(-grants // (kills + 1))
+    for step, first in enumerate(range(0, grants, size)):
+        for number, offer in enumerate(offers):
+            offer.grant(users[first : first + size][number :: len(offers)])
+        if step == kills // 2:
+            midway()
+        if step < kills:
+            kill_by_chance(crew, receiver, chance, 1)
+    await_end(server, offers, crew, patience)
+    events, made, calls = check_arrived(receiver, offers)
+    granted = [each for offer in offers for each in offer.deliveries() if each.type == "code.granted"]
+    assert len([each for each in granted if each.kind == "webhook"]) == grants
+    return Figures(events, made, calls, calls - events, crew.kills, time.monotonic() - started)
+
+
+def store_at(server: RedisServer) -> Store:
+    """The verbs' way to that Redis, from the test itself."""
+    store = Store.at(server.url, 20.0, 16)
+    store.prepare()
+    return store

@@ -1,0 +1,80 @@
+"""A worker that is asked to end, and one that hangs."""
+
+import threading
+from functools import partial
+
+import pytest
+
+from discount.config import Settings
+from discount.store import Store
+from discount.worker import service
+from tests.chaos.crew import Crew, make_offer
+from tests.chaos.receiver import Receiver
+from tests.chaos.storm import await_end, check_arrived
+from tests.support.redis_server import RedisServer
+from tests.support.service import Reply, ask, wait_until
+
+
+def test_a_worker_that_is_asked_to_end_brings_its_calls_to_theirs(
+    redis_server: RedisServer, store: Store, receiver: Receiver
+) -> None:
+    offer = make_offer(store, receiver, "late", "IKEA", 1000)
+    offer.grant([f"user {number}" for number in range(100)])
+    with Crew(redis_server.url, workers=1, webhook_timeout=30) as crew:
+        for wanted in (5, 20):
+            wait_until(partial(has_come, receiver, wanted), "calls under way")
+            assert crew.terminate(0) == 0
+            with redis_server.client() as client:
+                assert list(client.scan_iter("{*}:leases")) == [], "no lane is left for others to wait for"
+            told = [each for each in offer.deliveries() if each.state == "delivered"]
+            assert len(told) == receiver.counts()["IKEA"], "no call that was made is open"
+            crew.start(0)
+        receiver.turn("IKEA", "ok")
+        await_end(redis_server, [offer], crew)
+    assert check_arrived(receiver, [offer]) == (101, 101, 101), "none twice"
+
+
+def has_come(receiver: Receiver, count: int) -> bool:
+    return receiver.counts()["IKEA"] >= count
+
+
+def test_health_and_figures_of_a_worker_are_told(redis_server: RedisServer) -> None:
+    with Crew(redis_server.url, workers=1) as crew:
+        crew.await_ready()
+        assert crew.get(0, "/healthy") == (200, "OK")
+        assert crew.get(0, "/ready") == (200, "OK")
+        assert crew.get(0, "/elsewhere")[0] == 404
+        status, told = crew.get(0, "/metrics")
+        assert status == 200
+        for name in ("discount_events_waiting", "discount_events_oldest_seconds", "discount_lanes_due"):
+            assert f"\n{name} 0.0\n" in told
+        assert "discount_redis_round_trips_total" in told
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["waits for ever", "fails every time"])
+def test_a_worker_with_a_loop_that_does_not_come_round_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    ending, stuck = threading.Event(), threading.Event()
+
+    def turn() -> None:
+        if hangs:
+            stuck.wait()
+        raise ValueError
+
+    loops = [service._Loop("stuck", turn, ending), service._Loop("other", lambda: None, ending, every=0.01)]
+    with service._figures(Settings(worker_port=0), loops) as figures:
+        url = f"http://127.0.0.1:{figures.server_port}"
+        for loop in loops:
+            loop.start()
+        assert (ask(url, "GET", "/ready").status, ask(url, "GET", "/healthy").status) == (200, 200)
+        monkeypatch.setattr(service, "HANGS", 0.5)
+        reply = wait_until(lambda: not_ready(url), "it is not ready")
+        ending.set()
+        stuck.set()
+    assert reply.raw == b"stuck", "it says which"
+
+
+def not_ready(url: str) -> Reply | None:
+    reply = ask(url, "GET", "/ready")
+    return reply if reply.status == 503 and b" " not in reply.raw else None

@@ -1,0 +1,38 @@
+"""What the OpenAPI document says can be called, for tests that make any call that fits it or just does not.
+
+for operation in operations(app):
+
+    @given(case=operation.as_strategy())
+    def call(case): ...
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import strategies as st
+
+_from_regex = st.from_regex
+_read: dict[tuple[Any, str], Any] = {}
+
+
+def operations(app: Flask) -> Iterator[Any]:
+    """The operations of the application's own document, as Schemathesis has them."""
+    config = schemathesis.Config()
+    config.projects.default.analysis.constants.enabled = False  # else what is tried depends on what was imported
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(st, "from_regex", _read_once)
+        for each in schemathesis.openapi.from_wsgi("/openapi.json", app, config=config).get_all_operations():
+            yield each.ok()
+
+
+def _read_once(regex: Any, **given: Any) -> Any:
+    """The strategy of a pattern. That of ids has a million letters: a second to read, and most calls have it."""
+    key = (regex, repr(sorted(given.items())))
+    if key not in _read:
+        found = _from_regex(regex, **given)
+        # Without this, what is made out of it would read it again.
+        _read[key] = st.deferred(lambda: found)
+    return _read[key]
