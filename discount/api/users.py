@@ -9,7 +9,7 @@ from discount import brands, contacts, mails, users
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import BrandId, Email, Shape, UserId, VisibleText
 from discount.contacts import Contact
-from discount.errors import Forbidden
+from discount.errors import Forbidden, Invalid
 from discount.model import Caller
 from discount.signatures import Signatures
 from discount.store import Store
@@ -89,6 +89,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures) -> None
     def put_contact(user_id: str, body: ContactIn, query: ContactQuery, caller: Caller) -> Outcome:
         """Say where a user is reached: a brand for itself alone, a user for all brands that know nothing better."""
         _check_brand(query, caller)
+        if body.unsubscribed is not None and query.brand_id is None:
+            raise Invalid("/unsubscribed", "is of the e-mails of one brand; name it with brand_id")
         if body.email is not None:
             mails.check_address(body.email, "/email")
         known = contacts.put(

@@ -103,13 +103,11 @@ def answer(status: int = 200, body: bytes = b"", *lines: str) -> bytes:
 
 
 def answering(*given: bytes) -> Treat:
-    """Give these answers to the requests of a connection, in order, then the last one again and again."""
+    """Give these answers to the requests, in order, then the last one again and again."""
 
     def treat(peer: Peer, connection: socket.socket) -> None:
-        count = 0
         while peer.read(connection):
-            connection.sendall(given[min(count, len(given) - 1)])
-            count += 1
+            connection.sendall(given[min(len(peer.requests), len(given)) - 1])
 
     return treat
 

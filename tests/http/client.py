@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 PATIENCE = 30.0
 DISCOUNT = {"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}
 JSON = "application/json"
+SECRET = "s" * 32
 
 
 class Client:

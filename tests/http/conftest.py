@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from discount.app import create_app
 from discount.config import Settings
 from discount.store import Store
-from tests.http.client import PATIENCE, Client
+from tests.http.client import PATIENCE, SECRET, Client
 from tests.support.redis_server import RedisServer
 
 
@@ -22,7 +22,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def app(redis_server: RedisServer) -> Flask:
-    settings = Settings(redis_url=redis_server.url)
+    settings = Settings(redis_url=redis_server.url, secret=SECRET)
     return create_app(settings, Store.at(redis_server.url, PATIENCE, settings.partitions))
 
 

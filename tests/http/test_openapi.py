@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import CHECKS
 
+from discount import deliveries, outbox
 from discount.api import problems
-from tests.http.client import DISCOUNT, Client
+from discount.signatures import Signatures
+from discount.store import Store
+from tests.delivery.works import plan
+from tests.http.client import DISCOUNT, PATIENCE, SECRET, Client
 from tests.support import described
+from tests.support.redis_server import RedisServer
 
+# What an operation may name that has to be there.
+NAMES = {"discount_id", "webhook_id", "delivery_id", "after", "token"}
 # Pages for people, not operations.
 PAGES = {"/openapi.json", "/apidocs", "/apidocs/<path:name>"}
 
@@ -114,7 +121,25 @@ def test_the_examples_of_the_document_are_taken(client: Client, document: dict[s
 # Whatever fits the document or just does not: no 5xx, no answer that the document does not know.
 
 
-def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client, document: dict[str, Any]) -> None:
+def things(client: Client, store: Store) -> dict[str, str]:
+    """What there really is, by the names under which operations ask for it."""
+    made = client.create(total_count=3, webhook_url="https://ikea.example/discounts")
+    client.grant(made["id"])
+    plan(store)
+    return {
+        "discount_id": made["id"],
+        "webhook_id": made["webhook_id"],
+        "delivery_id": deliveries.list_page(store, made["brand_id"], limit=1).deliveries[0].id,
+        "after": outbox.list_page(store, made["brand_id"], limit=1).events[0].id,
+        "token": Signatures(store, SECRET).mail_token("IKEA", "User 1"),
+    }
+
+
+def test_any_call_is_answered_as_the_document_says(
+    app: Flask, client: Client, document: dict[str, Any], redis_server: RedisServer
+) -> None:
+    store = Store.at(redis_server.url, PATIENCE, 16)
+    store.patience = 0.001
     called = set()
     for operation in described.operations(app):
 
@@ -122,8 +147,12 @@ def test_any_call_is_answered_as_the_document_says(app: Flask, client: Client, d
         @given(case=operation.as_strategy(), real=st.booleans())
         def call(case: Any, real: bool) -> None:
             called.add(case.operation.label)
-            if real and "discount_id" in (case.path_parameters or {}):
-                case.path_parameters["discount_id"] = client.create(total_count=3)["id"]
+            places = [each for each in (case.path_parameters, case.query, case.body) if isinstance(each, dict)]
+            named = {name for each in places for name in each} & NAMES
+            if real and named:
+                there = things(client, store)
+                for each in places:
+                    each.update({name: there[name] for name in named & set(each)})
             if (case.query or {}).get("wait"):
                 case.query["wait"] = 0
             # JSON Schema cannot say all that is asked of a body (that a window ends after it starts).
