@@ -14,12 +14,13 @@ from tests.support.service import PATIENCE, wait_until
 
 @dataclass(frozen=True)
 class Figures:
-    """What a storm came to."""
+    """What a storm came to: `repeated` calls came after the first of their event, `twice` after a good answer."""
 
     events: int
     deliveries: int
     calls: int
     repeated: int
+    twice: int
     kills: int
     seconds: float
 
@@ -111,9 +112,10 @@ def storm(
             kill_by_chance(crew, receiver, chance, 1)
     await_end(server, offers, crew, patience)
     events, made, calls = check_arrived(receiver, offers)
+    well = sum(each.answer == "200" for each in receiver.calls())
     granted = [each for offer in offers for each in offer.deliveries() if each.type == "code.granted"]
     assert len([each for each in granted if each.kind == "webhook"]) == grants
-    return Figures(events, made, calls, calls - events, crew.kills, time.monotonic() - started)
+    return Figures(events, made, calls, calls - events, well - events, crew.kills, time.monotonic() - started)
 
 
 def store_at(server: RedisServer) -> Store:

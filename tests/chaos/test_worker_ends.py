@@ -21,8 +21,9 @@ def test_a_worker_that_is_asked_to_end_brings_its_calls_to_theirs(
     offer = make_offer(store, receiver, "late", "IKEA", 1000)
     offer.grant([f"user {number}" for number in range(100)])
     with Crew(redis_server.url, workers=1, webhook_timeout=30) as crew:
-        for wanted in (5, 20):
-            wait_until(partial(has_come, receiver, wanted), "calls under way")
+        for _ in range(2):
+            crew.await_ready()
+            wait_until(partial(has_come, receiver, receiver.counts()["IKEA"] + 5), "calls under way")
             assert crew.terminate(0) == 0
             with redis_server.client() as client:
                 assert list(client.scan_iter("{*}:leases")) == [], "no lane is left for others to wait for"
