@@ -18,7 +18,7 @@ from discount.model import Receipt
 from discount.postman import KEPT, Postman
 from tests.mail.letters import headers_of, letter, read, text_of
 from tests.mail.servers import PATIENCE, Authority, Evil, Mailbox, serving
-from tests.support.redis_server import free_port
+from tests.support.ports import Port
 
 # Servers that ask for a log-in without TLS are what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -316,7 +316,8 @@ def test_what_goes_wrong_after_the_e_mail_was_taken_changes_nothing() -> None:
 
 
 def test_nobody_there_is_tried_again() -> None:
-    receipt = send(f"smtp+plain://127.0.0.1:{free_port()}")
+    with Port() as port:
+        receipt = send(f"smtp+plain://{port.address}")
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert "refused" in receipt.answer
 

@@ -24,7 +24,7 @@ from discount.config import SettingsError
 from discount.mails import Recipient
 from discount.postman import Postman
 from tests.mail.letters import letter
-from tests.support.redis_server import free_port
+from tests.support.ports import Port
 from tests.support.service import wait_until
 
 PATIENCE = 60.0
@@ -74,6 +74,12 @@ def folder(caught: tuple[Path, int]) -> Path:
 @pytest.fixture
 def port(caught: tuple[Path, int]) -> int:
     return caught[1]
+
+
+@pytest.fixture
+def own_port() -> Iterator[Port]:
+    with Port() as kept:
+        yield kept
 
 
 def send(port: int, message: EmailMessage | None = None) -> EmailMessage:
@@ -199,8 +205,8 @@ def test_one_that_goes_while_they_are_listed_is_left_out(
     assert [each.path for each in sink.list_mails(folder)] == [str(paths[1])]
 
 
-def test_only_the_newest_are_kept(tmp_path: Path) -> None:
-    port = free_port()
+def test_only_the_newest_are_kept(tmp_path: Path, own_port: Port) -> None:
+    port = own_port.number
     code = f"import pathlib, discount.sink as s; s.KEPT = 3; s.serve(pathlib.Path({str(tmp_path)!r}), port={port})"
     with started(["-c", code]) as process:
         wait_until(lambda: _listens(port) or process.poll() is not None, "the sink listens")
@@ -213,8 +219,8 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert (process.returncode, output) == (0, b"")
 
 
-def test_a_signal_ends_it_though_somebody_is_connected(tmp_path: Path) -> None:
-    port = free_port()
+def test_a_signal_ends_it_though_somebody_is_connected(tmp_path: Path, own_port: Port) -> None:
+    port = own_port.number
     with started(["-m", "discount", "sink", str(tmp_path), "--port", str(port)]) as process:
         wait_until(lambda: _listens(port) or process.poll() is not None, "the sink listens")
         send(port)
