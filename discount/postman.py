@@ -1,5 +1,6 @@
 """The only SMTP client: hands one e-mail to a mail server, in a bounded time, and says how that went (RFC 5321)."""
 
+import re
 import smtplib
 import socket
 import ssl
@@ -14,6 +15,8 @@ from discount.model import Outcome, Receipt
 
 #: How much of an answer is kept.
 KEPT = 200
+#: Seconds until one whose time is over is cut off once more.
+_AGAIN = 0.05
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
@@ -46,6 +49,8 @@ class Postman:
         self._host = parts.hostname
         self._port = port or _PORTS[parts.scheme]
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        if self._login and not "".join(self._login).isascii():
+            raise SettingsError("SMTP_URL: the user and the password may be of ASCII only")
 
     def __repr__(self) -> str:
         return f"Postman({self._scheme}://{self._host}:{self._port})"
@@ -71,14 +76,16 @@ class Postman:
             # At the greeting or the log-in: that is nothing about this e-mail.
             status, answer = str(error.smtp_code), _text(error.smtp_error)
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            late = deadline.passed or isinstance(error, TimeoutError)
-            status = "timeout" if late else "no-answer"
-            answer = f"Not done within {self._timeout:g} s." if late else str(error) or type(error).__name__
+            status, answer = "no-answer", str(error) or type(error).__name__
         finally:
             deadline.end()
-        shown = answer.replace(to, _masked(to))
+        took = time.monotonic() - started
+        # What was cut off in the middle can look like an answer, and a wait that is over like a server that went away.
+        if outcome != "delivered" and (deadline.passed or took >= self._timeout):
+            outcome, status, answer = "retry", "timeout", f"Not done within {self._timeout:g} s."
+        shown = re.sub(re.escape(to), lambda _: _masked(to), answer, flags=re.IGNORECASE)
         cleaned = "".join(letter if letter.isprintable() else " " for letter in shown)[:KEPT]
-        return Receipt(outcome, status, cleaned, int((time.monotonic() - started) * 1000))
+        return Receipt(outcome, status, cleaned, int(took * 1000))
 
     def _hand_over(self, message: EmailMessage, to: str, deadline: "_Deadline") -> tuple[str, str]:
         server = self._connect(deadline)
@@ -120,22 +127,27 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self.passed = False
         self._server: smtplib.SMTP | None = None
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, args=(seconds,), name="deadline", daemon=True).start()
 
     def watch(self, server: smtplib.SMTP) -> None:
         self._server = server
 
     def end(self) -> None:
-        self._timer.cancel()
+        self._ended.set()
 
-    def _cut(self) -> None:
+    def _run(self, seconds: float) -> None:
+        if self._ended.wait(seconds):
+            return
         self.passed = True
-        connection = self._server.sock if self._server else None
-        if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        # A look-up or a handshake may be under way still, and the connection stand only after it.
+        while True:
+            connection = self._server.sock if self._server else None
+            if connection is not None:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            if self._ended.wait(_AGAIN):
+                return
 
 
 def _outcome(code: int) -> Outcome:

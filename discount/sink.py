@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
+from email.message import Message
 from email.parser import BytesHeaderParser
 from itertools import count
 from pathlib import Path
@@ -19,13 +21,14 @@ from discount.config import SettingsError
 #: The most e-mails that are kept, and the most bytes that one may have.
 KEPT = 1000
 LARGEST = 1024 * 1024
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9]+-[0-9]{6,}\.eml")
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
     """An e-mail that was caught."""
 
-    path: Path
+    path: str
     received_at: datetime
     to: str
     subject: str
@@ -50,7 +53,8 @@ def serve(directory: Path, *, host: str = "127.0.0.1", port: int = 1025, fd: int
 
 def list_mails(directory: Path) -> list[Mail]:
     """The e-mails in a directory, oldest first."""
-    return [_read(path) for path in _paths(directory)]
+    found = (_read(path) for path in _paths(directory))
+    return [each for each in found if each is not None]
 
 
 async def _serve(directory: Path, listener: socket.socket) -> None:
@@ -85,15 +89,24 @@ class _Catcher:
 
 
 def _paths(directory: Path) -> list[Path]:
-    return sorted(directory.glob("[0-9]*.eml"))
+    return sorted(path for path in directory.glob("*.eml") if _NAME.fullmatch(path.name))
 
 
-def _read(path: Path) -> Mail:
-    with path.open("rb") as file:
-        headers = BytesHeaderParser(policy=policy.default).parse(file)
+def _read(path: Path) -> Mail | None:
+    try:
+        with path.open("rb") as file:
+            headers = BytesHeaderParser(policy=policy.default).parse(file)
+    except FileNotFoundError:
+        # Newer ones have taken its place.
+        return None
     received_at = datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    return Mail(path, received_at, _visible(headers["To"]), _visible(headers["Subject"]))
+    return Mail(str(path), received_at, _shown(headers, "to"), _shown(headers, "subject"))
 
 
-def _visible(text: object) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in str(text or ""))
+def _shown(headers: Message, name: str) -> str:
+    try:
+        text = str(headers[name] or "")
+    except Exception:
+        # Python's parser stumbles over some headers in many ways; they are shown as they came.
+        text = next(str(value) for each, value in headers.raw_items() if each.lower() == name)
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -56,7 +57,17 @@ class _Policy(EmailPolicy):
     _WHOLE = ("list-unsubscribe", "message-id")
 
     def fold(self, name: str, value: str) -> str:
-        return f"{name}: {value}\r\n" if name.lower() in self._WHOLE else super().fold(name, value)
+        if name.lower() in self._WHOLE:
+            return f"{name}: {value}\r\n"
+        if value.isascii():
+            folded: str = super().fold(name, value)
+            return folded
+        # Some of Python's versions lose blanks where they fold between encoded words.
+        addresses = getattr(value, "addresses", ())
+        words = Header(addresses[0].display_name if addresses else value, "utf-8", header_name=name)
+        after = "".join(f"\r\n <{each.addr_spec}>" for each in addresses)
+        encoded = words.encode(linesep="\r\n")
+        return f"{name}: {encoded}{after}\r\n"
 
     def fold_binary(self, name: str, value: str) -> bytes:
         return self.fold(name, value).encode("ascii")

@@ -1,17 +1,20 @@
 """Which e-mail a delivery is: whom it is for, and what it tells, as things stand when it is sent."""
 
 from datetime import UTC, datetime
-from typing import Any
+from email.message import EmailMessage
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from discount import brands, contacts, deliveries, discounts, grants, mails, webhooks
+from discount import brands, contacts, deliveries, discounts, grants, mails, outbox, webhooks
 from discount.errors import Invalid, NotFound, NotGranted
 from discount.events import Entry
 from discount.mails import MailKind, Recipient
 from discount.model import Delivery, Discount, Grant, Receipt, to_time
 from discount.postman import Postman
+from discount.rules import LimitName
 from discount.signatures import Signatures
 from discount.store import Store, keys
+from discount.worker import reminders
 from discount.worker.dispatcher import Attempt
 
 #: Which e-mail tells of which type of event.
@@ -52,10 +55,10 @@ class Mailer:
         to = self._recipient(delivery.brand_id, user_id, brand.email if brand else None)
         if to is None:
             return _not_sent("no-address")
-        if not self._within_a_day(to.address):
-            return _not_sent("too-many")
         try:
             facts = self._facts(kind, delivery, entry, user_id)
+            if facts is None:
+                return _not_sent("no-longer-so")
             message = mails.write(
                 kind,
                 to,
@@ -69,7 +72,16 @@ class Mailer:
             return _not_sent("no-longer-kept")
         except Invalid as error:
             return Attempt(Receipt("failed", "refused", error.detail, 0), called=False)
-        return Attempt(self._postman.send(message))
+        return self._hand_over(message, to.address)
+
+    def _hand_over(self, message: EmailMessage, address: str) -> Attempt:
+        if self._count(address, "INCR") > A_DAY:
+            return _not_sent("too-many")
+        receipt = self._postman.send(message)
+        if receipt.outcome != "delivered":
+            # It will be tried again, and be the same e-mail still.
+            self._count(address, "DECR")
+        return Attempt(receipt)
 
     def _recipient(self, brand_id: str, user_id: str | None, brand_email: str | None) -> Recipient | None:
         if user_id is None:
@@ -82,25 +94,35 @@ class Mailer:
             return None
         return f"{self._public_url}/unsubscribe/{self._signatures.mail_token(brand_id, user_id)}"
 
-    def _within_a_day(self, address: str) -> bool:
+    def _count(self, address: str, command: str) -> int:
+        """One e-mail more within a day, or one less, to an address; how many that makes."""
         name = keys.mailed(address, self._store.partitions)
-        return int(self._store.commands([("SET", name, 0, "EX", 86400, "NX"), ("INCR", name)])[1]) <= A_DAY
+        return int(self._store.commands([("SET", name, 0, "EX", 86400, "NX"), (command, name)])[1])
 
-    def _facts(self, kind: MailKind, delivery: Delivery, entry: Entry | None, user_id: str | None) -> dict[str, Any]:
+    def _facts(
+        self, kind: MailKind, delivery: Delivery, entry: Entry | None, user_id: str | None
+    ) -> dict[str, Any] | None:
+        """What an e-mail tells; None if that is not so any more."""
         fields = entry.fields if entry else {}
         if kind == "webhook-off":
             return self._of_webhook(delivery.brand_id, fields["webhook"], fields["reason"])
         discount, _ = discounts.show(self._store, delivery.discount_id)
         if user_id is not None:
-            return _of_grant(discount, grants.held_grant(self._store, discount.id, user_id))
+            held = grants.held_grant(self._store, discount.id, user_id)
+            return _of_grant(discount, held) if kind == "code-granted" or self._ends_soon(discount, held) else None
         if kind == "sold-out":
             return {"discount_name": discount.discount_code, "total_count": discount.total_count}
-        limit = fields["limit"]
-        return {
-            "discount_name": discount.discount_code,
-            "limit": limit,
-            "limit_count": discount.limits.get(limit),  # type: ignore[call-overload]
-        }
+        name = cast(LimitName, fields["limit"])
+        count = discount.limits.get(name)
+        if count is None:
+            return None
+        return {"discount_name": discount.discount_code, "limit": name, "limit_count": count}
+
+    def _ends_soon(self, discount: Discount, held: Grant) -> bool:
+        # A mail server can have been away for days.
+        until = discount.good_until(held.granted_at)
+        to_come = until is not None and outbox.now(self._store) < until
+        return to_come and not discount.closed and bool(reminders.unused(self._store, discount, [held]))
 
     def _of_webhook(self, brand_id: str, webhook_id: str, reason: str) -> dict[str, Any]:
         webhook = webhooks.show(self._store, webhook_id)

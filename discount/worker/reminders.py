@@ -1,6 +1,6 @@
 """Users are told before a code that they have not used ends: what ends when, and whom to tell then."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from discount import brands, contacts, deliveries, discounts, grants
@@ -74,7 +74,7 @@ class Reminders:
             due = [each for each in some if self._is_due(discount, each, now)]
             reached = contacts.find(self._store, [(discount.brand_id, each.user_id) for each in due])
             told = [each for each in due if reached[discount.brand_id, each.user_id]]
-            owed = [_owe(discount, each, now) for each in self._unused(partition, discount, told)]
+            owed = [_owe(discount, each, now) for each in unused(self._store, discount, told)]
             deliveries.plan(self._store, partition, now, [("", [each]) for each in owed])
 
     def _is_due(self, discount: Discount, held: Grant, now: int) -> bool:
@@ -82,12 +82,13 @@ class Reminders:
         ends_at = discount.good_until(held.granted_at)
         return ends_at is not None and ends_at - self._ahead <= now < ends_at
 
-    def _unused(self, partition: int, discount: Discount, held: list[Grant]) -> list[Grant]:
-        """Those of the grants whose code has not been redeemed."""
-        parsed = discounts.locate(self._store, discount.id)
-        names = [keys.uses(partition, discount.id, keys.grant_bucket(each.user_id, parsed.buckets)) for each in held]
-        uses = self._store.commands([("HGET", name, each.user_id) for name, each in zip(names, held, strict=True)])
-        return [each for each, used in zip(held, uses, strict=True) if not used or used.startswith("0 ")]
+
+def unused(store: Store, discount: Discount, held: Sequence[Grant]) -> list[Grant]:
+    """Those of the grants whose code has not been redeemed."""
+    buckets = discounts.locate(store, discount.id).buckets
+    names = [keys.uses(discount.partition, discount.id, keys.grant_bucket(each.user_id, buckets)) for each in held]
+    uses = store.commands([("HGET", name, each.user_id) for name, each in zip(names, held, strict=True)])
+    return [each for each, used in zip(held, uses, strict=True) if not used or used.startswith("0 ")]
 
 
 def _owe(discount: Discount, held: Grant, now: int) -> Owed:

@@ -1,0 +1,187 @@
+"""Mail servers for tests, good and evil, each on a free port of 127.0.0.1."""
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+PATIENCE = 30.0
+#: Longer than any wait of the one who is tested.
+_AGES = 20.0
+
+
+class Authority:
+    """A certificate authority of the tests' own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tests' own authority")])
+        self._certificate = self._sign(self._name, self._key.public_key(), x509.BasicConstraints(True, None))
+
+    def client(self) -> ssl.SSLContext:
+        """What trusts this authority, and no other."""
+        return ssl.create_default_context(cadata=_pem(self._certificate).decode())
+
+    def server(self, host: str) -> ssl.SSLContext:
+        """What shows a certificate for a host."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        try:
+            names: list[x509.GeneralName] = [x509.IPAddress(ip_address(host))]
+        except ValueError:
+            names = [x509.DNSName(host)]
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        signed = self._sign(subject, key.public_key(), x509.SubjectAlternativeName(names))
+        file = self._folder / f"{host}.pem"
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        file.write_bytes(private + _pem(signed))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def _sign(
+        self, subject: x509.Name, public: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
+    ) -> x509.Certificate:
+        # Long before and after: clocks of tests may be anywhere.
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=2))
+            .not_valid_after(now + timedelta(days=2))
+            .add_extension(extension, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+class Mailbox:
+    """What a mail server took; `answers` are what it says instead of yes, by command."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = answers
+        self.mails: list[bytes] = []
+        self.envelopes: list[tuple[str, list[str]]] = []
+        self.logins: list[tuple[str, str]] = []
+        self.encrypted: list[bool] = []
+
+    def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
+        assert isinstance(given, LoginPassword)
+        self.logins.append((given.login.decode(), given.password.decode()))
+        return AuthResult(success=self.answers.get("auth") is None, handled=False)
+
+    async def handle_MAIL(self, _s: SMTP, _session: Session, envelope: Envelope, address: str, options: Any) -> str:
+        envelope.mail_from = address
+        return self.answers.get("mail", "250 OK")
+
+    async def handle_RCPT(self, _s: SMTP, _session: Session, envelope: Envelope, address: str, options: Any) -> str:
+        if "rcpt" in self.answers:
+            return self.answers["rcpt"]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
+        if "data" in self.answers:
+            return self.answers["data"]
+        assert envelope.original_content is not None
+        self.mails.append(envelope.original_content)
+        self.envelopes.append((envelope.mail_from or "", list(envelope.rcpt_tos)))
+        self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
+        return "250 Taken"
+
+
+@contextmanager
+def serving(box: Mailbox, *, tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[int]:
+    """A whole mail server; its port. With `tls` it speaks that from the start, with `tls_context` after STARTTLS."""
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(
+        loop.create_server(lambda: SMTP(box, loop=loop, hostname="tests", **settings), "127.0.0.1", 0, ssl=tls)
+    )
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        server.close()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+class Evil:
+    """A server that does one thing with each who connects, until the `with` ends.
+
+    Args:
+        act: what it does with a connection; it may wait on `ended`.
+    """
+
+    def __init__(self, act: Callable[["Evil", socket.socket], None]) -> None:
+        self._act = act
+        self.ended = threading.Event()
+        self.heard = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def talk(self, connection: socket.socket, lines: Sequence[bytes]) -> None:
+        """Say each line, and hear one after it, as far as the other side goes on."""
+        for line in lines:
+            connection.sendall(line)
+            heard = b""
+            while not heard.endswith(b"\r\n"):
+                piece = connection.recv(65536)
+                if not piece:
+                    return
+                heard += piece
+            self.heard += heard
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        # Wakes who waits for a connection.
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
+        self._thread.join(PATIENCE)
+        self._listener.close()
+        assert not self._thread.is_alive()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            with connection:
+                if self.ended.is_set():
+                    return
+                connection.settimeout(_AGES)
+                with suppress(OSError):
+                    self._act(self, connection)
