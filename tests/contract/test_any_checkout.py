@@ -879,7 +879,7 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 
 
 def test_any_checkouts_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(fake_stage(), monkeypatch, examples=100, steps=30)
+    run(fake_stage(), monkeypatch, examples=25, steps=30)
 
 
 def test_any_checkouts_on_redis_leave_what_the_model_leaves(
