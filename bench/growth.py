@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from time import perf_counter
 
-from bench import tables
+from bench import memory, tables
 from discount import discounts, grants, kinds, pools
 from discount.cursors import make_cursor
 from discount.store import Store
@@ -33,7 +33,7 @@ def run(codes: Sequence[int], lists: Sequence[int], rounds: int, users: Sequence
         _show_users(store, users, rounds)
     with RedisServer() as server:
         store = Store.at(server.url, 10.0, 16)
-        by_size = {total: _granted(store, total, total - _BLOCK * (rounds + 1)) for total in codes}
+        by_size = {total: _granted(store, server.url, total, total - _BLOCK * (rounds + 1)) for total in codes}
         _show_grants(store, by_size, rounds)
         _show_grant_pages(store, by_size, rounds)
         _show_create(store, rounds)
@@ -52,13 +52,10 @@ def _create(store: Store, brand_id: str, total: int) -> str:
     )[0].id
 
 
-def _granted(store: Store, total: int, granted: int) -> str:
+def _granted(store: Store, url: str, total: int, granted: int) -> str:
     """A discount with that many codes granted and the next ones made."""
     discount_id = _create(store, f"Brand of {total}", total)
-    for first in range(0, granted, _SLICE):
-        grants.grant_many(
-            store, discount_id, [f"User {number}" for number in range(first, min(first + _SLICE, granted))]
-        )
+    memory.grant_all(url, discount_id, "User ", granted)
     pools.refill(store, discount_id, total)
     return discount_id
 
@@ -85,7 +82,7 @@ def _show_grants(store: Store, by_size: Mapping[int, str], rounds: int) -> None:
 
     for total, discount_id in by_size.items():
         calls[f"grant, {total:,} codes"] = partial(grant, discount_id)
-        calls[f"grant again, {total:,} codes"] = partial(grants.grant, store, discount_id, "User 0")
+        calls[f"grant again, {total:,} codes"] = partial(grants.grant, store, discount_id, memory.first_user("User "))
     _show("A grant through the verb, all but the last codes granted", _in_turns(calls, rounds, _BLOCK))
 
 

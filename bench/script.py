@@ -38,6 +38,8 @@ AT_ONCE = 10_000
 #: The bars of the issue: of the pipelined rate, and the milliseconds for which one call may hold Redis at a time.
 BAR, HOLD = 0.5, 5.0
 _RANDOM = "__rand_int__"
+#: Bytes that Redis reads of a client at once (PROTO_IOBUF_LEN in its source).
+_READ = 16 * 1024
 
 
 def run(rounds: int, total: int) -> None:
@@ -76,18 +78,22 @@ def run(rounds: int, total: int) -> None:
                     ),
                 } | ways
             rates: dict[str, list[float]] = defaultdict(list)
+            owns: dict[str, list[float]] = defaultdict(list)
             for turn in range(rounds + 1):
                 for name, (way, filled) in ways.items():
                     made = _create(store, total)
                     if filled:
                         pools.refill(store, made, total)
+                    before = _redis_cpu(redis)
                     rate = way(made)
+                    own = (_redis_cpu(redis) - before) / total * 1e6
                     _check(store, made, total, exactly=not name.startswith("redis-benchmark"))
                     store.command("FLUSHALL")
                     # The first turn warms up: workers learn the script, Redis its memory.
                     if turn:
                         rates[name].append(rate)
-        _show(rates, rounds, total)
+                        owns[name].append(own)
+        _show(rates, owns, rounds, total)
         _show_hold(redis, store, min(total, AT_ONCE), rounds)
 
 
@@ -195,16 +201,22 @@ def _send_http(port: int, discount_id: str, total: int, size: int, connections: 
     return total / seconds
 
 
-def _show(rates: dict[str, list[float]], rounds: int, total: int) -> None:
+def _redis_cpu(redis: RedisServer) -> float:
+    with redis.client() as client:
+        told = client.info("cpu")
+    return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+
+
+def _show(rates: dict[str, list[float]], owns: dict[str, list[float]], rounds: int, total: int) -> None:
     unit = BENCHMARK if BENCHMARK in rates else PACKED
     rows = []
     for name, found in rates.items():
         ratios = [each / other for each, other in zip(found, rates[unit], strict=True)]
-        rows.append((name, tables.spread(found), tables.spread(ratios, 2)))
-        tables.keep(f"script: {name}", rate=median(found))
+        rows.append((name, tables.spread(found), tables.spread(ratios, 2), tables.spread(owns[name], 1)))
+        tables.keep(f"script: {name}", rate=median(found), redis_us=median(owns[name]))
     tables.show(
         f"Grants in bulk beside Redis's own rate, {rounds} rounds of {total:,} (min / median / max); bar {BAR}",
-        ("way", "grants/s", f"of {unit}"),
+        ("way", "grants/s", f"of {unit}", "Redis CPU us a grant"),
         rows,
     )
 
@@ -232,8 +244,19 @@ def _show_hold(redis: RedisServer, store: Store, users: int, rounds: int) -> Non
             ("the longest script", tables.spread(slowest, 2)),
             ("the longest wait of another client meanwhile", tables.spread(busy, 2)),
             ("the longest wait of a client of an idle Redis", tables.spread(calm, 2)),
+            (
+                "the calls that Redis reads at once from a client, in its CPU",
+                f"{_run_of_one_read(store):.2f}",
+            ),
         ),
     )
+
+
+def _run_of_one_read(store: Store) -> float:
+    """Milliseconds of CPU, by what a grant took in bulk, for all the calls that come in one read."""
+    made = _create(store, 1)
+    size = len(hiredis.pack_command(tuple(_script_call(store, made, "0" * 40, "User 10000000"))))  # type: ignore[arg-type]
+    return _READ / size * tables.kept[f"script: {PACKED}"]["redis_us"] / 1000
 
 
 def _longest_wait(redis: RedisServer, work: Callable[[], object]) -> float:
