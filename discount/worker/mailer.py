@@ -52,7 +52,8 @@ class Mailer:
         to = self._recipient(delivery.brand_id, user_id, brand.email if brand else None)
         if to is None:
             return _not_sent("no-address")
-        if not self._within_a_day(to.address):
+        # A mail server that is away makes many tries of one e-mail.
+        if delivery.attempts == 0 and not self._within_a_day(to.address):
             return _not_sent("too-many")
         try:
             facts = self._facts(kind, delivery, entry, user_id)
@@ -84,7 +85,14 @@ class Mailer:
 
     def _within_a_day(self, address: str) -> bool:
         name = keys.mailed(address, self._store.partitions)
-        return int(self._store.commands([("SET", name, 0, "EX", 86400, "NX"), ("INCR", name)])[1]) <= A_DAY
+        return (
+            int(
+                self._store.commands(
+                    [("SET", name, 0, "EX", 86400, "NX"), ("INCR", name), ("EXPIRE", name, 86400, "NX")]
+                )[1]
+            )
+            <= A_DAY
+        )
 
     def _facts(self, kind: MailKind, delivery: Delivery, entry: Entry | None, user_id: str | None) -> dict[str, Any]:
         fields = entry.fields if entry else {}
