@@ -17,6 +17,8 @@ from discount.model import Outcome, Receipt
 KEPT = 200
 #: Seconds until one whose time is over is cut off once more.
 _AGAIN = 0.05
+# The library's own guess asks the name server, for each e-mail, for as long as that takes.
+_HERE = socket.gethostname()
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
@@ -108,9 +110,9 @@ class Postman:
 
     def _connect(self, deadline: "_Deadline") -> smtplib.SMTP:
         if self._scheme == "smtps":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout, context=self._context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(local_hostname=_HERE, timeout=self._timeout, context=self._context)
         else:
-            server = smtplib.SMTP(timeout=self._timeout)
+            server = smtplib.SMTP(local_hostname=_HERE, timeout=self._timeout)
         deadline.watch(server)
         # Else the library takes no server's name for certificates.
         server._host = self._host  # type: ignore[attr-defined]

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from structlog import get_logger
+
 from discount import brands, contacts, outbox, webhooks
 from discount.deliveries import Owed, id_of, plan
+from discount.errors import Unavailable
 from discount.events import Entry, read_entries
 from discount.model import Brand, DeliveryKind, Webhook
 from discount.store import Store, keys
@@ -84,8 +87,15 @@ class Planner:
         now = outbox.now(self._store)
         planned, done = [], list(gone)
         for entry in entries:
-            self._note_end(entry, known)
-            owed = list(self._owed(entry, known, now))
+            try:
+                self._note_end(entry, known)
+                owed = list(self._owed(entry, known, now))
+            except Unavailable:
+                raise
+            except Exception as error:
+                # It stays with the group and comes again; what is wrong with it must not hold up the others.
+                get_logger().error("broken", event=entry.event_id, exc_info=error)
+                continue
             if owed:
                 planned.append((entry.place, owed))
             else:

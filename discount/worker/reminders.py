@@ -47,7 +47,8 @@ class Reminders:
 
     def _take(self, partition: int, member: str, now: int) -> int:
         name = keys.expiring(partition)
-        if self._store.run("take_turn", [name], [member, LEASE * _SECOND])[0] == "busy":
+        word, *till = self._store.run("take_turn", [name], [member, LEASE * _SECOND])
+        if word == "busy":
             return 0
         discount_id, _, user_id = member.partition(" ")
         try:
@@ -62,7 +63,8 @@ class Reminders:
         except (NotFound, NotGranted):
             # The user was forgotten.
             pass
-        self._store.command("ZREM", name, member)
+        # By its time: an end that was moved meanwhile has another, and stays.
+        self._store.command("ZREMRANGEBYSCORE", name, till[0], till[0])
         return 1
 
     def _plan(self, partition: int, discount: Discount, held: Iterable[Grant], now: int) -> None:

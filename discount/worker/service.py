@@ -44,9 +44,10 @@ def run(settings: Settings) -> None:
         store.prepare()
     except Unavailable as error:
         get_logger().warning("redis away", detail=error.detail)
-    ending = threading.Event()
+    ending, asked = threading.Event(), list[bool]()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
+        # Not the event itself: its lock may be this thread's own while a signal comes.
+        signal.signal(number, lambda *_: asked.append(True))
     signatures = Signatures(store, settings.secret)
     reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
     planner = Planner(store, f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}", reminders)
@@ -78,7 +79,9 @@ def run(settings: Settings) -> None:
         for loop in loops:
             loop.start()
         get_logger().info("working", port=figures.server_port)
-        ending.wait()
+        while not asked:
+            time.sleep(PAUSE)
+        ending.set()
         for loop in loops:
             loop.join(HANGS)
         dispatcher.end()

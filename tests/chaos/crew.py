@@ -84,6 +84,10 @@ class Crew:
         self.processes[number] = None
         return code
 
+    def number_of(self, pid: int) -> int | None:
+        """Which of them a process is, if it runs."""
+        return next((i for i, each in enumerate(self.processes) if each is not None and each.pid == pid), None)
+
     def get(self, number: int, path: str) -> tuple[int, str]:
         """What a worker answers: status and text."""
         reply = ask(f"http://127.0.0.1:{self._port(number)}", "GET", path)

@@ -35,9 +35,9 @@ class Mail:
 class Sink:
     """The process; see the module for its use."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_server(("127.0.0.1", port)) as listener:
             self.url = f"smtp+plain://127.0.0.1:{listener.getsockname()[1]}"
             command = [sys.executable, "-m", "discount", "sink", "--fd", str(listener.fileno()), str(folder)]
             self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])

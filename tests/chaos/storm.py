@@ -3,9 +3,11 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from discount.store import Store
+from discount import outbox
+from discount.store import Store, keys
 from tests.chaos.crew import Crew, Offer
 from tests.chaos.receiver import Receiver
 from tests.support.redis_server import RedisServer
@@ -22,20 +24,35 @@ class Figures:
     repeated: int
     twice: int
     kills: int
+    kills_in_planning: int
     seconds: float
 
 
-def kill_by_chance(crew: Crew, receiver: Receiver, chance: random.Random, kills: int, patience: float = 1.0) -> None:
-    """Kill one worker after the other, at moments that lie anywhere in their work, and start others instead."""
-    for _ in range(kills):
-        victim = chance.randrange(len(crew.processes))
-        wanted = receiver.counts().total() + chance.randrange(60)
-        until = time.monotonic() + patience
-        # Some are killed before they do anything, and some when there is nothing left to do.
-        while receiver.counts().total() < wanted and time.monotonic() < until:
-            time.sleep(0.01)
-        crew.kill(victim)
-        crew.start(victim)
+def kill_while_it_calls(crew: Crew, receiver: Receiver, chance: random.Random) -> None:
+    """Kill any worker once some more calls have come, and start another one instead."""
+    victim = chance.randrange(len(crew.processes))
+    wanted = receiver.counts().total() + chance.randrange(60)
+    until = time.monotonic() + 1.0
+    # Some are killed before they do anything, and some when there is nothing left to do.
+    while receiver.counts().total() < wanted and time.monotonic() < until:
+        time.sleep(0.01)
+    crew.kill(victim)
+    crew.start(victim)
+
+
+def kill_while_it_plans(crew: Crew, server: RedisServer) -> bool:
+    """Kill a worker that has read events and is not done with them; whether there was one."""
+    until = time.monotonic() + 1.0
+    with server.client() as client:
+        while time.monotonic() < until:
+            for partition in range(16):
+                for consumer in client.xpending(keys.events(partition), outbox.GROUP)["consumers"]:
+                    victim = crew.number_of(int(consumer["name"].split("-")[-2]))
+                    if victim is not None:
+                        crew.kill(victim)
+                        crew.start(victim)
+                        return True
+    return False
 
 
 def open_work(server: RedisServer, offers: Sequence[Offer]) -> list[str]:
@@ -98,24 +115,35 @@ def storm(
     midway: Callable[[], None] = lambda: None,
     patience: float = PATIENCE,
 ) -> Figures:
-    """Hand out codes in slices, with a worker killed after each; `midway` happens between."""
+    """Hand out codes in slices, and kill a worker with each; `midway` happens between."""
     started = time.monotonic()
     chance = random.Random(seed)
     users = [f"user {number}" for number in range(grants)]
     size = -(-grants // (kills + 1))
-    for step, first in enumerate(range(0, grants, size)):
-        for number, offer in enumerate(offers):
-            offer.grant(users[first : first + size][number :: len(offers)])
-        if step == kills // 2:
-            midway()
-        if step < kills:
-            kill_by_chance(crew, receiver, chance, 1)
+    in_planning = 0
+    with ThreadPoolExecutor(1) as granter:
+        for step, first in enumerate(range(0, grants, size)):
+            granting = granter.submit(_grant, offers, users[first : first + size])
+            killed = step % 2 == 0 and step < kills and kill_while_it_plans(crew, server)
+            in_planning += killed
+            granting.result()
+            if step == kills // 2:
+                midway()
+            if step < kills and not killed:
+                kill_while_it_calls(crew, receiver, chance)
     await_end(server, offers, crew, patience)
     events, made, calls = check_arrived(receiver, offers)
     well = sum(each.answer == "200" for each in receiver.calls())
     granted = [each for offer in offers for each in offer.deliveries() if each.type == "code.granted"]
     assert len([each for each in granted if each.kind == "webhook"]) == grants
-    return Figures(events, made, calls, calls - events, well - events, crew.kills, time.monotonic() - started)
+    return Figures(
+        events, made, calls, calls - events, well - events, crew.kills, in_planning, time.monotonic() - started
+    )
+
+
+def _grant(offers: Sequence[Offer], users: Sequence[str]) -> None:
+    for number, offer in enumerate(offers):
+        offer.grant(users[number :: len(offers)])
 
 
 def store_at(server: RedisServer) -> Store:

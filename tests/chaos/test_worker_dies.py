@@ -17,4 +17,5 @@ def test_every_event_arrives_while_workers_are_killed(
         found = storm(redis_server, crew, receiver, offers, seed=1, grants=400, kills=5)
     assert found.events == 400 + 2
     assert found.kills == 5
+    assert found.kills_in_planning >= 1, "some died between an event and its deliveries"
     assert found.repeated >= 100, "calls that went wrong were made again"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
-from tests.support.service import ask, wait_until
+from tests.support.service import ask, create, wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -104,7 +104,9 @@ def test_what_was_made_is_there_after_a_stop_and_a_start(runs: Any) -> None:
 def test_a_signal_stops_all_of_it(runs: Any, number: signal.Signals) -> None:
     run = runs(WORKERS="2")
     run.url()
-    family = wait_until(lambda: len(run.family()) >= 5 and run.family(), "the launcher, Redis, gunicorn, two workers")
+    family = wait_until(
+        lambda: len(run.family()) >= 7 and run.family(), "the launcher, Redis, gunicorn, all workers, the sink"
+    )
     run.process.send_signal(number)
     assert run.process.wait(PATIENCE) == 0
     wait_until(lambda: all_gone(family), "no process left")
@@ -152,6 +154,30 @@ def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:
     assert run.process.wait(PATIENCE) == 1
     assert "discount: Redis ended by itself" in run.output.read_text()
     wait_until(lambda: all_gone(family), "no process left")
+
+
+@pytest.mark.parametrize("name", ["worker", "sink"])
+def test_what_runs_along_and_ends_by_itself_ends_the_rest(runs: Any, name: str) -> None:
+    run = runs()
+    run.url()
+    family = run.family()
+    part_of(family, name).kill()
+    assert run.process.wait(PATIENCE) == 1
+    assert f"discount: the {name} ended by itself" in run.output.read_text()
+    wait_until(lambda: all_gone(family), "no process left")
+
+
+def part_of(family: list[psutil.Process], name: str) -> psutil.Process:
+    return next(process for process in family if process.cmdline()[1:4] == ["-m", "discount", name])
+
+
+def test_what_is_granted_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> None:
+    url = runs().url()
+    assert ask(url, "PUT", "/user/User%201?brand_id=IKEA", {"email": "user@example.org"}).status == 200
+    discount_id = create(url, 10)
+    code = ask(url, "POST", f"/discount/{discount_id}/grant", {"user_id": "User 1"}).json["code"]
+    found = wait_until(lambda: list((tmp_path / "data" / "mail").glob("[0-9]*.eml")), "an e-mail")
+    assert code in found[0].read_text()
 
 
 def refusal(run: Run) -> str:

@@ -6,5 +6,6 @@
 local at = now()
 local due_at = redis.call('ZSCORE', expiring, member)
 if not due_at or tonumber(due_at) > tonumber(at) then return {'busy'} end
-redis.call('ZADD', expiring, string.format('%.0f', tonumber(at) + tonumber(lease)), member)
-return {'taken'}
+local till = string.format('%.0f', tonumber(at) + tonumber(lease))
+redis.call('ZADD', expiring, till, member)
+return {'taken', till}
