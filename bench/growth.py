@@ -30,7 +30,7 @@ def run(codes: Sequence[int], lists: Sequence[int], rounds: int, users: Sequence
     """
     with RedisServer() as server:
         store = Store.at(server.url, 10.0, 16)
-        _show_users(store, users, rounds)
+        _show_users(store, server.url, users, rounds)
     with RedisServer() as server:
         store = Store.at(server.url, 10.0, 16)
         by_size = {total: _granted(store, server.url, total, total - _BLOCK * (rounds + 1)) for total in codes}
@@ -82,18 +82,18 @@ def _show_grants(store: Store, by_size: Mapping[int, str], rounds: int) -> None:
 
     for total, discount_id in by_size.items():
         calls[f"grant, {total:,} codes"] = partial(grant, discount_id)
-        calls[f"grant again, {total:,} codes"] = partial(grants.grant, store, discount_id, memory.first_user("User "))
+        calls[f"grant again, {total:,} codes"] = partial(grants.grant, store, discount_id, memory.user("User ", 0))
     _show("A grant through the verb, all but the last codes granted", _in_turns(calls, rounds, _BLOCK))
 
 
-def _show_users(store: Store, users: Sequence[int], rounds: int) -> None:
+def _show_users(store: Store, url: str, users: Sequence[int], rounds: int) -> None:
     """What it costs to give somebody a code while ever more users hold one of another discount of the same brand."""
     rows = []
     many = _create(store, "Brand", max(users))
     granted = 0
     for total in users:
-        for first in range(granted, total, _SLICE):
-            grants.grant_many(store, many, [f"User {number}" for number in range(first, min(first + _SLICE, total))])
+        # Those who hold a code already hold it; the rest get one.
+        memory.grant_all(url, many, "User ", total, known=granted)
         granted = total
         fresh = _create(store, "Brand", _BLOCK * (rounds + 1))
         pools.refill(store, fresh, _BLOCK * (rounds + 1))
@@ -102,7 +102,7 @@ def _show_users(store: Store, users: Sequence[int], rounds: int) -> None:
         step = max(1, total // (_BLOCK * (rounds + 1)))
 
         def grant(discount_id: str = fresh, step: int = step, numbers: Iterator[int] = numbers) -> None:
-            if not grants.grant(store, discount_id, f"User {next(numbers) * step}").fresh:
+            if not grants.grant(store, discount_id, memory.user("User ", next(numbers) * step)).fresh:
                 raise RuntimeError("a code was granted before")
 
         found = _in_turns({"PING": partial(store.command, "PING"), "grant": grant}, rounds, _BLOCK)

@@ -15,7 +15,6 @@ from discount.store import Store, keys
 from tests.support.redis_server import RedisServer
 
 _SLICE = 10_000
-_FIRST = 1_000_000
 _BRAND = "IKEA"
 _SHORT = "User "
 # As long as a UUID.
@@ -142,21 +141,21 @@ def _fill(store: Store, made: Discount, total: int) -> None:
             raise RuntimeError(f"{report.added_count} imported instead of {total}")
 
 
-def grant_all(url: str, discount_id: str, prefix: str, total: int) -> None:
-    """Give that many users a code each, with two processes."""
+def grant_all(url: str, discount_id: str, prefix: str, total: int, *, known: int = 0) -> None:
+    """Give that many users a code each, with two processes; the first `known` have theirs."""
     with ProcessPoolExecutor(2) as several:
-        given = several.map(partial(_grant_some, url, discount_id, prefix, total), range(0, total, _SLICE))
-        if sum(given) != total:
+        given = several.map(partial(_grant_some, url, discount_id, prefix, total), range(known, total, _SLICE))
+        if sum(given) != total - known:
             raise RuntimeError("not everybody got a code")
 
 
-def first_user(prefix: str) -> str:
-    """The first of those users."""
-    return f"{prefix}{_FIRST:08d}"
+def user(prefix: str, number: int) -> str:
+    """The name of one of those users."""
+    return f"{prefix}{1_000_000 + number:08d}"
 
 
 def _grant_some(url: str, discount_id: str, prefix: str, total: int, first: int) -> int:
-    users = [f"{prefix}{_FIRST + number:08d}" for number in range(first, min(first + _SLICE, total))]
+    users = [user(prefix, number) for number in range(first, min(first + _SLICE, total))]
     outcomes = grants.grant_many(Store.at(url, 30.0, 16), discount_id, users)
     return sum(isinstance(outcome, Grant) and outcome.fresh for outcome in outcomes)
 

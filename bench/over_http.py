@@ -257,16 +257,23 @@ def _show_bars(found: Mapping[str, Figures]) -> None:
     for name, unit, bar in BARS:
         ratios = _ratios(found, name, unit)
         late = _p99(found, name) / _p99(found, unit)
-        rows.append((name, unit, f"{bar:.2f}", tables.spread(ratios, 2), f"{late:.2f}"))
+        work = _work(found, name) / _work(found, unit)
+        rows.append((name, unit, f"{bar:.2f}", tables.spread(ratios, 2), f"{late:.2f}", f"{work:.2f}"))
     tables.show(
         "Against the bars: each round's rate beside that of the other in the same round (min / median / max)",
-        ("request", "beside", "bar", "reached", "p99 of its p99"),
+        ("request", "beside", "bar", "reached", "p99 of its p99", "CPU of its CPU"),
         rows,
     )
 
 
 def _ratios(found: Mapping[str, Figures], name: str, unit: str) -> list[float]:
     return [each.rate / other.rate for each, other in zip(found[name].runs, found[unit].runs, strict=True)]
+
+
+def _work(found: Mapping[str, Figures], name: str) -> float:
+    """CPU of a request in all: what else the machine does changes it least."""
+    figures = found[name]
+    return median(map(sum, zip(figures.app_cpu, figures.redis_cpu, figures.nginx_cpu, strict=True)))
 
 
 def _p99(found: Mapping[str, Figures], name: str) -> float:
