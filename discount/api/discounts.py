@@ -44,6 +44,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         """Create a discount with its codes, and a webhook of its own, if it is to have one."""
         if body.webhook_url is not None:
             check_url(body.webhook_url, "/webhook_url")
+        elif body.webhook_types:
+            raise errors.Invalid("/webhook_types", "is of no use without webhook_url")
         discount, now = create_from(store, body, idempotency_key)
         webhook = webhooks.read(store, [discount.webhook_id])[discount.webhook_id] if discount.webhook_id else None
         if webhook is None:

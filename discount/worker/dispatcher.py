@@ -188,4 +188,5 @@ def _guarded(attempt: Callable[[], Attempt], delivery: Delivery) -> Attempt:
         raise
     except Exception as error:
         get_logger().error("broken", delivery=delivery.id, exc_info=error)
-        return Attempt(Receipt("retry", "broken", type(error).__name__, 0))
+        # The webhook is not to blame.
+        return Attempt(Receipt("retry", "broken", type(error).__name__, 0), called=False)

@@ -25,6 +25,8 @@ KINDS: dict[str, MailKind] = {
     "discount.limit-reached": "limit-reached",
     "webhook.disabled": "webhook-off",
 }
+#: A line of an e-mail holds 998 letters (RFC 5322, section 2.1.1).
+LONGEST_LINK = 900
 #: The most e-mails to one address within a day, of all brands together.
 A_DAY = 50
 
@@ -92,7 +94,9 @@ class Mailer:
     def _way_out(self, brand_id: str, user_id: str | None) -> str | None:
         if user_id is None or not self._public_url:
             return None
-        return f"{self._public_url}/unsubscribe/{self._signatures.mail_token(brand_id, user_id)}"
+        link = f"{self._public_url}/unsubscribe/{self._signatures.mail_token(brand_id, user_id)}"
+        # The longest ids make a link that no header takes.
+        return link if len(link) <= LONGEST_LINK else None
 
     def _count(self, address: str, command: str) -> int:
         """One e-mail more within a day, or one less, to an address; how many that makes."""

@@ -24,8 +24,8 @@ redis.call('HSET', delivery, 'state', state, 'status', status, 'answer', answer,
 if milliseconds ~= '' then
   redis.call('HSET', delivery, 'last_at', at, 'milliseconds', milliseconds)
   redis.call('HINCRBY', delivery, 'attempts', 1)
-  redis.call('HINCRBY', delivery, 'tries', 1)
 end
+redis.call('HINCRBY', delivery, 'tries', 1)
 if failed then
   redis.call('HSETNX', webhooks[1], 'failing_since', at)
   redis.call('HINCRBY', webhooks[1], 'failures', 1)
