@@ -25,7 +25,7 @@ class Sender:
     """Posts to webhooks. Connections are kept a while, one set a thread.
 
     Args:
-        timeout: seconds for a whole call, from when its name is looked up to the end of the answer; the look-up itself ends
+        timeout: seconds for a whole call, from its name to the end of the answer; looking the name up ends only
             when the machine's resolver gives up.
         context: what certificates are checked with.
     """

@@ -267,11 +267,19 @@ def test_a_discount_asked_for_again_with_its_key_tells_the_same_secret(client: C
     assert told[0]["webhook_secret"].startswith("whsec_")
 
 
-@pytest.mark.parametrize("changes", [{"webhook_url": URL + "/2"}, {"webhook_types": []}, {"webhook_url": None}])
+@pytest.mark.parametrize(
+    "changes", [{"webhook_url": URL + "/2"}, {"webhook_types": []}, {"webhook_url": None, "webhook_types": []}]
+)
 def test_the_key_of_a_discount_with_another_webhook_is_refused(client: Client, changes: dict[str, Any]) -> None:
     body = DISCOUNT | {"webhook_url": URL, "webhook_types": ["code.granted"]}
     assert client.http.post("/discount", json=body, headers=_headers("k")).status_code == 201
     client.refused("POST", "/discount", 422, "idempotency-mismatch", json=body | changes, headers=_headers("k"))
+
+
+def test_types_of_a_discount_without_a_webhook_are_refused(client: Client) -> None:
+    client.refused(
+        "POST", "/discount", 422, "invalid", "/webhook_types", json=DISCOUNT | {"webhook_types": ["code.granted"]}
+    )
 
 
 def test_a_repeat_after_a_rotation_tells_the_secret_that_signs(client: Client, signatures: Signatures) -> None:
