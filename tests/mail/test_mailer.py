@@ -1,16 +1,17 @@
 """From what happened to the e-mail on it: who gets one and who does not, what it tells, and the way out of it."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from discount import outbox
-from discount.model import Delivery
-from discount.store import keys
+from discount import grants, outbox
+from discount.model import Delivery, Grant
+from discount.store import Store, keys
 from discount.worker import mailer
 from tests.mail.letters import headers_of, html_of, read, shown, text_of
-from tests.mail.works import DAY, HOUR, PUBLIC, Works
+from tests.mail.works import DAY, HOUR, PUBLIC, REMIND_DAYS, Works
 
 ANN = "ann@mail.example"
 SHOP = "shop@ikea.example"
@@ -316,6 +317,7 @@ def test_before_a_code_ends_its_user_is_told(works: Works, ahead: int) -> None:
     works.send()
     works.box.mails.clear()
     assert works.remind() == 1
+    assert ends_to_come(works) == 0
     (made,) = works.deliver()
     assert (made.type, made.kind, made.state, made.event_id) == ("code.expiring", "email", "delivered", "")
     (mail,) = works.box.mails
@@ -331,13 +333,17 @@ def reminded(works: Works) -> list[str]:
     return sorted(each.target.removeprefix("user:") for each in works.owed() if each.type == "code.expiring")
 
 
+def ends_to_come(works: Works) -> int:
+    """How many ends are kept."""
+    return sum(works.store.command("ZCARD", keys.expiring(each)) for each in range(works.store.partitions))
+
+
 def test_nobody_is_told_of_an_end_that_is_far_off(works: Works) -> None:
     works.grant(works.create(expires_at=3 * DAY + HOUR), email=ANN)
     assert works.remind() == 0
     assert reminded(works) == []
-    # In time somebody is: the end is kept.
-    kept = [works.store.command("ZCARD", keys.expiring(each)) for each in range(works.store.partitions)]
-    assert sum(kept) == 1
+    # In time somebody is.
+    assert ends_to_come(works) == 1
 
 
 def test_nobody_is_told_twice_of_the_same_end(works: Works) -> None:
@@ -439,6 +445,27 @@ def test_an_end_that_was_moved_is_told_anew(works: Works) -> None:
     assert works.remind() == 1
     assert reminded(works) == ["ann", "ann"]
     assert len({each.id for each in works.owed()}) == 3
+
+
+@pytest.mark.parametrize("to", [2 * DAY, 30 * DAY])
+def test_an_end_that_is_moved_while_its_users_are_looked_up_is_kept(
+    works: Works, monkeypatch: pytest.MonkeyPatch, to: int
+) -> None:
+    discount_id = works.create(expires_at=DAY)
+    works.grant(discount_id, email=ANN)
+    list_all = grants.list_all
+
+    def moved(store: Store, of: str) -> Iterator[Grant]:
+        works.done("PATCH", f"/discount/{discount_id}", {"expires_at": works.at(to)})
+        works.plan()
+        return list_all(store, of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grants, "list_all", moved)
+        assert works.remind() == 1
+    assert ends_to_come(works) == 1
+    assert works.remind() == (1 if to < REMIND_DAYS * DAY else 0)
+    assert reminded(works) == (["ann", "ann"] if to < REMIND_DAYS * DAY else ["ann"])
 
 
 def test_an_end_that_was_moved_far_off_is_not_told_yet(works: Works) -> None:
