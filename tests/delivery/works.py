@@ -59,7 +59,8 @@ def dispatch(store: Store, make: Make, schedule: Schedule = AT_ONCE, senders: in
     """Make what is due, until nothing is."""
     dispatcher = Dispatcher(store, schedule, make, senders)
     try:
-        until(lambda: not dispatcher.turn() and not leased(store) and not due(store))
+        # Only a turn begins something: where nothing was under way before it, and it found nothing, nothing is left.
+        until(lambda: not dispatcher._under_way and not dispatcher.turn())
     finally:
         dispatcher.end()
 

@@ -143,7 +143,7 @@ def test_any_call_is_answered_as_the_document_says(
     called = set()
     for operation in described.operations(app):
 
-        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(), real=st.booleans())
         def call(case: Any, real: bool) -> None:
             called.add(case.operation.label)
