@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from flask import Flask
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
 _from_regex = st.from_regex
 _read: dict[tuple[Any, str], Any] = {}
@@ -32,7 +33,12 @@ def _read_once(regex: Any, **given: Any) -> Any:
     """The strategy of a pattern. That of ids has a million letters: a second to read, and most calls have it."""
     key = (regex, repr(sorted(given.items())))
     if key not in _read:
-        found = _from_regex(regex, **given)
-        # Without this, what is made out of it would read it again.
-        _read[key] = st.deferred(lambda: found)
+        lazy = _from_regex(regex, **given)
+        try:
+            lazy.validate()
+        except InvalidArgument:
+            # Who asked for it finds out alike, and tries another.
+            return lazy
+        # What is made out of the lazy one would read the pattern again.
+        _read[key] = lazy.wrapped_strategy
     return _read[key]
