@@ -108,7 +108,10 @@ def _serve(line: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    import discount.cli  # noqa: F401
+    import discount.cli.brands
+    import discount.cli.discounts
+    import discount.cli.mails
+    import discount.cli.run  # noqa: F401
 
     _serve(socket.socket(fileno=int(sys.argv[1])))
     runpy.run_module("discount", run_name="__main__", alter_sys=True)
