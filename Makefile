@@ -14,7 +14,7 @@ run: $(VENV)/.runs ## start the service with a Redis of its own; PORT, HOST, DAT
 	@exec $(BIN)/python -m discount run
 
 test: $(VENV)/.tests ## run the whole suite
-	$(BIN)/python -m pytest tests -n logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest tests -n 4 --dist worksteal
 
 check: $(VENV)/.tests ## lint, format and types
 	$(BIN)/ruff check .
