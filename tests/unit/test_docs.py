@@ -7,7 +7,8 @@ from pathlib import Path
 from discount.store import keys
 from discount.store.scripts import SCRIPTS
 
-KEYS_PAGE = Path(__file__).parents[2] / "doc" / "keys.md"
+ROOT = Path(__file__).parents[2]
+KEYS_PAGE = ROOT / "doc" / "keys.md"
 ROW = re.compile(r"^\|\s*`(\{(?:pp|00)\}:[^`]+)`\s*\|\s*([^|]+?)\s*\|\s*(.+?)\s*\|\s*$", re.MULTILINE)
 
 
@@ -81,6 +82,15 @@ class Keys(unittest.TestCase):
             word = WORDS[key]
             with self.subTest(key):
                 self.assertEqual(names, {name for name, script in SCRIPTS.items() if writes(script.source, word)})
+
+
+class Links(unittest.TestCase):
+    def test_every_link_of_a_page_leads_to_a_file(self) -> None:
+        for page in [*(ROOT / "doc").rglob("*.md"), *(ROOT / "bench").glob("*.md"), *ROOT.glob("*.md")]:
+            links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+            missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
+            with self.subTest(page.name):
+                self.assertEqual(missing, [])
 
 
 WORDS = {
