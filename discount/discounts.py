@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -10,10 +11,10 @@ from discount import codes, kinds, model, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import Expired, Invalid, NotFound
 from discount.kinds import CodeKind
-from discount.lists import newest, pairs
+from discount.lists import newest, pairs, read_on
 from discount.model import Definition, Discount, Sums
 from discount.rules import LIMITS, NO_RULE, LimitName, Rule
-from discount.store import Store, keys
+from discount.store import Store, keys, moment_of
 
 #: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
 BLOCK = 1000
@@ -138,11 +139,6 @@ def create(
     return show(store, answer[1])
 
 
-def time_now(store: Store) -> int:
-    """The time on the Redis server, by which all is judged, in microseconds since 1970 UTC."""
-    return _moment(store.command("TIME"))
-
-
 def id_of(store: Store, brand_id: str, name: str) -> str:
     """The id of the discount that a brand made, or may make, under that name."""
     partition = keys.partition_of(brand_id, store.partitions)
@@ -172,7 +168,7 @@ def show(store: Store, discount_id: str) -> tuple[Discount, int]:
     found, time = store.commands([("HGETALL", keys.discount(parsed.partition, discount_id)), ("TIME",)])
     if not found:
         raise NotFound(f"There is no discount {discount_id}.")
-    now = _moment(time)
+    now = moment_of(time)
     return _discounts(store, {discount_id: found}, now)[0], now
 
 
@@ -213,7 +209,7 @@ def list_page(
             [("HGETALL", keys.discount(int(discount_id[4:6], 16), discount_id)) for _, discount_id in rows]
             + [("TIME",)]
         )
-        now = _moment(time)
+        now = moment_of(time)
         read = _discounts(
             store, {discount_id: fields for (_, discount_id), fields in zip(rows, hashes, strict=True)}, now
         )
@@ -231,17 +227,7 @@ def list_page(
 
 def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]:
     """Every discount, or every one of a brand, newest first, in constant memory."""
-    page = list_page(store, brand_id=brand_id, limit=LOOKED_AT)
-
-    def read() -> Iterator[Discount]:
-        following = page
-        while True:
-            yield from following.discounts
-            if following.next is None:
-                return
-            following = list_page(store, brand_id=brand_id, limit=LOOKED_AT, cursor=following.next)
-
-    return read()
+    return read_on(partial(list_page, store, brand_id=brand_id, limit=LOOKED_AT), lambda page: page.discounts)
 
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
@@ -365,10 +351,6 @@ def _stored_limits(limits: Mapping[LimitName, int | None]) -> dict[str, str]:
 
 def _flat_json(fields: Mapping[str, str]) -> str:
     return json.dumps([part for field in fields.items() for part in field])
-
-
-def _moment(reply: list[str]) -> int:
-    return int(reply[0]) * 1_000_000 + int(reply[1])
 
 
 def _stored_total(total_count: int | None, kind: CodeKind) -> str:

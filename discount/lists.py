@@ -1,6 +1,7 @@
 """Lists by time over several sorted sets: the newest first, page by page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from discount.store import Store
 
@@ -22,6 +23,37 @@ def newest(
         if all(len(rows) < asked or len(own) >= count for rows, own in zip(sets, left, strict=True)):
             return sorted((row for own in left for row in own), reverse=True)[:count]
         asked *= 2
+
+
+class Page(Protocol):
+    """What all pages have: where the next one begins."""
+
+    @property
+    def next(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=Page)
+T = TypeVar("T")
+
+
+def read_on(list_some: Callable[..., P], rows: Callable[[P], Iterable[T]]) -> Iterator[T]:
+    """What stands on all pages, in constant memory. Reads the first page at once, and so raises what that raises.
+
+    Args:
+        list_some: gives a page, the one at `cursor` if that is given.
+        rows: what stands on a page.
+    """
+    page = list_some()
+
+    def read() -> Iterator[T]:
+        following = page
+        while True:
+            yield from rows(following)
+            if following.next is None:
+                return
+            following = list_some(cursor=following.next)
+
+    return read()
 
 
 def pairs(reply: Sequence[str]) -> Iterator[tuple[str, str]]:

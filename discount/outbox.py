@@ -19,7 +19,7 @@ LOOKED_AT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some events, and what to ask for the next ones with; it is there even if nothing has happened yet."""
+    """Some events, and what to ask for the next ones with; None only where nothing has ever happened."""
 
     events: list[Envelope]
     next: str | None
@@ -58,13 +58,13 @@ def list_page(
             if entry.fields["brand"] == brand_id and (not types or entry.fields["type"] in types):
                 found.append(entry)
                 if len(found) == limit:
-                    return _page(store, found, last)
+                    return _page(store, partition, found, last)
         looked_at += len(reply)
         if len(reply) == ENTRIES and looked_at < LOOKED_AT:
             continue
         left = until - time.monotonic()
         if found or len(reply) == ENTRIES or left <= 0:
-            return _page(store, found, last, partition)
+            return _page(store, partition, found, last)
         # Redis says when there is something new, within what a connection waits for an answer.
         store.command("XREAD", "BLOCK", max(1, int(min(left, store.patience) * 1000)), "STREAMS", stream, last or "0")
 
@@ -132,12 +132,6 @@ def waiting(store: Store, partition: int) -> tuple[int, int | None]:
     return int(pending[0]) + int(lag), min(oldest, default=None)
 
 
-def now(store: Store) -> int:
-    """The time on the Redis server, in microseconds since 1970."""
-    seconds, microseconds = store.command("TIME")
-    return int(seconds) * 1_000_000 + int(microseconds)
-
-
 def fields(row: Any) -> dict[str, Any]:
     """What Redis tells of a group or a consumer."""
     return row if isinstance(row, dict) else dict(zip(row[::2], row[1::2], strict=True))
@@ -156,9 +150,7 @@ def _start(store: Store, partition: int, after: str | None) -> str:
     return named[1]
 
 
-def _page(store: Store, found: list[Entry], last: str, partition: int = -1) -> Page:
-    if found:
-        partition = found[0].partition
+def _page(store: Store, partition: int, found: list[Entry], last: str) -> Page:
     by_number = discount_ids(store, partition, found)
     told = [events.envelope(entry, by_number) for entry in found]
     if told and last == found[-1].place:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -11,7 +11,7 @@ from typing import Any
 from discount import codes, discounts, grants, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import BY_WORD, NotFound, NotGranted, Refusal, Unavailable
-from discount.lists import newest, pairs
+from discount.lists import newest, pairs, read_on
 from discount.model import (
     Definition,
     DiscountId,
@@ -21,7 +21,7 @@ from discount.model import (
     redemption_partition,
 )
 from discount.rules import LimitName, Order
-from discount.store import Store, keys
+from discount.store import Store, keys, moment_of
 from discount.store.guards import Guard
 
 #: Wrong codes that a user, and an address, may try before they have to wait, and for how long, in seconds.
@@ -202,26 +202,12 @@ def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redempt
     Raises:
         NotFound
     """
-    return _read_on(partial(list_of_discount, store, discount_id, limit=LOOKED_AT, **filters))
+    return read_on(partial(list_of_discount, store, discount_id, limit=LOOKED_AT, **filters), _in_page)
 
 
 def list_all_of_user(store: Store, user_id: str, **filters: Any) -> Iterator[Redemption]:
     """Every redemption of a user, newest first, in constant memory; filters as for `list_of_user`."""
-    return _read_on(partial(list_of_user, store, user_id, limit=LOOKED_AT, **filters))
-
-
-def _read_on(list_some: Callable[..., Page]) -> Iterator[Redemption]:
-    page = list_some()
-
-    def read() -> Iterator[Redemption]:
-        following = page
-        while True:
-            yield from following.redemptions
-            if following.next is None:
-                return
-            following = list_some(cursor=following.next)
-
-    return read()
+    return read_on(partial(list_of_user, store, user_id, limit=LOOKED_AT, **filters), _in_page)
 
 
 def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[DiscountId, Definition]:
@@ -343,6 +329,10 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
     ]
 
 
+def _in_page(page: Page) -> list[Redemption]:
+    return page.redemptions
+
+
 def _read_reasons(text: str) -> list[Refusal]:
     """The script's reasons: each a word, then the limit it is about, then a moment."""
     reasons: list[Refusal] = []
@@ -366,7 +356,7 @@ def _show(store: Store, partition: int, redemption_id: str) -> Redemption:
 def _read(store: Store, partition: int, ids: list[str]) -> list[Redemption]:
     """Those of the ids that exist."""
     *replies, now = store.commands([("HGETALL", keys.redemption(partition, each)) for each in ids] + [("TIME",)])
-    at = int(now[0]) * 1_000_000 + int(now[1])
+    at = moment_of(now)
     several = {each: dict(pairs(reply)) for each, reply in zip(ids, replies, strict=True) if reply}
     holding = [each for each, fields in several.items() if fields["state"] == "held" and int(fields["hold_until"]) > at]
     kept: dict[str, bool] = {}

@@ -8,7 +8,7 @@ from discount import api_keys
 from discount.errors import Unauthenticated, Unavailable
 from discount.lists import pairs
 from discount.model import Caller
-from discount.store import Store, keys
+from discount.store import Store, keys, moment_of
 from discount.user_tokens import UserTokens
 
 #: A user's token that was good is good for so many microseconds more without another look, its end permitting.
@@ -69,7 +69,7 @@ class Tokens:
         name = keys.api_key(keys.partition_of(caller.brand_id or "", self._store.partitions), caller.key_id)
         found, now = self._store.commands([("HMGET", name, "digest", "expires_at", "used_at"), ("TIME",)])
         digest, expires_at, used_at = found
-        at = int(now[0]) * 1_000_000 + int(now[1])
+        at = moment_of(now)
         if digest != caller.key_digest or (expires_at and at >= int(expires_at)):
             raise Unauthenticated()
         if not used_at or at - int(used_at) > USED:

@@ -270,7 +270,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         found = _find(store, code, caller)
         # What is closed can still be used, unless its codes were made void.
         open_still = found if found.closed == "void" else replace(found, closed="")
-        status = open_still.status(discounts.time_now(store))
+        status = open_still.status(store.now())
         if status in _NOT_VALID:
             return MessageOut(_NOT_VALID[status]), 403
         if _left(found) == 0:
@@ -291,7 +291,7 @@ def _create(store: Store, body: CouponIn, brand_id: str) -> None:
     if not codes.canonical(body.code):
         raise Invalid("/code", "has nothing but blanks and dashes")
     expires_at = moment_in(datetime.combine(body.expiry_date, time.max, UTC), "/expiry_date")
-    if expires_at is None or expires_at <= discounts.time_now(store):
+    if expires_at is None or expires_at <= store.now():
         raise Invalid("/expiry_date", "is in the past")
     discounts.create(
         store,

@@ -184,7 +184,7 @@ def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
     if not codes.canonical(body.id):
         raise Invalid("/id", "has nothing but blanks and dashes")
     # Before the claim, which would stay.
-    if expires_at is None or expires_at <= discounts.time_now(store):
+    if expires_at is None or expires_at <= store.now():
         raise Invalid("/validity", "is not in the future")
     if not claims.claim(store, body.id, brand_id):
         raise Forbidden("Another brand has this code.")

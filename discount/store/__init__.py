@@ -84,9 +84,13 @@ class Store:
         """The reply to one command that may be sent twice."""
         return self.commands([words])[0]
 
+    def now(self) -> int:
+        """The time on the Redis server, by which all is judged, in microseconds since 1970 UTC."""
+        return moment_of(self.command("TIME"))
+
     def commands(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands that may be sent twice, in one round trip."""
-        replies = self._exchange(commands)
+        """The replies to commands that may be sent twice, in one round trip; in none, if there are none."""
+        replies = self._exchange(commands) if commands else []
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
@@ -193,6 +197,11 @@ class Store:
             return _send_and_read(connection, commands)
         except (ConnectionLost, TimedOut, OSError) as error:
             raise Unavailable("Redis cannot be reached.") from error
+
+
+def moment_of(reply: Sequence[str]) -> int:
+    """The answer to TIME in microseconds since 1970 UTC."""
+    return int(reply[0]) * 1_000_000 + int(reply[1])
 
 
 def answers(url: str) -> bool:

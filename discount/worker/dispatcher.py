@@ -9,7 +9,7 @@ from typing import Literal
 
 from structlog import get_logger
 
-from discount import deliveries, metrics, outbox
+from discount import deliveries, metrics
 from discount.errors import Unavailable
 from discount.model import Delivery, Receipt
 from discount.store import Store
@@ -103,7 +103,7 @@ class Dispatcher:
         """Start on what is due, as far as senders are free; how many lanes that was."""
         started = passed = 0
         for most in (self._senders, LOOKED_AT):
-            found = deliveries.due_lanes(self._store, outbox.now(self._store), most)
+            found = deliveries.due_lanes(self._store, self._store.now(), most)
             # Two workers that look at the same moment would else ask for the same lanes in the same order.
             random.shuffle(found)
             for lane in found:
@@ -158,7 +158,8 @@ class Dispatcher:
             if delivery.state != "waiting":
                 continue
             made = _guarded(attempt, delivery)
-            now = outbox.now(self._store)
+            # What went well needs no time: a round trip less for most.
+            now = 0 if made.receipt.outcome == "delivered" else self._store.now()
             due_at = self._schedule.next_try(delivery, made.receipt, now)
             written = deliveries.settle(
                 self._store,

@@ -24,12 +24,12 @@ class Housekeeper:
 
     def take_over(self) -> int:
         """Take over what workers have left that are gone; how many entries were planned anew."""
-        deliveries.release_ended(self._store, self._now())
+        deliveries.release_ended(self._store, self._store.now())
         return self._planner.take_over()
 
     def remind(self) -> int:
         """Plan e-mails on ends to come; how many ends there were."""
-        return self._reminders.turn(self._now()) if self._reminders else 0
+        return self._reminders.turn(self._store.now()) if self._reminders else 0
 
     def clean(self) -> None:
         """Cut off the outbox what is old and read, and forget workers that are long gone."""
@@ -43,7 +43,7 @@ class Housekeeper:
 
     def measure(self) -> None:
         """Bring the figures up to date that tell how much waits."""
-        now = self._now()
+        now = self._store.now()
         waiting = [outbox.waiting(self._store, partition) for partition in range(self._store.partitions)]
         metrics.EVENTS_WAITING.set(sum(count for count, _ in waiting))
         oldest = min((since for _, since in waiting if since is not None), default=None)
@@ -52,6 +52,3 @@ class Housekeeper:
             [("ZCOUNT", keys.lanes(partition), "-inf", now) for partition in range(self._store.partitions)]
         )
         metrics.LANES_DUE.set(sum(due))
-
-    def _now(self) -> int:
-        return outbox.now(self._store)

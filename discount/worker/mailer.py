@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from discount import brands, contacts, deliveries, discounts, grants, mails, outbox, webhooks
+from discount import brands, contacts, deliveries, discounts, grants, mails, webhooks
 from discount.errors import Invalid, NotFound, NotGranted
 from discount.events import Entry
 from discount.mails import MailKind, Recipient
@@ -125,7 +125,7 @@ class Mailer:
     def _ends_soon(self, discount: Discount, held: Grant) -> bool:
         # A mail server can have been away for days.
         until = discount.good_until(held.granted_at)
-        to_come = until is not None and outbox.now(self._store) < until
+        to_come = until is not None and self._store.now() < until
         return to_come and not discount.closed and bool(reminders.unused(self._store, discount, [held]))
 
     def _of_webhook(self, brand_id: str, webhook_id: str, reason: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Planner:
         gone = {row[0] for row in rows} - {each.place for each in entries}
         self._note_addresses(entries)
         known = self._look_up(partition, entries)
-        now = outbox.now(self._store)
+        now = self._store.now()
         planned, done = [], list(gone)
         for entry in entries:
             try:

@@ -98,7 +98,7 @@ class World:
         partition, place = place_of(event.id) or (0, "")
         delivery_id = make_delivery_id(partition, event.id, webhook)
         owed = Owed(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
-        deliveries.plan(store, partition, outbox.now(store), [("", [owed])])
+        deliveries.plan(store, partition, store.now(), [("", [owed])])
         return delivery_id
 
 

@@ -98,16 +98,16 @@ def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client
 
 def test_a_delivery_waits_from_when_it_is_planned(client: Client, store: Store) -> None:
     webhook = hook(store)
-    before = outbox.now(store)
+    before = store.now()
     granted(client, 1)
     plan(store)
     event = client.http.get("/event?brand_id=IKEA&types=code.granted").get_json()["events"][0]
     found = of_brand(store, type="code.granted")[0]
     assert (found.event_id, found.target, found.kind, found.state) == (event["id"], webhook, "webhook", "waiting")
     assert (found.attempts, found.status, found.answer, found.last_at) == (0, "", "", None)
-    assert before <= found.created_at <= outbox.now(store)
+    assert before <= found.created_at <= store.now()
     assert found.due_at is not None
-    assert before <= found.due_at <= outbox.now(store)
+    assert before <= found.due_at <= store.now()
 
 
 def test_another_brands_webhooks_are_not_told(client: Client, store: Store) -> None:
@@ -421,7 +421,7 @@ def fail(store: Store, webhook: str, count: int, off_after: float, receipt: Rece
     """Let so many calls of a webhook fail."""
     found = of_brand(store, state="waiting", webhook_id=webhook)[0]
     for _ in range(count):
-        assert deliveries.settle(store, found, receipt, due_at=outbox.now(store), lease=60, off_after=off_after)
+        assert deliveries.settle(store, found, receipt, due_at=store.now(), lease=60, off_after=off_after)
 
 
 def test_a_webhook_is_switched_off_with_its_tenth_failure(client: Client, store: Store) -> None:
@@ -587,11 +587,11 @@ def test_a_lane_of_a_worker_that_is_gone_is_taken_over_after_its_lease(client: C
     plan(store)
     (partition, lane), *_ = due(store)
     assert deliveries.claim(store, partition, lane, 60, BATCH)
-    deliveries.release_ended(store, outbox.now(store))
+    deliveries.release_ended(store, store.now())
     assert (due(store), leased(store)) == ([], [(partition, lane)])
     assert deliveries.claim(store, partition, lane, 60, BATCH) is None
-    client.redis.zadd(keys.leases(partition), {lane: outbox.now(store) - 1})
-    deliveries.release_ended(store, outbox.now(store))
+    client.redis.zadd(keys.leases(partition), {lane: store.now() - 1})
+    deliveries.release_ended(store, store.now())
     calls = Calls()
     dispatch(store, calls.prepare)
     assert len(calls.made) == 1
@@ -745,7 +745,7 @@ def test_within_the_overlap_both_secrets_verify_a_call_and_after_it_the_new_one(
         client.create()
         plan(store)
         dispatch(store, courier.prepare)
-        client.redis.hset(keys.webhook(PARTITION, made["id"]), "before_until", outbox.now(store) - SECOND)
+        client.redis.hset(keys.webhook(PARTITION, made["id"]), "before_until", store.now() - SECOND)
         client.create()
         plan(store)
         dispatch(store, courier.prepare)

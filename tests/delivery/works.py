@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from discount import deliveries, outbox
+from discount import deliveries
 from discount.model import Delivery, Receipt
 from discount.store import Store, keys
 from discount.worker.dispatcher import Attempt, Dispatcher, Make, Schedule
@@ -67,7 +67,7 @@ def dispatch(store: Store, make: Make, schedule: Schedule = AT_ONCE, senders: in
 
 def due(store: Store) -> list[tuple[int, str]]:
     """Lanes that wait to be taken."""
-    return deliveries.due_lanes(store, outbox.now(store), 1000)
+    return deliveries.due_lanes(store, store.now(), 1000)
 
 
 def leased(store: Store) -> list[tuple[int, str]]:

@@ -401,7 +401,7 @@ def test_an_e_mail_on_an_end_that_has_passed_is_not_sent(works: Works, monkeypat
     works.remind()
     (owed,) = [each for each in works.owed() if each.type == "code.expiring"]
     later = works.now + DAY
-    monkeypatch.setattr(outbox, "now", lambda _: later)
+    monkeypatch.setattr(works.store, "now", lambda: later)
     assert works.mailer.send(owed, None).receipt.status == "no-longer-so"
 
 

@@ -60,7 +60,7 @@ class Works:
 
     @property
     def now(self) -> int:
-        return outbox.now(self.store)
+        return self.store.now()
 
     def ask(self, method: str, path: str, body: Any = None) -> TestResponse:
         return self.http.open(path, method=method, json=body)
