@@ -289,7 +289,7 @@ def test_a_redis_that_is_laid_out_otherwise_is_told_in_one_line(call: Call, http
 
 def test_words_that_no_verb_knows_are_refused_without_a_traceback(call: Call) -> None:
     calls = [("make",), ("create", "IKEA"), ("create", "IKEA", "A", "--kind", "secret"), ("import", "dsc-x", "missing")]
-    calls += [("list", "--status", "open"), ("grant", "dsc-x"), ("redemption", "redeem", "Ann", "CODE"), ("user", "set")]
+    calls += [("list", "--status", "open"), ("grant", "dsc-x"), ("redemption", "redeem", "Ann", "A1"), ("user", "set")]
     for told in together(*(lambda words=words: call(*words) for words in calls)):
         assert (told.returncode, told.stdout) == (2, "")
         assert told.stderr.splitlines()[-1].startswith("Error: ")
