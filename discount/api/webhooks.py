@@ -106,7 +106,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         body=WebhookIn,
         idempotent=True,
         answers={201: NewWebhookOut},
-        refusals=("not-found", "webhook-taken", "too-many-webhooks", "idempotency-mismatch"),
+        refusals=("not-found", "brand-closed", "webhook-taken", "too-many-webhooks", "idempotency-mismatch"),
     )
     def create_webhook(body: WebhookIn, idempotency_key: str | None) -> Outcome:
         """Make a webhook of a brand, or of one of its discounts; its secret is shown this once."""
