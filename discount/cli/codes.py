@@ -48,7 +48,7 @@ def import_codes(file: BinaryIO, kind: str | None, as_json: bool, **given: Any) 
 @click.command(cls=Verb, does=("export_codes",), example="dsc-… all.csv")
 @click.argument("discount_id", metavar="ID")
 @click.argument("file", type=click.File("wb", lazy=True), default="-")
-@fields(ExportQuery)
+@fields(ExportQuery, helps={"format": "How the file is written."})
 def export(file: BinaryIO, **given: Any) -> None:
     """Give all codes out, waiting and granted, to FILE or the standard output."""
     for piece in ask(routes, "export_codes", given).pieces:

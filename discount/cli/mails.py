@@ -12,8 +12,8 @@ from discount.config import read_settings
 
 @click.command("sink", cls=Verb, example="./caught --port 1025")
 @click.argument("directory", type=click.Path(file_okay=False))
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=1025, show_default=True)
+@click.option("--host", metavar="TEXT", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=1025, show_default=True, help="The port.")
 @click.option("--fd", type=int, help="A socket that listens already.")
 def catch_mails(directory: str, host: str, port: int, fd: int | None) -> None:
     """Take e-mails from anybody and write them into a directory, to be looked at."""

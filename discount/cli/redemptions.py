@@ -18,6 +18,7 @@ _HELPS = {
     "order__id": "The order, by the shop's own id.",
     "order__amount": "What is to be paid, in minor units: 1050 is 10.50 EUR.",
     "hold_seconds": "Reserve the use for so many seconds only.",
+    "state": "Only those in this state.",
     "since": "Redeemed at that time or later.",
     "until": "Redeemed before that time.",
     "reason": "Why the use is undone.",

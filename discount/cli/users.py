@@ -19,7 +19,12 @@ from discount.model import Caller
 
 _BRAND = {"brand_id": ("--brand", "--brand-id")}
 _KNOWN = {"brand_id": "As this brand knows it; without one, as the user says."}
-_ONLY = {"brand_id": "Only of this brand.", "since": "At that time or later.", "until": "Before that time."}
+_ONLY = {
+    "brand_id": "Only of this brand.",
+    "state": "Only those in this state.",
+    "since": "At that time or later.",
+    "until": "Before that time.",
+}
 _CONTACT = {
     "email": "Where the user is reached.",
     "name": "As the brand, or the user, says it.",
