@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-from flask import Flask, Response, request
 
 from discount.api.caller import Gate, Needs
 from discount.api.hot import HotPaths
@@ -22,12 +21,16 @@ from discount.api.inputs import (
 )
 from discount.api.problems import NotRead
 from discount.api.tables import Stream
-from discount.api.voices import Voice
 from discount.errors import Refusal
 from discount.model import Scope
 
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from discount.api.voices import Voice
+
 #: An answer and its status, where None has no body; or a stream; or a page.
-Outcome = tuple[Any, int] | Stream | Response
+Outcome: TypeAlias = "tuple[Any, int] | Stream | Response"
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
 Answer = type | tuple[type, ...] | None
 
@@ -55,13 +58,13 @@ class Operation:
     takes: tuple[str, ...] = ()
     bare: bool = False
     form: bool = False
-    voice: Voice | None = None
+    voice: "Voice | None" = None
 
 
 class Contract:
     """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document."""
 
-    def __init__(self, app: Flask, gate: Gate) -> None:
+    def __init__(self, app: "Flask", gate: Gate) -> None:
         self.app = app
         self.gate = gate
         self.operations: list[Operation] = []
@@ -89,8 +92,8 @@ class Contract:
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
         form: bool = False,
-        voice: Voice | None = None,
-    ) -> Callable[[Callable[..., Outcome]], Callable[..., Response]]:
+        voice: "Voice | None" = None,
+    ) -> "Callable[[Callable[..., Outcome]], Callable[..., Response]]":
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
         Args:
@@ -110,8 +113,10 @@ class Contract:
             form: the body may also be the fields of a form.
             voice: tells refusals in a dialect's way; without one they are problems.
         """
+        # Whoever serves needs the framework; the command line asks the same views, and starts sooner without it.
+        from flask import request  # noqa: PLC0415
 
-        def decorate(view: Callable[..., Outcome]) -> Callable[..., Response]:
+        def decorate(view: Callable[..., Outcome]) -> "Callable[..., Response]":
             operation = Operation(
                 method=method,
                 path=re.sub(r"<(\w+)>", r"{\1}", path),
@@ -183,16 +188,9 @@ class Contract:
                 return _encode(answered), status
 
             @wraps(view)
-            def answer(**arguments: Any) -> Response:
+            def answer(**arguments: Any) -> "Response":
                 request.environ["discount.route"] = operation.path
-                outcome = perform_in_voice(request.environ, arguments)
-                if isinstance(outcome, Response):
-                    return outcome
-                if isinstance(outcome, Stream):
-                    return Response(outcome.pieces, 200, outcome.headers, content_type=outcome.media_type)
-                if outcome[0] is None:
-                    return Response(status=outcome[1])
-                return Response(_encode(outcome[0]), outcome[1], content_type="application/json")
+                return _response(perform_in_voice(request.environ, arguments))
 
             if hot:
                 self.hot.add(method, path, perform_hot)
@@ -207,3 +205,16 @@ class Contract:
             return answer
 
         return decorate
+
+
+def _response(outcome: Outcome) -> "Response":
+    from flask import Response  # noqa: PLC0415 - see `declare`
+
+    if isinstance(outcome, Response):
+        return outcome
+    if isinstance(outcome, Stream):
+        return Response(outcome.pieces, 200, outcome.headers, content_type=outcome.media_type)
+    answer, status = outcome
+    if answer is None:
+        return Response(status=status)
+    return Response(_encode(answer), status, content_type="application/json")
