@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.needs import need
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 from tests.support.service import ask, create, wait_until
@@ -68,7 +69,7 @@ def runs(tmp_path: Path) -> Iterator[Any]:
 
 
 def call(method: str, url: str, body: str | None = None) -> str:
-    words = ["curl", "-sS", "-X", method, url]
+    words = [need("curl"), "-sS", "-X", method, url]
     if body is not None:
         words += ["-H", "Content-Type: application/json", "-d", body]
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
@@ -261,15 +262,23 @@ def test_a_second_run_on_the_same_folder_is_one_line(runs: Any, tmp_path: Path) 
     assert refusal(second).startswith("discount: another run uses ")
 
 
-def test_the_server_of_the_wheel_serves_where_none_is_installed(runs: Any, tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
+def run_of_the_wheel(runs: Any, folder: Path) -> Run:
+    """A run where no redis-server is on PATH, with a discount made in it."""
+    tools = folder / "bin"
     tools.mkdir()
-    run = runs(PATH=str(tools))
-    url = run.url()
-    assert '"id":"dsc-' in call("POST", f"{url}/discount", CREATE)
-    names = {process.name() for process in run.family()}
+    run: Run = runs(PATH=str(tools))
+    assert '"id":"dsc-' in call("POST", f"{run.url()}/discount", CREATE)
+    return run
+
+
+def test_the_server_of_the_wheel_serves_where_none_is_installed(runs: Any, tmp_path: Path) -> None:
+    names = {process.name() for process in run_of_the_wheel(runs, tmp_path).family()}
     assert any("valkey" in name for name in names), names
-    # Another one, installed later, could not read what this one wrote.
+
+
+def test_a_server_that_was_installed_later_does_not_read_what_another_wrote(runs: Any, tmp_path: Path) -> None:
+    need("redis-server")
+    run = run_of_the_wheel(runs, tmp_path)
     run.process.terminate()
     assert run.process.wait(PATIENCE) == 0
     run.output.unlink()
