@@ -181,6 +181,36 @@ def test_what_is_granted_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> N
     assert code in found[0].read_text()
 
 
+def commands_of(run: Run) -> tuple[str, str]:
+    """The command of e-mails in what a run says once it answers, and the lines that it says to try."""
+    run.url()
+    text = wait_until(lambda: "}'\n" in (text := run.output.read_text()) and text, "the whole text")
+    mails = re.search(r"`(.+ mails.*)` shows them", text)
+    assert mails, text
+    return mails[1], text.partition(":\n\n")[2].partition("}'\n")[0] + "}'\n"
+
+
+def bash(lines: str, **environment: str) -> str:
+    need("curl")
+    given = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATA")}
+    return subprocess.run(
+        ["bash", "-e", "-c", lines], cwd=ROOT, env=given | environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_commands_that_it_says_to_try_work_where_it_was_started(runs: Any) -> None:
+    mails, to_try = commands_of(runs())
+    assert '"discount_code":"Christmas 2020 discount"' in bash(to_try)
+    assert bash(mails).split() == ["received", "to", "subject", "file"]
+
+
+def test_the_commands_that_it_says_to_try_with_tokens_work_with_its_settings(runs: Any, tmp_path: Path) -> None:
+    settings = {"AUTH": "token", "ADMIN_KEY": "a" * 32, "SECRET": "s" * 32}
+    mails, to_try = commands_of(runs(**settings))
+    assert '"discount_code":"Christmas 2020 discount"' in bash(to_try, **settings, DATA=str(tmp_path / "data"))
+    assert bash(mails).split() == ["received", "to", "subject", "file"]
+
+
 def refusal(run: Run) -> str:
     assert run.process.wait(PATIENCE) == 1
     lines = run.output.read_text().splitlines()
