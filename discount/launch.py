@@ -30,7 +30,7 @@ def launch() -> None:
         SettingsError, NoRedisError, LayoutError: one line each on what is wrong.
     """
     pause = _stop_on_signals()
-    for name, value in _HERE.items():
+    for name, value in HERE.items():
         os.environ[name] = os.environ.get(name) or value
     try:
         settings = read_settings()
@@ -41,7 +41,7 @@ def launch() -> None:
 
 
 #: What is meant where the service is run by hand, unless something else is said.
-_HERE = {"LOG_FORMAT": "text", "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0"}
+HERE = {"LOG_FORMAT": "text", "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0"}
 
 
 class _Stop(Exception):
