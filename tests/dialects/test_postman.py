@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.needs import need
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service
 
 COLLECTION = Path(__file__).parents[2] / "doc" / "dialects.postman_collection.json"
 NEWMAN = "newman@6.2.2"
-#: Far more than its installation takes, the first time.
-PATIENCE = 180
 
 
 def test_the_collection_passes_and_can_be_run_again(

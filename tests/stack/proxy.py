@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.needs import need
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
 NGINX = Path(__file__).parents[2] / "nginx"
-PATIENCE = 30.0
 
 
 class Proxy:

@@ -22,11 +22,11 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.store import Store
 from tests.support.commands import Commands
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
 HOLDER = "User 1"
 
 Told = subprocess.CompletedProcess[str]

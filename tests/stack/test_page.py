@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tests.stack.proxy import Proxy
 from tests.support.needs import need
-
-PATIENCE = 120
+from tests.support.patience import PATIENCE
 
 
 def rendered(url: str, folder: Path) -> str:
