@@ -35,7 +35,7 @@ class Program(NamedTuple):
     packages: tuple[str, ...]
     #: Whether what it tells is new enough.
     suits: Callable[[str], bool] = bool
-    #: A service that its package starts; the tests start their own.
+    #: A service that its package starts.
     service: str = ""
 
 
@@ -65,12 +65,14 @@ PROGRAMS = {
 def find(name: str) -> str | None:
     """Return the path of a program that works, or None."""
     program = PROGRAMS[name]
-    for command in program.commands:
-        # A plain user's PATH has no sbin.
-        path = shutil.which(command, path=os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin")
-        if path and _suits(program, path):
-            return path
-    return None
+    return next((path for path in _paths(program) if _suits(program, path)), None)
+
+
+def _paths(program: Program) -> list[str]:
+    # A plain user's PATH has no sbin.
+    folders = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin"
+    found = (shutil.which(command, path=folders) for command in program.commands)
+    return [path for path in found if path]
 
 
 def _suits(program: Program, path: str) -> bool:
@@ -107,6 +109,14 @@ class Installer:
         self._prefix = _as_root()
         self._updated = False
 
+    def install_program(self, name: str) -> None:
+        """Install a program if that is allowed, and stop the service of its package: the tests start their own."""
+        program = PROGRAMS[name]
+        was_there = bool(_paths(program))
+        self.install(program.packages, name)
+        if program.service and not was_there and self._prefix is not None and Path("/run/systemd/system").is_dir():
+            self._run("systemctl", "disable", "--now", program.service)
+
     def install(self, packages: tuple[str, ...], what: str) -> None:
         """Install packages if that is allowed, and say so; a failure is said in one line."""
         if self._prefix is None:
@@ -118,11 +128,6 @@ class Installer:
         failed = self._run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", *_OPTIONS, *packages)
         if failed:
             _say(failed)
-
-    def stop(self, service: str) -> None:
-        """Stop a service that a package has started."""
-        if self._prefix is not None and Path("/run/systemd/system").is_dir():
-            self._run("systemctl", "disable", "--now", service)
 
     def _run(self, *command: str) -> str | None:
         """Run a command as root: its last words if it failed."""
@@ -162,9 +167,7 @@ def make_sure() -> list[str]:
         installer = Installer()
         for name in missing:
             if name != "chromium" or not _is_ubuntu():
-                installer.install(PROGRAMS[name].packages, name)
-                if PROGRAMS[name].service:
-                    installer.stop(PROGRAMS[name].service)
+                installer.install_program(name)
         find.cache_clear()
         missing = [name for name in missing if find(name) is None]
     for name in missing:
