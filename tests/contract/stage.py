@@ -8,6 +8,7 @@ from discount import codes, discounts, exports, grants, kinds, pools
 from discount.codes import canonical
 from discount.model import Discount, Grant, parse_discount_id
 from discount.store import Store, keys
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.unit.fake import fake_redis, fake_store
 
@@ -21,8 +22,6 @@ GIVEN: dict[kinds.Kind, dict[str, str]] = {
 }
 UNIQUE = kinds.unique(1)
 SECOND = 1_000_000
-# Far longer than any answer takes, for a busy machine.
-PATIENCE = 30.0
 # The most codes that the look at all that is stored reads out of one discount.
 READ = 3000
 # One brand in each partition, by the service's own rule.

@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,7 +19,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from discount import discounts, kinds, redemptions
@@ -31,6 +29,7 @@ from discount.redemptions import Attempt
 from discount.rules import Order, Rule
 from tests.contract.stage import SECOND, Stage, fake_stage, real_stage
 from tests.support.clock import Clock
+from tests.support.machines import run_in_batches
 from tests.support.redis_server import RedisServer
 
 BRANDS = ["IKEA", "Åhléns"]
@@ -866,16 +865,7 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
     ):
         monkeypatch.setattr(redemptions, name, value)
     machine = type("Machine", (Calls,), {"stage": stage, "clock": Clock(stage.redis, monkeypatch)})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            suppress_health_check=list(HealthCheck),
-            # Making a failure smaller takes minutes; as it is found it has a few dozen steps.
-            phases=[Phase.generate],
-        ),
-    )
+    run_in_batches(machine, examples, steps)
 
 
 def test_any_checkouts_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

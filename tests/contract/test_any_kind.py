@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,7 +13,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from discount import discounts, grants, kinds, pools
@@ -24,6 +22,7 @@ from discount.kinds import CodeKind
 from discount.model import Grant
 from discount.pools import Line, Report
 from tests.contract.stage import Stage, fake_stage, real_stage
+from tests.support.machines import run_in_batches
 from tests.support.redis_server import RedisServer
 
 # What each is in a personal code. Six of them are `ann2` to a reader.
@@ -340,16 +339,7 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
     ):
         monkeypatch.setattr(module, name, value)
     machine = type("Machine", (Calls,), {"stage": stage})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            suppress_health_check=list(HealthCheck),
-            # Making a failure smaller takes minutes; as it is found it has a few dozen steps.
-            phases=[Phase.generate],
-        ),
-    )
+    run_in_batches(machine, examples, steps)
 
 
 def test_any_calls_on_any_kind_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 # What the arguments and the environment of a command have room in.
 MESSAGE = 1 << 18
-# Far longer than any command takes.
-PATIENCE = 60.0
 
 
 class Commands:
