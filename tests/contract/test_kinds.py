@@ -5,13 +5,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from discount import discounts, grants, kinds
-from discount.codes import canonical
+from discount.codes import ALPHABET, canonical
 from discount.errors import BelowGranted, Closed, CodeTaken, IdempotencyMismatch, Invalid, Refusal, SoldOut, Unavailable
 from discount.kinds import CodeKind, Kind
 from discount.model import Grant
-from tests.contract.stage import BRANDS, GIVEN, SECOND, Stage, flat
+from tests.contract.stage import BRANDS, GIVEN, SECOND, Stage, fake_stage, flat
 
 KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
 NO_POOL: list[Kind] = ["personal", "shared"]
@@ -190,6 +192,30 @@ def test_a_raised_total_goes_on_in_the_sequence(stage: Stage) -> None:
     stage.change(found.id, total_count=6)
     sequence = stage.sequence(found.id)
     assert [sequence.counter(each.code) for each in stage.grant_all(found.id, 6)] == list(range(6))
+
+
+@given(
+    pattern=st.text("#A7_.-", max_size=63).map(lambda text: text + "#") | st.integers(1, 64).map(lambda n: "#" * n),
+    alphabet=st.sampled_from(["AB", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", ALPHABET]),
+    prefix=st.sampled_from(["", "IKEA-", "P" * 32]),
+    total=st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_pattern_that_is_taken_gives_all_its_codes(pattern: str, alphabet: str, prefix: str, total: int) -> None:
+    stage = fake_stage()
+    asked = {"pattern": pattern, "alphabet": alphabet} | ({"prefix": prefix} if prefix else {})
+    try:
+        found = stage.create_kind("unique", total, **asked)
+        stage.change(found.id, total_count=total + 5)
+    except Invalid:
+        assume(False)
+    held = codes_of(grants.grant_many(stage.store, found.id, [f"User {number}" for number in range(total + 2)]))
+    held.append(stage.grant(found.id, "Another").code)
+    assert len({canonical(code) for code in held}) == total + 3
+    sequence = stage.sequence(found.id)
+    assert [sequence.counter(code) for code in held] == list(range(total + 3))
+    assert len(stage.waiting(found.id)) == 2
+    stage.check()
 
 
 def test_two_discounts_of_one_pattern_have_codes_of_their_own(stage: Stage) -> None:
