@@ -28,7 +28,8 @@ GRANTS_PER_BUCKET = 128
 UNKNOWN_POWER = 13
 
 
-Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "closed"]
+#: `empty` is a discount of imported codes before the first import.
+Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "empty", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ class Discount:
 
     @property
     def remaining_count(self) -> int | None:
-        """Codes that are still to be had; None without a total."""
+        """Codes that nobody holds; None without a total. Of a closed discount none of them is granted any more."""
         return None if self.total_count is None else self.total_count - self.granted_count
 
     def good_until(self, granted_at: int) -> int | None:
@@ -218,6 +219,8 @@ class Discount:
             return "expired"
         if self.starts_at is not None and now < self.starts_at:
             return "scheduled"
+        if self.total_count == 0:
+            return "empty"
         return "sold-out" if self.remaining_count == 0 else "active"
 
 

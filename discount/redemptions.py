@@ -228,7 +228,9 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
         ]
     )
     held = grants.held_in(store, partition, (numbers or "").split(), attempt.user_id, attempt.brand_id)
-    found = next((each.discount_id for _, each in held if codes.canonical(each.code) == typed), shared)
+    same = (each.discount_id for _, each in held if codes.canonical(each.code) == typed)
+    # Whose a shared code is now, the brand's index tells: the discount that the user holds it of may be over.
+    found = next((each for each in same if discounts.recall(store, each).codes.kind != "shared"), shared)
     if found is None:
         store.run("guess", *_guesses(partition, attempt), guard)
         raise NotGranted()

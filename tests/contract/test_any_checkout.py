@@ -325,7 +325,7 @@ class Calls(RuleBasedStateMachine):
     def expect(self, model: Model, user: str, now: int) -> tuple[list[Any], dict[str, int], list[Use]]:
         """What stands in the way of somebody with the right code, what is left of limits, and holds that give way."""
         told: list[Any] = []
-        if model.closed == "void":
+        if model.closed == "void" or (model.closed and user not in model.grants):
             told.append(("closed", {}))
         if model.paused:
             told.append(("paused", {}))
@@ -703,6 +703,7 @@ class Calls(RuleBasedStateMachine):
         elif sum(not each.closed for each in self.models) > 2:
             self.stage.close(model.id, void=what == "void")
             model.closed = "void" if "void" in (what, model.closed) else "keep"
+            model.paused = False
 
     def pause(self, model: Model, paused: bool) -> None:
         answer = self.outcome(lambda: self.stage.change(model.id, paused=paused))

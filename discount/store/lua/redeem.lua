@@ -101,7 +101,8 @@ if #hit > 0 and #own > 0 then
 end
 
 local reasons = {}
-if d[3] == 'void' then reasons[#reasons + 1] = {'closed'} end
+-- After a close that keeps, codes are good for those who hold a grant. Only a shared code can be right without one.
+if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {'closed'} end
 if d[4] then reasons[#reasons + 1] = {'paused'} end
 if d[5] and at < d[5] then reasons[#reasons + 1] = {'not-started', d[5]} end
 local expires_at = d[6] or ''
