@@ -8,7 +8,6 @@ from typing import Literal
 from discount import discounts, grants, pools
 from discount.store import Store
 
-
 CodeState = Literal["waiting", "granted", "unused"]
 
 
