@@ -7,8 +7,9 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from discount import codes, kinds, model, rules
+from discount import codes, durations, kinds, model, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
+from discount.durations import Duration
 from discount.errors import Expired, Invalid, NotFound, Unavailable
 from discount.kinds import CodeKind
 from discount.lists import newest, pairs, read_on
@@ -49,7 +50,7 @@ def create(
     rule: Rule = NO_RULE,
     limits: Mapping[LimitName, int | None] = ONCE,
     timezone: str = "UTC",
-    valid_for: int | None = None,
+    valid_for: Duration | None = None,
     returns_use: bool = True,
     starts_at: int | None = None,
     expires_at: int | None = None,
@@ -65,7 +66,7 @@ def create(
         total_count: None for no limit, where the kind allows it; of imported codes about how many there will be.
         limits: how often codes may be redeemed; None or left out for no limit.
         timezone: whose days and weeks the limits count in.
-        valid_for: how long after its grant a code is good, in microseconds.
+        valid_for: how long after its grant a code is good; months and years go by `timezone`.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: where the brand is told of this discount's events, and which types of them; none for all.
         name: what `id_of` finds it by. Of one name a brand has one discount: made again, it is the one there is.
@@ -92,7 +93,7 @@ def create(
         **rule.fields(),
         **_stored_limits(limits),
         "timezone": timezone if timezone != "UTC" else "",
-        "valid_for": "" if valid_for is None else str(valid_for),
+        "valid_for": "" if valid_for is None else valid_for.text,
         "keeps_use": "" if returns_use else "1",
         "starts_at": _stored_time(starts_at),
         "expires_at": _stored_time(expires_at),
@@ -346,7 +347,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         rule=rules.rule_of(fields),
         limits={name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields},
         timezone=fields.get("timezone", "UTC"),
-        valid_for=int(fields["valid_for"]) if "valid_for" in fields else None,
+        valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
         returns_use="keeps_use" not in fields,
         webhook_id=fields.get("webhook"),
         redeemed_count=int(fields.get("redeemed", 0)),

@@ -267,7 +267,10 @@ def _run(
     ]
     order = attempt.order
     wanted = [parsed.text, attempt.user_id, typed, order.id, order.amount, order.currency, hold_seconds]
-    as_held, now = "", time.time_ns() // 1000
+    length = "" if definition.valid_for is None else definition.valid_for.microseconds
+    if definition.valid_for is not None and definition.valid_for.months:
+        length = "by-calendar"
+    as_held, term, now = "", "", time.time_ns() // 1000
     for _ in range(TRIES):
         answer = store.run(
             "redeem",
@@ -286,7 +289,8 @@ def _run(
                 order.currency,
                 rules.taken_off(definition.rule, order.amount),
                 "" if hold_seconds is None else hold_seconds,
-                "" if definition.valid_for is None else definition.valid_for,
+                length,
+                term,
                 "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
                 rules.calendar(definition.timezone, now),
             ],
@@ -295,6 +299,9 @@ def _run(
         if answer[0] == "compare":
             # What no code can be stands for one that is not the same.
             as_held = answer[1] if codes.canonical(answer[1]) == typed else "\n"
+        elif answer[0] == "term" and definition.valid_for is not None:
+            ends_at = definition.valid_for.after(int(answer[1]), definition.timezone)
+            term = f"{answer[1]} {ends_at:016d}"
         elif answer[0] == "clock":
             now = int(answer[1])
         else:

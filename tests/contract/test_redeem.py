@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from discount import brands, discounts, kinds, redemptions
+from discount import brands, discounts, durations, kinds, redemptions
 from discount.cursors import make_cursor
 from discount.errors import (
     AlreadyRedeemed,
@@ -407,7 +407,7 @@ def test_a_voided_code_is_told_closed(stage: Stage, by_brand: bool) -> None:
 @pytest.mark.parametrize("kind", ["unique", "imported", "personal"])
 def test_a_code_is_good_for_some_time_after_its_grant(stage: Stage, kind: Kind) -> None:
     made = kinds.make(kind, 3, GIVEN[kind])
-    short, long = (stage.create(kind=made, valid_for=each) for each in (1, HOUR))
+    short, long = (stage.create(kind=made, valid_for=durations.read(each)) for each in ("PT0.000001S", "PT1H"))
     for each in (short, long):
         if kind == "imported":
             stage.take_in(each.id, ["Own 1", "Own 2"])
@@ -417,13 +417,38 @@ def test_a_code_is_good_for_some_time_after_its_grant(stage: Stage, kind: Kind) 
     assert redeem(stage, good.code, discount_id=long.id).state == "redeemed"
 
 
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_a_month_after_the_grant_is_one_of_the_calendar(stage: Stage, by_brand: bool) -> None:
+    length, zone = durations.read("P1M"), "Europe/Stockholm"
+    found = stage.create(valid_for=length, timezone=zone, limits={})
+    place: dict[str, Any] = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
+    code = stage.grant(found.id).code
+    assert redeem(stage, code, **place).state == "redeemed"
+    name = keys.grants(partition_of(found.id), found.id, 0)
+    for days, good in ((27, True), (32, False)):
+        granted_at = stage.now() - days * 24 * HOUR
+        stage.redis.hset(name, "User 1", f"{granted_at:016d} {code}")
+        if good:
+            assert redeem(stage, code, f"after {days}", **place).state == "redeemed"
+        else:
+            facts = refused(stage, Expired, code, f"after {days}", **place)
+            assert int(facts["expires_at"]) == length.after(granted_at, zone)
+            assert words(validate(stage, code, f"after {days}", **place)) == ["expired"]
+    stage.redis.hset(name, "User 1", f"{told_at(stage, found)} {code}")
+
+
+def told_at(stage: Stage, found: Discount) -> str:
+    """When the first grant was, as its event tells it."""
+    return stage.events(found, "code.granted")[0]["at"]
+
+
 def test_the_earlier_end_of_the_code_and_of_the_discount_counts(stage: Stage) -> None:
-    found = stage.create(valid_for=HOUR)
+    found = stage.create(valid_for=durations.read("PT1H"))
     code = stage.grant(found.id).code
     ended = stage.now()
     stage.change(found.id, expires_at=ended)
     assert int(refused(stage, Expired, code)["expires_at"]) == ended
-    other = stage.create(valid_for=1)
+    other = stage.create(valid_for=durations.read("PT0.000001S"))
     grant = stage.grant(other.id)
     stage.change(other.id, expires_at=later(stage))
     assert int(refused(stage, Expired, grant.code)["expires_at"]) == grant.granted_at + 1
