@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount import model, pools, rules
+from discount import durations, model, pools, rules
 from discount.errors import Invalid, Refusal
 
 # Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
@@ -100,7 +100,8 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` 
 # The first moment that has ten digits of seconds, and the last: times are compared as text of one length.
 _EARLIEST = datetime(2001, 9, 10, tzinfo=UTC)
 _LATEST = datetime(2286, 11, 20, tzinfo=UTC)
-_LONGEST = timedelta(days=36525)
+# A hundred years, in microseconds.
+_LONGEST = 36525 * 86_400_000_000
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
@@ -213,6 +214,17 @@ class SumsOut(Shape):
     discounts: int
 
 
+Length = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="A duration of ISO 8601. A day is 24 hours; months and years go by the calendar of `timezone`.",
+        examples=["P14D", "P1M", "PT36H"],
+        extra_json_schema={"format": "duration"},
+    ),
+]
+
+
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
 
@@ -225,7 +237,7 @@ class DiscountIn(Shape, kw_only=True):
     codes: CodesIn = msgspec.field(default_factory=CodesIn)
     starts_at: Moment | None = None
     expires_at: Moment | None = None
-    valid_for: Annotated[timedelta, Meta(description="ISO 8601.", examples=["P14D"])] | None = None
+    valid_for: Length | None = None
     percent_off: Percent | None = None
     amount_off: Money | None = None
     currency: Currency | None = None
@@ -259,7 +271,7 @@ class DiscountForUser(Shape, kw_only=True):
     created_at: Moment
     starts_at: Moment | None
     expires_at: Moment | None
-    valid_for: timedelta | None
+    valid_for: Length | None
     percent_off: float | None
     amount_off: int | None
     currency: str | None
@@ -282,7 +294,7 @@ class DiscountForUser(Shape, kw_only=True):
             "created_at": model.to_time(discount.created_at),
             "starts_at": moment_out(discount.starts_at),
             "expires_at": moment_out(discount.expires_at),
-            "valid_for": None if discount.valid_for is None else timedelta(microseconds=discount.valid_for),
+            "valid_for": None if discount.valid_for is None else discount.valid_for.text,
             "percent_off": None if discount.rule.percent is None else discount.rule.percent / 100,
             "amount_off": discount.rule.amount_off,
             "currency": discount.rule.currency,
@@ -353,6 +365,13 @@ class GrantIn(Shape):
     email: Email | None = None
 
 
+GoodUntil = Annotated[
+    Moment | None,
+    Meta(description="When the code is good no longer: the end of the discount, or of `valid_for`; null for never."),
+]
+Void = Annotated[bool, Meta(description="Whether the brand has made the code void: it cannot be redeemed.")]
+
+
 class GrantOut(Shape, kw_only=True):
     """A code that a user holds."""
 
@@ -361,6 +380,8 @@ class GrantOut(Shape, kw_only=True):
     granted: Literal[True] = True
     code: Annotated[str, Meta(examples=["EM5F-SFZW-UEQA"])]
     granted_at: Moment
+    good_until: GoodUntil
+    void: Void
 
     @classmethod
     def of(cls, grant: model.Grant) -> "GrantOut":
@@ -369,6 +390,8 @@ class GrantOut(Shape, kw_only=True):
             user_id=grant.user_id,
             code=grant.code,
             granted_at=model.to_time(grant.granted_at),
+            good_until=moment_out(grant.good_until),
+            void=grant.void,
         )
 
 
@@ -385,13 +408,22 @@ class GrantOutcome(Shape, omit_defaults=True):
     granted: bool
     code: str | UnsetType = UNSET
     granted_at: Moment | UnsetType = UNSET
+    good_until: GoodUntil | UnsetType = UNSET
+    void: Void | UnsetType = UNSET
     refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"] | UnsetType = UNSET
 
     @classmethod
     def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
         if isinstance(outcome, Refusal):
             return cls(user_id=user_id, granted=False, refusal=outcome.word)  # type: ignore[arg-type]
-        return cls(user_id=user_id, granted=True, code=outcome.code, granted_at=model.to_time(outcome.granted_at))
+        return cls(
+            user_id=user_id,
+            granted=True,
+            code=outcome.code,
+            granted_at=model.to_time(outcome.granted_at),
+            good_until=moment_out(outcome.good_until),
+            void=outcome.void,
+        )
 
 
 class GrantsOut(Shape):
@@ -519,17 +551,23 @@ def percent_in(value: float | None) -> int | None:
     return hundredths
 
 
-def duration_in(value: timedelta | None, field: str) -> int | None:
-    """A duration of a request in microseconds.
+def duration_in(text: str | None, field: str) -> durations.Duration | None:
+    """A duration of a request.
 
     Raises:
-        Invalid: it is not longer than nothing, or longer than a hundred years.
+        Invalid: it is none, not longer than nothing, or longer than a hundred years.
     """
-    if value is None:
+    if text is None:
         return None
-    if not timedelta(0) < value <= _LONGEST:
-        raise Invalid(f"/{field}", "is not more than nothing and at most a hundred years")
-    return value // timedelta(microseconds=1)
+    try:
+        found = durations.read(text)
+    except ValueError:
+        raise Invalid(
+            f"/{field}", "is not a duration as ISO 8601 writes it, for example P14D, P2W, P1M or PT36H"
+        ) from None
+    if not 0 < found.months * _LONGEST // 1200 + found.microseconds <= _LONGEST:
+        raise Invalid(f"/{field}", "is not longer than nothing, or is longer than a hundred years")
+    return found
 
 
 def moment_in(value: datetime | None, field: str) -> int | None:

@@ -64,7 +64,7 @@ def create(as_json: bool, **given: str | None) -> None:
 
 @click.command("list")
 @click.option("--brand", "brand_id", help="Only this brand's.")
-@click.option("--status", help="Only those that are active, scheduled, paused, expired, sold-out or closed.")
+@click.option("--status", help="Only those that are active, scheduled, paused, expired, sold-out, empty or closed.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The most to be shown.")
 @json_option
 def list_discounts(limit: int, as_json: bool, **given: str | None) -> None:
@@ -153,7 +153,7 @@ def import_codes(discount_id: str, file: BinaryIO, kind: str | None, column: str
 @click.argument("file", type=click.File("wb"), default="-")
 @click.option("--format", "kind", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
 def export(discount_id: str, file: BinaryIO, kind: str) -> None:
-    """Give all codes out, waiting and granted, to FILE or the standard output."""
+    """Give all codes out, waiting, unused and granted, to FILE or the standard output."""
     with one_line():
         rows = (ExportedRow.of(each) for each in exports.list_codes(open_store(), discount_id))
         if kind == "ndjson":

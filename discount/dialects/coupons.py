@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -268,9 +267,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     def show_status_of_coupon(code: str, caller: Caller) -> Outcome:
         """Tell whether a coupon can be used."""
         found = _find(store, code, caller)
-        # What is closed can still be used, unless its codes were made void.
-        open_still = found if found.closed == "void" else replace(found, closed="")
-        status = open_still.status(store.now())
+        status = found.status(store.now())
         if status in _NOT_VALID:
             return MessageOut(_NOT_VALID[status]), 403
         if _left(found) == 0:

@@ -74,8 +74,6 @@ class Model:
 
     def waiting(self) -> list[str]:
         """The codes that nobody holds, in the order in which they will be given."""
-        if self.closed:
-            return []
         if self.sequence:
             assert self.total is not None
             return self.sequence.codes(len(self.codes), self.total - len(self.codes))
@@ -190,7 +188,7 @@ class Calls(RuleBasedStateMachine):
         taken = {
             canonical(model.kind.code)
             for model in self.models.values()
-            if model.brand == brand and model.kind.kind == "shared"
+            if model.brand == brand and model.kind.kind == "shared" and model.closed != "void"
         }
         if canonical(code) in taken:
             answer = self.outcome(lambda: self.stage.create(total, brand, kind=CodeKind("shared", code=code)))
@@ -318,10 +316,12 @@ class Calls(RuleBasedStateMachine):
             assert found.remaining_count is None
         else:
             assert found.granted_count + (found.remaining_count or 0) == model.total
-        assert found.status(now) == (model.refusal() or "active")
+        nothing_yet = model.total == 0 and not model.closed
+        assert found.status(now) == ("empty" if nothing_yet else model.refusal() or "active")
         exported = self.stage.export(model.id)
         waiting = model.waiting()
-        assert [(each.state, each.code) for each in exported[: len(waiting)]] == [("waiting", code) for code in waiting]
+        state = "unused" if model.closed else "waiting"
+        assert [(each.state, each.code) for each in exported[: len(waiting)]] == [(state, code) for code in waiting]
         rest = exported[len(waiting) :]
         assert {(each.state, each.user_id, each.code) for each in rest} == {
             ("granted", user, code) for user, code in model.codes.items()

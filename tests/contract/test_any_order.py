@@ -173,6 +173,7 @@ class Calls(RuleBasedStateMachine):
     def close(self, data: st.DataObject, void: bool) -> None:
         model = self.pick(data)
         model.closed = "void" if void or model.closed == "void" else "keep"
+        model.paused = False
         assert self.stage.close(model.id, void=void).closed == model.closed
 
     @rule(partition=st.integers(0, 20))

@@ -269,8 +269,10 @@ def test_a_shared_code_that_reads_like_another_of_the_brand_is_taken_already(cli
     found = client.create(codes={"kind": "shared", "code": "SUMMER-24"})
     body = DISCOUNT | {"discount_code": "Another", "codes": {"kind": "shared", "code": code}}
     client.refused("POST", "/discount", 409, "code-taken", json=body)
-    client.http.delete(f"/discount/{found['id']}?granted_codes=void")
+    client.http.delete(f"/discount/{found['id']}")
     client.refused("POST", "/discount", 409, "code-taken", json=body)
+    client.http.delete(f"/discount/{found['id']}?granted_codes=void")
+    assert client.create(codes=body["codes"])["codes"]["code"] == code
     assert client.create(brand_id="Other", codes=body["codes"])["codes"]["code"] == code
 
 

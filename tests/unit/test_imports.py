@@ -13,6 +13,7 @@ PURE = {
     "discount.codes",
     "discount.kinds",
     "discount.rules",
+    "discount.durations",
     "discount.cursors",
     "discount.events",
     "discount.mails",
