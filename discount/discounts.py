@@ -12,7 +12,7 @@ from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import Expired, Invalid, NotFound
 from discount.kinds import CodeKind
 from discount.lists import newest, pairs, read_on
-from discount.model import Definition, Discount, Sums
+from discount.model import Definition, Discount, Sums, WebhookBody
 from discount.rules import LIMITS, NO_RULE, LimitName, Rule
 from discount.store import Store, keys, moment_of
 
@@ -52,6 +52,7 @@ def create(
     starts_at: int | None = None,
     expires_at: int | None = None,
     webhook: tuple[str, Sequence[str]] | None = None,
+    webhook_body: WebhookBody = "envelope",
     idempotency_key: str | None = None,
     name: str | None = None,
 ) -> tuple[Discount, int]:
@@ -66,6 +67,7 @@ def create(
         valid_for: how long after its grant a code is good, in microseconds.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: where the brand is told of this discount's events, and which types of them; none for all.
+        webhook_body: what it is sent.
         name: what `id_of` finds it by. Of one name a brand has one discount: made again, it is the one there is.
 
     Raises:
@@ -101,6 +103,7 @@ def create(
     if webhook is not None:
         fields["webhook"] = webhook_id
         told = ["url", webhook[0], "types", " ".join(webhook[1])]
+        told += ["body", webhook_body] if webhook_body != "envelope" else []
     block: list[str] = []
     if kind.kind == "unique":
         fields["key"] = codes.make_key()

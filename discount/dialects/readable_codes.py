@@ -26,8 +26,8 @@ from discount.redemptions import Attempt
 from discount.rules import MAX_AMOUNT, NO_CURRENCY, Order, Rule
 from discount.store import Store
 
-#: Users that are told of a new code at once, as many as a grant in bulk takes.
-TOLD = 10_000
+#: Users that are told of a new code: as many as may be granted it within the call that makes it.
+TOLD = 1000
 _TAG = "dialect: readable codes"
 _AT_ONCE = 500
 _NOT_NOW = ("expired", "not-started", "paused", "closed", "limit-reached", "already-redeemed")
@@ -92,7 +92,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         "POST",
         "/api/v1/discountcode/",
         tag=_TAG,
-        scopes=("manage",),
+        # It hands the code out, too.
+        scopes=("manage", "grant"),
+        every_scope=True,
         body=ReadableCodeIn,
         answers={201: ReadableCodeOut},
         refusals=("code-taken", "brand-closed", "forbidden"),
@@ -203,13 +205,8 @@ def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
 
 def _tell_users(store: Store, created: Discount) -> None:
     """Grant a new code to the users whose addresses the brand knows: of a grant they are told."""
-    cursor: str | None = None
-    for _ in range(TOLD // 1000):
-        page = contacts.list_page(store, created.brand_id, limit=1000, cursor=cursor)
-        grants.grant_many(store, created.id, [each.user_id for each in page.contacts if each.email])
-        cursor = page.next
-        if cursor is None:
-            return
+    page = contacts.list_page(store, created.brand_id, limit=TOLD)
+    grants.grant_many(store, created.id, [each.user_id for each in page.contacts if each.email])
 
 
 def _find(store: Store, code: str, caller: Caller) -> Discount:

@@ -31,6 +31,10 @@ class Route:
     not_mine: int = 403
     #: It speaks as an earlier service did, and its refusals are no problem documents.
     dialect: bool = False
+    #: A key needs every one of the scopes.
+    every: bool = False
+    #: Keys may do it, and not users alone.
+    keys: bool = True
 
     @property
     def name(self) -> str:
@@ -105,7 +109,7 @@ COUNTS = {
 ROUTES += [
     Route("POST", "/v1/discount/create", ("manage",), call=POOL, dialect=True),
     Route("GET", "/v1/discount/fetch/IKEA/Ann", ("grant",), True, dialect=True),
-    Route("POST", "/api/v1/discountcode/", ("manage",), call=READABLE, dialect=True),
+    Route("POST", "/api/v1/discountcode/", ("manage", "grant"), call=READABLE, dialect=True, every=True),
     Route("GET", "/api/v1/discountcode/", ("read",), elsewhere=200, dialect=True),
     Route("GET", "/api/v1/discountcode/HELLO26/", ("read",), True, not_mine=200, dialect=True),
     Route("POST", "/api/v1/discountcodeusage/", ("redeem",), True, call=USE, dialect=True),
@@ -119,6 +123,20 @@ ROUTES += [
     Route("POST", "/coupon/apply", ("redeem",), call={"data": {"user_id": 1, "coupon_code": "TEN"}}, dialect=True),
     Route("POST", "/user", ("manage",), call=PERSON, elsewhere=200, dialect=True),
     Route("GET", "/user", ("read",), elsewhere=200, dialect=True),
+    Route("POST", "/create-discount-codes", ("manage",), call={"json": {"name": "x"}}, elsewhere=200, dialect=True),
+    *(
+        Route(
+            method,
+            "/get-discount-code",
+            ("grant",),
+            True,
+            call={"json": "personal"},
+            not_mine=200,
+            dialect=True,
+            keys=False,
+        )
+        for method in ("GET", "POST")
+    ),
 ]
 OPEN = {("GET", "/healthy"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/test")}
 # Whoever has the link may, and nobody else has it.
@@ -135,6 +153,9 @@ def ikea(world: World) -> Shop:
     world.done("POST", "/coupon", shop.key, data=COUPON["data"] | {"code": "TEN"})
     world.done("PUT", "/coupon/TEN/repeat_count", shop.key, **COUNTS)
     world.done("POST", "/user", shop.key, data=PERSON["data"] | {"email_id": "ann@user.example"})
+    shop.personal = world.done("POST", "/create-discount-codes", shop.key, json={"name": "x", "num_codes": 9})["id"]
+    for user in ("Ann", "Bo"):
+        world.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
     return shop
 
 
@@ -160,6 +181,8 @@ def ask(world: World, shop: Shop, route: Route, token: str | None) -> TestRespon
             del call["json"]["discount_id"]
     if call.get("json") == "webhook":
         call["json"] = {"webhook_id": shop.webhook}
+    if call.get("json") == "personal":
+        call["json"] = {"discount_id": shop.personal}
     imported = ""
     if "{imported}" in route.path:
         body = {"brand_id": shop.brand, "discount_code": "x", "codes": {"kind": "imported"}}
@@ -241,10 +264,17 @@ def test_a_key_needs_one_of_the_scopes(world: World, ikea: Shop, route: Route) -
         scope = " ".join(route.needs)
         assert route.dialect or told["scope"] == scope
         assert f'error="insufficient_scope", scope="{scope}"' in answer.headers["WWW-Authenticate"]
-    for scope in route.needs:
-        token = ADMIN if scope == "admin" else world.make_key("IKEA", scope)
+    if route.every:
+        for scope in route.needs:
+            lacking = world.make_key("IKEA", *(each for each in SCOPES if each != scope))
+            check_refusal(route, ask(world, ikea, route, lacking), 403, "forbidden")
+    if not route.keys:
+        check_refusal(route, ask(world, ikea, route, ikea.key), 403, "forbidden")
+        return
+    for scopes in [route.needs] if route.every else [(scope,) for scope in route.needs]:
+        token = ADMIN if scopes == ("admin",) else world.make_key("IKEA", *scopes)
         answer = ask(world, ikea, route, token)
-        assert answer.status_code in (200, 201, 202, 204), (scope, answer.text)
+        assert answer.status_code in (200, 201, 202, 204), (scopes, answer.text)
         assert int(answer.headers["RateLimit-Remaining"]) < int(answer.headers["RateLimit-Limit"])
         if route.method == "DELETE":
             break

@@ -31,6 +31,8 @@ class Shop:
     redemption: str
     webhook: str = ""
     delivery: str = ""
+    #: A discount of the dialect of personal codes.
+    personal: str = ""
 
     @property
     def key_id(self) -> str:
