@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     codes.add_routes(contract, store)
     redemptions.add_routes(contract, store)
     brands.add_routes(contract, store, settings.secret)
-    tokens.add_routes(contract, callers)
+    tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, max(1, settings.threads // 2))

@@ -233,6 +233,24 @@ def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]
     return read_on(partial(list_page, store, brand_id=brand_id, limit=LOOKED_AT), lambda page: page.discounts)
 
 
+def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: str | None = None) -> Page:
+    """A brand's discounts, oldest first.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    since = f"({_read_place(cursor)[0]}" if cursor else "-inf"
+    partition = keys.partition_of(brand_id, store.partitions)
+    zset = keys.brand_discounts(partition, brand_id)
+    rows = list(pairs(store.command("ZRANGEBYSCORE", zset, since, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    *hashes, time = store.commands([("HGETALL", keys.discount(partition, each)) for each, _ in rows] + [("TIME",)])
+    now = moment_of(time)
+    found = _discounts(store, {each: fields for (each, _), fields in zip(rows, hashes, strict=True)}, now)
+    return Page(found, now, make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None)
+
+
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
     """Change a discount: any of paused, total_count, starts_at, expires_at, discount_code; None takes one away.
 

@@ -140,6 +140,8 @@ class Gate:
             return
         for part, name in needs.places:
             named = getattr(arguments[part], name) if part else arguments[name]
+            # To a dialect a user may be a number.
+            named = str(named) if isinstance(named, int) else named
             if name == "brand_id" and caller.brand_id is not None:
                 if named is None:
                     arguments[part] = structs.replace(arguments[part], brand_id=caller.brand_id)

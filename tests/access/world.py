@@ -33,6 +33,8 @@ class Shop:
     delivery: str = ""
     #: A discount of the dialect of personal codes.
     personal: str = ""
+    #: A use of a readable code.
+    used: str = ""
 
     @property
     def key_id(self) -> str:

@@ -54,6 +54,7 @@ PLACES = [
     ),
     Place("POST", "/user", "message", {"name": "x", "email_id": "x@user.example"}, form=True),
     Place("PUT", "/coupon/TEN/repeat_count", "message", COUNTS, form=True),
+    Place("PUT", "/coupon/TEN/expiry_date", "message", {"expiry_date": "2280-01-01"}, form=True),
     Place("POST", "/coupon/apply", "message", {"user_id": 1, "coupon_code": "TEN"}, form=True),
     Place("POST", "/create-discount-codes", "message", {"name": "x", "num_codes": 1, "webhook_url": None}),
 ]
@@ -278,9 +279,11 @@ def test_who_asks_too_often_is_told_when_to_come_back(hurried: World, place: Pla
 
 SPOKEN = {
     "brand-pools": {"/v1/discount/create", "/v1/discount/fetch/{brand_id}/{user_id}", "/test"},
-    "readable-codes": {"/api/v1/discountcode/", "/api/v1/discountcode/{code}/", "/api/v1/discountcodeusage/"},
+    "readable-codes": {"/api/v1/discountcode/", "/api/v1/discountcode/{code}/", "/api/v1/discountcodeusage/"}
+    | {"/api/v1/discountcodeusage/{redemption_id}/", "/api/discountcodeusage/{redemption_id}/"},
     "personal-codes": {"/create-discount-codes", "/get-discount-code"},
-    "coupons": {"/coupon", "/coupon/apply", "/coupon/{code}/repeat_count", "/coupon/{code}/status", "/test"},
+    "coupons": {"/coupon", "/coupon/apply", "/coupon/{code}/repeat_count", "/coupon/{code}/status", "/test"}
+    | {"/coupon/{code}", "/coupon/{code}/expiry_date"},
 }
 
 
