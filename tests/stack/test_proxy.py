@@ -31,15 +31,19 @@ def test_every_replica_serves_its_turn(proxy: Proxy, service: Service) -> None:
 
 
 def test_the_replica_with_the_fewest_requests_under_way_serves_where_that_is_asked_for(tmp_path: Path) -> None:
-    with ReplicaStub() as one, ReplicaStub() as other, ThreadPoolExecutor(1) as pool:
-        with Proxy([one.address, other.address], tmp_path, "least-conn") as proxy:
-            waiting = pool.submit(ask, proxy.url, "GET", "/held")
-            wait_until(lambda: one.requests or other.requests, "the request that is held")
-            free = other if one.requests else one
-            served = {ask(proxy.url, "GET", "/healthy").headers["X-Served-By"] for _ in range(6)}
-            one.lets_go.set()
-            other.lets_go.set()
-            assert waiting.result(30).status == 200
+    with (
+        ReplicaStub() as one,
+        ReplicaStub() as other,
+        ThreadPoolExecutor(1) as pool,
+        Proxy([one.address, other.address], tmp_path, "least-conn") as proxy,
+    ):
+        waiting = pool.submit(ask, proxy.url, "GET", "/held")
+        wait_until(lambda: one.requests or other.requests, "the request that is held")
+        free = other if one.requests else one
+        served = {ask(proxy.url, "GET", "/healthy").headers["X-Served-By"] for _ in range(6)}
+        one.lets_go.set()
+        other.lets_go.set()
+        assert waiting.result(30).status == 200
     assert served == {free.address}
 
 
