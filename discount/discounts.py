@@ -30,11 +30,15 @@ LOOKED_AT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some discounts, the moment by which their status is told, and where the next page begins."""
+    """Some discounts, the moment by which their status is told, and where the next page begins.
+
+    `first` counts, from 1, the place of the first of them in a list that is read from its oldest entry on.
+    """
 
     discounts: list[Discount]
     now: int
     next: str | None
+    first: int = 1
 
 
 def create(
@@ -245,10 +249,14 @@ def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: 
     rows = list(pairs(store.command("ZRANGEBYSCORE", zset, since, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)))
     more = len(rows) > limit
     rows = rows[:limit]
-    *hashes, time = store.commands([("HGETALL", keys.discount(partition, each)) for each, _ in rows] + [("TIME",)])
+    *hashes, before, time = store.commands(
+        [("HGETALL", keys.discount(partition, each)) for each, _ in rows]
+        + [("ZCOUNT", zset, "-inf", since.removeprefix("(")), ("TIME",)]
+    )
     now = moment_of(time)
     found = _discounts(store, {each: fields for (each, _), fields in zip(rows, hashes, strict=True)}, now)
-    return Page(found, now, make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None)
+    following = make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None
+    return Page(found, now, following, first=before + 1)
 
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:

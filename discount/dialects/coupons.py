@@ -457,13 +457,15 @@ def _left(discount: Discount) -> int | None:
 
 
 def _coupons_in(page: discounts.Page) -> Iterable[CouponOut]:
-    return (_coupon_out(each) for each in page.discounts if each.codes.kind == "shared" and each.closed != "void")
+    for number, each in enumerate(page.discounts, page.first):
+        if each.codes.kind == "shared" and each.closed != "void":
+            yield _coupon_out(number, each)
 
 
-def _coupon_out(discount: Discount) -> CouponOut:
+def _coupon_out(number: int, discount: Discount) -> CouponOut:
     day = _NEVER if discount.expires_at is None else model.to_time(discount.expires_at).date()
     return CouponOut(
-        id=discount.number,
+        id=number,
         code=discount.codes.code,
         discount_percentage=float(percent_out(discount)),
         expiry_date=format_datetime(datetime.combine(day, time.min, UTC), usegmt=True),
