@@ -19,7 +19,7 @@ class SettingsError(Exception):
 #: Never shown, not even in the line that says what is wrong with one.
 SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
 #: The interfaces of earlier services that can be spoken besides our own.
-DIALECTS = ("brand-pools", "readable-codes", "coupons")
+DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 Secret = Annotated[str, Meta(min_length=32)]
 
 

@@ -13,7 +13,7 @@ from discount.durations import Duration
 from discount.errors import Expired, Invalid, NotFound, Unavailable
 from discount.kinds import CodeKind
 from discount.lists import newest, pairs, read_on
-from discount.model import Definition, Discount, Sums
+from discount.model import Definition, Discount, Sums, WebhookBody
 from discount.rules import LIMITS, NO_RULE, LimitName, Rule
 from discount.store import Store, keys, moment_of
 
@@ -33,11 +33,15 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some discounts, the moment by which their status is told, and where the next page begins."""
+    """Some discounts, the moment by which their status is told, and where the next page begins.
+
+    `first` counts, from 1, the place of the first of them in a list that is read from its oldest entry on.
+    """
 
     discounts: list[Discount]
     now: int
     next: str | None
+    first: int = 1
 
 
 def create(
@@ -55,6 +59,7 @@ def create(
     starts_at: int | None = None,
     expires_at: int | None = None,
     webhook: tuple[str, Sequence[str]] | None = None,
+    webhook_body: WebhookBody = "envelope",
     idempotency_key: str | None = None,
     name: str | None = None,
 ) -> tuple[Discount, int]:
@@ -69,6 +74,7 @@ def create(
         valid_for: how long after its grant a code is good; months and years go by `timezone`.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: where the brand is told of this discount's events, and which types of them; none for all.
+        webhook_body: what it is sent.
         name: what `id_of` finds it by. Of one name a brand has one discount: made again, it is the one there is.
 
     Raises:
@@ -104,6 +110,7 @@ def create(
     if webhook is not None:
         fields["webhook"] = webhook_id
         told = ["url", webhook[0], "types", " ".join(webhook[1])]
+        told += ["body", webhook_body] if webhook_body != "envelope" else []
     block: list[str] = []
     if kind.kind == "unique":
         fields["key"] = codes.make_key()
@@ -239,6 +246,28 @@ def list_page(
 def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]:
     """Every discount, or every one of a brand, newest first, in constant memory."""
     return read_on(partial(list_page, store, brand_id=brand_id, limit=LOOKED_AT), lambda page: page.discounts)
+
+
+def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: str | None = None) -> Page:
+    """A brand's discounts, oldest first.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    since = f"({_read_place(cursor)[0]}" if cursor else "-inf"
+    partition = keys.partition_of(brand_id, store.partitions)
+    zset = keys.brand_discounts(partition, brand_id)
+    rows = list(pairs(store.command("ZRANGEBYSCORE", zset, since, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    *hashes, before, time = store.commands(
+        [("HGETALL", keys.discount(partition, each)) for each, _ in rows]
+        + [("ZCOUNT", zset, "-inf", since.removeprefix("(")), ("TIME",)]
+    )
+    now = moment_of(time)
+    found = _discounts(store, {each: fields for (each, _), fields in zip(rows, hashes, strict=True)}, now)
+    following = make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None
+    return Page(found, now, following, first=before + 1)
 
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:

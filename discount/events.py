@@ -35,6 +35,14 @@ class OfCode(OfDiscount):
     code: str
 
 
+class CodeAlone(msgspec.Struct):
+    """What a webhook of personal codes is told of a grant, in place of the envelope."""
+
+    user_id: str
+    discount_code: str
+    discount_id: str
+
+
 class OfLimit(OfDiscount):
     """A limit of a discount."""
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from discount import discounts, durations, kinds, model, pools
+from discount import contacts, discounts, durations, kinds, model, pools
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import (
     BY_WORD,
@@ -58,6 +58,8 @@ def grant(
 ) -> Grant:
     """The user's code of a discount: a new one, or the one held already. One round trip, but for an empty pool.
 
+    Where the code has the user's name in it, one round trip more looks that up.
+
     Args:
         email: where the brand reaches the user from now on, if this is a new one; empty leaves what is known.
 
@@ -67,7 +69,8 @@ def grant(
     """
     parsed = discounts.locate(store, discount_id)
     for _ in range(REFILLS):
-        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users, email), guard)
+        name = _names(store, parsed, [user_id]).get(user_id, "")
+        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users, email=email, name=name), guard)
         if word == "refill":
             pools.refill(store, discount_id)
         elif word == "template":
@@ -272,7 +275,9 @@ def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> l
         waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
         if not waiting:
             break
-        replies = store.run_many("grant", [_call(store, parsed, user_id, "*") for user_id in waiting])
+        names = _names(store, parsed, waiting)
+        calls = [_call(store, parsed, user_id, "*", name=names.get(user_id, "")) for user_id in waiting]
+        replies = store.run_many("grant", calls)
         answers |= {user: reply for user, reply in zip(waiting, replies, strict=True) if reply[0] not in _AGAIN}
         words = {reply[0] for reply in replies}
         if "refill" in words:
@@ -301,8 +306,16 @@ def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Gran
     return _grant(discount_id, user_id, rest[0], rest[2:], fresh=word == "granted")
 
 
+def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[str, str]:
+    """What the brand calls users, where their codes of this discount have the name in them; else nothing."""
+    definition: Definition | None = store.definitions.get(parsed.text)
+    if definition is None or not kinds.needs_name(definition.codes):
+        return {}
+    return contacts.names(store, definition.brand_id, user_ids)
+
+
 def _call(
-    store: Store, parsed: DiscountId, user_id: str, expected_users: str, email: str = ""
+    store: Store, parsed: DiscountId, user_id: str, expected_users: str, *, email: str = "", name: str = ""
 ) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
@@ -318,7 +331,8 @@ def _call(
     arguments: list[str | int] = [user_id, bucket, expected_users, email]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
-        for code in kinds.candidates(definition.codes, definition.brand_id, user_id):
+        made = kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=discount_id, name=name)
+        for code in made:
             digest = kinds.digest(code)
             names.append(keys.taken(partition, discount_id, digest % parsed.buckets))
             arguments += [code, "" if kinds.always_differs(definition.codes) else digest]

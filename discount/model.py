@@ -288,9 +288,14 @@ def from_time(moment: datetime) -> int:
     return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
 
 
+WebhookBody = Literal["envelope", "code"]
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """Where a brand is told of its events, or of those of one discount. Without types, of all.
+
+    With the body `code` it is told of a grant by user, code and discount alone, and of all else by the envelope.
 
     Its secret is derived from its id and `version`; until `before_until` the version before signs too.
     """
@@ -307,6 +312,7 @@ class Webhook:
     off_reason: str = ""
     failing_since: int | None = None
     failures: int = 0
+    body: WebhookBody = "envelope"
 
 
 DeliveryKind = Literal["webhook", "email"]

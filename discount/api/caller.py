@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from msgspec import structs
 
 from discount import deliveries, discounts, redemptions, webhooks
-from discount.api.inputs import address_of
+from discount.api.inputs import address_of, read_part
+from discount.api.schemas import BrandId, UserId
 from discount.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
 from discount.model import Caller, Scope
 from discount.store import Store
@@ -21,6 +23,8 @@ ANYBODY = Caller(frozenset())
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")
 
 
+_ID = {"brand_id": BrandId, "user_id": UserId}
+
 # Whose a thing is that a request names.
 _BRAND_OF: dict[str, Callable[[Store, str], str]] = {
     "discount_id": lambda store, named: discounts.recall(store, named).brand_id,
@@ -29,17 +33,48 @@ _BRAND_OF: dict[str, Callable[[Store, str], str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TokenHeader:
+    """A header of an earlier service in which a token comes, besides `Authorization`.
+
+    While the service is open it holds the id of who asks.
+
+    Args:
+        name: as clients write it.
+        holds: whose id that is.
+    """
+
+    name: str
+    holds: Literal["brand_id", "user_id"]
+
+    @property
+    def variable(self) -> str:
+        """Its name in a WSGI environment."""
+        return f"HTTP_{self.name.upper()}"
+
+
 class Needs:
     """What an operation needs: one of `scopes`, with a key or the admin key; and whether a user may, for itself.
 
-    `path`, `body` and `query` tell where it names brands, users and their things.
+    `path`, `body` and `query` tell where it names brands, users and their things. With `every` a key needs all of the
+    scopes.
     """
 
     def __init__(
-        self, scopes: tuple[Scope, ...], users: bool, path: str, body: type | None, query: type | None
+        self,
+        scopes: tuple[Scope, ...],
+        users: bool,
+        path: str,
+        body: type | None,
+        query: type | None,
+        *,
+        header: TokenHeader | None = None,
+        every: bool = False,
     ) -> None:
         self.scopes = scopes
         self.users = users
+        self.header = header
+        self.every = every
         shapes = {"body": body, "query": query}
         self.places: list[tuple[str, str]] = [("", name) for name in re.findall(r"{(\w+)}", path)] + [
             (part, name)
@@ -66,10 +101,12 @@ class Gate:
         Raises:
             Unauthenticated, Forbidden, TooManyRequests, Unavailable
         """
-        if self._open or not needs.scopes:
+        if not needs.scopes:
             return ANYBODY
+        if self._open:
+            return ANYBODY if needs.header is None else _named_in(needs.header, environ)
         try:
-            caller = self._identify(environ)
+            caller = self._identify(environ, needs.header)
             if not hot:
                 self._tokens.check_key(caller)
         except Unauthenticated:
@@ -77,7 +114,7 @@ class Gate:
             raise
         if caller.user_id is not None and not needs.users:
             raise Forbidden("A user's token does not allow this.")
-        if caller.scopes.isdisjoint(needs.scopes):
+        if caller.scopes.isdisjoint(needs.scopes) or (needs.every and not caller.scopes.issuperset(needs.scopes)):
             raise Forbidden(scope=" ".join(needs.scopes))
         if not hot:
             if caller.user_id is not None:
@@ -103,6 +140,8 @@ class Gate:
             return
         for part, name in needs.places:
             named = getattr(arguments[part], name) if part else arguments[name]
+            # To a dialect a user may be a number.
+            named = str(named) if isinstance(named, int) else named
             if name == "brand_id" and caller.brand_id is not None:
                 if named is None:
                     arguments[part] = structs.replace(arguments[part], brand_id=caller.brand_id)
@@ -127,7 +166,9 @@ class Gate:
         """The address that asks."""
         return address_of(environ, self._proxies)
 
-    def _identify(self, environ: Mapping[str, Any]) -> Caller:
+    def _identify(self, environ: Mapping[str, Any], header: TokenHeader | None) -> Caller:
+        if header is not None and header.variable in environ:
+            return self._tokens.identify(environ[header.variable])
         match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if not match:
             raise Unauthenticated()
@@ -149,6 +190,16 @@ def rate_headers(environ: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         return ()
     most, left, reset = rate
     return ("RateLimit-Limit", str(most)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))
+
+
+def _named_in(header: TokenHeader, environ: Mapping[str, Any]) -> Caller:
+    """Who asks an open service, by the id that a header holds."""
+    if header.variable not in environ:
+        raise Unauthenticated(f"The header {header.name} is missing.")
+    # A header's bytes come as Latin-1 (PEP 3333).
+    given = environ[header.variable].encode("latin-1").decode("utf-8", "replace")
+    named = read_part(given, _ID[header.holds], header.name)
+    return Caller(frozenset(), **{header.holds: named})
 
 
 def _rated(caller: Caller) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, request
 
-from discount.api.caller import Gate, Needs
+from discount.api.caller import Gate, Needs, TokenHeader
 from discount.api.hot import HotPaths
 from discount.api.inputs import (
     SMALL_BODY,
@@ -54,6 +54,8 @@ class Operation:
     bare: bool = False
     form: bool = False
     voice: Voice | None = None
+    header: TokenHeader | None = None
+    every_scope: bool = False
 
 
 class Contract:
@@ -88,6 +90,8 @@ class Contract:
         takes: tuple[str, ...] = (),
         form: bool = False,
         voice: Voice | None = None,
+        header: TokenHeader | None = None,
+        every_scope: bool = False,
     ) -> Callable[[Callable[..., Outcome]], Callable[..., Response]]:
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
@@ -107,6 +111,8 @@ class Contract:
             takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
             form: the body may also be the fields of a form.
             voice: tells refusals in a dialect's way; without one they are problems.
+            header: where a dialect's token comes, besides `Authorization`.
+            every_scope: a token needs all of the scopes.
         """
 
         def decorate(view: Callable[..., Outcome]) -> Callable[..., Response]:
@@ -129,9 +135,11 @@ class Contract:
                 bare=bare,
                 form=form,
                 voice=voice,
+                header=header,
+                every_scope=every_scope,
             )
             self.operations.append(operation)
-            needs = Needs(scopes, users, operation.path, body, query)
+            needs = Needs(scopes, users, operation.path, body, query, header=header, every=every_scope)
             read_body: Callable[[dict[str, Any]], Any] | None = None
             if body:
                 read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)

@@ -36,7 +36,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "description": "Brands create discounts; users get a code out of one, once.",
         },
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
+        "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER} | _headers(operations)},
     }
 
 
@@ -72,9 +72,12 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.scopes:
         # Any one of them will do; `{}` is a service that is open.
-        documented["security"] = [{"bearer": [scope]} for scope in operation.scopes] + [{}]
+        each = [list(operation.scopes)] if operation.every_scope else [[scope] for scope in operation.scopes]
+        named = ["bearer"] if operation.header is None else [operation.header.name, "bearer"]
+        documented["security"] = [{name: scopes} for name in named for scopes in each] + [{}]
         who = "a user for itself, or " if operation.users else ""
-        documented["description"] = f"Needs {who}a key with {' or '.join(f'`{scope}`' for scope in operation.scopes)}."
+        joined = (" and " if operation.every_scope else " or ").join(f"`{scope}`" for scope in operation.scopes)
+        documented["description"] = f"Needs {who}a key with {joined}."
     parameters = list(_document_parameters(operation))
     if parameters:
         documented["parameters"] = parameters
@@ -86,6 +89,20 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         files = {media_type: {"schema": {"type": "string"}} for media_type in operation.takes}
         documented["requestBody"] = {"required": True, "content": files}
     return documented
+
+
+def _headers(operations: Sequence[Operation]) -> dict[str, Any]:
+    """The headers of dialects in which a token comes."""
+    found = {each.header.name: each.header for each in operations if each.header is not None}
+    return {
+        name: {
+            "type": "apiKey",
+            "in": "header",
+            "name": name,
+            "description": f"A {header.holds.removesuffix('_id')}'s token; its id while the service is open.",
+        }
+        for name, header in found.items()
+    }
 
 
 def _reference(kind: Any) -> dict[str, Any]:

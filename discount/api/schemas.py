@@ -143,7 +143,8 @@ Template = Annotated[
         min_length=1,
         max_length=100,
         pattern=_VISIBLE,
-        description="{brand}, {user}, {id}, {seq} and {random} are filled in; the first two as slugs.",
+        description="{brand} and {user} become slugs of the ids, {name} what the brand calls the user (else the"
+        " user's id) as it is written, {discount} the discount's id. {id}, {seq} and {random} differ by code.",
         examples=["{brand}-thinks-{user}-is-awesome-{id}"],
     ),
 ]

@@ -34,6 +34,11 @@ def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]"
     return Response(json_pieces(chain(first, several), before, after), 200, content_type="application/json")
 
 
+def text_response(text: str) -> Response:
+    """A few letters of plain text."""
+    return Response(text, 200, content_type="text/plain; charset=utf-8")
+
+
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
     """CSV in UTF-8, some rows at a time."""
     text = io.StringIO()

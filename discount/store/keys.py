@@ -23,7 +23,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
-| `{pp}:claim:<digest>` | string | the brand that has a code of which no other brand may have one | claim_code |
+| `{pp}:claim:<digest>` | string | a code, by its SHA-256, of which no other brand may have one, and the brand that has it | claim_code |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
@@ -183,8 +183,8 @@ def shared(partition: int, brand_id: str) -> str:
     return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:shared"
 
 
-def claim(canonical_code: str, partitions: int) -> str:
-    return f"{{{partition_of(canonical_code, partitions):02x}}}:claim:{_digest(canonical_code, '')}"
+def claim(digest: str, partitions: int) -> str:
+    return f"{{{partition_of(digest, partitions):02x}}}:claim:{digest}"
 
 
 def taken(partition: int, discount_id: str, bucket: int) -> str:

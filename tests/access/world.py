@@ -31,6 +31,10 @@ class Shop:
     redemption: str
     webhook: str = ""
     delivery: str = ""
+    #: A discount of the dialect of personal codes.
+    personal: str = ""
+    #: A use of a readable code.
+    used: str = ""
 
     @property
     def key_id(self) -> str:

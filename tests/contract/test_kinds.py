@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from discount import discounts, grants, kinds
+from discount import contacts, discounts, grants, kinds
 from discount.codes import ALPHABET, canonical
 from discount.errors import BelowGranted, Closed, CodeTaken, IdempotencyMismatch, Invalid, Refusal, SoldOut, Unavailable
 from discount.kinds import CodeKind, Kind
@@ -567,3 +567,36 @@ def test_other_changes_of_an_imported_discount_are_fine(stage: Stage) -> None:
     found = stage.create_kind("imported", total=2)
     changed = stage.change(found.id, discount_code="Easter", paused=True)
     assert (changed.discount_code, changed.paused, changed.total_count) == ("Easter", True, 2)
+
+
+# Names
+
+
+def test_a_code_has_the_name_that_the_brand_knows_of_its_user(stage: Stage) -> None:
+    found = stage.create_kind("personal", total=9, template="{name}-has-{discount}")
+    contacts.put(stage.store, "u1", brand_id="IKEA", email="a@x.example", name="Stina Åkerman")
+    contacts.put(stage.store, "u2", brand_id="IKEA", email="a@x.example", name="stina åkerman")
+    contacts.put(stage.store, "u3", brand_id="Other", email="a@x.example", name="Not for IKEA")
+    contacts.put(stage.store, "u3", brand_id=None, email="a@x.example", name="Not for IKEA either")
+    assert stage.grant(found.id, "u1").code == f"Stina Åkerman-has-{found.id}"
+    # To a reader it would be the same.
+    assert stage.grant(found.id, "u2").code == f"stina åkerman-has-{found.id}-2"
+    assert codes_of(grants.grant_many(stage.store, found.id, ["u3", "u1"])) == [
+        f"u3-has-{found.id}",
+        f"Stina Åkerman-has-{found.id}",
+    ]
+    assert grants.grant_of_brand(stage.store, "IKEA", "u2").code == f"stina åkerman-has-{found.id}-2"
+
+
+def test_only_a_code_with_a_name_in_it_costs_a_look_for_the_name(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    names = contacts.names
+    monkeypatch.setattr(contacts, "names", lambda *given: looked.append("") or names(*given))
+    for template in ("{user}-{discount}", "{brand}-{id}"):
+        plain = stage.create_kind("personal", template=template)
+        stage.grant(plain.id, "u1")
+        grants.grant_many(stage.store, plain.id, ["u1", "u2"])
+    assert looked == []
+    named = stage.create_kind("personal", template="{name}")
+    stage.grant(named.id, "u1")
+    assert len(looked) == 1

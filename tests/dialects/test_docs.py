@@ -28,7 +28,7 @@ def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_s
     need("curl")
     redis_server.client().flushall()
     calls = CALL.findall(PAGE)
-    assert len(calls) == PAGE.count("\ncurl ") == 23
+    assert len(calls) == PAGE.count("\ncurl ") == 32
     for command, status, body in calls:
         asked = command.replace("http://localhost:8000", service.urls[0])
         done = subprocess.run(

@@ -26,7 +26,7 @@ NGINX = Path(__file__).parents[2] / "nginx"
 class Proxy:
     """nginx as a child; a context manager. `url` is its address, `log()` its access log."""
 
-    def __init__(self, replicas: list[str], folder: Path) -> None:
+    def __init__(self, replicas: list[str], folder: Path, balance: str = "round-robin") -> None:
         self.folder = folder / "nginx"
         self._kept = Port()
         self.port = self._kept.number
@@ -34,7 +34,8 @@ class Proxy:
         self._process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir()
         servers = "\n".join(f"    server {replica} max_fails=0;" for replica in replicas)
-        upstream = f"upstream replicas {{\n    zone replicas 64k;\n{servers}\n    keepalive 32;\n}}\n"
+        way = f"include {NGINX}/balance/{balance}.conf;"
+        upstream = f"upstream replicas {{\n    zone replicas 64k;\n    {way}\n{servers}\n    keepalive 32;\n}}\n"
         (self.folder / "upstream.conf").write_text(upstream)
         shutil.copy(NGINX / "service.conf", self.folder)
         routes = (NGINX / "routes.conf").read_text().replace("/dev/stdout", str(self.folder / "access.log"))

@@ -70,7 +70,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(read_settings({"port": "9"}), Settings())
 
     def test_dialects_are_all_on_unless_some_are_named_or_none(self) -> None:
-        self.assertEqual(read_settings({}).spoken, {"brand-pools", "readable-codes", "coupons"})
+        self.assertEqual(read_settings({}).spoken, {"brand-pools", "readable-codes", "coupons", "personal-codes"})
         self.assertEqual(read_settings({"DIALECTS": "coupons, brand-pools"}).spoken, {"coupons", "brand-pools"})
         self.assertEqual(read_settings({"DIALECTS": "off"}).spoken, frozenset())
 

@@ -64,7 +64,7 @@ class Keys(unittest.TestCase):
             keys.discount(255, "<id>"),
             keys.codes(255, "<id>"),
             keys.shared(255, "<brand>"),
-            re.sub(r"^{\w+}(.*):\w+$", r"{ff}\1:<digest>", keys.claim("", 16)),
+            re.sub(r"^{\w+}(.*):\w+$", r"{ff}\1:<digest>", keys.claim("x", 16)),
             re.sub(r":\d+$", ":<bucket>", keys.taken(255, "<id>", 0)),
             keys.buckets(255, "<id>"),
             re.sub(r":\d+$", ":<bucket>", keys.uses(255, "<id>", 0)),

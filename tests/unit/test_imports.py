@@ -112,7 +112,7 @@ class Imports(unittest.TestCase):
                     self.assertEqual(IMPORTS[module] & (WIRING | {"discount.config"}), set())
 
     def test_dialects_know_verbs_and_the_contract_but_no_route(self) -> None:
-        contract = {f"discount.api.{name}" for name in ("contract", "schemas", "tables", "voices")}
+        contract = {f"discount.api.{name}" for name in ("caller", "contract", "schemas", "tables", "voices")}
         dialects = {module for module in MODULES if inside(module, "discount.dialects")}
         self.assertGreater(len(dialects), 1)
         for module in dialects:
