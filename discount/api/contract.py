@@ -21,11 +21,13 @@ from discount.api.inputs import (
     read_query,
 )
 from discount.api.problems import NotRead
+from discount.api.tables import Stream
 from discount.api.voices import Voice
 from discount.errors import Refusal
 from discount.model import Scope
 
-Outcome = tuple[Any, int] | Response
+#: An answer and its status, where None has no body; or a stream; or a page.
+Outcome = tuple[Any, int] | Stream | Response
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
 Answer = type | tuple[type, ...] | None
 
@@ -194,6 +196,10 @@ class Contract:
                 outcome = perform_in_voice(request.environ, arguments)
                 if isinstance(outcome, Response):
                     return outcome
+                if isinstance(outcome, Stream):
+                    return Response(outcome.pieces, 200, outcome.headers, content_type=outcome.media_type)
+                if outcome[0] is None:
+                    return Response(status=outcome[1])
                 return Response(_encode(outcome[0]), outcome[1], content_type="application/json")
 
             if hot:

@@ -265,18 +265,17 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
     (tmp_path / "codes.txt").write_text("A1\n", encoding="utf-8")
     (tmp_path / "kept.csv").write_text("kept", encoding="utf-8")
     calls: dict[tuple[str, ...], str] = {
-        ("create", "IKEA", "A"): "invalid: /total_count is missing.",
-        ("create", "{00}", "A", "--total", "3"): "invalid: brand_id has a character that is not allowed",
-        ("create", "IKEA", "A", "--total", "many"): "invalid: total_count is a string, not an integer",
-        ("create", "IKEA", "A", "--total", "3", "--pattern", "##"): "invalid: /codes/pattern does not fit: ## gives",
-        ("create", "IKEA", "A", "--total", "3", "--code", "X"): "invalid: /codes/code does not belong to",
-        ("create", "IKEA", "A", "--kind", "personal", "--template", "{x}"): "invalid: /codes/template has a",
-        ("create", "IKEA", "A", "--total", "3", "--starts-at", "soon"): "invalid: starts_at is not a time",
-        ("list", "--status", "open"): "invalid: status cannot be 'open'.",
+        ("create", "IKEA", "A"): "invalid: --total is missing.",
+        ("create", "{00}", "A", "--total", "3"): "invalid: BRAND has a character that is not allowed",
+        ("create", "IKEA", "A", "--total", "many"): "invalid: --total is not a whole number.",
+        ("create", "IKEA", "A", "--total", "3", "--pattern", "##"): "invalid: --pattern does not fit: ## gives",
+        ("create", "IKEA", "A", "--total", "3", "--code", "X"): "invalid: --code does not belong to",
+        ("create", "IKEA", "A", "--kind", "personal", "--template", "{x}"): "invalid: --template has a",
+        ("create", "IKEA", "A", "--total", "3", "--starts-at", "soon"): "invalid: --starts-at is not a time",
         ("show", "dsc-x"): "not-found: ",
         ("grant", "dsc-x", "A"): "not-found: ",
-        ("grant", unique, "A", "a/b"): "invalid: user_id has a character",
-        ("import", own, "codes.csv"): "invalid: column 'code' is not in the first line.",
+        ("grant", unique, "A", "a/b"): "invalid: USER... has a character",
+        ("import", own, "codes.csv"): "invalid: --column 'code' is not in the first line.",
         ("import", unique, "codes.txt"): "wrong-kind: ",
         ("export", "dsc-x", "kept.csv"): "not-found: ",
     }
@@ -308,6 +307,7 @@ def test_a_redis_that_is_laid_out_otherwise_is_told_in_one_line(call: Call, http
 
 def test_words_that_no_verb_knows_are_refused_without_a_traceback(call: Call) -> None:
     calls = [("make",), ("create", "IKEA"), ("create", "IKEA", "A", "--kind", "secret"), ("import", "dsc-x", "missing")]
+    calls += [("list", "--status", "open"), ("grant", "dsc-x"), ("redemption", "redeem", "Ann", "A1"), ("user", "set")]
     for told in together(*(lambda words=words: call(*words) for words in calls)):
         assert (told.returncode, told.stdout) == (2, "")
         assert told.stderr.splitlines()[-1].startswith("Error: ")
@@ -347,6 +347,6 @@ def test_what_is_not_utf8_or_no_json_or_no_address_is_told_in_one_line(
         lambda: call("import", own, "cut.json"),
         lambda: call("stats", REDIS_URL="redis://localhost:port"),
     )
-    reasons = ("invalid: discount_code is not UTF-8.", "invalid: code is not UTF-8.", "malformed: ", "REDIS_URL: ")
+    reasons = ("invalid: NAME is not UTF-8.", "invalid: --code is not UTF-8.", "malformed: ", "REDIS_URL: ")
     for one, reason in zip(told, reasons, strict=True):
         assert wrong(one).startswith(reason)
