@@ -23,7 +23,7 @@ from discount.api.inputs import (
 from discount.api.problems import NotRead
 from discount.api.voices import Voice
 from discount.errors import Refusal
-from discount.model import Scope
+from discount.model import Caller, Scope
 
 Outcome = tuple[Any, int] | Response
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
@@ -131,45 +131,42 @@ class Contract:
                 voice=voice,
             )
             self.operations.append(operation)
-            needs = Needs(scopes, users, operation.path, body, query)
+            needs = Needs(method, operation.path, scopes, users=users, hot=hot, body=body, query=query)
             read_body: Callable[[dict[str, Any]], Any] | None = None
             if body:
                 read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
 
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                asking = self.gate.admit(environ, needs, hot=hot)
-                for name, kind in operation.path_types.items():
-                    arguments[name] = read_part(arguments[name], kind, name)
+                asking = self.gate.admit(environ, needs)
+                if not hot:
+                    return act(environ, arguments, asking)
+                guard = arguments["guard"] = self.gate.guard(asking, environ)
+                try:
+                    return act(environ, arguments, asking)
+                except (Refusal, NotRead) as refused:
+                    self.gate.count_refused(environ, asking, guard, refused)
+                    raise
+                finally:
+                    if guard is not None and guard.rate is not None:
+                        environ["discount.rate"] = guard.rate
+
+            def act(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> Outcome:
+                _read_given(operation, environ, arguments)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
-                if idempotent:
-                    arguments["idempotency_key"] = idempotency_key(environ)
                 self.gate.bind(asking, needs, arguments)
                 if address:
                     arguments["address"] = self.gate.address(environ)
                 if caller:
                     arguments["caller"] = asking
-                if hot:
-                    guard = arguments["guard"] = self.gate.guard(asking, environ)
-                    try:
-                        return view(**arguments)
-                    finally:
-                        if guard is not None and guard.rate is not None:
-                            environ["discount.rate"] = guard.rate
                 if takes:
                     with open_upload(environ, takes, max_body) as upload:
                         return view(upload=upload, **arguments)
                 return view(**arguments)
 
-            def perform_with_query(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                asked = read_query(query)
-                if asked is not None:
-                    arguments["query"] = asked
-                return perform(environ, arguments)
-
             def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 try:
-                    return perform_with_query(environ, arguments)
+                    return perform(environ, arguments)
                 except (Refusal, NotRead) as refused:
                     if voice is None:
                         raise
@@ -201,3 +198,16 @@ class Contract:
             return answer
 
         return decorate
+
+
+def _read_given(operation: Operation, environ: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Read what is given besides the body, in the order in which it is refused."""
+    # Without a query a call may have come past the framework, which is what parses one.
+    if operation.query is not None or environ.get("QUERY_STRING"):
+        asked = read_query(operation.query)
+        if asked is not None:
+            arguments["query"] = asked
+    for name, kind in operation.path_types.items():
+        arguments[name] = read_part(arguments[name], kind, name)
+    if operation.idempotent:
+        arguments["idempotency_key"] = idempotency_key(environ)

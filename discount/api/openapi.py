@@ -45,7 +45,7 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     words = {*operation.refusals, "invalid", "internal", "unavailable"}
     if operation.scopes:
         # What is not the caller's own is not there.
-        words |= {"unauthenticated", "forbidden", "too-many-requests", "not-found"}
+        words |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
     voice = operation.voice
