@@ -20,6 +20,7 @@ from discount.api.inputs import (
     read_part,
     read_query,
 )
+from discount.api.paging import Pages
 from discount.api.problems import NotRead
 from discount.api.voices import Voice
 from discount.errors import Refusal
@@ -132,6 +133,8 @@ class Contract:
             )
             self.operations.append(operation)
             needs = Needs(method, operation.path, scopes, users=users, hot=hot, body=body, query=query)
+            pages = Pages(operation.path, body, query)
+            paged = pages.around(view)
             read_body: Callable[[dict[str, Any]], Any] | None = None
             if body:
                 read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
@@ -162,7 +165,7 @@ class Contract:
                 if takes:
                     with open_upload(environ, takes, max_body) as upload:
                         return view(upload=upload, **arguments)
-                return view(**arguments)
+                return paged(**arguments)
 
             def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 try:
@@ -180,10 +183,7 @@ class Contract:
             @wraps(view)
             def answer(**arguments: Any) -> Response:
                 request.environ["discount.route"] = operation.path
-                outcome = perform_in_voice(request.environ, arguments)
-                if isinstance(outcome, Response):
-                    return outcome
-                return Response(_encode(outcome[0]), outcome[1], content_type="application/json")
+                return _respond(perform_in_voice(request.environ, arguments), pages)
 
             if hot:
                 self.hot.add(method, path, perform_hot)
@@ -198,6 +198,15 @@ class Contract:
             return answer
 
         return decorate
+
+
+def _respond(outcome: Outcome, pages: Pages) -> Response:
+    if isinstance(outcome, Response):
+        return outcome
+    answered, status = outcome
+    link = pages.link(answered)
+    headers = {"Link": link} if link else None
+    return Response(_encode(answered), status, headers, content_type="application/json")
 
 
 def _read_given(operation: Operation, environ: dict[str, Any], arguments: dict[str, Any]) -> None:
