@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer
 # What an operation may name that has to be there.
 NAMES = {"discount_id", "webhook_id", "delivery_id", "after", "token"}
 # Pages for people, not operations.
-PAGES = {"/openapi.json", "/apidocs", "/apidocs/<path:name>"}
+PAGES = {"/", "/openapi.json", "/apidocs", "/apidocs/", "/apidocs/<path:name>", "/problems/<word>"}
 
 
 @pytest.fixture

@@ -52,7 +52,10 @@ OPERATIONS = {
     "/redemption/rdm-x/confirm": {"POST"},
     "/redemption/rdm-x/rollback": {"POST"},
     "/openapi.json": {"GET"},
+    "/": {"GET"},
     "/apidocs": {"GET"},
+    "/apidocs/": {"GET"},
+    "/problems/sold-out": {"GET"},
     "/test": {"GET"},
     "/v1/discount/create": {"POST"},
     "/v1/discount/fetch/IKEA/A": {"GET"},
@@ -73,7 +76,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIN
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/users",
+    ["/problems", "/problems/", "/problems/sold-out/", "/discounts", "/discount/", "/Discount",
+     "/discount/a/b", "/discount/a/grant/", "/users",
      "/user//grants",
      "/user/a%2Fb/grants", "/brand//grant", "/healthy/", "/static/x", "/discount/../healthy", "/%F0%9F%8E%84", "/%00",
      "/%FF", "/" + "x" * 20_000],
@@ -81,6 +85,11 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIN
 def test_an_unknown_address_is_not_found(client: Client, path: str) -> None:
     client.refused("GET", path, 404, "not-found")
     client.refused("POST", path, 404, "not-found", json=DISCOUNT)
+
+
+def test_an_address_that_begins_with_two_slashes_is_another_one(client: Client) -> None:
+    # The test's own client would take what follows for a host.
+    client.refused("GET", "/", 404, "not-found", environ_overrides={"PATH_INFO": "//discount"})
 
 
 @pytest.mark.parametrize("path", list(OPERATIONS))
@@ -95,9 +104,9 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS} | {
-        "/apidocs/<>"
-    }
+    named = {
+        re.sub(r"dsc-x|sold-out|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS
+    } | {"/apidocs/<>"}
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 
