@@ -87,11 +87,6 @@ def test_an_unknown_address_is_not_found(client: Client, path: str) -> None:
     client.refused("POST", path, 404, "not-found", json=DISCOUNT)
 
 
-def test_an_address_that_begins_with_two_slashes_is_another_one(client: Client) -> None:
-    # The test's own client would take what follows for a host.
-    client.refused("GET", "/", 404, "not-found", environ_overrides={"PATH_INFO": "//discount"})
-
-
 @pytest.mark.parametrize("path", list(OPERATIONS))
 def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> None:
     known = OPERATIONS[path]
