@@ -253,7 +253,10 @@ Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA; whose
 
 
 class LimitsIn(Shape):
-    """How often codes may be redeemed. One that is left out or null is no limit, but for `per_user`, which is 1."""
+    """How often codes may be redeemed; null is no limit.
+
+    What is left out stays as it is in a change. In a new discount it is no limit, but for `per_user`, which is 1.
+    """
 
     total: Often | None | UnsetType = UNSET
     per_user: Often | None | UnsetType = UNSET
@@ -521,11 +524,11 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     request_id: str = ""
     errors: Sequence[ErrorAt] = ()
-    starts_at: datetime | None = None
-    expires_at: datetime | None = None
+    starts_at: Moment | None = None
+    expires_at: Moment | None = None
     granted_count: int | None = None
     limit: str | None = None
-    opens_at: datetime | None = None
+    opens_at: Moment | None = None
     minimum_amount: int | None = None
     currency: str | None = None
     scope: str | None = None
