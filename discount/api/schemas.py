@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount import durations, model, pools, rules
 from discount.errors import Invalid, Refusal
+from discount.reasons import told
 
 # Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
 # bidirectional marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the
@@ -20,10 +21,19 @@ _FIT = (
     r"\u2070-\u20e2\u20e4-\u218f\u2c00-\u2fff\u3001-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff00-\uffef"
     "\U00010000-\U0001efff"
 )
-ID_PATTERN = rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)"
+ID_PATTERN = told(
+    rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)",
+    rf"[^ {_FIT}]",
+    "letters, digits and most signs may stand there, and blanks between them,"
+    " but no / \\ { }, emoji or control characters",
+)
 # A name may have any sign, but no control character, and no blank at either end.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
-_NAME_PATTERN = rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)"
+_NAME_PATTERN = told(
+    rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)",
+    f"[{_CONTROL}]",
+    "any character may stand there but control characters, such as line breaks, and no blank at either end",
+)
 
 BrandId = Annotated[
     str,
@@ -57,12 +67,26 @@ DiscountCode = Annotated[
 ]
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NAME_PATTERN)]
 #: A word on why; it may be empty.
-Remark = Annotated[str, Meta(max_length=200, pattern=rf"^[^{_CONTROL}]*$(?!\n)")]
+Remark = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=told(
+            rf"^[^{_CONTROL}]*$(?!\n)",
+            f"[{_CONTROL}]",
+            "any character may stand there but control characters, such as line breaks",
+        ),
+    ),
+]
 Email = Annotated[
     str,
     Meta(
         max_length=254,
-        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+$(?!\n)",
+        pattern=told(
+            r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+$(?!\n)",
+            r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]",
+            "an e-mail address in ASCII is expected, such as ann@example.com",
+        ),
         description="One address.",
         examples=["ann@example.com"],
     ),
@@ -84,12 +108,24 @@ WebhookUrl = Annotated[
     Meta(
         min_length=1,
         max_length=2048,
-        pattern=r"^https?://[!-~]+$(?!\n)",
+        pattern=told(
+            r"^https?://[!-~]+$(?!\n)", "[^!-~]", "a URL in visible ASCII is expected that begins with https://"
+        ),
         description="https, at an address that is public.",
         examples=["https://ikea.example/discounts"],
     ),
 ]
-WebhookId = Annotated[str, Meta(pattern=r"^whk-[0-9a-f]{26}$(?!\n)", examples=["whk-0c3f9a1b2c4d5e6f708192a3b4"])]
+WebhookId = Annotated[
+    str,
+    Meta(
+        pattern=told(
+            r"^whk-[0-9a-f]{26}$(?!\n)",
+            "[^whk0-9a-f-]",
+            "the id of a webhook is expected: whk- and 26 of the characters 0-9 and a-f",
+        ),
+        examples=["whk-0c3f9a1b2c4d5e6f708192a3b4"],
+    ),
+]
 TotalCount = Annotated[
     int, Meta(ge=1, le=model.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
 ]
@@ -108,7 +144,11 @@ class Shape(msgspec.Struct, forbid_unknown_fields=True):
     """What all shapes share."""
 
 
-_VISIBLE = r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)"
+_VISIBLE = told(
+    r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)",
+    "[^!-~ ]",
+    "visible ASCII and blanks may stand there, but not blanks alone",
+)
 Kind = Annotated[
     Literal["unique", "imported", "personal", "shared"],
     Meta(
@@ -121,7 +161,11 @@ Pattern = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
+        pattern=told(
+            r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
+            "[^A-Za-z0-9#._-]",
+            "the letters A-Z and a-z, digits and # . _ - may stand there, with one # at least",
+        ),
         description="Each # becomes a letter of the alphabet; the rest stands as it is.",
         examples=["####-####-####"],
     ),
@@ -131,12 +175,25 @@ Alphabet = Annotated[
     Meta(
         min_length=2,
         max_length=36,
-        pattern=r"^[A-Za-z0-9]+$(?!\n)",
-        description="Letters and digits, no two alike to a reader.",
+        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits may stand there"),
+        description="Letters and digits that codes are made of; a letter counts once, in upper or lower case.",
         examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
     ),
 ]
-Prefix = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9._-]+$(?!\n)", examples=["IKEA-"])]
+Prefix = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=told(
+            r"^[A-Za-z0-9._-]+$(?!\n)",
+            "[^A-Za-z0-9._-]",
+            "the letters A-Z and a-z, digits and . _ - may stand there",
+        ),
+        description="Stands before each code.",
+        examples=["IKEA-"],
+    ),
+]
 Template = Annotated[
     str,
     Meta(
@@ -180,14 +237,28 @@ Money = Annotated[
     int,
     Meta(ge=1, le=rules.MAX_AMOUNT, description="In the currency's minor units: 1050 is 10.50 EUR.", examples=[500]),
 ]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217.", examples=["EUR"])]
+Currency = Annotated[
+    str,
+    Meta(
+        pattern=told(
+            r"^[A-Z]{3}$(?!\n)",
+            "[^A-Z]",
+            "the three capital letters of a currency are expected, such as EUR",
+        ),
+        description="ISO 4217.",
+        examples=["EUR"],
+    ),
+]
 Percent = Annotated[float, Meta(gt=0, le=100, description="With at most two decimals.", examples=[12.5])]
 Often = Annotated[int, Meta(ge=0, le=10**9, description="How often.")]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA; whose days and weeks the limits count in.")]
 
 
 class LimitsIn(Shape):
-    """How often codes may be redeemed. One that is left out or null is no limit, but for `per_user`, which is 1."""
+    """How often codes may be redeemed; null is no limit.
+
+    What is left out stays as it is in a change. In a new discount it is no limit, but for `per_user`, which is 1.
+    """
 
     total: Often | None | UnsetType = UNSET
     per_user: Often | None | UnsetType = UNSET
@@ -486,11 +557,11 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     request_id: str = ""
     errors: Sequence[ErrorAt] = ()
-    starts_at: datetime | None = None
-    expires_at: datetime | None = None
+    starts_at: Moment | None = None
+    expires_at: Moment | None = None
     granted_count: int | None = None
     limit: str | None = None
-    opens_at: datetime | None = None
+    opens_at: Moment | None = None
     minimum_amount: int | None = None
     currency: str | None = None
     scope: str | None = None
@@ -567,7 +638,7 @@ def duration_in(text: str | None, field: str) -> durations.Duration | None:
             f"/{field}", "is not a duration as ISO 8601 writes it, for example P14D, P2W, P1M or PT36H"
         ) from None
     if not 0 < found.months * _LONGEST // 1200 + found.microseconds <= _LONGEST:
-        raise Invalid(f"/{field}", "is not longer than nothing, or is longer than a hundred years")
+        raise Invalid(f"/{field}", "must be longer than zero, and at most 36,525 days (a hundred years)")
     return found
 
 
@@ -580,7 +651,7 @@ def moment_in(value: datetime | None, field: str) -> int | None:
     if value is None:
         return None
     if not _EARLIEST <= value <= _LATEST:
-        raise Invalid(field, "is not between 2001-09-10 and 2286-11-20")
+        raise Invalid(field, "must be from 2001-09-10 to 2286-11-20")
     return model.from_time(value)
 
 

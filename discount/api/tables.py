@@ -43,9 +43,9 @@ def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]"
     return Stream(json_pieces(chain(first, several), before, after), "application/json")
 
 
-def text_response(text: str) -> Response:
+def text_response(text: str) -> Stream:
     """A few letters of plain text."""
-    return Response(text, 200, content_type="text/plain; charset=utf-8")
+    return Stream(iter([text.encode()]), "text/plain; charset=utf-8")
 
 
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:

@@ -343,7 +343,7 @@ def test_a_token_of_another_sort_or_in_another_place_is_none(world: World, ikea:
     for header in (f"Basic {ikea.key}", f"Bearer  {ikea.key} x", "Bearer", f"Bearer {ikea.key},Bearer x", ikea.key):
         answer = world.ask("GET", "/discount", headers={"Authorization": header})
         check_problem(answer, 401, "unauthenticated")
-    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 422, "invalid", "access_token")
+    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 401, "unauthenticated")
     assert world.ask("GET", "/discount", headers={"Authorization": f"bearer {ikea.key}"}).status_code == 200
 
 

@@ -52,7 +52,10 @@ OPERATIONS = {
     "/redemption/rdm-x/confirm": {"POST"},
     "/redemption/rdm-x/rollback": {"POST"},
     "/openapi.json": {"GET"},
+    "/": {"GET"},
     "/apidocs": {"GET"},
+    "/apidocs/": {"GET"},
+    "/problems/sold-out": {"GET"},
     "/test": {"GET"},
     "/v1/discount/create": {"POST"},
     "/v1/discount/fetch/IKEA/A": {"GET"},
@@ -73,7 +76,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIN
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/users",
+    ["/problems", "/problems/", "/problems/sold-out/", "/discounts", "/discount/", "/Discount",
+     "/discount/a/b", "/discount/a/grant/", "/users",
      "/user//grants",
      "/user/a%2Fb/grants", "/brand//grant", "/healthy/", "/static/x", "/discount/../healthy", "/%F0%9F%8E%84", "/%00",
      "/%FF", "/" + "x" * 20_000],
@@ -95,9 +99,9 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS} | {
-        "/apidocs/<>"
-    }
+    named = {
+        re.sub(r"dsc-x|sold-out|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS
+    } | {"/apidocs/<>"}
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 

@@ -10,6 +10,7 @@ ROOT = Path(discount.__file__).parent
 PURE = {
     "discount.model",
     "discount.errors",
+    "discount.reasons",
     "discount.codes",
     "discount.kinds",
     "discount.rules",
