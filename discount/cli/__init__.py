@@ -23,6 +23,7 @@ _COMMANDS = {
     "brand": ("brands", "brand"),
     "key": ("brands", "key"),
     "forget": ("brands", "forget"),
+    "secret": ("brands", "secret"),
 }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from discount import brands, users
+from discount import brands, signatures, users
 from discount.api.brands import BrandIn, BrandOut, KeyIn, KeyOut, NewKeyOut
 from discount.api.inputs import read_fields
 from discount.api.schemas import (
@@ -32,7 +32,7 @@ def create_brand(brand_id: str, as_json: bool, **given: str | None) -> None:
     with one_line():
         fields = {name: value for name, value in given.items() if value is not None}
         asked, secret = read_fields(fields | {"id": brand_id}, BrandIn), _secret()
-        made = brands.create(open_store(), asked.id, asked.name or asked.id, asked.email)
+        made = brands.create(open_store(secret), asked.id, asked.name or asked.id, asked.email)
         _make_key(secret, made.id, {"name": "first"}, as_json)
 
 
@@ -122,6 +122,22 @@ def forget(user_id: str, brand_id: str | None, as_json: bool) -> None:
         click.echo(f"{done.grants:,} grants, {done.redemptions:,} redemptions, {done.events:,} events")
 
 
+@click.group()
+def secret() -> None:
+    """Change what API keys are hashed with, and what webhook secrets and links in e-mails are made from."""
+
+
+@secret.command("replace")
+@click.confirmation_option(
+    prompt="Every API key and every link in an e-mail stops working, and every webhook gets another secret. Replace it?"
+)
+def replace_secret() -> None:
+    """Use the data with the SECRET that is set now. Stop every app and worker before."""
+    with one_line():
+        signatures.replace_secret(open_store(), _secret())
+        click.echo("replaced: start the service, and make new API keys")
+
+
 def _secret() -> str:
     secret = read_settings().secret
     if not secret:
@@ -132,7 +148,7 @@ def _secret() -> str:
 def _make_key(secret: str, brand_id: str, fields: dict[str, Any], as_json: bool) -> None:
     asked = read_fields(fields, KeyIn)
     made, text = brands.create_key(
-        open_store(),
+        open_store(secret),
         secret,
         brand_id,
         asked.name,

@@ -24,17 +24,22 @@ def one_line() -> Iterator[None]:
         sys.exit(f"discount: {error}")
 
 
-def open_store() -> Store:
+def open_store(secret: str | None = None) -> Store:
     """The Redis of REDIS_URL, or the one that `discount run` has.
 
+    Args:
+        secret: the one that its data must be used with, for commands that need it.
+
     Raises:
-        SettingsError
+        SettingsError, LayoutError, Unavailable
     """
     settings = read_settings()
     url = settings.redis_url
     if not os.environ.get("REDIS_URL"):
         url = embedded.address_of(Path(settings.data)) or url
     try:
-        return Store.at(url, settings.redis_timeout, settings.partitions)
+        store = Store.at(url, settings.redis_timeout, settings.partitions, secret=secret)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
+    store.prepare()
+    return store
