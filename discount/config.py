@@ -93,8 +93,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook_loopback: bool = False
     event_days: Annotated[int, Meta(ge=4, le=365)] = 7
     remind_days: Annotated[float, Meta(gt=0, le=365)] = 3
-    #: Deliveries that one worker makes at the same time.
+    #: Webhook calls, and e-mails, that one worker makes at the same time.
     senders: Annotated[int, Meta(ge=1, le=256)] = 16
+    mail_senders: Annotated[int, Meta(ge=1, le=256)] = 4
     worker_port: Annotated[int, Meta(ge=0, le=65535)] = 8001
     rate_key: str = "60000/minute"
     rate_user: str = "120/minute"

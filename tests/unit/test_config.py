@@ -49,13 +49,14 @@ class Reading(unittest.TestCase):
             "EVENT_DAYS": "4",
             "REMIND_DAYS": "1",
             "SENDERS": "3",
+            "MAIL_SENDERS": "2",
             "WORKER_PORT": "0",
         }
         self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given) | {"JWKS_URL"})
         found = structs.asdict(read_settings(given))
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
-        numbers |= {"worker_port": 0, "webhook_loopback": True}
+        numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}
         )
