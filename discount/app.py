@@ -25,8 +25,9 @@ from discount.api import (
 from discount.api.caller import Gate
 from discount.api.contract import Contract
 from discount.api.requests import Requests
+from discount.api.webhooks import CheckUrl
 from discount.config import Settings, read_settings
-from discount.dialects import brand_pools, coupons, greeting, readable_codes
+from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
 from discount.errors import Unavailable
 from discount.signatures import Signatures
 from discount.store import Store
@@ -48,7 +49,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     settings = settings or read_settings()
     if store is None:
         logs.configure(settings)
-        store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc)
+        store = Store.at(
+            settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
+        )
     try:
         store.prepare()
     except Unavailable as error:
@@ -66,7 +69,15 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         audience=settings.jwt_audience,
     )
     callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
-    contract = Contract(app, Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies))
+    gate = Gate(
+        store,
+        callers,
+        rates,
+        is_open=settings.auth == "open",
+        loopback=not settings.allow_open,
+        proxies=settings.proxies,
+    )
+    contract = Contract(app, gate)
     signatures = Signatures(store, settings.secret)
     check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
@@ -75,18 +86,20 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     codes.add_routes(contract, store)
     redemptions.add_routes(contract, store)
     brands.add_routes(contract, store, settings.secret)
-    tokens.add_routes(contract, callers)
+    tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, max(1, settings.threads // 2))
     deliveries.add_routes(contract, store)
-    _add_dialects(contract, store, settings.spoken)
+    _add_dialects(contract, store, settings.spoken, check_url)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app
 
 
-def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str]) -> None:
+def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str], check_url: CheckUrl) -> None:
+    if spoken == {"personal-codes"}:
+        greeting.add_root(contract)
     if not spoken.isdisjoint(("brand-pools", "coupons")):
         greeting.add_routes(contract)
     if "brand-pools" in spoken:
@@ -95,6 +108,8 @@ def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str]) -> N
         readable_codes.add_routes(contract, store)
     if "coupons" in spoken:
         coupons.add_routes(contract, store)
+    if "personal-codes" in spoken:
+        personal_codes.add_routes(contract, store, check_url)
 
 
 def _version() -> str:

@@ -5,19 +5,33 @@ them leaves the claim to its brand, which can ask again.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from discount import codes
 from discount.store import Store, keys
 
 
+def digest(code: str) -> str:
+    """What stands for a code where the code itself must not: the SHA-256 of its canonical form, as hex."""
+    return sha256(codes.canonical(code).encode()).hexdigest()
+
+
 def claim(store: Store, code: str, brand_id: str) -> bool:
     """Claim a code for a brand, for good; whether the brand has it now."""
-    return store.run("claim_code", [keys.claim(codes.canonical(code), store.partitions)], [brand_id])[1] == brand_id
+    owner = f"{brand_id}\n{codes.canonical(code)}"
+    return store.run("claim_code", [keys.claim(digest(code), store.partitions)], [owner])[1] == owner
 
 
 def find(store: Store, several: Sequence[str]) -> list[str | None]:
     """Which brand has claimed each of some codes, if any."""
-    found: list[str | None] = store.commands(
-        [("GET", keys.claim(codes.canonical(code), store.partitions)) for code in several]
-    )
-    return found
+    found = store.commands([("GET", keys.claim(digest(code), store.partitions)) for code in several])
+    return [owner and owner.partition("\n")[0] for owner in found]
+
+
+def find_by_digest(store: Store, wanted: str) -> tuple[str, str] | None:
+    """The brand that has claimed the code of that digest, and the code in its canonical form."""
+    owner = store.command("GET", keys.claim(wanted, store.partitions))
+    if owner is None:
+        return None
+    brand_id, _, code = owner.partition("\n")
+    return brand_id, code

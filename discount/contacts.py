@@ -89,6 +89,12 @@ def find(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str
     return found
 
 
+def names(store: Store, brand_id: str, user_ids: Sequence[str]) -> dict[str, str]:
+    """What a brand calls users; those that it has no name for are left out."""
+    found = store.commands([("HGET", _name(store, user_id, brand_id), "name") for user_id in user_ids])
+    return {user_id: name for user_id, name in zip(user_ids, found, strict=True) if name}
+
+
 def note_address(store: Store, brand_id: str, user_id: str, email: str) -> None:
     """Write down an address that a brand said with a grant; what else is known stays."""
     known = _contact(user_id, store.command("HMGET", _name(store, user_id, brand_id), *_FIELDS))

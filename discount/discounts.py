@@ -7,12 +7,13 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from discount import codes, kinds, model, rules
+from discount import codes, durations, kinds, model, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
-from discount.errors import Expired, Invalid, NotFound
+from discount.durations import Duration
+from discount.errors import Expired, Invalid, NotFound, Unavailable
 from discount.kinds import CodeKind
 from discount.lists import newest, pairs, read_on
-from discount.model import Definition, Discount, Sums
+from discount.model import Definition, Discount, Sums, WebhookBody
 from discount.rules import LIMITS, NO_RULE, LimitName, Rule
 from discount.store import Store, keys, moment_of
 
@@ -26,15 +27,21 @@ ONCE: dict[LimitName, int | None] = {"per_user": 1}
 REMEMBERED = 4096
 #: How many discounts one page may look at when it filters by status; a page can be shorter than asked for.
 LOOKED_AT = 1000
+#: Answers of a script that ask for the call once more.
+TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some discounts, the moment by which their status is told, and where the next page begins."""
+    """Some discounts, the moment by which their status is told, and where the next page begins.
+
+    `first` counts, from 1, the place of the first of them in a list that is read from its oldest entry on.
+    """
 
     discounts: list[Discount]
     now: int
     next: str | None
+    first: int = 1
 
 
 def create(
@@ -47,11 +54,12 @@ def create(
     rule: Rule = NO_RULE,
     limits: Mapping[LimitName, int | None] = ONCE,
     timezone: str = "UTC",
-    valid_for: int | None = None,
+    valid_for: Duration | None = None,
     returns_use: bool = True,
     starts_at: int | None = None,
     expires_at: int | None = None,
     webhook: tuple[str, Sequence[str]] | None = None,
+    webhook_body: WebhookBody = "envelope",
     idempotency_key: str | None = None,
     name: str | None = None,
 ) -> tuple[Discount, int]:
@@ -63,14 +71,15 @@ def create(
         total_count: None for no limit, where the kind allows it; of imported codes about how many there will be.
         limits: how often codes may be redeemed; None or left out for no limit.
         timezone: whose days and weeks the limits count in.
-        valid_for: how long after its grant a code is good, in microseconds.
+        valid_for: how long after its grant a code is good; months and years go by `timezone`.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: where the brand is told of this discount's events, and which types of them; none for all.
+        webhook_body: what it is sent.
         name: what `id_of` finds it by. Of one name a brand has one discount: made again, it is the one there is.
 
     Raises:
         BrandClosed
-        CodeTaken: another discount of the brand has the same shared code, to a reader.
+        CodeTaken: another discount of the brand, which is not over, has the same shared code, to a reader.
         Invalid: expires_at has passed, or is not after starts_at.
         IdempotencyMismatch: the key was used for another request.
     """
@@ -90,7 +99,7 @@ def create(
         **rule.fields(),
         **_stored_limits(limits),
         "timezone": timezone if timezone != "UTC" else "",
-        "valid_for": "" if valid_for is None else str(valid_for),
+        "valid_for": "" if valid_for is None else valid_for.text,
         "keeps_use": "" if returns_use else "1",
         "starts_at": _stored_time(starts_at),
         "expires_at": _stored_time(expires_at),
@@ -101,6 +110,7 @@ def create(
     if webhook is not None:
         fields["webhook"] = webhook_id
         told = ["url", webhook[0], "types", " ".join(webhook[1])]
+        told += ["body", webhook_body] if webhook_body != "envelope" else []
     block: list[str] = []
     if kind.kind == "unique":
         fields["key"] = codes.make_key()
@@ -109,34 +119,42 @@ def create(
     if idempotency_key is not None:
         asked = wanted | {"total_count": str(total_count), "webhook": " ".join(told)}
         fingerprint = blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
-    try:
-        answer = store.run(
-            "create",
-            [
-                keys.brand(partition, brand_id),
-                keys.discount(partition, discount_id),
-                keys.discounts(partition),
-                keys.brand_discounts(partition, brand_id),
-                keys.numbers(partition),
-                keys.codes(partition, discount_id),
-                keys.shared(partition, brand_id),
-                keys.idempotency(partition, brand_id, idempotency_key or ""),
-                keys.webhook(partition, webhook_id),
-                keys.events(partition),
-            ],
-            [
-                discount_id,
-                fingerprint,
-                IDEMPOTENCY_SECONDS,
-                _flat_json(fields),
-                json.dumps(block),
-                codes.canonical(kind.code),
-                json.dumps(told),
-            ],
-        )
-    except Expired:
-        raise Invalid("/expires_at", "is in the past") from None
-    return show(store, answer[1])
+    held_by = ""
+    for _ in range(TRIES):
+        try:
+            word, found = store.run(
+                "create",
+                [
+                    keys.brand(partition, brand_id),
+                    keys.discount(partition, discount_id),
+                    keys.discounts(partition),
+                    keys.brand_discounts(partition, brand_id),
+                    keys.numbers(partition),
+                    keys.codes(partition, discount_id),
+                    keys.shared(partition, brand_id),
+                    keys.discount(partition, held_by or discount_id),
+                    keys.idempotency(partition, brand_id, idempotency_key or ""),
+                    keys.webhook(partition, webhook_id),
+                    keys.events(partition),
+                ],
+                [
+                    discount_id,
+                    fingerprint,
+                    IDEMPOTENCY_SECONDS,
+                    _flat_json(fields),
+                    json.dumps(block),
+                    codes.canonical(kind.code),
+                    json.dumps(told),
+                    held_by,
+                ],
+            )
+        except Expired:
+            raise Invalid("/expires_at", "is in the past") from None
+        if word != "held-by":
+            return show(store, found)
+        # The code was another discount's: whether that is over is looked at with the next try.
+        held_by = found
+    raise Unavailable("This code is being taken over again and again.")
 
 
 def id_of(store: Store, brand_id: str, name: str) -> str:
@@ -230,6 +248,28 @@ def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]
     return read_on(partial(list_page, store, brand_id=brand_id, limit=LOOKED_AT), lambda page: page.discounts)
 
 
+def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: str | None = None) -> Page:
+    """A brand's discounts, oldest first.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    since = f"({_read_place(cursor)[0]}" if cursor else "-inf"
+    partition = keys.partition_of(brand_id, store.partitions)
+    zset = keys.brand_discounts(partition, brand_id)
+    rows = list(pairs(store.command("ZRANGEBYSCORE", zset, since, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    *hashes, before, time = store.commands(
+        [("HGETALL", keys.discount(partition, each)) for each, _ in rows]
+        + [("ZCOUNT", zset, "-inf", since.removeprefix("(")), ("TIME",)]
+    )
+    now = moment_of(time)
+    found = _discounts(store, {each: fields for (each, _), fields in zip(rows, hashes, strict=True)}, now)
+    following = make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None
+    return Page(found, now, following, first=before + 1)
+
+
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
     """Change a discount: any of paused, total_count, starts_at, expires_at, discount_code; None takes one away.
 
@@ -238,9 +278,11 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
     Raises:
         NotFound, Closed
         BelowGranted: total_count is less than what is granted.
+        CodeTaken: past its end, another discount has taken the shared code over.
         Invalid: expires_at would not be after starts_at, or the kind of code does not allow that total.
     """
     parsed = locate(store, discount_id)
+    definition = recall(store, discount_id)
     if "total_count" in changes:
         _check_total(changes["total_count"], show(store, discount_id)[0])
     fields: dict[str, str] = {}
@@ -260,9 +302,10 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
         [
             keys.discount(parsed.partition, discount_id),
             keys.codes(parsed.partition, discount_id),
+            keys.shared(parsed.partition, definition.brand_id),
             keys.events(parsed.partition),
         ],
-        [_flat_json(fields)],
+        [_flat_json(fields), discount_id, codes.canonical(definition.codes.code)],
     )
     if answer[0] == "ends-first":
         raise Invalid(
@@ -272,7 +315,9 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
 
 
 def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discount, int]:
-    """Close a discount for good. Its granted codes stay good unless `void`; closing again changes nothing else.
+    """Close a discount for good, paused or not. Its granted codes stay good unless `void`; closing again may void them.
+
+    A shared code stays good for those who were granted it. A brand's own codes that nobody holds stay in the export.
 
     Raises:
         NotFound
@@ -331,7 +376,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         rule=rules.rule_of(fields),
         limits={name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields},
         timezone=fields.get("timezone", "UTC"),
-        valid_for=int(fields["valid_for"]) if "valid_for" in fields else None,
+        valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
         returns_use="keeps_use" not in fields,
         webhook_id=fields.get("webhook"),
         redeemed_count=int(fields.get("redeemed", 0)),

@@ -1,13 +1,14 @@
 """Events: what each type tells, and the entries of the outbox as the envelopes that everybody else sees."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from discount.model import to_time
 
@@ -18,7 +19,7 @@ class Envelope(msgspec.Struct, tag_field="type"):
     """A fact that happened. Its id is the same however often it is told; a brand's are told by ascending time."""
 
     id: str
-    time: datetime
+    time: Annotated[datetime, Meta(tz=True)]
     brand_id: str
 
 
@@ -33,6 +34,14 @@ class OfCode(OfDiscount):
 
     user_id: str
     code: str
+
+
+class CodeAlone(msgspec.Struct):
+    """What a webhook of personal codes is told of a grant, in place of the envelope."""
+
+    user_id: str
+    discount_code: str
+    discount_id: str
 
 
 class OfLimit(OfDiscount):
@@ -165,7 +174,7 @@ class Entry:
         return f"evt-{self.partition:02x}{self.place}-{digest}"
 
 
-def read_entries(partition: int, reply: Sequence[Any]) -> list[Entry]:
+def read_entries(partition: int, reply: Iterable[Any]) -> list[Entry]:
     """The entries in an answer of Redis; those that were deleted are left out."""
     return [
         Entry(
@@ -174,6 +183,15 @@ def read_entries(partition: int, reply: Sequence[Any]) -> list[Entry]:
         for place, fields in reply
         if fields
     ]
+
+
+def is_of(row: Sequence[Any], brand_id: str, types: Collection[str]) -> bool:
+    """Whether a row of an answer of Redis is a brand's event of some types, or of any; no entry is made of it.
+
+    Every script writes the fields `type`, `at` and `brand` first, in that order.
+    """
+    fields = row[1]
+    return bool(fields) and fields[5] == brand_id and (not types or fields[1] in types)
 
 
 def place_of(event_id: str) -> tuple[int, str] | None:

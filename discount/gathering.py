@@ -45,7 +45,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         self._gathered: SimpleQueue[tuple[Any, dict[str, Any]]] = SimpleQueue()
         # With other settings a parser has more to do than is done here.
-        plain = not (self.cfg.is_ssl or self.cfg.forwarded_allow_ips or os.environ.get("SCRIPT_NAME"))
+        plain = not (self.cfg.is_ssl or self.cfg.secure_scheme_headers or os.environ.get("SCRIPT_NAME"))
         self._plain = plain and self.cfg.proxy_protocol == "off"
         self._environ = base_environ(self.cfg) | {
             "REQUEST_METHOD": "POST",

@@ -22,8 +22,9 @@ GUESSES = 1000
 SLUG_LETTERS = 40
 #: Codes tried for one grant before its script gives up: the plain one, then numbered, then one with random letters.
 CANDIDATES = 4
-_PLACEHOLDER = re.compile(r"\{(brand|user|id|seq|random)\}")
-_VARIABLE = ("user", "random")
+_PLACEHOLDER = re.compile(r"\{(brand|user|name|discount|id|seq|random)\}")
+_VARIABLE = ("user", "name", "random")
+_SAME_FOR_ALL = {"brand", "discount"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,14 @@ def personal(template: str) -> CodeKind:
     """
     rest = _PLACEHOLDER.sub("", template)
     if "{" in rest or "}" in rest:
-        raise Invalid("/codes/template", "has a placeholder other than {brand}, {user}, {id}, {seq} and {random}")
+        raise Invalid(
+            "/codes/template",
+            "has a placeholder other than {brand}, {user}, {name}, {discount}, {id}, {seq} and {random}",
+        )
     parts = _PLACEHOLDER.split(template)
     names = parts[1::2]
-    if not set(names) - {"brand"}:
-        raise Invalid("/codes/template", "needs {user}, {id}, {seq} or {random}: users' codes must differ")
+    if not set(names) - _SAME_FOR_ALL:
+        raise Invalid("/codes/template", "needs {user}, {name}, {id}, {seq} or {random}: users' codes must differ")
     if names.count("seq") > 1:
         raise Invalid("/codes/template", "has {seq} twice")
     if "seq" in names and "id" not in names and not _readable_number(parts):
@@ -147,14 +151,29 @@ def _slug(text: str, fallback: str) -> str:
     return slugify(text, max_length=SLUG_LETTERS, word_boundary=False) or fallback
 
 
-def candidates(kind: CodeKind, brand_id: str, user_id: str) -> list[str]:
+def as_written(text: str) -> str:
+    """A name as it stands in a code: whole letters, no braces, no longer than a name may be; it may be empty."""
+    return re.sub("[{}]", "", text)[:SLUG_LETTERS].strip()
+
+
+def needs_name(kind: CodeKind) -> bool:
+    """Whether a user's code has the user's name in it."""
+    return "{name}" in kind.template
+
+
+def candidates(kind: CodeKind, brand_id: str, user_id: str, *, discount_id: str = "", name: str = "") -> list[str]:
     """Codes that a user could be given, the nicest first; `{seq}` still stands where the script puts the number.
 
     A template with {id} or {seq} gives one, which nobody else can be given.
+
+    Args:
+        name: what the brand calls the user; empty where it does not say.
     """
     values = {
         "brand": _slug(brand_id, "brand"),
         "user": _slug(user_id, "user"),
+        "name": next((each for each in map(as_written, (name, user_id)) if codes.canonical(each)), "user"),
+        "discount": discount_id,
         "id": shortuuid.uuid(),
         "seq": "{seq}",
     }

@@ -40,8 +40,13 @@ http_parser = "python"
 limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190
-# The proxy's word on the scheme is not used for anything.
-forwarded_allow_ips = ""
+# Of all headers with an underscore in their name these two alone are let in, from anybody: they are tokens, which are
+# judged like any other. With a dash the name means the same, so nothing can be passed off as something else. The others
+# are dropped, and nobody's word on the scheme is used for anything.
+header_map = "drop"
+forwarder_headers = "BRAND_AUTH_TOKEN,USER_AUTH_TOKEN" if "personal-codes" in _settings.spoken else ""
+forwarded_allow_ips = "*" if forwarder_headers else ""
+secure_scheme_headers: dict[str, str] = {}
 
 # What the app is built on is loaded once, before the workers are forked: they share its memory, and one that follows
 # another is there the sooner. Nothing of ours is among it: a reload (SIGHUP) is to bring the new code.

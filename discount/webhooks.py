@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from discount import discounts
 from discount.errors import NotFound
+from discount.events import CodeAlone, CodeGranted, Envelope
 from discount.lists import pairs
 from discount.model import Webhook, make_webhook_id, webhook_partition
 from discount.store import Store, keys
@@ -144,6 +145,13 @@ def test(store: Store, webhook_id: str) -> tuple[str, int]:
     return answer[1], int(answer[2])
 
 
+def body_of(webhook: Webhook, told: Envelope) -> Envelope | CodeAlone:
+    """What a webhook is sent of an event."""
+    if webhook.body == "code" and isinstance(told, CodeGranted):
+        return CodeAlone(told.data.user_id, told.data.code, told.data.discount_id)
+    return told
+
+
 def versions(webhook: Webhook, now: int) -> list[int]:
     """The versions of its secret that sign at that time, the newest first."""
     before = webhook.before_until is not None and now < webhook.before_until
@@ -189,4 +197,5 @@ def _webhook(webhook_id: str, stored: Mapping[str, str]) -> Webhook:
         off_reason=stored.get("off_reason", ""),
         failing_since=moment("failing_since"),
         failures=int(stored.get("failures", 0)),
+        body="code" if stored.get("body") == "code" else "envelope",
     )

@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
 from discount import deliveries, discounts, redemptions, webhooks
-from discount.api.inputs import address_of
-from discount.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
+from discount.api.inputs import address_of, read_part
+from discount.api.schemas import BrandId, UserId
+from discount.errors import CrossSite, Forbidden, NotFound, TooManyRequests, Unauthenticated, Unavailable
 from discount.model import Caller, Scope
+from discount.reasons import shown
 from discount.store import Store
 from discount.store.guards import Guard
 from discount.store.rates import Rates
@@ -21,6 +27,8 @@ ANYBODY = Caller(frozenset())
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")
 
 
+_ID = {"brand_id": BrandId, "user_id": UserId}
+
 # Whose a thing is that a request names.
 _BRAND_OF: dict[str, Callable[[Store, str], str]] = {
     "discount_id": lambda store, named: discounts.recall(store, named).brand_id,
@@ -29,17 +37,53 @@ _BRAND_OF: dict[str, Callable[[Store, str], str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TokenHeader:
+    """A header of an earlier service in which a token comes, besides `Authorization`.
+
+    While the service is open it holds the id of who asks.
+
+    Args:
+        name: as clients write it.
+        holds: whose id that is.
+    """
+
+    name: str
+    holds: Literal["brand_id", "user_id"]
+
+    @property
+    def variable(self) -> str:
+        """Its name in a WSGI environment."""
+        return f"HTTP_{self.name.upper()}"
+
+
 class Needs:
     """What an operation needs: one of `scopes`, with a key or the admin key; and whether a user may, for itself.
 
-    `path`, `body` and `query` tell where it names brands, users and their things.
+    `path`, `body` and `query` tell where it names brands, users and their things. With `hot` its key and rates are
+    left to the guard of its script. With `every` a key needs all of the scopes.
     """
 
     def __init__(
-        self, scopes: tuple[Scope, ...], users: bool, path: str, body: type | None, query: type | None
+        self,
+        method: str,
+        path: str,
+        scopes: tuple[Scope, ...],
+        *,
+        users: bool,
+        hot: bool,
+        body: type | None,
+        query: type | None,
+        header: TokenHeader | None = None,
+        every: bool = False,
     ) -> None:
         self.scopes = scopes
         self.users = users
+        self.hot = hot
+        self.header = header
+        self.every = every
+        # There are dialects that hand codes out by GET.
+        self.changes = method != "GET" or "grant" in scopes
         shapes = {"body": body, "query": query}
         self.places: list[tuple[str, str]] = [("", name) for name in re.findall(r"{(\w+)}", path)] + [
             (part, name)
@@ -51,39 +95,79 @@ class Needs:
 
 
 class Gate:
-    """Lets requests in: everybody, while the service is open, else whoever brings a token that is good for it."""
+    """Lets requests in: everybody, while the service is open, else whoever brings a token that is good for it.
 
-    def __init__(self, store: Store, tokens: Tokens, rates: Rates, *, is_open: bool, proxies: int) -> None:
+    With `loopback` an open service answers to names of this machine alone: by another name comes a web page whose
+    owner let that name point here (DNS rebinding).
+    """
+
+    def __init__(
+        self, store: Store, tokens: Tokens, rates: Rates, *, is_open: bool, loopback: bool, proxies: int
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._rates = rates
         self._open = is_open
+        self._loopback = loopback
         self._proxies = proxies
 
-    def admit(self, environ: dict[str, Any], needs: Needs, *, hot: bool) -> Caller:
-        """Who asks, if it may. The key and the rates of a hot call are left to the guard of its script.
+    def admit(self, environ: dict[str, Any], needs: Needs) -> Caller:
+        """Who asks, if it may. The request is counted; a hot one only if it is refused here.
 
         Raises:
-            Unauthenticated, Forbidden, TooManyRequests, Unavailable
+            Unauthenticated, Forbidden, CrossSite, TooManyRequests, Unavailable
         """
-        if self._open or not needs.scopes:
+        if not needs.scopes:
             return ANYBODY
+        if self._open:
+            self._refuse_other_sites(environ, needs)
+            return ANYBODY if needs.header is None else _named_in(needs.header, environ)
         try:
-            caller = self._identify(environ)
-            if not hot:
+            caller = self._identify(environ, needs.header)
+            if not needs.hot:
                 self._tokens.check_key(caller)
         except Unauthenticated:
             self._count(environ, "address", self.address(environ))
             raise
-        if caller.user_id is not None and not needs.users:
+        may = needs.users if caller.user_id is not None else True
+        held = caller.scopes.intersection(needs.scopes)
+        fits = len(held) == len(needs.scopes) if needs.every else bool(held)
+        if not (needs.hot and may and fits):
+            self._count_caller(environ, caller)
+        if not may:
             raise Forbidden("A user's token does not allow this.")
-        if caller.scopes.isdisjoint(needs.scopes):
+        if not fits:
             raise Forbidden(scope=" ".join(needs.scopes))
-        if not hot:
-            if caller.user_id is not None:
-                self._count(environ, "address", self.address(environ))
-            self._count(environ, *_rated(caller))
         return caller
+
+    def count_refused(self, environ: dict[str, Any], caller: Caller, guard: Guard | None, refused: Exception) -> None:
+        """Count a hot call that was refused, if the guard of its script did not.
+
+        Raises:
+            TooManyRequests
+        """
+        if caller is ANYBODY or isinstance(refused, Unavailable):
+            return
+        if isinstance(refused, Unauthenticated):
+            self._count(environ, "address", self.address(environ))
+        elif guard is None or not guard.counted:
+            self._count_caller(environ, caller)
+
+    def _refuse_other_sites(self, environ: Mapping[str, Any], needs: Needs) -> None:
+        """Refuse what a page of another site has a browser send. Nobody else sends these headers."""
+        host = environ.get("HTTP_HOST", "")
+        if self._loopback and not _is_of_this_machine(host):
+            raise CrossSite(
+                f"Host is {shown(host)}. The service is open, and answers to names of this machine alone, such as"
+                " localhost; ALLOW_OPEN=1 lets it answer to others."
+            )
+        if not needs.changes:
+            return
+        site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+        if site in ("same-origin", "none"):
+            return
+        if site == "cross-site" or (origin is not None and origin.partition("://")[2] != host):
+            raise CrossSite(f"A page of {shown(origin or 'another site')} sent this.")
 
     def guard(self, caller: Caller, environ: Mapping[str, Any]) -> Guard | None:
         """What the script of a hot call makes sure of."""
@@ -103,6 +187,8 @@ class Gate:
             return
         for part, name in needs.places:
             named = getattr(arguments[part], name) if part else arguments[name]
+            # To a dialect a user may be a number.
+            named = str(named) if isinstance(named, int) else named
             if name == "brand_id" and caller.brand_id is not None:
                 if named is None:
                     arguments[part] = structs.replace(arguments[part], brand_id=caller.brand_id)
@@ -127,11 +213,18 @@ class Gate:
         """The address that asks."""
         return address_of(environ, self._proxies)
 
-    def _identify(self, environ: Mapping[str, Any]) -> Caller:
+    def _identify(self, environ: Mapping[str, Any], header: TokenHeader | None) -> Caller:
+        if header is not None and header.variable in environ:
+            return self._tokens.identify(environ[header.variable])
         match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if not match:
             raise Unauthenticated()
         return self._tokens.identify(match[1])
+
+    def _count_caller(self, environ: dict[str, Any], caller: Caller) -> None:
+        if caller.user_id is not None:
+            self._count(environ, "address", self.address(environ))
+        self._count(environ, *_rated(caller))
 
     def _count(self, environ: dict[str, Any], kind: str, who: str) -> None:
         counted = self._rates.count(kind, who)
@@ -151,8 +244,30 @@ def rate_headers(environ: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     return ("RateLimit-Limit", str(most)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))
 
 
+def _named_in(header: TokenHeader, environ: Mapping[str, Any]) -> Caller:
+    """Who asks an open service, by the id that a header holds."""
+    if header.variable not in environ:
+        raise Unauthenticated(f"The header {header.name} is missing.")
+    # A header's bytes come as Latin-1 (PEP 3333).
+    given = environ[header.variable].encode("latin-1").decode("utf-8", "replace")
+    named = read_part(given, _ID[header.holds], header.name)
+    return Caller(frozenset(), **{header.holds: named})
+
+
 def _rated(caller: Caller) -> tuple[str, str]:
     """Whose requests are counted together."""
     if caller.user_id is not None:
         return "user", caller.user_id
     return "key", caller.key_id or "admin"
+
+
+@lru_cache(maxsize=256)
+def _is_of_this_machine(host: str) -> bool:
+    """Whether a Host header names this machine; a client too old to send one is no browser."""
+    if not host:
+        return True
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False

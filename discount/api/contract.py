@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from discount.api.caller import Gate, Needs
+from discount.api.caller import Gate, Needs, TokenHeader
 from discount.api.hot import HotPaths
 from discount.api.inputs import (
     SMALL_BODY,
@@ -19,10 +19,11 @@ from discount.api.inputs import (
     read_part,
     read_query,
 )
+from discount.api.paging import Pages
 from discount.api.problems import NotRead
 from discount.api.tables import Stream
 from discount.errors import Refusal
-from discount.model import Scope
+from discount.model import Caller, Scope
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -59,6 +60,8 @@ class Operation:
     bare: bool = False
     form: bool = False
     voice: "Voice | None" = None
+    header: TokenHeader | None = None
+    every_scope: bool = False
 
 
 class Contract:
@@ -93,6 +96,8 @@ class Contract:
         takes: tuple[str, ...] = (),
         form: bool = False,
         voice: "Voice | None" = None,
+        header: TokenHeader | None = None,
+        every_scope: bool = False,
     ) -> "Callable[[Callable[..., Outcome]], Callable[..., Response]]":
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
@@ -112,6 +117,8 @@ class Contract:
             takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
             form: the body may also be the fields of a form.
             voice: tells refusals in a dialect's way; without one they are problems.
+            header: where a dialect's token comes, besides `Authorization`.
+            every_scope: a token needs all of the scopes.
         """
         # Whoever serves needs the framework; the command line asks the same views, and starts sooner without it.
         from flask import request  # noqa: PLC0415
@@ -136,47 +143,58 @@ class Contract:
                 bare=bare,
                 form=form,
                 voice=voice,
+                header=header,
+                every_scope=every_scope,
             )
             self.operations.append(operation)
-            needs = Needs(scopes, users, operation.path, body, query)
+            needs = Needs(
+                method,
+                operation.path,
+                scopes,
+                users=users,
+                hot=hot,
+                body=body,
+                query=query,
+                header=header,
+                every=every_scope,
+            )
+            pages = Pages(operation.path, body, query)
+            paged = pages.around(view)
             read_body: Callable[[dict[str, Any]], Any] | None = None
             if body:
                 read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
 
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                asking = self.gate.admit(environ, needs, hot=hot)
-                for name, kind in operation.path_types.items():
-                    arguments[name] = read_part(arguments[name], kind, name)
+                asking = self.gate.admit(environ, needs)
+                if not hot:
+                    return act(environ, arguments, asking)
+                guard = arguments["guard"] = self.gate.guard(asking, environ)
+                try:
+                    return act(environ, arguments, asking)
+                except (Refusal, NotRead) as refused:
+                    self.gate.count_refused(environ, asking, guard, refused)
+                    raise
+                finally:
+                    if guard is not None and guard.rate is not None:
+                        environ["discount.rate"] = guard.rate
+
+            def act(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> Outcome:
+                _read_given(operation, environ, arguments)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
-                if idempotent:
-                    arguments["idempotency_key"] = idempotency_key(environ)
                 self.gate.bind(asking, needs, arguments)
                 if address:
                     arguments["address"] = self.gate.address(environ)
                 if caller:
                     arguments["caller"] = asking
-                if hot:
-                    guard = arguments["guard"] = self.gate.guard(asking, environ)
-                    try:
-                        return view(**arguments)
-                    finally:
-                        if guard is not None and guard.rate is not None:
-                            environ["discount.rate"] = guard.rate
                 if takes:
                     with open_upload(environ, takes, max_body) as upload:
                         return view(upload=upload, **arguments)
-                return view(**arguments)
-
-            def perform_with_query(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                asked = read_query(query)
-                if asked is not None:
-                    arguments["query"] = asked
-                return perform(environ, arguments)
+                return paged(**arguments)
 
             def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 try:
-                    return perform_with_query(environ, arguments)
+                    return perform(environ, arguments)
                 except (Refusal, NotRead) as refused:
                     if voice is None:
                         raise
@@ -190,7 +208,7 @@ class Contract:
             @wraps(view)
             def answer(**arguments: Any) -> "Response":
                 request.environ["discount.route"] = operation.path
-                return _response(perform_in_voice(request.environ, arguments))
+                return _respond(perform_in_voice(request.environ, arguments), pages)
 
             if hot:
                 self.hot.add(method, path, perform_hot)
@@ -207,14 +225,29 @@ class Contract:
         return decorate
 
 
-def _response(outcome: Outcome) -> "Response":
+def _respond(outcome: Outcome, pages: Pages) -> "Response":
     from flask import Response  # noqa: PLC0415 - see `declare`
 
     if isinstance(outcome, Response):
         return outcome
     if isinstance(outcome, Stream):
         return Response(outcome.pieces, 200, outcome.headers, content_type=outcome.media_type)
-    answer, status = outcome
-    if answer is None:
+    answered, status = outcome
+    if answered is None:
         return Response(status=status)
-    return Response(_encode(answer), status, content_type="application/json")
+    link = pages.link(answered)
+    headers = {"Link": link} if link else None
+    return Response(_encode(answered), status, headers, content_type="application/json")
+
+
+def _read_given(operation: Operation, environ: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Read what is given besides the body, in the order in which it is refused."""
+    # Without a query a call may have come past the framework, which is what parses one.
+    if operation.query is not None or environ.get("QUERY_STRING"):
+        asked = read_query(operation.query)
+        if asked is not None:
+            arguments["query"] = asked
+    for name, kind in operation.path_types.items():
+        arguments[name] = read_part(arguments[name], kind, name)
+    if operation.idempotent:
+        arguments["idempotency_key"] = idempotency_key(environ)

@@ -104,7 +104,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         scopes=("manage",),
         body=DiscountChange,
         answers={200: DiscountOut},
-        refusals=("not-found", "closed", "below-granted"),
+        refusals=("not-found", "closed", "below-granted", "code-taken"),
     )
     def change_discount(discount_id: str, body: DiscountChange) -> Outcome:
         """Pause, resume, rename, extend or resize a discount, or change its limits."""

@@ -43,6 +43,11 @@ def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]"
     return Stream(json_pieces(chain(first, several), before, after), "application/json")
 
 
+def text_response(text: str) -> Stream:
+    """A few letters of plain text."""
+    return Stream(iter([text.encode()]), "text/plain; charset=utf-8")
+
+
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
     """CSV in UTF-8, some rows at a time."""
     text = io.StringIO()

@@ -1,16 +1,18 @@
 """Routes of tokens: what one is good for (RFC 7662)."""
 
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import parse_qsl
 
 from msgspec import Meta
 
-from discount import model
+from discount import brands, contacts, model
 from discount.api.contract import Contract, Outcome
 from discount.api.inputs import Upload
 from discount.api.schemas import Shape
-from discount.errors import Invalid, Malformed, Unauthenticated
-from discount.model import Caller
+from discount.errors import Invalid, Malformed, NotFound, Unauthenticated
+from discount.model import Brand, Caller
+from discount.store import Store
 from discount.tokens import Tokens
 
 _FORM = "application/x-www-form-urlencoded"
@@ -27,11 +29,13 @@ class Introspection(Shape, kw_only=True, omit_defaults=True):
     token_type: str = ""
     iss: str = ""
     aud: str = ""
+    name: Annotated[str, Meta(description="What the user or the brand is called, where it is known.")] = ""
+    email: str = ""
     exp: Annotated[int | None, Meta(description="Seconds since 1970 UTC.")] = None
     iat: int | None = None
 
 
-def add_routes(contract: Contract, tokens: Tokens) -> None:
+def add_routes(contract: Contract, tokens: Tokens, store: Store) -> None:
     """Declare the operations of tokens."""
 
     @contract.declare(
@@ -39,13 +43,17 @@ def add_routes(contract: Contract, tokens: Tokens) -> None:
         "/token/introspect",
         tag="tokens",
         scopes=("admin", "read"),
+        users=True,
         caller=True,
         takes=(_FORM,),
         max_body=_LONGEST,
         answers={200: Introspection},
     )
     def introspect_token(upload: Upload, caller: Caller) -> Outcome:
-        """Tell what a token is good for, sent as `token` in a form. A brand learns of its own keys and of users."""
+        """Tell what a token is good for, sent as `token` in a form.
+
+        A brand learns of its own keys and of users, a user of its own tokens.
+        """
         try:
             asked = tokens.identify(_read_token(upload))
             tokens.check_key(asked)
@@ -53,7 +61,9 @@ def add_routes(contract: Contract, tokens: Tokens) -> None:
             return Introspection(active=False), 200
         if caller.brand_id is not None and asked.user_id is None and asked.brand_id != caller.brand_id:
             return Introspection(active=False), 200
-        return _tell(asked), 200
+        if caller.user_id not in (None, asked.user_id):
+            return Introspection(active=False), 200
+        return _tell(asked, *_name_and_email(store, asked, caller)), 200
 
 
 def _read_token(upload: Upload) -> str:
@@ -67,12 +77,25 @@ def _read_token(upload: Upload) -> str:
     return tokens[0]
 
 
-def _tell(asked: Caller) -> Introspection:
+def _name_and_email(store: Store, asked: Caller, caller: Caller) -> tuple[str, str]:
+    """What is known of whose token it is: of a user, what the brand that asks knows, else the user's own words."""
+    known: Brand | contacts.Contact | None = None
+    with suppress(NotFound):
+        if asked.user_id is not None:
+            known = contacts.show(store, asked.user_id, brand_id=caller.brand_id)
+        elif asked.brand_id is not None:
+            known = brands.show(store, asked.brand_id)
+    return (known.name, known.email or "") if known else ("", "")
+
+
+def _tell(asked: Caller, name: str, email: str) -> Introspection:
     return Introspection(
         active=True,
         scope=" ".join(each for each in (*model.KEY_SCOPES, "admin") if each in asked.scopes),
         client_id=asked.brand_id or "",
         sub=asked.user_id or "",
+        name=name,
+        email=email,
         iss=asked.issuer,
         aud=asked.audience,
         token_type="Bearer",  # noqa: S106 - the name of a type

@@ -18,7 +18,7 @@ _TAG = "dialect: brand pools"
 _POOL = "brand pool"
 
 
-class PoolIn(Shape):
+class PoolIn(msgspec.Struct):
     """How many codes a brand wants more."""
 
     brand_id: BrandId = msgspec.field(name="brand")
@@ -33,8 +33,11 @@ class CodeOut(Shape):
 
 def add_routes(contract: Contract, store: Store) -> None:
     """Declare the operations of brand pools."""
-    no_code = ("not_found", "sold_out", "paused", "expired", "not_started", "closed")
-    of_fetching = OF_ERRORS.with_words(**dict.fromkeys(no_code, (404, "There is no code for this user.")))
+    no_code = ("sold_out", "paused", "expired", "not_started", "closed")
+    of_fetching = OF_ERRORS.with_words(
+        **dict.fromkeys(no_code, (404, "There is no code for this user.")),
+        not_found=(404, "There is no such brand."),
+    )
 
     @contract.declare(
         "POST",

@@ -1,10 +1,12 @@
 """The dialect of coupons with repeat counts: one code for all, used as often as its four counts allow."""
 
 import secrets
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from email.utils import format_datetime
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -12,12 +14,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount import codes, contacts, discounts, metrics, model, redemptions
 from discount.api.contract import Contract, Outcome
-from discount.api.schemas import ID_PATTERN, Email, Often, Shape, VisibleText, moment_in
+from discount.api.schemas import ID_PATTERN, BrandId, Email, Often, Shape, VisibleText, moment_in
 from discount.api.tables import json_response
 from discount.dialects.numbers import hundredths_in, percent_out
+from discount.dialects.pages import PageQuery, page_response
 from discount.dialects.voices import OF_MESSAGES, MessageOut
-from discount.errors import AlreadyRedeemed, Invalid, LimitReached, NotFound
+from discount.errors import AlreadyRedeemed, CodeTaken, Invalid, LimitReached, NotFound
 from discount.kinds import CodeKind
+from discount.lists import read_on
 from discount.mails import check_address
 from discount.model import Caller, Discount
 from discount.redemptions import Attempt
@@ -42,12 +46,30 @@ _REACHED: dict[LimitName, str] = {
     "total": _ALL_USED,
 }
 _NOT_NOW = {
-    "expired": "Coupon has expired.",
+    "expired": "Coupon expired.",
     "paused": "Coupon is paused.",
     "closed": "Coupon is closed.",
     "not_started": "Coupon is not valid yet.",
 }
+#: The day that stands for no end at all.
+_NEVER = date(9999, 12, 31)
+# The original's sentences for what a field cannot be.
+_WRONG = {
+    ("/expiry_date", "is in the past"): "Expiry date cannot be less than today",
+    ("/discount_percentage", "is less than 0"): "Discount Percentage cannot be less than 0",
+}
 Code = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, examples=["WELCOME10"])]
+
+
+Day = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=10,
+        description="The last day, in UTC; 9999-12-31 is never.",
+        examples=["2280-12-31"],
+    ),
+]
 
 
 class CouponIn(msgspec.Struct):
@@ -55,7 +77,13 @@ class CouponIn(msgspec.Struct):
 
     code: Code
     discount_percentage: Decimal
-    expiry_date: date
+    expiry_date: Day
+
+
+class EndIn(msgspec.Struct):
+    """The last day on which a coupon is good, in UTC."""
+
+    expiry_date: Day
 
 
 class CountsIn(msgspec.Struct):
@@ -75,10 +103,11 @@ class PersonIn(msgspec.Struct):
 
 
 class ApplyIn(msgspec.Struct):
-    """A user uses a coupon."""
+    """A user uses a coupon. A user's token acts for its user, and may say whose coupon it is."""
 
-    user_id: int | Annotated[str, Meta(min_length=1)]
     coupon_code: Annotated[str, Meta(min_length=1)]
+    user_id: int | Annotated[str, Meta(min_length=1)] | None = None
+    brand_id: BrandId | None = msgspec.field(name="brand", default=None)
 
 
 class CountsOut(Shape):
@@ -92,11 +121,12 @@ class CountsOut(Shape):
 
 
 class CouponOut(Shape):
-    """A coupon, its counts, and how often it can still be used; null is no limit."""
+    """A coupon, its counts, and how often it can still be used; null is no limit. The date is one of HTTP."""
 
+    id: int
     code: str
-    discount_percentage: int | float
-    expiry_date: date | None
+    discount_percentage: float
+    expiry_date: str
     global_total_repeat_count: int | None
     user_total_repeat_count: int | None
     user_daily_repeat_count: int | None
@@ -105,7 +135,7 @@ class CouponOut(Shape):
 
 
 class CouponsOut(Shape):
-    """All coupons, the newest first."""
+    """All coupons, the oldest first."""
 
     message: list[CouponOut]
 
@@ -125,7 +155,9 @@ class PersonsOut(Shape):
 
 
 def add_routes(contract: Contract, store: Store) -> None:
-    """Declare the operations of coupons."""
+    """Declare the operations of coupons and of their users."""
+    _add_users(contract, store)
+    of_dates = OF_MESSAGES.with_words(invalid=(400, _wrong))
 
     @contract.declare(
         "POST",
@@ -137,7 +169,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         form=True,
         answers={200: MessageOut},
         refusals=("code-taken", "brand-closed"),
-        voice=OF_MESSAGES.with_words(code_taken=(400, "Coupon with the same code exists.")),
+        voice=of_dates.with_words(code_taken=(400, "Coupon Code already exists")),
     )
     def create_coupon(body: CouponIn, caller: Caller) -> Outcome:
         """Make a coupon; its counts are 0, so nobody may use it yet."""
@@ -150,46 +182,50 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag=_TAG,
         scopes=("read",),
         caller=True,
+        query=PageQuery,
         answers={200: CouponsOut},
         voice=OF_MESSAGES,
     )
-    def list_coupons(caller: Caller) -> Outcome:
-        """List all coupons, newest first."""
-        found = discounts.list_all(store, brand_id=_brand(caller))
-        return json_response((_coupon_out(each) for each in found if each.codes.kind == "shared"), *_IN_MESSAGE)
+    def list_coupons(query: PageQuery, caller: Caller) -> Outcome:
+        """List all coupons, oldest first; with `limit` or `cursor` a page, which can be shorter than asked for."""
+        listed = partial(discounts.list_oldest, store, _brand(caller))
+        if query.whole:
+            return json_response(read_on(listed, _coupons_in), *_IN_MESSAGE)
+        page = listed(limit=query.most, cursor=query.cursor)
+        return page_response("/coupon", query, _coupons_in(page), page.next, _IN_MESSAGE)
 
     @contract.declare(
-        "POST",
-        "/user",
+        "PUT",
+        "/coupon/<code>/expiry_date",
         tag=_TAG,
         scopes=("manage",),
         caller=True,
-        body=PersonIn,
+        body=EndIn,
         form=True,
         answers={200: MessageOut},
-        refusals=("address-taken",),
-        voice=OF_MESSAGES.with_words(address_taken=(400, "User with the same email id exists")).bare_for(
-            MessageOut | str, "address-taken"
-        ),
+        refusals=("not-found", "closed"),
+        voice=of_dates.with_words(closed=(400, _NOT_NOW["closed"])),
     )
-    def enrol_user(body: PersonIn, caller: Caller) -> Outcome:
-        """Give a user the next id, from 1."""
-        check_address(body.email_id, "/email_id")
-        contacts.enrol(store, _brand(caller), name=body.name, email=body.email_id)
-        return MessageOut("User created successfully"), 200
+    def change_end(code: str, body: EndIn, caller: Caller) -> Outcome:
+        """Set the last day of a coupon."""
+        found = _find(store, code, caller)
+        discounts.change(store, found.id, {"expires_at": _end_in(body.expiry_date, store.now())})
+        return MessageOut("Coupon expiry date updated"), 200
 
     @contract.declare(
-        "GET",
-        "/user",
+        "DELETE",
+        "/coupon/<code>",
         tag=_TAG,
-        scopes=("read",),
+        scopes=("manage",),
         caller=True,
-        answers={200: PersonsOut},
+        answers={200: MessageOut},
+        refusals=("not-found",),
         voice=OF_MESSAGES,
     )
-    def list_users(caller: Caller) -> Outcome:
-        """List all users, in the order in which they came."""
-        return json_response(_users_of(store, _brand(caller)), *_IN_MESSAGE)
+    def remove_coupon(code: str, caller: Caller) -> Outcome:
+        """Remove a coupon: nobody uses it again. What was used stays written down."""
+        discounts.close(store, _find(store, code, caller).id, void=True)
+        return MessageOut("Coupon removed successfully"), 200
 
     @contract.declare(
         "PUT",
@@ -232,6 +268,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/coupon/apply",
         tag=_TAG,
         scopes=("redeem",),
+        users=True,
         caller=True,
         address=True,
         body=ApplyIn,
@@ -244,8 +281,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         ),
     )
     def apply_coupon(body: ApplyIn, caller: Caller, address: str) -> Outcome:
-        """Use a coupon once."""
-        found = _find(store, body.coupon_code, caller)
+        """Use a coupon once: a brand for one of its users, or a user for itself."""
+        if body.user_id is None:
+            raise Invalid("/user_id", "is missing")
+        found = _find_of(store, body.brand_id or _brand(caller), body.coupon_code)
         user_id = str(body.user_id)
         _check_user(store, found.brand_id, user_id)
         # Each use is an order of its own, and nobody says of how much.
@@ -263,19 +302,57 @@ def add_routes(contract: Contract, store: Store) -> None:
         caller=True,
         answers={200: MessageOut, 403: MessageOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES,
+        voice=OF_MESSAGES.bare_for(MessageOut | str, "not-found"),
     )
     def show_status_of_coupon(code: str, caller: Caller) -> Outcome:
         """Tell whether a coupon can be used."""
         found = _find(store, code, caller)
-        # What is closed can still be used, unless its codes were made void.
-        open_still = found if found.closed == "void" else replace(found, closed="")
-        status = open_still.status(store.now())
-        if status in _NOT_VALID:
-            return MessageOut(_NOT_VALID[status]), 403
         if _left(found) == 0:
             return MessageOut(_ALL_USED), 403
+        status = found.status(store.now())
+        if status in _NOT_VALID:
+            return MessageOut(_NOT_VALID[status]), 403
         return MessageOut("Valid coupon"), 200
+
+
+def _add_users(contract: Contract, store: Store) -> None:
+    @contract.declare(
+        "POST",
+        "/user",
+        tag=_TAG,
+        scopes=("manage",),
+        caller=True,
+        body=PersonIn,
+        form=True,
+        answers={200: MessageOut},
+        refusals=("address-taken",),
+        voice=OF_MESSAGES.with_words(address_taken=(400, "User with the same email id exists")).bare_for(
+            MessageOut | str, "address-taken"
+        ),
+    )
+    def enrol_user(body: PersonIn, caller: Caller) -> Outcome:
+        """Give a user the next id, from 1."""
+        check_address(body.email_id, "/email_id")
+        contacts.enrol(store, _brand(caller), name=body.name, email=body.email_id)
+        return MessageOut("User created successfully"), 200
+
+    @contract.declare(
+        "GET",
+        "/user",
+        tag=_TAG,
+        scopes=("read",),
+        caller=True,
+        query=PageQuery,
+        answers={200: PersonsOut},
+        voice=OF_MESSAGES,
+    )
+    def list_users(query: PageQuery, caller: Caller) -> Outcome:
+        """List all users, in the order in which they came; with `limit` or `cursor` a page."""
+        listed = partial(contacts.list_page, store, _brand(caller))
+        if query.whole:
+            return json_response(read_on(partial(listed, limit=1000), _persons_in), *_IN_MESSAGE)
+        page = listed(limit=query.most, cursor=query.cursor)
+        return page_response("/user", query, _persons_in(page), page.next, _IN_MESSAGE)
 
 
 _IN_MESSAGE = (b'{"message":[', b"]}")
@@ -287,12 +364,13 @@ def _brand(caller: Caller) -> str:
 
 
 def _create(store: Store, body: CouponIn, brand_id: str) -> None:
-    percent = hundredths_in(body.discount_percentage, "/discount_percentage", 10_000)
     if not codes.canonical(body.code):
         raise Invalid("/code", "has nothing but blanks and dashes")
-    expires_at = moment_in(datetime.combine(body.expiry_date, time.max, UTC), "/expiry_date")
-    if expires_at is None or expires_at <= store.now():
-        raise Invalid("/expiry_date", "is in the past")
+    _refuse_known(store, brand_id, body.code)
+    expires_at = _end_in(body.expiry_date, store.now())
+    if body.discount_percentage.is_finite() and body.discount_percentage < 0:
+        raise Invalid("/discount_percentage", "is less than 0")
+    percent = hundredths_in(body.discount_percentage, "/discount_percentage", 10_000)
     discounts.create(
         store,
         brand_id=brand_id,
@@ -305,11 +383,44 @@ def _create(store: Store, body: CouponIn, brand_id: str) -> None:
     )
 
 
-def _find(store: Store, code: str, caller: Caller) -> Discount:
+def _refuse_known(store: Store, brand_id: str, code: str) -> None:
+    """Refuse a code that the brand has, before anything else of a new coupon is looked at."""
+    with suppress(NotFound):
+        _find_of(store, brand_id, code)
+        raise CodeTaken()
+
+
+def _end_in(text: str, now: int) -> int | None:
+    """When a coupon ends whose last day is given; None for never."""
     try:
-        return discounts.show(store, discounts.id_of_shared(store, _brand(caller), code))[0]
-    except NotFound:
-        raise NotFound("Coupon not found") from None
+        day = datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise Invalid("/expiry_date", "is not a date, as 2026-12-24 is") from None
+    if day == _NEVER:
+        return None
+    expires_at = moment_in(datetime.combine(day, time.max, UTC), "/expiry_date")
+    if expires_at is None or expires_at <= now:
+        raise Invalid("/expiry_date", "is in the past")
+    return expires_at
+
+
+def _wrong(refused: Any) -> str:
+    """The sentence of a field that cannot be accepted: the original's, where it had one."""
+    wrong = refused.facts["errors"][0]
+    return _WRONG.get((wrong.get("pointer"), wrong["detail"]), str(refused).removeprefix("/"))
+
+
+def _find(store: Store, code: str, caller: Caller) -> Discount:
+    return _find_of(store, _brand(caller), code)
+
+
+def _find_of(store: Store, brand_id: str, code: str) -> Discount:
+    """A coupon of a brand, unless it was removed."""
+    with suppress(NotFound):
+        found = discounts.show(store, discounts.id_of_shared(store, brand_id, code))[0]
+        if found.closed != "void":
+            return found
+    raise NotFound("Coupon not found")
 
 
 def _check_user(store: Store, brand_id: str, user_id: str) -> None:
@@ -343,25 +454,27 @@ def _left(discount: Discount) -> int | None:
     return None if most is None else max(0, most - discount.redeemed_count - discount.on_hold_count)
 
 
-def _coupon_out(discount: Discount) -> CouponOut:
+def _coupons_in(page: discounts.Page) -> Iterable[CouponOut]:
+    for number, each in enumerate(page.discounts, page.first):
+        if each.codes.kind == "shared" and each.closed != "void":
+            yield _coupon_out(number, each)
+
+
+def _coupon_out(number: int, discount: Discount) -> CouponOut:
+    day = _NEVER if discount.expires_at is None else model.to_time(discount.expires_at).date()
     return CouponOut(
+        id=number,
         code=discount.codes.code,
-        discount_percentage=percent_out(discount),
-        expiry_date=None if discount.expires_at is None else model.to_time(discount.expires_at).date(),
+        discount_percentage=float(percent_out(discount)),
+        expiry_date=format_datetime(datetime.combine(day, time.min, UTC), usegmt=True),
         **_counts_of(discount),
         coupons_left=_left(discount),
     )
 
 
-def _users_of(store: Store, brand_id: str) -> Iterator[PersonOut]:
-    cursor: str | None = None
-    while True:
-        page = contacts.list_page(store, brand_id, limit=1000, cursor=cursor)
-        for each in page.contacts:
-            yield PersonOut(int(each.user_id) if _is_number(each.user_id) else each.user_id, each.name, each.email)
-        cursor = page.next
-        if cursor is None:
-            return
+def _persons_in(page: contacts.Page) -> Iterable[PersonOut]:
+    for each in page.contacts:
+        yield PersonOut(int(each.user_id) if _is_number(each.user_id) else each.user_id, each.name, each.email)
 
 
 def _is_number(user_id: str) -> bool:

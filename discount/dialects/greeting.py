@@ -4,7 +4,8 @@ from typing import Literal
 
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import Shape
-from discount.dialects.voices import OF_ERRORS
+from discount.api.tables import text_response
+from discount.dialects.voices import OF_ERRORS, OF_MESSAGES
 
 
 class GreetingOut(Shape):
@@ -12,6 +13,15 @@ class GreetingOut(Shape):
 
     status: Literal["OK"]
     message: Literal["hello!"]
+
+
+def add_root(contract: Contract) -> None:
+    """Declare the greeting of personal codes, where no other dialect is spoken: it stands at the root."""
+
+    @contract.declare("GET", "/", tag="dialects", answers={200: None}, also=("text/plain",), voice=OF_MESSAGES)
+    def greet_at_root() -> Outcome:
+        """Say that the service is there, in two letters."""
+        return text_response("Ok")
 
 
 def add_routes(contract: Contract) -> None:

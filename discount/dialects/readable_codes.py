@@ -3,12 +3,14 @@
 A code is its own address, so among all brands there is one of a name.
 """
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -17,19 +19,23 @@ from discount import claims, codes, contacts, discounts, grants, metrics, model,
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import ID_PATTERN, BrandId, Moment, Shape, UserId, moment_in
 from discount.api.tables import json_response
+from discount.cursors import make_cursor
 from discount.dialects.numbers import hundredths_in, percent_out
+from discount.dialects.pages import PageQuery, page_response
 from discount.dialects.voices import OF_DETAILS
 from discount.errors import Forbidden, Invalid, NotFound
 from discount.kinds import CodeKind
-from discount.model import Caller, Discount, Redemption
+from discount.lists import read_on
+from discount.model import Caller, Discount, Grant, Redemption
 from discount.redemptions import Attempt
 from discount.rules import MAX_AMOUNT, NO_CURRENCY, Order, Rule
 from discount.store import Store
 
-#: Users that are told of a new code at once, as many as a grant in bulk takes.
-TOLD = 10_000
+#: Users that are told of a new code: as many as may be granted it within the call that makes it.
+TOLD = 1000
 _TAG = "dialect: readable codes"
 _AT_ONCE = 500
+_DIGEST = re.compile("[0-9a-f]{64}")
 _NOT_NOW = ("expired", "not-started", "paused", "closed", "limit-reached", "already-redeemed")
 CodeId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, examples=["AHMED2022BILLO"])]
 
@@ -92,7 +98,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         "POST",
         "/api/v1/discountcode/",
         tag=_TAG,
-        scopes=("manage",),
+        # It hands the code out, too.
+        scopes=("manage", "grant"),
+        every_scope=True,
         body=ReadableCodeIn,
         answers={201: ReadableCodeOut},
         refusals=("code-taken", "brand-closed", "forbidden"),
@@ -111,13 +119,19 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/api/v1/discountcode/",
         tag=_TAG,
         scopes=("read",),
+        users=True,
         caller=True,
+        query=PageQuery,
         answers={200: list[ReadableCodeOut]},
         voice=OF_DETAILS,
     )
-    def list_readable_codes(caller: Caller) -> Outcome:
-        """List the caller's codes, newest first."""
-        return json_response(map(_code_out, _codes_of(store, caller.brand_id)))
+    def list_readable_codes(query: PageQuery, caller: Caller) -> Outcome:
+        """List the caller's codes: a brand's newest first, a user's as it was granted them."""
+        if caller.user_id is None:
+            listed = partial(discounts.list_page, store, brand_id=caller.brand_id)
+            return _listed("/api/v1/discountcode/", query, listed, lambda page: _claimed(store, page.discounts))
+        held = partial(grants.list_of_user, store, caller.user_id)
+        return _listed("/api/v1/discountcode/", query, held, lambda page: _granted(store, page.grants))
 
     @contract.declare(
         "GET",
@@ -131,7 +145,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         voice=OF_DETAILS,
     )
     def show_readable_code(code: str, caller: Caller) -> Outcome:
-        """Show a code."""
+        """Show a code, by itself or by its SHA-256: of its lower-case letters without blanks and dashes, as hex."""
         return _code_out(_find(store, code, caller)), 200
 
     @contract.declare(
@@ -170,12 +184,39 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("read",),
         users=True,
         caller=True,
+        query=PageQuery,
         answers={200: list[UsageOut]},
         voice=OF_DETAILS,
     )
-    def list_uses_of_readable_codes(caller: Caller) -> Outcome:
+    def list_uses_of_readable_codes(query: PageQuery, caller: Caller) -> Outcome:
         """List the uses of the caller's codes, or a user's own."""
-        return json_response(_usage_out(each, with_amount=each.order.amount > 0) for each in _uses_of(store, caller))
+        if query.whole:
+            return json_response(map(_usage_out, _uses_of(store, caller)))
+        uses, following = _page_of_uses(store, caller, query)
+        return page_response("/api/v1/discountcodeusage/", query, map(_usage_out, uses), following)
+
+    def show_use_of_readable_code(redemption_id: str) -> Outcome:
+        """Show a use of the caller's codes, or a user's own."""
+        use = redemptions.show(store, redemption_id)
+        if use.state != "redeemed" or claims.find(store, [use.code])[0] != use.brand_id:
+            raise NotFound("There is no such use.")
+        return _usage_out(use), 200
+
+    def show_use_by_its_older_address(redemption_id: str) -> Outcome:
+        """Show a use, as at the address with a version."""
+        return show_use_of_readable_code(redemption_id)
+
+    for version, view in (("/v1", show_use_of_readable_code), ("", show_use_by_its_older_address)):
+        contract.declare(
+            "GET",
+            f"/api{version}/discountcodeusage/<redemption_id>/",
+            tag=_TAG,
+            scopes=("read",),
+            users=True,
+            answers={200: UsageOut},
+            refusals=("not-found",),
+            voice=OF_DETAILS,
+        )(view)
 
 
 def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
@@ -203,13 +244,8 @@ def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
 
 def _tell_users(store: Store, created: Discount) -> None:
     """Grant a new code to the users whose addresses the brand knows: of a grant they are told."""
-    cursor: str | None = None
-    for _ in range(TOLD // 1000):
-        page = contacts.list_page(store, created.brand_id, limit=1000, cursor=cursor)
-        grants.grant_many(store, created.id, [each.user_id for each in page.contacts if each.email])
-        cursor = page.next
-        if cursor is None:
-            return
+    page = contacts.list_page(store, created.brand_id, limit=TOLD)
+    grants.grant_many(store, created.id, [each.user_id for each in page.contacts if each.email])
 
 
 def _find(store: Store, code: str, caller: Caller) -> Discount:
@@ -219,29 +255,73 @@ def _find(store: Store, code: str, caller: Caller) -> Discount:
         NotFound: there is none, or it is another brand's than the caller.
     """
     brand_id = claims.find(store, [code])[0]
+    if brand_id is None and _DIGEST.fullmatch(code):
+        brand_id, code = claims.find_by_digest(store, code) or (None, code)
     if brand_id is None or caller.brand_id not in (None, brand_id):
         raise NotFound("There is no such code.")
     return discounts.show(store, discounts.id_of_shared(store, brand_id, code))[0]
 
 
-def _codes_of(store: Store, brand_id: str | None) -> Iterator[Discount]:
-    """The claimed codes of a brand, or all of them."""
-    shared = (each for each in discounts.list_all(store, brand_id=brand_id) if each.codes.kind == "shared")
-    while some := list(islice(shared, _AT_ONCE)):
-        owners = claims.find(store, [each.codes.code for each in some])
-        yield from (each for each, owner in zip(some, owners, strict=True) if owner == each.brand_id)
+def _listed(
+    path: str, query: PageQuery, listed: Callable[..., Any], codes_in: Callable[..., list[Discount]]
+) -> Outcome:
+    """A list of codes, whole or a page of it; what is on a page but no readable code is left out."""
+    if query.whole:
+        return json_response(map(_code_out, read_on(partial(listed, limit=_AT_ONCE), codes_in)))
+    page = listed(limit=query.most, cursor=query.cursor)
+    return page_response(path, query, map(_code_out, codes_in(page)), page.next)
+
+
+def _claimed(store: Store, several: Sequence[Discount]) -> list[Discount]:
+    """Those of some discounts whose code is a readable one."""
+    shared = [each for each in several if each.codes.kind == "shared"]
+    owners = claims.find(store, [each.codes.code for each in shared])
+    return [each for each, owner in zip(shared, owners, strict=True) if owner == each.brand_id]
+
+
+def _granted(store: Store, several: Sequence[Grant]) -> list[Discount]:
+    """The readable codes among what a user was granted."""
+    owners = claims.find(store, [each.code for each in several])
+    owned = [each for each, owner in zip(several, owners, strict=True) if owner is not None]
+    return _claimed(store, [discounts.show(store, each.discount_id)[0] for each in owned])
 
 
 def _uses_of(store: Store, caller: Caller) -> Iterator[Redemption]:
     """The standing uses of the caller's codes; of a user, its own uses of anybody's."""
     if caller.user_id is None:
-        for each in _codes_of(store, caller.brand_id):
+        listed = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=_AT_ONCE)
+        for each in read_on(listed, lambda page: _claimed(store, page.discounts)):
             yield from redemptions.list_all(store, each.id, state="redeemed")
         return
     mine = redemptions.list_all_of_user(store, caller.user_id, state="redeemed")
     while some := list(islice(mine, _AT_ONCE)):
-        owners = claims.find(store, [each.code for each in some])
-        yield from (each for each, owner in zip(some, owners, strict=True) if owner == each.brand_id)
+        yield from _of_readable(store, some)
+
+
+def _of_readable(store: Store, several: Sequence[Redemption]) -> Iterator[Redemption]:
+    """Those of some uses that are of readable codes."""
+    owners = claims.find(store, [each.code for each in several])
+    return (each for each, owner in zip(several, owners, strict=True) if owner == each.brand_id)
+
+
+def _page_of_uses(store: Store, caller: Caller, query: PageQuery) -> tuple[list[Redemption], str | None]:
+    """Some of these uses, and a cursor: a place among the codes, and one among the uses of the next code."""
+    if caller.user_id is not None:
+        mine = redemptions.list_of_user(store, caller.user_id, state="redeemed", limit=query.most, cursor=query.cursor)
+        return list(_of_readable(store, mine.redemptions)), mine.next
+    place, _, within = (query.cursor or "").partition(".")
+    found: list[Redemption] = []
+    page = discounts.list_page(store, brand_id=caller.brand_id, limit=query.most, cursor=place or None)
+    for each in _claimed(store, page.discounts):
+        left = query.most - len(found)
+        if not left:
+            return found, f"{place}."
+        uses = redemptions.list_of_discount(store, each.id, state="redeemed", limit=left, cursor=within or None)
+        found += uses.redemptions
+        if uses.next is not None:
+            return found, f"{place}.{uses.next}"
+        place, within = make_cursor(each.created_at, each.id), ""
+    return found, page.next and f"{page.next}."
 
 
 def _percent(body: ReadableCodeIn) -> int:
@@ -265,9 +345,9 @@ def _code_out(discount: Discount) -> ReadableCodeOut:
     )
 
 
-def _usage_out(use: Redemption, *, with_amount: bool) -> UsageOut:
+def _usage_out(use: Redemption, *, with_amount: bool = False) -> UsageOut:
     told = UsageOut(use.id, use.code, use.user_id, model.to_time(use.redeemed_at))
-    if with_amount:
+    if with_amount or use.order.amount:
         told.amount = _decimal(use.order.amount)
         told.reduced_amount = _decimal(use.order.amount - use.discount_amount)
     return told

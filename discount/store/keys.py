@@ -6,7 +6,7 @@ where something follows, so that two different ids can never give the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`, where no setting says one | start |
+| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`: a digest of SECRET, or a secret where none is set | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
@@ -23,7 +23,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
-| `{pp}:claim:<digest>` | string | the brand that has a code of which no other brand may have one | claim_code |
+| `{pp}:claim:<digest>` | string | a code, by its SHA-256, of which no other brand may have one, and the brand that has it | claim_code |
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
@@ -39,8 +39,9 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:webhook:<id>` | hash | address, types, version of its secret, how it goes | create_webhook, change_webhook, rotate_webhook, create, settle |
 | `{pp}:delivery:<id>` | hash, expires once done | one webhook call or e-mail that is owed, and how it went | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
-| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails, that wait, by the time when they are due | plan, settle, resend |
-| `{pp}:lanes` | zset | lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
+| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails of one brand, that wait, by the time when they are due | plan, settle, resend |
+| `{pp}:due:<kind>` | zset | digests of brands with webhook calls, or e-mails, to be made, by when the first of their lanes is due | plan, claim, release, resend |
+| `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
 | `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
 | `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
 | `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
@@ -147,8 +148,12 @@ def lane(partition: int, name: str) -> str:
     return f"{{{partition:02x}}}:lane:{name}"
 
 
-def lanes(partition: int) -> str:
-    return f"{{{partition:02x}}}:lanes"
+def due(partition: int, kind: str) -> str:
+    return f"{{{partition:02x}}}:due:{kind}"
+
+
+def lanes(partition: int, kind: str, brand_digest: str) -> str:
+    return f"{{{partition:02x}}}:lanes:{kind}:{brand_digest}"
 
 
 def leases(partition: int) -> str:
@@ -183,8 +188,8 @@ def shared(partition: int, brand_id: str) -> str:
     return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:shared"
 
 
-def claim(canonical_code: str, partitions: int) -> str:
-    return f"{{{partition_of(canonical_code, partitions):02x}}}:claim:{_digest(canonical_code, '')}"
+def claim(digest: str, partitions: int) -> str:
+    return f"{{{partition_of(digest, partitions):02x}}}:claim:{digest}"
 
 
 def taken(partition: int, discount_id: str, bucket: int) -> str:

@@ -52,7 +52,7 @@ class Courier:
         if webhook.off_at is not None:
             return _not_made("webhook-off")
         at = int(time.time())
-        body = _encode(events.envelope(entry, discounts))
+        body = _encode(webhooks.body_of(webhook, events.envelope(entry, discounts)))
         versions = webhooks.versions(webhook, at * 1_000_000)
         headers = {
             "Content-Type": "application/json",

@@ -191,7 +191,14 @@ def test_a_token_tells_what_it_is_good_for(world: World, ikea: Shop) -> None:
     told = introspect(world, ikea.key, ADMIN)
     assert told.pop("iat") > 1_700_000_000
     scope = "manage grant redeem read"
-    assert told == {"active": True, "scope": scope, "client_id": "IKEA", "token_type": "Bearer"}
+    assert told == {
+        "active": True,
+        "scope": scope,
+        "client_id": "IKEA",
+        "token_type": "Bearer",
+        "name": "IKEA",
+        "email": "shop@brand.example",
+    }
     user = introspect(world, signed("Ann", exp=4_000_000_000), ADMIN)
     assert (user["sub"], user["exp"], user["aud"]) == ("Ann", 4_000_000_000, "discount")
     assert introspect(world, ADMIN, ADMIN)["scope"] == "admin"
@@ -206,6 +213,28 @@ def test_a_token_that_is_no_good_tells_nothing(world: World, ikea: Shop) -> None
     assert introspect(world, signed("Ann"), ikea.key)["active"]
     world.ask("DELETE", f"/brand/IKEA/keys/{ikea.key_id}", ADMIN)
     assert introspect(world, ikea.key, ADMIN) == {"active": False}
+
+
+def test_a_token_tells_what_its_user_is_called_by_whom_asks(world: World, ikea: Shop) -> None:
+    lidl = world.open_shop("Lidl")
+    world.done("PUT", "/user/Cy?brand_id=IKEA", ikea.key, json={"email": "cy@ikea.example", "name": "Cyrus"})
+    world.done("PUT", "/user/Cy", signed("Cy"), json={"email": "cy@home.example", "name": "Cy himself"})
+    for asked_by, name, email in (
+        (ikea.key, "Cyrus", "cy@ikea.example"),
+        (ADMIN, "Cy himself", "cy@home.example"),
+        (signed("Cy"), "Cy himself", "cy@home.example"),
+    ):
+        told = introspect(world, signed("Cy"), asked_by)
+        assert (told["active"], told["sub"], told["name"], told["email"]) == (True, "Cy", name, email)
+    # What the user told others is not this brand's to know.
+    assert {"name", "email"}.isdisjoint(introspect(world, signed("Cy"), lidl.key))
+
+
+def test_a_user_learns_of_its_own_tokens_alone(world: World, ikea: Shop) -> None:
+    told = introspect(world, signed("Ann"), signed("Ann"))
+    assert (told["active"], told["sub"], told["scope"]) == (True, "Ann", "grant redeem read")
+    for token in (signed("Bo"), ikea.key, ADMIN, "garbage"):
+        assert introspect(world, token, signed("Ann")) == {"active": False}
 
 
 def test_introspection_takes_a_form_with_one_token(world: World) -> None:

@@ -14,8 +14,8 @@ from discount.events import place_of
 from discount.model import make_delivery_id
 from discount.store import Store
 from tests.access.issuer import AUDIENCE, ISSUER, SECRET
+from tests.support.patience import PATIENCE
 
-PATIENCE = 30.0
 ADMIN = "admin-" + "a" * 32
 PEPPER = "pepper-" + "p" * 32
 
@@ -31,6 +31,10 @@ class Shop:
     redemption: str
     webhook: str = ""
     delivery: str = ""
+    #: A discount of the dialect of personal codes.
+    personal: str = ""
+    #: A use of a readable code.
+    used: str = ""
 
     @property
     def key_id(self) -> str:

@@ -54,8 +54,12 @@ PLACES = [
     ),
     Place("POST", "/user", "message", {"name": "x", "email_id": "x@user.example"}, form=True),
     Place("PUT", "/coupon/TEN/repeat_count", "message", COUNTS, form=True),
+    Place("PUT", "/coupon/TEN/expiry_date", "message", {"expiry_date": "2280-01-01"}, form=True),
     Place("POST", "/coupon/apply", "message", {"user_id": 1, "coupon_code": "TEN"}, form=True),
+    Place("POST", "/create-discount-codes", "message", {"name": "x", "num_codes": 1, "webhook_url": None}),
 ]
+# Who asks, where an earlier service has a header for that.
+ASKING = {"HTTP_BRAND_AUTH_TOKEN": "b", "HTTP_USER_AUTH_TOKEN": "u"}
 LISTS = {
     "/v1/discount/fetch/b/u": "error",
     "/test": "error",
@@ -93,6 +97,7 @@ places = pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 def stocked(client: Client) -> Client:
     """With something in it that good input would find."""
     http = client.http
+    http.environ_base |= ASKING
     assert http.post("/v1/discount/create", json=PLACES[0].body).status_code == 200
     assert http.post("/api/v1/discountcode/", json=PLACES[1].body | {"id": "HELLO"}).status_code == 201
     assert http.post("/coupon", json=PLACES[3].body | {"code": "TEN"}).status_code == 200
@@ -245,7 +250,9 @@ def cut_off() -> Flask:
 
 @places
 def test_without_redis_a_call_may_be_repeated_later(cut_off: Flask, place: Place) -> None:
-    answer = cut_off.test_client().open(place.path, method=place.method, json=place.body)
+    http = cut_off.test_client()
+    http.environ_base |= ASKING
+    answer = http.open(place.path, method=place.method, json=place.body)
     assert check(answer, 503, place.key) == "Redis cannot be reached."
     assert answer.headers["Retry-After"] == "1"
 
@@ -272,8 +279,11 @@ def test_who_asks_too_often_is_told_when_to_come_back(hurried: World, place: Pla
 
 SPOKEN = {
     "brand-pools": {"/v1/discount/create", "/v1/discount/fetch/{brand_id}/{user_id}", "/test"},
-    "readable-codes": {"/api/v1/discountcode/", "/api/v1/discountcode/{code}/", "/api/v1/discountcodeusage/"},
-    "coupons": {"/coupon", "/coupon/apply", "/coupon/{code}/repeat_count", "/coupon/{code}/status", "/test"},
+    "readable-codes": {"/api/v1/discountcode/", "/api/v1/discountcode/{code}/", "/api/v1/discountcodeusage/"}
+    | {"/api/v1/discountcodeusage/{redemption_id}/", "/api/discountcodeusage/{redemption_id}/"},
+    "personal-codes": {"/create-discount-codes", "/get-discount-code"},
+    "coupons": {"/coupon", "/coupon/apply", "/coupon/{code}/repeat_count", "/coupon/{code}/status", "/test"}
+    | {"/coupon/{code}", "/coupon/{code}/expiry_date"},
 }
 
 

@@ -1,5 +1,6 @@
 """Personalised codes: the native service, by the two scripts that come along."""
 
+import json
 import os
 import re
 import subprocess
@@ -101,6 +102,30 @@ def test_the_webhook_is_called_with_the_code_of_the_user(
             event = Webhook(secret).verify(body, headers)
             events[event["type"]] = event["data"]
     assert events["code.granted"] == {"discount_id": discount, "user_id": "User 1", "code": code}
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_webhook_of_the_dialect_is_called_with_user_code_and_discount_alone(
+    redis_server: RedisServer, calls: tuple[str, "Queue[tuple[dict[str, str], bytes]]"]
+) -> None:
+    hook, came = calls
+    with Service(redis_server.url, replicas=1, webhook_loopback=1, secret=PEPPER) as service:
+        url = service.urls[0]
+        body = {"name": "Sale", "num_codes": 1, "webhook_url": hook}
+        made = ask(url, "POST", "/create-discount-codes", body, headers={"brand_auth_token": "Nike"})
+        assert made.status == 200, made.raw
+        wanted = {"discount_id": made.json["id"]}
+        got = ask(url, "GET", "/get-discount-code", wanted, headers={"user_auth_token": "Stina"})
+        headers, told = came.get(timeout=60)
+    assert got.json == {"discount-code": f"Nike-thinks-Stina-is-awesome-{made.json['id']}"}
+    assert json.loads(told) == {
+        "user_id": "Stina",
+        "discount_code": got.json["discount-code"],
+        "discount_id": made.json["id"],
+    }
+    assert headers["Content-Type"] == "application/json"
+    # It is told of codes alone, not of the discount that was made, nor that this was its last code.
+    assert came.empty()
 
 
 @pytest.fixture

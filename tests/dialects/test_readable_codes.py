@@ -1,6 +1,7 @@
 """The dialect of readable codes, line by line."""
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from discount import claims, discounts
+from discount.dialects import readable_codes
 from discount.errors import Unavailable
 from tests.access.issuer import signed
 from tests.access.world import World
@@ -262,6 +264,115 @@ def test_everybody_lists_its_own(world: World) -> None:
     # What Ann redeemed natively is no use of a readable code.
     mine = world.done("GET", USES, signed("Ann"))
     assert [(each["discount_code"], each["user"]) for each in mine] == [("HEJ", "Ann"), ("BILLO", "Ann")]
+
+
+def test_a_user_lists_the_codes_that_it_was_granted(world: World) -> None:
+    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+    assert world.done("GET", CODES, signed("Ann")) == []
+    made = [world.done("POST", CODES, shop.key, json=AHMED | {"id": shop.brand}) for shop in (billo, ikea)]
+    # Ann, whose address they know, holds a code of each; besides, two that are not readable ones.
+    assert sorted(each["id"] for each in world.done("GET", CODES, signed("Ann"))) == ["Billo", "IKEA"]
+    assert {str(each) for each in world.done("GET", CODES, signed("Ann"))} == set(map(str, made))
+    assert world.done("GET", CODES, signed("Bo")) == []
+
+
+def test_no_more_users_are_told_of_a_code_than_one_call_bears(
+    raw: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readable_codes, "TOLD", 2)
+    for user in ("a", "b", "c"):
+        body = {"email": f"{user}@user.example"}
+        assert raw.put(f"/user/{user}?brand_id=Billo", json=body).status_code == 200
+    path = f"/discount/{create(raw)['rule']['id']}/grants"
+    assert sorted(each["user_id"] for each in raw.get(path).get_json()["grants"]) == ["a", "b"]
+
+
+def test_a_use_is_shown_by_its_id(raw: FlaskClient) -> None:
+    create(raw)
+    used = use(raw, amount="5.00").get_json()
+    for path in (f"{USES}{used['id']}/", f"{USES}{used['id']}", f"/api/discountcodeusage/{used['id']}"):
+        answer = raw.get(path, follow_redirects=True)
+        assert (answer.status_code, answer.get_json()) == (200, used)
+    for unknown in ("nothing", "1", "rdm-00" + "0" * 24):
+        check(raw.get(f"{USES}{unknown}/"), 404, "There is no such redemption.")
+    # Neither what was used natively nor what was rolled back is one.
+    native = {"brand_id": "Billo", "discount_code": "x", "codes": {"kind": "shared", "code": "NATIVE"}}
+    discount = raw.post("/discount", json=native).get_json()["id"]
+    order = {"id": "A", "amount": 1, "currency": "EUR"}
+    body = {"discount_id": discount, "user_id": "Ann", "code": "NATIVE", "order": order}
+    other = raw.post("/redemption", json=body).get_json()["id"]
+    check(raw.get(f"{USES}{other}/"), 404, "There is no such use.")
+    assert raw.post(f"/redemption/{used['id']}/rollback").status_code == 200
+    check(raw.get(f"{USES}{used['id']}/"), 404, "There is no such use.")
+
+
+def test_a_use_is_shown_to_whom_it_concerns_alone(world: World) -> None:
+    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+    world.done("POST", CODES, billo.key, json=AHMED)
+    used = world.done("POST", USES, signed("Ann"), json={"discount_code": AHMED["id"]})
+    for token in (billo.key, signed("Ann")):
+        assert world.done("GET", f"{USES}{used['id']}/", token) == used
+    for token in (ikea.key, signed("Bo")):
+        check(world.ask("GET", f"{USES}{used['id']}/", token), 404, "There is no such redemption.")
+
+
+def test_a_code_is_found_by_its_hash(raw: FlaskClient) -> None:
+    made = create(raw, id="Ahmed 2022-Billo")
+    hashed = sha256(b"ahmed2022billo").hexdigest()
+    assert raw.get(f"{CODES}{hashed}/").get_json() == made
+    check(raw.get(f"{CODES}{sha256(b'other').hexdigest()}/"), 404, "There is no such code.")
+    check(raw.get(f"{CODES}{hashed.upper()}/"), 404, "There is no such code.")
+    # A code may look like a hash.
+    odd = create(raw, id=sha256(b"odd").hexdigest())
+    assert raw.get(f"{CODES}{odd['id']}/").get_json() == odd
+
+
+def pages(http: FlaskClient, path: str, limit: int) -> list[list[Any]]:
+    found = []
+    following: str | None = f"{path}?limit={limit}"
+    while following:
+        answer = http.get(following)
+        assert answer.status_code == 200, answer.text
+        found.append(answer.get_json())
+        link = answer.headers.get("Link")
+        following = link and link.removeprefix("<").removesuffix('>; rel="next"')
+    return found
+
+
+def test_lists_also_come_in_pages(raw: FlaskClient) -> None:
+    for number in range(5):
+        create(raw, id=f"CODE{number}")
+        native = {"brand_id": "Billo", "discount_code": "x", "codes": {"kind": "shared", "code": f"N{number}"}}
+        assert raw.post("/discount", json=native).status_code == 201
+        for user in range(number):
+            assert use(raw, f"user-{user}", f"CODE{number}").status_code == 201
+    for path, count in ((CODES, 5), (USES, 10)):
+        whole = raw.get(path)
+        assert len(whole.get_json()) == count
+        assert "Link" not in whole.headers
+        for limit in (1, 2, 3, 7, 100):
+            several = pages(raw, path, limit)
+            assert all(len(each) <= limit for each in several)
+            assert [row for each in several for row in each] == whole.get_json()
+        for wrong in ("limit=0", "limit=x", "cursor=x", "cursor=a.b", "cursor=.x", "page=1"):
+            answer = raw.get(f"{path}?{wrong}")
+            assert (answer.status_code, list(answer.get_json())) == (400, ["detail"]), wrong
+
+
+def test_a_user_reads_its_own_in_pages(world: World) -> None:
+    billo = world.open_shop("Billo")
+    for number in range(4):
+        world.done("POST", CODES, billo.key, json=AHMED | {"id": f"CODE{number}"})
+        world.done("POST", USES, signed("Ann"), json={"discount_code": f"CODE{number}"})
+    for path in (CODES, USES):
+        whole = world.done("GET", path, signed("Ann"))
+        assert len(whole) == 4
+        found, following = [], f"{path}?limit=2"
+        while following:
+            answer = world.ask("GET", following, signed("Ann"))
+            found += answer.get_json()
+            following = answer.headers.get("Link", "").removeprefix("<").removesuffix('>; rel="next"')
+        assert found == whole
 
 
 def test_a_use_that_was_rolled_back_is_none(raw: FlaskClient) -> None:

@@ -16,16 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.needs import need
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
 NGINX = Path(__file__).parents[2] / "nginx"
-PATIENCE = 30.0
 
 
 class Proxy:
     """nginx as a child; a context manager. `url` is its address, `log()` its access log."""
 
-    def __init__(self, replicas: list[str], folder: Path) -> None:
+    def __init__(self, replicas: list[str], folder: Path, balance: str = "round-robin") -> None:
         self.folder = folder / "nginx"
         self._kept = Port()
         self.port = self._kept.number
@@ -33,7 +34,8 @@ class Proxy:
         self._process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir()
         servers = "\n".join(f"    server {replica} max_fails=0;" for replica in replicas)
-        upstream = f"upstream replicas {{\n    zone replicas 64k;\n{servers}\n    keepalive 32;\n}}\n"
+        way = f"include {NGINX}/balance/{balance}.conf;"
+        upstream = f"upstream replicas {{\n    zone replicas 64k;\n    {way}\n{servers}\n    keepalive 32;\n}}\n"
         (self.folder / "upstream.conf").write_text(upstream)
         shutil.copy(NGINX / "service.conf", self.folder)
         routes = (NGINX / "routes.conf").read_text().replace("/dev/stdout", str(self.folder / "access.log"))
@@ -54,8 +56,7 @@ class Proxy:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-        assert nginx, "nginx is not installed; the stack tests need it"
+        nginx = need("nginx")
         # Started by root, its workers would be another user, who may not enter a test's private folder.
         user = "user root; " if os.geteuid() == 0 else ""
         self._process = subprocess.Popen(

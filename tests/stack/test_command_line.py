@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,11 +22,11 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.store import Store
 from tests.support.commands import Commands
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
 HOLDER = "User 1"
 
 Told = subprocess.CompletedProcess[str]
@@ -122,6 +123,23 @@ def test_a_process_started_anew_says_the_same(
         told, warm = anew(*words), call(*words)
         assert told.returncode == code
         assert (told.returncode, told.stdout, told.stderr) == (warm.returncode, warm.stdout, warm.stderr)
+
+
+def test_the_commands_of_the_page_of_codes_work_one_after_the_other(
+    answer: Callable[..., str], http: FlaskClient, tmp_path: Path
+) -> None:
+    (tmp_path / "codes.csv").write_text("code\nA1\nB2\n")
+    page = (ROOT / "doc" / "codes.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith(".venv/bin/discount ")]
+    told, discount_id = dict[str, str](), "none"
+    for words in lines:
+        told[words[0]] = answer(*(word.replace("dsc-…", discount_id) for word in words))
+        if words[0] == "create":
+            discount_id = re.findall(r"dsc-\w+", told["create"])[0]
+    assert list(told) == ["create", "import", "grant", "export", "list", "show", "stats"]
+    assert told["grant"] == "A1\n"
+    assert (tmp_path / "all.csv").read_bytes() == http.get(f"/discount/{discount_id}/codes").data
+    assert discount_id in told["list"]
 
 
 def test_a_discount_goes_the_whole_way_through_the_shell(

@@ -2,14 +2,16 @@
 
 import http.client
 import json
+import re
 import socket
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.stack.proxy import Proxy
+from tests.stack.proxy import NGINX, Proxy
 from tests.support.ports import Port
 from tests.support.replica_stub import ReplicaStub
 from tests.support.service import Reply, Service, ask, create, wait_until
@@ -26,6 +28,42 @@ def test_every_replica_serves_its_turn(proxy: Proxy, service: Service) -> None:
     served = Counter(ask(proxy.url, "GET", "/healthy").headers["X-Served-By"] for _ in range(12))
 
     assert served == dict.fromkeys(service.addresses, 4)
+
+
+def test_the_replica_with_the_fewest_requests_under_way_serves_where_that_is_asked_for(tmp_path: Path) -> None:
+    with (
+        ReplicaStub() as one,
+        ReplicaStub() as other,
+        ThreadPoolExecutor(1) as pool,
+        Proxy([one.address, other.address], tmp_path, "least-conn") as proxy,
+    ):
+        waiting = pool.submit(ask, proxy.url, "GET", "/held")
+        wait_until(lambda: one.requests or other.requests, "the request that is held")
+        free = other if one.requests else one
+        served = {ask(proxy.url, "GET", "/healthy").headers["X-Served-By"] for _ in range(6)}
+        one.lets_go.set()
+        other.lets_go.set()
+        assert waiting.result(30).status == 200
+    assert served == {free.address}
+
+
+def test_an_address_keeps_its_replica_where_that_is_asked_for(service: Service, tmp_path: Path) -> None:
+    with Proxy(service.addresses, tmp_path, "address") as proxy:
+        served = {ask(proxy.url, "GET", "/healthy").headers["X-Served-By"] for _ in range(12)}
+    assert len(served) == 1
+    assert served < set(service.addresses)
+
+
+def test_the_ways_of_balancing_are_those_that_the_page_names() -> None:
+    root = NGINX.parent
+    ways = {path.stem for path in (NGINX / "balance").iterdir()}
+    (row,) = re.findall(r"^\| `BALANCE` \|.*$", (root / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert ways == set(re.findall(r"`([a-z-]+)`", row)) == {"round-robin", "least-conn", "address"}
+    compose = (root / "docker-compose.yml").read_text(encoding="utf-8")
+    assert (
+        "source: ./nginx/balance/${BALANCE:-round-robin}.conf\n        target: /etc/discount-balance.conf\n" in compose
+    )
+    assert "    include /etc/discount-balance.conf;\n" in (NGINX / "upstream.conf").read_text(encoding="utf-8")
 
 
 def test_client_keeps_its_connection(proxy: Proxy) -> None:

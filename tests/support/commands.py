@@ -21,11 +21,11 @@ from typing import Any, Self
 
 import click
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 # What the arguments and the environment of a command have room in.
 MESSAGE = 1 << 18
-# Far longer than any command takes.
-PATIENCE = 60.0
 
 
 class Commands:

@@ -17,6 +17,8 @@ class ReplicaStub:
         self.connections = 0
         self.requests: list[str] = []
         self.dies = False
+        #: Until this is set, what asks for /held waits.
+        self.lets_go = threading.Event()
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,6 +31,8 @@ class ReplicaStub:
             def answer(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 stub.requests.append(self.requestline)
+                if self.path == "/held":
+                    stub.lets_go.wait(30)
                 if stub.dies:
                     self.close_connection = True
                     return

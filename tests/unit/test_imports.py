@@ -10,9 +10,11 @@ ROOT = Path(discount.__file__).parent
 PURE = {
     "discount.model",
     "discount.errors",
+    "discount.reasons",
     "discount.codes",
     "discount.kinds",
     "discount.rules",
+    "discount.durations",
     "discount.cursors",
     "discount.events",
     "discount.mails",
@@ -24,7 +26,14 @@ VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
     "discount.claims",
     *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
-    *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
+    *(
+        "discount.redemptions",
+        "discount.brands",
+        "discount.users",
+        "discount.user_events",
+        "discount.tokens",
+        "discount.user_tokens",
+    ),
 }
 WIRING = {"discount.app"}
 
@@ -111,7 +120,7 @@ class Imports(unittest.TestCase):
                     self.assertEqual(IMPORTS[module] & (WIRING | {"discount.config"}), set())
 
     def test_dialects_know_verbs_and_the_contract_but_no_route(self) -> None:
-        contract = {f"discount.api.{name}" for name in ("contract", "schemas", "tables", "voices")}
+        contract = {f"discount.api.{name}" for name in ("caller", "contract", "schemas", "tables", "voices")}
         dialects = {module for module in MODULES if inside(module, "discount.dialects")}
         self.assertGreater(len(dialects), 1)
         for module in dialects:

@@ -74,12 +74,12 @@ class Refused(unittest.TestCase):
                 self.refused("/codes/alphabet", "same to a reader", "unique", 1, {"alphabet": alphabet})
 
     def test_an_unknown_placeholder_is_refused(self) -> None:
-        for template in ("{name}", "{}", "{User}", "{user", "user}", "{{user}}", "{user}{ id }", "{seq:04}"):
+        for template in ("{nick}", "{}", "{User}", "{user", "user}", "{{user}}", "{user}{ id }", "{seq:04}"):
             with self.subTest(template):
                 self.refused("/codes/template", "placeholder other than", "personal", None, {"template": template})
 
     def test_a_template_that_is_the_same_for_all_users_is_refused(self) -> None:
-        for template in ("SALE", "{brand}", "{brand}-{brand}", "user-seq-id-random"):
+        for template in ("SALE", "{brand}", "{brand}-{brand}", "{discount}-{brand}", "user-seq-id-random"):
             with self.subTest(template):
                 self.refused("/codes/template", "must differ", "personal", None, {"template": template})
 
@@ -162,7 +162,7 @@ def code_of(template: str, number: int, user: str, brand: str = "IKEA") -> str:
 
 # Text in which a number can get lost: digits, what reads as a digit, what is dropped, what joins.
 PIECES = st.text(alphabet="ax1-_ ²½٣\u0301\u200bｘ１", max_size=3)
-PLACEHOLDERS = st.sampled_from(["{brand}", "{user}", "{user}", "{random}"])
+PLACEHOLDERS = st.sampled_from(["{brand}", "{user}", "{name}", "{random}"])
 TEMPLATES = st.tuples(
     st.lists(PIECES | st.just("seq") | PLACEHOLDERS, max_size=4).map("".join),
     st.lists(PIECES | PLACEHOLDERS, max_size=4).map("".join),
@@ -253,6 +253,20 @@ class Candidates(unittest.TestCase):
         self.assertEqual(plain, "ikea-thinks-ann-is-awesome")
         self.assertEqual((second, third), (f"{plain}-2", f"{plain}-3"))
         self.assertRegex(last, rf"^{plain}-[2-9a-hjkmnp-z]{{8}}$")
+
+    def test_a_name_stands_in_the_code_as_it_is_written_and_the_discount_by_its_id(self) -> None:
+        kind = kinds.personal("{brand}-thinks-{name}-is-awesome-{discount}")
+        for name, written in {
+            "Stina Åkerman": "Stina Åkerman",
+            "": "user.7",
+            "{seq} {id}": "seq id",
+            " -- ": "user.7",
+            "x" * 50: "x" * kinds.SLUG_LETTERS,
+        }.items():
+            with self.subTest(name):
+                plain, second, *_ = kinds.candidates(kind, "IKEA", "user.7", discount_id="dsc-1Ab", name=name)
+                self.assertEqual(plain, f"ikea-thinks-{written}-is-awesome-dsc-1Ab")
+                self.assertEqual(second, f"{plain}-2")
 
     def test_the_last_candidate_is_another_at_each_try(self) -> None:
         self.assertEqual(len({self.codes("{user}")[-1] for _ in range(50)}), 50)

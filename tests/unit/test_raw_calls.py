@@ -24,7 +24,9 @@ SERVER = Path(raw_calls.__file__).with_name("server.py").read_text(encoding="utf
 def configured() -> Config:
     """gunicorn as server.py sets it, as far as reading goes."""
     config = Config()
-    config.set("forwarded_allow_ips", "")
+    config.set("forwarded_allow_ips", "*")
+    config.set("secure_scheme_headers", {})
+    config.set("forwarder_headers", re.findall(r'^forwarder_headers = "([A-Z_,]+)"', SERVER, re.MULTILINE)[0])
     config.set("http_parser", re.findall(r'^http_parser = "(\w+)"$', SERVER, re.MULTILINE)[0])
     for name, value in re.findall(r"^(limit_\w+) = (\d+)$", SERVER, re.MULTILINE):
         config.set(name, int(value))
@@ -218,7 +220,7 @@ class RawCalls(unittest.TestCase):
         self.assert_read_alike(head.encode("latin-1") + BODY * (1 + more))
 
     def test_the_limits_of_the_server_are_not_narrower(self) -> None:
-        self.assertIn('forwarded_allow_ips = ""', SERVER)
+        self.assertIn("secure_scheme_headers: dict[str, str] = {}\n", SERVER)
         self.assertGreaterEqual(CONFIG.limit_request_fields, raw_calls.MOST_LINES)
         longest = raw_calls.LONGEST_NAME + len(":") + raw_calls.LONGEST_VALUE + len("\r\n")
         self.assertGreaterEqual(CONFIG.limit_request_field_size, longest)

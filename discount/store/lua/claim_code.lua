@@ -1,9 +1,9 @@
 --- Claim a code among all brands, or tell who has it.
 --- KEYS  claim
---- ARGV  brand
+--- ARGV  owner
 --- OK    held
 --- ERR
 local there = redis.call('GET', claim)
 if there then return {'held', there} end
-redis.call('SET', claim, brand)
-return {'held', brand}
+redis.call('SET', claim, owner)
+return {'held', owner}

@@ -1,8 +1,8 @@
 --- Count a use of a code at a checkout or hold it, or tell all that stands in its way.
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events
---- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for keep_seconds calendar
+--- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for term keep_seconds calendar
 --- WITH  uses guesses guard
---- OK    redeemed again checked refused compare clock
+--- OK    redeemed again checked refused compare term clock
 --- ERR   not-found idempotency-mismatch
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
@@ -25,6 +25,10 @@ if code then
   end
 end
 
+-- When a duration of months is over only the caller knows, who is told from when on to count.
+local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
+if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
+
 -- A wrong code learns nothing of the order either.
 if right and mode ~= 'check' then
   local known = keep_seconds ~= '' and redis.call('GET', idempotency)
@@ -36,6 +40,8 @@ if right and mode ~= 'check' then
     return {'again', unpack(redis.call('HGETALL', redemption))}
   end
 end
+-- An order is held anew where its hold was over: when that was is kept, since events were written then.
+local earlier = before[1] and redis.call('HMGET', redemption, 'at', 'earlier_at')
 local stopped = too_many_guesses()
 if stopped then return stopped end
 
@@ -101,12 +107,13 @@ if #hit > 0 and #own > 0 then
 end
 
 local reasons = {}
-if d[3] == 'void' then reasons[#reasons + 1] = {'closed'} end
+-- After a close that keeps, codes are good for those who hold a grant. Only a shared code can be right without one.
+if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {'closed'} end
 if d[4] then reasons[#reasons + 1] = {'paused'} end
 if d[5] and at < d[5] then reasons[#reasons + 1] = {'not-started', d[5]} end
 local expires_at = d[6] or ''
-if valid_for ~= '' and granted_at then
-  local ends = string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
+if right and valid_for ~= '' and granted_at then
+  local ends = valid_for == 'by-calendar' and term_ends or string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
 if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {'expired', expires_at} end
@@ -130,6 +137,7 @@ if hold_until == '' then
   end
 end
 redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'fingerprint', fingerprint, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
+if earlier then redis.call('HSET', redemption, 'earlier_at', string.sub((earlier[2] or '') .. ' ' .. earlier[1], -1700)) end
 for _, hold in ipairs(gives_way) do
   take_hold(mine, hold.id)
   redis.call('ZREM', holds, hold.id)

@@ -1,0 +1,37 @@
+"""Lists of dialects: whole, as they always were, or a page where `limit` or `cursor` asks for one."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from discount.api.contract import Outcome
+from discount.api.schemas import Cursor, Limit, Shape
+from discount.api.tables import json_response
+
+_LIMIT = 100
+
+
+class PageQuery(Shape):
+    """How many of a list's rows, and from where on."""
+
+    limit: Limit | None = None
+    cursor: Cursor | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody asks for a page."""
+        return self.limit is None and self.cursor is None
+
+    @property
+    def most(self) -> int:
+        """How many rows a page may have."""
+        return _LIMIT if self.limit is None else self.limit
+
+
+def page_response(
+    path: str, query: PageQuery, rows: Iterable[Any], following: str | None, around: tuple[bytes, bytes] = (b"[", b"]")
+) -> Outcome:
+    """A page in the list's own shape; the header Link leads to the next one (RFC 8288), if there is one."""
+    response = json_response(rows, *around)
+    if following is not None:
+        response.headers["Link"] = f'<{path}?limit={query.most}&cursor={following}>; rel="next"'
+    return response
