@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-from flask import Flask, Response, request
 
 from discount.api.caller import Gate, Needs, TokenHeader
 from discount.api.hot import HotPaths
@@ -23,12 +22,16 @@ from discount.api.inputs import (
 from discount.api.paging import Pages
 from discount.api.problems import NotRead
 from discount.api.tables import Stream
-from discount.api.voices import Voice
 from discount.errors import Refusal
 from discount.model import Caller, Scope
 
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from discount.api.voices import Voice
+
 #: An answer and its status, where None has no body; or a stream; or a page.
-Outcome = tuple[Any, int] | Stream | Response
+Outcome: TypeAlias = "tuple[Any, int] | Stream | Response"
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
 Answer = type | tuple[type, ...] | None
 
@@ -56,7 +59,7 @@ class Operation:
     takes: tuple[str, ...] = ()
     bare: bool = False
     form: bool = False
-    voice: Voice | None = None
+    voice: "Voice | None" = None
     header: TokenHeader | None = None
     every_scope: bool = False
 
@@ -64,7 +67,7 @@ class Operation:
 class Contract:
     """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document."""
 
-    def __init__(self, app: Flask, gate: Gate) -> None:
+    def __init__(self, app: "Flask", gate: Gate) -> None:
         self.app = app
         self.gate = gate
         self.operations: list[Operation] = []
@@ -92,10 +95,10 @@ class Contract:
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
         form: bool = False,
-        voice: Voice | None = None,
+        voice: "Voice | None" = None,
         header: TokenHeader | None = None,
         every_scope: bool = False,
-    ) -> Callable[[Callable[..., Outcome]], Callable[..., Response]]:
+    ) -> "Callable[[Callable[..., Outcome]], Callable[..., Response]]":
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
         Args:
@@ -117,8 +120,10 @@ class Contract:
             header: where a dialect's token comes, besides `Authorization`.
             every_scope: a token needs all of the scopes.
         """
+        # Whoever serves needs the framework; the command line asks the same views, and starts sooner without it.
+        from flask import request  # noqa: PLC0415
 
-        def decorate(view: Callable[..., Outcome]) -> Callable[..., Response]:
+        def decorate(view: Callable[..., Outcome]) -> "Callable[..., Response]":
             operation = Operation(
                 method=method,
                 path=re.sub(r"<(\w+)>", r"{\1}", path),
@@ -201,7 +206,7 @@ class Contract:
                 return _encode(answered), status
 
             @wraps(view)
-            def answer(**arguments: Any) -> Response:
+            def answer(**arguments: Any) -> "Response":
                 request.environ["discount.route"] = operation.path
                 return _respond(perform_in_voice(request.environ, arguments), pages)
 
@@ -220,7 +225,9 @@ class Contract:
         return decorate
 
 
-def _respond(outcome: Outcome, pages: Pages) -> Response:
+def _respond(outcome: Outcome, pages: Pages) -> "Response":
+    from flask import Response  # noqa: PLC0415 - see `declare`
+
     if isinstance(outcome, Response):
         return outcome
     if isinstance(outcome, Stream):

@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, structs
 
-from discount import discounts, errors, kinds, webhooks
+from discount import codes, discounts, errors, kinds, webhooks
 from discount.api import schemas
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
@@ -162,7 +162,10 @@ def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = No
 def _told(discount: Discount, now: int, caller: Caller) -> DiscountOut:
     told = DiscountOut.of(discount, now)
     if "admin" in caller.scopes:
-        # An operator helps with what a discount is set to and how it goes; its code is the brand's alone.
+        # An operator helps with what a discount is set to and how it goes; its code is the brand's alone. Clients of
+        # earlier services name a discount as its code.
+        if told.codes.code and codes.canonical(told.codes.code) == codes.canonical(told.discount_code):
+            told.discount_code = ""
         told.codes.code = ""
     return told
 

@@ -7,7 +7,6 @@ from io import BufferedReader, BytesIO, RawIOBase
 from typing import Any, cast
 
 import msgspec
-from flask import request
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
@@ -264,6 +263,8 @@ def read_query(kind: type | None) -> Any:
     Raises:
         Invalid: with the parameter's name.
     """
+    from flask import request  # noqa: PLC0415 - see the contract
+
     if kind is None:
         if request.environ.get("QUERY_STRING"):
             name = next(iter(request.args), "query")

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from flask import request
 from msgspec import structs
 
 from discount.errors import Invalid
@@ -59,6 +58,8 @@ class Pages:
         """The link to the next page, for a header, if there is one."""
         following = getattr(answered, "next", None)
         # Where the last event is known already there is nothing to follow yet.
+        from flask import request  # noqa: PLC0415 - see the contract
+
         if not self._linked or not following or following == request.args.get(self._parameter):
             return None
         given = {name: value for name, value in request.args.items() if name != self._parameter}

@@ -1,15 +1,17 @@
 """Refusals as HTTP: one table from word to status, one body for all of them (RFC 9457)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from flask import Flask, Response, request
 from structlog import get_logger
 from werkzeug.exceptions import HTTPException
 
 from discount import errors, metrics, model
 from discount.api.schemas import ErrorAt, Problem
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -114,16 +116,17 @@ def members_of(error: errors.Refusal) -> dict[str, Any]:
     return {name: _MEMBERS[name](value) if name in _MEMBERS else value for name, value in error.facts.items()}
 
 
-def register(app: Flask) -> None:
+def register(app: "Flask") -> None:
     """Let the app answer every exception with a problem."""
+    from flask import Response, request  # noqa: PLC0415 - see the contract
 
     @app.errorhandler(Exception)
     def refused(error: Exception) -> Response:
-        return _response(tell(error, request.environ))
+        return Response(*tell(error, request.environ))
 
     @app.errorhandler(HTTPException)
     def refused_by_framework(error: HTTPException) -> Response:
-        response = _response(_document(_OF_STATUS.get(error.code or 0, "bad-request"), request.environ))
+        response = Response(*_document(_OF_STATUS.get(error.code or 0, "bad-request"), request.environ))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
@@ -145,8 +148,3 @@ def _document(word: str, environ: Mapping[str, Any], detail: str = "", **members
     if status == 503:
         headers.append(("Retry-After", RETRY_AFTER))
     return msgspec.json.encode(problem), status, headers
-
-
-def _response(told: Told) -> Response:
-    body, status, headers = told
-    return Response(body, status, headers)

@@ -19,7 +19,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Stream:
     """An answer in pieces, with its media type and what other headers it has."""
 
-    pieces: Iterator[bytes]
+    pieces: Iterable[bytes]
     media_type: str
     headers: dict[str, str] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ import click
 
 from discount import addresses
 from discount.api.inputs import idempotency_key, read_part
+from discount.api.paging import Pages
 from discount.api.tables import Stream
 from discount.cli.context import find_settings, open_store
 from discount.cli.fields import read
@@ -83,8 +84,10 @@ class _Views:
         self.taken: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {}
 
     def declare(self, _method: str, path: str, **declared: Any) -> Callable[..., Any]:
+        pages = Pages(re.sub(r"<(\w+)>", r"{\1}", path), declared.get("body"), declared.get("query"))
+
         def take(view: Callable[..., Any]) -> Callable[..., Any]:
-            self.taken[view.__name__] = view, declared, path
+            self.taken[view.__name__] = pages.around(view), declared, path
             return view
 
         return take

@@ -1,5 +1,6 @@
 """Commands of events: what has happened, in order."""
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -45,11 +46,12 @@ def list_events(as_json: bool, **given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print an event of HTTP a line.")
 def follow(as_json: bool, **given: Any) -> None:
     """Print a brand's events as they happen, until it is stopped (Ctrl-C)."""
-    while True:
-        page = ask(routes, "list_events", {**given, "limit": "1000", "wait": LOOK})
-        for each in page.events:
-            print_json(each) if as_json else _print(each)
-        given["after"] = page.next
+    with suppress(KeyboardInterrupt):
+        while True:
+            page = ask(routes, "list_events", {**given, "limit": "1000", "wait": LOOK})
+            for each in page.events:
+                print_json(each) if as_json else _print(each)
+            given["after"] = page.next
 
 
 def _print(event: Any) -> None:

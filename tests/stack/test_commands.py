@@ -4,6 +4,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -273,8 +274,10 @@ def test_events_are_followed_until_it_is_stopped(said: Said, server: RedisServer
             assert json.loads(following.stdout.readline())["type"] == "discount.created"
             said("create", "Now", "Another", "--total", "1")
             assert json.loads(following.stdout.readline())["type"] == "discount.created"
+            following.send_signal(signal.SIGINT)
+            assert following.wait(PATIENCE) == 0
         finally:
-            following.terminate()
+            following.kill()
 
 
 def test_a_redis_that_is_not_there_is_named_without_its_password(call: Call, tmp_path: Path) -> None:

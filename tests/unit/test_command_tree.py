@@ -2,9 +2,12 @@
 
 import io
 import shlex
+import subprocess
+import sys
 import unittest
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from pathlib import Path
 
 import click
 
@@ -14,6 +17,7 @@ from discount.cli.verbs import Verb
 from discount.config import Settings
 from tests.unit.fake import fake_store
 
+ROOT = Path(__file__).parents[2]
 #: Operations of HTTP that are no command, and why.
 EXCEPTIONS = {
     "show_health": "is asked of a process that serves HTTP",
@@ -45,6 +49,12 @@ def tree() -> list[tuple[Verb, click.Context]]:
 
 
 class Tree(unittest.TestCase):
+    def test_no_command_waits_for_the_web_framework(self) -> None:
+        modules = "brands, codes, deliveries, discounts, events, grants, keys, mails, redemptions, run, users, webhooks"
+        look = f"from discount.cli import {modules}; import sys; print('flask' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "False\n")
+
     def test_each_operation_of_http_has_its_command(self) -> None:
         settings = Settings(dialects="off")
         document = create_app(settings, fake_store()).test_client().get("/openapi.json").get_json()
