@@ -67,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Lets webhooks be on this machine, and without TLS: for trying it out, and for tests.
     webhook_loopback: bool = False
     event_days: Annotated[int, Meta(ge=4, le=365)] = 7
+    #: Days for which uses are kept; for good where none are given.
+    use_days: Annotated[int, Meta(ge=7, le=3650)] | None = None
     remind_days: Annotated[float, Meta(gt=0, le=365)] = 3
     #: Deliveries that one worker makes at the same time.
     senders: Annotated[int, Meta(ge=1, le=256)] = 16

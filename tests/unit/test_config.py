@@ -48,6 +48,7 @@ class Reading(unittest.TestCase):
             "WEBHOOK_LOOPBACK": "1",
             "EVENT_DAYS": "4",
             "REMIND_DAYS": "1",
+            "USE_DAYS": "30",
             "SENDERS": "3",
             "WORKER_PORT": "0",
         }
@@ -55,6 +56,7 @@ class Reading(unittest.TestCase):
         found = structs.asdict(read_settings(given))
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
+        numbers |= {"use_days": 30}
         numbers |= {"worker_port": 0, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}
