@@ -2,7 +2,10 @@
 
 VENV ?= .venv
 PYTHON ?= python3
+# What pytest is told, such as ARGS="tests/unit -k docs".
+ARGS ?= tests
 BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench chaos docs up clean
@@ -10,11 +13,12 @@ BIN = $(VENV)/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.runs ## start the service with a Redis of its own; PORT, HOST, DATA and REDIS_URL can be set
-	@exec $(BIN)/python -m discount run
+run: $(BIN)/discount ## start the service with a Redis of its own; PORT, HOST, DATA and REDIS_URL can be set
+	@exec $(BIN)/discount run
 
-test: $(VENV)/.tests ## run the whole suite
-	$(BIN)/python -m pytest tests -n 4 --dist worksteal
+test: $(VENV)/.tests ## run the whole suite, or what ARGS names
+	@$(BIN)/python tests/support/programs.py
+	$(BIN)/python -m pytest $(ARGS) -n 4 --dist worksteal
 
 check: $(VENV)/.tests ## lint, format and types
 	$(BIN)/ruff check .
@@ -24,8 +28,10 @@ check: $(VENV)/.tests ## lint, format and types
 bench: $(VENV)/.tests ## measure, side by side in one run
 	$(BIN)/python bench/run.py
 
-docs: $(VENV)/.runs ## renew the pages that are made from the code
+docs: $(BIN)/discount ## renew the pages that are made from the code
 	$(BIN)/python -m discount.event_page doc/events.md
+	$(BIN)/python -m discount.command_page doc/command-line.md
+	$(BIN)/python -m discount.api.problem_pages doc/problems.md
 
 chaos: $(VENV)/.tests ## hand out 10,000 codes while workers, Redis and receivers fail; five minutes at most
 	$(BIN)/python bench/chaos.py
@@ -36,14 +42,20 @@ up: ## build and start with Docker: nginx, three replicas, Redis
 clean: ## remove what make made, but no data
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.runs: requirements.txt
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PYTHON) tests/support/programs.py venv
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runs: requirements.txt | $(BIN)/pip
+	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.tests: requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ $(VENV)/.runs
+# Editable: a change of the code is seen at the next start.
+$(BIN)/discount: pyproject.toml $(VENV)/.runs
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.tests: requirements-dev.txt $(BIN)/discount
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -67,7 +67,15 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         audience=settings.jwt_audience,
     )
     callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
-    contract = Contract(app, Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies))
+    gate = Gate(
+        store,
+        callers,
+        rates,
+        is_open=settings.auth == "open",
+        loopback=not settings.allow_open,
+        proxies=settings.proxies,
+    )
+    contract = Contract(app, gate)
     signatures = Signatures(store, settings.secret)
     check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)

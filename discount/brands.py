@@ -184,7 +184,7 @@ def _key(store: Store, brand_id: str) -> str:
 
 
 def _no_brand(brand_id: str) -> NotFound:
-    return NotFound(f"There is no brand {brand_id}.")
+    return NotFound(f"There is no brand {brand_id}; it has to be made first.")
 
 
 def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:

@@ -15,6 +15,9 @@ from functools import lru_cache
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 PATTERN = "####-####-####"
 ROUNDS = 10  # as in FF1
+# Bytes of a half, and of what a round adds to it. Half a code of 51 signs or more has more than sixteen bytes; the
+# others keep to sixteen, so that a discount that exists goes on with the codes that it began with.
+_WIDTH, _WIDE = 16, 32
 
 
 def make_key() -> str:
@@ -61,9 +64,10 @@ class Sequence:
         self._right_letters = self.letters - self._left_letters
         self._left = int(len(alphabet) ** self._left_letters)
         self._right = int(len(alphabet) ** self._right_letters)
+        self._width = _WIDTH if max(self._left, self._right) <= 1 << 8 * _WIDTH else _WIDE
         secret = bytes.fromhex(key)
         self._rounds = [
-            hashlib.blake2b(digest_size=16, key=secret, person=b"code%d" % number, salt=b"%d" % self.letters)
+            hashlib.blake2b(digest_size=self._width, key=secret, person=b"code%d" % number, salt=b"%d" % self.letters)
             for number in range(ROUNDS)
         ]
         # "{}" per letter group would parse at every code; the pieces around the letters are cut once.
@@ -76,7 +80,7 @@ class Sequence:
 
     def _step(self, number: int, half: int) -> int:
         hashed = self._rounds[number].copy()
-        hashed.update(half.to_bytes(16, "big"))
+        hashed.update(half.to_bytes(self._width, "big"))
         return int.from_bytes(hashed.digest(), "big")
 
     def _permute(self, counter: int) -> tuple[int, int]:
@@ -106,16 +110,16 @@ class Sequence:
         """The codes of the counters from `start` on."""
         # As `code`, but for the calls: most of what a block costs would be calling.
         rounds = [(even.copy, odd.copy) for even, odd in zip(self._rounds[::2], self._rounds[1::2], strict=True)]
-        number, lefts, rights = int.from_bytes, self._left, self._right
+        number, lefts, rights, width = int.from_bytes, self._left, self._right, self._width
         found = []
         for counter in range(start, start + count):
             left, right = divmod(counter, rights)
             for copy_even, copy_odd in rounds:
                 hashed = copy_even()
-                hashed.update(right.to_bytes(16, "big"))
+                hashed.update(right.to_bytes(width, "big"))
                 left = (left + number(hashed.digest(), "big")) % lefts
                 hashed = copy_odd()
-                hashed.update(left.to_bytes(16, "big"))
+                hashed.update(left.to_bytes(width, "big"))
                 right = (right + number(hashed.digest(), "big")) % rights
             found.append(self._format(left, right))
         return found

@@ -11,6 +11,9 @@ import limits
 import msgspec
 from msgspec import Meta
 
+from discount import reasons
+from discount.reasons import told
+
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message is one line for the person who set it."""
@@ -21,6 +24,28 @@ SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
 #: The interfaces of earlier services that can be spoken besides our own.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 Secret = Annotated[str, Meta(min_length=32)]
+# What `Authorization: Bearer` can carry (RFC 6750).
+AdminKey = Annotated[
+    str,
+    Meta(
+        min_length=32,
+        pattern=told(
+            r"^[A-Za-z0-9._~+/-]+=*$(?!\n)",
+            "[^A-Za-z0-9._~+/=-]",
+            "the letters A-Z and a-z, digits and . _ ~ + / - may stand there, and = at the end:"
+            " a bearer token has no others",
+        ),
+    ),
+]
+
+
+def _url(pattern: str, beginnings: str) -> str:
+    return told(pattern, "[^!-~]", f"a URL is expected that begins with {beginnings}")
+
+
+_PAUSES = told(
+    r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$(?!\n)", "[^0-9.,]", "seconds with commas between them are expected, such as 5,60,300"
+)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +54,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A secret is read from the file that its variable with `_FILE` names, if that is set instead.
     """
 
-    redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, Meta(pattern=_url("^(rediss?|unix)://", "redis://, rediss:// or unix://"))] = (
+        "redis://127.0.0.1:6379/0"
+    )
     redis_timeout: Annotated[float, Meta(gt=0, le=60)] = 1.0
     partitions: Annotated[int, Meta(ge=1, le=256)] = 16
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
@@ -44,24 +71,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_open: bool = False
     #: Where callers reach the service, if not at `host`: behind a proxy, out of a container.
     address: str = ""
-    admin_key: Secret = ""
+    admin_key: AdminKey = ""
     #: What API keys are hashed with.
     secret: Secret = ""
     jwt_secret: Secret = ""
-    jwks_url: Annotated[str, Meta(pattern=r"^https?://")] = ""
+    jwks_url: Annotated[str, Meta(pattern=_url("^https?://", "https:// or http://"))] = ""
     jwt_audience: str = ""
     jwt_issuer: str = ""
     #: The mail server; without one no e-mails are sent.
-    smtp_url: Annotated[str, Meta(pattern=r"^(smtps?|smtp\+plain)://")] = ""
+    smtp_url: Annotated[str, Meta(pattern=_url(r"^(smtps?|smtp\+plain)://", "smtp://, smtps:// or smtp+plain://"))] = ""
     mail_from: Annotated[str, Meta(min_length=3, max_length=200)] = "Discounts <discounts@localhost.invalid>"
     #: Where users reach the service, for links in e-mails.
-    public_url: Annotated[str, Meta(pattern=r"^(https?://[!-~]+)?$")] = ""
+    public_url: Annotated[str, Meta(pattern=_url("^(https?://[!-~]+)?$(?!\n)", "https:// or http://"))] = ""
     #: Seconds that one call to a webhook may take in all.
     webhook_timeout: Annotated[float, Meta(gt=0, le=60)] = 10
     #: Seconds after the first try, the second, and so on; the tries end after three days at the latest.
-    webhook_pauses: Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$")] = (
-        "5,60,300,1800,7200,18000,36000,43200,43200,43200,43200"
-    )
+    webhook_pauses: Annotated[str, Meta(pattern=_PAUSES)] = "5,60,300,1800,7200,18000,36000,43200,43200,43200,43200"
     #: Days of failing after which a webhook is switched off.
     webhook_off_after: Annotated[float, Meta(gt=0, le=365)] = 5
     #: Lets webhooks be on this machine, and without TLS: for trying it out, and for tests.
@@ -103,8 +128,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`")
+        # Without the values: a reason may repeat one, and it may be a secret.
+        pointer, reason = reasons.explain(error, Settings, None, text=True)
+        name = pointer.lstrip("/")
         # A URL may hold a password, and this line goes to a log.
         shown = "***" if name in SECRETS else re.sub(r"//[^@/]*@", "//***@", given.get(name, ""))
         raise SettingsError(f"{name.upper()}={shown!r}: {reason}") from None
@@ -141,6 +167,8 @@ def _check_dialects(settings: Settings) -> None:
 
 
 def _check_access(settings: Settings) -> None:
+    if settings.admin_key and settings.admin_key == settings.secret:
+        raise SettingsError("ADMIN_KEY and SECRET: are the same; set two that differ")
     if settings.auth == "open":
         address = settings.address or settings.host
         if not settings.allow_open and not _is_loopback(address):

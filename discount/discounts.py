@@ -7,9 +7,10 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from discount import codes, kinds, model, rules
+from discount import codes, durations, kinds, model, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
-from discount.errors import Expired, Invalid, NotFound
+from discount.durations import Duration
+from discount.errors import Expired, Invalid, NotFound, Unavailable
 from discount.kinds import CodeKind
 from discount.lists import newest, pairs, read_on
 from discount.model import Definition, Discount, Sums, WebhookBody
@@ -26,6 +27,8 @@ ONCE: dict[LimitName, int | None] = {"per_user": 1}
 REMEMBERED = 4096
 #: How many discounts one page may look at when it filters by status; a page can be shorter than asked for.
 LOOKED_AT = 1000
+#: Answers of a script that ask for the call once more.
+TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def create(
     rule: Rule = NO_RULE,
     limits: Mapping[LimitName, int | None] = ONCE,
     timezone: str = "UTC",
-    valid_for: int | None = None,
+    valid_for: Duration | None = None,
     returns_use: bool = True,
     starts_at: int | None = None,
     expires_at: int | None = None,
@@ -68,7 +71,7 @@ def create(
         total_count: None for no limit, where the kind allows it; of imported codes about how many there will be.
         limits: how often codes may be redeemed; None or left out for no limit.
         timezone: whose days and weeks the limits count in.
-        valid_for: how long after its grant a code is good, in microseconds.
+        valid_for: how long after its grant a code is good; months and years go by `timezone`.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: where the brand is told of this discount's events, and which types of them; none for all.
         webhook_body: what it is sent.
@@ -76,7 +79,7 @@ def create(
 
     Raises:
         BrandClosed
-        CodeTaken: another discount of the brand has the same shared code, to a reader.
+        CodeTaken: another discount of the brand, which is not over, has the same shared code, to a reader.
         Invalid: expires_at has passed, or is not after starts_at.
         IdempotencyMismatch: the key was used for another request.
     """
@@ -96,7 +99,7 @@ def create(
         **rule.fields(),
         **_stored_limits(limits),
         "timezone": timezone if timezone != "UTC" else "",
-        "valid_for": "" if valid_for is None else str(valid_for),
+        "valid_for": "" if valid_for is None else valid_for.text,
         "keeps_use": "" if returns_use else "1",
         "starts_at": _stored_time(starts_at),
         "expires_at": _stored_time(expires_at),
@@ -116,34 +119,42 @@ def create(
     if idempotency_key is not None:
         asked = wanted | {"total_count": str(total_count), "webhook": " ".join(told)}
         fingerprint = blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
-    try:
-        answer = store.run(
-            "create",
-            [
-                keys.brand(partition, brand_id),
-                keys.discount(partition, discount_id),
-                keys.discounts(partition),
-                keys.brand_discounts(partition, brand_id),
-                keys.numbers(partition),
-                keys.codes(partition, discount_id),
-                keys.shared(partition, brand_id),
-                keys.idempotency(partition, brand_id, idempotency_key or ""),
-                keys.webhook(partition, webhook_id),
-                keys.events(partition),
-            ],
-            [
-                discount_id,
-                fingerprint,
-                IDEMPOTENCY_SECONDS,
-                _flat_json(fields),
-                json.dumps(block),
-                codes.canonical(kind.code),
-                json.dumps(told),
-            ],
-        )
-    except Expired:
-        raise Invalid("/expires_at", "is in the past") from None
-    return show(store, answer[1])
+    held_by = ""
+    for _ in range(TRIES):
+        try:
+            word, found = store.run(
+                "create",
+                [
+                    keys.brand(partition, brand_id),
+                    keys.discount(partition, discount_id),
+                    keys.discounts(partition),
+                    keys.brand_discounts(partition, brand_id),
+                    keys.numbers(partition),
+                    keys.codes(partition, discount_id),
+                    keys.shared(partition, brand_id),
+                    keys.discount(partition, held_by or discount_id),
+                    keys.idempotency(partition, brand_id, idempotency_key or ""),
+                    keys.webhook(partition, webhook_id),
+                    keys.events(partition),
+                ],
+                [
+                    discount_id,
+                    fingerprint,
+                    IDEMPOTENCY_SECONDS,
+                    _flat_json(fields),
+                    json.dumps(block),
+                    codes.canonical(kind.code),
+                    json.dumps(told),
+                    held_by,
+                ],
+            )
+        except Expired:
+            raise Invalid("/expires_at", "is in the past") from None
+        if word != "held-by":
+            return show(store, found)
+        # The code was another discount's: whether that is over is looked at with the next try.
+        held_by = found
+    raise Unavailable("This code is being taken over again and again.")
 
 
 def id_of(store: Store, brand_id: str, name: str) -> str:
@@ -267,9 +278,11 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
     Raises:
         NotFound, Closed
         BelowGranted: total_count is less than what is granted.
+        CodeTaken: past its end, another discount has taken the shared code over.
         Invalid: expires_at would not be after starts_at, or the kind of code does not allow that total.
     """
     parsed = locate(store, discount_id)
+    definition = recall(store, discount_id)
     if "total_count" in changes:
         _check_total(changes["total_count"], show(store, discount_id)[0])
     fields: dict[str, str] = {}
@@ -289,9 +302,10 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
         [
             keys.discount(parsed.partition, discount_id),
             keys.codes(parsed.partition, discount_id),
+            keys.shared(parsed.partition, definition.brand_id),
             keys.events(parsed.partition),
         ],
-        [_flat_json(fields)],
+        [_flat_json(fields), discount_id, codes.canonical(definition.codes.code)],
     )
     if answer[0] == "ends-first":
         raise Invalid(
@@ -301,7 +315,9 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
 
 
 def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discount, int]:
-    """Close a discount for good. Its granted codes stay good unless `void`; closing again changes nothing else.
+    """Close a discount for good, paused or not. Its granted codes stay good unless `void`; closing again may void them.
+
+    A shared code stays good for those who were granted it. A brand's own codes that nobody holds stay in the export.
 
     Raises:
         NotFound
@@ -360,7 +376,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         rule=rules.rule_of(fields),
         limits={name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields},
         timezone=fields.get("timezone", "UTC"),
-        valid_for=int(fields["valid_for"]) if "valid_for" in fields else None,
+        valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
         returns_use="keeps_use" not in fields,
         webhook_id=fields.get("webhook"),
         redeemed_count=int(fields.get("redeemed", 0)),

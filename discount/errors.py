@@ -150,6 +150,11 @@ class Forbidden(Refusal):
     title = "The token does not allow this."
 
 
+class CrossSite(Refusal):
+    word = "cross-site"
+    title = "While the service is open, it takes no requests from other sites."
+
+
 class TooManyRequests(Refusal):
     word = "too-many-requests"
     title = "Too many requests came with this token or from this address."

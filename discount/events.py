@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from discount.model import to_time
 
@@ -18,7 +19,7 @@ class Envelope(msgspec.Struct, tag_field="type"):
     """A fact that happened. Its id is the same however often it is told; a brand's are told by ascending time."""
 
     id: str
-    time: datetime
+    time: Annotated[datetime, Meta(tz=True)]
     brand_id: str
 
 

@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from discount import grants, pools
+from discount import discounts, grants, pools
 from discount.store import Store
+
+CodeState = Literal["waiting", "granted", "unused"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedCode:
-    """A code of a discount: waiting, or granted to a user."""
+    """A code of a discount: waiting to be granted, granted to a user, or unused when the discount was closed."""
 
     code: str
-    state: Literal["waiting", "granted"]
+    state: CodeState
     user_id: str = ""
     granted_at: int | None = None
 
 
 def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
-    """Every code of a discount, in constant memory: those that wait, then those that are granted.
+    """Every code of a discount, in constant memory: those that nobody holds, then those that are granted.
 
     A code that is granted meanwhile may come twice, last as granted; none is left out. Personal and shared codes only
     come to be at the grant, so none of them waits.
@@ -28,8 +30,9 @@ def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
     Raises:
         NotFound
     """
-    waiting = (ExportedCode(code, "waiting") for code in pools.list_waiting(store, discount_id))
-    return chain(waiting, _list_granted(store, discount_id))
+    state: CodeState = "unused" if discounts.show(store, discount_id)[0].closed else "waiting"
+    not_held = (ExportedCode(code, state) for code in pools.list_waiting(store, discount_id))
+    return chain(not_held, _list_granted(store, discount_id))
 
 
 def _list_granted(store: Store, discount_id: str) -> Iterator[ExportedCode]:

@@ -1,11 +1,11 @@
 """The verbs of grants: hand a user a code, show who holds what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from discount import contacts, discounts, kinds, pools
+from discount import contacts, discounts, durations, kinds, model, pools
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import (
     BY_WORD,
@@ -20,7 +20,7 @@ from discount.errors import (
     Unavailable,
 )
 from discount.model import Definition, DiscountId, Grant
-from discount.store import Store, keys
+from discount.store import Store, keys, moment_of
 from discount.store.guards import Guard
 
 #: A pool that is empty again after this many refills is being emptied faster than one replica can fill it.
@@ -29,6 +29,8 @@ REFILLS = 50
 SLICE = 500
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
 CANDIDATES = 100
+#: The most of a user's codes that a brand looks at before it grants one.
+HELD = 1000
 #: The most buckets of grants read in one round trip.
 BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
@@ -76,10 +78,10 @@ def grant(
         elif word == "changed":
             raise _HoldsMore
         elif word != "clash":
-            if rest[-1] == "low":
+            if rest[1] == "low":
                 # This answer need not wait for the block that later ones will want.
                 _ahead.submit(pools.refill, store, discount_id, pools.BLOCK)
-            return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
+            return _grant(discount_id, user_id, rest[0], rest[2:], fresh=word == "granted")
     raise Unavailable("The codes of this discount are being taken faster than they are made.")
 
 
@@ -102,21 +104,25 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
 
 
 def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = "") -> Grant:
-    """A code of any open discount of the brand, newest first; the one that the user holds already, if there is one.
+    """A code of the brand that the user can use: one held already, or one of an open discount, newest first.
 
-    Costs a round trip more for each thousand discounts of the brand that are not open.
+    Of codes held, those that are void, over or used up are passed over, and their discounts with them. The latest
+    `HELD` are looked at. Costs a round trip more for each thousand discounts of the brand that are not open.
 
     Raises:
         NotFound: the brand has no discount.
-        SoldOut: none of its discounts is open.
+        SoldOut: none of its discounts is open, but for those whose code the user has used up.
     """
     partition = keys.partition_of(brand_id, store.partitions)
     while True:
         numbers = store.command("HGET", keys.users(partition, user_id), user_id) or ""
-        for _, held in held_in(store, partition, numbers.split(), user_id, brand_id):
-            return held
+        latest = numbers.split()[-HELD:]
+        held = [each for _, each in held_in(store, partition, latest, user_id, brand_id)]
+        for each in _usable(store, partition, held):
+            return each
         try:
-            return _grant_from_open(store, brand_id, user_id, numbers, email)
+            passed_over = {each.discount_id for each in held}
+            return _grant_from_open(store, brand_id, user_id, numbers=numbers, email=email, besides=passed_over)
         except _HoldsMore:
             # Another call for this user came between: what it was given is looked at again.
             continue
@@ -129,17 +135,17 @@ def held_grant(store: Store, discount_id: str, user_id: str) -> Grant:
         NotFound, NotGranted
     """
     parsed = discounts.locate(store, discount_id)
-    exists, value = store.commands(
+    (brand, *terms), value = store.commands(
         [
-            ("EXISTS", keys.discount(parsed.partition, discount_id)),
+            ("HMGET", keys.discount(parsed.partition, discount_id), "brand", *_TERMS),
             ("HGET", _bucket_key(parsed, user_id), user_id),
         ]
     )
-    if not exists:
+    if brand is None:
         raise NotFound(f"There is no discount {discount_id}.")
     if value is None:
         raise NotGranted()
-    return _grant(discount_id, user_id, value)
+    return _grant(discount_id, user_id, value, terms)
 
 
 def list_page(store: Store, discount_id: str, *, limit: int = 100, cursor: str | None = None) -> Page:
@@ -201,11 +207,11 @@ def held_in(
     for first in range(start, len(numbers), CANDIDATES):
         some = numbers[first : first + CANDIDATES]
         parsed = [discounts.locate(store, found) for found in store.command("HMGET", keys.numbers(partition), *some)]
-        brands = store.commands([("HGET", keys.discount(partition, each.text), "brand") for each in parsed])
+        told = store.commands([("HMGET", keys.discount(partition, each.text), "brand", *_TERMS) for each in parsed])
         values = store.commands([("HGET", _bucket_key(each, user_id), user_id) for each in parsed])
-        for position, (each, brand, value) in enumerate(zip(parsed, brands, values, strict=True), first):
+        for position, (each, (brand, *terms), value) in enumerate(zip(parsed, told, values, strict=True), first):
             if brand_id is None or brand == brand_id:
-                yield position, _grant(each.text, user_id, value)
+                yield position, _grant(each.text, user_id, value, terms)
 
 
 #: Answers of the grant script after which the call is made once more.
@@ -216,12 +222,39 @@ class _HoldsMore(Exception):
     """The user was given another code since the caller looked."""
 
 
-def _grant_from_open(store: Store, brand_id: str, user_id: str, numbers: str, email: str) -> Grant:
+def _usable(store: Store, partition: int, held: Sequence[Grant]) -> Iterator[Grant]:
+    """Those of a user's grants whose code can be used, now or later."""
+    for first in range(0, len(held), CANDIDATES):
+        some = held[first : first + CANDIDATES]
+        asked: list[tuple[str | int, ...]] = [("TIME",)]
+        for each in some:
+            parsed = discounts.locate(store, each.discount_id)
+            bucket = keys.grant_bucket(each.user_id, parsed.buckets)
+            asked.append(("HMGET", keys.discount(partition, parsed.text), "used", "limit_total", "limit_per_user"))
+            asked.append(("HGET", keys.uses(partition, parsed.text, bucket), each.user_id))
+        time, *told = store.commands(asked)
+        now = moment_of(time)
+        for each, (used, of_all, of_user), mine in zip(some, told[::2], told[1::2], strict=True):
+            over = each.void or (each.good_until is not None and each.good_until <= now)
+            # A user's uses begin with how many there are in all.
+            if not over and not _reached(used, of_all) and not _reached((mine or "").partition(" ")[0], of_user):
+                yield each
+
+
+def _reached(used: str | None, limit: str | None) -> bool:
+    return limit is not None and int(used or 0) >= int(limit)
+
+
+def _grant_from_open(
+    store: Store, brand_id: str, user_id: str, *, numbers: str, email: str, besides: Container[str]
+) -> Grant:
     cursor: str | None = None
     found_any = False
     while True:
         page = discounts.list_page(store, brand_id=brand_id, status="active", limit=CANDIDATES, cursor=cursor)
         for discount in page.discounts:
+            if discount.id in besides:
+                continue
             try:
                 return grant(store, discount.id, user_id, email=email, expected_users=numbers)
             except (SoldOut, NotStarted, Expired, Paused, Closed):
@@ -270,7 +303,7 @@ def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Gran
         raise NotFound(f"There is no discount {discount_id}.")
     if word in BY_WORD:
         return BY_WORD[word]()
-    return _grant(discount_id, user_id, rest[0], fresh=word == "granted")
+    return _grant(discount_id, user_id, rest[0], rest[2:], fresh=word == "granted")
 
 
 def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[str, str]:
@@ -313,18 +346,20 @@ def _bucket_key(parsed: DiscountId, user_id: str) -> str:
 def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator[tuple[int, Grant]]:
     """Grants with their bucket, from after a user of a bucket on. Looks the discount up at once, reads when asked."""
     parsed = discounts.locate(store, discount_id)
-    exists, bitmap = store.commands(
+    (brand, *terms), bitmap = store.commands(
         [
-            ("EXISTS", keys.discount(parsed.partition, discount_id)),
+            ("HMGET", keys.discount(parsed.partition, discount_id), "brand", *_TERMS),
             ("BITCOUNT", keys.buckets(parsed.partition, discount_id)),
         ]
     )
-    if not exists:
+    if brand is None:
         raise NotFound(f"There is no discount {discount_id}.")
-    return _read_buckets(store, parsed, start, after) if bitmap else iter(())
+    return _read_buckets(store, parsed, start, after, terms) if bitmap else iter(())
 
 
-def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> Iterator[tuple[int, Grant]]:
+def _read_buckets(
+    store: Store, parsed: DiscountId, start: int, after: str, terms: Sequence[str | None]
+) -> Iterator[tuple[int, Grant]]:
     occupied = _occupied(store, parsed, start)
     # A page needs a bucket or two; whoever reads on gets ever more at once.
     several = 2
@@ -334,7 +369,7 @@ def _read_buckets(store: Store, parsed: DiscountId, start: int, after: str) -> I
         for bucket, reply in zip(buckets, replies, strict=True):
             for user_id, value in sorted(zip(reply[::2], reply[1::2], strict=True)):
                 if bucket > start or user_id > after:
-                    yield bucket, _grant(parsed.text, user_id, value)
+                    yield bucket, _grant(parsed.text, user_id, value, terms)
 
 
 def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
@@ -353,6 +388,17 @@ def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
         several = min(several * 2, MAP_BITS)
 
 
-def _grant(discount_id: str, user_id: str, value: str, *, fresh: bool = False) -> Grant:
+#: Fields of a discount that tell until when its codes are good, in the order of the grant script's answer.
+_TERMS = ("expires_at", "valid_for", "timezone", "closed")
+
+
+def _grant(discount_id: str, user_id: str, value: str, terms: Sequence[str | None], *, fresh: bool = False) -> Grant:
     granted_at, _, code = value.partition(" ")
-    return Grant(discount_id, user_id, code, int(granted_at), fresh)
+    expires_at, valid_for, zone, closed = terms
+    until = model.good_until(
+        int(granted_at),
+        int(expires_at) if expires_at else None,
+        durations.read(valid_for) if valid_for else None,
+        zone or "UTC",
+    )
+    return Grant(discount_id, user_id, code, int(granted_at), fresh, until, closed == "void")

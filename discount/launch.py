@@ -17,6 +17,7 @@ from discount.config import Settings, SettingsError, read_settings
 from discount.embedded import EmbeddedRedis, die_with_parent
 from discount.errors import Unavailable
 from discount.store import Store, answers
+from discount.welcome import welcome
 
 #: Seconds for the server to answer its first request, and for it to end after it was asked to.
 PATIENCE = 60
@@ -29,7 +30,7 @@ def launch() -> None:
         SettingsError, NoRedisError, LayoutError: one line each on what is wrong.
     """
     pause = _stop_on_signals()
-    for name, value in _HERE.items():
+    for name, value in HERE.items():
         os.environ[name] = os.environ.get(name) or value
     try:
         settings = read_settings()
@@ -40,7 +41,7 @@ def launch() -> None:
 
 
 #: What is meant where the service is run by hand, unless something else is said.
-_HERE = {"LOG_FORMAT": "text", "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0"}
+HERE = {"LOG_FORMAT": "text", "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0"}
 
 
 class _Stop(Exception):
@@ -82,11 +83,11 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
     server = children["server"] = _start(started, [*_GUNICORN, "discount.app:create_app()"], environment, listener)
     _wait(address, server, pause)
     # These would take the server's time while it starts; what they do can wait for its first answer.
-    if caught:
-        folder = str(Path(settings.data) / "mail")
-        children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", folder], environment, caught)
+    mails = Path(settings.data) / "mail" if caught else None
+    if mails:
+        children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, caught)
     children["worker"] = _start(started, ["discount", "worker"], environment)
-    click.echo(_WELCOME.format(address=f"http://{address}"), err=True)
+    click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:
         for name, child in children.items():
             if child.poll() is not None:
@@ -97,13 +98,6 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
 
 
 _GUNICORN = ["gunicorn", "-c", "python:discount.server", "--bind", "fd://{fd}"]
-_WELCOME = """
-The service answers at {address} and its documentation at {address}/apidocs. Ctrl-C stops it.
-E-mails go nowhere; `discount mails` shows them. Try:
-
-  curl -XPOST '{address}/discount' -H 'Content-Type: application/json' \\
-       -d '{{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}}'
-"""
 
 
 def _listen(host: str, port: int) -> socket.socket:

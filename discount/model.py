@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import shortuuid
 
+from discount.durations import Duration
 from discount.kinds import CodeKind
 from discount.rules import NO_RULE, LimitName, Order, Rule
 
@@ -28,7 +29,8 @@ GRANTS_PER_BUCKET = 128
 UNKNOWN_POWER = 13
 
 
-Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "closed"]
+#: `empty` is a discount of imported codes before the first import.
+Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "empty", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Definition:
     codes: CodeKind
     rule: Rule
     timezone: str
-    valid_for: int | None
+    valid_for: Duration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class Discount:
     rule: Rule = NO_RULE
     limits: Mapping[LimitName, int] = field(default_factory=dict)
     timezone: str = "UTC"
-    valid_for: int | None = None
+    valid_for: Duration | None = None
     returns_use: bool = True
     webhook_id: str | None = None
     redeemed_count: int = 0
@@ -199,14 +201,12 @@ class Discount:
 
     @property
     def remaining_count(self) -> int | None:
-        """Codes that are still to be had; None without a total."""
+        """Codes that nobody holds; None without a total. Of a closed discount none of them is granted any more."""
         return None if self.total_count is None else self.total_count - self.granted_count
 
     def good_until(self, granted_at: int) -> int | None:
         """When a code granted at that time is good no longer; None for never."""
-        ends = [] if self.expires_at is None else [self.expires_at]
-        ends += [] if self.valid_for is None else [granted_at + self.valid_for]
-        return min(ends, default=None)
+        return good_until(granted_at, self.expires_at, self.valid_for, self.timezone)
 
     def status(self, now: int) -> Status:
         """What it is at that time; judged in the same order as the grant script judges."""
@@ -218,18 +218,29 @@ class Discount:
             return "expired"
         if self.starts_at is not None and now < self.starts_at:
             return "scheduled"
+        if self.total_count == 0:
+            return "empty"
         return "sold-out" if self.remaining_count == 0 else "active"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A code handed to a user. `fresh` tells whether this call handed it out."""
+    """A code handed to a user. `fresh` tells whether this call handed it out, `void` that it is good no longer."""
 
     discount_id: str
     user_id: str
     code: str
     granted_at: int
     fresh: bool = False
+    good_until: int | None = None
+    void: bool = False
+
+
+def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:
+    """When a code is good no longer: the end of the discount, or that of the code itself; None for never."""
+    ends = [] if expires_at is None else [expires_at]
+    ends += [] if valid_for is None else [valid_for.after(granted_at, zone)]
+    return min(ends, default=None)
 
 
 RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]

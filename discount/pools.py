@@ -93,9 +93,9 @@ def refusal_of(code: str) -> str:
 
 
 def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
-    """The codes that nobody holds, in the order in which they will be given; in constant memory.
+    """The codes that nobody holds, in the order in which they would be given; in constant memory.
 
-    Of unique codes also those that are not made yet. A code that is granted meanwhile may still come; none is left out.
+    Of unique codes also those that are not made. A code that is granted meanwhile may still come; none is left out.
 
     Raises:
         NotFound
@@ -105,8 +105,7 @@ def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
     if discount.codes.kind == "unique":
         secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
         sequence = codes.Sequence(secret, discount.codes.pattern, discount.codes.alphabet)
-        end = discount.granted_count if discount.closed else discount.total_count or 0
-        return map(sequence.code, range(discount.granted_count, end))
+        return map(sequence.code, range(discount.granted_count, discount.total_count or 0))
     return _read_pool(store, parsed)
 
 

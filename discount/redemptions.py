@@ -256,7 +256,9 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
         ]
     )
     held = grants.held_in(store, partition, (numbers or "").split(), attempt.user_id, attempt.brand_id)
-    found = next((each.discount_id for _, each in held if codes.canonical(each.code) == typed), shared)
+    same = (each.discount_id for _, each in held if codes.canonical(each.code) == typed)
+    # Whose a shared code is now, the brand's index tells: the discount that the user holds it of may be over.
+    found = next((each for each in same if discounts.recall(store, each).codes.kind != "shared"), shared)
     if found is None:
         store.run("guess", *_guesses(partition, attempt), guard)
         raise NotGranted()
@@ -293,7 +295,10 @@ def _run(
     ]
     order = attempt.order
     wanted = [parsed.text, attempt.user_id, typed, order.id, order.amount, order.currency, hold_seconds]
-    as_held, now = "", time.time_ns() // 1000
+    length = "" if definition.valid_for is None else definition.valid_for.microseconds
+    if definition.valid_for is not None and definition.valid_for.months:
+        length = "by-calendar"
+    as_held, term, now = "", "", time.time_ns() // 1000
     for _ in range(TRIES):
         answer = store.run(
             "redeem",
@@ -312,7 +317,8 @@ def _run(
                 order.currency,
                 rules.taken_off(definition.rule, order.amount),
                 "" if hold_seconds is None else hold_seconds,
-                "" if definition.valid_for is None else definition.valid_for,
+                length,
+                term,
                 "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
                 rules.calendar(definition.timezone, now),
             ],
@@ -321,6 +327,9 @@ def _run(
         if answer[0] == "compare":
             # What no code can be stands for one that is not the same.
             as_held = answer[1] if codes.canonical(answer[1]) == typed else "\n"
+        elif answer[0] == "term" and definition.valid_for is not None:
+            ends_at = definition.valid_for.after(int(answer[1]), definition.timezone)
+            term = f"{answer[1]} {ends_at:016d}"
         elif answer[0] == "clock":
             now = int(answer[1])
         else:

@@ -19,7 +19,11 @@ CURRENT_SECONDS = 300
 AGAIN_SECONDS = 30
 _CLAIMS = {"require": ["sub", "exp", "aud", "iss"]}
 # A user id that no request could name is no user.
-_USER = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,128}")
+_USER = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
+# Base64 without padding (RFC 7515), of which decoders take more: signs of other alphabets, and `=` at the end.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# The last second that a double holds exactly.
+_LATEST = 2**53
 
 
 class UserTokens:
@@ -41,6 +45,8 @@ class UserTokens:
             Unauthenticated
             Unavailable: the keys cannot be fetched, and never could.
         """
+        if not _TOKEN.fullmatch(token):
+            raise Unauthenticated()
         key: Any = self._secret
         # Never both kinds: a public key must not pass for a shared secret.
         algorithms = ["HS256"]
@@ -63,7 +69,7 @@ class UserTokens:
             raise Unavailable("The keys that users' tokens are signed with cannot be fetched.") from error
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired.") from None
-        except (jwt.PyJWTError, ValueError):
+        except (jwt.PyJWTError, ValueError, OverflowError):
             raise Unauthenticated() from None
         if not _USER.fullmatch(claims["sub"]):
             raise Unauthenticated("The token's `sub` cannot be a user id.")
@@ -71,11 +77,22 @@ class UserTokens:
         return Caller(
             frozenset(["grant", "redeem", "read"]),
             user_id=claims["sub"],
-            expires_at=int(claims["exp"] * 1_000_000),
-            issued_at=None if issued_at is None else int(issued_at * 1_000_000),
+            expires_at=_moment(claims["exp"]),
+            issued_at=None if issued_at is None else _moment(issued_at),
             issuer=self._issuer,
             audience=self._audience,
         )
+
+
+def _moment(claim: Any) -> int:
+    """Microseconds of a time in a token, which the library also takes as text.
+
+    Raises:
+        Unauthenticated
+    """
+    if isinstance(claim, bool) or not isinstance(claim, int | float) or not 0 <= claim <= _LATEST:
+        raise Unauthenticated()
+    return int(claim * 1_000_000)
 
 
 class _PublishedKeys(jwt.PyJWKClient):

@@ -34,6 +34,7 @@ def create(
 
     Raises:
         NotFound: there is no such discount of the brand.
+        BrandClosed
         WebhookTaken: the discount has one.
         TooManyWebhooks: the brand has as many as it may.
         IdempotencyMismatch: the key was used for another webhook.
@@ -51,7 +52,12 @@ def create(
     of_discount = [] if discount_id is None else [keys.discount(partition, discount_id)]
     store.run(
         "create_webhook",
-        [keys.webhook(partition, webhook_id), keys.brand_webhooks(partition, brand_id), *of_discount],
+        [
+            keys.brand(partition, brand_id),
+            keys.webhook(partition, webhook_id),
+            keys.brand_webhooks(partition, brand_id),
+            *of_discount,
+        ],
         [webhook_id, brand_id, discount_id or "", url, " ".join(types), request, MOST],
     )
     return show(store, webhook_id)

@@ -1,4 +1,4 @@
-"""The suites. Properties are checked on the same examples every time, however slow the machine."""
+"""The suites. Properties are checked on the same examples every time, state machines on the first so many of them."""
 
 from hypothesis import settings
 

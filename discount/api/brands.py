@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from flask import Response
 from msgspec import UNSET, Meta, UnsetType, structs
 
 from discount import brands, model
@@ -219,7 +218,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
     def revoke_key(brand_id: str, key_id: str) -> Outcome:
         """Revoke an API key, on every replica at once."""
         brands.revoke_key(store, brand_id, key_id)
-        return Response(status=204)
+        return None, 204
 
 
 def _check_email(email: str | None | UnsetType) -> None:

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
 from discount import deliveries, discounts, redemptions, webhooks
 from discount.api.inputs import address_of, read_part
 from discount.api.schemas import BrandId, UserId
-from discount.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
+from discount.errors import CrossSite, Forbidden, NotFound, TooManyRequests, Unauthenticated, Unavailable
 from discount.model import Caller, Scope
+from discount.reasons import shown
 from discount.store import Store
 from discount.store.guards import Guard
 from discount.store.rates import Rates
@@ -58,25 +62,30 @@ class TokenHeader:
 class Needs:
     """What an operation needs: one of `scopes`, with a key or the admin key; and whether a user may, for itself.
 
-    `path`, `body` and `query` tell where it names brands, users and their things. With `every` a key needs all of the
-    scopes.
+    `path`, `body` and `query` tell where it names brands, users and their things. With `hot` its key and rates are
+    left to the guard of its script. With `every` a key needs all of the scopes.
     """
 
     def __init__(
         self,
-        scopes: tuple[Scope, ...],
-        users: bool,
+        method: str,
         path: str,
+        scopes: tuple[Scope, ...],
+        *,
+        users: bool,
+        hot: bool,
         body: type | None,
         query: type | None,
-        *,
         header: TokenHeader | None = None,
         every: bool = False,
     ) -> None:
         self.scopes = scopes
         self.users = users
+        self.hot = hot
         self.header = header
         self.every = every
+        # There are dialects that hand codes out by GET.
+        self.changes = method != "GET" or "grant" in scopes
         shapes = {"body": body, "query": query}
         self.places: list[tuple[str, str]] = [("", name) for name in re.findall(r"{(\w+)}", path)] + [
             (part, name)
@@ -88,41 +97,79 @@ class Needs:
 
 
 class Gate:
-    """Lets requests in: everybody, while the service is open, else whoever brings a token that is good for it."""
+    """Lets requests in: everybody, while the service is open, else whoever brings a token that is good for it.
 
-    def __init__(self, store: Store, tokens: Tokens, rates: Rates, *, is_open: bool, proxies: int) -> None:
+    With `loopback` an open service answers to names of this machine alone: by another name comes a web page whose
+    owner let that name point here (DNS rebinding).
+    """
+
+    def __init__(
+        self, store: Store, tokens: Tokens, rates: Rates, *, is_open: bool, loopback: bool, proxies: int
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._rates = rates
         self._open = is_open
+        self._loopback = loopback
         self._proxies = proxies
 
-    def admit(self, environ: dict[str, Any], needs: Needs, *, hot: bool) -> Caller:
-        """Who asks, if it may. The key and the rates of a hot call are left to the guard of its script.
+    def admit(self, environ: dict[str, Any], needs: Needs) -> Caller:
+        """Who asks, if it may. The request is counted; a hot one only if it is refused here.
 
         Raises:
-            Unauthenticated, Forbidden, TooManyRequests, Unavailable
+            Unauthenticated, Forbidden, CrossSite, TooManyRequests, Unavailable
         """
         if not needs.scopes:
             return ANYBODY
         if self._open:
+            self._refuse_other_sites(environ, needs)
             return ANYBODY if needs.header is None else _named_in(needs.header, environ)
         try:
             caller = self._identify(environ, needs.header)
-            if not hot:
+            if not needs.hot:
                 self._tokens.check_key(caller)
         except Unauthenticated:
             self._count(environ, "address", self.address(environ))
             raise
-        if caller.user_id is not None and not needs.users:
+        may = needs.users if caller.user_id is not None else True
+        held = caller.scopes.intersection(needs.scopes)
+        fits = len(held) == len(needs.scopes) if needs.every else bool(held)
+        if not (needs.hot and may and fits):
+            self._count_caller(environ, caller)
+        if not may:
             raise Forbidden("A user's token does not allow this.")
-        if caller.scopes.isdisjoint(needs.scopes) or (needs.every and not caller.scopes.issuperset(needs.scopes)):
+        if not fits:
             raise Forbidden(scope=" ".join(needs.scopes))
-        if not hot:
-            if caller.user_id is not None:
-                self._count(environ, "address", self.address(environ))
-            self._count(environ, *_rated(caller))
         return caller
+
+    def count_refused(self, environ: dict[str, Any], caller: Caller, guard: Guard | None, refused: Exception) -> None:
+        """Count a hot call that was refused, if the guard of its script did not.
+
+        Raises:
+            TooManyRequests
+        """
+        if caller is ANYBODY or isinstance(refused, Unavailable):
+            return
+        if isinstance(refused, Unauthenticated):
+            self._count(environ, "address", self.address(environ))
+        elif guard is None or not guard.counted:
+            self._count_caller(environ, caller)
+
+    def _refuse_other_sites(self, environ: Mapping[str, Any], needs: Needs) -> None:
+        """Refuse what a page of another site has a browser send. Nobody else sends these headers."""
+        host = environ.get("HTTP_HOST", "")
+        if self._loopback and not _is_of_this_machine(host):
+            raise CrossSite(
+                f"Host is {shown(host)}. The service is open, and answers to names of this machine alone, such as"
+                " localhost; ALLOW_OPEN=1 lets it answer to others."
+            )
+        if not needs.changes:
+            return
+        site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+        if site in ("same-origin", "none"):
+            return
+        if site == "cross-site" or (origin is not None and origin.partition("://")[2] != host):
+            raise CrossSite(f"A page of {shown(origin or 'another site')} sent this.")
 
     def guard(self, caller: Caller, environ: Mapping[str, Any]) -> Guard | None:
         """What the script of a hot call makes sure of."""
@@ -177,6 +224,11 @@ class Gate:
             raise Unauthenticated()
         return self._tokens.identify(match[1])
 
+    def _count_caller(self, environ: dict[str, Any], caller: Caller) -> None:
+        if caller.user_id is not None:
+            self._count(environ, "address", self.address(environ))
+        self._count(environ, *_rated(caller))
+
     def _count(self, environ: dict[str, Any], kind: str, who: str) -> None:
         counted = self._rates.count(kind, who)
         if counted is None:
@@ -210,3 +262,15 @@ def _rated(caller: Caller) -> tuple[str, str]:
     if caller.user_id is not None:
         return "user", caller.user_id
     return "key", caller.key_id or "admin"
+
+
+@lru_cache(maxsize=256)
+def _is_of_this_machine(host: str) -> bool:
+    """Whether a Host header names this machine; a client too old to send one is no browser."""
+    if not host:
+        return True
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False

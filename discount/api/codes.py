@@ -71,7 +71,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
     )
     def export_codes(discount_id: str, query: ExportQuery) -> Outcome:
-        """Give all codes out, waiting and granted, as a stream of CSV or NDJSON."""
+        """Give all codes out, waiting, unused and granted, as a stream of CSV or NDJSON."""
         rows = (ExportedRow.of(each) for each in exports.list_codes(store, discount_id))
         if query.format == "ndjson":
             return ndjson_response(f"{discount_id}-codes", rows)

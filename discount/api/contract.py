@@ -20,12 +20,15 @@ from discount.api.inputs import (
     read_part,
     read_query,
 )
+from discount.api.paging import Pages
 from discount.api.problems import NotRead
+from discount.api.tables import Stream
 from discount.api.voices import Voice
 from discount.errors import Refusal
-from discount.model import Scope
+from discount.model import Caller, Scope
 
-Outcome = tuple[Any, int] | Response
+#: An answer and its status, where None has no body; or a stream; or a page.
+Outcome = tuple[Any, int] | Stream | Response
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
 Answer = type | tuple[type, ...] | None
 
@@ -139,45 +142,54 @@ class Contract:
                 every_scope=every_scope,
             )
             self.operations.append(operation)
-            needs = Needs(scopes, users, operation.path, body, query, header=header, every=every_scope)
+            needs = Needs(
+                method,
+                operation.path,
+                scopes,
+                users=users,
+                hot=hot,
+                body=body,
+                query=query,
+                header=header,
+                every=every_scope,
+            )
+            pages = Pages(operation.path, body, query)
+            paged = pages.around(view)
             read_body: Callable[[dict[str, Any]], Any] | None = None
             if body:
                 read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
 
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                asking = self.gate.admit(environ, needs, hot=hot)
-                for name, kind in operation.path_types.items():
-                    arguments[name] = read_part(arguments[name], kind, name)
+                asking = self.gate.admit(environ, needs)
+                if not hot:
+                    return act(environ, arguments, asking)
+                guard = arguments["guard"] = self.gate.guard(asking, environ)
+                try:
+                    return act(environ, arguments, asking)
+                except (Refusal, NotRead) as refused:
+                    self.gate.count_refused(environ, asking, guard, refused)
+                    raise
+                finally:
+                    if guard is not None and guard.rate is not None:
+                        environ["discount.rate"] = guard.rate
+
+            def act(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> Outcome:
+                _read_given(operation, environ, arguments)
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
-                if idempotent:
-                    arguments["idempotency_key"] = idempotency_key(environ)
                 self.gate.bind(asking, needs, arguments)
                 if address:
                     arguments["address"] = self.gate.address(environ)
                 if caller:
                     arguments["caller"] = asking
-                if hot:
-                    guard = arguments["guard"] = self.gate.guard(asking, environ)
-                    try:
-                        return view(**arguments)
-                    finally:
-                        if guard is not None and guard.rate is not None:
-                            environ["discount.rate"] = guard.rate
                 if takes:
                     with open_upload(environ, takes, max_body) as upload:
                         return view(upload=upload, **arguments)
-                return view(**arguments)
-
-            def perform_with_query(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
-                asked = read_query(query)
-                if asked is not None:
-                    arguments["query"] = asked
-                return perform(environ, arguments)
+                return paged(**arguments)
 
             def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 try:
-                    return perform_with_query(environ, arguments)
+                    return perform(environ, arguments)
                 except (Refusal, NotRead) as refused:
                     if voice is None:
                         raise
@@ -191,10 +203,7 @@ class Contract:
             @wraps(view)
             def answer(**arguments: Any) -> Response:
                 request.environ["discount.route"] = operation.path
-                outcome = perform_in_voice(request.environ, arguments)
-                if isinstance(outcome, Response):
-                    return outcome
-                return Response(_encode(outcome[0]), outcome[1], content_type="application/json")
+                return _respond(perform_in_voice(request.environ, arguments), pages)
 
             if hot:
                 self.hot.add(method, path, perform_hot)
@@ -209,3 +218,29 @@ class Contract:
             return answer
 
         return decorate
+
+
+def _respond(outcome: Outcome, pages: Pages) -> Response:
+    if isinstance(outcome, Response):
+        return outcome
+    if isinstance(outcome, Stream):
+        return Response(outcome.pieces, 200, outcome.headers, content_type=outcome.media_type)
+    answered, status = outcome
+    if answered is None:
+        return Response(status=status)
+    link = pages.link(answered)
+    headers = {"Link": link} if link else None
+    return Response(_encode(answered), status, headers, content_type="application/json")
+
+
+def _read_given(operation: Operation, environ: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Read what is given besides the body, in the order in which it is refused."""
+    # Without a query a call may have come past the framework, which is what parses one.
+    if operation.query is not None or environ.get("QUERY_STRING"):
+        asked = read_query(operation.query)
+        if asked is not None:
+            arguments["query"] = asked
+    for name, kind in operation.path_types.items():
+        arguments[name] = read_part(arguments[name], kind, name)
+    if operation.idempotent:
+        arguments["idempotency_key"] = idempotency_key(environ)

@@ -9,6 +9,7 @@ from discount import events, outbox
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import BrandId, Limit, Shape
 from discount.errors import Invalid
+from discount.reasons import choose, shown
 from discount.store import Store
 
 Event = (
@@ -71,7 +72,7 @@ def add_routes(contract: Contract, store: Store, polls: int) -> None:
         types = query.types.split(",") if query.types else []
         for each in types:
             if each not in events.TYPES:
-                raise Invalid("types", f"has {each!r}, which is no type of event")
+                raise Invalid("types", f"has {shown(each)}, which is no type of event; {choose(events.TYPES)}")
         may_wait = query.wait > 0 and waiting.acquire(blocking=False)
         try:
             page = outbox.list_page(

@@ -91,8 +91,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List who holds what: pages of JSON, or everything as CSV."""
         if query.format == "csv":
             found = grants.list_all(store, discount_id)
-            rows = ((each.user_id, each.code, model.to_text(each.granted_at)) for each in found)
-            return csv_response(f"{discount_id}-grants", ("user_id", "code", "granted_at"), rows)
+            return csv_response(f"{discount_id}-grants", _COLUMNS, map(_row, found))
         page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
 
@@ -126,6 +125,14 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List what a user holds."""
         page = grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
+
+
+_COLUMNS = ("user_id", "code", "granted_at", "good_until", "void")
+
+
+def _row(each: model.Grant) -> tuple[str, ...]:
+    until = "" if each.good_until is None else model.to_text(each.good_until)
+    return (each.user_id, each.code, model.to_text(each.granted_at), until, "true" if each.void else "false")
 
 
 def _email(body: GrantIn, caller: model.Caller) -> str:

@@ -1,7 +1,5 @@
 """What comes in: bodies, query parameters and parts of the path, checked, refused with the place and the reason."""
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_input_stream
 
-from discount import errors
+from discount import errors, reasons
+from discount.api.json_text import malformed, refuse_repeated_names
 from discount.api.problems import NotRead
 
 #: The largest body that an ordinary operation takes, in bytes.
@@ -23,19 +22,11 @@ SMALL_BODY = 64 * 1024
 #: Media types of a form's fields.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
-# The most fields that a form may have.
+# The most fields that a form may have, and how much of a parameter's name is repeated.
 _FIELDS = 100
+_LONGEST_NAME = 200
 #: How much of a body that is too large is read to let the client see the answer; past that it is cut off.
 DISCARDED = 128 * 1024 * 1024
-_TYPES = {
-    "int": "an integer",
-    "float": "a number with a fraction",
-    "str": "a string",
-    "object": "an object",
-    "array": "a list",
-    "bool": "true or false",
-    "datetime": "a time",
-}
 
 
 def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[dict[str, Any]], Any]:
@@ -58,14 +49,12 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
         try:
             decoded = decode(raw)
         except msgspec.ValidationError as error:
-            raise _invalid(_with_index(str(error), raw, kind)) from None
-        except UnicodeDecodeError:
-            raise errors.Malformed("The body is not UTF-8.") from None
+            raise _invalid(error, kind, raw) from None
         except (ValueError, RecursionError) as error:
-            raise errors.Malformed(f"{error}.") from None
+            raise malformed(error, raw) from None
         # The decoder lets the last of two equal names win. An escape could hide one, so it is looked at as well.
         if b"\\" in raw or any(raw.count(name) > 1 for name in names):
-            _refuse_repeated_names(raw)
+            refuse_repeated_names(raw)
         return decoded
 
     return read
@@ -87,7 +76,7 @@ def form_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
         try:
             return msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as error:
-            raise _invalid(str(error)) from None
+            raise errors.Invalid(*reasons.explain(error, kind, given, text=media_type != _JSON)) from None
 
     return read
 
@@ -95,11 +84,9 @@ def form_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
 def _read_object(raw: bytes) -> Any:
     try:
         given = msgspec.json.decode(raw)
-    except UnicodeDecodeError:
-        raise errors.Malformed("The body is not UTF-8.") from None
     except (ValueError, RecursionError) as error:
-        raise errors.Malformed(f"{str(error).partition(' - at ')[0]}.") from None
-    _refuse_repeated_names(raw)
+        raise malformed(error, raw) from None
+    refuse_repeated_names(raw)
     return given
 
 
@@ -112,7 +99,7 @@ def _read_form(environ: dict[str, Any], raw: bytes) -> dict[str, str]:
         raise errors.Malformed("The body is not a form.") from None
     for name, several in form.lists():
         if len(several) > 1:
-            raise errors.Invalid(f"/{name[:200]}", "stands twice")
+            raise errors.Invalid(f"/{reasons.escape(name)}", "stands twice")
     return form.to_dict()
 
 
@@ -135,7 +122,7 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
     length = _length(environ)
     if length is not None and length > max_body:
         _discard(environ["wsgi.input"], length)
-        raise NotRead("too-large", f"It may have {max_body} bytes.")
+        raise _too_large(max_body)
     # Where the server ends the input itself, the framework takes a connection that was cut for the end of the body,
     # and half a line for a line.
     stream = (
@@ -165,17 +152,37 @@ def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
     length = _length(environ)
     if length is not None:
         if length <= max_body:
-            raw: bytes = stream.read(length)
-            return raw
+            return _read_whole(stream, length)
         _discard(stream, length)
     elif environ.get("wsgi.input_terminated"):
-        raw = stream.read(max_body + 1)
+        raw = _read_some(stream, max_body + 1)
         if len(raw) <= max_body:
             return raw
         _discard(stream, DISCARDED)
     else:
         return b""
-    raise NotRead("too-large", f"It may have {max_body} bytes.")
+    raise _too_large(max_body)
+
+
+def _read_whole(stream: Any, length: int) -> bytes:
+    """A body of a declared length; what was cut off on its way is not taken for whole."""
+    raw = _read_some(stream, length)
+    if len(raw) < length:
+        raise NotRead("bad-request", f"The body ends after {len(raw):,} bytes; Content-Length says {length:,}.")
+    return raw
+
+
+def _read_some(stream: Any, most: int) -> bytes:
+    try:
+        raw: bytes = stream.read(most)
+    except OSError:
+        # The server's own errors of reading are of this kind too.
+        raise NotRead("bad-request", "The body broke off before its end.") from None
+    return raw
+
+
+def _too_large(max_body: int) -> NotRead:
+    return NotRead("too-large", f"The body may be at most {max_body:,} bytes.")
 
 
 def _length(environ: dict[str, Any]) -> int | None:
@@ -194,65 +201,13 @@ def _discard(stream: Any, length: int) -> None:
         left -= len(piece)
 
 
-def _refuse_repeated_names(raw: bytes) -> None:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen = dict(pairs)
-        if len(seen) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise errors.Invalid(f"/{twice}", "stands twice")
-        return seen
-
-    json.loads(raw, object_pairs_hook=once)
-
-
-def _with_index(message: str, raw: bytes, kind: type) -> str:
-    """msgspec's sentence with the number of the list's element, which it leaves out."""
-    name = message.rpartition("`$.")[2].partition("[...]")[0]
-    if "[...]" not in message:
-        return message
-    given = msgspec.json.decode(raw)
-    for index, element in enumerate(given[name]):
-        try:
-            msgspec.convert(given | {name: [element]}, kind)
-        except msgspec.ValidationError:
-            return message.replace("[...]", f".{index}", 1)
-    return message
-
-
-# msgspec's sentences, and ours.
-_SENTENCES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
-    (r"Expected `\w+` >= (\S+)", lambda found: f"is less than {found[1]}"),
-    (r"Expected `\w+` <= (\S+)", lambda found: f"is more than {found[1]}"),
-    (r"Expected `\w+` of length >= (\d+)", lambda found: f"is shorter than {found[1]}"),
-    (r"Expected `\w+` of length <= (\d+)", lambda found: f"is longer than {found[1]}"),
-    (r"Expected `\w+` matching regex .*", lambda _: "has a character that is not allowed, or a blank at an end"),
-    (r"Expected `datetime` with a timezone component", lambda _: "has no offset from UTC"),
-    (r"Invalid RFC3339 encoded datetime", lambda _: "is not a time in RFC 3339"),
-    (r"Invalid RFC3339 encoded date", lambda _: "is not a date, as 2026-12-24 is"),
-    (r"Invalid decimal string", lambda _: "is not a decimal number"),
-    (r"Invalid enum value (.*)", lambda found: f"cannot be {found[1]}"),
-    (r"Expected `(.+?)`, got `(.+?)`", lambda found: f"is {_kinds(found[2])}, not {_kinds(found[1])}"),
-)
-
-
-def _kinds(names: str) -> str:
-    return " or ".join(_TYPES.get(name.strip(), name.strip()) for name in names.split("|"))
-
-
-def _invalid(message: str) -> errors.Invalid:
-    """msgspec's sentence as a field and a reason."""
-    reason, _, path = message.partition(" - at `$")
-    pointer = re.sub(r"\[(\d+)\]", r"/\1", path.rstrip("`").replace(".", "/"))
-    named = re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", reason, re.DOTALL)
-    if named:
-        word = "is missing" if named[1].startswith("missing") else "is not a field of this request"
-        return errors.Invalid(f"{pointer}/{named[2][:200].replace('~', '~0').replace('/', '~1')}", word)
-    for pattern, sentence in _SENTENCES:
-        found = re.fullmatch(pattern, reason, re.DOTALL)
-        if found:
-            return errors.Invalid(pointer, sentence(found))
-    return errors.Invalid(pointer, reason[:1].lower() + reason[1:])
+def _invalid(error: msgspec.ValidationError, kind: Any, raw: bytes) -> errors.Invalid:
+    try:
+        given = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        # The fault stands before the place where the rest stops being JSON.
+        given = None
+    return errors.Invalid(*reasons.explain(error, kind, given))
 
 
 def idempotency_key(environ: Mapping[str, Any]) -> str | None:
@@ -287,8 +242,7 @@ def read_part(value: str, kind: Any, name: str) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        invalid = _invalid(str(error))
-        raise errors.Invalid(name, invalid.facts["errors"][0]["detail"]) from None
+        raise errors.Invalid(name, reasons.explain(error, kind, value, text=True)[1]) from None
 
 
 def read_fields(given: Mapping[str, Any], kind: type) -> Any:
@@ -300,8 +254,8 @@ def read_fields(given: Mapping[str, Any], kind: type) -> Any:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        invalid = _invalid(str(error)).facts["errors"][0]
-        raise errors.Invalid(invalid["pointer"].lstrip("/"), invalid["detail"]) from None
+        pointer, reason = reasons.explain(error, kind, given, text=True)
+        raise errors.Invalid(pointer.lstrip("/"), reason) from None
 
 
 def read_query(kind: type | None) -> Any:
@@ -312,12 +266,14 @@ def read_query(kind: type | None) -> Any:
     """
     if kind is None:
         if request.environ.get("QUERY_STRING"):
-            raise errors.Invalid(next(iter(request.args), "query"), "is not a parameter of this address")
+            name = next(iter(request.args), "query")
+            raise errors.Invalid(name[:_LONGEST_NAME], "is not a parameter of this address")
         return None
     given = request.args.to_dict(flat=False)
+    known: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
     for name, several in given.items():
-        if name not in kind.__struct_fields__:  # type: ignore[attr-defined]
-            raise errors.Invalid(name, "is not a parameter of this address")
+        if name not in known:
+            raise errors.Invalid(name[:_LONGEST_NAME], f"is not a parameter of this address; {reasons.choose(known)}")
         if len(several) > 1:
             raise errors.Invalid(name, "stands twice")
     return read_fields({name: several[0] for name, several in given.items()}, kind)

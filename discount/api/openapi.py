@@ -1,15 +1,22 @@
 """The OpenAPI 3.1 document, made from the declared operations and the shapes that validate them."""
 
+import inspect
 import re
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 import msgspec
+import msgspec.inspect
 
 from discount.api import problems, schemas
 from discount.api.contract import Answer, Operation
 from discount.api.inputs import FORMS
 
+_LINK = {
+    "description": 'The next page, as `<…>; rel="next"` (RFC 8288), if there is one.',
+    "schema": {"type": "string"},
+}
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
@@ -25,6 +32,8 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         types += [operation.voice.shape] if operation.voice else []
         types += [kind for answer in operation.answers.values() for kind in _kinds(answer)]
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    _complete(components)
+    _require_what_is_always_told(components, operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _document_operation(operation)
@@ -40,18 +49,77 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     }
 
 
+_JSON_TYPES = {str: "string", bool: "boolean", int: "integer"}
+
+
+def _complete(node: Any) -> None:
+    """Give each choice of values its type, and each description one line to a paragraph."""
+    if isinstance(node, list):
+        for each in node:
+            _complete(each)
+    if not isinstance(node, dict):
+        return
+    if "enum" in node and "type" not in node:
+        (node["type"],) = {_JSON_TYPES[type(value)] for value in node["enum"]}
+    if isinstance(node.get("description"), str):
+        paragraphs = inspect.cleandoc(node["description"]).split("\n\n")
+        node["description"] = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    for each in node.values():
+        _complete(each)
+
+
+def _require_what_is_always_told(components: dict[str, Any], operations: Sequence[Operation]) -> None:
+    """Require the fields that every answer has: for a request, one with a default may be left out."""
+    asked = _shapes([operation.body for operation in operations if operation.body])
+    answers = [kind for operation in operations for answer in operation.answers.values() for kind in _kinds(answer)]
+    voices = [operation.voice.shape for operation in operations if operation.voice]
+    for name, shape in _shapes([schemas.Problem, *answers, *voices]).items():
+        if name in asked:
+            continue
+        described = components[name]
+        if not shape.__struct_config__.omit_defaults:
+            described["required"] = list(described["properties"])
+            continue
+        for field, schema in described["properties"].items():
+            # What has its default is left out, so null is never told.
+            if schema.pop("default", schema) is None:
+                (told,) = [each for each in schema.pop("anyOf") if each != {"type": "null"}]
+                described["properties"][field] = told | schema
+
+
+def _shapes(kinds: Sequence[Any]) -> dict[str, type[msgspec.Struct]]:
+    """The shapes that types are made of, by name."""
+    found: dict[str, type[msgspec.Struct]] = {}
+
+    def look(of: Any) -> None:
+        if isinstance(of, msgspec.inspect.StructType) and of.cls.__name__ not in found:
+            found[of.cls.__name__] = of.cls
+            for field in of.fields:
+                look(field.type)
+        for inner in (getattr(of, name, None) for name in ("type", "item_type", "value_type")):
+            look(inner) if inner is not None else None
+        for inner in getattr(of, "types", ()):
+            look(inner)
+
+    for kind in kinds:
+        look(msgspec.inspect.type_info(kind))
+    return found
+
+
 def _document_operation(operation: Operation) -> dict[str, Any]:
     # Every address refuses query parameters that it does not know.
     words = {*operation.refusals, "invalid", "internal", "unavailable"}
     if operation.scopes:
         # What is not the caller's own is not there.
-        words |= {"unauthenticated", "forbidden", "too-many-requests", "not-found"}
+        words |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
     voice = operation.voice
     responses: dict[str, Any] = {
-        str(status): _document_answer(kind, operation.also) for status, kind in operation.answers.items()
+        str(status): _document_answer(status, kind, operation.also) for status, kind in operation.answers.items()
     }
+    if operation.query and not {"cursor", "after"}.isdisjoint(operation.query.__struct_fields__):  # type: ignore[attr-defined]
+        responses["200"]["headers"] = {"Link": _LINK}
     by_status: dict[int, list[str]] = {}
     for word in sorted(words):
         by_status.setdefault(voice.status(word) if voice else problems.STATUS[word], []).append(word)
@@ -115,29 +183,39 @@ def _kinds(answer: Answer) -> tuple[type, ...]:
     return answer if isinstance(answer, tuple) else (answer,)
 
 
-def _document_answer(answer: Answer, also: tuple[str, ...]) -> dict[str, Any]:
+def _document_answer(status: int, answer: Answer, also: tuple[str, ...]) -> dict[str, Any]:
     content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in also}
     kinds = _kinds(answer)
     if kinds:
         references = [_reference(kind) for kind in kinds]
         content["application/json"] = {"schema": references[0] if len(kinds) == 1 else {"anyOf": references}}
-    description = "As its media type says."
-    if kinds:
-        described = get_args(kinds[0])[-1] if get_origin(kinds[0]) else kinds[0]
-        description = (described.__doc__ or "").strip().splitlines()[0]
-    return {"description": description, "content": content}
+        return {"description": _describe(kinds[0]), "content": content}
+    if not content:
+        return {"description": f"{HTTPStatus(status).phrase}: done, and there is no more to say."}
+    return {"description": "As its media type says.", "content": content}
+
+
+def _describe(kind: Any) -> str:
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        return "A list of strings." if item is str else f"A list. Of each: {_describe(item)}"
+    return (kind.__doc__ or "").strip().splitlines()[0]
 
 
 def _document_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", operation.path):
-        schema = msgspec.json.schema(operation.path_types[name]) if name in operation.path_types else {"type": "string"}
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+        schema: dict[str, Any] = {"type": "string"}
+        if name in operation.path_types:
+            schema = msgspec.json.schema(operation.path_types[name])
+        described = schema.get("description") or f"The {name.replace('_', ' ')}."
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "description": described}
     if operation.query:
         _, components = msgspec.json.schema_components([operation.query], ref_template="#/components/schemas/{name}")
         shape = components[operation.query.__name__]
         for name, schema in shape["properties"].items():
             # A parameter that is left out is null to us; nobody can write null into a URL.
             told = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
+            _complete(told)
             yield {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": told}
     if operation.idempotent:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}

@@ -39,6 +39,7 @@ STATUS: dict[str, int] = {
     "too-many-guesses": 429,
     "unauthenticated": 401,
     "forbidden": 403,
+    "cross-site": 403,
     "too-many-requests": 429,
     "idempotency-mismatch": 422,
     "invalid": 422,

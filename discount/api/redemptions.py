@@ -8,6 +8,7 @@ from discount import metrics, model, redemptions
 from discount.api import problems
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import (
+    ID_PATTERN,
     Amount,
     BrandId,
     Currency,
@@ -34,10 +35,22 @@ _NOT_NOW = (
 State = Literal["held", "redeemed", "rolled-back", "released"]
 
 
-class OrderShape(Shape):
-    """What is being paid for. `id` is the shop's own; one order redeems one code."""
+OrderId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=ID_PATTERN,
+        description="The order, by the shop's own id; one order redeems one code.",
+        examples=["checkout-1001"],
+    ),
+]
 
-    id: UserId
+
+class OrderShape(Shape):
+    """What is being paid for."""
+
+    id: OrderId
     amount: Amount
     currency: Currency
 

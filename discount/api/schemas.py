@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount import model, pools, rules
+from discount import durations, model, pools, rules
 from discount.errors import Invalid, Refusal
+from discount.reasons import told
 
 # Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
 # bidirectional marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the
@@ -20,10 +21,19 @@ _FIT = (
     r"\u2070-\u20e2\u20e4-\u218f\u2c00-\u2fff\u3001-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff00-\uffef"
     "\U00010000-\U0001efff"
 )
-ID_PATTERN = rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)"
+ID_PATTERN = told(
+    rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)",
+    rf"[^ {_FIT}]",
+    "letters, digits and most signs may stand there, and blanks between them,"
+    " but no / \\ { }, emoji or control characters",
+)
 # A name may have any sign, but no control character, and no blank at either end.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
-_NAME_PATTERN = rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)"
+_NAME_PATTERN = told(
+    rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)",
+    f"[{_CONTROL}]",
+    "any character may stand there but control characters, such as line breaks, and no blank at either end",
+)
 
 BrandId = Annotated[
     str,
@@ -57,12 +67,26 @@ DiscountCode = Annotated[
 ]
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NAME_PATTERN)]
 #: A word on why; it may be empty.
-Remark = Annotated[str, Meta(max_length=200, pattern=rf"^[^{_CONTROL}]*$(?!\n)")]
+Remark = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=told(
+            rf"^[^{_CONTROL}]*$(?!\n)",
+            f"[{_CONTROL}]",
+            "any character may stand there but control characters, such as line breaks",
+        ),
+    ),
+]
 Email = Annotated[
     str,
     Meta(
         max_length=254,
-        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+$(?!\n)",
+        pattern=told(
+            r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+$(?!\n)",
+            r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]",
+            "an e-mail address in ASCII is expected, such as ann@example.com",
+        ),
         description="One address.",
         examples=["ann@example.com"],
     ),
@@ -84,12 +108,24 @@ WebhookUrl = Annotated[
     Meta(
         min_length=1,
         max_length=2048,
-        pattern=r"^https?://[!-~]+$(?!\n)",
+        pattern=told(
+            r"^https?://[!-~]+$(?!\n)", "[^!-~]", "a URL in visible ASCII is expected that begins with https://"
+        ),
         description="https, at an address that is public.",
         examples=["https://ikea.example/discounts"],
     ),
 ]
-WebhookId = Annotated[str, Meta(pattern=r"^whk-[0-9a-f]{26}$(?!\n)", examples=["whk-0c3f9a1b2c4d5e6f708192a3b4"])]
+WebhookId = Annotated[
+    str,
+    Meta(
+        pattern=told(
+            r"^whk-[0-9a-f]{26}$(?!\n)",
+            "[^whk0-9a-f-]",
+            "the id of a webhook is expected: whk- and 26 of the characters 0-9 and a-f",
+        ),
+        examples=["whk-0c3f9a1b2c4d5e6f708192a3b4"],
+    ),
+]
 TotalCount = Annotated[
     int, Meta(ge=1, le=model.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
 ]
@@ -100,14 +136,19 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` 
 # The first moment that has ten digits of seconds, and the last: times are compared as text of one length.
 _EARLIEST = datetime(2001, 9, 10, tzinfo=UTC)
 _LATEST = datetime(2286, 11, 20, tzinfo=UTC)
-_LONGEST = timedelta(days=36525)
+# A hundred years, in microseconds.
+_LONGEST = 36525 * 86_400_000_000
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
     """What all shapes share."""
 
 
-_VISIBLE = r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)"
+_VISIBLE = told(
+    r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)",
+    "[^!-~ ]",
+    "visible ASCII and blanks may stand there, but not blanks alone",
+)
 Kind = Annotated[
     Literal["unique", "imported", "personal", "shared"],
     Meta(
@@ -120,7 +161,11 @@ Pattern = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
+        pattern=told(
+            r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
+            "[^A-Za-z0-9#._-]",
+            "the letters A-Z and a-z, digits and # . _ - may stand there, with one # at least",
+        ),
         description="Each # becomes a letter of the alphabet; the rest stands as it is.",
         examples=["####-####-####"],
     ),
@@ -130,12 +175,25 @@ Alphabet = Annotated[
     Meta(
         min_length=2,
         max_length=36,
-        pattern=r"^[A-Za-z0-9]+$(?!\n)",
-        description="Letters and digits, no two alike to a reader.",
+        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits may stand there"),
+        description="Letters and digits that codes are made of; a letter counts once, in upper or lower case.",
         examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
     ),
 ]
-Prefix = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9._-]+$(?!\n)", examples=["IKEA-"])]
+Prefix = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=told(
+            r"^[A-Za-z0-9._-]+$(?!\n)",
+            "[^A-Za-z0-9._-]",
+            "the letters A-Z and a-z, digits and . _ - may stand there",
+        ),
+        description="Stands before each code.",
+        examples=["IKEA-"],
+    ),
+]
 Template = Annotated[
     str,
     Meta(
@@ -179,14 +237,28 @@ Money = Annotated[
     int,
     Meta(ge=1, le=rules.MAX_AMOUNT, description="In the currency's minor units: 1050 is 10.50 EUR.", examples=[500]),
 ]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217.", examples=["EUR"])]
+Currency = Annotated[
+    str,
+    Meta(
+        pattern=told(
+            r"^[A-Z]{3}$(?!\n)",
+            "[^A-Z]",
+            "the three capital letters of a currency are expected, such as EUR",
+        ),
+        description="ISO 4217.",
+        examples=["EUR"],
+    ),
+]
 Percent = Annotated[float, Meta(gt=0, le=100, description="With at most two decimals.", examples=[12.5])]
 Often = Annotated[int, Meta(ge=0, le=10**9, description="How often.")]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA; whose days and weeks the limits count in.")]
 
 
 class LimitsIn(Shape):
-    """How often codes may be redeemed. One that is left out or null is no limit, but for `per_user`, which is 1."""
+    """How often codes may be redeemed; null is no limit.
+
+    What is left out stays as it is in a change. In a new discount it is no limit, but for `per_user`, which is 1.
+    """
 
     total: Often | None | UnsetType = UNSET
     per_user: Often | None | UnsetType = UNSET
@@ -214,6 +286,17 @@ class SumsOut(Shape):
     discounts: int
 
 
+Length = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="A duration of ISO 8601. A day is 24 hours; months and years go by the calendar of `timezone`.",
+        examples=["P14D", "P1M", "PT36H"],
+        extra_json_schema={"format": "duration"},
+    ),
+]
+
+
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
 
@@ -226,7 +309,7 @@ class DiscountIn(Shape, kw_only=True):
     codes: CodesIn = msgspec.field(default_factory=CodesIn)
     starts_at: Moment | None = None
     expires_at: Moment | None = None
-    valid_for: Annotated[timedelta, Meta(description="ISO 8601.", examples=["P14D"])] | None = None
+    valid_for: Length | None = None
     percent_off: Percent | None = None
     amount_off: Money | None = None
     currency: Currency | None = None
@@ -260,7 +343,7 @@ class DiscountForUser(Shape, kw_only=True):
     created_at: Moment
     starts_at: Moment | None
     expires_at: Moment | None
-    valid_for: timedelta | None
+    valid_for: Length | None
     percent_off: float | None
     amount_off: int | None
     currency: str | None
@@ -283,7 +366,7 @@ class DiscountForUser(Shape, kw_only=True):
             "created_at": model.to_time(discount.created_at),
             "starts_at": moment_out(discount.starts_at),
             "expires_at": moment_out(discount.expires_at),
-            "valid_for": None if discount.valid_for is None else timedelta(microseconds=discount.valid_for),
+            "valid_for": None if discount.valid_for is None else discount.valid_for.text,
             "percent_off": None if discount.rule.percent is None else discount.rule.percent / 100,
             "amount_off": discount.rule.amount_off,
             "currency": discount.rule.currency,
@@ -354,6 +437,13 @@ class GrantIn(Shape):
     email: Email | None = None
 
 
+GoodUntil = Annotated[
+    Moment | None,
+    Meta(description="When the code is good no longer: the end of the discount, or of `valid_for`; null for never."),
+]
+Void = Annotated[bool, Meta(description="Whether the brand has made the code void: it cannot be redeemed.")]
+
+
 class GrantOut(Shape, kw_only=True):
     """A code that a user holds."""
 
@@ -362,6 +452,8 @@ class GrantOut(Shape, kw_only=True):
     granted: Literal[True] = True
     code: Annotated[str, Meta(examples=["EM5F-SFZW-UEQA"])]
     granted_at: Moment
+    good_until: GoodUntil
+    void: Void
 
     @classmethod
     def of(cls, grant: model.Grant) -> "GrantOut":
@@ -370,6 +462,8 @@ class GrantOut(Shape, kw_only=True):
             user_id=grant.user_id,
             code=grant.code,
             granted_at=model.to_time(grant.granted_at),
+            good_until=moment_out(grant.good_until),
+            void=grant.void,
         )
 
 
@@ -386,13 +480,22 @@ class GrantOutcome(Shape, omit_defaults=True):
     granted: bool
     code: str | UnsetType = UNSET
     granted_at: Moment | UnsetType = UNSET
+    good_until: GoodUntil | UnsetType = UNSET
+    void: Void | UnsetType = UNSET
     refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"] | UnsetType = UNSET
 
     @classmethod
     def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
         if isinstance(outcome, Refusal):
             return cls(user_id=user_id, granted=False, refusal=outcome.word)  # type: ignore[arg-type]
-        return cls(user_id=user_id, granted=True, code=outcome.code, granted_at=model.to_time(outcome.granted_at))
+        return cls(
+            user_id=user_id,
+            granted=True,
+            code=outcome.code,
+            granted_at=model.to_time(outcome.granted_at),
+            good_until=moment_out(outcome.good_until),
+            void=outcome.void,
+        )
 
 
 class GrantsOut(Shape):
@@ -454,11 +557,11 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     request_id: str = ""
     errors: Sequence[ErrorAt] = ()
-    starts_at: datetime | None = None
-    expires_at: datetime | None = None
+    starts_at: Moment | None = None
+    expires_at: Moment | None = None
     granted_count: int | None = None
     limit: str | None = None
-    opens_at: datetime | None = None
+    opens_at: Moment | None = None
     minimum_amount: int | None = None
     currency: str | None = None
     scope: str | None = None
@@ -520,17 +623,23 @@ def percent_in(value: float | None) -> int | None:
     return hundredths
 
 
-def duration_in(value: timedelta | None, field: str) -> int | None:
-    """A duration of a request in microseconds.
+def duration_in(text: str | None, field: str) -> durations.Duration | None:
+    """A duration of a request.
 
     Raises:
-        Invalid: it is not longer than nothing, or longer than a hundred years.
+        Invalid: it is none, not longer than nothing, or longer than a hundred years.
     """
-    if value is None:
+    if text is None:
         return None
-    if not timedelta(0) < value <= _LONGEST:
-        raise Invalid(f"/{field}", "is not more than nothing and at most a hundred years")
-    return value // timedelta(microseconds=1)
+    try:
+        found = durations.read(text)
+    except ValueError:
+        raise Invalid(
+            f"/{field}", "is not a duration as ISO 8601 writes it, for example P14D, P2W, P1M or PT36H"
+        ) from None
+    if not 0 < found.months * _LONGEST // 1200 + found.microseconds <= _LONGEST:
+        raise Invalid(f"/{field}", "must be longer than zero, and at most 36,525 days (a hundred years)")
+    return found
 
 
 def moment_in(value: datetime | None, field: str) -> int | None:
@@ -542,7 +651,7 @@ def moment_in(value: datetime | None, field: str) -> int | None:
     if value is None:
         return None
     if not _EARLIEST <= value <= _LATEST:
-        raise Invalid(field, "is not between 2001-09-10 and 2286-11-20")
+        raise Invalid(field, "must be from 2001-09-10 to 2286-11-20")
     return model.from_time(value)
 
 

@@ -3,11 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
 import msgspec
-from flask import Response
 
 #: Rows in one piece.
 PIECE = 500
@@ -15,28 +15,37 @@ PIECE = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Response:
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer in pieces, with its media type and what other headers it has."""
+
+    pieces: Iterator[bytes]
+    media_type: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:
     """A CSV file to be saved. A cell that a spreadsheet would run becomes text by an apostrophe before it."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
-    return Response(csv_pieces(header, rows), 200, headers, content_type="text/csv; charset=utf-8")
+    return Stream(csv_pieces(header, rows), "text/csv; charset=utf-8", headers)
 
 
-def ndjson_response(name: str, rows: Iterable[Any]) -> Response:
+def ndjson_response(name: str, rows: Iterable[Any]) -> Stream:
     """A file of one JSON object a line, to be saved."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.ndjson"', "X-Content-Type-Options": "nosniff"}
-    return Response(ndjson_pieces(rows), 200, headers, content_type="application/x-ndjson")
+    return Stream(ndjson_pieces(rows), "application/x-ndjson", headers)
 
 
-def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]") -> Response:
+def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]") -> Stream:
     """A JSON list of any length, in what stands around it. Nothing is answered before its first row is read."""
     several = iter(rows)
     first = list(islice(several, 1))
-    return Response(json_pieces(chain(first, several), before, after), 200, content_type="application/json")
+    return Stream(json_pieces(chain(first, several), before, after), "application/json")
 
 
-def text_response(text: str) -> Response:
+def text_response(text: str) -> Stream:
     """A few letters of plain text."""
-    return Response(text, 200, content_type="text/plain; charset=utf-8")
+    return Stream(iter([text.encode()]), "text/plain; charset=utf-8")
 
 
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:

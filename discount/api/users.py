@@ -11,6 +11,7 @@ from discount.api.schemas import BrandId, Email, Shape, UserId, VisibleText
 from discount.contacts import Contact
 from discount.errors import Forbidden, Invalid
 from discount.model import Caller
+from discount.reasons import told
 from discount.signatures import Signatures
 from discount.store import Store
 
@@ -18,7 +19,11 @@ Locale = Annotated[
     str,
     Meta(
         max_length=35,
-        pattern=r"^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*$(?!\n)",
+        pattern=told(
+            r"^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*$(?!\n)",
+            "[^A-Za-z0-9_-]",
+            "a language of BCP 47 is expected, such as de or de-AT",
+        ),
         description="BCP 47; e-mails are in English where no other is known.",
         examples=["de-AT"],
     ),

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from flask import Response
 from msgspec import Meta
 
 from discount import deliveries, events, model, webhooks
@@ -107,7 +106,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         body=WebhookIn,
         idempotent=True,
         answers={201: NewWebhookOut},
-        refusals=("not-found", "webhook-taken", "too-many-webhooks", "idempotency-mismatch"),
+        refusals=("not-found", "brand-closed", "webhook-taken", "too-many-webhooks", "idempotency-mismatch"),
     )
     def create_webhook(body: WebhookIn, idempotency_key: str | None) -> Outcome:
         """Make a webhook of a brand, or of one of its discounts; its secret is shown this once."""
@@ -171,7 +170,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
     def remove_webhook(webhook_id: str) -> Outcome:
         """Take a webhook away."""
         webhooks.remove(store, webhook_id)
-        return Response(status=204)
+        return None, 204
 
     @contract.declare(
         "POST",

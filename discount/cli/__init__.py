@@ -1,4 +1,4 @@
-"""The command line: the same verbs as HTTP, straight on Redis. Tables for people, `--json` for programs.
+"""The command line: the operations of HTTP, straight on Redis. Tables for people, `--json` for programs.
 
 A command's module is imported when it is asked for: what runs the service need not wait for what lists discounts.
 """
@@ -16,19 +16,28 @@ _COMMANDS = {
     "create": ("discounts", "create"),
     "list": ("discounts", "list_discounts"),
     "show": ("discounts", "show"),
-    "grant": ("discounts", "grant"),
-    "import": ("discounts", "import_codes"),
-    "export": ("discounts", "export"),
+    "change": ("discounts", "change"),
+    "close": ("discounts", "close"),
     "stats": ("discounts", "stats"),
+    "grant": ("grants", "grant"),
+    "held": ("grants", "held"),
+    "grants": ("grants", "list_grants"),
+    "import": ("codes", "import_codes"),
+    "export": ("codes", "export"),
+    "redemption": ("redemptions", "redemption"),
     "brand": ("brands", "brand"),
-    "key": ("brands", "key"),
-    "forget": ("brands", "forget"),
+    "key": ("keys", "key"),
+    "user": ("users", "user"),
+    "forget": ("users", "forget"),
+    "webhook": ("webhooks", "webhook"),
+    "delivery": ("deliveries", "delivery"),
+    "event": ("events", "event"),
 }
 
 
 class _Commands(click.Group):
     def list_commands(self, _context: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+        return list(_COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:

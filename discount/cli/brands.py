@@ -1,142 +1,91 @@
-"""Commands of brands, of their API keys, and of users who are to be forgotten."""
+"""Commands of brands."""
 
 from typing import Any
 
 import click
 
-from discount import brands, users
-from discount.api.brands import BrandIn, BrandOut, KeyIn, KeyOut, NewKeyOut
-from discount.api.inputs import read_fields
-from discount.api.schemas import (
-    moment_in,
-)
-from discount.api.users import Forgotten
-from discount.cli.context import one_line, open_store
-from discount.cli.output import json_option, minute, print_json, print_table
-from discount.config import SettingsError, read_settings
-from discount.model import KEY_SCOPES
+from discount.api import brands as routes
+from discount.api import grants
+from discount.api.brands import BrandChange, BrandIn
+from discount.api.schemas import GrantIn
+from discount.cli.asking import ask, ask_list, paged
+from discount.cli.context import find_settings
+from discount.cli.fields import fields
+from discount.cli.output import json_option, minute, print_answer, print_json, print_page
+from discount.cli.verbs import Noun
+
+_HELPS = {
+    "name": "As people know it; the id if left out.",
+    "email": "Where the brand is reached.",
+    "mails_off": "An e-mail that is not to be sent.",
+}
 
 
-@click.group()
+@click.group(cls=Noun)
 def brand() -> None:
-    """Make, list and close brands."""
+    """Make, list, change and close brands."""
 
 
-@brand.command("create")
+@brand.command("create", does=("create_brand",), example="IKEA --email shop@ikea.example")
 @click.argument("brand_id", metavar="BRAND")
-@click.option("--name", help="As people know it; the id if left out.")
-@click.option("--email")
+@fields(BrandIn, but=("id",), helps=_HELPS)
+@click.option("--no-key", is_flag=True, help="Make no key, and print the brand.")
 @json_option
-def create_brand(brand_id: str, as_json: bool, **given: str | None) -> None:
-    """Make a brand with a first API key, and print the key: it is shown this once."""
-    with one_line():
-        fields = {name: value for name, value in given.items() if value is not None}
-        asked, secret = read_fields(fields | {"id": brand_id}, BrandIn), _secret()
-        made = brands.create(open_store(), asked.id, asked.name or asked.id, asked.email)
-        _make_key(secret, made.id, {"name": "first"}, as_json)
+def create_brand(brand_id: str, no_key: bool, as_json: bool, **given: Any) -> None:
+    """Make a brand with a first API key, and print the key: it is shown this once.
+
+    Where no SECRET is set, as in an open service, which needs no keys, the brand alone is made and printed.
+    """
+    made = ask(routes, "create_brand", given | {"id": brand_id})
+    if no_key or not find_settings().secret:
+        print_answer(made, as_json)
+        return
+    first = ask(routes, "create_key", {"brand_id": brand_id, "name": "first"})
+    print_json(first) if as_json else click.echo(first.key)
 
 
-@brand.command("list")
+@brand.command("list", does=("list_brands",), example="--limit 1000")
+@paged
 @json_option
-def list_brands(as_json: bool) -> None:
+def list_brands(as_json: bool, **given: Any) -> None:
     """List brands, newest first."""
-    with one_line():
-        store, found, cursor = open_store(), list[BrandOut](), None
-        while True:
-            page = brands.list_page(store, limit=1000, cursor=cursor)
-            found += [BrandOut.of(each) for each in page.brands]
-            cursor = page.next
-            if cursor is None:
-                break
-        if as_json:
-            print_json({"brands": found})
-            return
-        rows = ([each.id, each.name, each.email or "", minute(each.closed_at)] for each in found)
-        print_table(("id", "name", "e-mail", "closed"), rows)
+    page = ask_list(routes, "list_brands", "brands", given)
+    rows = ([each.id, each.name, each.email or "", minute(each.closed_at)] for each in page.brands)
+    print_page(page, as_json, ("id", "name", "e-mail", "closed"), rows)
 
 
-@brand.command("close")
+@brand.command("show", does=("show_brand",), example="IKEA")
 @click.argument("brand_id", metavar="BRAND")
 @json_option
-def close_brand(brand_id: str, as_json: bool) -> None:
+def show_brand(as_json: bool, **given: Any) -> None:
+    """Show a brand."""
+    print_answer(ask(routes, "show_brand", given), as_json)
+
+
+@brand.command("change", does=("change_brand",), example="IKEA --email none --mails-off sold-out")
+@click.argument("brand_id", metavar="BRAND")
+@fields(BrandChange, helps=_HELPS)
+@json_option
+def change_brand(as_json: bool, **given: Any) -> None:
+    """Change a brand's name or e-mail, or which e-mails are sent to it and to its users."""
+    print_answer(ask(routes, "change_brand", given), as_json)
+
+
+@brand.command("close", does=("close_brand",), example="IKEA")
+@click.argument("brand_id", metavar="BRAND")
+@json_option
+def close_brand(as_json: bool, **given: Any) -> None:
     """Close a brand for good: revoke its keys, close its discounts. Codes that users hold stay good."""
-    with one_line():
-        closed = BrandOut.of(brands.close(open_store(), brand_id))
-        print_json(closed) if as_json else click.echo(f"{closed.id} is closed")
+    closed = ask(routes, "close_brand", given)
+    print_json(closed) if as_json else click.echo(f"{closed.id} is closed")
 
 
-@click.group()
-def key() -> None:
-    """Make, list and revoke the API keys of brands."""
-
-
-@key.command("create")
+@brand.command("grant", does=("grant_code_of_brand",), example="IKEA 'User 1'")
 @click.argument("brand_id", metavar="BRAND")
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="manage, grant, redeem or read; all of them if left out.")
-@click.option("--expires-at", metavar="TIME", help="RFC 3339.")
-@json_option
-def create_key(brand_id: str, name: str, scopes: tuple[str, ...], expires_at: str | None, as_json: bool) -> None:
-    """Make an API key and print it: it is shown this once."""
-    with one_line():
-        fields = {"name": name, "scopes": list(scopes) or None, "expires_at": expires_at}
-        _make_key(_secret(), brand_id, fields, as_json)
-
-
-@key.command("list")
-@click.argument("brand_id", metavar="BRAND")
-@json_option
-def list_keys(brand_id: str, as_json: bool) -> None:
-    """List a brand's API keys, without their secrets."""
-    with one_line():
-        found = [KeyOut.of(each) for each in brands.list_keys(open_store(), brand_id)]
-        if as_json:
-            print_json({"keys": found})
-            return
-        rows = (
-            [each.id, each.name, " ".join(each.scopes), minute(each.expires_at), minute(each.used_at)] for each in found
-        )
-        print_table(("id", "name", "scopes", "expires", "used"), rows)
-
-
-@key.command("revoke")
-@click.argument("brand_id", metavar="BRAND")
-@click.argument("key_id", metavar="ID")
-def revoke_key(brand_id: str, key_id: str) -> None:
-    """Take an API key away, on every replica at once."""
-    with one_line():
-        brands.revoke_key(open_store(), brand_id, key_id)
-
-
-@click.command()
 @click.argument("user_id", metavar="USER")
-@click.option("--brand", "brand_id", help="Only what this brand keeps.")
+@fields(GrantIn, but=("user_id",), helps={"email": "Where the brand reaches the user."})
 @json_option
-def forget(user_id: str, brand_id: str | None, as_json: bool) -> None:
-    """Forget a user: grants, redemptions and events become nobody's. Counts stay."""
-    with one_line():
-        done = Forgotten.of(user_id, users.forget(open_store(), user_id, brand_id=brand_id))
-        if as_json:
-            print_json(done)
-            return
-        click.echo(f"{done.grants:,} grants, {done.redemptions:,} redemptions, {done.events:,} events")
-
-
-def _secret() -> str:
-    secret = read_settings().secret
-    if not secret:
-        raise SettingsError("SECRET: the service hashes keys with it; set the same here")
-    return secret
-
-
-def _make_key(secret: str, brand_id: str, fields: dict[str, Any], as_json: bool) -> None:
-    asked = read_fields(fields, KeyIn)
-    made, text = brands.create_key(
-        open_store(),
-        secret,
-        brand_id,
-        asked.name,
-        scopes=asked.scopes or KEY_SCOPES,
-        expires_at=moment_in(asked.expires_at, "expires_at"),
-    )
-    print_json(NewKeyOut.of(made, key=text)) if as_json else click.echo(text)
+def grant(as_json: bool, **given: Any) -> None:
+    """Hand a user a code of any open discount of a brand, or show the one held already."""
+    granted = ask(grants, "grant_code_of_brand", given)
+    print_json(granted) if as_json else click.echo(granted.code)

@@ -1,40 +1,54 @@
-"""What every command runs in: Redis, and one line on what is wrong."""
+"""What commands talk to: the Redis of the service, and what the service itself is set to."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from pathlib import Path
 
 from discount import embedded
-from discount.config import SettingsError, read_settings
-from discount.embedded import NoRedisError
-from discount.errors import Refusal
-from discount.store import LayoutError, Store
+from discount.config import Settings, SettingsError, read_settings
+from discount.launch import HERE
+from discount.store import Store
 
 
-@contextmanager
-def one_line() -> Iterator[None]:
-    """Whatever is wrong is told in one line, and the exit code is 1."""
-    try:
-        yield
-    except Refusal as error:
-        sys.exit(f"discount: {error.word}: {error.detail}")
-    except (SettingsError, NoRedisError, LayoutError) as error:
-        sys.exit(f"discount: {error}")
+def find_settings() -> Settings:
+    """The settings of the service that commands act for.
 
-
-def open_store() -> Store:
-    """The Redis of REDIS_URL, or the one that `discount run` has.
+    Where REDIS_URL is not set, they are those that `discount run` has, if one is at work in DATA.
 
     Raises:
         SettingsError
     """
     settings = read_settings()
-    url = settings.redis_url
-    if not os.environ.get("REDIS_URL"):
-        url = embedded.address_of(Path(settings.data)) or url
+    if os.environ.get("REDIS_URL"):
+        return settings
+    url = embedded.address_of(Path(settings.data))
+    if url is None:
+        return settings
+    return read_settings(HERE | {name: value for name, value in os.environ.items() if value} | {"REDIS_URL": url})
+
+
+def open_store(settings: Settings | None = None) -> Store:
+    """The Redis of the service.
+
+    Raises:
+        SettingsError
+    """
+    settings = settings or find_settings()
     try:
-        return Store.at(url, settings.redis_timeout, settings.partitions)
+        return Store.at(settings.redis_url, settings.redis_timeout, settings.partitions)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
+
+
+def whereabouts() -> str:
+    """Which Redis commands look for, without its password, and what to do if that is not the one that is meant."""
+    settings = find_settings()
+    # A password may stand before an @, or in the query.
+    told = f"The address is {re.sub('//.*@', '//', settings.redis_url).partition('?')[0]}"
+    if os.environ.get("REDIS_URL"):
+        return f"{told}, from REDIS_URL."
+    folder = Path(settings.data).resolve()
+    return (
+        f"{told}: REDIS_URL is not set, and no `discount run` is at work in {folder}."
+        " Start one, or set DATA or the working directory to those of the one that is meant."
+    )

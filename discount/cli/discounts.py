@@ -1,201 +1,116 @@
-"""Commands of discounts, their codes and their grants."""
+"""Commands of discounts: `discount create` and what follows in a discount's life."""
 
-import os
-import sys
 from collections import Counter
-from io import BufferedReader, RawIOBase
-from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any
 
 import click
-import msgspec
-from rich.console import Console
-from rich.progress import Progress
 
-from discount import discounts, exports, grants, pools
-from discount.api.codes import ExportedRow
-from discount.api.discounts import create_from
-from discount.api.inputs import read_fields
-from discount.api.schemas import (
-    DiscountIn,
-    DiscountOut,
-    DiscountQuery,
-    GrantIn,
-    GrantOut,
-    GrantOutcome,
-    ImportOut,
-)
-from discount.api.tables import csv_pieces, ndjson_pieces
-from discount.api.uploads import READERS
-from discount.cli.context import one_line, open_store
-from discount.cli.output import json_option, print_json, print_table, thousands
-from discount.errors import Invalid
+from discount.api import discounts as routes
+from discount.api.schemas import CloseQuery, DiscountChange, DiscountIn, DiscountQuery
+from discount.cli.asking import ask, ask_list, key_option, paged
+from discount.cli.context import open_store
+from discount.cli.fields import fields
+from discount.cli.output import json_option, print_answer, print_json, print_page, print_table, thousands
+from discount.cli.verbs import Verb
+from discount.discounts import list_all
+from discount.store import Store
 
-_FORMATS = {"text": "text/plain", "csv": "text/csv", "json": "application/json"}
+_TOTAL = {"total_count": ("--total", "--total-count")}
+_HELPS = {
+    "starts_at": "From when on codes are granted and good; RFC 3339.",
+    "expires_at": "Until when codes are granted and good; RFC 3339.",
+    "valid_for": "For how long a code is good after its grant; ISO 8601, as P14D.",
+    "codes__prefix": "What unique codes begin with.",
+    "codes__code": "The shared code.",
+    "codes__pattern": "Of unique codes; each # becomes a letter of the alphabet.",
+    "codes__alphabet": "The letters of unique codes.",
+    "codes__template": "Of personal codes, as '{brand}-thinks-{user}-is-awesome-{id}'.",
+    "currency": "ISO 4217, of all amounts.",
+    "minimum_amount": "What an order must reach, in minor units.",
+    "maximum_discount": "The most that comes off, in minor units.",
+    "paused": "Grant and redeem nothing for now, or go on.",
+    "limits__total": "How often codes may be redeemed in all.",
+    "limits__per_user": "How often by one user; 1 unless it is said.",
+    "limits__per_user_per_day": "How often by one user in a day.",
+    "limits__per_user_per_week": "How often by one user in a week.",
+    "webhook_url": "Where the brand is told of this discount's events.",
+    "webhook_types": "Types of events to be told; all of them without any.",
+}
 
 
-@click.command()
+@click.command(cls=Verb, does=("create_discount",), example="IKEA 'Christmas 2020 discount' --total 100")
 @click.argument("brand_id", metavar="BRAND")
 @click.argument("discount_code", metavar="NAME")
-@click.option("--total", "total_count", metavar="N", help="How many codes there are in all.")
-@click.option("--kind", type=click.Choice(["unique", "imported", "personal", "shared"]), default="unique")
-@click.option("--pattern", help="Of unique codes; each # becomes a letter.")
-@click.option("--alphabet", help="The letters of unique codes.")
-@click.option("--prefix", help="What unique codes begin with.")
-@click.option("--template", help="Of personal codes, e.g. '{brand}-thinks-{user}-is-awesome-{id}'.")
-@click.option("--code", help="The shared code.")
-@click.option("--starts-at", metavar="TIME", help="RFC 3339.")
-@click.option("--expires-at", metavar="TIME", help="RFC 3339.")
+@fields(DiscountIn, but=("brand_id", "discount_code"), names=_TOTAL, helps=_HELPS)
+@key_option
 @json_option
-def create(as_json: bool, **given: str | None) -> None:
-    """Create a discount."""
-    with one_line():
-        fields = {name: value for name, value in given.items() if value is not None}
-        for name, value in fields.items():
-            # What is not UTF-8 comes from the shell as surrogates.
-            if not value.isascii() and value.encode("utf-8", "replace").decode() != value:
-                raise Invalid(name, "is not UTF-8")
-        names = ("kind", "pattern", "alphabet", "prefix", "template", "code")
-        kind = {name: fields.pop(name) for name in names if name in fields}
-        _show_discount(
-            DiscountOut.of(*create_from(open_store(), read_fields(fields | {"codes": kind}, DiscountIn))), as_json
-        )
+def create(as_json: bool, **given: Any) -> None:
+    """Create a discount with its codes, and a webhook of its own, if it is to have one."""
+    print_answer(ask(routes, "create_discount", given), as_json)
 
 
-@click.command("list")
-@click.option("--brand", "brand_id", help="Only this brand's.")
-@click.option("--status", help="Only those that are active, scheduled, paused, expired, sold-out or closed.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The most to be shown.")
+@click.command("list", cls=Verb, does=("list_discounts",), example="--brand IKEA --status active")
+@fields(
+    DiscountQuery,
+    but=("limit", "cursor"),
+    names={"brand_id": ("--brand", "--brand-id")},
+    helps={"brand_id": "Only this brand's.", "status": "Only those that are so."},
+)
+@paged
 @json_option
-def list_discounts(limit: int, as_json: bool, **given: str | None) -> None:
+def list_discounts(as_json: bool, **given: Any) -> None:
     """List discounts, newest first."""
-    with one_line():
-        query = read_fields({name: value for name, value in given.items() if value is not None}, DiscountQuery)
-        store, found, cursor = open_store(), list[DiscountOut](), None
-        while len(found) < limit:
-            page = discounts.list_page(
-                store, brand_id=query.brand_id, status=query.status, limit=min(1000, limit - len(found)), cursor=cursor
-            )
-            found += [DiscountOut.of(each, page.now) for each in page.discounts]
-            cursor = page.next
-            if cursor is None:
-                break
-        if as_json:
-            print_json({"discounts": found, "next": cursor})
-            return
-        rows = ([*map(str, (each.id, each.brand_id, each.discount_code, each.codes.kind, each.status)),
-                 thousands(each.granted_count), thousands(each.total_count)] for each in found)  # fmt: skip
-        print_table(("id", "brand", "name", "codes", "status", ">granted", ">total"), rows)
+    page = ask_list(routes, "list_discounts", "discounts", given)
+    rows = ([each.id, each.brand_id, each.discount_code, each.codes.kind, each.status,
+             thousands(each.granted_count), thousands(each.total_count)] for each in page.discounts)  # fmt: skip
+    print_page(page, as_json, ("id", "brand", "name", "codes", "status", ">granted", ">total"), rows)
 
 
-@click.command()
+@click.command(cls=Verb, does=("show_discount",), example="dsc-…")
 @click.argument("discount_id", metavar="ID")
 @json_option
-def show(discount_id: str, as_json: bool) -> None:
+def show(as_json: bool, **given: Any) -> None:
     """Show a discount with its live counts."""
-    with one_line():
-        _show_discount(DiscountOut.of(*discounts.show(open_store(), discount_id)), as_json)
+    print_answer(ask(routes, "show_discount", given), as_json)
 
 
-@click.command()
+@click.command(cls=Verb, does=("change_discount",), example="dsc-… --total 200 --limits-per-user 2 --expires-at none")
 @click.argument("discount_id", metavar="ID")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
+@fields(DiscountChange, names=_TOTAL, helps=_HELPS | {"discount_code": "Its name."})
 @json_option
-def grant(discount_id: str, user_ids: tuple[str, ...], as_json: bool) -> None:
-    """Hand each user a code, or show the one held already. Ends with 1 if a user got none."""
-    with one_line():
-        users = [read_fields({"user_id": user_id}, GrantIn).user_id for user_id in user_ids]
-        store = open_store()
-        if len(users) == 1:
-            given = grants.grant(store, discount_id, users[0])
-            print_json(GrantOut.of(given)) if as_json else click.echo(given.code)
-            return
-        outcomes = grants.grant_many(store, discount_id, users)
-        told = [GrantOutcome.of(*each) for each in zip(users, outcomes, strict=True)]
-        if as_json:
-            print_json({"discount_id": discount_id, "grants": told})
-        else:
-            print_table(("user", "code"), ([each.user_id, each.code or f"({each.refusal})"] for each in told))
-        if not all(each.granted for each in told):
-            sys.exit(1)
+def change(as_json: bool, **given: Any) -> None:
+    """Pause, resume, rename, extend or resize a discount, or change its limits. What is left out stays."""
+    print_answer(ask(routes, "change_discount", given), as_json)
 
 
-@click.command("import")
+@click.command(cls=Verb, does=("close_discount",), example="dsc-… --granted-codes void")
 @click.argument("discount_id", metavar="ID")
-@click.argument("file", type=click.File("rb"))
-@click.option("--format", "kind", type=click.Choice(list(_FORMATS)), help="Told by the file's name, or text.")
-@click.option("--column", default="code", show_default=True, help="The CSV column that has the codes.")
+@fields(CloseQuery)
 @json_option
-def import_codes(discount_id: str, file: BinaryIO, kind: str | None, column: str, as_json: bool) -> None:
-    """Add a brand's own codes from FILE (- is the standard input): one a line, a CSV column, or {"codes": [...]}."""
-    with one_line():
-        suffix = Path(file.name).suffix.lstrip(".")
-        reader = READERS[_FORMATS[kind or (suffix if suffix in _FORMATS else "text")]]
-        console = Console(stderr=True)
-        with Progress(console=console, disable=as_json or not console.is_terminal) as progress:
-            # A pipe has no size, and so no progress.
-            size = os.fstat(file.fileno()).st_size
-            watched = progress.wrap_file(file, size, description="Importing") if size else file
-            report = pools.import_codes(
-                open_store(), discount_id, reader(BufferedReader(cast("RawIOBase", watched)), column)
-            )
-        told = ImportOut.of(discount_id, report)
-        if as_json:
-            print_json(told)
-            return
-        click.echo(f"{told.added_count:,} added, {told.repeated_count:,} there already, {told.bad_count:,} bad")
-        for each in told.lines:
-            click.echo(f"line {each.line}: {each.reason}", err=True)
+def close(as_json: bool, **given: Any) -> None:
+    """Close a discount for good. Codes that users hold stay good, unless they are to be void."""
+    print_answer(ask(routes, "close_discount", given), as_json)
 
 
-@click.command()
-@click.argument("discount_id", metavar="ID")
-@click.argument("file", type=click.File("wb"), default="-")
-@click.option("--format", "kind", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
-def export(discount_id: str, file: BinaryIO, kind: str) -> None:
-    """Give all codes out, waiting and granted, to FILE or the standard output."""
-    with one_line():
-        rows = (ExportedRow.of(each) for each in exports.list_codes(open_store(), discount_id))
-        if kind == "ndjson":
-            pieces = ndjson_pieces(rows)
-        else:
-            pieces = csv_pieces(ExportedRow.__struct_fields__, map(msgspec.structs.astuple, rows))
-        for piece in pieces:
-            file.write(piece)
-
-
-@click.command()
-@click.option("--brand", "brand_id", help="Only this brand's.")
+@click.command(cls=Verb, example="--brand IKEA")
+@click.option("--brand", "--brand-id", "brand_id", metavar="TEXT", help="Only this brand's.")
 @json_option
 def stats(brand_id: str | None, as_json: bool) -> None:
     """Count discounts by status, and their codes."""
-    with one_line():
-        store, cursor = open_store(), None
-        statuses, codes = Counter[str](), Counter(granted=0, remaining=0)
-        while True:
-            page = discounts.list_page(store, brand_id=brand_id, limit=1000, cursor=cursor)
-            for each in page.discounts:
-                statuses[each.status(page.now)] += 1
-                codes["granted"] += each.granted_count
-                codes["remaining"] += each.remaining_count or 0
-            cursor = page.next
-            if cursor is None:
-                break
-        if as_json:
-            print_json(
-                {"discounts": statuses, "granted_count": codes["granted"], "remaining_count": codes["remaining"]}
-            )
-            return
-        print_table(("discounts", ">"), ([status, thousands(count)] for status, count in sorted(statuses.items())))
-        print_table(("codes", ">"), ([name, thousands(count)] for name, count in codes.items()))
-
-
-def _show_discount(found: DiscountOut, as_json: bool) -> None:
+    store = open_store()
+    statuses, codes = _count(store, brand_id)
     if as_json:
-        print_json(found)
+        print_json({"discounts": statuses, "granted_count": codes["granted"], "remaining_count": codes["remaining"]})
         return
-    fields = msgspec.to_builtins(found)
-    codes = ", ".join(f"{name} {value}" for name, value in fields.pop("codes").items())
-    print_table(
-        ("", ""), [[name, "" if value is None else str(value)] for name, value in fields.items()] + [["codes", codes]]
-    )
+    print_table(("discounts", ">"), ([status, thousands(count)] for status, count in sorted(statuses.items())))
+    print_table(("codes", ">"), ([name, thousands(count)] for name, count in codes.items()))
+
+
+def _count(store: Store, brand_id: str | None) -> tuple[Counter[str], Counter[str]]:
+    now = store.now()
+    statuses, codes = Counter[str](), Counter(granted=0, remaining=0)
+    for each in list_all(store, brand_id=brand_id):
+        statuses[each.status(now)] += 1
+        codes["granted"] += each.granted_count
+        codes["remaining"] += each.remaining_count or 0
+    return statuses, codes

@@ -2,12 +2,11 @@
 
 import click
 
-from discount.cli.context import one_line
+from discount.cli.verbs import Verb
 from discount.launch import launch
 
 
-@click.command()
+@click.command(cls=Verb)
 def run() -> None:
     """Run the service here, with a Redis of its own unless REDIS_URL names one."""
-    with one_line():
-        launch()
+    launch()

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from email.utils import format_datetime
@@ -310,8 +309,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         found = _find(store, code, caller)
         if _left(found) == 0:
             return MessageOut(_ALL_USED), 403
-        # What is closed, but not removed, can still be used.
-        status = replace(found, closed="").status(store.now())
+        status = found.status(store.now())
         if status in _NOT_VALID:
             return MessageOut(_NOT_VALID[status]), 403
         return MessageOut("Valid coupon"), 200

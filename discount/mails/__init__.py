@@ -22,8 +22,8 @@ MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached",
 KINDS: tuple[MailKind, ...] = get_args(MailKind)
 #: What each kind tells of; all of it must be given, and nothing else.
 FACTS: dict[MailKind, frozenset[str]] = {
-    "code-granted": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until"}),
-    "code-expiring": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until"}),
+    "code-granted": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until", "for_all"}),
+    "code-expiring": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until", "for_all"}),
     "sold-out": frozenset({"brand_name", "discount_name", "total_count"}),
     "limit-reached": frozenset({"brand_name", "discount_name", "limit", "limit_count"}),
     "webhook-off": frozenset({"brand_name", "webhook_url", "reason", "last_answer"}),
@@ -199,6 +199,8 @@ def _shown(locale: str, facts: Mapping[str, object]) -> dict[str, Any]:
             shown[name] = wording.moment(locale, value)
         elif isinstance(value, str):
             shown[name] = clean(value, None if name == "code" else LONGEST)
+        elif isinstance(value, bool):
+            shown[name] = value
         elif isinstance(value, int):
             shown[name] = wording.number(locale, value)
         elif value is None:

@@ -140,6 +140,7 @@ def _of_grant(discount: Discount, held: Grant) -> dict[str, Any]:
     return {
         "discount_name": discount.discount_code,
         "code": held.code,
+        "for_all": discount.codes.kind == "shared",
         "rule": discount.rule,
         "valid_until": None if until is None else to_time(until).astimezone(ZoneInfo(discount.timezone)),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from structlog import get_logger
 
-from discount import brands, contacts, outbox, webhooks
+from discount import brands, contacts, durations, outbox, webhooks
 from discount.deliveries import Owed, id_of, plan
 from discount.errors import Unavailable
 from discount.events import Entry, read_entries
@@ -110,11 +110,12 @@ class Planner:
         fields, discount_id = entry.fields, known.discount_ids.get(entry.fields.get("number", ""))
         if self._reminders is None or discount_id is None:
             return
-        _, expires_at, valid_for = known.discounts[discount_id]
+        _, expires_at, valid_for, zone = known.discounts[discount_id]
         if fields["type"] in ("discount.created", "discount.changed") and expires_at:
             self._reminders.note(entry.partition, discount_id, int(expires_at))
         elif fields["type"] == "code.granted" and valid_for and known.reached.get((fields["brand"], fields["user"])):
-            self._reminders.note(entry.partition, f"{discount_id} {fields['user']}", int(fields["at"]) + int(valid_for))
+            ends_at = durations.read(valid_for).after(int(fields["at"]), zone or "UTC")
+            self._reminders.note(entry.partition, f"{discount_id} {fields['user']}", ends_at)
 
     def _note_addresses(self, entries: Sequence[Entry]) -> None:
         """What a brand said with a grant of where the user is reached."""
@@ -129,7 +130,10 @@ class Planner:
         ids = sorted(set(numbers.values()))
         replies = self._store.commands(
             [("ZRANGE", keys.brand_webhooks(partition, each), 0, -1) for each in named]
-            + [("HMGET", keys.discount(partition, each), "webhook", "expires_at", "valid_for") for each in ids]
+            + [
+                ("HMGET", keys.discount(partition, each), "webhook", "expires_at", "valid_for", "timezone")
+                for each in ids
+            ]
         )
         of_brand = dict(zip(named, replies, strict=False))
         found = dict(zip(ids, replies[len(named) :], strict=True))

@@ -63,7 +63,7 @@ def test_a_brand_is_closed_and_a_user_forgotten(world: World, call: Call) -> Non
     [
         (("brand", "create", "a\n"), "invalid"), (("brand", "create", "IKEA", "--email", "a@b\n"), "invalid"),
         (("brand", "close", "None"), "not-found"), (("key", "create", "None", "x"), "not-found"),
-        (("key", "create", "IKEA", "x", "--scope", "all"), "invalid"), (("key", "list", "None"), "not-found"),
+        (("key", "list", "None"), "not-found"), (("brand", "change", "IKEA"), "invalid"),
         (("key", "create", "IKEA", "x", "--expires-at", "2020-01-01T00:00:00Z"), "invalid"),
         (("key", "revoke", "IKEA", "x"), "not-found"),
     ],
@@ -81,8 +81,16 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(
     assert len(world.done("GET", "/brand/IKEA/keys", ADMIN)["keys"]) == 1
 
 
-def test_no_key_is_made_without_the_secret(world: World, call: Call) -> None:
-    done = call("brand", "create", "IKEA", SECRET="")
+def test_a_brand_of_an_open_service_needs_no_key(world: World, call: Call) -> None:
+    done = call("brand", "create", "IKEA", "--json", SECRET="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == world.done("GET", "/brand/IKEA", ADMIN)
+    assert world.done("GET", "/brand/IKEA/keys", ADMIN)["keys"] == []
+
+
+def test_no_key_is_made_without_the_secret_that_it_is_hashed_with(world: World, call: Call) -> None:
+    call("brand", "create", "IKEA", "--no-key")
+    done = call("key", "create", "IKEA", "till", SECRET="")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("discount: SECRET: ")
-    assert world.done("GET", "/brand", ADMIN)["brands"] == []
+    assert done.stderr.startswith("discount: SECRET: keys are hashed with the SECRET of the service")
+    assert world.done("GET", "/brand/IKEA/keys", ADMIN)["keys"] == []

@@ -46,9 +46,9 @@ DISCOUNT = {"json": {"brand_id": "IKEA", "discount_code": "x", "total_count": 1}
 TOKEN = {"data": {"token": "x"}}
 ROUTES = [
     Route("POST", "/discount", ("manage",), call=DISCOUNT),
-    Route("GET", "/discount", ("read",), True, elsewhere=200, not_mine=200),
-    Route("GET", "/discount?brand_id=IKEA", ("read",), True, not_mine=200),
-    Route("GET", "/discount/{discount}", ("read",), True, not_mine=200),
+    Route("GET", "/discount", ("admin", "read"), True, elsewhere=200, not_mine=200),
+    Route("GET", "/discount?brand_id=IKEA", ("admin", "read"), True, not_mine=200),
+    Route("GET", "/discount/{discount}", ("admin", "read"), True, not_mine=200),
     Route("PATCH", "/discount/{discount}", ("manage",), call={"json": {"paused": True}}),
     Route("DELETE", "/discount/{discount}", ("manage",)),
     Route("POST", "/discount/{discount}/grant", ("grant",), True, call=GRANT),
@@ -343,7 +343,7 @@ def test_a_token_of_another_sort_or_in_another_place_is_none(world: World, ikea:
     for header in (f"Basic {ikea.key}", f"Bearer  {ikea.key} x", "Bearer", f"Bearer {ikea.key},Bearer x", ikea.key):
         answer = world.ask("GET", "/discount", headers={"Authorization": header})
         check_problem(answer, 401, "unauthenticated")
-    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 422, "invalid", "access_token")
+    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 401, "unauthenticated")
     assert world.ask("GET", "/discount", headers={"Authorization": f"bearer {ikea.key}"}).status_code == 200
 
 
@@ -382,3 +382,21 @@ def test_every_answer_says_that_it_is_nobody_elses(world: World, ikea: Shop) -> 
             "no-referrer",
             True,
         )
+
+
+def test_the_admin_key_looks_at_every_brands_discounts_and_sees_no_code(world: World, ikea: Shop) -> None:
+    body = {"brand_id": "IKEA", "discount_code": "All", "codes": {"kind": "shared", "code": "HUSH"}}
+    shared = world.done("POST", "/discount", ikea.key, json=body)["id"]
+    listed = world.done("GET", "/discount?limit=1000", ADMIN)["discounts"]
+    assert {each["brand_id"] for each in listed} == {"IKEA", "Other"}
+    shown = world.done("GET", f"/discount/{shared}", ADMIN)
+    assert shown in listed
+    assert (shown["codes"], shown["granted_count"]) == ({"kind": "shared"}, 0)
+    for answer in (listed, shown):
+        assert "HUSH" not in str(answer)
+        assert "HELLO26" not in str(answer)
+    own = world.done("GET", f"/discount/{ikea.discount}", ADMIN)
+    assert own == world.done("GET", f"/discount/{ikea.discount}", ikea.key)
+    assert own["redeemed_count"] == 1
+    for method, path in (("PATCH", ""), ("DELETE", ""), ("GET", "/codes"), ("GET", "/grants"), ("GET", "/redemptions")):
+        check_problem(world.ask(method, f"/discount/{ikea.discount}{path}", ADMIN, json={}), 403, "forbidden")

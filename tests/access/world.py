@@ -14,8 +14,8 @@ from discount.events import place_of
 from discount.model import make_delivery_id
 from discount.store import Store
 from tests.access.issuer import AUDIENCE, ISSUER, SECRET
+from tests.support.patience import PATIENCE
 
-PATIENCE = 30.0
 ADMIN = "admin-" + "a" * 32
 PEPPER = "pepper-" + "p" * 32
 

@@ -23,8 +23,9 @@ from typing import Any, Self
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
 #: Seconds that a late answer takes.
 LATE = 0.2
 FAULTS = ("500", "hang", "half", "drop")

@@ -77,10 +77,12 @@ def test_a_mail_server_that_hangs_delays_no_webhook(
     # It takes connections, and says no word.
     silent = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"smtp+plain://127.0.0.1:{silent.getsockname()[1]}"
-    with silent, Crew(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url):
+    with silent, Crew(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as crew:
+        crew.await_ready()
         for offer in offers:
             offer.grant(users)
-        wait_until(lambda: receiver.counts().total() == 16 * 11, "all calls", 20)
+        # Before the first of the e-mails can have ended.
+        wait_until(lambda: receiver.counts().total() == 16 * 11, "all calls", LONG - 5)
 
 
 def test_an_event_that_cannot_be_told_holds_up_no_other(
@@ -92,7 +94,7 @@ def test_an_event_that_cannot_be_told_holds_up_no_other(
         for _ in range(20):
             client.xadd(stream, {"type": "strange", "at": "1", "brand": "IKEA"})
     offer.grant([f"user {number}" for number in range(50)])
-    with Crew(redis_server.url, workers=1, webhook_pauses="0.1,0.1"):
+    with Crew(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="0.1,0.1"):
         wait_until(lambda: receiver.counts()["IKEA"] == 51, "what can be told")
         wait_until(lambda: len(failed(offer)) == 20, "what cannot stands among the failed")
     assert {each.status for each in failed(offer)} == {"broken"}
@@ -104,7 +106,7 @@ def failed(offer: Offer) -> list[Delivery]:
 
 def test_two_workers_plan_and_send(redis_server: RedisServer, store: Store, receiver: Receiver) -> None:
     offers = [make_offer(store, receiver, "ok", brand_in(number, "brand"), 1000) for number in range(16)]
-    with Crew(redis_server.url, workers=2) as crew:
+    with Crew(redis_server.url, workers=2, webhook_timeout=LONG) as crew:
         crew.await_ready()
         for first in range(0, 160, 10):
             for offer in offers:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -12,13 +11,13 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from discount import discounts, grants
 from discount.errors import NotFound, Refusal
 from discount.model import Grant, make_discount_id
 from tests.contract.stage import BRANDS, SECOND, Stage, fake_stage, flat, real_stage
+from tests.support.machines import run_in_batches
 from tests.support.redis_server import RedisServer
 
 USERS = [f"User {number}" for number in range(6)]
@@ -174,6 +173,7 @@ class Calls(RuleBasedStateMachine):
     def close(self, data: st.DataObject, void: bool) -> None:
         model = self.pick(data)
         model.closed = "void" if void or model.closed == "void" else "keep"
+        model.paused = False
         assert self.stage.close(model.id, void=void).closed == model.closed
 
     @rule(partition=st.integers(0, 20))
@@ -235,16 +235,7 @@ class Calls(RuleBasedStateMachine):
 def run(stage: Stage, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     monkeypatch.setattr(discounts, "BLOCK", BLOCK)
     machine = type("Machine", (Calls,), {"stage": stage})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            suppress_health_check=list(HealthCheck),
-            # Making a failure smaller takes minutes; as it is found it has a few dozen steps.
-            phases=[Phase.generate],
-        ),
-    )
+    run_in_batches(machine, examples, steps)
 
 
 def test_any_calls_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,8 +171,10 @@ def test_closing_is_one_event_and_closing_again_is_none(stage: Stage) -> None:
 def test_closing_gives_the_pool_up_and_keeps_the_grants(stage: Stage) -> None:
     found = stage.create(total=5)
     held = stage.grant_all(found.id, 2)
+    unused = stage.waiting(found.id)
     closed = stage.close(found.id)
     assert (closed.granted_count, closed.remaining_count, stage.pool(found.id)) == (2, 3, [])
+    assert [(each.code, each.state) for each in stage.export(found.id)[:3]] == [(code, "unused") for code in unused]
     assert [stage.grant(found.id, each.user_id).code for each in held] == [each.code for each in held]
 
 

@@ -1,14 +1,16 @@
 """Granting: one code a user, one user a code, never one more than there is."""
 
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from discount import discounts, grants, pools
+from discount import discounts, durations, grants, pools, redemptions
 from discount.cursors import make_cursor
 from discount.errors import Expired, Invalid, NotFound, NotGranted, NotStarted, Paused, Refusal, SoldOut, Unavailable
 from discount.model import Grant, make_discount_id
+from discount.rules import LimitName, Order
 from discount.store import keys
 from tests.contract.stage import BRANDS, PARTITIONS, PATIENCE, SECOND, Stage, fake_stage, flat, real_stage
 from tests.support.redis_server import RedisServer
@@ -31,7 +33,32 @@ def test_a_grant_tells_who_holds_what_since_when(stage: Stage) -> None:
     held = stage.grant(found.id, "User 1")
     assert (held.discount_id, held.user_id) == (found.id, "User 1")
     assert found.created_at <= held.granted_at <= stage.now()
-    assert held == Grant(found.id, "User 1", held.code, held.granted_at, fresh=True)
+    assert held == Grant(found.id, "User 1", held.code, held.granted_at, fresh=True, good_until=None, void=False)
+
+
+@pytest.mark.parametrize("valid_for", [None, "PT1H", "P1M"])
+@pytest.mark.parametrize("seconds", [None, 60, 7200])
+def test_every_answer_tells_until_when_a_code_is_good_and_whether_it_is_void(
+    stage: Stage, valid_for: str | None, seconds: int | None
+) -> None:
+    length = durations.read(valid_for) if valid_for else None
+    found = stage.create(valid_for=length, timezone="Asia/Tokyo")
+    expires_at = None if seconds is None else stage.now() + seconds * SECOND
+    stage.change(found.id, expires_at=expires_at)
+    held = stage.grant(found.id)
+    ends = [each for each in (expires_at, length and length.after(held.granted_at, "Asia/Tokyo")) if each]
+    for void in (False, True):
+        told = [
+            stage.grant(found.id),
+            grants.held_grant(stage.store, found.id, "User 1"),
+            *grants.grant_many(stage.store, found.id, ["User 1"]),
+            *grants.list_page(stage.store, found.id).grants,
+            *grants.list_of_user(stage.store, "User 1").grants,
+        ]
+        wanted = replace(held, fresh=False, good_until=min(ends, default=None), void=void)
+        assert told == [wanted] * 5
+        stage.close(found.id, void=True)
+    assert held.good_until == min(ends, default=None)
 
 
 def test_codes_are_granted_in_the_order_of_the_pool(stage: Stage) -> None:
@@ -343,6 +370,70 @@ def test_a_brand_gives_the_code_that_the_user_holds_of_any_of_its_discounts(stag
     stage.create()
     held = stage.grant(oldest.id)
     assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
+
+
+@pytest.mark.parametrize("how", ["void", "past its end", "past the code's own end", "used up", "used up by others"])
+def test_a_held_code_that_is_dead_does_not_stand_in_the_way_of_an_open_discount(stage: Stage, how: str) -> None:
+    length = durations.read("PT0.000001S") if how == "past the code's own end" else None
+    limits: dict[LimitName, int | None] = {"per_user": 5, "total": 1} if how == "used up by others" else {"per_user": 1}
+    old = stage.create(valid_for=length, limits=limits)
+    dead = stage.grant(old.id)
+    if how == "void":
+        stage.close(old.id, void=True)
+    elif how == "past its end":
+        stage.change(old.id, expires_at=stage.now())
+    elif how.startswith("used up"):
+        user = "User 1" if how == "used up" else "User 2"
+        code = stage.grant(old.id, user).code
+        order = Order("A-1", 100, "EUR")
+        redemptions.redeem(stage.store, redemptions.Attempt(user, code, order, discount_id=old.id))
+    with pytest.raises(SoldOut):
+        grants.grant_of_brand(stage.store, "IKEA", "User 1")
+    good = stage.create()
+    given = [grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(2)]
+    assert [(each.discount_id, each.fresh) for each in given] == [(good.id, True), (good.id, False)]
+    assert stage.grant(old.id).code == dead.code
+
+
+@pytest.mark.parametrize("how", ["paused", "closed", "not started", "sold out", "used once of two", "used today"])
+def test_a_held_code_that_can_still_be_used_is_the_one_that_the_brand_gives(stage: Stage, how: str) -> None:
+    limits: dict[str, dict[LimitName, int | None]] = {
+        "used once of two": {"per_user": 2},
+        "used today": {"per_user": None, "per_user_per_day": 1},
+    }
+    found = stage.create(total=1, limits=limits.get(how, {"per_user": 1}))
+    held = stage.grant(found.id)
+    if how == "paused":
+        stage.change(found.id, paused=True)
+    elif how == "closed":
+        stage.close(found.id)
+    elif how == "not started":
+        stage.change(found.id, starts_at=stage.now() + 3600 * SECOND)
+    elif how.startswith("used"):
+        order = Order("A-1", 100, "EUR")
+        redemptions.redeem(stage.store, redemptions.Attempt("User 1", held.code, order, discount_id=found.id))
+    stage.create()
+    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
+
+
+def test_of_several_held_codes_a_good_one_wins(stage: Stage) -> None:
+    made = [stage.create() for _ in range(3)]
+    held = [stage.grant(each.id) for each in made]
+    stage.change(made[0].id, expires_at=stage.now())
+    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[1].code
+    stage.close(made[1].id, void=True)
+    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[2].code
+
+
+def test_a_brand_looks_at_so_many_held_codes_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "HELD", 5)
+    monkeypatch.setattr(grants, "CANDIDATES", 2)
+    made = [stage.create() for _ in range(8)]
+    held = [stage.grant(each.id) for each in made]
+    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[3].code
+    for each in made[3:7]:
+        stage.close(each.id, void=True)
+    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[7].code
 
 
 def test_what_a_user_holds_of_another_brand_of_the_partition_does_not_count(stage: Stage) -> None:

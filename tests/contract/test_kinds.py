@@ -5,13 +5,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from discount import contacts, discounts, grants, kinds
-from discount.codes import canonical
+from discount.codes import ALPHABET, canonical
 from discount.errors import BelowGranted, Closed, CodeTaken, IdempotencyMismatch, Invalid, Refusal, SoldOut, Unavailable
 from discount.kinds import CodeKind, Kind
 from discount.model import Grant
-from tests.contract.stage import BRANDS, GIVEN, SECOND, Stage, flat
+from tests.contract.stage import BRANDS, GIVEN, SECOND, Stage, fake_stage, flat
 
 KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
 NO_POOL: list[Kind] = ["personal", "shared"]
@@ -192,6 +194,30 @@ def test_a_raised_total_goes_on_in_the_sequence(stage: Stage) -> None:
     assert [sequence.counter(each.code) for each in stage.grant_all(found.id, 6)] == list(range(6))
 
 
+@given(
+    pattern=st.text("#A7_.-", max_size=63).map(lambda text: text + "#") | st.integers(1, 64).map(lambda n: "#" * n),
+    alphabet=st.sampled_from(["AB", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", ALPHABET]),
+    prefix=st.sampled_from(["", "IKEA-", "P" * 32]),
+    total=st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_pattern_that_is_taken_gives_all_its_codes(pattern: str, alphabet: str, prefix: str, total: int) -> None:
+    stage = fake_stage()
+    asked = {"pattern": pattern, "alphabet": alphabet} | ({"prefix": prefix} if prefix else {})
+    try:
+        found = stage.create_kind("unique", total, **asked)
+        stage.change(found.id, total_count=total + 5)
+    except Invalid:
+        assume(False)
+    held = codes_of(grants.grant_many(stage.store, found.id, [f"User {number}" for number in range(total + 2)]))
+    held.append(stage.grant(found.id, "Another").code)
+    assert len({canonical(code) for code in held}) == total + 3
+    sequence = stage.sequence(found.id)
+    assert [sequence.counter(code) for code in held] == list(range(total + 3))
+    assert len(stage.waiting(found.id)) == 2
+    stage.check()
+
+
 def test_two_discounts_of_one_pattern_have_codes_of_their_own(stage: Stage) -> None:
     one, other = (stage.create_kind("unique", total=50) for _ in range(2))
     assert not set(stage.waiting(one.id)) & set(stage.waiting(other.id))
@@ -270,6 +296,73 @@ def test_a_brand_has_a_shared_code_once_however_it_is_written(stage: Stage) -> N
         with pytest.raises(CodeTaken):
             stage.create_kind("shared", code=code)
     assert stage.state() == before
+
+
+@pytest.mark.parametrize("how", ["void", "past its end", "closed and past its end"])
+def test_a_shared_code_is_free_again_when_its_discount_is_over(stage: Stage, how: str) -> None:
+    first = stage.create_kind("shared", code="Café-10")
+    if how != "void":
+        stage.change(first.id, expires_at=stage.now())
+    if how != "past its end":
+        stage.close(first.id, void=how == "void")
+    second = stage.create_kind("shared", code="CAFÉ 10")
+    assert discounts.id_of_shared(stage.store, "IKEA", "café10") == second.id
+    with pytest.raises(CodeTaken):
+        stage.create_kind("shared", code="Café-10")
+
+
+@pytest.mark.parametrize("how", ["paused", "closed", "not started", "sold out"])
+def test_a_shared_code_is_not_free_while_somebody_may_use_it(stage: Stage, how: str) -> None:
+    found = stage.create_kind("shared", total=1, code="SALE")
+    stage.grant(found.id)
+    if how == "closed":
+        stage.close(found.id)
+    elif how == "paused":
+        stage.change(found.id, paused=True)
+    elif how == "not started":
+        stage.change(found.id, starts_at=stage.now() + 3600 * SECOND)
+    before = stage.state()
+    with pytest.raises(CodeTaken):
+        stage.create_kind("shared", code="sale")
+    assert stage.state() == before
+
+
+def test_a_discount_whose_code_was_taken_over_cannot_be_extended(stage: Stage) -> None:
+    first = stage.create_kind("shared", code="SALE")
+    ended = stage.now()
+    stage.change(first.id, expires_at=ended)
+    # Nobody has the code yet.
+    stage.change(first.id, expires_at=ended + 3600 * SECOND)
+    stage.change(first.id, expires_at=ended)
+    second = stage.create_kind("shared", code="sale", total=None)
+    before = stage.state()
+    for expires_at in (None, ended + 3600 * SECOND):
+        with pytest.raises(CodeTaken):
+            stage.change(first.id, expires_at=expires_at, discount_code="Easter")
+    assert stage.state() == before
+    assert stage.change(first.id, discount_code="Easter", expires_at=ended - 1).discount_code == "Easter"
+    stage.change(second.id, expires_at=ended + 3600 * SECOND)
+    stage.close(second.id, void=True)
+    # Who has the code is over too, but it may be told of no longer than one discount.
+    with pytest.raises(CodeTaken):
+        stage.change(first.id, expires_at=None)
+
+
+def test_of_two_who_take_over_a_code_at_once_one_gets_it(stage: Stage) -> None:
+    first = stage.create_kind("shared", code="SALE")
+    stage.close(first.id, void=True)
+    run = stage.store.run
+    made: list[str] = []
+
+    def take_first(name: str, *call: Any) -> Any:
+        if name == "create" and call[1][-1] == first.id and not made:
+            made.append("")
+            made[0] = stage.create_kind("shared", code="SALE").id
+        return run(name, *call)
+
+    with mock.patch.object(stage.store, "run", take_first), pytest.raises(CodeTaken):
+        stage.create_kind("shared", code="SALE")
+    assert discounts.id_of_shared(stage.store, "IKEA", "SALE") == made[0]
 
 
 def test_another_brand_may_have_the_same_shared_code(stage: Stage) -> None:
@@ -457,7 +550,7 @@ def test_an_imported_discount_begins_with_nothing_however_many_are_expected(stag
     for expected in (None, 5, 1_000_000):
         found = stage.create(total=expected, kind=CodeKind("imported"))
         assert (found.total_count, found.granted_count, found.remaining_count) == (0, 0, 0)
-        assert stage.status(found.id) == "sold-out"
+        assert stage.status(found.id) == "empty"
         with pytest.raises(SoldOut):
             stage.grant(found.id)
 

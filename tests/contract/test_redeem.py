@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from discount import discounts, kinds, redemptions
+from discount import brands, discounts, durations, kinds, redemptions
 from discount.cursors import make_cursor
 from discount.errors import (
     AlreadyRedeemed,
@@ -249,11 +249,12 @@ def test_a_validation_tells_every_reason_and_changes_nothing(stage: Stage) -> No
     redeem(stage, CODE, "A-2", "User 2")
     starts, expires = later(stage), later(stage, 2 * HOUR)
     stage.change(found.id, paused=True, starts_at=starts, expires_at=expires)
+    limits_told = ["limit-reached", "already-redeemed", "limit-reached", "limit-reached"]
+    assert words(validate(stage, order="A-3", amount=999)) == ["minimum-amount", "paused", "not-started", *limits_told]
     stage.close(found.id, void=True)
     before = stage.state()
     told = validate(stage, order="A-3", amount=999)
-    in_the_way = ["minimum-amount", "closed", "paused", "not-started", "limit-reached", "already-redeemed"]
-    assert words(told) == [*in_the_way, "limit-reached", "limit-reached"]
+    assert words(told) == ["minimum-amount", "closed", "not-started", *limits_told]
     assert (told.discount_id, told.discount_amount) == (found.id, 0)
     assert told.left == dict.fromkeys(limits, 0)
     facts = {each.word: each.facts for each in told.reasons}
@@ -351,6 +352,51 @@ def test_codes_of_a_closed_discount_stay_good_unless_they_are_voided(stage: Stag
 
 
 @pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_closing_ends_a_pause(stage: Stage, by_brand: bool) -> None:
+    brands.create(stage.store, "IKEA", "IKEA")
+    found = stage.create()
+    code = stage.grant(found.id).code
+    stage.change(found.id, paused=True)
+    if by_brand:
+        brands.close(stage.store, "IKEA")
+    else:
+        stage.close(found.id)
+    assert (stage.show(found.id).paused, stage.status(found.id)) == (False, "closed")
+    assert redeem(stage, code).state == "redeemed"
+    with pytest.raises(Closed):
+        stage.change(found.id, paused=True)
+    assert stage.status(found.id) == "closed"
+
+
+@pytest.mark.parametrize("code", [CODE, "Sommar-Ö"])
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_after_the_close_a_shared_code_is_good_for_those_who_hold_it_and_nobody_else(
+    stage: Stage, code: str, by_brand: bool
+) -> None:
+    found = shared(stage, code)
+    stage.grant(found.id)
+    redeem(stage, code, "A-1", "User 2")
+    stage.close(found.id)
+    place = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
+    assert redeem(stage, code, "A-2", "User 1", **place).state == "redeemed"
+    for user in ("User 2", "User 3"):
+        refused(stage, Closed, code, f"of {user}", user, **place)
+        assert words(validate(stage, code, f"of {user}", user, **place)) == ["closed"]
+    # What was done before the close is told as it was.
+    assert redeem(stage, code, "A-1", "User 2", **place).state == "redeemed"
+
+
+def test_a_code_that_another_discount_took_over_is_that_discounts(stage: Stage) -> None:
+    old = shared(stage)
+    stage.grant(old.id)
+    stage.change(old.id, expires_at=stage.now())
+    new = shared(stage)
+    for user in ("User 1", "User 2"):
+        assert redeem(stage, order=f"of {user}", user=user).discount_id == new.id
+    assert validate(stage, order="A-3").discount_id == new.id
+
+
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
 def test_a_voided_code_is_told_closed(stage: Stage, by_brand: bool) -> None:
     found = stage.create()
     code = stage.grant(found.id).code
@@ -361,7 +407,7 @@ def test_a_voided_code_is_told_closed(stage: Stage, by_brand: bool) -> None:
 @pytest.mark.parametrize("kind", ["unique", "imported", "personal"])
 def test_a_code_is_good_for_some_time_after_its_grant(stage: Stage, kind: Kind) -> None:
     made = kinds.make(kind, 3, GIVEN[kind])
-    short, long = (stage.create(kind=made, valid_for=each) for each in (1, HOUR))
+    short, long = (stage.create(kind=made, valid_for=durations.read(each)) for each in ("PT0.000001S", "PT1H"))
     for each in (short, long):
         if kind == "imported":
             stage.take_in(each.id, ["Own 1", "Own 2"])
@@ -371,13 +417,38 @@ def test_a_code_is_good_for_some_time_after_its_grant(stage: Stage, kind: Kind) 
     assert redeem(stage, good.code, discount_id=long.id).state == "redeemed"
 
 
+@pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
+def test_a_month_after_the_grant_is_one_of_the_calendar(stage: Stage, by_brand: bool) -> None:
+    length, zone = durations.read("P1M"), "Europe/Stockholm"
+    found = stage.create(valid_for=length, timezone=zone, limits={})
+    place: dict[str, Any] = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
+    code = stage.grant(found.id).code
+    assert redeem(stage, code, **place).state == "redeemed"
+    name = keys.grants(partition_of(found.id), found.id, 0)
+    for days, good in ((27, True), (32, False)):
+        granted_at = stage.now() - days * 24 * HOUR
+        stage.redis.hset(name, "User 1", f"{granted_at:016d} {code}")
+        if good:
+            assert redeem(stage, code, f"after {days}", **place).state == "redeemed"
+        else:
+            facts = refused(stage, Expired, code, f"after {days}", **place)
+            assert int(facts["expires_at"]) == length.after(granted_at, zone)
+            assert words(validate(stage, code, f"after {days}", **place)) == ["expired"]
+    stage.redis.hset(name, "User 1", f"{told_at(stage, found)} {code}")
+
+
+def told_at(stage: Stage, found: Discount) -> str:
+    """When the first grant was, as its event tells it."""
+    return stage.events(found, "code.granted")[0]["at"]
+
+
 def test_the_earlier_end_of_the_code_and_of_the_discount_counts(stage: Stage) -> None:
-    found = stage.create(valid_for=HOUR)
+    found = stage.create(valid_for=durations.read("PT1H"))
     code = stage.grant(found.id).code
     ended = stage.now()
     stage.change(found.id, expires_at=ended)
     assert int(refused(stage, Expired, code)["expires_at"]) == ended
-    other = stage.create(valid_for=1)
+    other = stage.create(valid_for=durations.read("PT0.000001S"))
     grant = stage.grant(other.id)
     stage.change(other.id, expires_at=later(stage))
     assert int(refused(stage, Expired, grant.code)["expires_at"]) == grant.granted_at + 1

@@ -9,8 +9,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-# Far longer than anything takes, for a busy machine.
-PATIENCE = 30.0
+from tests.support.patience import PATIENCE
+
 Treat = Callable[["Peer", socket.socket], None]
 
 

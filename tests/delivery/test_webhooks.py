@@ -448,3 +448,21 @@ def test_a_list_without_a_brand_is_refused(client: Client) -> None:
 @pytest.mark.parametrize("named", ["", "whk-1", NOWHERE + "\n", "dlv-00" + "0" * 24])
 def test_a_test_of_what_cannot_be_a_webhook_is_refused(client: Client, named: str) -> None:
     client.refused("POST", "/webhook/test", 422, "invalid", "/webhook_id", json={"webhook_id": named})
+
+
+@pytest.mark.parametrize("of_discount", [False, True])
+def test_a_closed_brand_gets_no_webhook(client: Client, of_discount: bool) -> None:
+    client.http.post("/brand", json={"id": "IKEA"})
+    body = {"brand_id": "IKEA", "url": URL}
+    if of_discount:
+        body["discount_id"] = client.http.post("/discount", json=DISCOUNT | {"brand_id": "IKEA"}).get_json()["id"]
+    assert client.http.delete("/brand/IKEA").status_code == 200
+    check_problem(client.http.post("/webhook", json=body), 409, "brand-closed")
+    assert listed(client) == []
+
+
+def test_a_repeat_finds_the_webhook_of_a_brand_that_was_closed_since(client: Client) -> None:
+    client.http.post("/brand", json={"id": "IKEA"})
+    made = make(client, key="once")
+    client.http.delete("/brand/IKEA")
+    assert make(client, key="once")["id"] == made["id"]

@@ -362,14 +362,15 @@ def test_what_is_changed_natively_is_told_here(raw: FlaskClient, change: dict[st
     check(apply(raw), 400, sentence)
 
 
-def test_a_coupon_that_was_closed_but_not_made_void_can_still_be_used(raw: FlaskClient) -> None:
+def test_a_coupon_that_was_closed_natively_can_be_used_no_more(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     allow(raw, all=9)
     (found,) = raw.get("/discount?brand_id=coupons").get_json()["discounts"]
     assert raw.delete(f"/discount/{found['id']}").status_code == 200
-    check(raw.get(STATUS), 200, "Valid coupon")
-    check_applied(apply(raw))
+    # Coupons are used without a grant, and a close keeps granted codes alone.
+    check(raw.get(STATUS), 403, "Coupon is closed.")
+    check(apply(raw), 400, "Coupon is closed.")
 
 
 def test_a_coupon_without_limits_shows_null(raw: FlaskClient) -> None:

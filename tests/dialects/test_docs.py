@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from discount.config import DIALECTS
+from tests.support.needs import need
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service
 
@@ -24,6 +25,7 @@ def same(told: Any, shown: Any) -> bool:
 
 
 def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_server: RedisServer) -> None:
+    need("curl")
     redis_server.client().flushall()
     calls = CALL.findall(PAGE)
     assert len(calls) == PAGE.count("\ncurl ") == 32
@@ -42,7 +44,7 @@ def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_s
 def test_the_page_names_every_dialect_and_every_address(service: Service) -> None:
     assert set(re.findall(r"^## \d\. .*\(`([a-z-]+)`\)$", PAGE, re.MULTILINE)) == set(DIALECTS)
     shown = subprocess.run(
-        ["curl", "--silent", f"{service.urls[0]}/openapi.json"], capture_output=True, text=True, check=True
+        [need("curl"), "--silent", f"{service.urls[0]}/openapi.json"], capture_output=True, text=True, check=True
     )
     for path, methods in json.loads(shown.stdout)["paths"].items():
         for method, operation in methods.items():

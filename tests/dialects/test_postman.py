@@ -2,18 +2,17 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.support.needs import need
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service
 
 COLLECTION = Path(__file__).parents[2] / "doc" / "dialects.postman_collection.json"
 NEWMAN = "newman@6.2.2"
-#: Far more than its installation takes, the first time.
-PATIENCE = 180
 
 
 def test_the_collection_passes_and_can_be_run_again(
@@ -32,11 +31,10 @@ def test_the_collection_passes_and_can_be_run_again(
 
 def newman(base: str, report: Path) -> Any:
     """What newman reports of two runs, one after the other."""
-    npx = shutil.which("npx")
-    assert npx is not None, "npx is not there: install nodejs and npm"
+    need("node")
     done = subprocess.run(
         [
-            *(npx, "--yes", NEWMAN, "run", COLLECTION, "--env-var", f"base={base}"),
+            *(need("npx"), "--yes", NEWMAN, "run", COLLECTION, "--env-var", f"base={base}"),
             *("--iteration-count", "2", "--reporters", "json", "--reporter-json-export", report),
         ],
         env=os.environ | {"NO_UPDATE_NOTIFIER": "1"},

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import redis
 
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROOT, Service, ask, create, wait_until
-
-PATIENCE = 60
 
 
 def test_another_number_of_partitions_is_refused_in_one_line(redis_server: RedisServer) -> None:

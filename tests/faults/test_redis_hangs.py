@@ -13,7 +13,7 @@ def answered(user: str, reply: Reply) -> Answer:
 
 
 def test_a_redis_that_hangs_is_waited_for_no_longer_than_set(redis_server: RedisServer) -> None:
-    with Service(redis_server.url, replicas=2, redis_timeout=0.5) as service:
+    with Service(redis_server.url, replicas=2, redis_timeout=2) as service:
         url = service.urls[0]
         discount_id = create(url, 20)
         path = f"/discount/{discount_id}/grant"

@@ -98,7 +98,7 @@ def test_a_discount_of_each_kind_shows_how_its_codes_are_made_and_gives_one(
 def test_imported_codes_are_given_in_the_order_of_the_file(client: Client) -> None:
     found = client.create(codes={"kind": "imported"})
     assert found["codes"] == {"kind": "imported"}
-    assert (found["total_count"], found["remaining_count"], found["status"]) == (0, 0, "sold-out")
+    assert (found["total_count"], found["remaining_count"], found["status"]) == (0, 0, "empty")
     check_problem(client.grant(found["id"]), 409, "sold-out")
     send(client, found["id"], "first\nsecond\n")
     assert [granted(client, found["id"], user) for user in "AB"] == ["first", "second"]
@@ -311,14 +311,17 @@ def test_waiting_unique_codes_are_given_in_the_order_of_the_export(client: Clien
     assert [granted(client, found["id"], f"User {number}") for number in range(20)] == order
 
 
-def test_what_is_closed_has_its_granted_codes_left(client: Client) -> None:
+def test_what_is_closed_has_all_its_codes_those_that_nobody_used_too(client: Client) -> None:
     for codes in ({"kind": "unique"}, {"kind": "imported"}):
         found = client.create(codes=codes)
         if codes["kind"] == "imported":
             send(client, found["id"], "A1\nB2\nC3")
-        code = granted(client, found["id"])
-        client.http.delete(f"/discount/{found['id']}")
-        assert [(row["code"], row["state"]) for row in exported(client, found["id"], "csv")] == [(code, "granted")]
+        granted(client, found["id"])
+        before = exported(client, found["id"], "csv")
+        shown = client.http.delete(f"/discount/{found['id']}").get_json()
+        after = exported(client, found["id"], "csv")
+        assert [row | {"state": row["state"].replace("waiting", "unused")} for row in before] == after
+        assert [row["state"] for row in after].count("unused") == shown["remaining_count"] == len(after) - 1
 
 
 @pytest.mark.parametrize("codes", [{"kind": "personal", "template": "p-{id}"}, {"kind": "shared", "code": "EASTER"}])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from schemathesis.checks import CHECKS
 
 from discount import deliveries, outbox
 from discount.api import problems
+from discount.reasons import has_rule
 from discount.signatures import Signatures
 from discount.store import Store
 from tests.delivery.works import plan
@@ -25,7 +27,7 @@ from tests.support.redis_server import RedisServer
 # What an operation may name that has to be there.
 NAMES = {"discount_id", "webhook_id", "delivery_id", "after", "token"}
 # Pages for people, not operations.
-PAGES = {"/openapi.json", "/apidocs", "/apidocs/<path:name>"}
+PAGES = {"/", "/openapi.json", "/apidocs", "/apidocs/", "/apidocs/<path:name>", "/problems/<word>"}
 
 
 @pytest.fixture
@@ -70,6 +72,85 @@ def test_every_pattern_is_one_of_json_schema(document: dict[str, Any]) -> None:
     assert patterns
     for pattern in patterns:
         jsonschema_rs.validator_for({"type": "string", "pattern": json.loads(pattern)})
+
+
+def nodes(of: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the document, from the outside in."""
+    if isinstance(of, dict):
+        yield of
+    for each in of.values() if isinstance(of, dict) else of if isinstance(of, list) else ():
+        yield from nodes(each)
+
+
+def answered(document: dict[str, Any]) -> dict[str, bool]:
+    """Every shape by its name, and whether it stands in answers only."""
+    found: dict[str, bool] = {}
+
+    def look(of: Any, in_answer: bool) -> None:
+        for each in nodes(of):
+            name = str(each.get("$ref", "")).rpartition("/")[2]
+            if name and found.get(name) not in (False, in_answer):
+                found[name] = in_answer
+                look(document["components"]["schemas"][name], in_answer)
+
+    for operation in operations(document).values():
+        look(operation.get("requestBody"), False)
+        look(operation["responses"], True)
+    return found
+
+
+def test_every_property_has_a_type(document: dict[str, Any]) -> None:
+    for name, shape in document["components"]["schemas"].items():
+        for field, schema in shape.get("properties", {}).items():
+            for each in schema.get("anyOf", [schema]):
+                assert {"type", "$ref"} & set(each), (name, field)
+                if "enum" in each:
+                    jsonschema_rs.validator_for({"enum": each["enum"], "items": {"type": each["type"]}})
+                    assert all(jsonschema_rs.is_valid({"type": each["type"]}, value) for value in each["enum"])
+    assert document["components"]["schemas"]["GrantOut"]["properties"]["granted"]["type"] == "boolean"
+
+
+def test_what_every_answer_has_is_required(document: dict[str, Any]) -> None:
+    shapes = answered(document)
+    assert {"GrantOut", "DiscountOut", "LimitsOut", "RedemptionOut"} <= {name for name, only in shapes.items() if only}
+    for name, only in shapes.items():
+        shape = document["components"]["schemas"][name]
+        if only and "properties" in shape:
+            for field in set(shape["properties"]) - set(shape.get("required", ())):
+                # What may be left out is never null.
+                assert {"type": "null"} not in shape["properties"][field].get("anyOf", ()), (name, field)
+                assert "default" not in shape["properties"][field], (name, field)
+    assert set(document["components"]["schemas"]["GrantOut"]["required"]) == {
+        *("discount_id", "user_id", "granted", "code", "granted_at"),
+    }
+
+
+def test_every_description_is_of_what_it_describes(document: dict[str, Any]) -> None:
+    for each in nodes(document):
+        told = each.get("description")
+        if isinstance(told, str):
+            # What Python says of its own types, and how docstrings are indented.
+            assert not re.search(r"-> |object=|\n +", told), told
+    shapes = document["components"]["schemas"]
+    assert "order" in shapes["OrderShape"]["properties"]["id"]["description"]
+    assert "in a change" in shapes["LimitsIn"]["description"]
+    assert "alike" not in shapes["CodesIn"]["properties"]["alphabet"]["description"]
+    assert (
+        operations(document)["POST", "/v1/discount/create"]["responses"]["200"]["description"] == "A list of strings."
+    )
+
+
+def test_every_pattern_is_told_in_words_where_it_does_not_fit(document: dict[str, Any]) -> None:
+    schemas = [each for each in nodes(document["components"]) if isinstance(each.get("pattern"), str)]
+    assert schemas
+    for each in schemas:
+        assert has_rule(each["pattern"]), each
+
+
+def test_every_list_with_a_cursor_has_a_link(document: dict[str, Any]) -> None:
+    for operation in operations(document).values():
+        names = {each["name"] for each in operation.get("parameters", ())}
+        assert ("Link" in operation["responses"].get("200", {}).get("headers", {})) == bool(names & {"cursor", "after"})
 
 
 def test_every_operation_has_a_name_a_summary_and_a_tag_of_its_own(document: dict[str, Any]) -> None:

@@ -52,7 +52,10 @@ OPERATIONS = {
     "/redemption/rdm-x/confirm": {"POST"},
     "/redemption/rdm-x/rollback": {"POST"},
     "/openapi.json": {"GET"},
+    "/": {"GET"},
     "/apidocs": {"GET"},
+    "/apidocs/": {"GET"},
+    "/problems/sold-out": {"GET"},
     "/test": {"GET"},
     "/v1/discount/create": {"POST"},
     "/v1/discount/fetch/IKEA/A": {"GET"},
@@ -73,7 +76,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIN
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/discounts", "/discount/", "//discount", "/Discount", "/discount/a/b", "/discount/a/grant/", "/users",
+    ["/problems", "/problems/", "/problems/sold-out/", "/discounts", "/discount/", "/Discount",
+     "/discount/a/b", "/discount/a/grant/", "/users",
      "/user//grants",
      "/user/a%2Fb/grants", "/brand//grant", "/healthy/", "/static/x", "/discount/../healthy", "/%F0%9F%8E%84", "/%00",
      "/%FF", "/" + "x" * 20_000],
@@ -95,9 +99,9 @@ def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> 
 
 
 def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
-    named = {re.sub(r"dsc-x|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS} | {
-        "/apidocs/<>"
-    }
+    named = {
+        re.sub(r"dsc-x|sold-out|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS
+    } | {"/apidocs/<>"}
     assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
 
 
@@ -186,7 +190,7 @@ def test_grants_as_csv_are_all_of_them(client: Client) -> None:
     client.http.post(f"/discount/{found['id']}/grants", json={"user_ids": users})
     answer = client.http.get(f"/discount/{found['id']}/grants?format=csv")
     header, *lines = rows(answer)
-    assert header == ["user_id", "code", "granted_at"]
+    assert header == ["user_id", "code", "granted_at", "good_until", "void"]
     assert sorted(line[0] for line in lines) == sorted(users)
     assert len({line[1] for line in lines}) == 1203
     assert answer.data.count(b"\r\n") == 1204
@@ -199,7 +203,11 @@ def test_csv_says_what_the_pages_say(client: Client) -> None:
         client.grant(found["id"], user)
     pages = client.http.get(f"/discount/{found['id']}/grants").get_json()["grants"]
     lines = rows(client.http.get(f"/discount/{found['id']}/grants?format=csv"))[1:]
-    assert lines == [[each["user_id"], each["code"], each["granted_at"]] for each in pages]
+    assert lines == [[each["user_id"], each["code"], each["granted_at"], "", "false"] for each in pages]
+    client.http.patch(f"/discount/{found['id']}", json={"expires_at": "2280-01-01T00:00:00Z"})
+    client.http.delete(f"/discount/{found['id']}?granted_codes=void")
+    lines = rows(client.http.get(f"/discount/{found['id']}/grants?format=csv"))[1:]
+    assert {tuple(line[3:]) for line in lines} == {("2280-01-01T00:00:00.000000Z", "true")}
 
 
 def test_csv_is_offered_as_a_file(client: Client) -> None:
@@ -207,7 +215,7 @@ def test_csv_is_offered_as_a_file(client: Client) -> None:
     answer = client.http.get(f"/discount/{found['id']}/grants?format=csv")
     assert answer.content_type == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{found["id"]}-grants.csv"'
-    assert rows(answer) == [["user_id", "code", "granted_at"]]
+    assert rows(answer) == [["user_id", "code", "granted_at", "good_until", "void"]]
 
 
 @pytest.mark.parametrize("user", ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("http:x")', "=cmd|' '!A0"])

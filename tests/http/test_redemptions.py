@@ -425,7 +425,26 @@ def test_a_code_ends_some_time_after_its_grant(client: Client) -> None:
     body = checkout("A-1", code=grant["code"])
     wait_until(lambda: not validated(client, code=grant["code"])["valid"], "the code has ended")
     problem = client.refused("POST", "/redemption", 409, "expired", json=body)
-    assert datetime.fromisoformat(problem["expires_at"]) == ends
+    assert datetime.fromisoformat(problem["expires_at"]) == ends == datetime.fromisoformat(grant["good_until"])
+
+
+@pytest.mark.parametrize("length", ["PT1H", "PT3600S", "P14D", "P2W", "P1M", "P1Y2M3DT4H5M6S", "PT0.5S", "P100Y"])
+def test_a_duration_comes_back_as_it_was_given(client: Client, length: str) -> None:
+    found = client.create(valid_for=length)
+    assert found["valid_for"] == length
+    assert client.http.get(f"/discount/{found['id']}").get_json()["valid_for"] == length
+    grant = client.grant(found["id"]).get_json()
+    assert grant["granted_at"] < grant["good_until"]
+
+
+def test_a_month_is_one_of_the_calendar_of_the_discounts_zone(client: Client) -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    found = client.create(valid_for="P1M", timezone="Asia/Tokyo")
+    grant = client.grant(found["id"]).get_json()
+    begun, ends = (datetime.fromisoformat(grant[name]).astimezone(zone) for name in ("granted_at", "good_until"))
+    assert (ends.month - begun.month) % 12 == 1
+    assert ends.time() == begun.time()
+    assert ends.day == begun.day or (ends + timedelta(days=1)).day == 1
 
 
 # Once

@@ -72,7 +72,8 @@ def test_a_grant_shows_exactly_its_fields(client: Client) -> None:
     answer = client.grant(found["id"])
     grant = answer.get_json()
     assert re.fullmatch(MOMENT, grant["granted_at"])
-    assert set(grant) == {"discount_id", "user_id", "granted", "code", "granted_at"}
+    assert set(grant) == {"discount_id", "user_id", "granted", "code", "granted_at", "good_until", "void"}
+    assert (grant["good_until"], grant["void"]) == (None, False)
     assert (grant["user_id"], grant["granted"]) == ("User 1", True)
 
 
@@ -192,7 +193,7 @@ def test_many_users_get_their_outcome_each_in_their_order(client: Client) -> Non
         ("C", False),
     ]
     assert outcomes[0] == outcomes[2]
-    assert set(outcomes[0]) == {"user_id", "granted", "code", "granted_at"}
+    assert set(outcomes[0]) == {"user_id", "granted", "code", "granted_at", "good_until", "void"}
     assert outcomes[3] == {"user_id": "C", "granted": False, "refusal": "sold-out"}
 
 

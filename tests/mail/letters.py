@@ -18,7 +18,7 @@ DATE = datetime(2026, 11, 1, 8, 0, 5, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 20, 10, 27, tzinfo=UTC)
 LINK = "https://shop.example/unsubscribe/abc.def"
 BRAND = {"brand_name": "IKEA", "discount_name": "Christmas 2026"}
-GRANT = BRAND | {"code": "XMAS-7F3K", "rule": Rule(percent=1250), "valid_until": UNTIL}
+GRANT = BRAND | {"code": "XMAS-7F3K", "rule": Rule(percent=1250), "valid_until": UNTIL, "for_all": False}
 FACTS: dict[MailKind, dict[str, Any]] = {
     "code-granted": GRANT,
     "code-expiring": GRANT,

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-PATIENCE = 30.0
+from tests.support.patience import PATIENCE
+
 #: Longer than any wait of the one who is tested.
 _AGES = 20.0
 

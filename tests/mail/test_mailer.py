@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from discount import grants, outbox
-from discount.model import Delivery, Grant
+from discount.model import Delivery, Grant, from_time
 from discount.store import Store, keys
 from discount.worker import mailer
 from tests.mail.letters import headers_of, html_of, read, shown, text_of
@@ -55,6 +55,21 @@ def test_a_grant_with_an_address_sends_the_code(works: Works) -> None:
     shown_until = until.astimezone(ZoneInfo("Asia/Tokyo"))
     assert f"Valid until: {shown_until.day}\xa0{shown_until:%B %Y, %H:%M}\xa0JST\n" in text
     assert shown(html_of(read(works.box.mails[0]))).text.count(code) == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "for_all"),
+    [
+        ({"kind": "shared", "code": "AHMED2022"}, True),
+        ({"kind": "personal", "template": "for-{user}"}, False),
+        ({"kind": "unique"}, False),
+    ],
+)
+def test_what_is_said_of_a_code_fits_its_kind(works: Works, codes: dict[str, str], for_all: bool) -> None:
+    works.grant(works.create(codes=codes), email=ANN)
+    works.send()
+    text = " ".join(text_of(read(works.box.mails[0])).split())
+    assert ("yours alone" in text, "you may pass it on" in text) == (not for_all, for_all)
 
 
 def test_the_same_grant_again_sends_nothing_more(works: Works) -> None:
@@ -496,6 +511,16 @@ def test_a_code_that_is_good_for_a_time_ends_by_its_own_grant(works: Works) -> N
     assert [each.discount_id for each in works.deliver()] == [near]
     assert f"    {code}\n" in text_of(read(works.box.mails[0]))
     assert reminded(works) == ["ann"]
+
+
+def test_a_code_that_is_good_for_a_month_ends_by_the_calendar_of_its_zone(works: Works) -> None:
+    discount_id = works.create(valid_for="P1M", timezone="Asia/Tokyo")
+    works.grant(discount_id, email=ANN)
+    works.plan()
+    member, due_at = works.store.command("ZRANGE", keys.expiring(int(discount_id[4:6], 16)), 0, -1, "WITHSCORES")
+    [held] = works.done("GET", "/user/ann/grants")["grants"]
+    assert member == f"{discount_id} ann"
+    assert int(due_at) + REMIND_DAYS * DAY == from_time(datetime.fromisoformat(held["good_until"]))
 
 
 def test_a_discounts_end_before_the_grants_own_is_told_once(works: Works) -> None:

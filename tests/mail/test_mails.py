@@ -118,6 +118,18 @@ def test_the_longest_link_stands_whole_in_its_header() -> None:
     _assert_fit_for_smtp(raw)
 
 
+@pytest.mark.parametrize(
+    ("locale", "alone", "for_all"),
+    [("en", "yours alone", "you may pass it on"), ("de", "Er gilt nur für Sie", "Sie dürfen ihn weitergeben")],
+)
+def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone: str, for_all: str) -> None:
+    for shared in (False, True):
+        message = letter("code-granted", Recipient("ann@mail.example", None, locale), for_all=shared)
+        for part in (text_of(message), shown(html_of(message)).text):
+            words = " ".join(part.split())
+            assert (alone in words, for_all in words) == (not shared, shared)
+
+
 @pytest.mark.parametrize("locale", ["en", "de"])
 @pytest.mark.parametrize("kind", ["code-granted", "code-expiring"])
 def test_the_code_its_end_and_what_comes_off_stand_in_both_parts(kind: MailKind, locale: str) -> None:

@@ -24,10 +24,10 @@ from discount.config import SettingsError
 from discount.mails import Recipient
 from discount.postman import Postman
 from tests.mail.letters import letter
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.service import wait_until
 
-PATIENCE = 60.0
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"\d{8}T\d{6}-\d+-\d{6}\.eml")
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.needs import need
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
 NGINX = Path(__file__).parents[2] / "nginx"
-PATIENCE = 30.0
 
 
 class Proxy:
@@ -55,8 +56,7 @@ class Proxy:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-        assert nginx, "nginx is not installed; the stack tests need it"
+        nginx = need("nginx")
         # Started by root, its workers would be another user, who may not enter a test's private folder.
         user = "user root; " if os.geteuid() == 0 else ""
         self._process = subprocess.Popen(

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,11 +22,11 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.store import Store
 from tests.support.commands import Commands
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
 HOLDER = "User 1"
 
 Told = subprocess.CompletedProcess[str]
@@ -122,6 +123,23 @@ def test_a_process_started_anew_says_the_same(
         told, warm = anew(*words), call(*words)
         assert told.returncode == code
         assert (told.returncode, told.stdout, told.stderr) == (warm.returncode, warm.stdout, warm.stderr)
+
+
+def test_the_commands_of_the_page_of_codes_work_one_after_the_other(
+    answer: Callable[..., str], http: FlaskClient, tmp_path: Path
+) -> None:
+    (tmp_path / "codes.csv").write_text("code\nA1\nB2\n")
+    page = (ROOT / "doc" / "codes.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith(".venv/bin/discount ")]
+    told, discount_id = dict[str, str](), "none"
+    for words in lines:
+        told[words[0]] = answer(*(word.replace("dsc-…", discount_id) for word in words))
+        if words[0] == "create":
+            discount_id = re.findall(r"dsc-\w+", told["create"])[0]
+    assert list(told) == ["create", "import", "grant", "export", "list", "show", "stats"]
+    assert told["grant"] == "A1\n"
+    assert (tmp_path / "all.csv").read_bytes() == http.get(f"/discount/{discount_id}/codes").data
+    assert discount_id in told["list"]
 
 
 def test_a_discount_goes_the_whole_way_through_the_shell(
@@ -247,18 +265,17 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
     (tmp_path / "codes.txt").write_text("A1\n", encoding="utf-8")
     (tmp_path / "kept.csv").write_text("kept", encoding="utf-8")
     calls: dict[tuple[str, ...], str] = {
-        ("create", "IKEA", "A"): "invalid: /total_count is missing.",
-        ("create", "{00}", "A", "--total", "3"): "invalid: brand_id has a character that is not allowed",
-        ("create", "IKEA", "A", "--total", "many"): "invalid: total_count is a string, not an integer",
-        ("create", "IKEA", "A", "--total", "3", "--pattern", "##"): "invalid: /codes/pattern does not fit: ## gives",
-        ("create", "IKEA", "A", "--total", "3", "--code", "X"): "invalid: /codes/code does not belong to",
-        ("create", "IKEA", "A", "--kind", "personal", "--template", "{x}"): "invalid: /codes/template has a",
-        ("create", "IKEA", "A", "--total", "3", "--starts-at", "soon"): "invalid: starts_at is not a time",
-        ("list", "--status", "open"): "invalid: status cannot be 'open'.",
+        ("create", "IKEA", "A"): "invalid: --total is missing.",
+        ("create", "{00}", "A", "--total", "3"): "invalid: BRAND has a character that is not allowed",
+        ("create", "IKEA", "A", "--total", "many"): "invalid: --total is not a whole number.",
+        ("create", "IKEA", "A", "--total", "3", "--pattern", "##"): "invalid: --pattern does not fit: ## gives",
+        ("create", "IKEA", "A", "--total", "3", "--code", "X"): "invalid: --code does not belong to",
+        ("create", "IKEA", "A", "--kind", "personal", "--template", "{x}"): "invalid: --template has a",
+        ("create", "IKEA", "A", "--total", "3", "--starts-at", "soon"): "invalid: --starts-at is not a time",
         ("show", "dsc-x"): "not-found: ",
         ("grant", "dsc-x", "A"): "not-found: ",
-        ("grant", unique, "A", "a/b"): "invalid: user_id has a character",
-        ("import", own, "codes.csv"): "invalid: column 'code' is not in the first line.",
+        ("grant", unique, "A", "a/b"): "invalid: USER... has a character",
+        ("import", own, "codes.csv"): "invalid: --column 'code' is not in the first line.",
         ("import", unique, "codes.txt"): "wrong-kind: ",
         ("export", "dsc-x", "kept.csv"): "not-found: ",
     }
@@ -290,6 +307,7 @@ def test_a_redis_that_is_laid_out_otherwise_is_told_in_one_line(call: Call, http
 
 def test_words_that_no_verb_knows_are_refused_without_a_traceback(call: Call) -> None:
     calls = [("make",), ("create", "IKEA"), ("create", "IKEA", "A", "--kind", "secret"), ("import", "dsc-x", "missing")]
+    calls += [("list", "--status", "open"), ("grant", "dsc-x"), ("redemption", "redeem", "Ann", "A1"), ("user", "set")]
     for told in together(*(lambda words=words: call(*words) for words in calls)):
         assert (told.returncode, told.stdout) == (2, "")
         assert told.stderr.splitlines()[-1].startswith("Error: ")
@@ -329,6 +347,6 @@ def test_what_is_not_utf8_or_no_json_or_no_address_is_told_in_one_line(
         lambda: call("import", own, "cut.json"),
         lambda: call("stats", REDIS_URL="redis://localhost:port"),
     )
-    reasons = ("invalid: discount_code is not UTF-8.", "invalid: code is not UTF-8.", "malformed: ", "REDIS_URL: ")
+    reasons = ("invalid: NAME is not UTF-8.", "invalid: --code is not UTF-8.", "malformed: ", "REDIS_URL: ")
     for one, reason in zip(told, reasons, strict=True):
         assert wrong(one).startswith(reason)

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.load import drive, grant_call
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
-
-PATIENCE = 30.0
-
 
 #: gunicorn drops a header with an underscore, so this changes nothing but the way: past it, or through its parser.
 THROUGH_PARSER = "X_Way: parser"

@@ -19,11 +19,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import click
+
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 # What the arguments and the environment of a command have room in.
 MESSAGE = 1 << 18
-# Far longer than any command takes.
-PATIENCE = 60.0
 
 
 class Commands:
@@ -108,10 +110,12 @@ def _serve(line: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    import discount.cli.brands
-    import discount.cli.discounts
-    import discount.cli.mails
-    import discount.cli.run  # noqa: F401
+    from discount.cli import main
+
+    # The modules of all commands but the worker's, which only it needs.
+    for name in main.list_commands(click.Context(main)):
+        if name != "worker":
+            main.get_command(click.Context(main), name)
 
     _serve(socket.socket(fileno=int(sys.argv[1])))
     runpy.run_module("discount", run_name="__main__", alter_sys=True)

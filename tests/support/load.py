@@ -29,8 +29,8 @@ CONNECTIONS = 64
 # A process that would have less to do than this costs more to start than it brings.
 CALLS_A_PROCESS = 200
 # The longest that one call, and then a whole load, may take: far more than either needs.
-CALL_SECONDS = 30.0
-LOAD_SECONDS = 180.0
+CALL_SECONDS = 180.0
+LOAD_SECONDS = 360.0
 PAUSE = 0.1
 
 Order = Literal["pairs", "shuffled"]

@@ -28,9 +28,9 @@ from typing import Self
 
 import redis
 
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
-PATIENCE = 30.0
 FRESH = {
     "save": "",
     "appendonly": "no",

@@ -28,9 +28,9 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
-PATIENCE = 60.0
 ROOT = Path(__file__).parents[2]
 _running: "weakref.WeakSet[Service]" = weakref.WeakSet()
 

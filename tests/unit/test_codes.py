@@ -11,6 +11,7 @@ from discount.codes import ALPHABET, PATTERN, Sequence, canonical, make_key
 KEY = "000102030405060708090a0b0c0d0e0f"
 KEYS = st.binary(min_size=16, max_size=16).map(bytes.hex)
 SIZE = Sequence(KEY).size
+WIDEST = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Permutation(unittest.TestCase):
@@ -27,6 +28,21 @@ class Permutation(unittest.TestCase):
         sequence = Sequence(key, f"A{'#' * letters}-Z", "XYZ")
         counters = [sequence.counter(code) for code in sequence.codes(0, sequence.size)]
         self.assertEqual(counters, list(range(sequence.size)))
+
+    @given(key=KEYS, letters=st.integers(40, 64), alphabet=st.sampled_from(["AB", ALPHABET, WIDEST]), data=st.data())
+    @settings(max_examples=100)
+    def test_patterns_of_any_length_give_their_counters_back(
+        self, key: str, letters: int, alphabet: str, data: st.DataObject
+    ) -> None:
+        sequence = Sequence(key, "#" * letters, alphabet)
+        counter = data.draw(st.integers(0, sequence.size - 1))
+        self.assertEqual(sequence.counter(sequence.code(counter)), counter)
+        [code] = sequence.codes(counter, 1)
+        self.assertEqual(code, sequence.code(counter))
+
+    def test_the_letters_of_a_long_code_all_differ_from_code_to_code(self) -> None:
+        made = Sequence(KEY, "#" * 64, WIDEST).codes(0, 1000)
+        self.assertEqual({len(set(letters)) for letters in zip(*made, strict=True)}, {len(WIDEST)})
 
     @given(key=KEYS, counter=st.integers(0, SIZE - 1))
     def test_a_code_gives_its_counter_back(self, key: str, counter: int) -> None:
@@ -54,6 +70,8 @@ class Permutation(unittest.TestCase):
             Sequence(KEY).codes(0, 4), ["FYKN-PE78-ZGNM", "9J3Z-2693-YFH4", "FD9Y-RCS3-HXB3", "U7EQ-VQYM-6ZCA"]
         )
         self.assertEqual(Sequence(KEY, "50%-###").codes(0, 2), ["50%-P7T", "50%-H4K"])
+        # The longest of which half a code fits in sixteen bytes.
+        self.assertEqual(Sequence(KEY, "#" * 50).codes(0, 1), ["U9J3YF4TYDZG5MN2WUEMXAHSFP4SCN339VNKQ8CE3NZ9889DBX"])
 
     def test_twenty_thousand_codes_are_all_different(self) -> None:
         self.assertEqual(len(set(Sequence(KEY).codes(0, 20_000))), 20_000)

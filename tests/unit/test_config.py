@@ -103,8 +103,22 @@ class Refusing(unittest.TestCase):
                     self.assertNotIn("\n", str(caught.exception))
 
     def test_a_wrong_value_is_shown(self) -> None:
-        with self.assertRaisesRegex(SettingsError, r"^PORT='http': .*int"):
+        with self.assertRaisesRegex(SettingsError, r"^PORT='http': is not an integer$"):
             read_settings({"PORT": "http"})
+
+    def test_what_would_be_right_is_told_with_what_is_wrong(self) -> None:
+        for name, value, reason in (
+            ("AUTH", "tokens", "allowed are open, token"),
+            ("PORT", "65536", "must be from 0 to 65,535"),
+            ("REDIS_TIMEOUT", "0", "must be more than 0 and at most 60"),
+            ("ALLOW_OPEN", "maybe", "is not true or false"),
+            ("REDIS_URL", "x", "does not fit; a URL is expected that begins with redis://, rediss:// or unix://"),
+            ("WEBHOOK_PAUSES", "5;60", "does not fit; seconds with commas between them are expected, such as 5,60,300"),
+        ):
+            with self.subTest(name):
+                with self.assertRaises(SettingsError) as caught:
+                    read_settings({name: value})
+                self.assertEqual(str(caught.exception), f"{name}={value!r}: {reason}")
 
     def test_a_password_in_a_wrong_redis_url_is_not_shown(self) -> None:
         with self.assertRaises(SettingsError) as caught:
@@ -145,6 +159,14 @@ class Access(unittest.TestCase):
         for name in ("ADMIN_KEY", "SECRET"):
             self.refused(TOKEN | {name: ""}, f"^{name}: AUTH=token needs it")
             self.refused(TOKEN | {name: "x" * 31}, rf"^{name}='\*\*\*': ")
+
+    def test_an_admin_key_that_no_bearer_token_can_be_does_not_start(self) -> None:
+        for key in ("p!p!" * 8, "a b " * 8, "=" * 32, "\u00e4" * 32, "a=" * 16):
+            self.refused(TOKEN | {"ADMIN_KEY": key}, r"^ADMIN_KEY='\*\*\*': does not fit; the letters .* bearer token")
+        self.assertEqual(read_settings(TOKEN | {"ADMIN_KEY": "aZ09-._~+/" * 4 + "=="}).auth, "token")
+
+    def test_an_admin_key_that_is_the_secret_too_does_not_start(self) -> None:
+        self.refused(TOKEN | {"ADMIN_KEY": "s" * 32}, "^ADMIN_KEY and SECRET: are the same")
 
     def test_users_tokens_need_one_kind_of_key_an_audience_and_an_issuer(self) -> None:
         self.assertEqual(read_settings(TOKEN | USERS).jwt_issuer, "shop")

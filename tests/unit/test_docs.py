@@ -3,11 +3,20 @@
 import re
 import unittest
 from pathlib import Path
+from typing import get_type_hints
 
+import click
+import msgspec
+
+from discount.cli import main
+from discount.config import Settings
+from discount.launch import HERE
 from discount.store import keys
 from discount.store.scripts import SCRIPTS
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [*(ROOT / "doc").rglob("*.md"), *ROOT.glob("*.md")]
 KEYS_PAGE = ROOT / "doc" / "keys.md"
 ROW = re.compile(r"^\|\s*`(\{(?:pp|00)\}:[^`]+)`\s*\|\s*([^|]+?)\s*\|\s*(.+?)\s*\|\s*$", re.MULTILINE)
 
@@ -91,6 +100,73 @@ class Links(unittest.TestCase):
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):
                 self.assertEqual(missing, [])
+
+
+def code_of(page: Path) -> list[str]:
+    """The lines of code of a page, and its words of code."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`]+)`", rest)
+
+
+class Commands(unittest.TestCase):
+    def test_a_command_of_ours_is_written_as_it_works_in_the_clone_or_in_a_container(self) -> None:
+        names = "|".join(main.list_commands(click.Context(main)))
+        for page in PAGES:
+            if page.name == "CHANGELOG.md":
+                continue
+            for line in code_of(page):
+                with self.subTest(page=page.name, line=line):
+                    self.assertNotIn("python -m discount", line)
+                    for before in re.findall(rf"(docker compose exec \w+ |\S*)\bdiscount (?:{names})\b", line):
+                        self.assertRegex(before, r"^(?:\.venv/bin/|docker compose exec \w+ )$")
+
+    def test_a_program_that_npx_brings_is_not_asked_about(self) -> None:
+        found = [line for page in PAGES for line in code_of(page) if line.startswith("npx ")]
+        self.assertTrue(found)
+        self.assertEqual([line for line in found if not line.startswith("npx --yes ")], [])
+
+
+class SettingsTable(unittest.TestCase):
+    def setUp(self) -> None:
+        rows = re.findall(r"^\| (`[A-Z_`, ]+`.*?) \| (.*?) \| (.*) \|$", README, re.MULTILINE)
+        self.rows = [(re.findall(r"`([A-Z_]+)`", names), default, what) for names, default, what in rows]
+
+    def test_has_the_defaults_of_the_code(self) -> None:
+        compared = set[str]()
+        for names, default, _ in self.rows:
+            shown = re.findall(r"`([^`]+)`", default) if default.startswith("`") else []
+            for name, text in zip(names, shown, strict=False):
+                field = name.lower()
+                # Another setting's name stands for its value.
+                if field in Settings.__struct_fields__ and not text.isupper():
+                    kind = get_type_hints(Settings, include_extras=True)[field]
+                    with self.subTest(name):
+                        self.assertEqual(msgspec.convert(text, kind, strict=False), getattr(Settings(), field))
+                    compared.add(name)
+        self.assertLessEqual({"PORT", "WORKER_PORT", "EVENT_DAYS", "RATE_USER", "DATA"}, compared)
+
+    def test_says_what_make_run_sets_otherwise(self) -> None:
+        for name, value in HERE.items():
+            default = next(default for names, default, _ in self.rows if name in names)
+            with self.subTest(name):
+                self.assertRegex(default, rf"; `?{value}`? in `make run`$")
+
+    def test_says_how_many_days_events_may_be_kept(self) -> None:
+        what = next(what for names, _, what in self.rows if "EVENT_DAYS" in names)
+        for days, good in ((3, False), (4, True), (365, True), (366, False)):
+            with self.subTest(days):
+                self.assertIs(fits("event_days", days), good)
+        self.assertIn("4 to 365", what)
+
+
+def fits(field: str, value: int) -> bool:
+    try:
+        msgspec.convert({field: value}, Settings)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 WORDS = {

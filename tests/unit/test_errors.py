@@ -14,6 +14,7 @@ OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-req
 # Words that verbs give without a script.
 OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amount", "currency-mismatch"} | {
     "forbidden",
+    "cross-site",
     "webhook-off",
     "no-longer-kept",
 }

@@ -10,9 +10,11 @@ ROOT = Path(discount.__file__).parent
 PURE = {
     "discount.model",
     "discount.errors",
+    "discount.reasons",
     "discount.codes",
     "discount.kinds",
     "discount.rules",
+    "discount.durations",
     "discount.cursors",
     "discount.events",
     "discount.mails",

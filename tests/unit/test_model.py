@@ -96,6 +96,7 @@ class StatusOfADiscount(unittest.TestCase):
             "paused": {"paused": True},
             "expired": {"expires_at": NOW},
             "sold-out": {"granted_count": 10},
+            "empty": {"total_count": 0, "granted_count": 0},
             "closed": {"closed": "keep"},
         }
         self.assertEqual(

@@ -1,13 +1,16 @@
 """Problems: one body for every refusal, with the word at the end of its type."""
 
 import unittest
+from pathlib import Path
 from typing import Any, NoReturn
 
 from flask import Flask
 
 from discount import errors
-from discount.api import problems
+from discount.api import problem_pages, problems
 from discount.metrics import REFUSALS
+
+DOCS = Path(__file__).parents[2] / "doc" / "problems.md"
 
 
 def app_that_raises(error: Exception) -> Flask:
@@ -84,3 +87,18 @@ class Problems(unittest.TestCase):
         before = count()
         answer_to(errors.SoldOut())
         self.assertEqual(count(), before + 1)
+
+
+class Pages(unittest.TestCase):
+    def test_the_table_of_the_docs_is_the_one_of_the_pages(self) -> None:
+        page = DOCS.read_text(encoding="utf-8")
+        self.assertIn(problem_pages.describe(), page)
+        self.assertEqual(problem_pages.renew(page), page, "make docs")
+
+    def test_every_word_has_advice_in_whole_sentences(self) -> None:
+        self.assertEqual(set(problem_pages.ADVICE), set(problems.STATUS))
+        for word, told in problem_pages.ADVICE.items():
+            for sentence in told:
+                with self.subTest(word):
+                    self.assertRegex(sentence, r"(?s)^[A-Z`].*\.$")
+                    self.assertNotRegex(sentence, r"[|\n]|\]\(")

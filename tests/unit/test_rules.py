@@ -197,19 +197,20 @@ ZONES = st.sampled_from(
 # From the year after the last zone set its clocks back to before midnight, to where clock changes are foreseen.
 MOMENTS = st.integers(utc("2012-01-01"), utc("2037-12-31"))
 #: Zone, day, when it begins in UTC, and how many hours it has.
+# Of the past: what a machine knows of the rules of years to come depends on the age of its tables.
 ODD_DAYS = [
-    ("Europe/Stockholm", "20260329", "2026-03-28T23:00", 23),
-    ("Europe/Stockholm", "20261025", "2026-10-24T22:00", 25),
-    ("Australia/Lord_Howe", "20261004", "2026-10-03T13:30", 23.5),
+    ("Europe/Stockholm", "20240331", "2024-03-30T23:00", 23),
+    ("Europe/Stockholm", "20241027", "2024-10-26T22:00", 25),
+    ("Australia/Lord_Howe", "20241006", "2024-10-05T13:30", 23.5),
     ("America/Sao_Paulo", "20181104", "2018-11-04T03:00", 23),
     ("America/Sao_Paulo", "20190216", "2019-02-16T02:00", 25),
-    ("America/Havana", "20260308", "2026-03-08T05:00", 23),
-    ("America/Havana", "20261101", "2026-11-01T04:00", 25),
-    ("Africa/Cairo", "20260424", "2026-04-23T22:00", 23),
-    ("Africa/Cairo", "20261029", "2026-10-28T21:00", 25),
-    ("Asia/Beirut", "20260329", "2026-03-28T22:00", 23),
+    ("America/Havana", "20240310", "2024-03-10T05:00", 23),
+    ("America/Havana", "20241103", "2024-11-03T04:00", 25),
+    ("Africa/Cairo", "20240426", "2024-04-25T22:00", 23),
+    ("Africa/Cairo", "20241031", "2024-10-30T21:00", 25),
+    ("Asia/Beirut", "20240331", "2024-03-30T22:00", 23),
     ("Asia/Pyongyang", "20180505", "2018-05-04T15:00", 24),
-    ("Antarctica/Troll", "20260329", "2026-03-29T00:00", 22),
+    ("Antarctica/Troll", "20240331", "2024-03-31T00:00", 22),
     ("Pacific/Apia", "20111229", "2011-12-29T10:00", 24),
     ("Pacific/Apia", "20111230", "2011-12-30T10:00", 0),
     ("Pacific/Apia", "20111231", "2011-12-30T10:00", 24),

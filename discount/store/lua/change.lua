@@ -1,8 +1,8 @@
 --- Change fields of a discount: an empty value takes the field away.
---- KEYS  discount codes events
---- ARGV  fields
+--- KEYS  discount codes shared events
+--- ARGV  fields discount_id shared_code
 --- OK    changed ends-first
---- ERR   not-found closed below-granted
+--- ERR   not-found closed below-granted code-taken
 local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'number', 'kind')
 if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end
@@ -15,6 +15,8 @@ for i = 1, #values, 2 do
   if values[i] == 'expires_at' then expires = values[i + 1] end
 end
 if starts ~= '' and expires ~= '' and expires <= starts then return {'ends-first'} end
+-- Past its end another discount may have taken its code over. Two of a brand must never have one code.
+if shared_code ~= '' and (expires == '' or expires > now()) and redis.call('HGET', shared, shared_code) ~= discount_id then return {'code-taken'} end
 if total and total < tonumber(d[2]) then return {'below-granted', d[2]} end
 
 redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8])

@@ -1,7 +1,7 @@
 --- Make a discount with the first block of its codes.
---- KEYS  brand_record discount discounts brand_discounts numbers codes shared idempotency webhook events
---- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields
---- OK    created made
+--- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
+--- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields held_by
+--- OK    created made held-by
 --- ERR   idempotency-mismatch brand-closed expired code-taken
 -- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
 if fingerprint ~= '' then
@@ -14,9 +14,16 @@ end
 -- The same call again, because its answer was lost on the way.
 if redis.call('EXISTS', discount) == 1 then return {'made', discount_id} end
 if redis.call('HEXISTS', brand_record, 'closed_at') == 1 then return {'brand-closed'} end
-if shared_code ~= '' and redis.call('HEXISTS', shared, shared_code) == 1 then return {'code-taken'} end
-local values = cjson.decode(fields)
 local at = now()
+local held = shared_code ~= '' and redis.call('HGET', shared, shared_code)
+if held then
+  -- The caller looks up whose the code is, since a script builds no key name.
+  if held ~= held_by then return {'held-by', held} end
+  -- A code that nobody can use any more is free again.
+  local over = redis.call('HMGET', holder, 'closed', 'expires_at')
+  if over[1] ~= 'void' and not (over[2] and at >= over[2]) then return {'code-taken'} end
+end
+local values = cjson.decode(fields)
 for i = 1, #values, 2 do
   if values[i] == 'expires_at' and at >= values[i + 1] then return {'expired', values[i + 1]} end
 end

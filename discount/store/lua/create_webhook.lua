@@ -1,14 +1,15 @@
 --- Make a webhook of a brand, or of one of its discounts; the same request again is the one there is.
---- KEYS  webhook brand_webhooks of_discount...
+--- KEYS  brand_record webhook brand_webhooks of_discount...
 --- ARGV  id brand discount_id url types request most
 --- OK    created made
---- ERR   webhook-taken too-many-webhooks idempotency-mismatch
+--- ERR   brand-closed webhook-taken too-many-webhooks idempotency-mismatch
 local there = redis.call('HMGET', webhook, 'url', 'request')
 if there[1] then
   if there[2] == request then return {'made'} end
   if of_discount[1] then return {'webhook-taken'} end
   return {'idempotency-mismatch'}
 end
+if redis.call('HEXISTS', brand_record, 'closed_at') == 1 then return {'brand-closed'} end
 if not of_discount[1] and redis.call('ZCARD', brand_webhooks) >= tonumber(most) then return {'too-many-webhooks'} end
 -- Versions begin with the time: one that is made anew after it was taken away has none of its secrets again.
 local at = now()

@@ -5,8 +5,9 @@
 --- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
-if held then return {'held', held} end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'made')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'made', 'valid_for', 'timezone')
+-- With a code goes what its end depends on.
+if held then return {'held', held, '', d[6] or '', d[11] or '', d[12] or '', d[4] or ''} end
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -58,4 +59,4 @@ redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
 redis.call('HINCRBY', discount, 'granted', 1)
 if digest ~= '' then redis.call('SADD', taken[place], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', at .. ' ' .. code, low and 'low' or ''}
+return {'granted', at .. ' ' .. code, low and 'low' or '', d[6] or '', d[11] or '', d[12] or '', ''}

@@ -1,8 +1,8 @@
 --- Count a use of a code at a checkout or hold it, or tell all that stands in its way.
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events
---- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for keep_seconds calendar
+--- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds valid_for term keep_seconds calendar
 --- WITH  uses guesses guard
---- OK    redeemed again checked refused compare clock
+--- OK    redeemed again checked refused compare term clock
 --- ERR   not-found idempotency-mismatch
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
@@ -24,6 +24,10 @@ if code then
     right = string.lower((string.gsub(code, '[ -]', ''))) == typed
   end
 end
+
+-- When a duration of months is over only the caller knows, who is told from when on to count.
+local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
+if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
 -- A wrong code learns nothing of the order either.
 if right and mode ~= 'check' then
@@ -101,12 +105,13 @@ if #hit > 0 and #own > 0 then
 end
 
 local reasons = {}
-if d[3] == 'void' then reasons[#reasons + 1] = {'closed'} end
+-- After a close that keeps, codes are good for those who hold a grant. Only a shared code can be right without one.
+if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {'closed'} end
 if d[4] then reasons[#reasons + 1] = {'paused'} end
 if d[5] and at < d[5] then reasons[#reasons + 1] = {'not-started', d[5]} end
 local expires_at = d[6] or ''
-if valid_for ~= '' and granted_at then
-  local ends = string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
+if right and valid_for ~= '' and granted_at then
+  local ends = valid_for == 'by-calendar' and term_ends or string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
 if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {'expired', expires_at} end

@@ -1,0 +1,39 @@
+"""The commands as doc/command-line.md shows them, made from their own help: `make docs`."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from discount.cli import main
+
+_PART = re.compile(r"(?<=<!-- commands -->\n).*(?=<!-- end of commands -->)", re.DOTALL)
+#: Letters in a line of help.
+_WIDTH = 100
+
+
+def describe() -> str:
+    """Each command: what its `--help` says."""
+    return "".join(_describe(click.Context(main, info_name="discount", terminal_width=_WIDTH)))
+
+
+def renew(page: str) -> str:
+    """A page with its commands as they are."""
+    return _PART.sub(lambda _: describe() + "\n", page)
+
+
+def _describe(context: click.Context) -> Iterator[str]:
+    if not isinstance(context.command, click.Group):
+        yield f"\n### `{context.command_path}`\n\n```text\n{context.command.get_help(context)}\n```\n"
+        return
+    for name in context.command.list_commands(context):
+        command = context.command.get_command(context, name)
+        if command is not None:
+            yield from _describe(click.Context(command, context, name, terminal_width=_WIDTH))
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")

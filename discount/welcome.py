@@ -1,0 +1,47 @@
+"""What `discount run` says once it answers: only commands that work where the reader stands."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from discount.config import Settings
+
+
+def welcome(settings: Settings, url: str, mails: Path | None) -> str:
+    """Return the text for a service at `url`; `mails` is the folder of the sink, if e-mails go there."""
+    command = command_here(sys.executable, Path.cwd(), os.environ.get("PATH", os.defpath))
+    lines = [f"The service answers at {url} and its documentation at {url}/apidocs. Ctrl-C stops it."]
+    if mails is not None:
+        # Without a folder the command looks where DATA is by default.
+        folder = "" if settings.data == Settings().data else f" {shlex.quote(str(mails))}"
+        lines.append(f"E-mails go nowhere; `{command} mails{folder}` shows them.")
+    lines.append((_WITH_TOKENS if settings.auth == "token" else _OPEN).format(command=command, url=url))
+    return "\n" + "\n".join(lines)
+
+
+_OPEN = """In another terminal, try:
+
+  curl -XPOST '{url}/discount' -H 'Content-Type: application/json' \\
+       -d '{{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}}'
+"""
+_WITH_TOKENS = """In another terminal with the same settings, make a brand with its first key, then a discount with it:
+
+  KEY=$({command} brand create IKEA)
+  curl -XPOST '{url}/discount' -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+       -d '{{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}}'
+"""
+
+
+def command_here(executable: str, folder: Path, path: str) -> str:
+    """Return what starts our command line for somebody in `folder` with this PATH; `executable` is our Python."""
+    own = Path(executable).parent / "discount"
+    if not own.exists():
+        return f"{_seen_from(folder, Path(executable))} -m discount"
+    found = shutil.which("discount", path=path)
+    return "discount" if found and own.samefile(found) else _seen_from(folder, own)
+
+
+def _seen_from(folder: Path, program: Path) -> str:
+    return shlex.quote(str(program.relative_to(folder) if program.is_relative_to(folder) else program))

@@ -1,0 +1,21 @@
+"""The page of commands shows them as they are."""
+
+import unittest
+from pathlib import Path
+
+from discount import command_page
+
+PAGE = Path(__file__).parents[2] / "doc" / "command-line.md"
+
+
+class Page(unittest.TestCase):
+    def test_the_page_is_what_make_docs_writes(self) -> None:
+        page = PAGE.read_text(encoding="utf-8")
+        self.assertEqual(page, command_page.renew(page))
+
+    def test_every_command_stands_on_it_with_its_example(self) -> None:
+        told = command_page.describe()
+        for words in ("create", "redemption redeem", "delivery resend-all", "user forget"):
+            with self.subTest(words):
+                self.assertIn(f"### `discount {words}`\n", told)
+                self.assertRegex(told, rf"Example:\n  discount {words} ")

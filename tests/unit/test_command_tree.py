@@ -1,0 +1,72 @@
+"""The tree of commands: each operation of HTTP has its command, and each command says what it does, with an example."""
+
+import io
+import shlex
+import unittest
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+
+import click
+
+from discount.app import create_app
+from discount.cli import main
+from discount.cli.verbs import Verb
+from discount.config import Settings
+from tests.unit.fake import fake_store
+
+#: Operations of HTTP that are no command, and why.
+EXCEPTIONS = {
+    "show_health": "is asked of a process that serves HTTP",
+    "show_readiness": "is asked of a process that serves HTTP",
+    "show_metrics": "is asked of a process that serves HTTP",
+    "introspect_token": "is of tokens, which only HTTP takes",
+    "show_page": "is a page for a browser",
+    "show_picture": "is a picture for a screen",
+    "ask_unsubscribe": "is the page behind a link in an e-mail",
+    "unsubscribe": "is the page behind a link in an e-mail",
+}
+
+
+def commands(group: click.Group, context: click.Context) -> Iterator[tuple[Verb, click.Context]]:
+    """Every command, with the context that names it."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        here = click.Context(command, parent=context, info_name=name)
+        if isinstance(command, click.Group):
+            yield from commands(command, here)
+        else:
+            assert isinstance(command, Verb)
+            yield command, here
+
+
+def tree() -> list[tuple[Verb, click.Context]]:
+    return list(commands(main, click.Context(main, info_name="discount")))
+
+
+class Tree(unittest.TestCase):
+    def test_each_operation_of_http_has_its_command(self) -> None:
+        settings = Settings(dialects="off")
+        document = create_app(settings, fake_store()).test_client().get("/openapi.json").get_json()
+        operations = {each["operationId"] for item in document["paths"].values() for each in item.values()}
+        done = {name for command, _ in tree() for name in command.does}
+        self.assertEqual(done & set(EXCEPTIONS), set())
+        self.assertEqual(done | set(EXCEPTIONS), operations)
+
+    def test_each_command_and_each_option_says_what_it_does(self) -> None:
+        for command, context in tree():
+            with self.subTest(context.command_path):
+                self.assertTrue(command.help)
+                unsaid = [each.opts[0] for each in command.params if isinstance(each, click.Option) and not each.help]
+                self.assertEqual(unsaid, [])
+
+    def test_each_command_has_an_example_that_it_reads(self) -> None:
+        for command, context in tree():
+            with self.subTest(context.command_path):
+                told = command.get_help(context)
+                line = told.rpartition("Example:\n")[2].strip()
+                self.assertEqual(line, f"{context.command_path} {command.example}".rstrip())
+                # A file would have to be there to be read.
+                words = ["-" if word.endswith(".csv") else word for word in shlex.split(command.example)]
+                with redirect_stderr(io.StringIO()):
+                    command.make_context(context.info_name, words)

@@ -1,0 +1,68 @@
+"""What `discount run` says once it answers."""
+
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+from discount.config import Settings
+from discount.welcome import command_here, welcome
+
+URL = "http://127.0.0.1:8000"
+SECRET = "never to be shown, never to be shown"
+
+
+class TheCommand(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.clone = Path(folder.name, "my clone")
+        self.programs = self.clone / ".venv" / "bin"
+        self.programs.mkdir(parents=True)
+        self.python = str(self.programs / "python")
+
+    def install(self) -> None:
+        (self.programs / "discount").touch(0o755)
+
+    def test_is_named_by_its_way_from_the_folder_where_it_was_started(self) -> None:
+        self.install()
+        self.assertEqual(command_here(self.python, self.clone, os.defpath), ".venv/bin/discount")
+
+    def test_is_named_whole_from_another_folder(self) -> None:
+        self.install()
+        found = command_here(self.python, self.clone / "doc", os.defpath)
+        self.assertEqual(found, f"'{self.programs}/discount'")
+
+    def test_is_its_name_alone_where_path_leads_to_it(self) -> None:
+        self.install()
+        elsewhere = self.clone / "bin"
+        elsewhere.mkdir()
+        (elsewhere / "discount").symlink_to(self.programs / "discount")
+        self.assertEqual(command_here(self.python, self.clone, str(self.programs)), "discount")
+        self.assertEqual(command_here(self.python, self.clone, str(elsewhere)), "discount")
+
+    def test_is_not_another_program_of_that_name(self) -> None:
+        self.install()
+        elsewhere = self.clone / "bin"
+        elsewhere.mkdir()
+        (elsewhere / "discount").touch(0o755)
+        self.assertEqual(command_here(self.python, self.clone, str(elsewhere)), ".venv/bin/discount")
+
+    def test_is_the_module_where_it_was_not_installed(self) -> None:
+        self.assertEqual(command_here(self.python, self.clone, os.defpath), ".venv/bin/python -m discount")
+
+
+class TheText(unittest.TestCase):
+    def test_of_a_service_with_tokens_makes_a_key_and_uses_it_and_shows_no_secret(self) -> None:
+        told = welcome(Settings(auth="token", admin_key=SECRET, secret=SECRET), URL, Path("var/mail"))
+        self.assertIn(" brand create IKEA)\n", told)
+        self.assertIn(f"""curl -XPOST '{URL}/discount' -H "Authorization: Bearer $KEY" """, told)
+        self.assertNotIn(SECRET, told)
+
+    def test_says_nothing_of_e_mails_where_they_are_sent(self) -> None:
+        self.assertNotIn("mails", welcome(Settings(smtp_url="smtp://mail.example"), URL, None))
+
+    def test_names_the_folder_of_e_mails_if_the_command_would_not_find_it(self) -> None:
+        self.assertIn("discount mails` shows", welcome(Settings(), URL, Path("var/mail")))
+        elsewhere = Settings(data="/srv/my data")
+        self.assertIn("discount mails '/srv/my data/mail'` shows", welcome(elsewhere, URL, Path("/srv/my data/mail")))
