@@ -49,7 +49,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     settings = settings or read_settings()
     if store is None:
         logs.configure(settings)
-        store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc)
+        store = Store.at(
+            settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
+        )
     try:
         store.prepare()
     except Unavailable as error:

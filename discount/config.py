@@ -95,8 +95,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Days for which uses are kept; for good where none are given.
     use_days: Annotated[int, Meta(ge=7, le=3650)] | None = None
     remind_days: Annotated[float, Meta(gt=0, le=365)] = 3
-    #: Deliveries that one worker makes at the same time.
+    #: Webhook calls, and e-mails, that one worker makes at the same time.
     senders: Annotated[int, Meta(ge=1, le=256)] = 16
+    mail_senders: Annotated[int, Meta(ge=1, le=256)] = 4
     worker_port: Annotated[int, Meta(ge=0, le=65535)] = 8001
     rate_key: str = "60000/minute"
     rate_user: str = "120/minute"
@@ -136,6 +137,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(f"{name.upper()}={shown!r}: {reason}") from None
     _check_rates(settings)
     _check_dialects(settings)
+    _check_days(settings)
     _check_access(settings)
     return settings
 
@@ -164,6 +166,14 @@ def _check_dialects(settings: Settings) -> None:
     if unknown:
         known = ", ".join(DIALECTS)
         raise SettingsError(f"DIALECTS={settings.dialects!r}: {unknown[0]!r} is none of {known}, and not `off` alone")
+
+
+def _check_days(settings: Settings) -> None:
+    # By its uses a user's events are found that are to be forgotten.
+    if settings.use_days is not None and settings.use_days <= settings.event_days:
+        raise SettingsError(
+            f"USE_DAYS='{settings.use_days}': is not more than EVENT_DAYS, which is {settings.event_days}"
+        )
 
 
 def _check_access(settings: Settings) -> None:

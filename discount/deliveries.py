@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from discount import outbox, webhooks
 from discount.cursors import bad_cursor, make_cursor, read_cursor
@@ -23,11 +24,13 @@ from discount.store import Store, keys
 #: For how long deliveries can be seen, in seconds: those that went well, those that did not.
 DELIVERED_SECONDS = 7 * 86400
 FAILED_SECONDS = 30 * 86400
-#: Lanes of one webhook, and of the e-mails of a partition: how many of each are under way at the same time.
+#: Lanes of one webhook, and of one brand's e-mails: how many of each are under way at the same time.
 LANES = 4
 #: How many deliveries one page may look at when it filters; a page can be shorter than asked for.
 LOOKED_AT = 2000
 _SECOND = 1_000_000
+#: A brand as lanes name it: its partition, and a digest of its id.
+LaneBrand = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,12 @@ class Owed:
 
     @property
     def lane(self) -> str:
-        """Where it waits: a lane is of one webhook, or of e-mails, and a few of each can be under way at once."""
-        number = int(self.id[-4:], 16) % LANES
-        return f"{self.target if self.kind == 'webhook' else 'email'}.{number}"
+        """Where it waits: a lane is of one webhook, or of one brand's e-mails; a few of each can be under way at once.
+
+        Its name says the kind and the brand, so that whoever takes it knows both.
+        """
+        of_webhook = f"{self.target}." if self.kind == "webhook" else ""
+        return f"{self.kind}.{_brand_digest(self.brand_id)}.{of_webhook}{int(self.id[-4:], 16) % LANES}"
 
     def fields(self) -> dict[str, str]:
         """What is stored of it."""
@@ -106,34 +112,54 @@ def plan(store: Store, partition: int, now: int, owed: Sequence[tuple[str, Seque
         ]
         names = [
             keys.events(partition),
-            keys.lanes(partition),
             keys.leases(partition),
             keys.brand_deliveries(partition, several[0].brand_id),
             *(keys.delivery(partition, each.id) for each in several),
             *(keys.lane(partition, each.lane) for each in several),
+            *(_lanes_key(partition, each.lane) for each in several),
+            *(keys.due(partition, each.kind) for each in several),
         ]
-        calls.append((names, [outbox.GROUP, place, now - FAILED_SECONDS * _SECOND, json.dumps(told)]))
+        brand = _brand_digest(several[0].brand_id)
+        calls.append((names, [outbox.GROUP, place, now - FAILED_SECONDS * _SECOND, brand, json.dumps(told)]))
     if calls:
         store.run_many("plan", calls)
 
 
-def due_lanes(store: Store, now: int, most: int) -> list[tuple[int, str]]:
-    """Lanes that nobody works on and in which something is due, with their partitions."""
+def brand_of(partition: int, lane: str) -> LaneBrand:
+    """Whose deliveries a lane has."""
+    return partition, lane.split(".")[1]
+
+
+def due_brands(store: Store, kind: DeliveryKind, now: int, most: int) -> list[LaneBrand]:
+    """Brands for which deliveries of a kind are due that nobody works on: so many at most of each partition."""
     replies = store.commands(
         [
-            ("ZRANGEBYSCORE", keys.lanes(partition), "-inf", now, "LIMIT", 0, most)
+            ("ZRANGEBYSCORE", keys.due(partition, kind), "-inf", now, "LIMIT", 0, most)
             for partition in range(store.partitions)
         ]
     )
-    return [(partition, lane) for partition, lanes in enumerate(replies) for lane in lanes]
+    return [(partition, brand) for partition, brands in enumerate(replies) for brand in brands]
+
+
+def due_lanes(
+    store: Store, kind: DeliveryKind, now: int, several: Sequence[LaneBrand], most: int
+) -> list[list[tuple[int, str]]]:
+    """Lanes of each of some brands that nobody works on and in which something is due, with their partitions."""
+    replies = store.commands(
+        [
+            ("ZRANGEBYSCORE", keys.lanes(partition, kind, brand), "-inf", now, "LIMIT", 0, most)
+            for partition, brand in several
+        ]
+    )
+    return [[(partition, lane) for lane in lanes] for (partition, _), lanes in zip(several, replies, strict=True)]
 
 
 def claim(store: Store, partition: int, lane: str, lease: float, most: int) -> list[Delivery] | None:
     """Take a lane for so many seconds, and what is due in it; None if another worker was first."""
     answer = store.run(
         "claim",
-        [keys.lanes(partition), keys.leases(partition), keys.lane(partition, lane)],
-        [lane, _microseconds(lease), most],
+        _lane_keys(partition, lane),
+        [brand_of(partition, lane)[1], lane, _microseconds(lease), most],
     )
     if answer[0] == "taken":
         return None
@@ -196,8 +222,8 @@ def release(store: Store, partition: int, lane: str, *, not_before: int = 0, end
     """Give a lane back; its next turn is when its first delivery is due, and not before that time."""
     store.run(
         "release",
-        [keys.lanes(partition), keys.leases(partition), keys.lane(partition, lane)],
-        [lane, not_before, "1" if ended_only else ""],
+        _lane_keys(partition, lane),
+        [brand_of(partition, lane)[1], lane, not_before, "1" if ended_only else ""],
     )
 
 
@@ -334,12 +360,13 @@ def _resend(store: Store, delivery: Delivery) -> Delivery:
         store.run(
             "resend",
             [
+                keys.due(partition, delivery.kind),
                 keys.delivery(partition, delivery.id),
                 keys.lane(partition, delivery.lane),
-                keys.lanes(partition),
+                _lanes_key(partition, delivery.lane),
                 keys.leases(partition),
             ],
-            [delivery.id, delivery.lane],
+            [brand_of(partition, delivery.lane)[1], delivery.id, delivery.lane],
         )
     except NotFound:
         raise _no_delivery() from None
@@ -386,6 +413,26 @@ def _partition(store: Store, delivery_id: str) -> int:
     if partition is None or partition >= store.partitions:
         raise _no_delivery()
     return partition
+
+
+def _brand_digest(brand_id: str) -> str:
+    return blake2b(brand_id.encode(), digest_size=8).hexdigest()
+
+
+def _lanes_key(partition: int, lane: str) -> str:
+    """The key of the lanes of a lane's kind and brand."""
+    kind, brand, _ = lane.split(".", 2)
+    return keys.lanes(partition, kind, brand)
+
+
+def _lane_keys(partition: int, lane: str) -> list[str]:
+    """What changes when a lane is taken, or given back."""
+    return [
+        keys.due(partition, lane.partition(".")[0]),
+        _lanes_key(partition, lane),
+        keys.leases(partition),
+        keys.lane(partition, lane),
+    ]
 
 
 def _no_delivery() -> NotFound:

@@ -1,7 +1,7 @@
 """Events: what each type tells, and the entries of the outbox as the envelopes that everybody else sees."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -174,7 +174,7 @@ class Entry:
         return f"evt-{self.partition:02x}{self.place}-{digest}"
 
 
-def read_entries(partition: int, reply: Sequence[Any]) -> list[Entry]:
+def read_entries(partition: int, reply: Iterable[Any]) -> list[Entry]:
     """The entries in an answer of Redis; those that were deleted are left out."""
     return [
         Entry(
@@ -183,6 +183,15 @@ def read_entries(partition: int, reply: Sequence[Any]) -> list[Entry]:
         for place, fields in reply
         if fields
     ]
+
+
+def is_of(row: Sequence[Any], brand_id: str, types: Collection[str]) -> bool:
+    """Whether a row of an answer of Redis is a brand's event of some types, or of any; no entry is made of it.
+
+    Every script writes the fields `type`, `at` and `brand` first, in that order.
+    """
+    fields = row[1]
+    return bool(fields) and fields[5] == brand_id and (not types or fields[1] in types)
 
 
 def place_of(event_id: str) -> tuple[int, str] | None:

@@ -30,7 +30,7 @@ def launch() -> None:
         SettingsError, NoRedisError, LayoutError: one line each on what is wrong.
     """
     pause = _stop_on_signals()
-    for name, value in HERE.items():
+    for name, value in defaults_of_run(os.environ.get("AUTH") or "open").items():
         os.environ[name] = os.environ.get(name) or value
     try:
         settings = read_settings()
@@ -40,8 +40,11 @@ def launch() -> None:
         pass
 
 
-#: What is meant where the service is run by hand, unless something else is said.
-HERE = {"LOG_FORMAT": "text", "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0"}
+def defaults_of_run(auth: str) -> dict[str, str]:
+    """Settings that `discount run` has where nothing else is said."""
+    meant = {"LOG_FORMAT": "text", "WORKER_PORT": "0"}
+    # With tokens there are brands that must not reach what else runs on this machine.
+    return meant | {"WEBHOOK_LOOPBACK": "1"} if auth == "open" else meant
 
 
 class _Stop(Exception):
@@ -125,7 +128,7 @@ def _check(url: str, settings: Settings) -> None:
     try:
         if not answers(url):
             raise SettingsError("REDIS_URL: Redis cannot be reached.")
-        Store.at(url, settings.redis_timeout, settings.partitions).prepare()
+        Store.at(url, settings.redis_timeout, settings.partitions, secret=settings.secret).prepare()
     except Unavailable as error:
         raise SettingsError(f"REDIS_URL: {error.detail}") from None
     except ValueError as error:

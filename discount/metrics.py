@@ -54,8 +54,10 @@ EVENTS_WAITING = prometheus_client.Gauge(
 OLDEST_EVENT = prometheus_client.Gauge(
     "discount_events_oldest_seconds", "How long the oldest of these waits.", multiprocess_mode="max"
 )
-LANES_DUE = prometheus_client.Gauge(
-    "discount_lanes_due", "Lanes of deliveries that are due and that no worker has.", multiprocess_mode="max"
+BRANDS_DUE = prometheus_client.Gauge(
+    "discount_brands_due",
+    "Brands for which deliveries are due that no worker has, once for each kind.",
+    multiprocess_mode="max",
 )
 ROUND_TRIPS = prometheus_client.Counter("discount_redis_round_trips", "Exchanges with Redis.")
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from discount import events
@@ -14,7 +15,7 @@ from discount.store import Store, keys
 GROUP = "deliveries"
 #: Entries read in one round trip, and looked at for one page.
 ENTRIES = 500
-LOOKED_AT = 10_000
+LOOKED_AT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,11 @@ def list_page(
     looked_at, last = 0, place
     while True:
         reply = store.command("XRANGE", stream, f"({last}" if last else "-", "+", "COUNT", ENTRIES)
-        for entry in events.read_entries(partition, reply):
-            last = entry.place
-            if entry.fields["brand"] == brand_id and (not types or entry.fields["type"] in types):
-                found.append(entry)
-                if len(found) == limit:
-                    return _page(store, partition, found, last)
+        wanted = (row for row in reply if events.is_of(row, brand_id, types))
+        found += events.read_entries(partition, islice(wanted, limit - len(found)))
+        if len(found) == limit:
+            return _page(store, partition, found, found[-1].place)
+        last = reply[-1][0] if reply else last
         looked_at += len(reply)
         if len(reply) == ENTRIES and looked_at < LOOKED_AT:
             continue

@@ -5,10 +5,9 @@ import hmac
 import json
 import re
 from hashlib import sha256
-from secrets import token_hex
 
-from discount.errors import NotFound
-from discount.store import Store, keys
+from discount.errors import NotFound, Unavailable
+from discount.store import Store, installation, keys
 
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{2,1400})\.([A-Za-z0-9_-]{22})")
 
@@ -60,9 +59,18 @@ class Signatures:
 
     def _derived(self, what: str) -> bytes:
         if not self._secret:
-            made = [("HSETNX", keys.INSTALLATION, "secret", token_hex(32)), ("HGET", keys.INSTALLATION, "secret")]
-            self._secret = self._store.commands(made)[1].encode()
+            own = installation.mark_of("")
+            made = [("HSETNX", keys.INSTALLATION, "secret", own), ("HGET", keys.INSTALLATION, "secret")]
+            kept = installation.kept_secret(self._store.commands(made)[1])
+            if kept is None:
+                raise Unavailable("This data is used with a SECRET that is not set here.")
+            self._secret = kept.encode()
         return hmac.new(self._secret, what.encode(), sha256).digest()
+
+
+def replace_secret(store: Store, secret: str) -> None:
+    """Make a secret the one that this data is used with. What was made with the one before is no longer good."""
+    store.command("HSET", keys.INSTALLATION, "secret", installation.mark_of(secret))
 
 
 def _text(raw: bytes) -> str:

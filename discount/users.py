@@ -1,18 +1,14 @@
 """The verb of users: forget what is kept about one."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import shortuuid
 
-from discount import contacts, deliveries, discounts, events, grants
+from discount import contacts, deliveries, discounts, grants, user_events
 from discount.errors import NotGranted, Unavailable
-from discount.events import Entry
 from discount.model import Discount
 from discount.store import Store, keys
 
-#: Entries of the outbox looked at in one round trip.
-ENTRIES = 1000
 #: How often a partition is gone through again because the user was busy meanwhile.
 TRIES = 10
 
@@ -30,21 +26,26 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgot
     """Make nobody's what is kept of a user, of one brand or of all: grants, uses and redemptions go to a made-up name.
 
     Codes that have the user's name in them lose it; events that name the user are deleted, so are reasons of
-    rollbacks, e-mails to the user and the address that they went to. Counts, sums and codes otherwise stay. Costs a
-    look at every event that is kept. What a call that was cut off has left is done by the next one.
+    rollbacks, e-mails to the user and the address that they went to. Counts, sums and codes otherwise stay. What a call
+    that was cut off has left is done by the next one.
 
     Raises:
         Unavailable: the user kept using codes meanwhile.
     """
     done = Forgotten()
+    newest = user_events.newest_places(store)
+    granted = user_events.granted_at(store, user_id, brand_id)
     for partition in keys.partitions_of(brand_id, store.partitions):
+        # First of all: once the grants are nobody's, nothing leads to their events.
+        done.events += user_events.delete(store, partition, user_id, brand_id, granted.get(partition, ()))
         for _ in range(TRIES):
             if _forget_in(store, partition, user_id, brand_id, done):
                 break
         else:
             raise Unavailable("The user goes on using codes; try again.")
         store.command("DEL", keys.guesses(partition, "user", user_id))
-        done.events += _delete_events(store, partition, user_id, brand_id)
+        # What happened meanwhile.
+        done.events += user_events.delete_after(store, partition, user_id, brand_id, newest[partition])
     contacts.forget(store, user_id, brand_id=brand_id)
     return done
 
@@ -103,29 +104,3 @@ def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:
     except NotGranted:
         return
     deliveries.remove(store, [deliveries.reminder_id(discount, held)])
-
-
-def _delete_events(store: Store, partition: int, user_id: str, brand_id: str | None) -> int:
-    deleted = 0
-    for entries in _events_of(store, partition, user_id, brand_id):
-        told = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
-        deliveries.remove(store, told)
-        store.command("XDEL", keys.events(partition), *(each.place for each in entries))
-        deleted += len(entries)
-    return deleted
-
-
-def _events_of(store: Store, partition: int, user_id: str, brand_id: str | None) -> Iterator[list[Entry]]:
-    """Entries that name the user, some at a time."""
-    start = "-"
-    while True:
-        reply = store.command("XRANGE", keys.events(partition), start, "+", "COUNT", ENTRIES)
-        entries = events.read_entries(partition, reply)
-        found = [
-            each for each in entries if each.fields.get("user") == user_id and brand_id in (None, each.fields["brand"])
-        ]
-        if found:
-            yield found
-        if len(reply) < ENTRIES:
-            return
-        start = "(" + reply[-1][0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from discount import embedded
 from discount.config import Settings, SettingsError, read_settings
-from discount.launch import HERE
+from discount.launch import defaults_of_run
 from discount.store import Store
 
 
@@ -24,20 +24,24 @@ def find_settings() -> Settings:
     url = embedded.address_of(Path(settings.data))
     if url is None:
         return settings
-    return read_settings(HERE | {name: value for name, value in os.environ.items() if value} | {"REDIS_URL": url})
+    given = {name: value for name, value in os.environ.items() if value}
+    return read_settings(defaults_of_run(settings.auth) | given | {"REDIS_URL": url})
 
 
-def open_store(settings: Settings | None = None) -> Store:
-    """The Redis of the service.
+def open_store(settings: Settings | None = None, *, any_secret: bool = False) -> Store:
+    """Open the Redis of the service. A SECRET that is set must be the one in use there, unless any will do.
 
     Raises:
-        SettingsError
+        SettingsError, LayoutError, Unavailable
     """
     settings = settings or find_settings()
     try:
-        return Store.at(settings.redis_url, settings.redis_timeout, settings.partitions)
+        secret = None if any_secret else settings.secret or None
+        store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, secret=secret)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
+    store.prepare()
+    return store
 
 
 def whereabouts() -> str:

@@ -28,12 +28,19 @@ FACTS: dict[MailKind, frozenset[str]] = {
     "limit-reached": frozenset({"brand_name", "discount_name", "limit", "limit_count"}),
     "webhook-off": frozenset({"brand_name", "webhook_url", "reason", "last_answer"}),
 }
+_NAMES = ("brand_name", "discount_name")
 LOCALES = ("en", "de")
 #: Names are cut at this many characters, subjects at `LONGEST_SUBJECT`; a code is never cut.
 LONGEST = 120
 LONGEST_SUBJECT = 160
 # What joins letters and emoji, and is not seen itself.
 _JOINERS = "\u200c\u200d"
+# A name that needs neither quotes nor folding.
+_PLAIN = re.compile(r"(?=.{1,60}\Z)[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
+# Where mail programs see a link: a scheme, `www.`, and a dot before a letter.
+_DOT = "[.\\u3002\\uff0e\\uff61]"
+_LINKS = re.compile(rf"(?<=\w):(?=//)|(?<=\bwww){_DOT}(?=\S)|{_DOT}(?=[^\W\d_]|[{_JOINERS}])", re.IGNORECASE)
+_LINK_CODE = re.compile(r"\w://|\bwww\.", re.IGNORECASE)
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
@@ -59,18 +66,31 @@ class _Policy(EmailPolicy):
     def fold(self, name: str, value: str) -> str:
         if name.lower() in self._WHOLE:
             return f"{name}: {value}\r\n"
+        addresses = getattr(value, "addresses", ())
+        if addresses:
+            return f"{name}: {_mailbox(name, addresses[0])}\r\n"
         if value.isascii():
             folded: str = super().fold(name, value)
             return folded
-        # Some of Python's versions lose blanks where they fold between encoded words.
-        addresses = getattr(value, "addresses", ())
-        words = Header(addresses[0].display_name if addresses else value, "utf-8", header_name=name)
-        after = "".join(f"\r\n <{each.addr_spec}>" for each in addresses)
-        encoded = words.encode(linesep="\r\n")
-        return f"{name}: {encoded}{after}\r\n"
+        return f"{name}: {_encoded(name, value)}\r\n"
 
     def fold_binary(self, name: str, value: str) -> bytes:
         return self.fold(name, value).encode("ascii")
+
+
+def _mailbox(header: str, address: Address) -> str:
+    """One address with its name. A name that is not plain is encoded: Python loses the quotes of one that it folds."""
+    name = address.display_name
+    if not name:
+        return address.addr_spec
+    if not _PLAIN.fullmatch(name):
+        name = _encoded(header, name)
+    return f"{name}\r\n <{address.addr_spec}>"
+
+
+def _encoded(header: str, text: str) -> str:
+    # Some of Python's versions lose blanks where they fold between encoded words themselves.
+    return Header(text, "utf-8", header_name=header).encode(linesep="\r\n")
 
 
 _POLICY = _Policy(linesep="\r\n", max_line_length=78)
@@ -94,16 +114,18 @@ def write(
         unsubscribe_url: takes a POST (RFC 8058), and shows a person a page.
 
     Raises:
-        Invalid: an address, the id or the link is none.
+        Invalid: an address, the id or the link is none, or the code is a link.
     """
+    if _LINK_CODE.search(str(facts.get("code", ""))):
+        raise Invalid("/code", "is a link")
     if facts.keys() != FACTS[kind]:
         raise ValueError(f"{kind} tells of {sorted(FACTS[kind])}, not of {sorted(facts)}")
     message = EmailMessage(policy=_POLICY)
     locale = _locale(to.locale)
-    shown = _shown(locale, facts) | {"name": clean(to.name or ""), "unsubscribe_url": _link(unsubscribe_url)}
+    shown = _shown(locale, facts) | {"name": _name(to.name or ""), "unsubscribe_url": _link(unsubscribe_url)}
     path = f"{locale}/{kind}.jinja"
     message["From"] = read_sender(sender)
-    message["To"] = _address(to.address, to.name or "", "/email")
+    message["To"] = _address(to.address, _name(to.name or ""), "/email")
     message["Subject"] = _in_header(_render(path, "subject.txt", shown), LONGEST_SUBJECT)
     message["Date"] = date
     message["Message-ID"] = _checked(message_id, _MESSAGE_ID, "/message_id", "is not the id of a message")
@@ -145,6 +167,15 @@ def clean(text: str, longest: int | None = LONGEST) -> str:
     seen = "".join(" " if _parts(char) else char for char in text if char in _JOINERS or not _hides(char))
     line = " ".join(seen.split())
     return line if longest is None or len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
+
+
+def unlinked(text: str) -> str:
+    """A name of which no mail program makes a link: `bank.example` becomes `bank. example`."""
+    return _LINKS.sub(lambda found: f"{found[0]} ", text)
+
+
+def _name(text: str) -> str:
+    return clean(unlinked(clean(text, None)))
 
 
 def _parts(char: str) -> bool:
@@ -198,7 +229,7 @@ def _shown(locale: str, facts: Mapping[str, object]) -> dict[str, Any]:
         elif isinstance(value, datetime):
             shown[name] = wording.moment(locale, value)
         elif isinstance(value, str):
-            shown[name] = clean(value, None if name == "code" else LONGEST)
+            shown[name] = _name(value) if name in _NAMES else clean(value, None if name == "code" else LONGEST)
         elif isinstance(value, bool):
             shown[name] = value
         elif isinstance(value, int):

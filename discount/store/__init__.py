@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
 from discount.errors import BY_WORD, Unavailable
-from discount.store import guards, keys, together
+from discount.store import guards, installation, keys, together
 from discount.store.guards import Guard
 from discount.store.scripts import SCRIPTS, Script
 
@@ -47,6 +47,7 @@ class Store:
         partitions: how many partitions the data has.
         on_round_trip: called once for each exchange with Redis.
         patience: for how long, in seconds, a command may block.
+        secret: the setting, which must be the one that this data is used with; None for a process that needs none.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Store:
         partitions: int,
         on_round_trip: Callable[[], None] = lambda: None,
         patience: float = 0.5,
+        secret: str | None = None,
     ) -> None:
         self.partitions = partitions
         #: For how long, in seconds, a command may block in Redis.
         self.patience = patience
         self._connect = connect
         self._on_round_trip = on_round_trip
+        self._secret = secret
         self._local = threading.local()
         self._shebang: bool | None = None
         self._prepared = False
@@ -68,7 +71,14 @@ class Store:
         self.definitions: dict[str, Any] = {}
 
     @classmethod
-    def at(cls, url: str, timeout: float, partitions: int, on_round_trip: Callable[[], None] = lambda: None) -> "Store":
+    def at(
+        cls,
+        url: str,
+        timeout: float,
+        partitions: int,
+        on_round_trip: Callable[[], None] = lambda: None,
+        secret: str | None = None,
+    ) -> "Store":
         """A store at a Redis URL; nothing is connected yet. `timeout` in seconds bounds each wait for Redis."""
         pool = ConnectionPool.from_url(
             url,
@@ -78,7 +88,7 @@ class Store:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
         )
-        return cls(pool.make_connection, partitions, on_round_trip, timeout / 2)
+        return cls(pool.make_connection, partitions, on_round_trip, timeout / 2, secret)
 
     def command(self, *words: str | int) -> Any:
         """The reply to one command that may be sent twice."""
@@ -152,16 +162,25 @@ class Store:
         """
         self._prepared = True
         wanted = {"partitions": str(self.partitions), "schema": SCHEMA}
+        if self._secret is not None:
+            wanted["secret"] = installation.mark_of(self._secret)
         try:
             self.commands([("HSETNX", keys.INSTALLATION, field, value) for field, value in wanted.items()])
-            found = self.command("HMGET", keys.INSTALLATION, *wanted)
+            found = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
         except Unavailable:
             self._prepared = False
             raise
-        for (field, value), there in zip(wanted.items(), found, strict=True):
-            if there != value:
-                self._prepared = False
-                raise LayoutError(f"this Redis holds data with {field} {there}, the setting says {value}")
+        mark = found.pop("secret", None)
+        refusals = [
+            f"this Redis holds data with {field} {there}, the setting says {wanted[field]}"
+            for field, there in found.items()
+            if there != wanted[field]
+        ]
+        if self._secret is not None and mark is not None:
+            refusals += filter(None, [installation.refusal(self._secret, mark)])
+        if refusals:
+            self._prepared = False
+            raise LayoutError(refusals[0])
 
     def _digest(self, script: Script) -> str:
         if self._shebang is None:
@@ -183,7 +202,11 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         if not self._prepared:
-            self.prepare()
+            try:
+                self.prepare()
+            except LayoutError as error:
+                # Redis was away when this process started, or another one came back.
+                raise Unavailable(f"This process is not set up for this data: {error}.") from error
         connection = self._connection()
         self._on_round_trip()
         try:

@@ -6,7 +6,7 @@ where something follows, so that two different ids can never give the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`, where no setting says one | start |
+| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`: a digest of SECRET, or a secret where none is set | start |
 | `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
@@ -39,8 +39,9 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:webhook:<id>` | hash | address, types, version of its secret, how it goes | create_webhook, change_webhook, rotate_webhook, create, settle |
 | `{pp}:delivery:<id>` | hash, expires once done | one webhook call or e-mail that is owed, and how it went | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
-| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails, that wait, by the time when they are due | plan, settle, resend |
-| `{pp}:lanes` | zset | lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
+| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails of one brand, that wait, by the time when they are due | plan, settle, resend |
+| `{pp}:due:<kind>` | zset | digests of brands with webhook calls, or e-mails, to be made, by when the first of their lanes is due | plan, claim, release, resend |
+| `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
 | `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
 | `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
 | `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
@@ -147,8 +148,12 @@ def lane(partition: int, name: str) -> str:
     return f"{{{partition:02x}}}:lane:{name}"
 
 
-def lanes(partition: int) -> str:
-    return f"{{{partition:02x}}}:lanes"
+def due(partition: int, kind: str) -> str:
+    return f"{{{partition:02x}}}:due:{kind}"
+
+
+def lanes(partition: int, kind: str, brand_digest: str) -> str:
+    return f"{{{partition:02x}}}:lanes:{kind}:{brand_digest}"
 
 
 def leases(partition: int) -> str:

@@ -1,6 +1,9 @@
 """Now and then: take over from workers that are gone, cut off what all have read, look at the figures."""
 
+from typing import get_args
+
 from discount import deliveries, metrics, outbox
+from discount.model import DeliveryKind
 from discount.store import Store, keys
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
@@ -48,7 +51,12 @@ class Housekeeper:
         metrics.EVENTS_WAITING.set(sum(count for count, _ in waiting))
         oldest = min((since for _, since in waiting if since is not None), default=None)
         metrics.OLDEST_EVENT.set(0 if oldest is None else max(0, now / 1_000_000 - oldest / 1000))
+        kinds: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
         due = self._store.commands(
-            [("ZCOUNT", keys.lanes(partition), "-inf", now) for partition in range(self._store.partitions)]
+            [
+                ("ZCOUNT", keys.due(partition, kind), "-inf", now)
+                for kind in kinds
+                for partition in range(self._store.partitions)
+            ]
         )
-        metrics.LANES_DUE.set(sum(due))
+        metrics.BRANDS_DUE.set(sum(due))

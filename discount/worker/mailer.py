@@ -27,8 +27,10 @@ KINDS: dict[str, MailKind] = {
 }
 #: A line of an e-mail holds 998 letters (RFC 5322, section 2.1.1).
 LONGEST_LINK = 900
-#: The most e-mails to one address within a day, of all brands together.
+#: The most e-mails to one mailbox within a day, of all brands together.
 A_DAY = 50
+#: Names of one host that ignores dots in an address.
+GMAIL = ("gmail.com", "googlemail.com")
 
 
 class Mailer:
@@ -100,7 +102,7 @@ class Mailer:
 
     def _count(self, address: str, command: str) -> int:
         """One e-mail more within a day, or one less, to an address; how many that makes."""
-        name = keys.mailed(address, self._store.partitions)
+        name = keys.mailed(mailbox_of(address), self._store.partitions)
         return int(self._store.commands([("SET", name, 0, "EX", 86400, "NX"), (command, name)])[1])
 
     def _facts(
@@ -133,6 +135,15 @@ class Mailer:
         failed = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).deliveries
         last = f"{failed[0].status} {failed[0].answer}".strip() if failed else None
         return {"webhook_url": webhook.url, "reason": reason, "last_answer": last}
+
+
+def mailbox_of(address: str) -> str:
+    """The mailbox that an address leads to: hosts ignore what follows a `+`, and Gmail ignores dots as well."""
+    local, _, domain = address.lower().rpartition("@")
+    untagged = local.partition("+")[0] or local
+    if domain in GMAIL:
+        return f"{untagged.replace('.', '')}@{GMAIL[0]}"
+    return f"{untagged}@{domain}"
 
 
 def _of_grant(discount: Discount, held: Grant) -> dict[str, Any]:

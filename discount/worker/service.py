@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from structlog import get_logger
@@ -13,6 +14,7 @@ from structlog import get_logger
 from discount import addresses, metrics
 from discount.config import Settings, SettingsError
 from discount.errors import Unavailable
+from discount.model import DeliveryKind
 from discount.postman import Postman
 from discount.senders import Sender
 from discount.signatures import Signatures
@@ -40,7 +42,9 @@ def run(settings: Settings) -> None:
     Raises:
         SettingsError, LayoutError: one line on what is wrong.
     """
-    store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc)
+    store = Store.at(
+        settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
+    )
     try:
         store.prepare()
     except Unavailable as error:
@@ -55,22 +59,27 @@ def run(settings: Settings) -> None:
     schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
     sender = Sender(addresses.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
     courier = Courier(store, sender, signatures, _mailer(settings, store, signatures))
-    due = threading.Event()
-    dispatcher = Dispatcher(store, schedule, courier.prepare, settings.senders, due.set)
+    senders: dict[DeliveryKind, int] = {"webhook": settings.senders, "email": settings.mail_senders}
+    due = {kind: threading.Event() for kind in senders}
+    dispatchers = {
+        kind: Dispatcher(store, schedule, courier.prepare, several, due[kind].set, kind=kind)
+        for kind, several in senders.items()
+    }
     housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)
 
     def plan() -> None:
         if planner.turn():
-            due.set()
+            for each in due.values():
+                each.set()
 
-    def dispatch() -> None:
-        due.clear()
-        if not dispatcher.turn():
-            due.wait(PAUSE)
+    def dispatch(kind: DeliveryKind) -> None:
+        due[kind].clear()
+        if not dispatchers[kind].turn():
+            due[kind].wait(PAUSE)
 
     loops = [
         _Loop("planner", plan, ending, before=planner.open),
-        _Loop("dispatcher", dispatch, ending),
+        *(_Loop(f"{kind}-dispatcher", partial(dispatch, kind), ending) for kind in senders),
         _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
@@ -86,7 +95,8 @@ def run(settings: Settings) -> None:
         ending.set()
         for loop in loops:
             loop.join(HANGS)
-        dispatcher.end()
+        for dispatcher in dispatchers.values():
+            dispatcher.end()
 
 
 class _Loop(threading.Thread):

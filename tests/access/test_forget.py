@@ -132,3 +132,66 @@ def test_a_user_who_comes_back_is_a_new_one(world: World, shops: list[Shop]) -> 
 def test_a_user_is_not_forgotten_by_users(world: World, shops: list[Shop]) -> None:
     check_problem(world.ask("DELETE", f"/user/{NAME}", signed(NAME)), 403, "forbidden")
     assert len(world.done("GET", f"/user/{NAME}/grants", shops[0].key)["grants"]) == 3
+
+
+def fill_outbox(world: World, brand: str, count: int) -> None:
+    """So many events of others in a brand's partition."""
+    stream = keys.events(keys.partition_of(brand, 16))
+    pipeline = world.redis.pipeline()
+    for number in range(count):
+        pipeline.xadd(stream, {"type": "code.granted", "at": str(number), "brand": brand, "user": "Bob", "code": "X"})
+    pipeline.execute()
+
+
+@pytest.mark.parametrize("user", [NAME, "nobody"])
+def test_forgetting_costs_the_same_however_many_events_others_have(world: World, shops: list[Shop], user: str) -> None:
+    trips = []
+    for extra in (0, 3000):
+        fill_outbox(world, "IKEA", extra)
+        if user == NAME:
+            world.done("POST", f"/discount/{shops[0].discount}/grant", shops[0].key, json={"user_id": NAME})
+        before = world.trips
+        told = world.done("DELETE", f"/user/{user}", shops[0].key)
+        trips.append(world.trips - before)
+        assert (told["events"] > 0) == (user == NAME)
+    # The first time the user holds and has redeemed more.
+    assert trips[1] <= trips[0]
+
+
+def test_an_event_that_stands_elsewhere_since_a_clock_went_back_is_found(world: World, shops: list[Shop]) -> None:
+    stream = keys.events(keys.partition_of("IKEA", 16))
+    fill_outbox(world, "IKEA", 2000)
+    place, fields = next(row for row in world.redis.xrange(stream) if row[1].get("user") == NAME)
+    world.redis.xdel(stream, place)
+    world.redis.xadd(stream, fields)
+    world.done("DELETE", f"/user/{NAME}", ADMIN)
+    assert NAME not in everything(world)
+
+
+def test_an_event_among_many_of_the_same_moment_is_found(world: World, shops: list[Shop]) -> None:
+    stream = keys.events(keys.partition_of("IKEA", 16))
+    rows = world.redis.xrange(stream)
+    world.redis.delete(stream)
+    # All at one time, the user's behind a page of others.
+    at = next(fields["at"] for _, fields in rows if fields.get("user") == NAME)
+    others = {"type": "code.granted", "at": at, "brand": "IKEA", "user": "Bob", "code": "X"}
+    for number in range(1, 51):
+        world.redis.xadd(stream, others, id=f"{int(at) // 1000}-{number}")
+    for number, (_, fields) in enumerate(rows, 51):
+        world.redis.xadd(stream, fields, id=f"{max(int(fields['at']) // 1000, int(at) // 1000)}-{number}")
+    world.done("DELETE", f"/user/{NAME}", ADMIN)
+    assert NAME not in everything(world)
+
+
+def test_what_was_told_of_an_earlier_hold_of_an_order_is_found(world: World, shops: list[Shop]) -> None:
+    ikea = shops[0]
+    page = world.done("GET", f"/user/{NAME}/redemptions", ikea.key)["redemptions"]
+    held = next(each for each in page if each["state"] == "held")
+    record = keys.redemption(keys.partition_of("IKEA", 16), held["id"])
+    at = world.redis.hget(record, "at")
+    # Its time is over.
+    world.redis.hset(record, "hold_until", at)
+    world.redis.zrem(keys.holds(keys.partition_of("IKEA", 16), held["discount_id"]), held["id"])
+    body = {"discount_id": held["discount_id"], "user_id": NAME, "code": held["code"], "order": held["order"]}
+    assert world.done("POST", "/redemption", ikea.key, json=body)["id"] == held["id"]
+    assert world.redis.hget(record, "earlier_at").split() == [at]

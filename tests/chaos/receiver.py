@@ -1,7 +1,7 @@
 """A brand's receiver, in a process of its own: it answers as it likes, and tells afterwards who called.
 
     with Receiver(seed=7, faults=0.33) as receiver:
-        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `500` or `hang`
+        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `500`, `hang` or `held`
         receiver.trust("IKEA", secret)      # what calls there are verified with, by the reference library
         receiver.calls()
 
@@ -16,7 +16,7 @@ import random
 import subprocess
 import sys
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -71,6 +71,10 @@ class Receiver:
         """How calls to a name are answered from now on, whatever their URL says; '' for as that says."""
         self._ask("PUT", f"/turn/{name}", mode.encode())
 
+    def let_go(self, name: str) -> None:
+        """Answer the calls to a name that are held now; those that come later are held again."""
+        self._ask("PUT", f"/let-go/{name}")
+
     def calls(self) -> list[Call]:
         """All calls that came whole, in order."""
         return [Call(*each) for each in self._ask("GET", "/calls")]
@@ -78,6 +82,11 @@ class Receiver:
     def counts(self) -> "Counter[str]":
         """How many calls came whole, by the name they were for."""
         return Counter(self._ask("GET", "/counts"))
+
+    def held(self, name: str) -> int:
+        """How many calls to a name, all of which are held, wait for their answer now."""
+        answered = Counter(self._ask("GET", "/answered"))[name]
+        return self.counts()[name] - answered
 
     def stop(self) -> None:
         """End it. Ending it twice is fine."""
@@ -111,8 +120,10 @@ class _Server:
         self.faults = faults
         self.calls: list[Call] = []
         self.counts: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
         self.trusted: dict[str, Webhook] = {}
         self.turned: dict[str, str] = {}
+        self.held: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -136,7 +147,8 @@ class _Server:
         _, mode, name = path.split("/")
         mode = self.turned.get(name) or mode
         answer = mode if mode != "any" else self._by_chance()
-        late, answer = answer == "late", "200" if answer in ("ok", "late") else answer
+        late, held = answer == "late", answer == "held"
+        answer = "200" if answer in ("ok", "late", "held") else answer
         self.counts[name] += 1
         self.calls.append(
             Call(
@@ -155,6 +167,9 @@ class _Server:
             await writer.drain()
         elif answer != "drop":
             await asyncio.sleep(LATE if late else 0)
+            if held:
+                await self.held[name].wait()
+                self.answered[name] += 1
             _answer(writer, int(answer), b"")
             return True
         return False
@@ -175,6 +190,10 @@ class _Server:
             self.trusted[name[0]] = Webhook(body.decode())
         elif what == "turn":
             self.turned[name[0]] = body.decode()
+        elif what == "let-go":
+            self.held.pop(name[0], asyncio.Event()).set()
+        elif what == "answered":
+            return self.answered
         elif what == "faults":
             self.faults = float(body)
         elif what == "calls":

@@ -47,7 +47,7 @@ def test_health_and_figures_of_a_worker_are_told(redis_server: RedisServer) -> N
         assert crew.get(0, "/elsewhere")[0] == 404
         status, told = crew.get(0, "/metrics")
         assert status == 200
-        for name in ("discount_events_waiting", "discount_events_oldest_seconds", "discount_lanes_due"):
+        for name in ("discount_events_waiting", "discount_events_oldest_seconds", "discount_brands_due"):
             assert f"\n{name} 0.0\n" in told
         assert "discount_redis_round_trips_total" in told
 

@@ -389,7 +389,9 @@ def test_what_is_not_due_yet_is_left_alone(client: Client, store: Store) -> None
     assert found.due_at is not None
     assert found.last_at is not None
     assert 3599 * SECOND < found.due_at - found.last_at <= 3600 * SECOND
-    assert int(store.command("ZSCORE", keys.lanes(PARTITION), found.lane)) == found.due_at
+    brand = deliveries.brand_of(PARTITION, found.lane)[1]
+    assert int(store.command("ZSCORE", keys.lanes(PARTITION, "webhook", brand), found.lane)) == found.due_at
+    assert int(store.command("ZSCORE", keys.due(PARTITION, "webhook"), brand)) == found.due_at
 
 
 def test_what_cannot_be_made_stands_among_the_failed_and_holds_up_nothing(client: Client, store: Store) -> None:

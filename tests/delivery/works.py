@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from discount import deliveries
-from discount.model import Delivery, Receipt
+from discount.model import Delivery, DeliveryKind, Receipt
 from discount.store import Store, keys
 from discount.worker.dispatcher import Attempt, Dispatcher, Make, Schedule
 from discount.worker.planner import Planner
@@ -15,6 +15,7 @@ from discount.worker.reminders import Reminders
 from tests.delivery.peer import PATIENCE
 
 SECOND = 1_000_000
+KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
 # So short that the next try is due at once, so long ago that nothing is given up.
 AT_ONCE = Schedule(pauses=(0.0,) * 50, timeout=PATIENCE, off_after=1e9)
 DELIVERED = Receipt("delivered", "200", "fine", 3)
@@ -57,17 +58,24 @@ def plan(store: Store, name: str = "one", reminders: Reminders | None = None) ->
 
 def dispatch(store: Store, make: Make, schedule: Schedule = AT_ONCE, senders: int = 4) -> None:
     """Make what is due, until nothing is."""
-    dispatcher = Dispatcher(store, schedule, make, senders)
-    try:
-        # Only a turn begins something: where nothing was under way before it, and it found nothing, nothing is left.
-        until(lambda: not dispatcher._under_way and not dispatcher.turn())
-    finally:
-        dispatcher.end()
+    for kind in KINDS:
+        dispatcher = Dispatcher(store, schedule, make, senders, kind=kind)
+        try:
+            # Only a turn begins something: where nothing was under way before it, and it finds nothing, all is made.
+            until(lambda each=dispatcher: not each._under_way and not each.turn())  # type: ignore[misc]
+        finally:
+            dispatcher.end()
 
 
 def due(store: Store) -> list[tuple[int, str]]:
     """Lanes that wait to be taken."""
-    return deliveries.due_lanes(store, store.now(), 1000)
+    found: list[tuple[int, str]] = []
+    now = store.now()
+    for kind in KINDS:
+        brands = deliveries.due_brands(store, kind, now, 1000)
+        for lanes in deliveries.due_lanes(store, kind, now, brands, 1000):
+            found += lanes
+    return found
 
 
 def leased(store: Store) -> list[tuple[int, str]]:

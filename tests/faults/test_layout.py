@@ -4,8 +4,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import redis
 
+from discount.errors import Unavailable
+from discount.store import LayoutError, Store
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROOT, Service, ask, create, wait_until
@@ -64,3 +67,71 @@ def test_a_redis_that_loads_its_data_is_unavailable_until_it_has_it(redis_server
         assert told == {503}
         wait_until(lambda: ask(url, "GET", "/ready").status == 200, "the service is ready")
         assert ask(url, "GET", f"/discount/{discount_id}").json["remaining_count"] == 200
+
+
+def refusal(redis_url: str, *command: str, **settings: str) -> str:
+    """The one line with which a process ends that cannot start."""
+    given = {"REDIS_URL": redis_url, "PORT": "0", "WORKER_PORT": "0", "PATH": "", **settings}
+    ended = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+USED = "discount: SECRET: this data is used with another one; see `discount secret replace`"
+NONE = "discount: SECRET: this data is used with one; set the same here"
+
+
+@pytest.mark.parametrize("part", ["run", "worker"])
+@pytest.mark.parametrize(("secret", "line"), [("t" * 32, USED), ("", NONE)])
+def test_a_process_with_another_secret_does_not_start(
+    redis_server: RedisServer, part: str, secret: str, line: str
+) -> None:
+    Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
+    assert refusal(redis_server.url, "discount", part, SECRET=secret) == line
+
+
+def test_a_process_with_a_secret_does_not_start_on_data_that_has_its_own(redis_server: RedisServer) -> None:
+    Store.at(redis_server.url, PATIENCE, 16, secret="").prepare()
+    told = refusal(redis_server.url, "discount", "worker", SECRET="s" * 32)
+    assert told == "discount: SECRET: this data has one of its own, kept in Redis; see `discount secret replace`"
+
+
+def test_no_api_key_is_made_with_another_secret(redis_server: RedisServer) -> None:
+    Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
+    assert refusal(redis_server.url, "discount", "brand", "create", "IKEA", SECRET="t" * 32) == USED
+
+
+def test_a_secret_that_was_replaced_is_the_one_that_processes_start_with(redis_server: RedisServer) -> None:
+    Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
+    replaced = subprocess.run(
+        [sys.executable, "-m", "discount", "secret", "replace", "--yes"],
+        cwd=ROOT,
+        env={"REDIS_URL": redis_server.url, "SECRET": "t" * 32, "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert replaced.stdout.startswith("replaced")
+    Store.at(redis_server.url, PATIENCE, 16, secret="t" * 32).prepare()
+    with pytest.raises(LayoutError):
+        Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
+    with redis_server.client() as client:
+        assert "t" * 32 not in client.hget("{00}:installation", "secret")
+
+
+def test_a_process_that_finds_another_secret_later_serves_nothing(redis_server: RedisServer) -> None:
+    # Redis was away when it started: nothing is signed with the wrong secret then.
+    Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
+    late = Store.at(redis_server.url, PATIENCE, 16, secret="t" * 32)
+    with pytest.raises(Unavailable, match="is used with another one"):
+        late.now()

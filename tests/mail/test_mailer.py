@@ -190,6 +190,27 @@ def test_one_address_gets_so_many_a_day_and_no_more_however_it_is_written(
     assert len(works.box.mails) == 4
 
 
+@pytest.mark.parametrize(
+    ("addresses", "mailbox"),
+    [
+        (["ann@mail.example", "Ann@Mail.example", "ann+shop@mail.example", "ann+a+b@mail.example"], "ann@mail.example"),
+        (["a.nn@gmail.com", "ann+x@googlemail.com", "A.N.N@gmail.com"], "ann@gmail.com"),
+        (["a.nn@mail.example"], "a.nn@mail.example"),
+        (["+ann@mail.example"], "+ann@mail.example"),
+    ],
+)
+def test_addresses_that_lead_to_one_mailbox_are_counted_as_one(addresses: list[str], mailbox: str) -> None:
+    assert {mailer.mailbox_of(each) for each in addresses} == {mailbox}
+
+
+def test_tags_do_not_get_one_mailbox_more_a_day(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailer, "A_DAY", 3)
+    discount_id = works.create()
+    for number in range(5):
+        works.grant(discount_id, f"user {number}", email=f"two+{number}@mail.example")
+    assert sorted(status for _, _, status in outcomes(works.send())) == ["250"] * 3 + ["too-many"] * 2
+
+
 def test_tries_that_failed_are_not_counted_as_e_mails_of_a_day(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailer, "A_DAY", 3)
     works.grant(works.create(), email=ANN)

@@ -1,6 +1,9 @@
 """What is written to users and brands: headers, parts, languages, and nothing that a name could smuggle in."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from email.parser import BytesParser
+from email.policy import compat32, default
+from email.utils import getaddresses
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from discount.errors import Invalid
 from discount.mails import FACTS as TOLD
-from discount.mails import KINDS, LONGEST, MailKind, Recipient, check_address, clean, read_sender, write
+from discount.mails import KINDS, LONGEST, MailKind, Recipient, check_address, clean, read_sender, unlinked, write
 from discount.mails.wording import moment
 from discount.rules import Rule
 from tests.mail.letters import (
@@ -244,6 +247,62 @@ def test_any_text_at_all_is_only_shown(name: str, text: str) -> None:
     _assert_shown_only(name, text)
 
 
+@pytest.mark.parametrize("name", ["evil@evil.example," + "b" * 80, "Eve <eve@evil.example>, x", "a, b", "x" * 119])
+def test_a_name_is_no_second_address(name: str) -> None:
+    _assert_one_address(name)
+
+
+@settings(max_examples=300)
+@given(
+    name=st.text(max_size=150)
+    | st.text(st.sampled_from("abM @,;:.<>()[]\"\\=?_-'ö"), max_size=150)
+    | st.lists(st.sampled_from(["evil@evil.example", ",", " ", "b" * 30, "<", ">", '"', "Ann", ";", "é", ":"])).map(
+        "".join
+    )
+)
+def test_no_name_is_a_second_address(name: str) -> None:
+    _assert_one_address(name)
+
+
+def _assert_one_address(name: str) -> None:
+    raw = bytes(letter(to=Recipient("ann@user.example", name)))
+    for policy in (default, compat32):
+        parsed = BytesParser(policy=policy).parsebytes(raw)
+        assert len(parsed.get_all("To", [])) == 1
+        # As it is written, and with what is encoded read.
+        found = (
+            getaddresses([str(parsed["To"])])
+            if policy is compat32
+            else [(each.display_name, each.addr_spec) for each in parsed["To"].addresses]
+        )
+        assert [address for _, address in found] == ["ann@user.example"]
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("Your bank: log in at https://bank.example/login", "Your bank: log in at https: //bank. example/login"),
+        ("www.1bank.example", "www. 1bank. example"),
+        ("WWW.bank\u3002example", "WWW. bank\u3002 example"),
+        ("Dr.Oetker, 2.5 off, v1.0", "Dr. Oetker, 2.5 off, v1.0"),
+        ("H&M", "H&M"),
+    ],
+)
+def test_no_name_becomes_a_link(name: str, seen: str) -> None:
+    for field in ("brand_name", "discount_name"):
+        message = letter(**{field: name})
+        assert seen in message["Subject"]
+        assert seen in text_of(message)
+        assert seen in shown(html_of(message)).text
+    assert f"Hello {seen}," in text_of(letter(to=Recipient("ann@user.example", name)))
+
+
+@pytest.mark.parametrize("code", ["https://bank.example/login", "www.bank.example", "AT HTTP://BANK"])
+def test_a_code_that_is_a_link_is_not_sent(code: str) -> None:
+    with pytest.raises(Invalid, match="/code is a link"):
+        letter(code=code)
+
+
 def test_names_are_cut_and_codes_never() -> None:
     message = letter(discount_name="N" * 500, code="C" * 500)
     assert "“" + "N" * (LONGEST - 1) + "…”" in text_of(message)
@@ -362,6 +421,8 @@ def _assert_shown_only(name: str, text: str) -> None:
     named = written["To"].addresses[0].display_name
     assert bare(decoded(raw, "to")) == bare(f"{named} <ann@mail.example>" if named else "ann@mail.example")
     seen = clean(text, None if name == "code" else LONGEST)
+    if name in ("brand_name", "discount_name", "name"):
+        seen = clean(unlinked(clean(text, None)))
     html = shown(html_of(message))
     # An empty brand or line has no place of its own.
     assert set(html.tags) <= set(shown(html_of(letter(kind))).tags)

@@ -21,6 +21,7 @@ from discount.worker.dispatcher import Schedule
 from discount.worker.mailer import Mailer
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
+from tests.delivery.works import due
 from tests.mail.servers import PATIENCE, Mailbox
 
 SECRET = "s" * 32
@@ -104,7 +105,7 @@ class Works:
     def deliver(self) -> list[Delivery]:
         """Make all that is due; what was made."""
         made: list[str] = []
-        for partition, lane in deliveries.due_lanes(self.store, self.now, 100):
+        for partition, lane in due(self.store):
             claimed = deliveries.claim(self.store, partition, lane, self._schedule.lease, 100)
             assert claimed is not None
             for delivery, attempt in zip(claimed, self._courier.prepare(claimed), strict=True):

@@ -255,6 +255,20 @@ def test_with_tokens_it_may_be_reached_from_anywhere(runs: Any) -> None:
     assert ask(url, "GET", "/brand", headers={"Authorization": "Bearer " + "a" * 32}).status == 200
 
 
+@pytest.mark.parametrize(("auth", "status"), [("open", 201), ("token", 422)])
+def test_webhooks_reach_this_machine_only_while_nobody_is_asked_for_a_token(runs: Any, auth: str, status: int) -> None:
+    secrets = {"ADMIN_KEY": "a" * 32, "SECRET": "s" * 32} if auth == "token" else {}
+    url = runs(AUTH=auth, **secrets).url()
+    headers = {}
+    if auth == "token":
+        admin = {"Authorization": "Bearer " + "a" * 32}
+        assert ask(url, "POST", "/brand", {"id": "IKEA"}, headers=admin).status == 201
+        key = ask(url, "POST", "/brand/IKEA/keys", {"name": "shop"}, headers=admin).json["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+    asked = {"brand_id": "IKEA", "url": "http://127.0.0.1:9/"}
+    assert ask(url, "POST", "/webhook", asked, headers=headers).status == status
+
+
 def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
     with RedisServer() as server:
         first = runs(REDIS_URL=server.url)

@@ -26,7 +26,14 @@ VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
     "discount.claims",
     *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
-    *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
+    *(
+        "discount.redemptions",
+        "discount.brands",
+        "discount.users",
+        "discount.user_events",
+        "discount.tokens",
+        "discount.user_tokens",
+    ),
 }
 WIRING = {"discount.app"}
 

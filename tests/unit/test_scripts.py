@@ -174,6 +174,13 @@ class Bodies(unittest.TestCase):
         writes = [command for _, command, _ in commands(SCRIPTS["grant"]) if command not in READS]
         self.assertEqual((writes[0], writes[-1]), ("XADD", "LPOP"))
 
+    def test_every_event_begins_with_its_type_its_time_and_its_brand(self) -> None:
+        written = [found for script in SCRIPTS.values() for found in re.findall(r"'XADD', events, (.*)", body(script))]
+        self.assertGreater(len(written), 10)
+        for each in written:
+            with self.subTest(each):
+                self.assertRegex(each, r"^'\*', 'type', [^,]+, 'at', [^,]+, 'brand', ")
+
     def test_no_event_is_ever_trimmed_away(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):

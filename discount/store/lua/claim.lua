@@ -1,6 +1,7 @@
 --- Take a lane for a while, and what is due in it.
 --- KEYS  lanes leases queue
 --- ARGV  lane lease count
+--- WITH  lanes
 --- OK    claimed taken
 --- ERR
 local at = now()
@@ -9,4 +10,5 @@ if not due_at or tonumber(due_at) > tonumber(at) then return {'taken'} end
 local found = redis.call('ZRANGEBYSCORE', queue, '-inf', at, 'LIMIT', 0, count)
 redis.call('ZADD', leases, string.format('%.0f', tonumber(at) + tonumber(lease)), lane)
 redis.call('ZREM', lanes, lane)
+place_brand(lanes)
 return {'claimed', unpack(found)}

@@ -1,10 +1,10 @@
 --- Turn an event into the deliveries that it owes, once.
---- KEYS  events lanes leases brand_deliveries places...
---- ARGV  group entry forgotten_before owed
+--- KEYS  events leases brand_deliveries places...
+--- ARGV  group entry forgotten_before brand owed
 --- OK    planned
 --- ERR
--- Of each delivery: its id, its lane, when it is due ('' for never), and its fields. Their records stand first in places,
--- then the queues that they wait in.
+-- Of each delivery: its id, its lane, when it is due ('' for never), and its fields. Their records come first in places,
+-- then the queues that they wait in, then the brand's lanes of each one's kind, then the brands of that kind that are due.
 local list, fresh, leased = cjson.decode(owed), {}, {}
 for n, each in ipairs(list) do
   fresh[n] = redis.call('EXISTS', places[n]) == 0
@@ -13,13 +13,16 @@ end
 local at = now()
 for n, each in ipairs(list) do
   if fresh[n] then
-    local queue = #list + n
+    local queue, lanes, due = #list + n, 2 * #list + n, 3 * #list + n
     redis.call('HSET', places[n], 'created_at', at, 'since', at, unpack(each[4]))
     redis.call('ZADD', brand_deliveries, at, each[1])
     if each[3] ~= '' then
       redis.call('ZADD', places[queue], each[3], each[1])
       -- Who has the lane now puts it back by what is in its queue.
-      if not leased[n] then redis.call('ZADD', lanes, 'LT', each[3], each[2]) end
+      if not leased[n] then
+        redis.call('ZADD', places[lanes], 'LT', each[3], each[2])
+        redis.call('ZADD', places[due], 'LT', each[3], brand)
+      end
     end
   end
 end

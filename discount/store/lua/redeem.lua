@@ -40,6 +40,8 @@ if right and mode ~= 'check' then
     return {'again', unpack(redis.call('HGETALL', redemption))}
   end
 end
+-- An order is held anew where its hold was over: when that was is kept, since events were written then.
+local earlier = before[1] and redis.call('HMGET', redemption, 'at', 'earlier_at')
 local stopped = too_many_guesses()
 if stopped then return stopped end
 
@@ -135,6 +137,7 @@ if hold_until == '' then
   end
 end
 redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'fingerprint', fingerprint, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
+if earlier then redis.call('HSET', redemption, 'earlier_at', string.sub((earlier[2] or '') .. ' ' .. earlier[1], -1700)) end
 for _, hold in ipairs(gives_way) do
   take_hold(mine, hold.id)
   redis.call('ZREM', holds, hold.id)

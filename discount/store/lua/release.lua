@@ -1,6 +1,7 @@
 --- Give a lane back: its next turn is when its first delivery is due.
 --- KEYS  lanes leases queue
 --- ARGV  lane not_before ended_only
+--- WITH  lanes
 --- OK    released kept
 --- ERR
 local till = redis.call('ZSCORE', leases, lane)
@@ -9,5 +10,6 @@ local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 if first[2] then
   redis.call('ZADD', lanes, string.format('%.0f', math.max(tonumber(first[2]), tonumber(not_before))), lane)
 end
+place_brand(lanes)
 redis.call('ZREM', leases, lane)
 return {'released'}

@@ -1,6 +1,7 @@
 --- Let a delivery be made once more, now.
 --- KEYS  delivery queue lanes leases
 --- ARGV  id lane
+--- WITH  lanes
 --- OK    waiting
 --- ERR   not-found
 if redis.call('EXISTS', delivery) == 0 then return {'not-found'} end
@@ -9,5 +10,8 @@ local at = now()
 redis.call('HSET', delivery, 'state', 'waiting', 'due_at', at, 'since', at, 'tries', '0')
 redis.call('PERSIST', delivery)
 redis.call('ZADD', queue, at, id)
-if not leased then redis.call('ZADD', lanes, 'LT', at, lane) end
+if not leased then
+  redis.call('ZADD', lanes, 'LT', at, lane)
+  place_brand(lanes)
+end
 return {'waiting'}
