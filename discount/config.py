@@ -92,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Lets webhooks be on this machine, and without TLS: for trying it out, and for tests.
     webhook_loopback: bool = False
     event_days: Annotated[int, Meta(ge=4, le=365)] = 7
+    #: Days for which uses are kept; for good where none are given.
+    use_days: Annotated[int, Meta(ge=7, le=3650)] | None = None
     remind_days: Annotated[float, Meta(gt=0, le=365)] = 3
     #: Webhook calls, and e-mails, that one worker makes at the same time.
     senders: Annotated[int, Meta(ge=1, le=256)] = 16
@@ -135,6 +137,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(f"{name.upper()}={shown!r}: {reason}") from None
     _check_rates(settings)
     _check_dialects(settings)
+    _check_days(settings)
     _check_access(settings)
     return settings
 
@@ -163,6 +166,14 @@ def _check_dialects(settings: Settings) -> None:
     if unknown:
         known = ", ".join(DIALECTS)
         raise SettingsError(f"DIALECTS={settings.dialects!r}: {unknown[0]!r} is none of {known}, and not `off` alone")
+
+
+def _check_days(settings: Settings) -> None:
+    # By its uses a user's events are found that are to be forgotten.
+    if settings.use_days is not None and settings.use_days <= settings.event_days:
+        raise SettingsError(
+            f"USE_DAYS='{settings.use_days}': is not more than EVENT_DAYS, which is {settings.event_days}"
+        )
 
 
 def _check_access(settings: Settings) -> None:

@@ -28,6 +28,8 @@ from discount.store.guards import Guard
 USER_GUESSES = 10
 ADDRESS_GUESSES = 1000
 GUESS_SECONDS = 900
+# Uses that are let go in one round trip.
+_DROPPED = 100
 #: Answers of the script that ask for the call once more.
 TRIES = 5
 #: How many redemptions one page may look at when it filters by state; a page can be shorter than asked for.
@@ -208,6 +210,32 @@ def list_all(store: Store, discount_id: str, **filters: Any) -> Iterator[Redempt
 def list_all_of_user(store: Store, user_id: str, **filters: Any) -> Iterator[Redemption]:
     """Every redemption of a user, newest first, in constant memory; filters as for `list_of_user`."""
     return read_on(partial(list_of_user, store, user_id, limit=LOOKED_AT, **filters), _in_page)
+
+
+def drop(store: Store, discount_id: str, before: int, most: int) -> int:
+    """Let go of a discount's uses from before a moment, oldest first, so many at most; how many that were.
+
+    Counts, sums and what the users have used of their limits stay. Holds that stand still are kept. An order of which
+    nothing is kept may be redeemed again.
+    """
+    parsed = discounts.locate(store, discount_id)
+    listed = keys.redemptions(parsed.partition, discount_id)
+    holds = keys.holds(parsed.partition, discount_id)
+    ids = store.command("ZRANGEBYSCORE", listed, "-inf", f"({before}", "LIMIT", 0, most)
+    done = 0
+    for first in range(0, len(ids), _DROPPED):
+        some = ids[first : first + _DROPPED]
+        records = [keys.redemption(parsed.partition, each) for each in some]
+        users = [user or "" for user in store.commands([("HGET", each, "user") for each in records])]
+        calls = [
+            (
+                [record, listed, keys.user_redemptions(parsed.partition, user), holds],
+                [redemption_id, discount_id, user, before],
+            )
+            for redemption_id, record, user in zip(some, records, users, strict=True)
+        ]
+        done += sum(answer[0] == "dropped" for answer in store.run_many("drop", calls))
+    return done
 
 
 def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[DiscountId, Definition]:

@@ -24,7 +24,9 @@ from discount.tokens import Tokens
 #: While the service is open: nobody is asked who it is.
 ANYBODY = Caller(frozenset())
 # A token68 of RFC 7235, which both a JWT and our keys are.
-_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")
+_TOKEN68 = r"([A-Za-z0-9._~+/-]+=*)"
+_BEARER = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr] +{_TOKEN68} *")
+_BARE = re.compile(_TOKEN68)
 
 
 _ID = {"brand_id": BrandId, "user_id": UserId}
@@ -215,8 +217,9 @@ class Gate:
 
     def _identify(self, environ: Mapping[str, Any], header: TokenHeader | None) -> Caller:
         if header is not None and header.variable in environ:
-            return self._tokens.identify(environ[header.variable])
-        match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
+            match = _BARE.fullmatch(environ[header.variable])
+        else:
+            match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if not match:
             raise Unauthenticated()
         return self._tokens.identify(match[1])

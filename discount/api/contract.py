@@ -231,13 +231,18 @@ def _respond(outcome: Outcome, pages: Pages) -> "Response":
     if isinstance(outcome, Response):
         return outcome
     if isinstance(outcome, Stream):
-        return Response(outcome.pieces, 200, outcome.headers, content_type=outcome.media_type)
+        headers = outcome.headers | _link(pages, outcome)
+        return Response(outcome.pieces, 200, headers, content_type=outcome.media_type)
     answered, status = outcome
     if answered is None:
         return Response(status=status)
-    link = pages.link(answered)
-    headers = {"Link": link} if link else None
+    headers = _link(pages, answered)
     return Response(_encode(answered), status, headers, content_type="application/json")
+
+
+def _link(pages: Pages, answered: Any) -> dict[str, str]:
+    link = pages.link(answered)
+    return {"Link": link} if link else {}
 
 
 def _read_given(operation: Operation, environ: dict[str, Any], arguments: dict[str, Any]) -> None:

@@ -42,8 +42,9 @@ class Pages:
             if given.cursor is not None:
                 arguments[self._part] = structs.replace(given, cursor=self._open(given.cursor, seal))
             outcome = view(**arguments)
-            if isinstance(outcome, tuple) and getattr(outcome[0], "next", None):
-                outcome[0].next = seal + outcome[0].next
+            answered: Any = outcome[0] if isinstance(outcome, tuple) else outcome
+            if getattr(answered, "next", None):
+                answered.next = seal + answered.next
             return outcome
 
         return paged

@@ -15,13 +15,14 @@ PIECE = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stream:
-    """An answer in pieces, with its media type and what other headers it has."""
+    """An answer in pieces, with its media type, what other headers it has, and where the next page begins."""
 
     pieces: Iterable[bytes]
     media_type: str
     headers: dict[str, str] = field(default_factory=dict)
+    next: str | None = None
 
 
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:

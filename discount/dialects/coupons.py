@@ -192,7 +192,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         if query.whole:
             return json_response(read_on(listed, _coupons_in), *_IN_MESSAGE)
         page = listed(limit=query.most, cursor=query.cursor)
-        return page_response("/coupon", query, _coupons_in(page), page.next, _IN_MESSAGE)
+        return page_response(_coupons_in(page), page.next, _IN_MESSAGE)
 
     @contract.declare(
         "PUT",
@@ -352,7 +352,7 @@ def _add_users(contract: Contract, store: Store) -> None:
         if query.whole:
             return json_response(read_on(partial(listed, limit=1000), _persons_in), *_IN_MESSAGE)
         page = listed(limit=query.most, cursor=query.cursor)
-        return page_response("/user", query, _persons_in(page), page.next, _IN_MESSAGE)
+        return page_response(_persons_in(page), page.next, _IN_MESSAGE)
 
 
 _IN_MESSAGE = (b'{"message":[', b"]}")

@@ -27,11 +27,8 @@ class PageQuery(Shape):
         return _LIMIT if self.limit is None else self.limit
 
 
-def page_response(
-    path: str, query: PageQuery, rows: Iterable[Any], following: str | None, around: tuple[bytes, bytes] = (b"[", b"]")
-) -> Outcome:
-    """A page in the list's own shape; the header Link leads to the next one (RFC 8288), if there is one."""
+def page_response(rows: Iterable[Any], following: str | None, around: tuple[bytes, bytes] = (b"[", b"]")) -> Outcome:
+    """A page in the list's own shape; `following` is the cursor of the next one, to which a header leads."""
     response = json_response(rows, *around)
-    if following is not None:
-        response.headers["Link"] = f'<{path}?limit={query.most}&cursor={following}>; rel="next"'
+    response.next = following
     return response

@@ -129,9 +129,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List the caller's codes: a brand's newest first, a user's as it was granted them."""
         if caller.user_id is None:
             listed = partial(discounts.list_page, store, brand_id=caller.brand_id)
-            return _listed("/api/v1/discountcode/", query, listed, lambda page: _claimed(store, page.discounts))
+            return _listed(query, listed, lambda page: _claimed(store, page.discounts))
         held = partial(grants.list_of_user, store, caller.user_id)
-        return _listed("/api/v1/discountcode/", query, held, lambda page: _granted(store, page.grants))
+        return _listed(query, held, lambda page: _granted(store, page.grants))
 
     @contract.declare(
         "GET",
@@ -193,7 +193,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         if query.whole:
             return json_response(map(_usage_out, _uses_of(store, caller)))
         uses, following = _page_of_uses(store, caller, query)
-        return page_response("/api/v1/discountcodeusage/", query, map(_usage_out, uses), following)
+        return page_response(map(_usage_out, uses), following)
 
     def show_use_of_readable_code(redemption_id: str) -> Outcome:
         """Show a use of the caller's codes, or a user's own."""
@@ -262,14 +262,12 @@ def _find(store: Store, code: str, caller: Caller) -> Discount:
     return discounts.show(store, discounts.id_of_shared(store, brand_id, code))[0]
 
 
-def _listed(
-    path: str, query: PageQuery, listed: Callable[..., Any], codes_in: Callable[..., list[Discount]]
-) -> Outcome:
+def _listed(query: PageQuery, listed: Callable[..., Any], codes_in: Callable[..., list[Discount]]) -> Outcome:
     """A list of codes, whole or a page of it; what is on a page but no readable code is left out."""
     if query.whole:
         return json_response(map(_code_out, read_on(partial(listed, limit=_AT_ONCE), codes_in)))
     page = listed(limit=query.most, cursor=query.cursor)
-    return page_response(path, query, map(_code_out, codes_in(page)), page.next)
+    return page_response(map(_code_out, codes_in(page)), page.next)
 
 
 def _claimed(store: Store, several: Sequence[Discount]) -> list[Discount]:

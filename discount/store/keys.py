@@ -29,10 +29,10 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant, forget |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback, forget |
-| `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback |
-| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem |
-| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget |
-| `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget |
+| `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback, drop |
+| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
+| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
+| `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget, drop |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of its discounts, by creation time | create_webhook |

@@ -25,6 +25,7 @@ from discount.worker.housekeeper import Housekeeper
 from discount.worker.mailer import Mailer
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
+from discount.worker.retention import Retention
 
 #: Seconds between two turns, where nothing is to be done at once.
 PAUSE = 0.2
@@ -82,6 +83,7 @@ def run(settings: Settings) -> None:
         _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
+        _Loop("retention", Retention(store, settings.use_days).turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
     with _figures(settings, loops) as figures:

@@ -179,8 +179,9 @@ def test_a_parameter_that_is_not_known_is_refused(stocked: Client, place: Place)
 
 
 @pytest.mark.parametrize(("path", "key"), LISTS.items())
-def test_a_list_knows_no_parameters(stocked: Client, path: str, key: str) -> None:
-    assert check(stocked.http.get(path + "?x=1"), 400, key) == "x is not a parameter of this address."
+def test_a_list_knows_no_other_parameters(stocked: Client, path: str, key: str) -> None:
+    told = check(stocked.http.get(path + "?x=1"), 400, key)
+    assert told.startswith("x is not a parameter of this address")
 
 
 anything = st.recursive(

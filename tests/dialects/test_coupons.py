@@ -482,6 +482,12 @@ def test_a_coupon_that_was_removed_is_not_there(raw: FlaskClient) -> None:
     check(raw.put(COUNTS, data={"user_daily_repeat_count": 1}), 404, "Coupon not found")
     check(raw.delete("/coupon/TEN"), 404, "Coupon not found")
     assert len(raw.get("/user/1/redemptions").get_json()["redemptions"]) == 1
+    # Its code is free again.
+    create(raw)
+    assert [(each["id"], each["code"]) for each in raw.get("/coupon").get_json()["message"]] == [
+        (2, "ELEVEN"),
+        (3, "TEN"),
+    ]
 
 
 @pytest.mark.parametrize("path", ["/coupon", "/user"])

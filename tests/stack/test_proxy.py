@@ -182,10 +182,11 @@ def test_no_replica_at_all_is_unavailable(tmp_path: Path, method: str, path: str
     assert reply.headers["Retry-After"] == "1"
 
 
-def test_grant_whose_replica_dies_is_sent_to_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/discount/some/grant", "/get-discount-code"])
+def test_grant_whose_replica_dies_is_sent_to_another(tmp_path: Path, path: str) -> None:
     with ReplicaStub() as dying, ReplicaStub() as other, Proxy([dying.address, other.address], tmp_path) as proxy:
         dying.dies = True
-        replies = [ask(proxy.url, "POST", "/discount/some/grant", {}) for _ in range(4)]
+        replies = [ask(proxy.url, "POST", path, {}) for _ in range(4)]
 
     assert [reply.status for reply in replies] == [200] * 4
     assert {reply.headers["X-Served-By"] for reply in replies} == {other.address}
@@ -194,7 +195,8 @@ def test_grant_whose_replica_dies_is_sent_to_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/discount"), ("PATCH", "/discount/a"), ("DELETE", "/discount/a")]
+    ("method", "path"),
+    [("POST", "/discount"), ("PATCH", "/discount/a"), ("DELETE", "/discount/a"), ("POST", "/create-discount-codes")],
 )
 def test_what_must_not_happen_twice_is_sent_once(tmp_path: Path, method: str, path: str) -> None:
     with ReplicaStub() as dying, ReplicaStub() as other, Proxy([dying.address, other.address], tmp_path) as proxy:

@@ -48,6 +48,7 @@ class Reading(unittest.TestCase):
             "WEBHOOK_LOOPBACK": "1",
             "EVENT_DAYS": "4",
             "REMIND_DAYS": "1",
+            "USE_DAYS": "30",
             "SENDERS": "3",
             "MAIL_SENDERS": "2",
             "WORKER_PORT": "0",
@@ -56,6 +57,7 @@ class Reading(unittest.TestCase):
         found = structs.asdict(read_settings(given))
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
+        numbers |= {"use_days": 30}
         numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}
@@ -69,6 +71,12 @@ class Reading(unittest.TestCase):
 
     def test_lower_case_variables_do_not_matter(self) -> None:
         self.assertEqual(read_settings({"port": "9"}), Settings())
+
+    def test_uses_are_kept_for_longer_than_the_events_that_tell_of_them(self) -> None:
+        self.assertEqual(read_settings({"USE_DAYS": "8"}).use_days, 8)
+        for given in ({"USE_DAYS": "7"}, {"USE_DAYS": "30", "EVENT_DAYS": "30"}):
+            with self.subTest(given), self.assertRaisesRegex(SettingsError, "^USE_DAYS='.*is not more than EVENT_DAYS"):
+                read_settings(given)
 
     def test_dialects_are_all_on_unless_some_are_named_or_none(self) -> None:
         self.assertEqual(read_settings({}).spoken, {"brand-pools", "readable-codes", "coupons", "personal-codes"})

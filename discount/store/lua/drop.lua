@@ -1,0 +1,19 @@
+--- Drop a use of a discount that is older than it is kept. What was counted stays counted.
+--- KEYS  redemption redemptions user_redemptions holds
+--- ARGV  id discount_id user before
+--- OK    dropped moved kept
+--- ERR
+local r = redis.call('HMGET', redemption, 'discount', 'user', 'at', 'state')
+local till, at = redis.call('ZSCORE', holds, id), now()
+if r[1] ~= discount_id then
+  -- The order has become another discount's since.
+  redis.call('ZREM', redemptions, id)
+  return {'moved'}
+end
+local held = r[4] == 'held' and till and tonumber(till) > tonumber(at)
+if held or r[2] ~= user or r[3] >= before then return {'kept'} end
+redis.call('DEL', redemption)
+redis.call('ZREM', user_redemptions, id)
+redis.call('ZREM', holds, id)
+redis.call('ZREM', redemptions, id)
+return {'dropped'}
