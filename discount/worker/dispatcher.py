@@ -9,10 +9,11 @@ from typing import Literal
 
 from structlog import get_logger
 
-from discount import deliveries, metrics
+from discount import deliveries
 from discount.errors import Unavailable
 from discount.model import Delivery, Receipt
 from discount.store import Store
+from discount.worker import figures
 
 #: Deliveries of a lane that are made in one go.
 BATCH = 20
@@ -172,7 +173,7 @@ class Dispatcher:
             )
             if written:
                 outcome = "retried" if due_at else made.receipt.outcome.replace("retry", "failed")
-                metrics.DELIVERIES.labels(delivery.kind, outcome).inc()
+                figures.DELIVERIES.labels(delivery.kind, outcome).inc()
             if made.called:
                 failures = 0 if made.receipt.outcome == "delivered" else failures + 1
             if failures >= PATIENCE or (made.receipt.status == "timeout" and failures):

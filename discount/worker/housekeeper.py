@@ -1,7 +1,8 @@
 """Now and then: take over from workers that are gone, cut off what all have read, look at the figures."""
 
-from discount import deliveries, metrics, outbox
+from discount import deliveries, outbox
 from discount.store import Store, keys
+from discount.worker import figures
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
 
@@ -45,10 +46,10 @@ class Housekeeper:
         """Bring the figures up to date that tell how much waits."""
         now = self._store.now()
         waiting = [outbox.waiting(self._store, partition) for partition in range(self._store.partitions)]
-        metrics.EVENTS_WAITING.set(sum(count for count, _ in waiting))
+        figures.EVENTS_WAITING.set(sum(count for count, _ in waiting))
         oldest = min((since for _, since in waiting if since is not None), default=None)
-        metrics.OLDEST_EVENT.set(0 if oldest is None else max(0, now / 1_000_000 - oldest / 1000))
+        figures.OLDEST_EVENT.set(0 if oldest is None else max(0, now / 1_000_000 - oldest / 1000))
         due = self._store.commands(
             [("ZCOUNT", keys.lanes(partition), "-inf", now) for partition in range(self._store.partitions)]
         )
-        metrics.LANES_DUE.set(sum(due))
+        figures.LANES_DUE.set(sum(due))
