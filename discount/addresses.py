@@ -30,5 +30,10 @@ def check_url(allowed: Policy, url: str, field: str) -> None:
     """
     try:
         allowed.check_url(url)
-    except SSRFGuardError as error:
-        raise Invalid(field, f"is no address that is called: {getattr(error, 'reason', error)}") from None
+    except SSRFGuardError:
+        where = (
+            "http or https, on this machine or at a public address"
+            if "http" in allowed.allowed_schemes
+            else "https at a public address, with port 443 or 8443"
+        )
+        raise Invalid(field, f"is no address that a webhook may have; allowed are URLs with {where}") from None

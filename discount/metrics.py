@@ -36,36 +36,33 @@ if _FOLDER:
     _slot = _take_slot(Path(_FOLDER))
     values.ValueClass = values.MultiProcessValue(lambda: _slot)  # type: ignore[no-untyped-call]
 
+#: What the app alone has to tell.
+OF_APP = CollectorRegistry()
 REQUESTS = prometheus_client.Histogram(
     "discount_request_seconds",
     "Time to answer a request, by method, route and status; its _count is the number of requests.",
     ("method", "route", "status"),
     buckets=_BUCKETS,
+    registry=OF_APP,
 )
-GRANTS = prometheus_client.Counter("discount_grants", "Codes handed out for the first time.")
-REDEMPTIONS = prometheus_client.Counter("discount_redemptions", "Uses of codes counted or held for the first time.")
-REFUSALS = prometheus_client.Counter("discount_refusals", "Requests refused, by the word of the problem.", ("word",))
-DELIVERIES = prometheus_client.Counter(
-    "discount_deliveries", "Tries to deliver, by kind and by how they ended.", ("kind", "outcome")
+GRANTS = prometheus_client.Counter("discount_grants", "Codes handed out for the first time.", registry=OF_APP)
+REDEMPTIONS = prometheus_client.Counter(
+    "discount_redemptions", "Uses of codes counted or held for the first time.", registry=OF_APP
 )
-EVENTS_WAITING = prometheus_client.Gauge(
-    "discount_events_waiting", "Events that no delivery is planned for yet.", multiprocess_mode="max"
-)
-OLDEST_EVENT = prometheus_client.Gauge(
-    "discount_events_oldest_seconds", "How long the oldest of these waits.", multiprocess_mode="max"
-)
-BRANDS_DUE = prometheus_client.Gauge(
-    "discount_brands_due",
-    "Brands for which deliveries are due that no worker has, once for each kind.",
-    multiprocess_mode="max",
+REFUSALS = prometheus_client.Counter(
+    "discount_refusals", "Requests refused, by the word of the problem.", ("word",), registry=OF_APP
 )
 ROUND_TRIPS = prometheus_client.Counter("discount_redis_round_trips", "Exchanges with Redis.")
 
 
-def exposition() -> bytes:
-    """All figures of all processes, in the Prometheus text format."""
+def exposition(own: CollectorRegistry = OF_APP) -> bytes:
+    """All figures of all processes of a kind, in the Prometheus text format.
+
+    Args:
+        own: what this kind of process has to tell, besides what every process has.
+    """
     if not _FOLDER:
-        return generate_latest(prometheus_client.REGISTRY)
+        return generate_latest(prometheus_client.REGISTRY) + generate_latest(own)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=_FOLDER)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -6,8 +6,17 @@ from msgspec import Meta
 
 from discount import deliveries, model
 from discount.api.contract import Contract, Outcome
-from discount.api.schemas import BrandId, Limit, ListQuery, Moment, Shape, WebhookId, moment_in, moment_out
-from discount.errors import Invalid
+from discount.api.schemas import (
+    ForBrand,
+    Limit,
+    ListQuery,
+    Moment,
+    Shape,
+    WebhookId,
+    brand_in,
+    moment_in,
+    moment_out,
+)
 from discount.model import Delivery, DeliveryKind, DeliveryState
 from discount.store import Store
 
@@ -63,7 +72,7 @@ class DeliveryPage(Shape):
 
 
 class DeliveriesQuery(ListQuery):
-    brand_id: BrandId | None = None
+    brand_id: ForBrand | None = None
     state: DeliveryState | None = None
     kind: DeliveryKind | None = None
     webhook_id: WebhookId | None = None
@@ -74,7 +83,7 @@ class DeliveriesQuery(ListQuery):
 class ResendIn(Shape):
     """Which deliveries to make once more: those that failed, unless told otherwise."""
 
-    brand_id: BrandId
+    brand_id: ForBrand | None = None
     state: DeliveryState = "failed"
     webhook_id: WebhookId | None = None
     since: Moment | None = None
@@ -98,11 +107,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def list_deliveries(query: DeliveriesQuery) -> Outcome:
         """List a brand's deliveries, newest first; with a filter a page can be shorter than its limit."""
-        if query.brand_id is None:
-            raise Invalid("brand_id", "is missing")
         page = deliveries.list_page(
             store,
-            query.brand_id,
+            brand_in(query.brand_id, "brand_id"),
             state=query.state,
             kind=query.kind,
             webhook_id=query.webhook_id,
@@ -144,7 +151,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Make a brand's failed deliveries once more, page by page, newest first."""
         done = deliveries.resend_page(
             store,
-            body.brand_id,
+            brand_in(body.brand_id, "/brand_id"),
             state=body.state,
             webhook_id=body.webhook_id,
             since=moment_in(body.since, "/since"),

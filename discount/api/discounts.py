@@ -16,6 +16,7 @@ from discount.api.schemas import (
     DiscountQuery,
     LimitsIn,
     NewDiscountOut,
+    brand_in,
     duration_in,
     moment_in,
     percent_in,
@@ -109,13 +110,14 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
     def change_discount(discount_id: str, body: DiscountChange) -> Outcome:
         """Pause, resume, rename, extend or resize a discount, or change its limits."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
+        if "limits" in changes:
+            limits = _limits(changes.pop("limits"))
+            changes |= {"limits": limits} if limits else {}
         if not changes:
             raise errors.Invalid("", "has nothing to change")
         for name in ("starts_at", "expires_at"):
             if name in changes:
                 changes[name] = moment_in(changes[name], f"/{name}")
-        if "limits" in changes:
-            changes["limits"] = _limits(body.limits)  # type: ignore[arg-type]
         return DiscountOut.of(*discounts.change(store, discount_id, changes)), 200
 
     @contract.declare(
@@ -137,7 +139,7 @@ def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = No
     given = {name: value for name, value in structs.asdict(body.codes).items() if value is not UNSET}
     return discounts.create(
         store,
-        brand_id=body.brand_id,
+        brand_id=brand_in(body.brand_id, "/brand_id"),
         discount_code=body.discount_code,
         total_count=body.total_count,
         kind=kinds.make(given.pop("kind"), body.total_count, given),

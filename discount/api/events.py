@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from discount import events, outbox
 from discount.api.contract import Contract, Outcome
-from discount.api.schemas import BrandId, Limit, Shape
+from discount.api.schemas import ForBrand, Limit, Shape, brand_in
 from discount.errors import Invalid
 from discount.reasons import choose, shown
 from discount.store import Store
@@ -34,7 +34,7 @@ class EventPage(Shape):
 
 
 class EventsQuery(Shape):
-    brand_id: BrandId | None = None
+    brand_id: ForBrand | None = None
     after: (
         Annotated[str, Meta(min_length=1, max_length=100, description="An event's id, or `next` of the page before.")]
         | None
@@ -67,8 +67,7 @@ def add_routes(contract: Contract, store: Store, polls: int) -> None:
     )
     def list_events(query: EventsQuery) -> Outcome:
         """Replay a brand's events in order, and wait for new ones; where many wait already, it answers at once."""
-        if query.brand_id is None:
-            raise Invalid("brand_id", "is missing")
+        brand_id = brand_in(query.brand_id, "brand_id")
         types = query.types.split(",") if query.types else []
         for each in types:
             if each not in events.TYPES:
@@ -77,7 +76,7 @@ def add_routes(contract: Contract, store: Store, polls: int) -> None:
         try:
             page = outbox.list_page(
                 store,
-                query.brand_id,
+                brand_id,
                 after=query.after,
                 types=types,
                 limit=query.limit,

@@ -114,7 +114,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "cross-site": (
         "The service is open, and a page of another site sent this, or `Host` is no name of this machine.",
-        "Call it from its own pages or a program, by `localhost`; or use tokens.",
+        "Call it by `localhost`, from a program or from its own page; or use tokens.",
     ),
     "too-many-requests": (
         "More requests came with this token, or from this address, than its rate allows.",
@@ -151,7 +151,7 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Send `application/json`; an import also takes `text/plain` and `text/csv`.",
     ),
     "bad-request": (
-        "HTTP itself cannot be read, e.g. a `Content-Length` that is no number.",
+        "HTTP itself cannot be read: a `Content-Length` is no number, or the body ends before it.",
         "Look at the client.",
     ),
     "internal": (

@@ -55,6 +55,8 @@ UserId = Annotated[
         examples=["User 1"],
     ),
 ]
+#: The brand that a request is for; a brand's key says it by itself.
+ForBrand = Annotated[BrandId, Meta(description="The brand; with a brand's key it may be left out.")]
 DiscountCode = Annotated[
     str,
     Meta(
@@ -303,7 +305,7 @@ class DiscountIn(Shape, kw_only=True):
     What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant.
     """
 
-    brand_id: BrandId
+    brand_id: ForBrand | None = None
     discount_code: DiscountCode
     total_count: TotalCount | None = None
     codes: CodesIn = msgspec.field(default_factory=CodesIn)
@@ -606,6 +608,17 @@ class CloseQuery(Shape):
     granted_codes: Annotated[Literal["keep", "void"], Meta(description="Whether codes that users hold stay good.")] = (
         "keep"
     )
+
+
+def brand_in(brand_id: str | None, field: str) -> str:
+    """The brand that a request is for.
+
+    Raises:
+        Invalid: it names none, and came with no brand's key that would say it.
+    """
+    if brand_id is None:
+        raise Invalid(field, "is missing")
+    return brand_id
 
 
 def percent_in(value: float | None) -> int | None:

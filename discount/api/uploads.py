@@ -42,8 +42,11 @@ def read_csv(stream: BufferedReader, column: str) -> Numbered:
             parts.size = 0
             if row:
                 yield reader.line_num, row[place].strip() if place < len(row) else ""
-    except csv.Error as error:
-        raise Malformed(f"Line {reader.line_num}: {error}.") from None
+    except csv.Error:
+        raise Malformed(
+            f"Line {reader.line_num:,} cannot be read as CSV: a quote does not end with its cell,"
+            " a line ends in CR alone, or a cell is too long."
+        ) from None
 
 
 def read_json(stream: BufferedReader, _column: str) -> Numbered:
@@ -74,8 +77,8 @@ def read_json(stream: BufferedReader, _column: str) -> Numbered:
                         raise Invalid("/codes", "stands twice")
                     found = inside = True
                 depth += event in ("start_map", "start_array")
-    except (ijson.JSONError, ValueError) as error:
-        raise Malformed(f"After {number} codes: {_first_line(error)}.") from None
+    except (ijson.JSONError, ValueError):
+        raise Malformed(f"After {number:,} codes the body is not JSON, or it ends too early.") from None
     if not found:
         raise Invalid("/codes", "is missing, or not a list")
 
@@ -101,13 +104,6 @@ class _Parts:
         if self.size > _PART:
             raise Malformed(f"A line, text or number is longer than {_PART} bytes.")
         return piece
-
-
-def _first_line(error: Exception) -> str:
-    """A parser's message without the picture below it, which repeats what was sent."""
-    told = error.args[0] if error.args else ""
-    text = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
-    return text.partition("\n")[0].rstrip(".")
 
 
 READERS: dict[str, Callable[[BufferedReader, str], Numbered]] = {

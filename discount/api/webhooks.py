@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from discount import deliveries, events, model, webhooks
 from discount.api.contract import Contract, Outcome
-from discount.api.schemas import BrandId, EventTypes, Moment, Shape, WebhookId, WebhookUrl, moment_out
+from discount.api.schemas import EventTypes, ForBrand, Moment, Shape, WebhookId, WebhookUrl, brand_in, moment_out
 from discount.errors import Invalid, WebhookOff
 from discount.model import Webhook
 from discount.signatures import Signatures
@@ -21,8 +21,8 @@ CheckUrl = Callable[[str, str], None]
 class WebhookIn(Shape):
     """A webhook to make: a brand's, or one discount's."""
 
-    brand_id: BrandId
     url: WebhookUrl
+    brand_id: ForBrand | None = None
     types: EventTypes = msgspec.field(default_factory=list)
     discount_id: str | None = None
 
@@ -79,7 +79,7 @@ class WebhookList(Shape):
 
 
 class WebhooksQuery(Shape):
-    brand_id: BrandId | None = None
+    brand_id: ForBrand | None = None
 
 
 class TestIn(Shape):
@@ -110,10 +110,11 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
     )
     def create_webhook(body: WebhookIn, idempotency_key: str | None) -> Outcome:
         """Make a webhook of a brand, or of one of its discounts; its secret is shown this once."""
+        brand_id = brand_in(body.brand_id, "/brand_id")
         check_url(body.url, "/url")
         made = webhooks.create(
             store,
-            body.brand_id,
+            brand_id,
             body.url,
             types=body.types,
             discount_id=body.discount_id,
@@ -126,9 +127,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
     )
     def list_webhooks(query: WebhooksQuery) -> Outcome:
         """List the webhooks that a brand has for all of its discounts; a discount's own is named by the discount."""
-        if query.brand_id is None:
-            raise Invalid("brand_id", "is missing")
-        return WebhookList([WebhookOut.of(each) for each in webhooks.list_of_brand(store, query.brand_id)]), 200
+        brand_id = brand_in(query.brand_id, "brand_id")
+        return WebhookList([WebhookOut.of(each) for each in webhooks.list_of_brand(store, brand_id)]), 200
 
     @contract.declare(
         "GET",

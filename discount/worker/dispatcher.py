@@ -10,11 +10,12 @@ from itertools import chain, zip_longest
 
 from structlog import get_logger
 
-from discount import deliveries, metrics
+from discount import deliveries
 from discount.deliveries import LaneBrand
 from discount.errors import Unavailable
 from discount.model import Delivery, DeliveryKind, Receipt
 from discount.store import Store
+from discount.worker import figures
 
 #: Deliveries of a lane that are made in one go, and seconds after which a turn ends all the same.
 BATCH = 20
@@ -209,7 +210,7 @@ class Dispatcher:
             )
             if written:
                 outcome = "retried" if due_at else made.receipt.outcome.replace("retry", "failed")
-                metrics.DELIVERIES.labels(delivery.kind, outcome).inc()
+                figures.DELIVERIES.labels(delivery.kind, outcome).inc()
             if made.called:
                 failures = 0 if made.receipt.outcome == "delivered" else failures + 1
             if failures >= PATIENCE or (made.receipt.status == "timeout" and failures):

@@ -2,9 +2,10 @@
 
 from typing import get_args
 
-from discount import deliveries, metrics, outbox
+from discount import deliveries, outbox
 from discount.model import DeliveryKind
 from discount.store import Store, keys
+from discount.worker import figures
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
 
@@ -48,9 +49,9 @@ class Housekeeper:
         """Bring the figures up to date that tell how much waits."""
         now = self._store.now()
         waiting = [outbox.waiting(self._store, partition) for partition in range(self._store.partitions)]
-        metrics.EVENTS_WAITING.set(sum(count for count, _ in waiting))
+        figures.EVENTS_WAITING.set(sum(count for count, _ in waiting))
         oldest = min((since for _, since in waiting if since is not None), default=None)
-        metrics.OLDEST_EVENT.set(0 if oldest is None else max(0, now / 1_000_000 - oldest / 1000))
+        figures.OLDEST_EVENT.set(0 if oldest is None else max(0, now / 1_000_000 - oldest / 1000))
         kinds: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
         due = self._store.commands(
             [
@@ -59,4 +60,4 @@ class Housekeeper:
                 for partition in range(self._store.partitions)
             ]
         )
-        metrics.BRANDS_DUE.set(sum(due))
+        figures.BRANDS_DUE.set(sum(due))

@@ -19,6 +19,7 @@ from discount.postman import Postman
 from discount.senders import Sender
 from discount.signatures import Signatures
 from discount.store import Store
+from discount.worker import figures
 from discount.worker.courier import Courier
 from discount.worker.dispatcher import Dispatcher, Schedule
 from discount.worker.housekeeper import Housekeeper
@@ -166,7 +167,7 @@ def _figures(settings: Settings, loops: list[_Loop]) -> "_Served":
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(200, metrics.CONTENT_TYPE, metrics.exposition())
+                self._answer(200, metrics.CONTENT_TYPE, metrics.exposition(figures.OF_WORKER))
             elif path == "/healthy":
                 self._answer(200, "text/plain; charset=utf-8", b"OK")
             elif path == "/ready":

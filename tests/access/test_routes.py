@@ -373,6 +373,19 @@ def test_a_brand_may_leave_its_name_out_at_the_checkout(world: World, ikea: Shop
     assert world.done("POST", "/redemption", ikea.key, json=body)["brand_id"] == "IKEA"
 
 
+def test_a_brands_key_says_for_which_brand_a_request_is(world: World, ikea: Shop) -> None:
+    discount = {"discount_code": "No name", "total_count": 1}
+    assert world.done("POST", "/discount", ikea.key, json=discount)["brand_id"] == "IKEA"
+    webhook = {"url": "https://brand.example/more"}
+    assert world.done("POST", "/webhook", ikea.key, json=webhook)["brand_id"] == "IKEA"
+    assert world.ask("POST", "/delivery/resend", ikea.key, json={}).status_code == 202
+    for path in ("/webhook", "/delivery", "/event", "/discount"):
+        found = world.done("GET", path, ikea.key)
+        assert found == world.done("GET", f"{path}?brand_id=IKEA", ikea.key)
+    # Another brand's name is not taken for its own, and whoever is no brand has to name one.
+    check_problem(world.ask("POST", "/discount", ikea.key, json=discount | {"brand_id": "B"}), 404, "not-found")
+
+
 def test_every_answer_says_that_it_is_nobody_elses(world: World, ikea: Shop) -> None:
     grant = world.ask("POST", f"/discount/{ikea.discount}/grant", ikea.key, json={"user_id": "Ann"})
     for answer in (grant, world.ask("GET", "/discount"), world.ask("GET", "/none"), world.ask("GET", "/healthy")):

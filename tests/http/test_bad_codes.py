@@ -4,6 +4,7 @@ refused."""
 import io
 import json
 import random
+import re
 import tracemalloc
 from typing import Any
 
@@ -527,7 +528,11 @@ BROKEN_CSV = {
 @rows(BROKEN_CSV)
 def test_csv_that_cannot_be_read_is_refused(client: Client, discount_id: str, value: bytes) -> None:
     problem = refuse(client, discount_id, value, CSV, 400, "malformed")
-    assert "line" in problem["detail"].lower()
+    assert re.fullmatch(
+        r"Line [\d,]+ cannot be read as CSV: a quote does not end with its cell, a line ends in CR alone,"
+        r" or a cell is too long\.|A line, text or number is longer than 262144 bytes\.",
+        problem["detail"],
+    )
 
 
 def test_a_long_cell_beside_a_code_takes_nothing_from_the_next_line(client: Client, discount_id: str) -> None:
@@ -662,6 +667,4 @@ def test_depth_takes_no_memory(client: Client, discount_id: str, around: bytes) 
 @pytest.mark.parametrize("value", [b'{"codes": ["A1"', b'{"codes": ["\xff"]}', b"A1"])
 def test_a_problem_of_json_is_one_line_that_repeats_nothing(client: Client, discount_id: str, value: bytes) -> None:
     detail = refuse(client, discount_id, value, JSON, 400, "malformed")["detail"]
-    assert detail.isprintable()
-    assert "A1" not in detail
-    assert not detail.endswith("..")
+    assert re.fullmatch(r"After \d codes the body is not JSON, or it ends too early\.", detail)

@@ -573,3 +573,21 @@ def test_a_cursor_of_another_list_is_refused(client: Client) -> None:
     client.refused("GET", f"/discount?cursor={of_grants}", 422, "invalid", "cursor")
     client.refused("GET", f"/user/A/grants?cursor={of_discounts}", 422, "invalid", "cursor")
     client.refused("GET", f"/user/A/grants?cursor={of_grants}", 422, "invalid", "cursor")
+
+
+def test_a_brand_is_named_where_no_key_names_it(client: Client) -> None:
+    discount = {"discount_code": "A", "total_count": 1}
+    client.refused("POST", "/discount", 422, "invalid", "/brand_id", json=discount)
+    client.refused("POST", "/discount", 422, "invalid", "/brand_id", json=discount | {"brand_id": None})
+    client.refused("POST", "/webhook", 422, "invalid", "/brand_id", json={"url": "https://ikea.example/"})
+    client.refused("POST", "/delivery/resend", 422, "invalid", "/brand_id", json={})
+    for path in ("/webhook", "/delivery", "/event"):
+        client.refused("GET", path, 422, "invalid", "brand_id")
+
+
+def test_limits_with_none_in_them_are_nothing_to_change(client: Client) -> None:
+    path = f"/discount/{client.create()['id']}"
+    for body in ({}, {"limits": {}}):
+        answer = client.refused("PATCH", path, 422, "invalid", "", json=body)
+        assert answer["detail"] == "The body has nothing to change."
+    assert client.http.patch(path, json={"limits": {}, "paused": True}).get_json()["status"] == "paused"

@@ -67,5 +67,5 @@ def test_a_problem_that_does_not_exist_has_no_page(client: Client) -> None:
 
 
 def test_the_type_of_a_refusal_can_be_followed(client: Client) -> None:
-    refused = check_problem(client.http.post("/discount", json={}), 422, "invalid", "/brand_id")
+    refused = check_problem(client.http.post("/discount", json={}), 422, "invalid", "/discount_code")
     assert client.http.get(refused["type"]).get_json()["title"] == refused["title"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from discount import metrics
+from discount.worker import figures
 
 
 class Figures(unittest.TestCase):
@@ -19,6 +20,20 @@ class Figures(unittest.TestCase):
             "discount_redis_round_trips": "counter",
         }
         self.assertEqual({name: found.get(name) for name in wanted}, wanted)
+
+    def test_each_kind_of_process_shows_its_own_figures_alone(self) -> None:
+        def shown(text: bytes) -> set[str]:
+            names = {family.name for family in text_string_to_metric_families(text.decode())}
+            return {name for name in names if name.startswith("discount_") and not name.endswith("_created")}
+
+        common = {"discount_redis_round_trips"}
+        of_app, of_worker = shown(metrics.exposition()), shown(metrics.exposition(figures.OF_WORKER))
+        self.assertEqual(of_app & of_worker, common)
+        self.assertEqual(
+            of_worker - common,
+            {"discount_deliveries", "discount_events_waiting", "discount_events_oldest_seconds", "discount_lanes_due"},
+        )
+        self.assertLessEqual({"discount_grants", "discount_refusals", "discount_redemptions"}, of_app)
 
     def test_a_count_shows_in_the_text(self) -> None:
         def shown() -> float:
