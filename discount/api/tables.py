@@ -12,11 +12,11 @@ from flask import Response
 #: Rows in one piece.
 PIECE = 500
 #: Characters that make a spreadsheet read a cell as a formula when they stand first (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Response:
-    """A CSV file to be saved. A cell that a spreadsheet would run becomes text by an apostrophe before it."""
+    """A CSV file to be saved, with its cells as `cell_of` writes them."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
     return Response(csv_pieces(header, rows), 200, headers, content_type="text/csv; charset=utf-8")
 
@@ -34,13 +34,23 @@ def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]"
     return Response(json_pieces(chain(first, several), before, after), 200, content_type="application/json")
 
 
+def cell_of(text: str) -> str:
+    """A text as a cell of CSV: one that a spreadsheet would run has an apostrophe before it."""
+    return "'" + text if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def text_of(cell: str) -> str:
+    """The text of a cell that `cell_of` wrote."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell
+
+
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
     """CSV in UTF-8, some rows at a time."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
     for number, row in enumerate(rows, 1):
-        writer.writerow(["'" + cell if cell.startswith(_FORMULA) else cell for cell in row])
+        writer.writerow(map(cell_of, row))
         if number % PIECE == 0:
             yield text.getvalue().encode()
             text.seek(0)

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from discount import discounts, exports, grants, pools
 from discount.api.codes import ExportedRow
 from discount.api.discounts import create_from
-from discount.api.inputs import read_fields
+from discount.api.inputs import UTF_8, read_fields
 from discount.api.schemas import (
     DiscountIn,
     DiscountOut,
@@ -137,7 +137,7 @@ def import_codes(discount_id: str, file: BinaryIO, kind: str | None, column: str
             size = os.fstat(file.fileno()).st_size
             watched = progress.wrap_file(file, size, description="Importing") if size else file
             report = pools.import_codes(
-                open_store(), discount_id, reader(BufferedReader(cast("RawIOBase", watched)), column)
+                open_store(), discount_id, reader(BufferedReader(cast("RawIOBase", watched)), column, UTF_8)
             )
         told = ImportOut.of(discount_id, report)
         if as_json:
