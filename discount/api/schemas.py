@@ -228,8 +228,8 @@ Length = Annotated[
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
 
-    What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant. The total of shared
-    codes bounds grants, not uses; `limits` bound uses.
+    What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant.
+    `total_count` bounds grants, also of a shared code; `limits` bound uses.
     """
 
     brand_id: BrandId
