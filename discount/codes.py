@@ -26,15 +26,18 @@ def make_key() -> str:
 
 
 def canonical(code: str) -> str:
-    """What two codes are compared by: NFKC, case-folded, spaces and dashes dropped."""
+    """What two codes are compared by: NFKC, case-folded, spaces and dashes dropped. Dots and underscores count."""
     if code.isascii():
         return code.translate(_ASCII_DROPPED).lower()
     plain = unicodedata.normalize("NFKC", code)
-    kept = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) not in ("Pd", "Cf"))
+    kept = "".join(c for c in plain if not c.isspace() and c not in _DASHES and unicodedata.category(c) not in _DROPPED)
     # What stood apart may join now, and what is folded may come apart.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
 
 
+# Dashes have the property Dash in Unicode: all of category Pd, and two more. Those of category Cf have no shape.
+_DROPPED = ("Pd", "Cf")
+_DASHES = "\u2212\u2053"
 # All that the general rule does to ASCII, where normal forms are the text itself.
 _ASCII_DROPPED = {ord(letter): None for letter in map(chr, range(128)) if letter == "-" or letter.isspace()}
 

@@ -379,6 +379,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
         returns_use="keeps_use" not in fields,
         webhook_id=fields.get("webhook"),
+        used_count=int(fields.get("used", 0)),
         redeemed_count=int(fields.get("redeemed", 0)),
         on_hold_count=on_hold_count,
         rolled_back_count=int(fields.get("rolled_back", 0)),

@@ -36,6 +36,9 @@ BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
 MAP_BITS = 512
 
+#: Fields of a discount that tell until when its codes are good, in the order of the grant script's answer.
+_TERMS = ("expires_at", "valid_for", "timezone", "closed")
+
 _ahead = ThreadPoolExecutor(1, "refill")
 
 
@@ -111,7 +114,7 @@ def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = ""
 
     Raises:
         NotFound: the brand has no discount.
-        SoldOut: none of its discounts is open, but for those whose code the user has used up.
+        SoldOut: none of its discounts has a code that the user could use.
     """
     partition = keys.partition_of(brand_id, store.partitions)
     while True:
@@ -253,7 +256,7 @@ def _grant_from_open(
     while True:
         page = discounts.list_page(store, brand_id=brand_id, status="active", limit=CANDIDATES, cursor=cursor)
         for discount in page.discounts:
-            if discount.id in besides:
+            if discount.id in besides or discount.used_up:
                 continue
             try:
                 return grant(store, discount.id, user_id, email=email, expected_users=numbers)
@@ -386,10 +389,6 @@ def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
         yield from (first + i for i, bit in enumerate(bits) if bit)
         start = first + several
         several = min(several * 2, MAP_BITS)
-
-
-#: Fields of a discount that tell until when its codes are good, in the order of the grant script's answer.
-_TERMS = ("expires_at", "valid_for", "timezone", "closed")
 
 
 def _grant(discount_id: str, user_id: str, value: str, terms: Sequence[str | None], *, fresh: bool = False) -> Grant:

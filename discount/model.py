@@ -185,6 +185,8 @@ class Discount:
     valid_for: Duration | None = None
     returns_use: bool = True
     webhook_id: str | None = None
+    #: Uses that count against the limits: also those that were rolled back, where these do not return.
+    used_count: int = 0
     redeemed_count: int = 0
     rolled_back_count: int = 0
     on_hold_count: int = 0
@@ -203,6 +205,12 @@ class Discount:
     def remaining_count(self) -> int | None:
         """Codes that nobody holds; None without a total. Of a closed discount none of them is granted any more."""
         return None if self.total_count is None else self.total_count - self.granted_count
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nobody can redeem a code of it any more, whoever gets one."""
+        total, of_user = self.limits.get("total"), self.limits.get("per_user")
+        return (total is not None and self.used_count >= total) or of_user == 0
 
     def good_until(self, granted_at: int) -> int | None:
         """When a code granted at that time is good no longer; None for never."""

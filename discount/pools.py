@@ -87,7 +87,9 @@ def refusal_of(code: str) -> str:
         return "is empty"
     if len(code) > LONGEST:
         return f"is longer than {LONGEST}"
-    if not code.isprintable() or _UNREADABLE in code:
+    if _UNREADABLE in code:
+        return "has bytes that are not UTF-8, or not of the charset that was named"
+    if not code.isprintable():
         return "has a character that cannot be read"
     return "" if codes.canonical(code) else "has nothing but blanks and dashes"
 

@@ -55,7 +55,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def import_codes(discount_id: str, upload: Upload, query: ImportQuery) -> Outcome:
         """Add a brand's own codes: one a line, a CSV column, or JSON's `{"codes": […]}`; repeats are not stored."""
-        lines = READERS[upload.media_type](upload.stream, query.column)
+        lines = READERS[upload.media_type](upload.stream, query.column, upload.encoding)
         report = pools.import_codes(store, discount_id, lines)
         return ImportOut.of(discount_id, report), 200
 
@@ -115,13 +115,24 @@ def add_routes(contract: Contract, store: Store) -> None:
         page = render_template(
             "till.html",
             discount=discount,
-            status=discount.status(now),
+            state=_state(discount, held, now),
             code=held.code,
             picture=_picture(held.code, "svg").decode(),
-            expires_at=discount.expires_at and model.to_time(discount.expires_at),
+            starts_at=discount.starts_at and model.to_time(discount.starts_at),
+            good_until=held.good_until and model.to_time(held.good_until),
         )
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         return Stream([page.encode()], "text/html; charset=utf-8", headers)
+
+
+def _state(discount: model.Discount, held: model.Grant, now: int) -> str:
+    """What a till must know of a code: a discount that is closed or sold out may still have good ones."""
+    if held.void:
+        return "void"
+    if held.good_until is not None and held.good_until <= now:
+        return "ended"
+    status = discount.status(now)
+    return status if status in ("paused", "scheduled") else "good"
 
 
 def _picture(code: str, kind: str) -> bytes:

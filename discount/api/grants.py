@@ -108,7 +108,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "sold-out"),
     )
     def grant_code_of_brand(brand_id: str, body: GrantIn, caller: model.Caller) -> Outcome:
-        """Hand a user a code of any open discount of a brand, or the one held already."""
+        """Give a user a code of a brand that can be used: one held already, or one of an open discount."""
         return _answer(grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
 
     @contract.declare(

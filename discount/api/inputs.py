@@ -18,6 +18,15 @@ from discount.api.problems import NotRead
 
 #: The largest body that an ordinary operation takes, in bytes.
 SMALL_BODY = 64 * 1024
+UTF_8 = "utf-8"
+# Charsets that a text may have, and what Python calls them. In each of them a line ends as in ASCII.
+_CHARSETS = {
+    UTF_8: UTF_8,
+    "us-ascii": UTF_8,
+    "iso-8859-1": "iso8859-1",
+    "iso-8859-15": "iso8859-15",
+    "windows-1252": "cp1252",
+}
 #: Media types of a form's fields.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
@@ -104,10 +113,11 @@ def _read_form(environ: dict[str, Any], raw: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A body that is read bit by bit: its media type without parameters, and its bytes."""
+    """A body that is read bit by bit: its media type without parameters, its bytes, and how its text is encoded."""
 
     media_type: str
     stream: BufferedReader
+    encoding: str
 
 
 @contextmanager
@@ -118,6 +128,7 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
         NotRead: it is of another type, or declared too large. One that turns out too large ends the reading with 413.
     """
     media_type = _media_type(environ, media_types)
+    encoding = _encoding(environ, media_type)
     length = _length(environ)
     if length is not None and length > max_body:
         _discard(environ["wsgi.input"], length)
@@ -129,7 +140,7 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
         if length is None
         else LimitedStream(environ["wsgi.input"], length)
     )
-    upload = Upload(media_type, BufferedReader(cast("RawIOBase", stream), SMALL_BODY))
+    upload = Upload(media_type, BufferedReader(cast("RawIOBase", stream), SMALL_BODY), encoding)
     try:
         yield upload
     finally:
@@ -144,6 +155,16 @@ def _media_type(environ: dict[str, Any], expected: tuple[str, ...]) -> str:
     if media_type not in expected:
         raise NotRead("unsupported-media-type", f"Content-Type is {given or 'missing'}, not {' or '.join(expected)}.")
     return media_type
+
+
+def _encoding(environ: dict[str, Any], media_type: str) -> str:
+    """What Python calls the charset that Content-Type names; UTF-8 where it names none."""
+    given = parse_options_header(environ["CONTENT_TYPE"])[1].get("charset", UTF_8).strip().lower()
+    # JSON is UTF-8 (RFC 8259).
+    taken = {UTF_8: UTF_8} if media_type == _JSON else _CHARSETS
+    if given not in taken:
+        raise NotRead("unsupported-media-type", f"The charset of {media_type} may be {' or '.join(taken)}.")
+    return taken[given]
 
 
 def _read_body(environ: dict[str, Any], max_body: int) -> bytes:

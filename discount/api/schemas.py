@@ -303,6 +303,7 @@ class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
 
     What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant.
+    `total_count` bounds grants, also of a shared code; `limits` bound uses.
     """
 
     brand_id: ForBrand | None = None

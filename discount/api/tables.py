@@ -27,7 +27,7 @@ class Stream:
 
 
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:
-    """A CSV file to be saved. A cell that a spreadsheet would run becomes text by an apostrophe before it."""
+    """A CSV file to be saved, with its cells as `cell_of` writes them."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
     return Stream(csv_pieces(header, rows), "text/csv; charset=utf-8", headers)
 
@@ -50,6 +50,16 @@ def text_response(text: str) -> Stream:
     return Stream(iter([text.encode()]), "text/plain; charset=utf-8")
 
 
+def cell_of(text: str) -> str:
+    """A text as a cell of CSV: one that a spreadsheet would run has an apostrophe before it."""
+    return "'" + text if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def text_of(cell: str) -> str:
+    """The text of a cell that `cell_of` wrote."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell
+
+
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
     """CSV in UTF-8, some rows at a time."""
     rows = iter(rows)
@@ -66,9 +76,8 @@ def _csv_line(cells: tuple[str, ...]) -> str:
     return ",".join(map(_csv_cell, cells)) + "\r\n"
 
 
-def _csv_cell(cell: str) -> str:
-    if cell.startswith(_FORMULA):
-        cell = "'" + cell
+def _csv_cell(text: str) -> str:
+    cell = cell_of(text)
     return '"' + cell.replace('"', '""') + '"' if _PARTS.search(cell) else cell
 
 

@@ -6,6 +6,8 @@ from io import BufferedReader
 
 import ijson
 
+from discount.api.inputs import UTF_8
+from discount.api.tables import text_of
 from discount.errors import Invalid, Malformed
 
 Numbered = Iterator[tuple[int, str]]
@@ -16,32 +18,30 @@ _LINE = 4096
 _PART = 256 * 1024
 
 
-def read_text(stream: BufferedReader, _column: str) -> Numbered:
+def read_text(stream: BufferedReader, _column: str, encoding: str = UTF_8) -> Numbered:
     """A code a line; empty lines do not count as codes."""
-    for number, line in enumerate(_lines(stream), 1):
+    for number, line in enumerate(_lines(stream, encoding), 1):
         if line.strip():
             yield number, line.strip()
 
 
-def read_csv(stream: BufferedReader, column: str) -> Numbered:
-    """The codes of a column, by its name in the first line.
+def read_csv(stream: BufferedReader, column: str, encoding: str = UTF_8) -> Numbered:
+    """The codes of a column, by its name in the first line, whatever its case. Cells are read as exports write them.
 
     Raises:
         Invalid: there is no such column.
         Malformed: it is not CSV.
     """
-    parts = _Parts(stream)
+    parts = _Parts(stream, encoding)
     # Strict: a quote that never ends would make one cell of all lines after it.
     reader = csv.reader(parts.lines(), strict=True)
     try:
         header = next(reader, [])
-        if column not in header:
-            raise Invalid("column", f"{column!r} is not in the first line")
-        place = header.index(column)
+        place = _place(header, column)
         for row in reader:
             parts.size = 0
             if row:
-                yield reader.line_num, row[place].strip() if place < len(row) else ""
+                yield reader.line_num, text_of(row[place].strip()) if place < len(row) else ""
     except csv.Error:
         raise Malformed(
             f"Line {reader.line_num:,} cannot be read as CSV: a quote does not end with its cell,"
@@ -49,7 +49,14 @@ def read_csv(stream: BufferedReader, column: str) -> Numbered:
         ) from None
 
 
-def read_json(stream: BufferedReader, _column: str) -> Numbered:
+def _place(header: list[str], column: str) -> int:
+    for name in (column, *(each for each in header if each.casefold() == column.casefold())):
+        if name in header:
+            return header.index(name)
+    raise Invalid("column", f"{column!r} is not in the first line")
+
+
+def read_json(stream: BufferedReader, _column: str, _encoding: str = UTF_8) -> Numbered:
     """The strings of `codes`, a list in an object, numbered from 1.
 
     Raises:
@@ -86,18 +93,19 @@ def read_json(stream: BufferedReader, _column: str) -> Numbered:
 class _Parts:
     """A stream whose parts have a bound; `size` is what was read since the last one ended."""
 
-    def __init__(self, stream: BufferedReader) -> None:
+    def __init__(self, stream: BufferedReader, encoding: str = UTF_8) -> None:
         self._stream = stream
+        self._encoding = encoding
         self.size = 0
 
     def read(self, size: int) -> bytes:
         return self._counted(self._stream.read(size))
 
     def lines(self) -> Iterator[str]:
-        encoding = "utf-8-sig"
+        encoding = _first(self._encoding)
         while line := self._counted(self._stream.readline(_PART + 1)):
             yield line.decode(encoding, "replace")
-            encoding = "utf-8"
+            encoding = self._encoding
 
     def _counted(self, piece: bytes) -> bytes:
         self.size += len(piece)
@@ -106,19 +114,25 @@ class _Parts:
         return piece
 
 
-READERS: dict[str, Callable[[BufferedReader, str], Numbered]] = {
+#: Each takes the stream, the name of a CSV column, and the encoding of the text.
+READERS: dict[str, Callable[[BufferedReader, str, str], Numbered]] = {
     "text/plain": read_text,
     "text/csv": read_csv,
     "application/json": read_json,
 }
 
 
-def _lines(stream: BufferedReader) -> Iterator[str]:
-    encoding = "utf-8-sig"
+def _first(encoding: str) -> str:
+    """The encoding of a first line: one in UTF-8 may begin with a byte order mark."""
+    return "utf-8-sig" if encoding == UTF_8 else encoding
+
+
+def _lines(stream: BufferedReader, encoding: str) -> Iterator[str]:
+    of_line = _first(encoding)
     while line := stream.readline(_LINE):
         whole = line
         while not line.endswith(b"\n") and (line := stream.readline(_LINE)):
             # Longer than any code: enough is kept to be refused as too long.
             continue
-        yield whole.decode(encoding, "replace")
-        encoding = "utf-8"
+        yield whole.decode(of_line, "replace")
+        of_line = encoding

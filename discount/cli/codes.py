@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from discount.api import codes as routes
-from discount.api.inputs import Upload
+from discount.api.inputs import UTF_8, Upload
 from discount.api.schemas import ExportQuery, ImportQuery
 from discount.cli.asking import ask
 from discount.cli.fields import fields
@@ -35,7 +35,7 @@ def import_codes(file: BinaryIO, kind: str | None, as_json: bool, **given: Any) 
         # A pipe has no size, and so no progress.
         size = os.fstat(file.fileno()).st_size
         watched = progress.wrap_file(file, size, description="Importing") if size else file
-        upload = Upload(media_type, BufferedReader(cast("RawIOBase", watched)))
+        upload = Upload(media_type, BufferedReader(cast("RawIOBase", watched)), UTF_8)
         told = ask(routes, "import_codes", given, upload=upload)
     if as_json:
         print_json(told)
@@ -50,6 +50,6 @@ def import_codes(file: BinaryIO, kind: str | None, as_json: bool, **given: Any) 
 @click.argument("file", type=click.File("wb", lazy=True), default="-")
 @fields(ExportQuery, helps={"format": "How the file is written."})
 def export(file: BinaryIO, **given: Any) -> None:
-    """Give all codes out, waiting and granted, to FILE or the standard output."""
+    """Give all codes out, waiting, unused and granted, to FILE or the standard output."""
     for piece in ask(routes, "export_codes", given).pieces:
         file.write(piece)

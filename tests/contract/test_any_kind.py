@@ -101,7 +101,7 @@ class Model:
             if not canonical(line) or line == "\ufffd":
                 report.bad_count += 1
                 reason = {"": "is empty", "--": "has nothing but blanks and dashes"}.get(
-                    line, "has a character that cannot be read"
+                    line, "has bytes that are not UTF-8, or not of the charset that was named"
                 )
                 report.lines.append(Line(number, reason))
             elif canonical(line) in map(canonical, self.imported):

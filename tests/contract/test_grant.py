@@ -416,6 +416,18 @@ def test_a_held_code_that_can_still_be_used_is_the_one_that_the_brand_gives(stag
     assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
 
 
+@pytest.mark.parametrize("limits", [{"total": 1}, {"total": 0}, {"per_user": 0}])
+def test_a_brand_gives_no_code_that_nobody_can_use(stage: Stage, limits: dict[LimitName, int | None]) -> None:
+    good, full = stage.create(), stage.create(limits={"total": 1})
+    code = stage.grant(full.id, "User 2").code
+    redemptions.redeem(stage.store, redemptions.Attempt("User 2", code, Order("A-1", 100, "EUR"), discount_id=full.id))
+    stage.change(full.id, limits=limits)
+    given = [grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(2)]
+    assert [(each.discount_id, each.fresh) for each in given] == [(good.id, True), (good.id, False)]
+    with pytest.raises(NotGranted):
+        grants.held_grant(stage.store, full.id, "User 1")
+
+
 def test_of_several_held_codes_a_good_one_wins(stage: Stage) -> None:
     made = [stage.create() for _ in range(3)]
     held = [stage.grant(each.id) for each in made]

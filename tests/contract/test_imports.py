@@ -131,7 +131,7 @@ def test_bad_lines_are_counted_and_named_with_the_reason(stage: Stage) -> None:
         (4, unreadable),
         (5, unreadable),
         (6, unreadable),
-        (7, unreadable),
+        (7, "has bytes that are not UTF-8, or not of the charset that was named"),
         (8, unreadable),
         (9, "has nothing but blanks and dashes"),
         (10, "has nothing but blanks and dashes"),

@@ -475,6 +475,55 @@ def test_a_bad_line_is_named_and_the_others_are_added(
     assert client.http.get(f"/discount/{discount_id}").get_json()["total_count"] == 2
 
 
+LATIN = "Märklin-1\nFrüh-€\n"
+
+
+@pytest.mark.parametrize("media_type", [TEXT, CSV])
+def test_a_file_that_is_not_utf_8_is_told_so(client: Client, discount_id: str, media_type: str) -> None:
+    answer = send(client, discount_id, b"code\n" + "Märklin".encode("latin-1"), media_type)
+    assert counts(answer)[2] == 1
+    assert "not UTF-8" in reasons(answer)[0][1]
+    # What is UTF-8, and no code all the same, is not blamed for that.
+    assert "UTF-8" not in reasons(send(client, discount_id, b"code\nA\0B\n", media_type))[0][1]
+
+
+@pytest.mark.parametrize("charset", ["windows-1252", "iso-8859-15", "ISO-8859-1", "utf-8", '"utf-8"'])
+@pytest.mark.parametrize("media_type", [TEXT, CSV])
+def test_a_file_is_read_in_the_charset_that_is_named(
+    client: Client, discount_id: str, media_type: str, charset: str
+) -> None:
+    codes = LATIN.replace("€", "E") if "8859-1" in charset and "15" not in charset else LATIN
+    body = (("code\n" if media_type == CSV else "") + codes).encode(charset.strip('"'))
+    assert counts(send(client, discount_id, body, f"{media_type}; charset={charset}")) == (2, 0, 0)
+    assert stored(client, discount_id) == codes.split()
+
+
+@pytest.mark.parametrize("media_type", [TEXT, CSV, JSON])
+@pytest.mark.parametrize("charset", ["utf-16", "utf-7", "koi8-r", "rot13", "zip", "nonsense", "x" * 200])
+def test_another_charset_is_refused(client: Client, discount_id: str, media_type: str, charset: str) -> None:
+    declared = f"{media_type}; charset={charset}"
+    problem = refuse(client, discount_id, b"A1", declared, 415, "unsupported-media-type")
+    assert "utf-8" in problem["detail"]
+
+
+def test_json_is_always_utf_8(client: Client, discount_id: str) -> None:
+    body = '{"codes": ["Märklin"]}'.encode("latin-1")
+    refuse(client, discount_id, body, JSON + "; charset=iso-8859-1", 415, "unsupported-media-type")
+    assert counts(send(client, discount_id, b'{"codes": ["A1"]}', JSON + "; charset=UTF-8")) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("header", [b"Code", b"CODE", b"note,Code", b"Code,code2", "Cöde".encode()])
+def test_a_column_is_found_whatever_its_case(client: Client, discount_id: str, header: bytes) -> None:
+    column = "?column=C%C3%96DE" if b"\xc3" in header else ""
+    answer = send(client, discount_id, header + b"\nA1,A1\n", CSV, column)
+    assert counts(answer) == (1, 0, 0)
+
+
+def test_a_column_that_is_written_as_it_was_asked_for_stands_before_others(client: Client, discount_id: str) -> None:
+    assert counts(send(client, discount_id, b"Code,code\nA1,B2\n", CSV)) == (1, 0, 0)
+    assert stored(client, discount_id) == ["B2"]
+
+
 def test_of_ten_thousand_bad_lines_a_hundred_are_named(client: Client, discount_id: str) -> None:
     answer = send(client, discount_id, b"A\tB\n" * 10_000)
     assert counts(answer) == (0, 0, 10_000)
@@ -499,7 +548,7 @@ def test_a_file_that_is_no_text_at_all_is_a_report_or_a_problem(client: Client, 
         (b"", ""),
         (b"\n", ""),
         (b"A1\nB2\n", ""),
-        (b"Code\nA1\n", ""),
+        (b"codes\nA1\n", ""),
         (b"code;note\nA1;x\n", ""),
         (b"code\tnote\nA1\tx\n", ""),
         (b" code\nA1\n", ""),

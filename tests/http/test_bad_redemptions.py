@@ -208,10 +208,7 @@ RULES: list[tuple[dict[str, Any], str]] = [
     *[({"timezone": value}, "/timezone") for value in [None, 5, "", "Mars", "../etc/passwd", "localtime", "x" * 65]],
     *[({"valid_for": value}, "/valid_for") for value in [14, "", "soon", "P0D", "P0Y", "-P1D", "P100000D", True, []]],
     *[({"valid_for": value}, "/valid_for") for value in ["p1d", "P1D ", "P1D\n", "P1DT", "P0.5M", "P101Y", "P1D1M"]],
-    *[
-        ({"valid_for": value}, "/valid_for")
-        for value in ["P1W" * 30, "P2003-01-01T00:00:00", "P99999999999999999999W", "PT1,5H"]
-    ],
+    *[({"valid_for": value}, "/valid_for") for value in ["P2003-01-01T00:00:00", "P99999999999999999999W", "PT1,5H"]],
     *[({"returns_use": value}, "/returns_use") for value in [None, 1, "true", []]],
 ]
 LIMITS: list[tuple[Any, str]] = [

@@ -121,6 +121,13 @@ class Canonical(unittest.TestCase):
         for typed in ("ab-12", "AB 12", "ＡＢ１２", " a b–1—2 ", "AB\u00ad12", "ab\u200b12", "AB\u201012\u00a0"):
             self.assertEqual(canonical(typed), "ab12", repr(typed))
 
+    def test_every_dash_of_unicode_is_dropped(self) -> None:
+        for dash in "-\u2010\u2011\u2012\u2013\u2014\u2015\u2053\u207b\u208b\u2212\ufe58\ufe63\uff0d\u301c":
+            self.assertEqual(canonical(f"AB{dash}12"), "ab12", ascii(dash))
+
+    def test_dots_and_underscores_tell_codes_apart(self) -> None:
+        self.assertEqual(len({canonical(code) for code in ("A11", "A1.1", "A1_1", "A.11", "A_11")}), 5)
+
     def test_codes_that_read_differently_stay_different(self) -> None:
         for one, other in (("AB12", "AB21"), ("B8", "88"), ("STRASSE", "STRASE"), ("É1", "E1")):
             self.assertNotEqual(canonical(one), canonical(other))

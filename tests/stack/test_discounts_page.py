@@ -1,0 +1,60 @@
+"""The calls of doc/discounts.md answer what stands beneath them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service
+
+PAGE = (Path(__file__).parents[2] / "doc" / "discounts.md").read_text(encoding="utf-8")
+CALL = re.compile(r"^(curl (?:.|\n)*?)\n# → (\d+) (.*)$", re.MULTILINE)
+
+
+def shows(told: Any, shown: Any) -> bool:
+    """Whether an answer has what the page shows of it; `…` stands for any text."""
+    if isinstance(told, dict) and isinstance(shown, dict):
+        return all(name in told and shows(told[name], shown[name]) for name in shown)
+    if isinstance(told, list) and isinstance(shown, list):
+        return len(told) == len(shown) and all(map(shows, told, shown))
+    if isinstance(told, str) and isinstance(shown, str):
+        return re.fullmatch(re.escape(shown).replace("…", ".+"), told) is not None
+    return bool(told == shown)
+
+
+def ask(command: str) -> tuple[str, str]:
+    """The body and the status that a call of the page gets."""
+    done = subprocess.run(
+        ["bash", "-c", command + " -sS --max-time 60 --write-out '\\n%{http_code}'"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    body, _, status = done.stdout.rpartition("\n")
+    return body, status
+
+
+def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_server: RedisServer) -> None:
+    redis_server.client().flushall()
+    calls = CALL.findall(PAGE)
+    assert len(calls) == PAGE.count("\ncurl ") == 20
+    discount_id, cursor = "", ""
+    for command, status, shown in calls:
+        asked = command.replace("http://localhost:8000", service.urls[0])
+        body, found = ask(asked.replace("dsc-…", discount_id).replace("cursor=…", f"cursor={cursor}"))
+        assert found == status, (command, body)
+        if not shown.startswith("{"):
+            assert body.splitlines()[0] == shown
+            continue
+        told = json.loads(body)
+        assert shows(told, json.loads(shown)), (command, body)
+        discount_id = told["id"] if status == "201" and "id" in told else discount_id
+        cursor = told.get("next") or cursor
+
+
+def test_the_page_says_what_each_status_allows(service: Service) -> None:
+    body, _ = ask(f"curl '{service.urls[0]}/openapi.json'")
+    status = json.loads(body)["components"]["schemas"]["DiscountOut"]["properties"]["status"]
+    assert sorted(re.findall(r"^\| `([a-z-]+)`", PAGE, re.MULTILINE)) == sorted(status["enum"])
