@@ -385,7 +385,7 @@ class GrantOutcome(Shape, omit_defaults=True):
     granted: bool
     code: str | UnsetType = UNSET
     granted_at: Moment | UnsetType = UNSET
-    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"] | UnsetType = UNSET
+    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed", "quota-reached"] | UnsetType = UNSET
 
     @classmethod
     def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
@@ -457,6 +457,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     expires_at: datetime | None = None
     granted_count: int | None = None
     limit: str | None = None
+    quota: model.QuotaName | None = None
+    quota_limit: int | None = None
     opens_at: datetime | None = None
     minimum_amount: int | None = None
     currency: str | None = None

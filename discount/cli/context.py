@@ -11,6 +11,7 @@ from discount.config import SettingsError, read_settings
 from discount.embedded import NoRedisError
 from discount.errors import Refusal
 from discount.store import LayoutError, Store
+from discount.store.quotas import Quotas
 
 
 @contextmanager
@@ -41,5 +42,6 @@ def open_store(secret: str | None = None) -> Store:
         store = Store.at(url, settings.redis_timeout, settings.partitions, secret=secret)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
+    store.quotas = Quotas(settings.quotas)
     store.prepare()
     return store

@@ -136,7 +136,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         body=CouponIn,
         form=True,
         answers={200: MessageOut},
-        refusals=("code-taken", "brand-closed"),
+        refusals=("code-taken", "brand-closed", "quota-reached"),
         voice=OF_MESSAGES.with_words(code_taken=(400, "Coupon with the same code exists.")),
     )
     def create_coupon(body: CouponIn, caller: Caller) -> Outcome:
