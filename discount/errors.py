@@ -171,7 +171,8 @@ class QuotaReached(Refusal):
 
     def __init__(self, detail: str = "", *, quota: str = "", quota_limit: str = "0", opens_at: str = "") -> None:
         facts: dict[str, Any] = {"quota": quota, "quota_limit": int(quota_limit)} if quota else {}
-        super().__init__(detail, **facts, **({"opens_at": opens_at} if opens_at else {}))
+        said = f"The brand's quota `{quota}` is {int(quota_limit):,}." if quota else ""
+        super().__init__(detail or said, **facts, **({"opens_at": opens_at} if opens_at else {}))
 
 
 class Invalid(Refusal):
