@@ -31,6 +31,7 @@ from discount.dialects import brand_pools, coupons, greeting, personal_codes, re
 from discount.errors import Unavailable
 from discount.signatures import Signatures
 from discount.store import Store
+from discount.store.quotas import Quotas
 from discount.store.rates import Rates
 from discount.tokens import Tokens
 from discount.user_tokens import UserTokens
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         store = Store.at(
             settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
         )
+    store.quotas = Quotas(settings.quotas)
     try:
         store.prepare()
     except Unavailable as error:

@@ -23,6 +23,9 @@ class SettingsError(Exception):
 SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
 #: The interfaces of earlier services that can be spoken besides our own.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
+QuotaText = Annotated[
+    str, Meta(pattern=told(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "`off` or a whole number is expected"))
+]
 Secret = Annotated[str, Meta(min_length=32)]
 # What `Authorization: Bearer` can carry (RFC 6750).
 AdminKey = Annotated[
@@ -102,12 +105,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_key: str = "60000/minute"
     rate_user: str = "120/minute"
     rate_address: str = "6000/minute"
+    #: How much a brand may have that has no quotas of its own; `off` for no bound.
+    quota_discounts: QuotaText = "100000"
+    quota_codes: QuotaText = "1000000000"
+    quota_grants_a_day: QuotaText = "10000000"
+    quota_emails_a_day: QuotaText = "10000"
+    quota_stored_bytes: QuotaText = "10000000000"
     dialects: str = ",".join(DIALECTS)
 
     @property
     def spoken(self) -> frozenset[str]:
         """The dialects that are on."""
         return frozenset() if self.dialects == "off" else frozenset(map(str.strip, self.dialects.split(",")))
+
+    @property
+    def quotas(self) -> dict[str, str]:
+        """The quotas by name, each a number or `off`."""
+        names = (name for name in self.__struct_fields__ if name.startswith("quota_"))
+        return {name.removeprefix("quota_"): getattr(self, name) for name in names}
 
     @property
     def pauses(self) -> tuple[float, ...]:

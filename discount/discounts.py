@@ -78,7 +78,7 @@ def create(
         name: what `id_of` finds it by. Of one name a brand has one discount: made again, it is the one there is.
 
     Raises:
-        BrandClosed
+        BrandClosed, QuotaReached
         CodeTaken: another discount of the brand, which is not over, has the same shared code, to a reader.
         Invalid: expires_at has passed, or is not after starts_at.
         IdempotencyMismatch: the key was used for another request.
@@ -125,6 +125,7 @@ def create(
             word, found = store.run(
                 "create",
                 [
+                    keys.usage(partition),
                     keys.brand(partition, brand_id),
                     keys.discount(partition, discount_id),
                     keys.discounts(partition),
@@ -138,6 +139,7 @@ def create(
                     keys.events(partition),
                 ],
                 [
+                    *store.quotas.words,
                     discount_id,
                     fingerprint,
                     IDEMPOTENCY_SECONDS,
@@ -276,7 +278,7 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
     Also `limits`: those that are named are set, None takes one away. They are judged from the next use on.
 
     Raises:
-        NotFound, Closed
+        NotFound, Closed, QuotaReached
         BelowGranted: total_count is less than what is granted.
         CodeTaken: past its end, another discount has taken the shared code over.
         Invalid: expires_at would not be after starts_at, or the kind of code does not allow that total.
@@ -300,12 +302,13 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
     answer = store.run(
         "change",
         [
+            keys.usage(parsed.partition),
             keys.discount(parsed.partition, discount_id),
             keys.codes(parsed.partition, discount_id),
             keys.shared(parsed.partition, definition.brand_id),
             keys.events(parsed.partition),
         ],
-        [_flat_json(fields), discount_id, codes.canonical(definition.codes.code)],
+        [*store.quotas.words, _flat_json(fields), discount_id, codes.canonical(definition.codes.code)],
     )
     if answer[0] == "ends-first":
         raise Invalid(

@@ -4,6 +4,7 @@ The same word stands in the Lua scripts, here, in the problem types that HTTP ca
 tests hold the four together. Words carry no status: the command line shows them too.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -12,7 +13,7 @@ class Refusal(Exception):
 
     word: ClassVar[str]
     title: ClassVar[str]
-    #: The name of what a script answers after the word, if it answers more.
+    #: The name of what a script answers after the word, if it answers more; several, with blanks between.
     fact: ClassVar[str] = "value"
 
     def __init__(self, detail: str = "", **facts: Any) -> None:
@@ -166,6 +167,19 @@ class IdempotencyMismatch(Refusal):
     title = "This Idempotency-Key or order was used with another request."
 
 
+class QuotaReached(Refusal):
+    """A brand has as much as it may of what the quota bounds."""
+
+    word = "quota-reached"
+    title = "The brand has reached a quota."
+    fact = "quota quota_limit opens_at"
+
+    def __init__(self, detail: str = "", *, quota: str = "", quota_limit: str = "0", opens_at: str = "") -> None:
+        facts: dict[str, Any] = {"quota": quota, "quota_limit": int(quota_limit)} if quota else {}
+        said = f"The brand's quota `{quota}` is {int(quota_limit):,}." if quota else ""
+        super().__init__(detail or said, **facts, **({"opens_at": opens_at} if opens_at else {}))
+
+
 class Invalid(Refusal):
     """A field of a request that cannot be accepted: its JSON pointer in the body, or a parameter's name."""
 
@@ -190,3 +204,9 @@ class Unavailable(Refusal):
 
 
 BY_WORD: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__()}
+
+
+def refusal_in(answer: Sequence[str]) -> Refusal:
+    """The refusal that a script answered: its word, and its facts."""
+    kind = BY_WORD[answer[0]]
+    return kind(**dict(zip(kind.fact.split(), answer[1:], strict=False)))

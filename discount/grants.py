@@ -18,6 +18,7 @@ from discount.errors import (
     Refusal,
     SoldOut,
     Unavailable,
+    refusal_in,
 )
 from discount.model import Definition, DiscountId, Grant
 from discount.store import Store, keys, moment_of
@@ -305,7 +306,7 @@ def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Gran
     if word == NotFound.word:
         raise NotFound(f"There is no discount {discount_id}.")
     if word in BY_WORD:
-        return BY_WORD[word]()
+        return refusal_in([word, *rest])
     return _grant(discount_id, user_id, rest[0], rest[2:], fresh=word == "granted")
 
 
@@ -324,6 +325,7 @@ def _call(
     partition, discount_id = parsed.partition, parsed.text
     bucket = keys.grant_bucket(user_id, parsed.buckets)
     names = [
+        keys.usage(partition),
         keys.discount(partition, discount_id),
         keys.codes(partition, discount_id),
         keys.grants(partition, discount_id, bucket),
@@ -331,7 +333,7 @@ def _call(
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [user_id, bucket, expected_users, email]
+    arguments: list[str | int] = [*store.quotas.words, user_id, bucket, expected_users, email]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
         made = kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=discount_id, name=name)

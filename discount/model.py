@@ -323,6 +323,9 @@ class Webhook:
     body: WebhookBody = "envelope"
 
 
+QuotaName = Literal["discounts", "codes", "grants_a_day", "emails_a_day", "stored_bytes"]
+#: Of a quota the most, `off` for no bound, None for what the settings say.
+QuotaLimit = int | Literal["off"] | None
 DeliveryKind = Literal["webhook", "email"]
 DeliveryState = Literal["waiting", "delivered", "failed"]
 

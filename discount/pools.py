@@ -7,7 +7,7 @@ from itertools import islice
 from threading import Lock
 
 from discount import codes, discounts, kinds
-from discount.errors import BY_WORD, Closed, NotFound, WrongKind
+from discount.errors import BY_WORD, Closed, NotFound, WrongKind, refusal_in
 from discount.model import DiscountId
 from discount.store import Store, keys, together
 
@@ -54,6 +54,7 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     Raises:
         NotFound, Closed
         WrongKind: the discount's codes are not imported.
+        QuotaReached: batches that were added before stay.
     """
     parsed = discounts.locate(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
@@ -147,10 +148,12 @@ def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], 
         else:
             good.append((number, code))
     several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
-    answers = store.run_many("import", [_import_call(parsed, [code for _, code in each]) for each in several])
+    answers = store.run_many(
+        "import", [_import_call(parsed, [code for _, code in each], store.quotas.words) for each in several]
+    )
     for each, (word, *rest) in zip(several, answers, strict=True):
         if word in BY_WORD:
-            raise BY_WORD[word]()
+            raise refusal_in([word, *rest])
         report.added_count += int(rest[0])
         for position in map(int, rest[1].split()):
             report.repeated_count += 1
@@ -159,10 +162,11 @@ def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], 
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def _import_call(parsed: DiscountId, some: list[str]) -> tuple[list[str], list[str | int]]:
-    names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
+def _import_call(parsed: DiscountId, some: list[str], quotas: Sequence[str]) -> tuple[list[str], list[str | int]]:
+    partition = parsed.partition
+    names = [keys.usage(partition), keys.discount(partition, parsed.text), keys.codes(partition, parsed.text)]
     places: dict[int, int] = {}
-    arguments: list[str | int] = []
+    arguments: list[str | int] = [*quotas]
     for code in some:
         digest = kinds.digest(code)
         bucket = digest % parsed.buckets

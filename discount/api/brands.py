@@ -1,15 +1,17 @@
 """Routes of brands and of their API keys."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
-from discount import brands, model
+from discount import brands, model, quotas
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import BrandId, Email, ListQuery, Moment, Shape, VisibleText, moment_in, moment_out
-from discount.errors import Invalid
+from discount.errors import Forbidden, Invalid
 from discount.mails import MailKind, check_address
 from discount.store import Store
+from discount.store.quotas import NAMES
 
 KeyScope = Literal["manage", "grant", "redeem", "read"]
 
@@ -22,6 +24,23 @@ class BrandIn(Shape):
     email: Email | None = None
 
 
+_Most = Annotated[int, Meta(ge=0, le=999_999_999_999_999)] | Literal["off"] | None | UnsetType
+
+
+class QuotasIn(Shape):
+    """How much a brand may have: a number, `off` for no bound, or null for what the settings say."""
+
+    discounts: _Most = UNSET
+    codes: _Most = UNSET
+    grants_a_day: _Most = UNSET
+    emails_a_day: _Most = UNSET
+    stored_bytes: _Most = UNSET
+
+    def given(self) -> dict[model.QuotaName, model.QuotaLimit]:
+        """Those that are to be set."""
+        return {name: most for name in NAMES if (most := getattr(self, name)) is not UNSET}
+
+
 class BrandChange(Shape):
     """What to change of a brand; what is left out stays, an e-mail that is null is taken away."""
 
@@ -30,6 +49,34 @@ class BrandChange(Shape):
     mails_off: (
         Annotated[list[MailKind], Meta(max_length=5, description="E-mails that are not to be sent.")] | UnsetType
     ) = UNSET
+    quotas: Annotated[QuotasIn, Meta(description="For the admin to set.")] | UnsetType = UNSET
+
+
+class QuotaOut(Shape, kw_only=True):
+    """How much a brand may have of something, and how much it has."""
+
+    limit: Annotated[int | None, Meta(description="Null for no bound.")]
+    used: int
+    opens_at: Annotated[Moment | None, Meta(description="When it begins anew; null for one that does not.")]
+
+
+class QuotasOut(Shape, kw_only=True):
+    """A brand's quotas."""
+
+    discounts: QuotaOut
+    codes: Annotated[QuotaOut, Meta(description="The sum of `total_count` of all discounts.")]
+    grants_a_day: QuotaOut
+    emails_a_day: QuotaOut
+    stored_bytes: Annotated[QuotaOut, Meta(description="As estimated.")]
+
+    @classmethod
+    def of(cls, found: Mapping[model.QuotaName, quotas.Quota]) -> "QuotasOut":
+        return cls(
+            **{
+                name: QuotaOut(limit=each.limit, used=each.used, opens_at=moment_out(each.opens_at))
+                for name, each in found.items()
+            }
+        )
 
 
 class BrandOut(Shape, kw_only=True):
@@ -43,7 +90,7 @@ class BrandOut(Shape, kw_only=True):
     closed_at: Moment | None
 
     @classmethod
-    def of(cls, brand: model.Brand) -> "BrandOut":
+    def of(cls, brand: model.Brand, **more: Any) -> Self:
         return cls(
             id=brand.id,
             name=brand.name,
@@ -51,7 +98,14 @@ class BrandOut(Shape, kw_only=True):
             mails_off=list(brand.mails_off),
             created_at=model.to_time(brand.created_at),
             closed_at=moment_out(brand.closed_at),
+            **more,
         )
+
+
+class WholeBrandOut(BrandOut, kw_only=True):
+    """A brand, and what it may have and has."""
+
+    quotas: QuotasOut
 
 
 class BrandPage(Shape):
@@ -112,6 +166,9 @@ _BRAND = {"brand_id": BrandId}
 def add_routes(contract: Contract, store: Store, secret: str) -> None:
     """Declare the operations of brands. `secret` is what API keys are hashed with."""
 
+    def whole(brand: model.Brand) -> WholeBrandOut:
+        return WholeBrandOut.of(brand, quotas=QuotasOut.of(quotas.show(store, brand.id)))
+
     @contract.declare(
         "POST",
         "/brand",
@@ -138,12 +195,12 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         tag="brands",
         scopes=("admin", "manage"),
         path_types=_BRAND,
-        answers={200: BrandOut},
+        answers={200: WholeBrandOut},
         refusals=("not-found",),
     )
     def show_brand(brand_id: str) -> Outcome:
-        """Show a brand."""
-        return BrandOut.of(brands.show(store, brand_id)), 200
+        """Show a brand, its quotas, and what it uses of them."""
+        return whole(brands.show(store, brand_id)), 200
 
     @contract.declare(
         "PATCH",
@@ -152,16 +209,23 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         scopes=("admin", "manage"),
         path_types=_BRAND,
         body=BrandChange,
-        answers={200: BrandOut},
+        caller=True,
+        answers={200: WholeBrandOut},
         refusals=("not-found", "brand-closed"),
     )
-    def change_brand(brand_id: str, body: BrandChange) -> Outcome:
-        """Change a brand's name or e-mail, or which e-mails are sent to it and to its users."""
+    def change_brand(brand_id: str, body: BrandChange, caller: model.Caller) -> Outcome:
+        """Change a brand's name or e-mail, which e-mails it and its users get, or, as the admin, its quotas."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if not changes:
             raise Invalid("", "has nothing to change")
         _check_email(body.email)
-        return BrandOut.of(brands.change(store, brand_id, changes)), 200
+        wanted = changes.pop("quotas", None)
+        if wanted is not None and caller.brand_id is not None:
+            raise Forbidden("Quotas are set by the admin.", scope="admin")
+        changed = brands.change(store, brand_id, changes)
+        if wanted is not None:
+            quotas.change(store, brand_id, wanted.given())
+        return whole(changed), 200
 
     @contract.declare(
         "DELETE",

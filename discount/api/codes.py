@@ -51,7 +51,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         max_body=IMPORT_BODY,
         query=ImportQuery,
         answers={200: ImportOut},
-        refusals=("not-found", "closed", "wrong-kind"),
+        refusals=("not-found", "closed", "wrong-kind", "quota-reached"),
     )
     def import_codes(discount_id: str, upload: Upload, query: ImportQuery) -> Outcome:
         """Add a brand's own codes: one a line, a CSV column, or JSON's `{"codes": […]}`; repeats are not stored."""

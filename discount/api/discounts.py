@@ -39,7 +39,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         body=DiscountIn,
         idempotent=True,
         answers={201: (DiscountOut, NewDiscountOut)},
-        refusals=("idempotency-mismatch", "brand-closed", "code-taken"),
+        refusals=("idempotency-mismatch", "brand-closed", "code-taken", "quota-reached"),
     )
     def create_discount(body: DiscountIn, idempotency_key: str | None) -> Outcome:
         """Create a discount with its codes, and a webhook of its own, if it is to have one."""
@@ -105,7 +105,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signatures, check_u
         scopes=("manage",),
         body=DiscountChange,
         answers={200: DiscountOut},
-        refusals=("not-found", "closed", "below-granted", "code-taken"),
+        refusals=("not-found", "closed", "below-granted", "code-taken", "quota-reached"),
     )
     def change_discount(discount_id: str, body: DiscountChange) -> Outcome:
         """Pause, resume, rename, extend or resize a discount, or change its limits."""

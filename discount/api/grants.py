@@ -23,7 +23,7 @@ from discount.store.guards import Guard
 
 #: 10,000 user ids of 128 letters, each escaped as \uXXXX, quoted and separated, fit.
 BULK_BODY = 8 * 1024 * 1024
-_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed")
+_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached")
 
 
 def add_routes(contract: Contract, store: Store) -> None:
@@ -105,7 +105,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         path_types={"brand_id": BrandId},
         body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
-        refusals=("not-found", "sold-out"),
+        refusals=("not-found", "sold-out", "quota-reached"),
     )
     def grant_code_of_brand(brand_id: str, body: GrantIn, caller: model.Caller) -> Outcome:
         """Give a user a code of a brand that can be used: one held already, or one of an open discount."""

@@ -30,6 +30,7 @@ STATUS: dict[str, int] = {
     "address-taken": 409,
     "webhook-taken": 409,
     "too-many-webhooks": 409,
+    "quota-reached": 409,
     "webhook-off": 409,
     "no-longer-kept": 410,
     "wrong-kind": 409,

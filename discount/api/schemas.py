@@ -485,7 +485,7 @@ class GrantOutcome(Shape, omit_defaults=True):
     granted_at: Moment | UnsetType = UNSET
     good_until: GoodUntil | UnsetType = UNSET
     void: Void | UnsetType = UNSET
-    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed"] | UnsetType = UNSET
+    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed", "quota-reached"] | UnsetType = UNSET
 
     @classmethod
     def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
@@ -564,6 +564,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     expires_at: Moment | None = None
     granted_count: int | None = None
     limit: str | None = None
+    quota: model.QuotaName | None = None
+    quota_limit: int | None = None
     opens_at: Moment | None = None
     minimum_amount: int | None = None
     currency: str | None = None

@@ -8,6 +8,7 @@ from discount import embedded
 from discount.config import Settings, SettingsError, read_settings
 from discount.launch import defaults_of_run
 from discount.store import Store
+from discount.store.quotas import Quotas
 
 
 def find_settings() -> Settings:
@@ -40,6 +41,7 @@ def open_store(settings: Settings | None = None, *, any_secret: bool = False) ->
         store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, secret=secret)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
+    store.quotas = Quotas(settings.quotas)
     store.prepare()
     return store
 

@@ -46,7 +46,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("manage",),
         body=PoolIn,
         answers={200: list[str]},
-        refusals=("brand-closed", "closed"),
+        refusals=("brand-closed", "closed", "quota-reached"),
         voice=OF_ERRORS,
     )
     def create_codes_of_brand(body: PoolIn) -> Outcome:
@@ -61,7 +61,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         path_types={"brand_id": BrandId, "user_id": UserId},
         answers={200: CodeOut},
-        refusals=("not-found", "sold-out", "paused", "expired", "not-started", "closed"),
+        refusals=("not-found", "sold-out", "paused", "expired", "not-started", "closed", "quota-reached"),
         voice=of_fetching,
     )
     def fetch_code_of_brand(brand_id: str, user_id: str) -> Outcome:

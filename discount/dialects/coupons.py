@@ -168,7 +168,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         body=CouponIn,
         form=True,
         answers={200: MessageOut},
-        refusals=("code-taken", "brand-closed"),
+        refusals=("code-taken", "brand-closed", "quota-reached"),
         voice=of_dates.with_words(code_taken=(400, "Coupon Code already exists")),
     )
     def create_coupon(body: CouponIn, caller: Caller) -> Outcome:

@@ -103,7 +103,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         every_scope=True,
         body=ReadableCodeIn,
         answers={201: ReadableCodeOut},
-        refusals=("code-taken", "brand-closed", "forbidden"),
+        refusals=("code-taken", "brand-closed", "forbidden", "quota-reached"),
         voice=OF_DETAILS,
     )
     def create_readable_code(body: ReadableCodeIn) -> Outcome:

@@ -20,6 +20,7 @@ _STATUSES = {
     "wrong-kind": 400,
     "address-taken": 400,
     "idempotency-mismatch": 400,
+    "quota-reached": 400,
 }
 
 

@@ -23,9 +23,10 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
-from discount.errors import BY_WORD, Unavailable
+from discount.errors import Unavailable, refusal_in
 from discount.store import guards, installation, keys, together
 from discount.store.guards import Guard
+from discount.store.quotas import Quotas
 from discount.store.scripts import SCRIPTS, Script
 
 SCHEMA = "1"
@@ -69,6 +70,8 @@ class Store:
         self._prepared = False
         #: What verbs remember of a discount's definition that can never change, by id.
         self.definitions: dict[str, Any] = {}
+        #: How much any brand may have.
+        self.quotas = Quotas()
 
     @classmethod
     def at(
@@ -116,8 +119,7 @@ class Store:
         """
         answer = self.run_many(name, [(names, arguments)], guard)[0]
         if answer[0] in SCRIPTS[name].refusals:
-            refusal = BY_WORD[answer[0]]
-            raise refusal(**dict(zip((refusal.fact,), answer[1:], strict=False)))
+            raise refusal_in(answer)
         return answer
 
     def run_many(

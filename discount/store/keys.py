@@ -17,6 +17,8 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:brand:<brand>:contacts` | zset | users that a brand knows, by the time since when | put_contact, enrol |
 | `{pp}:brand:<brand>:addresses` | hash | of users that got their id here: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:user:<user>:brands` | set | brands of the partition that know, or were told, how the user is reached | put_contact, enrol, unsubscribe |
+| `{pp}:brand:<brand>:mailed` | string, expires | e-mails that were sent for a brand within this day | worker |
+| `{pp}:usage` | hash | by brand: quotas of its own; the last day with its grants, bytes as estimated, the sum of its totals | create, change, grant, import, app |
 | `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -114,6 +116,14 @@ def addresses(partition: int, brand_id: str) -> str:
 
 def user_brands(partition: int, user_id: str) -> str:
     return f"{{{partition:02x}}}:user:{_outside(user_id)}:brands"
+
+
+def brand_mailed(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:mailed"
+
+
+def usage(partition: int) -> str:
+    return f"{{{partition:02x}}}:usage"
 
 
 def discounts(partition: int) -> str:

@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from discount import brands, contacts, deliveries, discounts, grants, mails, webhooks
+from discount import brands, contacts, deliveries, discounts, grants, mails, quotas, webhooks
 from discount.errors import Invalid, NotFound, NotGranted
 from discount.events import Entry
 from discount.mails import MailKind, Recipient
@@ -76,15 +76,19 @@ class Mailer:
             return _not_sent("no-longer-kept")
         except Invalid as error:
             return Attempt(Receipt("failed", "refused", error.detail, 0), called=False)
-        return self._hand_over(message, to.address)
+        return self._hand_over(message, to.address, delivery.brand_id)
 
-    def _hand_over(self, message: EmailMessage, address: str) -> Attempt:
+    def _hand_over(self, message: EmailMessage, address: str, brand_id: str) -> Attempt:
         if self._count(address, "INCR") > A_DAY:
             return _not_sent("too-many")
+        if not quotas.count_email(self._store, brand_id):
+            self._count(address, "DECR")
+            return _not_sent("quota-reached")
         receipt = self._postman.send(message)
         if receipt.outcome != "delivered":
             # It will be tried again, and be the same e-mail still.
             self._count(address, "DECR")
+            quotas.uncount_email(self._store, brand_id)
         return Attempt(receipt)
 
     def _recipient(self, brand_id: str, user_id: str | None, brand_email: str | None) -> Recipient | None:

@@ -19,6 +19,7 @@ from discount.postman import Postman
 from discount.senders import Sender
 from discount.signatures import Signatures
 from discount.store import Store
+from discount.store.quotas import Quotas
 from discount.worker import figures
 from discount.worker.courier import Courier
 from discount.worker.dispatcher import Dispatcher, Schedule
@@ -46,6 +47,7 @@ def run(settings: Settings) -> None:
     store = Store.at(
         settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
     )
+    store.quotas = Quotas(settings.quotas)
     try:
         store.prepare()
     except Unavailable as error:

@@ -368,13 +368,14 @@ def test_only_a_discount_of_imported_codes_takes_them(stage: Stage, kind: Kind) 
 def test_the_script_refuses_another_kind_too(stage: Stage) -> None:
     found = stage.create_kind("unique")
     names = [
+        keys.usage(partition_of(found.id)),
         keys.discount(partition_of(found.id), found.id),
         keys.codes(partition_of(found.id), found.id),
         keys.taken(partition_of(found.id), found.id, 0),
     ]
     before = stage.state()
     with pytest.raises(WrongKind):
-        stage.store.run("import", names, [1, kinds.digest("A"), "A"])
+        stage.store.run("import", names, [*stage.store.quotas.words, 1, kinds.digest("A"), "A"])
     assert stage.state() == before
 
 

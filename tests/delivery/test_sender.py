@@ -391,6 +391,8 @@ PRIVATE = [
     "https://[::ffff:10.0.0.1]/",
     "https://[::ffff:a9fe:a9fe]/",
     "https://[64:ff9b::a00:1]/",
+    "https://[::ffff:0:127.0.0.1]/",
+    "https://[::ffff:0:8.8.8.8]/",
     "https://[2002:a00:1::]/",
     "https://[fe80::1]/",
     "https://[fd00:ec2::254]/",

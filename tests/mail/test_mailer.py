@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from discount import grants, outbox
+from discount import grants, outbox, quotas
 from discount.model import Delivery, Grant, from_time
 from discount.store import Store, keys
+from discount.store.quotas import Quotas
 from discount.worker import mailer
 from tests.mail.letters import headers_of, html_of, read, shown, text_of
 from tests.mail.works import DAY, HOUR, PUBLIC, REMIND_DAYS, Works
@@ -221,6 +222,34 @@ def test_tries_that_failed_are_not_counted_as_e_mails_of_a_day(works: Works, mon
     assert [works.mailer.send(owed, entry).receipt.status for _ in range(4)] == ["451"] * 4
     works.box.answers.clear()
     assert [works.mailer.send(owed, entry).receipt.status for _ in range(4)] == ["250", "250", "250", "too-many"]
+
+
+def test_a_brand_sends_so_many_e_mails_a_day(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(works.store, "quotas", Quotas({"emails_a_day": "2"}))
+    discount_id = works.create()
+    for number in range(4):
+        works.grant(discount_id, f"user {number}", email=f"user{number}@mail.example")
+    works.grant(works.create(brand_id="Billo"), email=ANN)
+    made = works.send()
+    assert sorted((each.brand_id, each.status) for each in made) == [
+        ("Billo", "250"),
+        *[("IKEA", "250")] * 2,
+        *[("IKEA", "quota-reached")] * 2,
+    ]
+    told = quotas.show(works.store, "IKEA")["emails_a_day"]
+    assert (told.limit, told.used) == (2, 2)
+    assert told.opens_at is not None
+    # A day later they can be sent again.
+    works.store.command("DEL", keys.brand_mailed(keys.partition_of("IKEA", works.store.partitions), "IKEA"))
+    assert works.ask("POST", "/delivery/resend", {"brand_id": "IKEA", "state": "failed"}).status_code == 202
+    assert sorted(each.status for each in works.deliver()) == ["250", "250"]
+
+
+def test_an_e_mail_that_was_not_sent_is_none_of_the_brands(works: Works) -> None:
+    works.grant(works.create(), email=ANN)
+    works.box.answers["mail"] = "451 later"
+    works.send()
+    assert quotas.show(works.store, "IKEA")["emails_a_day"].used == 0
 
 
 def test_a_brand_is_told_that_a_discount_is_sold_out(works: Works) -> None:

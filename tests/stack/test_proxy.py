@@ -106,6 +106,25 @@ def test_request_id_goes_through_and_into_the_log(proxy: Proxy, service: Service
     assert told["replica"] in service.addresses
 
 
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/unsubscribe/SECRET.token?x=1", "/unsubscribe/*"),
+        ("/coupon/SECRET/repeat_count?x=1", "/coupon/*/repeat_count"),
+        ("/coupon/SECRET/status", "/coupon/*/status"),
+        ("/api/v1/discountcode/SECRET/", "/api/v1/discountcode/*"),
+        ("/api/v1/discountcode/", "/api/v1/discountcode/"),
+        ("/discount/dsc-1?code=SECRET", "/discount/dsc-1"),
+    ],
+)
+def test_the_log_has_no_code_and_no_link_of_an_e_mail(proxy: Proxy, path: str, logged: str) -> None:
+    request_id = f"log-{abs(hash(path))}"
+    ask(proxy.url, "GET", path, headers={"X-Request-Id": request_id})
+    lines = wait_until(lambda: [line for line in proxy.log().splitlines() if request_id in line], "its log line")
+    assert [json.loads(line)["path"] for line in lines] == [logged]
+    assert "SECRET" not in proxy.log()
+
+
 @pytest.mark.parametrize("unsafe", ["a b", 'a"b', "a" * 65, "ä"])
 def test_unsafe_request_id_is_replaced(proxy: Proxy, unsafe: str) -> None:
     reply = ask(proxy.url, "GET", "/healthy", headers={"X-Request-Id": unsafe})

@@ -59,3 +59,33 @@ class Secrets(unittest.TestCase):
         for name in ("app", "worker"):
             with self.subTest(name):
                 self.assertLessEqual(set(services("docker-compose.yml")[name]["environment"]), known)
+
+
+def size(text: str) -> int:
+    """A size as compose and Redis write it, in bytes."""
+    found = re.fullmatch(r"(\d+)(m|mb|g|gb)", text)
+    assert found, text
+    return int(found[1]) << (20 if found[2].startswith("m") else 30)
+
+
+class Memory(unittest.TestCase):
+    def test_redis_is_full_long_before_its_container_is(self) -> None:
+        redis = services("docker-compose.yml")["redis"]
+        words = [told(word, {}) for word in redis["command"]]
+        most = size(words[words.index("--maxmemory") + 1])
+        self.assertEqual(words[words.index("--maxmemory-policy") + 1], "noeviction")
+        self.assertGreaterEqual(size(told(redis["mem_limit"], {})), 2 * most + (512 << 20))
+
+    def test_the_memory_of_redis_can_be_set(self) -> None:
+        redis = services("docker-compose.yml")["redis"]
+        words = [told(word, {"REDIS_MEMORY": "4gb", "REDIS_LIMIT": "10gb"}) for word in redis["command"]]
+        self.assertIn("4gb", words)
+        self.assertEqual(told(redis["mem_limit"], {"REDIS_LIMIT": "10gb"}), "10gb")
+
+    def test_each_container_has_a_bound_above_what_its_folders_in_memory_take(self) -> None:
+        for name, service in services("docker-compose.yml").items():
+            with self.subTest(name):
+                folders = [re.search(r"size=(\w+)", each) for each in service["tmpfs"]]
+                self.assertNotIn(None, folders, "a folder in memory without a bound")
+                taken = sum(size(found[1]) for found in folders if found)
+                self.assertGreater(size(told(service["mem_limit"], {})), taken + (64 << 20))

@@ -53,6 +53,8 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.brand_mailed(255, "<brand>"),
+            keys.usage(255),
             keys.discounts(255),
             keys.brands(255),
             keys.brand(255, "<brand>"),
@@ -83,7 +85,7 @@ class Keys(unittest.TestCase):
 
     def test_a_script_writes_the_keys_that_the_table_says_it_writes(self) -> None:
         writers = {
-            key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker"}
+            key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
             if not key.startswith("{00}")
         }
@@ -177,6 +179,8 @@ WORDS = {
     "{pp}:brand:<brand>:keys": "brand_keys",
     "{pp}:key:<id>": "(?:caller_)?key",
     "{pp}:rate:<digest>": "rate",
+    "{pp}:brand:<brand>:mailed": "mailed",
+    "{pp}:usage": "usage",
     "{pp}:discounts": "discounts",
     "{pp}:numbers": "numbers",
     "{pp}:brand:<brand>:discounts": "brand_discounts",

@@ -30,6 +30,7 @@ VERBS = {
         "discount.redemptions",
         "discount.brands",
         "discount.users",
+        "discount.quotas",
         "discount.user_events",
         "discount.tokens",
         "discount.user_tokens",

@@ -1,6 +1,7 @@
 --- Change fields of a discount: an empty value takes the field away.
 --- KEYS  discount codes shared events
 --- ARGV  fields discount_id shared_code
+--- WITH  quotas
 --- OK    changed ends-first
 --- ERR   not-found closed below-granted code-taken
 local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'number', 'kind')
@@ -8,9 +9,13 @@ if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end
 local values = cjson.decode(fields)
 local total
+local more = 0
 local starts, expires = d[6] or '', d[7] or ''
 for i = 1, #values, 2 do
-  if values[i] == 'total' then total = tonumber(values[i + 1]) end
+  if values[i] == 'total' then
+    total = tonumber(values[i + 1])
+    more = (total or 0) - tonumber(d[3] or 0)
+  end
   if values[i] == 'starts_at' then starts = values[i + 1] end
   if values[i] == 'expires_at' then expires = values[i + 1] end
 end
@@ -18,6 +23,9 @@ if starts ~= '' and expires ~= '' and expires <= starts then return {'ends-first
 -- Past its end another discount may have taken its code over. Two of a brand must never have one code.
 if shared_code ~= '' and (expires == '' or expires > now()) and redis.call('HGET', shared, shared_code) ~= discount_id then return {'code-taken'} end
 if total and total < tonumber(d[2]) then return {'below-granted', d[2]} end
+read_usage(d[1])
+local stopped = more > 0 and over_quota('codes', more)
+if stopped then return stopped end
 
 redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8])
 for i = 1, #values, 2 do
@@ -27,6 +35,7 @@ for i = 1, #values, 2 do
     redis.call('HSET', discount, values[i], values[i + 1])
   end
 end
+if more ~= 0 then count_use_of(0, 0, more) end
 if total and d[9] == 'unique' and total < tonumber(d[4]) then
   -- The pool is a run of the sequence: what is cut from its end is made again if the total is raised later.
   redis.call('HSET', discount, 'made', tostring(total))

@@ -1,6 +1,7 @@
 --- Make a discount with the first block of its codes.
 --- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
 --- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields held_by
+--- WITH  quotas
 --- OK    created made held-by
 --- ERR   idempotency-mismatch brand-closed expired code-taken
 -- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
@@ -34,10 +35,16 @@ while redis.call('ZCOUNT', discounts, score, score) > 0 do
 end
 local number = tostring(redis.call('HLEN', numbers) + 1)
 local block = cjson.decode(first_block)
-local brand
+local brand, total
 for i = 1, #values, 2 do
   if values[i] == 'brand' then brand = values[i + 1] end
+  if values[i] == 'total' then total = tonumber(values[i + 1]) end
 end
+read_usage(brand)
+used.discounts = redis.call('ZCARD', brand_discounts)
+local bytes = bytes_of.discount + #block * bytes_of.code
+local stopped = over_quota('discounts', 1) or over_quota('codes', total or 0) or over_quota('stored_bytes', bytes)
+if stopped then return stopped end
 
 redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'number', number)
 redis.call('HSET', discount, 'created_at', score, 'number', number, 'granted', '0', 'made', tostring(#block), unpack(values))
@@ -45,6 +52,7 @@ for i = 1, #block, 1000 do
   redis.call('RPUSH', codes, unpack(block, i, math.min(i + 999, #block)))
 end
 redis.call('HSET', numbers, number, discount_id)
+count_use_of(0, bytes, total or 0)
 redis.call('ZADD', brand_discounts, score, discount_id)
 redis.call('ZADD', discounts, score, discount_id)
 local told = cjson.decode(webhook_fields)

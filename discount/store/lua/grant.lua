@@ -1,7 +1,7 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users email candidates...
---- WITH  guard
+--- WITH  quotas guard
 --- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
@@ -21,6 +21,9 @@ if left and left <= 0 then return {'sold-out'} end
 local mine = redis.call('HGET', users, user)
 -- A caller that looked at what the user holds first wants that to be true still.
 if expected_users ~= '*' and expected_users ~= (mine or '') then return {'changed'} end
+read_usage(d[1])
+local stopped = over_quota('grants_a_day', 1) or over_quota('stored_bytes', bytes_of.granted)
+if stopped then return stopped end
 
 local kind, code, place, digest, low = d[9], nil, nil, '', false
 if kind == 'shared' then
@@ -57,6 +60,7 @@ redis.call('HSET', grants, user, at .. ' ' .. code)
 redis.call('SETBIT', buckets, bucket, 1)
 redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
 redis.call('HINCRBY', discount, 'granted', 1)
+if most.grants_a_day or most.stored_bytes then count_use_of(1, bytes_of.granted, 0) end
 if digest ~= '' then redis.call('SADD', taken[place], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
 return {'granted', at .. ' ' .. code, low and 'low' or '', d[6] or '', d[11] or '', d[12] or '', ''}

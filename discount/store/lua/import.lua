@@ -1,13 +1,29 @@
 --- Add a brand's own codes to a discount's pool, but for those that it has or had.
 --- KEYS  discount codes taken...
 --- ARGV  triples...
+--- WITH  quotas
 --- OK    added
 --- ERR   not-found closed wrong-kind
 -- Of each code: the number of the set that remembers it, what is remembered, and the code itself.
-local d = redis.call('HMGET', discount, 'kind', 'closed')
+local d = redis.call('HMGET', discount, 'kind', 'closed', 'brand')
 if not d[1] then return {'not-found'} end
 if d[2] then return {'closed'} end
 if d[1] ~= 'imported' then return {'wrong-kind'} end
+read_usage(d[3])
+local coming = #triples / 3
+local stopped = over_import(coming)
+if stopped then
+  -- What is there already needs no room.
+  local seen = {}
+  coming = 0
+  for i = 1, #triples, 3 do
+    local n, mark = tonumber(triples[i]), triples[i] .. ' ' .. triples[i + 1]
+    if not seen[mark] and redis.call('SISMEMBER', taken[n], triples[i + 1]) == 0 then coming = coming + 1 end
+    seen[mark] = true
+  end
+end
+stopped = stopped and over_import(coming)
+if stopped then return stopped end
 local fresh, repeated = {}, {}
 for i = 1, #triples, 3 do
   local n = tonumber(triples[i])
@@ -20,6 +36,7 @@ end
 if #fresh > 0 then
   redis.call('HINCRBY', discount, 'total', #fresh)
   redis.call('HINCRBY', discount, 'made', #fresh)
+  count_use_of(0, #fresh * bytes_of.imported, #fresh)
   redis.call('RPUSH', codes, unpack(fresh))
 end
 return {'added', tostring(#fresh), table.concat(repeated, ' ')}
