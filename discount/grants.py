@@ -135,7 +135,7 @@ def held_grant(store: Store, discount_id: str, user_id: str) -> Grant:
     if not exists:
         raise NotFound(f"There is no discount {discount_id}.")
     if value is None:
-        raise NotGranted()
+        raise NotGranted("The user holds no code of this discount.")
     return _grant(discount_id, user_id, value)
 
 

@@ -43,7 +43,9 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgot
                 break
         else:
             raise Unavailable("The user goes on using codes; try again.")
-        store.command("DEL", keys.guesses(partition, "user", user_id))
+        if brand_id is not None:
+            # Those at other brands end by themselves, and are not this brand's to end.
+            store.command("DEL", keys.guesses(partition, brand_id, "user", user_id))
         done.events += _delete_events(store, partition, user_id, brand_id)
     contacts.forget(store, user_id, brand_id=brand_id)
     return done

@@ -92,7 +92,7 @@ class Headers(unittest.TestCase):
 class Bodies(unittest.TestCase):
     def test_there_is_a_script_for_each_change(self) -> None:
         pools = {"create", "change", "close", "grant", "import", "refill", "waiting", "claim_code"}
-        uses = {"redeem", "confirm", "rollback", "guess"}
+        uses = {"redeem", "confirm", "rollback", "guess", "left"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
@@ -170,6 +170,16 @@ class Bodies(unittest.TestCase):
     def test_the_event_is_the_first_write_and_the_pool_is_taken_from_last(self) -> None:
         writes = [command for _, command, _ in commands(SCRIPTS["grant"]) if command not in READS]
         self.assertEqual((writes[0], writes[-1]), ("XADD", "LPOP"))
+
+    def test_a_full_redis_is_told_which_scripts_write_nothing(self) -> None:
+        reading = {
+            name
+            for name, script in SCRIPTS.items()
+            if not script.guarded and all(command in READS for _, command, _ in commands(script))
+        }
+        self.assertEqual(reading, set(scripts.READING))
+        self.assertTrue(SCRIPTS["left"].shebang_source.startswith("#!lua flags=no-writes\n"))
+        self.assertTrue(SCRIPTS["redeem"].shebang_source.startswith("#!lua\n"))
 
     def test_no_event_is_ever_trimmed_away(self) -> None:
         for name, script in SCRIPTS.items():

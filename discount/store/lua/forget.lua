@@ -23,7 +23,7 @@ if used then
   redis.call('HDEL', uses, user)
 end
 for n = 1, #records do
-  redis.call('HSET', records[n], 'user', nobody, 'fingerprint', '')
+  redis.call('HSET', records[n], 'user', nobody)
   if named ~= '' then redis.call('HSET', records[n], 'code', nobody) end
   redis.call('HDEL', records[n], 'reason')
   redis.call('ZREM', user_redemptions, string.match(records[n], ':([^:]+)$'))
