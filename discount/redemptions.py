@@ -251,16 +251,26 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
     assert attempt.brand_id is not None  # noqa: S101 - one of the two is there
     partition = keys.partition_of(attempt.brand_id, store.partitions)
     typed = codes.canonical(attempt.code)
-    shared, numbers = store.commands(
+    guess_keys, guess_limits = _guesses(partition, attempt.brand_id, attempt)
+    shared, held, guessed = store.commands(
         [
             ("HGET", keys.shared(partition, attempt.brand_id), typed),
-            ("HGET", keys.users(partition, attempt.user_id), attempt.user_id),
+            (
+                "HMGET",
+                keys.users(partition, attempt.user_id),
+                *grants.code_fields(attempt.user_id, attempt.brand_id, typed),
+            ),
+            ("MGET", *guess_keys),
         ]
     )
-    held = grants.held_in(store, partition, (numbers or "").split(), attempt.user_id, attempt.brand_id)
-    found = next((each.discount_id for _, each in held if codes.canonical(each.code) == typed), shared)
+    if any(guessed):
+        # Whoever has to wait is told so before anything more is looked up.
+        store.run("guess", guess_keys, [*guess_limits, ""], guard)
+    numbers = grants.numbers_of_code(held)
+    several = grants.held_in(store, partition, numbers, attempt.user_id, attempt.brand_id)
+    found = next((each.discount_id for _, each in several if codes.canonical(each.code) == typed), shared)
     if found is None:
-        store.run("guess", *_guesses(partition, attempt.brand_id, attempt), guard)
+        store.run("guess", guess_keys, [*guess_limits, "1"], guard)
         raise _wrong_code()
     return discounts.locate(store, found), discounts.recall(store, found)
 

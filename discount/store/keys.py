@@ -27,7 +27,7 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code; of the ninth on in fields of their own, by page and by brand and code | grant, forget |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem |

@@ -148,6 +148,7 @@ def writes(source: str, word: str) -> bool:
             "HSET",
             "SADD",
             "HDEL",
+            "HSETNX",
             "HINCRBY",
             "RPUSH",
             "LPOP",
