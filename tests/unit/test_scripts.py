@@ -83,6 +83,11 @@ class Headers(unittest.TestCase):
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("not-found", "done"))
 
+    def test_a_cost_is_a_sentence_of_the_header(self) -> None:
+        text = GOOD.replace("--- KEYS", "--- COST  O(1), and no more.\n--- KEYS")
+        self.assertEqual((parse("take", text).cost, parse("take", GOOD).cost), ("O(1), and no more.", ""))
+        self.assertEqual(parse("take", text).keys, ("pool",))
+
     def test_the_shebang_stands_first_and_changes_the_digest(self) -> None:
         script = parse("take", GOOD)
         self.assertEqual(script.shebang_source, "#!lua\n" + script.source)
@@ -90,6 +95,11 @@ class Headers(unittest.TestCase):
 
 
 class Bodies(unittest.TestCase):
+    def test_every_script_states_the_most_that_a_call_costs(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertRegex(script.cost, r"^O\((1|n|log n)\)(\W.*)?\.$")
+
     def test_there_is_a_script_for_each_change(self) -> None:
         pools = {"create", "change", "close", "grant", "import", "refill", "waiting", "claim_code"}
         uses = {"redeem", "confirm", "rollback", "guess", "left"}
