@@ -263,7 +263,8 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
             ("MGET", *guess_keys),
         ]
     )
-    if any(guessed):
+    most = [USER_GUESSES, *([ADDRESS_GUESSES] if attempt.address else [])]
+    if any(int(count or 0) >= limit for count, limit in zip(guessed, most, strict=False)):
         # Whoever has to wait is told so before anything more is looked up.
         store.run("guess", guess_keys, [*guess_limits, ""], guard)
     numbers = grants.numbers_of_code(held)
