@@ -29,7 +29,7 @@ class NotFound(Refusal):
 
 class NotGranted(Refusal):
     word = "not-granted"
-    title = "The user holds no code of this discount."
+    title = "The user holds no such code."
 
 
 class SoldOut(Refusal):
@@ -118,6 +118,12 @@ class LimitReached(Refusal):
 class AlreadyRedeemed(Refusal):
     word = "already-redeemed"
     title = "The user has redeemed this code."
+
+
+class TooManyHolds(Refusal):
+    word = "too-many-holds"
+    title = "The user has as many holds of this discount as one may have."
+    fact = "opens_at"
 
 
 class MinimumAmount(Refusal):

@@ -23,9 +23,10 @@ _FIELDS = {
     "currency": "EUR",
     "discount_amount": "500",
     "limit": "total",
+    "hold_until": "1795249247478078",
     "webhook": "whk-0c3f9a1b2c4d5e6f708192a3b4",
 }
-_REASONS = {"redemption.rolled-back": "returned", "webhook.disabled": "failing"}
+_REASONS = {"redemption.rolled-back": "returned", "redemption.released": "cancelled", "webhook.disabled": "failing"}
 _DISCOUNTS = {"1": "dsc-0c05qtUGiDSAmByonEQYXesRh"}
 
 

@@ -60,9 +60,15 @@ class OfRedemption(OfCode):
 
 
 class OfRollback(OfRedemption):
-    """A use that was undone, and why."""
+    """A use that was undone, or a hold that was released, and why."""
 
     reason: str
+
+
+class OfHold(OfRedemption):
+    """A use that is on hold, and until when."""
+
+    hold_until: datetime
 
 
 class OfWebhook(msgspec.Struct):
@@ -114,13 +120,31 @@ class CodeGranted(Envelope, tag="code.granted"):
 
 
 class CodeRedeemed(Envelope, tag="code.redeemed"):
-    """A use was counted, or a held one confirmed."""
+    """A use was counted: at once, or when its hold was confirmed."""
 
     data: OfRedemption
 
 
 class RedemptionRolledBack(Envelope, tag="redemption.rolled-back"):
-    """A use was undone, or a hold given up."""
+    """A use was undone; its `code.redeemed` came before."""
+
+    data: OfRollback
+
+
+class RedemptionHeld(Envelope, tag="redemption.held"):
+    """A use was put on hold until `hold_until`. It counts in the limits, and not yet in the sums."""
+
+    data: OfHold
+
+
+class RedemptionConfirmed(Envelope, tag="redemption.confirmed"):
+    """A hold was made final. Its `code.redeemed` follows at once and is what counts."""
+
+    data: OfRedemption
+
+
+class RedemptionReleased(Envelope, tag="redemption.released"):
+    """A hold was rolled back, with that `reason`, or gave way to its holder's next attempt, with none."""
 
     data: OfRollback
 
@@ -149,10 +173,15 @@ TYPES: dict[str, type[Envelope]] = {
         CodeGranted,
         CodeRedeemed,
         RedemptionRolledBack,
+        RedemptionHeld,
+        RedemptionConfirmed,
+        RedemptionReleased,
         WebhookDisabled,
         WebhookTest,
     )
 }
+# Fields of the data that are moments; an entry has them in microseconds since 1970.
+_MOMENTS = ("hold_until",)
 # What a field of the data is called in an entry, where it is called otherwise there.
 _STORED = {"user_id": "user", "redemption_id": "redemption", "webhook_id": "webhook"}
 _DATA = {name: get_type_hints(kind)["data"] for name, kind in TYPES.items()}
@@ -211,6 +240,9 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     fields = entry.fields
     kind = fields["type"]
     given = {"discount_id": discounts.get(fields.get("number", ""), "")}
-    data = {name: given.get(name, fields.get(_STORED.get(name, name), "")) for name in _DATA[kind].__struct_fields__}
+    data: dict[str, Any] = {
+        name: given.get(name, fields.get(_STORED.get(name, name), "")) for name in _DATA[kind].__struct_fields__
+    }
+    data |= {name: to_time(int(data[name])) for name in _MOMENTS if name in data}
     told: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
     return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **told)

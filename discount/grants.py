@@ -32,6 +32,11 @@ SLICE = 500
 CANDIDATES = 100
 #: The most of a user's codes that a brand looks at before it grants one.
 HELD = 1000
+#: Of a user's codes beyond the first eight, so many numbers of discounts stand in one field; held.lua has the same.
+PAGE = 100
+#: Of those that stand in one field by their code, so many are looked at: the first, and the last beyond ASCII.
+ALIKE = 12
+BEYOND = 80
 #: The most buckets of grants read in one round trip.
 BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
@@ -119,14 +124,14 @@ def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = ""
     """
     partition = keys.partition_of(brand_id, store.partitions)
     while True:
-        numbers = store.command("HGET", keys.users(partition, user_id), user_id) or ""
-        latest = numbers.split()[-HELD:]
+        text = store.command("HGET", keys.users(partition, user_id), user_id) or ""
+        latest = numbers_in(store, partition, user_id, text)[-HELD:]
         held = [each for _, each in held_in(store, partition, latest, user_id, brand_id)]
         for each in _usable(store, partition, held):
             return each
         try:
             passed_over = {each.discount_id for each in held}
-            return _grant_from_open(store, brand_id, user_id, numbers=numbers, email=email, besides=passed_over)
+            return _grant_from_open(store, brand_id, user_id, numbers=text, email=email, besides=passed_over)
         except _HoldsMore:
             # Another call for this user came between: what it was given is looked at again.
             continue
@@ -148,7 +153,7 @@ def held_grant(store: Store, discount_id: str, user_id: str) -> Grant:
     if brand is None:
         raise NotFound(f"There is no discount {discount_id}.")
     if value is None:
-        raise NotGranted()
+        raise NotGranted("The user holds no code of this discount.")
     return _grant(discount_id, user_id, value, terms)
 
 
@@ -196,12 +201,43 @@ def list_of_user(
     place = (0, 0)
     for partition, reply in zip(partitions, replies, strict=True):
         start = int(after or 0) if partition == first else 0
-        for position, held in held_in(store, partition, (reply or "").split(), user_id, brand_id, start=start):
+        numbers = numbers_in(store, partition, user_id, reply)
+        for position, held in held_in(store, partition, numbers, user_id, brand_id, start=start):
             if len(found) == limit:
                 return Page(found, make_cursor(place[0], str(place[1] + 1)))
             found.append(held)
             place = (partition, position)
     return Page(found, None)
+
+
+def pages_in(store: Store, partition: int, user_id: str, text: str | None) -> list[list[str]]:
+    """The numbers of the discounts in which a user holds a code: the first few, then page by page those beyond.
+
+    Args:
+        text: what stands of the user in the users' bucket.
+    """
+    few, more, beyond = (text or "").partition("+")
+    if not more:
+        return [few.split()]
+    pages = -(-int(beyond.partition("-")[0]) // PAGE)
+    replies = store.command("HMGET", keys.users(partition, user_id), *(f"{user_id}\n{n}" for n in range(pages)))
+    return [few.split(), *((reply or "").split() for reply in replies)]
+
+
+def numbers_in(store: Store, partition: int, user_id: str, text: str | None) -> list[str]:
+    """The same as one list: the oldest grant first."""
+    return [number for page in pages_in(store, partition, user_id, text) for number in page]
+
+
+def code_fields(user_id: str, brand_id: str, canonical: str) -> list[str]:
+    """The fields of a users' bucket that tell of which discounts of a brand a code may be."""
+    return [user_id, f"{user_id}\n{brand_id}\n{canonical}", f"{user_id}\n{brand_id}\n"]
+
+
+def numbers_of_code(replies: Sequence[str | None]) -> list[str]:
+    """The numbers of the few discounts that are told of by the fields of a code."""
+    few, alike, beyond = (text or "" for text in replies)
+    return [*few.partition("+")[0].split(), *alike.split()[:ALIKE], *beyond.split()[-BEYOND:]]
 
 
 def held_in(
@@ -211,10 +247,14 @@ def held_in(
     for first in range(start, len(numbers), CANDIDATES):
         some = numbers[first : first + CANDIDATES]
         parsed = [discounts.locate(store, found) for found in store.command("HMGET", keys.numbers(partition), *some)]
-        told = store.commands([("HMGET", keys.discount(partition, each.text), "brand", *_TERMS) for each in parsed])
-        values = store.commands([("HGET", _bucket_key(each, user_id), user_id) for each in parsed])
+        replies = store.commands(
+            [("HMGET", keys.discount(partition, each.text), "brand", *_TERMS) for each in parsed]
+            + [("HGET", _bucket_key(each, user_id), user_id) for each in parsed]
+        )
+        told, values = replies[: len(parsed)], replies[len(parsed) :]
         for position, (each, (brand, *terms), value) in enumerate(zip(parsed, told, values, strict=True), first):
-            if brand_id is None or brand == brand_id:
+            # A user who is being forgotten may hold it no longer.
+            if value is not None and brand_id in (None, brand):
                 yield position, _grant(each.text, user_id, value, terms)
 
 

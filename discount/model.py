@@ -60,9 +60,15 @@ def parse_discount_id(text: str) -> DiscountId | None:
     return DiscountId(text, int(match[1], 16), 1 << int(match[2], 36))
 
 
-def make_redemption_id(partition: int, brand_id: str, order_id: str) -> str:
-    """The id of what a brand's order redeems: one order, one id, so that a repeat finds the first."""
-    return f"rdm-{partition:02x}{_digest(f'{len(brand_id)}:{brand_id}:{order_id}')}"
+def make_redemption_id(partition: int, brand_id: str, order_id: str, user_id: str | None = None) -> str:
+    """The id of what a brand's order redeems: one order, one id, so that a repeat finds the first.
+
+    `user_id` is for an order that the user names, not the shop: so no user can take an order of the shop's.
+    """
+    named = f"{len(brand_id)}:{brand_id}:{order_id}"
+    # Other names begin with a digit, so the two kinds never meet.
+    named = named if user_id is None else f"user:{len(user_id)}:{user_id}:{named}"
+    return f"rdm-{partition:02x}{_digest(named)}"
 
 
 def redemption_partition(text: str) -> int | None:
@@ -256,9 +262,9 @@ RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """A use of a code at a checkout.
+    """A use of a code at a checkout. `fresh` tells whether this call did it.
 
-    `left` is what was left of each limit after it, `fresh` tells whether this call did it.
+    `left` is what is left of each limit now; in a list, or in the answer to a repeat, what was left after the use.
     """
 
     id: str

@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 from discount import codes, discounts, grants, rules
 from discount.cursors import bad_cursor, make_cursor, read_cursor
-from discount.errors import BY_WORD, NotFound, NotGranted, Refusal, Unavailable
+from discount.errors import BY_WORD, IdempotencyMismatch, NotFound, NotGranted, Refusal, Unavailable
 from discount.lists import newest, pairs, read_on
 from discount.model import (
     Definition,
@@ -30,6 +30,8 @@ ADDRESS_GUESSES = 1000
 GUESS_SECONDS = 900
 # Uses that are let go in one round trip.
 _DROPPED = 100
+#: Holds that a user may have of a discount at a time: all of them are looked at by each use.
+HOLDS = 100
 #: Answers of the script that ask for the call once more.
 TRIES = 5
 #: How many redemptions one page may look at when it filters by state; a page can be shorter than asked for.
@@ -38,7 +40,12 @@ LOOKED_AT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody at a checkout with a code. Of `brand_id` and `discount_id` one may be missing."""
+    """Somebody at a checkout with a code. Of `brand_id` and `discount_id` one may be missing.
+
+    Args:
+        address: whose wrong codes are counted together besides the user's; empty counts none.
+        by_user: the user asks, not the shop: its orders and idempotency keys are not those of the shop.
+    """
 
     user_id: str
     code: str
@@ -46,11 +53,20 @@ class Attempt:
     brand_id: str | None = None
     discount_id: str | None = None
     address: str = ""
+    by_user: bool = False
+
+    @property
+    def own_space(self) -> str | None:
+        """The user in whose space the order's id and the idempotency key stand; None in the brand's."""
+        return self.user_id if self.by_user else None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What would come off, what is left of each limit, and all that stands in the way."""
+    """What would come off, what is left of each limit, and all that stands in the way.
+
+    `discount_amount` is 0 where the rule takes nothing off this order, or the code is wrong.
+    """
 
     discount_id: str | None
     discount_amount: int
@@ -82,9 +98,11 @@ def validate(store: Store, attempt: Attempt, guard: Guard | None = None) -> Verd
     found = _read_reasons(rest[0])
     if word == "refused":
         return Verdict(None, 0, {}, found)
-    off = rules.taken_off(definition.rule, attempt.order.amount)
-    reasons = refusals + found
-    return Verdict(parsed.text, 0 if reasons else off, json.loads(rest[1]), reasons)
+    off = 0 if refusals else rules.taken_off(definition.rule, attempt.order.amount)
+    # An order that is known is not judged anew, so that comes first.
+    known = [each for each in found if isinstance(each, IdempotencyMismatch)]
+    reasons = known + refusals + found[len(known) :]
+    return Verdict(parsed.text, off, json.loads(rest[1]), reasons)
 
 
 def redeem(
@@ -101,6 +119,7 @@ def redeem(
         NotFound: there is no such discount, or it is another brand's.
         NotGranted: the user holds no such code.
         MinimumAmount, CurrencyMismatch, Closed, Paused, NotStarted, Expired, LimitReached, AlreadyRedeemed
+        TooManyHolds
         IdempotencyMismatch: the order, or the key, was used with something else.
         TooManyGuesses
     """
@@ -121,9 +140,9 @@ def redeem(
         raise refusals[0]
     if word == "refused":
         raise _read_reasons(rest[0])[0]
-    redemption_id = make_redemption_id(parsed.partition, definition.brand_id, attempt.order.id)
+    redemption_id = _id_of(parsed.partition, definition.brand_id, attempt)
     if word == "again":
-        return _redemption(redemption_id, dict(pairs(rest)), kept=True)
+        return _redemption(redemption_id, dict(pairs(rest)))
     at, code, hold_until, left = rest
     return Redemption(
         id=redemption_id,
@@ -161,15 +180,26 @@ def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
 
 
 def show(store: Store, redemption_id: str) -> Redemption:
-    """A redemption with its state now.
+    """A redemption with its state, and what is left of the limits, now.
+
+    Raises:
+        NotFound
+    """
+    found = find(store, redemption_id)
+    return replace(found, left=_left(store, found))
+
+
+def find(store: Store, redemption_id: str) -> Redemption:
+    """A redemption with its state now, and what was left of the limits after it.
 
     Raises:
         NotFound
     """
     partition = redemption_partition(redemption_id)
-    if partition is None or partition >= store.partitions:
+    read = _read(store, partition, [redemption_id]) if partition is not None and partition < store.partitions else []
+    if not read:
         raise NotFound("There is no such redemption.")
-    return _show(store, partition, redemption_id)
+    return read[0]
 
 
 def list_of_discount(store: Store, discount_id: str, **filters: Any) -> Page:
@@ -249,19 +279,30 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
     assert attempt.brand_id is not None  # noqa: S101 - one of the two is there
     partition = keys.partition_of(attempt.brand_id, store.partitions)
     typed = codes.canonical(attempt.code)
-    shared, numbers = store.commands(
+    guess_keys, guess_limits = _guesses(partition, attempt.brand_id, attempt)
+    shared, held, guessed = store.commands(
         [
             ("HGET", keys.shared(partition, attempt.brand_id), typed),
-            ("HGET", keys.users(partition, attempt.user_id), attempt.user_id),
+            (
+                "HMGET",
+                keys.users(partition, attempt.user_id),
+                *grants.code_fields(attempt.user_id, attempt.brand_id, typed),
+            ),
+            ("MGET", *guess_keys),
         ]
     )
-    held = grants.held_in(store, partition, (numbers or "").split(), attempt.user_id, attempt.brand_id)
-    same = (each.discount_id for _, each in held if codes.canonical(each.code) == typed)
+    most = [USER_GUESSES, *([ADDRESS_GUESSES] if attempt.address else [])]
+    if any(int(count or 0) >= limit for count, limit in zip(guessed, most, strict=False)):
+        # Whoever has to wait is told so before anything more is looked up.
+        store.run("guess", guess_keys, [*guess_limits, ""], guard)
+    numbers = grants.numbers_of_code(held)
+    several = grants.held_in(store, partition, numbers, attempt.user_id, attempt.brand_id)
+    same = (each.discount_id for _, each in several if codes.canonical(each.code) == typed)
     # Whose a shared code is now, the brand's index tells: the discount that the user holds it of may be over.
     found = next((each for each in same if discounts.recall(store, each).codes.kind != "shared"), shared)
     if found is None:
-        store.run("guess", *_guesses(partition, attempt), guard)
-        raise NotGranted()
+        store.run("guess", guess_keys, [*guess_limits, "1"], guard)
+        raise _wrong_code()
     return discounts.locate(store, found), discounts.recall(store, found)
 
 
@@ -278,9 +319,9 @@ def _run(
 ) -> list[str]:
     partition, brand_id = parsed.partition, definition.brand_id
     bucket = keys.grant_bucket(attempt.user_id, parsed.buckets)
-    redemption_id = make_redemption_id(partition, brand_id, attempt.order.id)
+    redemption_id = _id_of(partition, brand_id, attempt)
     typed = codes.canonical(attempt.code)
-    guess_keys, guess_limits = _guesses(partition, attempt)
+    guess_keys, guess_limits = _guesses(partition, brand_id, attempt)
     names = [
         *guess_keys,
         keys.discount(partition, parsed.text),
@@ -290,7 +331,7 @@ def _run(
         keys.holds(partition, parsed.text),
         keys.redemptions(partition, parsed.text),
         keys.user_redemptions(partition, attempt.user_id),
-        keys.idempotency(partition, brand_id, idempotency_key or ""),
+        keys.idempotency(partition, brand_id, idempotency_key or "", attempt.own_space),
         keys.events(partition),
     ]
     order = attempt.order
@@ -299,10 +340,11 @@ def _run(
     if definition.valid_for is not None and definition.valid_for.months:
         length = "by-calendar"
     as_held, term, now = "", "", time.time_ns() // 1000
+    records: list[str] = []
     for _ in range(TRIES):
         answer = store.run(
             "redeem",
-            names,
+            names + records,
             [
                 *guess_limits,
                 mode,
@@ -317,6 +359,7 @@ def _run(
                 order.currency,
                 rules.taken_off(definition.rule, order.amount),
                 "" if hold_seconds is None else hold_seconds,
+                HOLDS,
                 length,
                 term,
                 "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
@@ -332,21 +375,35 @@ def _run(
             term = f"{answer[1]} {ends_at:016d}"
         elif answer[0] == "clock":
             now = int(answer[1])
+        elif answer[0] == "gives-way":
+            records = [keys.redemption(partition, each) for each in answer[1:]]
         else:
             return answer
-    raise Unavailable("The clocks of this replica and of Redis do not agree.")
+    raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
 
 
-def _guesses(partition: int, attempt: Attempt) -> tuple[list[str], list[str | int]]:
+def _id_of(partition: int, brand_id: str, attempt: Attempt) -> str:
+    return make_redemption_id(partition, brand_id, attempt.order.id, attempt.own_space)
+
+
+def _guesses(partition: int, brand_id: str, attempt: Attempt) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the count of wrong codes."""
-    names = [keys.guesses(partition, "user", attempt.user_id), keys.guesses(partition, "address", attempt.address)]
-    return names, [GUESS_SECONDS, USER_GUESSES, ADDRESS_GUESSES]
+    names = [
+        keys.guesses(partition, brand_id, "user", attempt.user_id),
+        keys.guesses(partition, brand_id, "address", attempt.address),
+    ]
+    return names, [GUESS_SECONDS, USER_GUESSES, ADDRESS_GUESSES if attempt.address else ""]
+
+
+def _wrong_code() -> NotGranted:
+    # The same for every wrong code: it must not tell whether it is unknown, another's, or nearly right.
+    return NotGranted("The user holds no such code here; it may be mistyped.")
 
 
 def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Redemption:
     """Run a script that changes a redemption: its state after that."""
     for _ in range(TRIES):
-        found = show(store, redemption_id)
+        found = find(store, redemption_id)
         answer = store.run(name, _keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
         if answer[0] != "moved":
             return show(store, redemption_id)
@@ -375,7 +432,11 @@ def _read_reasons(text: str) -> list[Refusal]:
     reasons: list[Refusal] = []
     for word, *facts in json.loads(text):
         refusal = BY_WORD[word]
-        if word in ("limit-reached", "already-redeemed"):
+        if word == "not-granted":
+            reasons.append(_wrong_code())
+        elif word == "idempotency-mismatch":
+            reasons.append(refusal(_mismatch(facts)))
+        elif word in ("limit-reached", "already-redeemed"):
             limit, opens_at = facts
             reasons.append(refusal(limit=limit, **({"opens_at": opens_at} if opens_at else {})))
         else:
@@ -383,43 +444,53 @@ def _read_reasons(text: str) -> list[Refusal]:
     return reasons
 
 
-def _show(store: Store, partition: int, redemption_id: str) -> Redemption:
-    found = _read(store, partition, [redemption_id])
-    if not found:
-        raise NotFound("There is no such redemption.")
-    return found[0]
+def _mismatch(differs: list[str]) -> str:
+    if not differs:
+        return "This Idempotency-Key was used with another request."
+    return f"This order was used with another {', '.join(differs)}."
+
+
+def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
+    """What is left of the limits of a redemption's discount for its user now."""
+    parsed = discounts.locate(store, found.discount_id)
+    names = [
+        keys.discount(parsed.partition, parsed.text),
+        keys.uses(parsed.partition, parsed.text, keys.grant_bucket(found.user_id, parsed.buckets)),
+        keys.holds(parsed.partition, parsed.text),
+    ]
+    zone, now = discounts.recall(store, found.discount_id).timezone, time.time_ns() // 1000
+    for _ in range(TRIES):
+        word, told = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
+        if word == "left":
+            left: Mapping[LimitName, int] = json.loads(told)
+            return left
+        now = int(told)
+    raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
 
 def _read(store: Store, partition: int, ids: list[str]) -> list[Redemption]:
     """Those of the ids that exist."""
     *replies, now = store.commands([("HGETALL", keys.redemption(partition, each)) for each in ids] + [("TIME",)])
-    at = moment_of(now)
     several = {each: dict(pairs(reply)) for each, reply in zip(ids, replies, strict=True) if reply}
-    holding = [each for each, fields in several.items() if fields["state"] == "held" and int(fields["hold_until"]) > at]
-    kept: dict[str, bool] = {}
-    if holding:
-        # One that gave way to its holder's next attempt is no longer among the holds.
-        scores = store.commands(
-            [("ZSCORE", keys.holds(partition, several[each]["discount"]), each) for each in holding]
-        )
-        kept = {each: score is not None for each, score in zip(holding, scores, strict=True)}
-    return [_redemption(each, fields, kept.get(each, False)) for each, fields in several.items()]
+    return [_redemption(each, fields, moment_of(now)) for each, fields in several.items()]
 
 
-def _redemption(redemption_id: str, fields: Mapping[str, str], kept: bool) -> Redemption:
+def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> Redemption:
+    """A redemption as it is stored. Its hold is released once its end is not after `now`."""
     state: RedemptionState = fields["state"]  # type: ignore[assignment]
+    hold_until = _moment(fields.get("hold_until"))
     return Redemption(
         id=redemption_id,
         discount_id=fields["discount"],
         brand_id=fields["brand"],
         user_id=fields["user"],
         code=fields["code"],
-        state="released" if state == "held" and not kept else state,
+        state="released" if state == "held" and (hold_until or 0) <= now else state,
         order=Order(fields["order"], int(fields["amount"]), fields["currency"]),
         discount_amount=int(fields["discount_amount"]),
         left=json.loads(fields["left"]),
         redeemed_at=int(fields["at"]),
-        hold_until=_moment(fields.get("hold_until")),
+        hold_until=hold_until,
         confirmed_at=_moment(fields.get("confirmed_at")),
         rolled_back_at=_moment(fields.get("rolled_back_at")),
         reason=fields.get("reason", ""),

@@ -108,7 +108,7 @@ class Contract:
             refusals: the words it may refuse with, besides those that every operation may.
             path_types: annotated types of path variables that come from outside.
             idempotent: it takes an Idempotency-Key, given as `idempotency_key`.
-            address: it is given the address that asks, as `address`.
+            address: it is given the address whose wrong codes are counted, as `address`.
             caller: it is given who asks, as `caller`.
             hot: it is asked so often that it goes past the framework; it has no query, answers JSON, and is given a
                 `guard` for its script.
@@ -184,7 +184,7 @@ class Contract:
                     arguments["body"] = read_body(environ)
                 self.gate.bind(asking, needs, arguments)
                 if address:
-                    arguments["address"] = self.gate.address(environ)
+                    arguments["address"] = self.gate.counted_address(asking, environ)
                 if caller:
                     arguments["caller"] = asking
                 if takes:

@@ -36,6 +36,7 @@ STATUS: dict[str, int] = {
     "wrong-kind": 409,
     "limit-reached": 409,
     "already-redeemed": 409,
+    "too-many-holds": 409,
     "minimum-amount": 409,
     "currency-mismatch": 409,
     "hold-ended": 409,

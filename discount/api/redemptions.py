@@ -22,7 +22,7 @@ from discount.api.schemas import (
     moment_out,
 )
 from discount.api.tables import csv_response
-from discount.errors import Invalid
+from discount.errors import Invalid, Refusal
 from discount.redemptions import Attempt
 from discount.rules import Order, check_currency
 from discount.store import Store
@@ -30,7 +30,7 @@ from discount.store.guards import Guard
 
 _NOT_NOW = (
     *("not-found", "not-granted", "minimum-amount", "currency-mismatch", "limit-reached", "already-redeemed"),
-    *("not-started", "expired", "paused", "closed", "idempotency-mismatch", "too-many-guesses"),
+    *("too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch", "too-many-guesses"),
 )
 State = Literal["held", "redeemed", "rolled-back", "released"]
 
@@ -85,6 +85,7 @@ class Reason(Shape, omit_defaults=True):
 
     word: str
     title: str
+    detail: str | None = None
     limit: str | None = None
     opens_at: Moment | None = None
     starts_at: Moment | None = None
@@ -105,7 +106,8 @@ class ValidationOut(Shape):
 
 
 class RedemptionOut(Shape):
-    """A use of a code; `left` is what was left of each limit after it, null where there is none."""
+    """A use of a code. `left` is what is left of each limit now, null where there is none; in a list, and in the
+    answer to a repeat, it is what was left after the use."""
 
     id: Annotated[str, Meta(examples=["rdm-0c3f9d0e6a1b2c4d5e6f708192"])]
     discount_id: str
@@ -176,20 +178,21 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         hot=True,
         address=True,
+        caller=True,
         body=ValidationIn,
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
-    def validate_code(body: ValidationIn, address: str, guard: Guard | None) -> Outcome:
+    def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> Outcome:
         """Tell what a code would take off an order, and all that stands in the way."""
-        verdict = redemptions.validate(store, _attempt(body, address), guard)
+        verdict = redemptions.validate(store, _attempt(body, address, caller), guard)
         told = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
             discount_amount=verdict.discount_amount,
             amount_to_pay=body.order.amount - verdict.discount_amount,
             left=LimitsOut.of(verdict.left),
-            reasons=[Reason(each.word, each.title, **problems.members_of(each)) for each in verdict.reasons],
+            reasons=[_reason(each) for each in verdict.reasons],
         )
         return told, 200
 
@@ -201,15 +204,22 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         hot=True,
         address=True,
+        caller=True,
         body=RedemptionIn,
         idempotent=True,
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
-    def redeem_code(body: RedemptionIn, address: str, idempotency_key: str | None, guard: Guard | None) -> Outcome:
+    def redeem_code(
+        body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
+    ) -> Outcome:
         """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
         done = redemptions.redeem(
-            store, _attempt(body, address), hold_seconds=body.hold_seconds, idempotency_key=idempotency_key, guard=guard
+            store,
+            _attempt(body, address, caller),
+            hold_seconds=body.hold_seconds,
+            idempotency_key=idempotency_key,
+            guard=guard,
         )
         if done.fresh:
             metrics.REDEMPTIONS.inc()
@@ -293,21 +303,35 @@ def add_routes(contract: Contract, store: Store) -> None:
         return _page(page), 200
 
 
-def _attempt(body: ValidationIn, address: str) -> Attempt:
+def _attempt(body: ValidationIn, address: str, caller: model.Caller) -> Attempt:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing, and so is discount_id")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency)
-    return Attempt(body.user_id, body.code, order, body.brand_id, body.discount_id, address)
+    by_user = caller.user_id is not None
+    return Attempt(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user)
 
 
-_COLUMNS = ("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at")
+def _reason(refusal: Refusal) -> Reason:
+    detail = refusal.detail if refusal.detail != refusal.title else None
+    return Reason(refusal.word, refusal.title, detail, **problems.members_of(refusal))
+
+
+_COLUMNS = (
+    *("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at"),
+    *("hold_until", "confirmed_at", "rolled_back_at", "reason"),
+)
 
 
 def _row(each: model.Redemption) -> tuple[str, ...]:
     order = each.order
     amounts = (str(order.amount), order.currency, str(each.discount_amount))
-    return (each.id, each.user_id, each.code, each.state, order.id, *amounts, model.to_text(each.redeemed_at))
+    later = (each.hold_until, each.confirmed_at, each.rolled_back_at)
+    times = ("" if moment is None else model.to_text(moment) for moment in later)
+    return (
+        *(each.id, each.user_id, each.code, each.state, order.id, *amounts),
+        *(model.to_text(each.redeemed_at), *times, each.reason),
+    )
 
 
 def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]:

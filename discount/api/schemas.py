@@ -102,6 +102,9 @@ EventType = Literal[
     "code.granted",
     "code.redeemed",
     "redemption.rolled-back",
+    "redemption.held",
+    "redemption.confirmed",
+    "redemption.released",
     "webhook.disabled",
 ]
 EventTypes = Annotated[list[EventType], Meta(max_length=20, description="Of the events to be told; none for all.")]

@@ -29,13 +29,13 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code | grant, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code; of the ninth on in fields of their own, by page and by brand and code | grant, forget |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback, drop |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
 | `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
 | `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget, drop |
-| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried | redeem, guess |
+| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of its discounts, by creation time | create_webhook |
 | `{pp}:webhook:<id>` | hash | address, types, version of its secret, how it goes | create_webhook, change_webhook, rotate_webhook, create, settle |
@@ -238,17 +238,18 @@ def redemption(partition: int, redemption_id: str) -> str:
     return f"{{{partition:02x}}}:redemption:{redemption_id}"
 
 
-def guesses(partition: int, kind: str, who: str) -> str:
-    return f"{{{partition:02x}}}:guesses:{_digest(kind, who)}"
+def guesses(partition: int, brand_id: str, kind: str, who: str) -> str:
+    return f"{{{partition:02x}}}:guesses:{_digest(brand_id, kind, who)}"
 
 
-def idempotency(partition: int, brand_id: str, key: str) -> str:
-    # Hashed: a key of 255 letters from outside would cost its length for a day, and both parts are free text.
-    return f"{{{partition:02x}}}:idempotency:{_digest(brand_id, key)}"
+def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = None) -> str:
+    # Hashed: a key of 255 letters from outside would cost its length for a day, and all parts are free text.
+    whose = (brand_id,) if user_id is None else (brand_id, user_id)
+    return f"{{{partition:02x}}}:idempotency:{_digest(*whose, key)}"
 
 
-def _digest(first: str, second: str) -> str:
-    return blake2b(f"{len(first)}:{first}:{second}".encode(), digest_size=16).hexdigest()
+def _digest(*parts: str) -> str:
+    return blake2b("".join(f"{len(each)}:{each}:" for each in parts).encode(), digest_size=16).hexdigest()
 
 
 def grant_bucket(user_id: str, buckets_count: int) -> int:

@@ -3,6 +3,7 @@
 A script's header is what its body sees: the names after KEYS and ARGV become local variables, so the header cannot
 drift from the code. The words after OK and ERR are the only answers that the script may give. What stands after WITH
 are files of `lua/with/`, functions that several scripts share. With `guard`, the script runs inside of its function.
+COST is a sentence: the most work that one call does.
 """
 
 import hashlib
@@ -10,6 +11,9 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
+#: Scripts that write nothing: a full Redis runs them too.
+READING = ("left", "waiting")
+_COST = re.compile(r"--- COST\s+(.+)")
 _LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
 _LUA = resources.files(__package__) / "lua"
 
@@ -32,10 +36,12 @@ class Script:
     refusals: frozenset[str]
     guarded: bool
     source: str
+    #: The most work that one call does, in a sentence.
+    cost: str = ""
 
     @property
     def shebang_source(self) -> str:
-        return "#!lua\n" + self.source
+        return ("#!lua flags=no-writes\n" if self.name in READING else "#!lua\n") + self.source
 
     @property
     def digests(self) -> tuple[str, str]:
@@ -90,6 +96,7 @@ def parse(name: str, text: str) -> Script:
         refusals=frozenset(header["ERR"]),
         guarded=guarded,
         source=f"{before}return guarded(function()\n{text}\nend)" if guarded else f"{before}\n{text}",
+        cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
     )
 
 

@@ -157,7 +157,8 @@ class Stage:
         told = self.events(discount, "code.granted")
         assert sorted((entry["user"], f"{entry['at']} {entry['code']}") for entry in told) == sorted(held.items())
         for user in held:
-            numbers = self.redis.hget(keys.users(partition, user), user).split()
+            text = self.redis.hget(keys.users(partition, user), user)
+            numbers = grants.numbers_in(self.store, partition, user, text)
             assert numbers.count(str(discount.number)) == 1
         assert self.redis.hget(keys.numbers(partition), str(discount.number)) == discount_id
         assert self.redis.zscore(keys.discounts(partition), discount_id) == discount.created_at

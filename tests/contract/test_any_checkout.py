@@ -51,6 +51,8 @@ EVES = [
 DAY = 86400
 #: Wrong codes that a user, and an address, may try, and for how many seconds they count.
 GUESSES, ADDRESS_GUESSES, GUESS_SECONDS = 4, 7, 900
+#: Limits, the narrowest last.
+NARROW = ["total", "per_user", "per_user_per_week", "per_user_per_day"]
 #: What a moment that would never come is for the model.
 NEVER = 10**17
 LIMITS = st.fixed_dictionaries(
@@ -79,6 +81,10 @@ NAMED = st.sampled_from(["discount"] * 4 + ["brand", "brand", "both", "another b
 NAMED_RIGHT = st.sampled_from(["discount", "brand", "both"])
 
 
+#: A brand, an order or a key, and the user in whose own space that stands, if it is not the brand's.
+Place = tuple[str, str, str | None]
+
+
 @dataclass
 class Use:
     """What an order did with a code."""
@@ -91,6 +97,7 @@ class Use:
     hold_seconds: int | None
     key: str | None
     address: str
+    by_user: bool
     at: int
     off: int
     left: dict[str, int]
@@ -113,7 +120,8 @@ class Use:
 
     @property
     def id(self) -> str:
-        return make_redemption_id(int(self.discount.id[4:6], 16), self.brand, self.order.id)
+        own = self.user if self.by_user else None
+        return make_redemption_id(int(self.discount.id[4:6], 16), self.brand, self.order.id, own)
 
     def live(self, now: int) -> bool:
         return self.state == "held" and (self.hold_until or 0) > now
@@ -207,8 +215,8 @@ class Calls(RuleBasedStateMachine):
         self.stage.store.definitions.clear()
         self.stage.store.prepare()
         self.models: list[Model] = []
-        self.uses: dict[tuple[str, str], Use] = {}
-        self.keys: dict[tuple[str, str], tuple[Any, int]] = {}
+        self.uses: dict[Place, Use] = {}
+        self.keys: dict[Place, tuple[Any, int]] = {}
         self.guesses: dict[tuple[str, str, str], list[int]] = {}
         self.touched: Model | None = None
         self.user = ""
@@ -297,8 +305,8 @@ class Calls(RuleBasedStateMachine):
 
     # What the model expects
 
-    def count(self, model: Model, name: str, user: str, now: int, without_own: bool) -> int:
-        """Uses and holds that a limit counts at a moment."""
+    def count(self, model: Model, name: str, user: str, now: int, without: list[Use]) -> int:
+        """Uses and holds that a limit counts at a moment, without some."""
         found = 0
         for use in self.uses.values():
             if use.discount is not model or (name != "total" and use.user != user):
@@ -308,10 +316,10 @@ class Calls(RuleBasedStateMachine):
             if use.final:
                 found += use.counted
             else:
-                found += use.live(now) and not (without_own and use.user == user)
+                found += use.live(now) and use not in without
         return found
 
-    def judge(self, model: Model, user: str, now: int, without_own: bool) -> tuple[dict[str, int], list[Any]]:
+    def judge(self, model: Model, user: str, now: int, without: list[Use]) -> tuple[dict[str, int], list[Any]]:
         """What is left of each limit, and what is told of those that are used up."""
         left: dict[str, int] = {}
         hit: list[Any] = []
@@ -319,13 +327,13 @@ class Calls(RuleBasedStateMachine):
             if name not in model.limits:
                 continue
             most = model.limits[name]
-            left[name] = max(0, most - self.count(model, name, user, now, without_own))
+            left[name] = max(0, most - self.count(model, name, user, now, without))
             if left[name] == 0:
                 once = name == "per_user" and most == 1
                 ends = [use.hold_until or 0 for use in self.uses.values() if use.discount is model and use.live(now)]
                 moments = sorted([*ends, model.end_of(name, now)])
                 opens = [each for each in moments if each < NEVER]
-                opens = [each for each in opens if self.count(model, name, user, each, without_own) < most]
+                opens = [each for each in opens if self.count(model, name, user, each, without) < most]
                 facts = {"limit": name} | ({"opens_at": opens[0]} if opens else {})
                 hit.append(("already-redeemed" if once else "limit-reached", facts))
         return left, hit
@@ -341,18 +349,31 @@ class Calls(RuleBasedStateMachine):
             told.append(("not-started", {"starts_at": model.starts_at}))
         if now >= model.ends_for(user):
             told.append(("expired", {"expires_at": model.ends_for(user)}))
-        left, hit = self.judge(model, user, now, without_own=False)
+        left, hit = self.judge(model, user, now, [])
         own = [use for use in self.uses.values() if use.discount is model and use.user == user and use.live(now)]
         if not hit or not own:
             return told + hit, left, []
-        left, hit = self.judge(model, user, now, without_own=True)
-        return told + hit, left, own
+        without_own = self.judge(model, user, now, own)
+        if without_own[1]:
+            return told + without_own[1], without_own[0], []
+        gives_way: list[Use] = []
+        while hit:
+            name = max((facts["limit"] for _, facts in hit), key=NARROW.index)
+            there = self.count(model, name, user, now, gives_way)
+            gives_way.append(
+                next(
+                    use
+                    for use in sorted(own, key=lambda use: use.at)
+                    if use not in gives_way and self.count(model, name, user, now, [*gives_way, use]) < there
+                )
+            )
+            left, hit = self.judge(model, user, now, gives_way)
+        return told, left, gives_way
 
     def guessed(self, attempt: Attempt, brand: str, now: int) -> list[tuple[list[int], int]]:
         """The guesses of a user and of an address that still count, and how many they may be."""
         found = []
         for kind, who, most in (("user", attempt.user_id, GUESSES), ("address", attempt.address, ADDRESS_GUESSES)):
-            # The two brands are of different partitions, and each partition counts for itself.
             guesses = self.guesses.setdefault((brand, kind, who), [])
             if guesses and now >= guesses[-1] + GUESS_SECONDS * SECOND:
                 guesses.clear()
@@ -427,7 +448,7 @@ class Calls(RuleBasedStateMachine):
         given = data.draw(st.sampled_from([code, f" {code.lower()} ", code.replace("-", " ")]))
         brand = BRANDS[model.brand == BRANDS[0]] if named == "another brand" else model.brand
         attempt = Attempt(
-            user, given, order, address=address,
+            user, given, order, address=address, by_user=data.draw(st.booleans()),
             brand_id=None if named == "discount" else brand, discount_id=None if named == "brand" else model.id,
         )  # fmt: skip
         right = [
@@ -470,9 +491,14 @@ class Calls(RuleBasedStateMachine):
             assert (reasons, verdict.discount_amount) == ([("not-granted", {})], 0)
             return
         told, left, _ = self.expect(model, attempt.user_id, now)
-        assert reasons == model.refusals_of(attempt.order) + told
+        before, of_order = self.known(self.place_of(attempt, brand), now), model.refusals_of(attempt.order)
+        if before and before.content[:-1] != (model.id, attempt.user_id, attempt.order):
+            told = [("idempotency-mismatch", {}), *of_order, *told]
+        else:
+            told = of_order + told
+        assert reasons == told
         assert (verdict.discount_id, dict(verdict.left)) == (model.id, left)
-        assert verdict.discount_amount == (0 if reasons else model.off(attempt.order.amount))
+        assert verdict.discount_amount == (0 if of_order else model.off(attempt.order.amount))
 
     @rule(
         data=st.data(), user=st.sampled_from(USERS), order=ORDERS, purchase=PURCHASES,
@@ -533,7 +559,7 @@ class Calls(RuleBasedStateMachine):
         order = self.order("", (max(500, purchase[0]), model.rule.currency or purchase[1]))
         attempt = Attempt(user, code, order, discount_id=model.id, address="nobody")
         self.at_checkout(attempt, model.brand, model, hold, None)
-        return self.uses.get((model.brand, order.id))
+        return self.uses.get((model.brand, order.id, None))
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data(), changed=st.sampled_from(["", "discount", "", "amount", "hold", "key", "user", "discount"]))
@@ -546,7 +572,9 @@ class Calls(RuleBasedStateMachine):
             others = [each for each in self.models if each.brand == use.brand and each is not model]
             model = self.touched = others[-1] if others else model
         code = model.code_of(user)
-        attempt = Attempt(user, code or "nobody's code", order, discount_id=model.id, address=use.address)
+        attempt = Attempt(
+            user, code or "nobody's code", order, discount_id=model.id, address=use.address, by_user=use.by_user
+        )
         hold = (use.hold_seconds or 0) + 60 if changed == "hold" else use.hold_seconds
         key = "another key" if changed == "key" else use.key
         self.at_checkout(attempt, use.brand, model if code else None, hold, key)
@@ -572,10 +600,10 @@ class Calls(RuleBasedStateMachine):
                     guesses.append(now)
                 assert answer == ("not-granted", {})
             return
-        place, content = (brand, order.id), (model.id, user, order, hold)
+        place, content = self.place_of(attempt, brand), (model.id, user, order, hold)
         of_order = model.refusals_of(order)
-        before = self.known(place, model, now)
-        known = self.keys.get((brand, key)) if key else None
+        before = self.known(place, now)
+        known = self.keys.get((brand, key, place[2])) if key else None
         if known and known[1] > now and known[0] != content:
             assert answer == ("idempotency-mismatch", {})
             return
@@ -584,7 +612,7 @@ class Calls(RuleBasedStateMachine):
             return
         if before:
             assert not answer.fresh
-            self.compare(answer, before, now)
+            self.compare(answer, before, now, before.left)
             return
         if self.has_to_wait(guessed, answer, now):
             return
@@ -595,26 +623,29 @@ class Calls(RuleBasedStateMachine):
         assert (answer.fresh, answer.redeemed_at) == (True, now)
         for use in gives_way:
             use.state = "released"
+            self.tell("redemption.released", use, now, reason="")
         use = self.uses[place] = Use(
-            brand, order, model, user, model.code_of(user) or "", hold, key, attempt.address, now,
+            brand, order, model, user, model.code_of(user) or "", hold, key, attempt.address, attempt.by_user, now,
             model.off(order.amount), {name: number - 1 for name, number in left.items()},
             now + hold * SECOND if hold else None, "held" if hold else "redeemed",
         )  # fmt: skip
-        self.compare(answer, use, now)
+        self.compare(answer, use, now, use.left)
         if key:
-            self.keys[brand, key] = (content, now + discounts.IDEMPOTENCY_SECONDS * SECOND)
-        if not hold:
+            self.keys[brand, key, place[2]] = (content, now + discounts.IDEMPOTENCY_SECONDS * SECOND)
+        if hold:
+            self.tell("redemption.held", use, now, hold_until=str(use.hold_until))
+        else:
             self.became_final(use, now)
         # A script takes longer than a microsecond, and pages of a list rely on that.
         self.clock.move(1e-6)
 
-    def known(self, place: tuple[str, str], model: Model, now: int) -> Use | None:
-        """The use that an order stands for; a hold that is over is none."""
+    def place_of(self, attempt: Attempt, brand: str) -> Place:
+        return brand, attempt.order.id, attempt.user_id if attempt.by_user else None
+
+    def known(self, place: Place, now: int) -> Use | None:
+        """The use that an order stands for; a hold that is over, or gave way, is none."""
         use = self.uses.get(place)
-        if use is None or use.state_at(now) != "released":
-            return use
-        # Of another discount's hold it cannot be told whether it gave way: it lasts its time.
-        return use if use.discount is not model and (use.hold_until or 0) > now else None
+        return use if use is not None and use.state_at(now) != "released" else None
 
     def became_final(self, use: Use, now: int) -> None:
         self.tell("code.redeemed", use, now)
@@ -641,6 +672,7 @@ class Calls(RuleBasedStateMachine):
         answer = self.outcome(lambda: redemptions.confirm(self.stage.store, use.id))
         if use.live(now):
             use.state, use.confirmed_at = "redeemed", now
+            self.tell("redemption.confirmed", use, now)
             self.became_final(use, now)
         if use.state == "redeemed":
             self.compare(answer, use, now)
@@ -656,9 +688,10 @@ class Calls(RuleBasedStateMachine):
         now, self.user = self.clock.now(), use.user
         answer = redemptions.roll_back(self.stage.store, use.id, reason)
         if use.state_at(now) in ("redeemed", "held"):
+            word = "redemption.rolled-back" if use.final else "redemption.released"
             use.state, use.rolled_back_at, use.reason = "rolled-back", now, reason
             use.counted = not use.discount.returns_use
-            self.tell("redemption.rolled-back", use, now, reason=reason)
+            self.tell(word, use, now, reason=reason)
         self.compare(answer, use, now)
 
     # Changing, and time
@@ -676,7 +709,7 @@ class Calls(RuleBasedStateMachine):
         model, now = self.pick(data), self.clock.now()
         for user, hold in zip(USERS, holds, strict=True):
             self.plainly(model, user, (1001, "EUR"), hold)
-        self.limit(model, {"total": max(0, self.count(model, "total", "", now, False) - below)})
+        self.limit(model, {"total": max(0, self.count(model, "total", "", now, []) - below)})
         self.user = data.draw(st.sampled_from(USERS))
 
     def limit(self, model: Model, changes: dict[str, int | None]) -> None:
@@ -769,11 +802,12 @@ class Calls(RuleBasedStateMachine):
 
     # Looking
 
-    def compare(self, found: Redemption, use: Use, now: int) -> None:
+    def compare(self, found: Redemption, use: Use, now: int, left: dict[str, int] | None = None) -> None:
+        """That a redemption is as the model has it; without `left`, that it tells what is left now."""
         assert (found.id, found.discount_id, found.brand_id) == (use.id, use.discount.id, use.brand)
         assert (found.user_id, found.code, found.order) == (use.user, use.code, use.order)
         assert (found.state, found.discount_amount) == (use.state_at(now), use.off)
-        assert dict(found.left) == use.left
+        assert dict(found.left) == (self.judge(use.discount, use.user, now, [])[0] if left is None else left)
         assert (found.redeemed_at, found.hold_until) == (use.at, use.hold_until)
         assert (found.confirmed_at, found.rolled_back_at) == (use.confirmed_at, use.rolled_back_at)
         assert found.reason == use.reason
@@ -782,7 +816,7 @@ class Calls(RuleBasedStateMachine):
         """That a list has these uses and no other, the newest first."""
         assert len(found) == len(uses)
         for each, use in zip(found, sorted(uses, key=lambda use: (use.at, use.id), reverse=True), strict=True):
-            self.compare(each, use, now)
+            self.compare(each, use, now, use.left)
 
     @invariant()
     def what_this_step_touched_is_as_the_model_says(self) -> None:
@@ -823,9 +857,16 @@ class Calls(RuleBasedStateMachine):
         events = [
             {name: value for name, value in each.items() if name not in ("brand", "number")}
             for each in self.stage.events(found)
-            if each["type"] in ("code.redeemed", "redemption.rolled-back", "discount.limit-reached")
+            if each["type"].startswith("redemption.") or each["type"] in ("code.redeemed", "discount.limit-reached")
         ]
         assert events == model.events
+        added: Counter[str] = Counter()
+        for each in events:
+            sign = {"code.redeemed": 1, "redemption.rolled-back": -1}.get(each["type"], 0)
+            added[each.get("currency", "")] += sign * int(each.get("discount_amount", 0))
+        assert {each: off for each, off in added.items() if off} == {
+            each: off for each, (_, off) in sums.items() if off
+        }
 
     @rule(
         data=st.data(), user=st.sampled_from(USERS), brand=st.sampled_from([None, *BRANDS]),

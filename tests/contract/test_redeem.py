@@ -25,6 +25,7 @@ from discount.errors import (
     Paused,
     Refusal,
     TooManyGuesses,
+    TooManyHolds,
     Unavailable,
 )
 from discount.kinds import Kind
@@ -38,6 +39,8 @@ KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
 HOUR = 3600 * SECOND
 TEN_PERCENT = Rule(percent=1_000)
 CODE = "SUMMER-26"
+ADDRESS = "192.0.2.9"
+WRONG = "The user holds no such code here; it may be mistyped."
 
 
 def shared(stage: Stage, code: str = CODE, **given: Any) -> Discount:
@@ -48,7 +51,7 @@ def shared(stage: Stage, code: str = CODE, **given: Any) -> Discount:
 
 def at_checkout(code: str = CODE, order: str = "A-1", user: str = "User 1", **given: Any) -> Attempt:
     paid = Order(order, given.pop("amount", 5000), given.pop("currency", "EUR"))
-    return Attempt(user, code, paid, **({"brand_id": "IKEA"} | given))
+    return Attempt(user, code, paid, **({"brand_id": "IKEA", "address": ADDRESS} | given))
 
 
 def redeem(
@@ -255,6 +258,7 @@ def test_a_validation_tells_every_reason_and_changes_nothing(stage: Stage) -> No
     before = stage.state()
     told = validate(stage, order="A-3", amount=999)
     assert words(told) == ["minimum-amount", "closed", "not-started", *limits_told]
+    # The rule gives nothing to an order that is too small.
     assert (told.discount_id, told.discount_amount) == (found.id, 0)
     assert told.left == dict.fromkeys(limits, 0)
     facts = {each.word: each.facts for each in told.reasons}
@@ -278,12 +282,42 @@ def test_an_order_that_comes_again_with_what_the_rule_refuses_is_still_another_r
     assert stage.state() == before
 
 
-def test_a_validation_does_not_look_at_the_order_s_past(stage: Stage) -> None:
+def test_a_validation_of_the_same_order_again_looks_at_the_limits(stage: Stage) -> None:
     found = shared(stage, limits={"per_user": 2})
-    redeem(stage, key="key")
+    redeem(stage, hold=600, key="key")
     before = stage.state()
     assert validate(stage) == Verdict(found.id, 500, {"per_user": 1}, [])
     assert stage.state() == before
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+def test_a_validation_tells_that_the_order_has_redeemed_something_else(stage: Stage, hold: int | None) -> None:
+    found = shared(stage, rule=Rule(percent=1_000, currency="EUR", minimum_amount=1_000))
+    shared(stage, "AUTUMN")
+    made = redeem(stage, "AUTUMN", hold=hold)
+    with pytest.raises(IdempotencyMismatch) as refusal:
+        redeem(stage, hold=hold)
+    told = validate(stage)
+    assert [(each.word, each.detail) for each in told.reasons] == [(refusal.value.word, refusal.value.detail)]
+    assert told.discount_amount == 500
+    assert words(validate(stage, amount=1)) == ["idempotency-mismatch", "minimum-amount"]
+    assert words(validate(stage, by_user=True)) == []
+    roll_back(stage, made)
+    assert words(validate(stage)) == ["idempotency-mismatch"]
+    with pytest.raises(IdempotencyMismatch):
+        redeem(stage)
+    assert words(validate(stage, order="A-2")) == []
+    assert found.id == told.discount_id
+
+
+def test_a_validation_tells_what_would_come_off_also_where_something_stands_in_the_way(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 1})
+    redeem(stage)
+    told = validate(stage, order="A-2")
+    assert (words(told), told.discount_amount) == (["already-redeemed"], 500)
+    stage.change(found.id, limits={"per_user": 2}, paused=True)
+    told = validate(stage, order="A-2")
+    assert (words(told), told.discount_amount) == (["paused"], 500)
 
 
 def test_a_validation_of_a_wrong_code_tells_only_that(stage: Stage) -> None:
@@ -485,7 +519,7 @@ def test_a_redemption_that_does_not_exist_is_not_found(stage: Stage) -> None:
 
 def guesses_of(stage: Stage, who: str = "User 1", kind: str = "user", brand: str = "IKEA") -> int:
     partition = keys.partition_of(brand, PARTITIONS)
-    return int(stage.redis.get(keys.guesses(partition, kind, who)) or 0)
+    return int(stage.redis.get(keys.guesses(partition, brand, kind, who)) or 0)
 
 
 def test_unknown_mistyped_and_another_user_s_code_get_one_answer(stage: Stage) -> None:
@@ -497,8 +531,8 @@ def test_unknown_mistyped_and_another_user_s_code_get_one_answer(stage: Stage) -
         for place in ({"brand_id": "IKEA"}, {"brand_id": None, "discount_id": found.id}):
             with pytest.raises(NotGranted) as caught:
                 redeem(stage, code, f"A-{number}", **place)
-            assert (caught.value.facts, caught.value.detail) == ({}, NotGranted.title)
-            stage.redis.delete(keys.guesses(partition_of(found.id), "user", "User 1"))
+            assert (caught.value.facts, caught.value.detail) == ({}, WRONG)
+            stage.redis.delete(keys.guesses(partition_of(found.id), "IKEA", "user", "User 1"))
     assert stage.show(found.id).redeemed_count == stage.show(elsewhere.id).redeemed_count == 0
     assert redeem(stage, own).state == "redeemed"
 
@@ -511,7 +545,7 @@ def test_a_wrong_code_shows_nothing_of_the_rule_and_counts_as_one(stage: Stage) 
     for number, place in enumerate(places, 1):
         with pytest.raises(NotGranted):
             redeem(stage, "WRONG", **place)
-        assert guesses_of(stage) == guesses_of(stage, "", "address") == number
+        assert guesses_of(stage) == guesses_of(stage, ADDRESS, "address") == number
 
 
 @pytest.mark.parametrize("call", [redeem, validate])
@@ -528,7 +562,7 @@ def test_after_too_many_wrong_codes_a_user_has_to_wait(stage: Stage, call: Any, 
         assert 0 < int(caught.value.facts["retry_after"]) <= redemptions.GUESS_SECONDS
     assert stage.state() == before
     assert redeem(stage, CODE, "A-1", "User 2").state == "redeemed"
-    stage.redis.delete(keys.guesses(partition_of(found.id), "user", "User 1"))
+    stage.redis.delete(keys.guesses(partition_of(found.id), "IKEA", "user", "User 1"))
     assert redeem(stage, CODE, "A-2").state == "redeemed"
 
 
@@ -542,6 +576,28 @@ def test_wrong_codes_of_an_address_count_over_its_users(stage: Stage, monkeypatc
     for place in places:
         refused(stage, TooManyGuesses, CODE, "A-1", "User 9", address="192.0.2.1", **place)
     assert redeem(stage, CODE, "A-1", "User 9", address="192.0.2.2").state == "redeemed"
+
+
+def test_wrong_codes_at_one_brand_are_not_counted_at_another(stage: Stage) -> None:
+    one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
+    for brand in (one, other):
+        shared(stage, brand=brand)
+    for _ in range(redemptions.USER_GUESSES):
+        validate(stage, "WRONG", brand_id=one)
+    with pytest.raises(TooManyGuesses):
+        redeem(stage, brand_id=one)
+    assert redeem(stage, brand_id=other).state == "redeemed"
+
+
+def test_without_an_address_only_the_user_s_wrong_codes_are_counted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redemptions, "ADDRESS_GUESSES", 2)
+    found = shared(stage)
+    places: list[dict[str, Any]] = [{}, {"brand_id": None, "discount_id": found.id}]
+    for number in range(6):
+        validate(stage, "WRONG", "A-1", f"User {number}", address="", **places[number % 2])
+    assert redeem(stage, CODE, "A-1", "User 9", address="").state == "redeemed"
 
 
 def test_what_was_redeemed_is_told_however_many_wrong_codes_came(stage: Stage) -> None:
@@ -558,7 +614,7 @@ def test_right_codes_and_refusals_are_no_guesses(stage: Stage) -> None:
     for number in range(redemptions.USER_GUESSES + 1):
         refused(stage, LimitReached, CODE, f"B-{number}")
         refused(stage, CurrencyMismatch, CODE, f"B-{number}", currency="SEK")
-    assert guesses_of(stage) == guesses_of(stage, "", "address") == 0
+    assert guesses_of(stage) == guesses_of(stage, ADDRESS, "address") == 0
     assert counted(stage, found.id)[0] == 1
 
 
@@ -566,10 +622,16 @@ def test_a_wrong_code_is_forgotten_after_some_time(stage: Stage) -> None:
     shared(stage)
     validate(stage, "WRONG")
     partition = keys.partition_of("IKEA", PARTITIONS)
-    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "address", "")):
+    for name in (
+        keys.guesses(partition, "IKEA", "user", "User 1"),
+        keys.guesses(partition, "IKEA", "address", ADDRESS),
+    ):
         stage.redis.expire(name, 100)
     validate(stage, "WRONG")
-    for name in (keys.guesses(partition, "user", "User 1"), keys.guesses(partition, "address", "")):
+    for name in (
+        keys.guesses(partition, "IKEA", "user", "User 1"),
+        keys.guesses(partition, "IKEA", "address", ADDRESS),
+    ):
         assert 100 < stage.redis.ttl(name) <= redemptions.GUESS_SECONDS
 
 
@@ -597,7 +659,7 @@ def test_the_same_again_is_told_whatever_became_of_the_discount(stage: Stage) ->
     made = redeem(stage)
     stage.change(found.id, paused=True, expires_at=stage.now(), limits={"total": 0})
     stage.close(found.id, void=True)
-    assert redeem(stage) == show(stage, made)
+    assert redeem(stage) == redemptions.find(stage.store, made.id)
 
 
 @pytest.mark.parametrize(
@@ -613,6 +675,49 @@ def test_an_order_or_a_key_with_something_else_is_refused(stage: Stage, other: d
     refused(
         stage, IdempotencyMismatch, **{"order": "A-2" if by_key else "A-1", "key": "key" if by_key else None}, **other
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "detail"),
+    [
+        ({"code": "AUTUMN"}, "This order was used with another code."),
+        ({"user": "User 2"}, "This order was used with another user_id."),
+        ({"amount": 1, "currency": "SEK"}, "This order was used with another amount, currency."),
+        ({"hold": 900}, "This order was used with another hold_seconds."),
+        ({"hold": None}, "This order was used with another hold_seconds."),
+        ({"order": "A-2"}, "This Idempotency-Key was used with another request."),
+    ],
+)
+def test_a_mismatch_tells_what_differs(stage: Stage, other: dict[str, Any], detail: str) -> None:
+    shared(stage)
+    shared(stage, "AUTUMN")
+    redeem(stage, hold=600, key="key")
+    key = "key" if "order" in other else None
+    with pytest.raises(IdempotencyMismatch) as caught:
+        redeem(stage, **({"hold": 600, "key": key} | other))
+    assert (caught.value.detail, caught.value.facts) == (detail, {})
+
+
+def test_orders_and_keys_of_users_and_of_the_shop_do_not_meet(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 1})
+    own = redeem(stage, hold=600, key="key", by_user=True)
+    others = redeem(stage, CODE, "A-1", "User 2", hold=60, key="key", by_user=True)
+    made = redeem(stage, CODE, "A-1", "User 3", amount=7, key="key")
+    assert len({own.id, others.id, made.id}) == 3
+    assert (own.fresh, others.fresh, made.fresh) == (True, True, True)
+    assert redeem(stage, hold=600, key="key", by_user=True) == redemptions.find(stage.store, own.id)
+    # What the user holds gives way to what the shop redeems for the user, as always.
+    assert redeem(stage, CODE, "A-2").state == "redeemed"
+    assert show(stage, own).state == "released"
+    assert counted(stage, found.id)[:2] == (2, 1)
+
+
+def test_the_order_of_a_user_is_not_one_that_a_shop_can_name(stage: Stage) -> None:
+    shared(stage)
+    ids = {redeem(stage, CODE, order, user, by_user=True).id for user, order in (("1:a", "b"), ("1", "a:b"))}
+    for order in ("3:1:a:b", "1:1:a:b", "user:3:1:a:4:IKEA:b", "1:a:4:IKEA:b"):
+        ids.add(redeem(stage, CODE, order).id)
+    assert len(ids) == 6
 
 
 def test_a_hold_of_an_order_is_not_changed_by_other_content(stage: Stage) -> None:
@@ -815,8 +920,9 @@ def test_a_hold_gives_way_only_where_it_stands_in_the_way(stage: Stage) -> None:
     assert {show(stage, each).state for each in held} == {"held"}
     assert [each.left["per_user"] for each in held] == [2, 1, 0]
     redeem(stage, CODE, "A-3")
-    assert {show(stage, each).state for each in held} == {"released"}
-    assert counted(stage, found.id)[:3] == (1, 0, 0)
+    # Only the oldest one is needed.
+    assert [show(stage, each).state for each in held] == ["released", "held", "held"]
+    assert counted(stage, found.id)[:3] == (1, 2, 0)
 
 
 def test_a_hold_does_not_give_way_to_what_is_refused(stage: Stage) -> None:
@@ -849,7 +955,7 @@ def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
     places = {each: shared(stage, each, total=3, limits=limits).id for each in (CODE, "AUTUMN")}
     held = redeem(stage, hold=600)
     let_end(stage, held)
-    look = redemptions.show
+    look = redemptions.find
 
     def move_after_looking(*given: Any) -> Redemption:
         found = look(*given)
@@ -857,7 +963,7 @@ def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
             redeem(stage, code, "A-1", user, hold=hold)
         return found
 
-    with mock.patch.object(redemptions, "show", move_after_looking):
+    with mock.patch.object(redemptions, "find", move_after_looking):
         done = call(stage.store, held.id)
     assert (done.code, done.user_id) == (code, user)
     confirmed = call is redemptions.confirm
@@ -870,6 +976,100 @@ def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
             uses = int(confirmed and (each, who) == (code, user))
             total = int(confirmed and each == code)
             assert validate(stage, each, "B-1", who).left == {"total": 9 - total, "per_user": 9 - uses}
+
+
+def test_of_several_own_holds_only_as_many_give_way_as_are_needed(stage: Stage) -> None:
+    found = shared(stage, limits={"per_user": 2})
+    held = [redeem(stage, CODE, f"A-{n}", hold=600 - 100 * n) for n in range(2)]
+    assert redeem(stage, CODE, "A-2").left == {"per_user": 0}
+    assert [show(stage, each).state for each in held] == ["released", "held"]
+    assert counted(stage, found.id)[:3] == (1, 1, 0)
+    # Of a limit that was lowered meanwhile more than one is needed.
+    stage.change(found.id, limits={"per_user": 5})
+    more = [redeem(stage, CODE, f"B-{n}", hold=600) for n in range(3)]
+    stage.change(found.id, limits={"per_user": 4})
+    redeem(stage, CODE, "B-3")
+    assert [show(stage, each).state for each in (held[1], *more)] == ["released", "released", "held", "held"]
+
+
+@pytest.mark.parametrize("given", [{}, {"amount": 7}, {"hold": 600}], ids=["", "amount", "hold"])
+def test_an_order_whose_hold_gave_way_may_redeem_another_discount_at_once(stage: Stage, given: dict[str, Any]) -> None:
+    first, other = shared(stage, limits={"per_user": 1}), shared(stage, "AUTUMN")
+    held = redeem(stage, hold=600)
+    redeem(stage, CODE, "A-2", hold=600)
+    again = redeem(stage, "AUTUMN", "A-1", **given)
+    assert (again.id, again.fresh, again.discount_id) == (held.id, True, other.id)
+    assert counted(stage, first.id)[:3] == (0, 1, 0)
+    assert counted(stage, other.id)[:2] == ((0, 1) if "hold" in given else (1, 0))
+
+
+def test_a_user_has_so_many_holds_of_a_discount_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redemptions, "HOLDS", 3)
+    found, other = shared(stage), shared(stage, "AUTUMN")
+    held = [redeem(stage, CODE, f"A-{n}", hold=600 - n) for n in range(3)]
+    assert int(refused(stage, TooManyHolds, CODE, "A-3", hold=600)["opens_at"]) == held[2].hold_until
+    # A use at once, another user and another discount are not concerned.
+    assert redeem(stage, CODE, "A-4").state == "redeemed"
+    assert redeem(stage, CODE, "A-5", "User 2", hold=600).state == "held"
+    assert redeem(stage, "AUTUMN", "A-6", hold=600).state == "held"
+    confirm(stage, held[0])
+    assert redeem(stage, CODE, "A-3", hold=600).state == "held"
+    refused(stage, TooManyHolds, CODE, "A-7", hold=600)
+    let_end(stage, held[1])
+    assert redeem(stage, CODE, "A-7", hold=600).state == "held"
+    # Where one gives way there is room.
+    stage.change(found.id, limits={"per_user": 5})
+    assert redeem(stage, CODE, "A-8", hold=600).state == "held"
+    assert counted(stage, other.id)[:2] == (0, 1)
+
+
+def test_100_own_holds_among_many_of_others_are_told_apart(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 400})
+    own, others = [], []
+    for n in range(redemptions.HOLDS):
+        others.append(redeem(stage, CODE, f"B-{n}", f"User {2 + n}", hold=1000 - n))
+        own.append(redeem(stage, CODE, f"A-{n}", hold=1000 - n))
+    refused(stage, TooManyHolds, CODE, "A-100", hold=600)
+    stage.change(found.id, limits={"total": 40})
+    # So many of others have to end that 39 are left.
+    ends = sorted(each.hold_until or 0 for each in others)
+    assert int(refused(stage, LimitReached, CODE, "A-100")["opens_at"]) == ends[60]
+    assert (
+        int(refused(stage, LimitReached, CODE, "B-100", "User 200")["opens_at"])
+        == sorted(each.hold_until or 0 for each in (*own, *others))[160]
+    )
+    stage.change(found.id, limits={"total": 101})
+    redeem(stage, CODE, "A-101")
+    # All own holds gave way, each told.
+    assert len(stage.events(found, "redemption.released")) == redemptions.HOLDS
+    assert counted(stage, found.id)[:2] == (1, 100)
+
+
+def test_holds_that_ended_are_cut_off_some_at_a_time(stage: Stage) -> None:
+    found = shared(stage)
+    partition = partition_of(found.id)
+    stage.redis.zadd(keys.holds(partition, found.id), {f"rdm-{n}": 1 for n in range(250)})
+    left = []
+    for n in range(4):
+        redeem(stage, CODE, f"A-{n}", hold=600)
+        left.append(stage.redis.zcard(keys.holds(partition, found.id)))
+    assert left == [151, 52, 3, 4]
+
+
+def test_what_is_left_is_what_is_left_now(stage: Stage) -> None:
+    found = shared(stage, limits={"total": 9, "per_user": 3})
+    held = redeem(stage, hold=600)
+    assert held.left == {"total": 8, "per_user": 2}
+    redeem(stage, CODE, "A-2")
+    redeem(stage, CODE, "B-1", "User 2")
+    assert show(stage, held).left == confirm(stage, held).left == {"total": 6, "per_user": 1}
+    assert roll_back(stage, held).left == show(stage, held).left == {"total": 7, "per_user": 2}
+    stage.change(found.id, limits={"total": None, "per_user": 1, "per_user_per_day": 4})
+    with mock.patch.object(time, "time_ns", return_value=0):
+        assert show(stage, held).left == {"per_user": 0, "per_user_per_day": 3}
+    # A list, and the answer to a repeat, have what was left after the use.
+    assert redeem(stage, hold=600).left == held.left
+    assert [each.left for each in redemptions.list_all(stage.store, found.id) if each.id == held.id] == [held.left]
 
 
 # Events
@@ -897,17 +1097,51 @@ def test_a_use_and_its_rollback_are_told(stage: Stage) -> None:
     ]
 
 
-def test_a_hold_is_told_when_it_is_confirmed_or_given_up(stage: Stage) -> None:
+def told_of(stage: Stage, found: Discount) -> list[tuple[str, str]]:
+    """The types of a discount's events of redemptions, each with its redemption."""
+    return [(each["type"], each["redemption"]) for each in stage.events(found) if "redemption" in each]
+
+
+def test_a_hold_is_told_from_its_beginning_to_its_end(stage: Stage) -> None:
     found = shared(stage)
-    held = [redeem(stage, CODE, f"A-{n}", hold=600) for n in range(3)]
-    let_end(stage, held[0])
-    assert [each["type"] for each in stage.events(found)] == ["discount.created"]
-    done = [confirm(stage, held[1]) for _ in range(2)]
-    assert [each["at"] for each in stage.events(found, "code.redeemed")] == [str(done[0].confirmed_at)]
-    for each in held:
-        roll_back(stage, each)
-    told = stage.events(found, "redemption.rolled-back")
-    assert [each["redemption"] for each in told] == [held[1].id, held[2].id]
+    ended, confirmed, given_up = (redeem(stage, CODE, f"A-{n}", hold=600) for n in range(3))
+    let_end(stage, ended)
+    begun = [("redemption.held", each.id) for each in (ended, confirmed, given_up)]
+    assert told_of(stage, found) == begun
+    held_until = [each["hold_until"] for each in stage.events(found, "redemption.held")]
+    assert held_until == [str(each.hold_until) for each in (ended, confirmed, given_up)]
+    done = [confirm(stage, confirmed) for _ in range(2)]
+    for _ in range(2):
+        roll_back(stage, given_up, "left the shop")
+        roll_back(stage, ended)
+    # Nothing runs when a hold ends by itself, so nothing tells of it.
+    assert told_of(stage, found) == [
+        *begun,
+        ("redemption.confirmed", confirmed.id),
+        ("code.redeemed", confirmed.id),
+        ("redemption.released", given_up.id),
+    ]
+    for kind in ("redemption.confirmed", "code.redeemed"):
+        assert [each["at"] for each in stage.events(found, kind)] == [str(done[0].confirmed_at)]
+    assert [each["reason"] for each in stage.events(found, "redemption.released")] == ["left the shop"]
+    roll_back(stage, confirmed)
+    assert told_of(stage, found)[-1] == ("redemption.rolled-back", confirmed.id)
+
+
+@pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
+def test_a_hold_that_gives_way_is_told_before_what_it_gives_way_to(stage: Stage, hold: int | None) -> None:
+    found = shared(stage, limits={"per_user": 1})
+    first = redeem(stage, hold=600, amount=1999)
+    second = redeem(stage, CODE, "A-2", hold=hold)
+    word = "redemption.held" if hold else "code.redeemed"
+    assert told_of(stage, found) == [
+        ("redemption.held", first.id),
+        ("redemption.released", first.id),
+        (word, second.id),
+    ]
+    told = stage.events(found, "redemption.released")[0]
+    assert (told["at"], told["reason"]) == (str(second.redeemed_at), "")
+    assert (told["amount"], told["discount_amount"], told["currency"]) == ("1999", "200", "EUR")
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])

@@ -206,6 +206,8 @@ def test_a_rollback_gives_back_once(client: Client, hold: int | None) -> None:
     assert re.fullmatch(MOMENT, at)
     assert undone.status_code == 200
     told = made | {"state": "rolled-back", "rolled_back_at": at, "reason": "The order was cancelled. ✂"}
+    # What is left is what is left now; the answer to a repeat has what was left after the use.
+    repeated, told = told, told | {"left": made["left"] | {"total": 1, "per_user": 1}}
     assert undone.get_json() == told
     sums = {} if hold else {"EUR": {"orders": 0, "discounts": 0}}
     assert figures(client, discount_id) == (0, 0, 1, sums)
@@ -214,7 +216,7 @@ def test_a_rollback_gives_back_once(client: Client, hold: int | None) -> None:
     assert client.http.post(path, json={"reason": "Another"}).get_json() == told
     assert client.http.post(path, json={}).get_json() == told
     assert figures(client, discount_id) == (0, 0, 1, sums)
-    assert redeem(client, hold_seconds=hold).get_json() == told
+    assert redeem(client, hold_seconds=hold).get_json() == repeated
     client.refused("POST", f"/redemption/{made['id']}/confirm", 409, "hold-ended")
     redeemed(client, "A-2")
     check_problem(redeem(client, "A-3", "User 2"), 409, "limit-reached")
@@ -345,7 +347,8 @@ def test_every_wrong_code_is_told_the_same(client: Client) -> None:
         problem = check_problem(redeem(client, f"A-{number}", **{"code": own} | each), 404, "not-granted")
         answers.append({name: value for name, value in problem.items() if name != "request_id"})
     assert answers == [answers[0]] * len(wrong)
-    assert set(answers[0]) == {"type", "title", "status"}
+    assert set(answers[0]) == {"type", "title", "status", "detail"}
+    assert answers[0]["detail"] == "The user holds no such code here; it may be mistyped."
 
 
 def test_a_code_that_was_voided_is_told_closed(client: Client) -> None:
@@ -538,19 +541,22 @@ def test_redemptions_are_saved_as_csv(client: Client) -> None:
         redeemed(client, "A-2", "Ünïcode", amount=7, currency="JPY", hold_seconds=600),
         redeemed(client, "-1+1", "User 1"),
     ]
-    client.http.post(f"/redemption/{made[0]['id']}/rollback")
+    undone = client.http.post(f"/redemption/{made[0]['id']}/rollback", json={"reason": "=sent back"}).get_json()
     path = f"/discount/{discount_id}/redemptions?format=csv"
     answer = client.http.get(path)
     assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{discount_id}-redemptions.csv"'
     rows = list(csv.reader(io.StringIO(answer.data.decode())))
     head = ["id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at"]
+    head += ["hold_until", "confirmed_at", "rolled_back_at", "reason"]
     assert rows[0] == head
     assert [row[:8] for row in rows[1:]] == [
         [made[2]["id"], "User 1", "SUMMER-26", "redeemed", "'-1+1", "5000", "EUR", "500"],
         [made[1]["id"], "Ünïcode", "SUMMER-26", "held", "A-2", "7", "JPY", "1"],
         [made[0]["id"], '\'=1+1,"a"', "SUMMER-26", "rolled-back", "A-1", "5000", "EUR", "500"],
     ]
+    assert [bool(row[9]) for row in rows[1:]] == [False, True, False]
+    assert [row[10:] for row in rows[1:]] == [["", "", ""]] * 2 + [["", undone["rolled_back_at"], "'=sent back"]]
     moments = [datetime.fromisoformat(row[8]) for row in rows[1:]]
     assert moments == [datetime.fromisoformat(each["redeemed_at"]) for each in made[::-1]]
     held = client.http.get(path + "&state=held")

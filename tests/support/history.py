@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from discount import grants
 from discount.codes import Sequence
 from discount.model import parse_discount_id
 from discount.store import keys
@@ -121,8 +122,16 @@ def _check_users(client: Any, discount_id: str, found: Stored) -> None:
     for user in users:
         pipeline.hget(keys.users(partition, user), user)
     listed = dict(zip(users, pipeline.execute(), strict=True))
-    wrong = [user for user, numbers in listed.items() if (numbers or "").split().count(number) != 1]
+    wrong = [user for user, text in listed.items() if _numbers(client, partition, user, text or "").count(number) != 1]
     assert not wrong, f"these hold a code that their list does not name once: {wrong[:5]}"
+
+
+def _numbers(client: Any, partition: int, user: str, text: str) -> list[str]:
+    """The numbers of the discounts in which a user holds a code: the first few, and page by page those beyond."""
+    few, _, more = text.partition("+")
+    pages = -(-int(more.partition("-")[0] or 0) // grants.PAGE)
+    beyond = client.hmget(keys.users(partition, user), [f"{user}\n{n}" for n in range(pages)]) if pages else []
+    return [number for page in (few, *beyond) for number in (page or "").split()]
 
 
 def events(client: Any, discount_id: str) -> list[tuple[str, dict[str, str]]]:

@@ -82,8 +82,8 @@ def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = 
 
     R1 a record stands in the lists of its discount and of its user, and nothing else does; R2 what is held stands
     among the holds; R3 counters and sums are those of the records; R4 so are the uses of every user; R5 no limit is
-    passed; R6 one event for each use and for each rollback; R7 what anybody is shown is what stands there; R8 what
-    was answered is there, and was new once.
+    passed; R6 one event for each use, rollback and end of a hold, and the sums are theirs; R7 what anybody is shown is
+    what stands there; R8 what was answered is there, and was new once.
     """
     records = _records(client, discount_id)
     states = _states(client, discount_id, records)
@@ -115,7 +115,7 @@ def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -
     scores = dict(client.zrange(keys.holds(int(discount_id[4:6], 16), discount_id), 0, -1, withscores=True))
     holds = {name: int(until) for name, until in scores.items() if until > now}
     states = {
-        name: "released" if each["state"] == "held" and name not in holds else each["state"]
+        name: "released" if each["state"] == "held" and int(each["hold_until"]) <= now else each["state"]
         for name, each in records.items()
     }
     held = {name: int(records[name]["hold_until"]) for name, state in states.items() if state == "held"}
@@ -211,10 +211,33 @@ def _check_events(client: Any, discount_id: str, found: Ledger) -> None:
     entries = [entry for _, entry in history.events(client, discount_id)]
     for kind, expected in (
         ("code.redeemed", [n for n, r in found.records.items() if _final(found.states[n]) and _was_used(r)]),
-        ("redemption.rolled-back", [n for n in found.records if found.states[n] == "rolled-back"]),
+        (
+            "redemption.rolled-back",
+            [n for n, r in found.records.items() if found.states[n] == "rolled-back" and _was_used(r)],
+        ),
+        ("redemption.confirmed", [n for n, r in found.records.items() if "confirmed_at" in r]),
     ):
         told_of = Counter(each["redemption"] for each in entries if each["type"] == kind)
         assert told_of == Counter(expected), f"R6: one {kind} each"
+    # An order whose hold was over may have been held again, so there may be several of each.
+    held, released = (
+        Counter(each["redemption"] for each in entries if each["type"] == kind)
+        for kind in ("redemption.held", "redemption.released")
+    )
+    assert released <= held, "R6: only what was held is released"
+    ends = [n for n, r in found.records.items() if r["state"] == "released" or (r["hold_until"] and _given_up(r))]
+    assert Counter(ends) <= released, "R6: one redemption.released for each hold that was given up or gave way"
+    sums: Counter[str] = Counter()
+    for each in entries:
+        sign = {"code.redeemed": 1, "redemption.rolled-back": -1}.get(each["type"], 0)
+        if sign:
+            sums["orders:" + each["currency"]] += sign * int(each["amount"])
+            sums["discounts:" + each["currency"]] += sign * int(each["discount_amount"])
+    assert sums == _sums(found), "R6: uses less rollbacks are the sums"
+
+
+def _given_up(record: dict[str, str]) -> bool:
+    return record["state"] == "rolled-back" and not _was_used(record)
 
 
 def _final(state: str) -> bool:

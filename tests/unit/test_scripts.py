@@ -84,6 +84,11 @@ class Headers(unittest.TestCase):
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("not-found", "done"))
 
+    def test_a_cost_is_a_sentence_of_the_header(self) -> None:
+        text = GOOD.replace("--- KEYS", "--- COST  O(1), and no more.\n--- KEYS")
+        self.assertEqual((parse("take", text).cost, parse("take", GOOD).cost), ("O(1), and no more.", ""))
+        self.assertEqual(parse("take", text).keys, ("pool",))
+
     def test_the_shebang_stands_first_and_changes_the_digest(self) -> None:
         script = parse("take", GOOD)
         self.assertEqual(script.shebang_source, "#!lua\n" + script.source)
@@ -91,9 +96,14 @@ class Headers(unittest.TestCase):
 
 
 class Bodies(unittest.TestCase):
+    def test_every_script_states_the_most_that_a_call_costs(self) -> None:
+        for name, script in SCRIPTS.items():
+            with self.subTest(name):
+                self.assertRegex(script.cost, r"^O\((1|n|log n)\)(\W.*)?\.$")
+
     def test_there_is_a_script_for_each_change(self) -> None:
         pools = {"create", "change", "close", "grant", "import", "refill", "waiting", "claim_code"}
-        uses = {"redeem", "confirm", "rollback", "guess", "drop"}
+        uses = {"redeem", "confirm", "rollback", "guess", "drop", "left"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
@@ -180,6 +190,16 @@ class Bodies(unittest.TestCase):
         for each in written:
             with self.subTest(each):
                 self.assertRegex(each, r"^'\*', 'type', [^,]+, 'at', [^,]+, 'brand', ")
+
+    def test_a_full_redis_is_told_which_scripts_write_nothing(self) -> None:
+        reading = {
+            name
+            for name, script in SCRIPTS.items()
+            if not script.guarded and all(command in READS for _, command, _ in commands(script))
+        }
+        self.assertEqual(reading, set(scripts.READING))
+        self.assertTrue(SCRIPTS["left"].shebang_source.startswith("#!lua flags=no-writes\n"))
+        self.assertTrue(SCRIPTS["redeem"].shebang_source.startswith("#!lua\n"))
 
     def test_no_event_is_ever_trimmed_away(self) -> None:
         for name, script in SCRIPTS.items():

@@ -1,4 +1,5 @@
 --- Change fields of a discount: an empty value takes the field away.
+--- COST  O(1), and O(n) in the waiting codes that a lowered total cuts off.
 --- KEYS  discount codes shared events
 --- ARGV  fields discount_id shared_code
 --- WITH  quotas

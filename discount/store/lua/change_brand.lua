@@ -1,4 +1,5 @@
 --- Change fields of a brand: an empty value takes the field away.
+--- COST  O(1).
 --- KEYS  brand
 --- ARGV  fields
 --- OK    changed

@@ -1,4 +1,5 @@
 --- Change where a webhook goes and what it tells, or switch it on or off.
+--- COST  O(1).
 --- KEYS  webhook
 --- ARGV  fields switch
 --- OK    changed

@@ -1,4 +1,5 @@
 --- Take a lane for a while, and what is due in it.
+--- COST  O(log n) in the deliveries that wait in the lane, for each of those that are asked for.
 --- KEYS  lanes leases queue
 --- ARGV  lane lease count
 --- WITH  lanes

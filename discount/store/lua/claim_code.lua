@@ -1,4 +1,5 @@
 --- Claim a code among all brands, or tell who has it.
+--- COST  O(1).
 --- KEYS  claim
 --- ARGV  owner
 --- OK    held

@@ -1,4 +1,5 @@
 --- Close a discount for good: no more grants. Codes that were made are given up; a brand's own stay in the pool.
+--- COST  O(1): Redis frees the pool later, in a thread of its own.
 --- KEYS  discount codes events
 --- ARGV  granted_codes
 --- OK    closed-now closed-before

@@ -1,4 +1,5 @@
 --- Close a brand for good: it makes no more discounts and no more keys.
+--- COST  O(1).
 --- KEYS  brand
 --- ARGV
 --- OK    closed-now closed-before

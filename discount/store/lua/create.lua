@@ -1,4 +1,5 @@
 --- Make a discount with the first block of its codes.
+--- COST  O(n) in the codes of the first block, which the caller bounds.
 --- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
 --- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields held_by
 --- WITH  quotas

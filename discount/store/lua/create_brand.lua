@@ -1,4 +1,5 @@
 --- Make a brand; the same brand again is the one there is.
+--- COST  O(log n) in the brands of the partition.
 --- KEYS  brand brands
 --- ARGV  brand_id name email
 --- OK    created made

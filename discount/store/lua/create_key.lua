@@ -1,4 +1,5 @@
 --- Make an API key of a brand.
+--- COST  O(log n) in the keys of the brand.
 --- KEYS  brand brand_keys key
 --- ARGV  key_id brand_id digest name scopes expires_at
 --- OK    created

@@ -1,4 +1,5 @@
 --- Make a webhook of a brand, or of one of its discounts; the same request again is the one there is.
+--- COST  O(log n) in the webhooks of the brand, of which there are 20.
 --- KEYS  brand_record webhook brand_webhooks of_discount...
 --- ARGV  id brand discount_id url types request most
 --- OK    created made

@@ -1,4 +1,5 @@
 --- Drop a use of a discount that is older than it is kept. What was counted stays counted.
+--- COST  O(log n) in the redemptions and holds of the discount.
 --- KEYS  redemption redemptions user_redemptions holds
 --- ARGV  id discount_id user before
 --- OK    dropped moved kept

@@ -1,4 +1,5 @@
 --- Give a user an id: the next number of the brand.
+--- COST  O(log n) in the users that the brand knows.
 --- KEYS  brand_contact brand_contacts addresses user_brands
 --- ARGV  last user brand email name call
 --- OK    enrolled moved

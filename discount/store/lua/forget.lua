@@ -1,32 +1,41 @@
---- Make what a user has of one discount nobody's: the grant, the uses, the redemptions. Counts stay.
+--- Make what a user has of one discount nobody's: the grant, the uses, some redemptions. Counts stay.
+--- COST  O(log n) in the redemptions of the user for each of at most 500 redemptions.
 --- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions records...
---- ARGV  user nobody bucket number in_all named
---- OK    forgotten changed
+--- ARGV  user nobody bucket brand number page named
+--- WITH  held
+--- OK    forgotten
 --- ERR
--- Another redemption since the caller looked would be left with the user's name.
-if redis.call('ZCARD', user_redemptions) ~= tonumber(in_all) then return {'changed'} end
-local held, used = redis.call('HGET', grants, user), redis.call('HGET', uses, user)
-local left = {}
-for each in string.gmatch(redis.call('HGET', users, user) or '', '%S+') do
-  if each ~= number then left[#left + 1] = each end
-end
+local granted, used = redis.call('HGET', grants, user), redis.call('HGET', uses, user)
+local mine = redis.call('HGET', users, user)
+local given = granted and string.match(granted, '^%d+ (.*)$') or ''
+local in_page, in_index = user .. '\n' .. page, code_field(user, brand, given)
+local numbers = redis.call('HMGET', users, in_page, in_index)
 
-if held then
-  local at, given = string.match(held, '^(%d+) (.*)$')
-  local code = named ~= '' and nobody or given
-  redis.call('HSET', grants_of_nobody, nobody, at .. ' ' .. code)
+if granted then
+  redis.call('HSET', grants_of_nobody, nobody, string.match(granted, '^%d+ ') .. (named ~= '' and nobody or given))
   redis.call('SETBIT', buckets, bucket, 1)
   redis.call('HDEL', grants, user)
 end
 if used then
-  redis.call('HSET', uses_of_nobody, nobody, used)
+  -- A rollback between two slices may have begun the user's uses anew; what was there first is what counts.
+  redis.call('HSETNX', uses_of_nobody, nobody, used)
   redis.call('HDEL', uses, user)
 end
 for n = 1, #records do
-  redis.call('HSET', records[n], 'user', nobody, 'fingerprint', '')
+  redis.call('HSET', records[n], 'user', nobody)
   if named ~= '' then redis.call('HSET', records[n], 'code', nobody) end
   redis.call('HDEL', records[n], 'reason')
   redis.call('ZREM', user_redemptions, string.match(records[n], ':([^:]+)$'))
 end
-if #left > 0 then redis.call('HSET', users, user, table.concat(left, ' ')) else redis.call('HDEL', users, user) end
-return {'forgotten', held and '1' or '0'}
+local found = read_held(mine)
+found.few = without_number(found.few, number)
+for n, field in ipairs({in_page, in_index}) do
+  local kept = without_number(numbers[n], number)
+  if numbers[n] and kept ~= numbers[n] then
+    if n == 1 then found.gone = found.gone + 1 end
+    if kept ~= '' then redis.call('HSET', users, field, kept) else redis.call('HDEL', users, field) end
+  end
+end
+local text = write_held(found)
+if text ~= '' then redis.call('HSET', users, user, text) else redis.call('HDEL', users, user) end
+return {'forgotten', granted and '1' or '0'}

@@ -1,7 +1,8 @@
 --- Hand one code of a discount to a user, once; the code held already, if there is one.
+--- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users email candidates...
---- WITH  quotas guard
+--- WITH  quotas held guard
 --- OK    granted held refill changed template clash
 --- ERR   not-found closed paused expired not-started sold-out
 local held = redis.call('HGET', grants, user)
@@ -47,6 +48,13 @@ else
   low = granted % 256 == 255 and tonumber(d[10]) < tonumber(d[3]) and redis.call('LLEN', codes) < 512
 end
 
+local hand = read_held(mine)
+local page, in_index, numbers
+if is_full(hand) then
+  page, in_index = page_field(user, hand.made), code_field(user, d[1], code)
+  numbers = redis.call('HMGET', users, page, in_index)
+end
+
 -- The discount by its short number: its id would be a third of the entry.
 if email == '' then
   redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
@@ -58,7 +66,12 @@ if left == 1 then
 end
 redis.call('HSET', grants, user, at .. ' ' .. code)
 redis.call('SETBIT', buckets, bucket, 1)
-redis.call('HSET', users, user, mine and (mine .. ' ' .. d[8]) or d[8])
+if numbers then
+  hand.made = hand.made + 1
+  redis.call('HSET', users, user, write_held(hand), page, with_number(numbers[1], d[8]), in_index, with_number(numbers[2], d[8]))
+else
+  redis.call('HSET', users, user, with_number(mine, d[8]))
+end
 redis.call('HINCRBY', discount, 'granted', 1)
 if most.grants_a_day or most.stored_bytes then count_use_of(1, bytes_of.granted, 0) end
 if digest ~= '' then redis.call('SADD', taken[place], digest) end

@@ -1,4 +1,5 @@
 --- Let a group of consumers read the outbox from its beginning, if it does not yet.
+--- COST  O(n) in the groups that read the outbox, of which there is one for each kind of reader.
 --- KEYS  events
 --- ARGV  group
 --- OK    opened there

@@ -1,4 +1,5 @@
 --- Turn an event into the deliveries that it owes, once.
+--- COST  O(log n) in the deliveries of the brand for each delivery owed, and for each that is forgotten.
 --- KEYS  events leases brand_deliveries places...
 --- ARGV  group entry forgotten_before brand owed
 --- OK    planned

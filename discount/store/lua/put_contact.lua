@@ -1,4 +1,5 @@
 --- Write down where a user is reached; with no e-mail, forget it.
+--- COST  O(log n) in the users that the brand knows.
 --- KEYS  contact lists...
 --- ARGV  user brand email name locale
 --- OK    put

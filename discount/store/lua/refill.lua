@@ -1,4 +1,5 @@
 --- Append the next block of codes to a discount's pool, unless another replica has done so.
+--- COST  O(n) in the codes of the block, which the caller bounds.
 --- KEYS  discount codes
 --- ARGV  from block
 --- OK    filled

@@ -1,4 +1,5 @@
 --- Let a delivery be made once more, now.
+--- COST  O(log n) in the deliveries that wait in the lane.
 --- KEYS  delivery queue lanes leases
 --- ARGV  id lane
 --- WITH  lanes

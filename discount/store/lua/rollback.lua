@@ -1,4 +1,5 @@
 --- Undo a use, or give a hold up: it comes back to the limits, once.
+--- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
 --- KEYS  redemption discount uses holds events
 --- ARGV  id discount_id user reason
 --- WITH  uses
@@ -9,12 +10,13 @@ if not r[1] then return {'not-found'} end
 -- An order whose hold was over has become another user's, or another discount's, since the caller looked.
 if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
 local at = now()
-local kept = redis.call('ZSCORE', holds, id)
--- A hold that has ended by itself has nothing to give back.
-if r[1] == 'rolled-back' or (r[1] == 'held' and (not kept or r[2] <= at)) then return {'again'} end
+-- A hold that has ended, or gave way, has nothing to give back.
+if r[1] == 'rolled-back' or r[1] == 'released' or (r[1] == 'held' and r[2] <= at) then return {'again'} end
 local d = redis.call('HMGET', discount, 'brand', 'number', 'keeps_use')
 local mine = read_uses(redis.call('HGET', uses, r[3]))
-redis.call('XADD', events, '*', 'type', 'redemption.rolled-back', 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'reason', reason)
+-- Only a use can be rolled back, so that uses less rollbacks add up to the sums.
+local told = r[1] == 'held' and 'redemption.released' or 'redemption.rolled-back'
+redis.call('XADD', events, '*', 'type', told, 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'reason', reason)
 redis.call('HSET', redemption, 'state', 'rolled-back', 'rolled_back_at', at, 'reason', reason)
 redis.call('HINCRBY', discount, 'rolled_back', 1)
 if r[1] == 'held' then

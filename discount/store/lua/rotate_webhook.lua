@@ -1,4 +1,5 @@
 --- Give a webhook its next secret; the one before signs too, for a while.
+--- COST  O(1).
 --- KEYS  webhook
 --- ARGV  from overlap
 --- OK    rotated there

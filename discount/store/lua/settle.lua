@@ -1,4 +1,5 @@
 --- Write down how a delivery went: it is done, due again, or stands among the failed.
+--- COST  O(log n) in the deliveries that wait in the lane.
 --- KEYS  delivery queue leases events webhooks...
 --- ARGV  id lane lease state due_at keep_seconds status answer milliseconds off_after off_reason webhook_id
 --- OK    settled again

@@ -1,4 +1,5 @@
 --- Take something that is due for a while, so that nobody else does it meanwhile.
+--- COST  O(log n) in what is going to end in the partition.
 --- KEYS  expiring
 --- ARGV  member lease
 --- OK    taken busy

@@ -1,4 +1,5 @@
 --- Write an event that only one webhook is told of.
+--- COST  O(1).
 --- KEYS  webhook events
 --- ARGV  id
 --- OK    told

@@ -1,4 +1,5 @@
 --- Note that an API key was used, if it still stands.
+--- COST  O(1).
 --- KEYS  key
 --- ARGV  at
 --- OK    touched gone

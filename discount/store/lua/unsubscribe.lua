@@ -1,4 +1,5 @@
 --- Note whether a user wants e-mails of a brand.
+--- COST  O(1).
 --- KEYS  brand_contact user_brands
 --- ARGV  brand wanted
 --- OK    noted

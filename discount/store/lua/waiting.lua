@@ -1,4 +1,5 @@
 --- Codes that wait in a pool, by their place since the first one ever: what is taken meanwhile moves no other.
+--- COST  O(n) in the waiting codes before and within the slice that is asked for.
 --- KEYS  discount codes
 --- ARGV  place count
 --- OK    waiting
