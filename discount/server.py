@@ -58,7 +58,34 @@ _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 def on_starting(_server: Any) -> None:
     """Before any worker: a fresh folder in which they count together."""
+    _check_data()
     os.environ[_METRICS] = tempfile.mkdtemp(prefix="discount-metrics-")
+
+
+def _check_data() -> None:
+    """End with one line where the data in Redis is not for these settings, before any worker fails in its own way."""
+    # In a child, which loads code of ours that the workers are to load themselves.
+    child = os.fork()
+    if not child:
+        os._exit(_refused_data())
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
+
+
+def _refused_data() -> int:
+    store = import_module("discount.store")
+    errors = import_module("discount.errors")
+    try:
+        store.Store.at(
+            _settings.redis_url, _settings.redis_timeout, _settings.partitions, secret=_settings.secret
+        ).prepare()
+    except store.LayoutError as error:
+        os.write(2, f"discount: {error}\n".encode())
+        return 1
+    except errors.Unavailable:
+        # Redis may start after us.
+        return 0
+    return 0
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:

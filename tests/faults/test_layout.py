@@ -82,7 +82,9 @@ def refusal(redis_url: str, *command: str, **settings: str) -> str:
         check=False,
     )
     assert ended.returncode == 1, ended.stderr
-    (line,) = ended.stderr.splitlines()
+    # The server itself tells before that it starts.
+    *before, line = ended.stderr.splitlines()
+    assert all('"level":"info"' in each for each in before), ended.stderr
     return line
 
 
@@ -90,13 +92,16 @@ USED = "discount: SECRET: this data is used with another one; see `discount secr
 NONE = "discount: SECRET: this data is used with one; set the same here"
 
 
-@pytest.mark.parametrize("part", ["run", "worker"])
+SERVER = ("gunicorn", "-c", "python:discount.server", "--bind", "127.0.0.1:0", "discount.app:create_app()")
+
+
+@pytest.mark.parametrize("part", [("discount", "run"), ("discount", "worker"), SERVER], ids=["run", "worker", "app"])
 @pytest.mark.parametrize(("secret", "line"), [("t" * 32, USED), ("", NONE)])
 def test_a_process_with_another_secret_does_not_start(
-    redis_server: RedisServer, part: str, secret: str, line: str
+    redis_server: RedisServer, part: tuple[str, ...], secret: str, line: str
 ) -> None:
     Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
-    assert refusal(redis_server.url, "discount", part, SECRET=secret) == line
+    assert refusal(redis_server.url, *part, SECRET=secret) == line
 
 
 def test_a_process_with_a_secret_does_not_start_on_data_that_has_its_own(redis_server: RedisServer) -> None:
