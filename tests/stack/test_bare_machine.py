@@ -61,7 +61,7 @@ def test_what_is_missing_is_a_failure_where_nothing_may_be_left_out(tmp_path: Pa
 APT = """echo "$@" >> "$CALLS"
 case "$*" in *" curl") printf '#!/bin/sh\\necho curl 8' > "$BIN/curl"; PATH=/usr/bin:/bin chmod +x "$BIN/curl";;
 *install*) echo "E: Unable to locate the package" >&2; exit 100;; esac"""
-SUDO = 'shift; exec "$@"'
+SUDO = 'shift; "$@"'
 
 
 def test_who_may_install_has_it_installed_and_is_told_so(tmp_path: Path) -> None:
