@@ -109,8 +109,8 @@ def _start(
     endless = dict.fromkeys(("RATE_KEY", "RATE_USER", "RATE_ADDRESS"), "1000000000/minute")
     tokens = {
         "AUTH": "token",
-        "SECRET": "another-" + SECRET,
-        "ADMIN_KEY": SECRET,
+        "SECRET": SECRET,
+        "ADMIN_KEY": "admin-" + SECRET,
         "JWT_SECRET": SECRET,
         "JWT_ISSUER": "shop",
     }
