@@ -107,7 +107,13 @@ def _start(
     key = brands.create_key(store, SECRET, BRAND, "bench")[1]
     # Counted as in use, but never too many.
     endless = dict.fromkeys(("RATE_KEY", "RATE_USER", "RATE_ADDRESS"), "1000000000/minute")
-    tokens = {"AUTH": "token", "SECRET": SECRET, "ADMIN_KEY": SECRET, "JWT_SECRET": SECRET, "JWT_ISSUER": "shop"}
+    tokens = {
+        "AUTH": "token",
+        "SECRET": SECRET,
+        "ADMIN_KEY": "admin-" + SECRET,
+        "JWT_SECRET": SECRET,
+        "JWT_ISSUER": "shop",
+    }
     settings = {"REDIS_URL": redis.url}
 
     def serve(app: str, **more: str) -> tuple[int, int]:

@@ -196,7 +196,7 @@ def test_discounts_are_listed_and_counted(answer: Callable[..., str], http: Flas
     assert everything == http.get("/discount").get_json()
     assert [each["id"] for each in everything["discounts"]] == [each["id"] for each in reversed(made)]
     first = shaped(answer("list", "--json", "--limit", "2"), DiscountPage)
-    assert first == http.get("/discount?limit=2").get_json()
+    assert first["discounts"] == http.get("/discount?limit=2").get_json()["discounts"]
     assert first["next"]
     paused = shaped(answer("list", "--json", "--brand", "IKEA", "--status", "paused"), DiscountPage)
     assert [each["id"] for each in paused["discounts"]] == [made[0]["id"]]

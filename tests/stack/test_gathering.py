@@ -29,7 +29,7 @@ def request(discount_id: str, user: str, *headers: str, chunked: bool = False) -
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
     head = [
         f"POST /discount/{discount_id}/grant HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         "Content-Type: application/json",
         length,
         *headers,
@@ -123,7 +123,7 @@ def test_clients_that_do_not_read_hold_up_nobody(alone: Service) -> None:
 
 
 def post(path: str, body: bytes, *headers: str) -> bytes:
-    own = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
+    own = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(own).encode() + b"\r\n\r\n" + body
 
 
@@ -215,7 +215,9 @@ def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
 def test_tokens_and_rates_are_minded_past_the_parser_as_through_it(redis_server: RedisServer) -> None:
     rates = {"rate_key": "4/hour", "rate_address": "4/hour"}
     owner = {"Authorization": f"Bearer {SECRET}"}
-    with Service(redis_server.url, replicas=1, auth="token", admin_key=SECRET, secret=SECRET, **rates) as service:
+    with Service(
+        redis_server.url, replicas=1, auth="token", admin_key=SECRET, secret="another-" + SECRET, **rates
+    ) as service:
         wanted = {"brand_id": "Mine", "discount_code": "Spring", "total_count": 1}
         ask(service.urls[0], "POST", "/brand", {"id": "Mine"}, headers=owner)
         key = ask(service.urls[0], "POST", "/brand/Mine/keys", {"name": "till"}, headers=owner).json["key"]

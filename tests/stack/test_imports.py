@@ -124,7 +124,9 @@ def test_all_codes_go_out_with_little_memory(proxy: Proxy, service: Service, dis
 def begin(proxy: Proxy, discount_id: str, how: str, sent: bytes) -> socket.socket:
     """The head of an import and some of its body, on a connection that stays open."""
     connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE)
-    head = f"POST /discount/{discount_id}/codes HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n{how}\r\n\r\n"
+    head = (
+        f"POST /discount/{discount_id}/codes HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n{how}\r\n\r\n"
+    )
     connection.sendall(head.encode() + sent)
     return connection
 

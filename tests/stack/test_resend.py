@@ -64,7 +64,7 @@ def test_log_has_the_method_as_it_was_sent(nobody: list[str], tmp_path: Path) ->
 )
 def test_refusal_of_the_proxy_is_a_problem(proxy: Proxy, line: bytes, header: bytes, status: int) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as connection:
-        connection.sendall(line + b"\r\nHost: a\r\n" + header + b"\r\n")
+        connection.sendall(line + b"\r\nHost: localhost\r\n" + header + b"\r\n")
         response = http.client.HTTPResponse(connection)
         response.begin()
         reply = Reply(response)
