@@ -280,7 +280,7 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
     partition = keys.partition_of(attempt.brand_id, store.partitions)
     typed = codes.canonical(attempt.code)
     guess_keys, guess_limits = _guesses(partition, attempt.brand_id, attempt)
-    shared, held, guessed = store.commands(
+    shared, held, guessed, known = store.commands(
         [
             ("HGET", keys.shared(partition, attempt.brand_id), typed),
             (
@@ -289,11 +289,12 @@ def _locate(store: Store, attempt: Attempt, guard: Guard | None) -> tuple[Discou
                 *grants.code_fields(attempt.user_id, attempt.brand_id, typed),
             ),
             ("MGET", *guess_keys),
+            ("EXISTS", keys.redemption(partition, _id_of(partition, attempt.brand_id, attempt))),
         ]
     )
     most = [USER_GUESSES, *([ADDRESS_GUESSES] if attempt.address else [])]
-    if any(int(count or 0) >= limit for count, limit in zip(guessed, most, strict=False)):
-        # Whoever has to wait is told so before anything more is looked up.
+    if not known and any(int(count or 0) >= limit for count, limit in zip(guessed, most, strict=False)):
+        # Refuse before anything more is looked up. An order that was redeemed still gets its first answer.
         store.run("guess", guess_keys, [*guess_limits, ""], guard)
     numbers = grants.numbers_of_code(held)
     several = grants.held_in(store, partition, numbers, attempt.user_id, attempt.brand_id)

@@ -96,6 +96,15 @@ ADVICE: dict[str, tuple[str, str]] = {
         "The rule has an amount, and the order another currency than `currency`.",
         "Use another code.",
     ),
+    "quota-reached": (
+        "The brand has as much as a quota allows; the problem names the `quota`, its "
+        "`quota_limit` and when it `opens_at` again.",
+        "Wait until then, or ask the admin for more.",
+    ),
+    "too-many-holds": (
+        "The user has 100 holds of this discount; the first of them ends at `opens_at`.",
+        "Confirm or roll back one of them, or ask again from then on.",
+    ),
     "hold-ended": (
         "The time of the hold is over, it gave way to its holder's next attempt, or it was rolled back.",
         "Redeem again.",

@@ -123,8 +123,10 @@ class Commands(unittest.TestCase):
             for line in code_of(page):
                 with self.subTest(page=page.name, line=line):
                     self.assertNotIn("python -m discount", line)
-                    for before in re.findall(rf"(docker compose exec \w+ |\S*)\bdiscount (?:{names})\b", line):
-                        self.assertRegex(before, r"^(?:\.venv/bin/|docker compose exec \w+ )$")
+                    for before in re.findall(
+                        rf"(docker compose (?:exec|run --rm) \w+ |\S*)\bdiscount (?:{names})\b", line
+                    ):
+                        self.assertRegex(before, r"^(?:\.venv/bin/|docker compose (?:exec|run --rm) \w+ )$")
 
     def test_a_program_that_npx_brings_is_not_asked_about(self) -> None:
         found = [line for page in PAGES for line in code_of(page) if line.startswith("npx ")]

@@ -31,7 +31,7 @@ class Figures(unittest.TestCase):
         self.assertEqual(of_app & of_worker, common)
         self.assertEqual(
             of_worker - common,
-            {"discount_deliveries", "discount_events_waiting", "discount_events_oldest_seconds", "discount_lanes_due"},
+            {"discount_deliveries", "discount_events_waiting", "discount_events_oldest_seconds", "discount_brands_due"},
         )
         self.assertLessEqual({"discount_grants", "discount_refusals", "discount_redemptions"}, of_app)
 
