@@ -24,6 +24,7 @@ from discount.api import (
 )
 from discount.api.caller import Gate
 from discount.api.contract import Contract
+from discount.api.long_calls import Places
 from discount.api.requests import Requests
 from discount.config import Settings, read_settings
 from discount.dialects import brand_pools, coupons, greeting, readable_codes
@@ -66,7 +67,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         audience=settings.jwt_audience,
     )
     callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
-    contract = Contract(app, Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies))
+    gate = Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies)
+    bounds = (settings.long_calls, settings.long_calls_per_brand, settings.long_calls_per_key)
+    contract = Contract(app, gate, partial(Places, *bounds))
     signatures = Signatures(store, settings.secret)
     check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
@@ -78,7 +81,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     tokens.add_routes(contract, callers)
     users.add_routes(contract, store, signatures)
     webhooks.add_routes(contract, store, signatures, check_url)
-    events.add_routes(contract, store, max(1, settings.threads // 2))
+    events.add_routes(contract, store)
     deliveries.add_routes(contract, store)
     _add_dialects(contract, store, settings.spoken)
     docs.add_routes(app, contract, _version())

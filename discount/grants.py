@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from discount import discounts, kinds, pools
+from discount import discounts, kinds, pools, slices
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import (
     BY_WORD,
@@ -27,6 +27,8 @@ from discount.store.guards import Guard
 REFILLS = 50
 #: Grants sent to Redis together: enough to hide the round trip, few enough to let others in between.
 SLICE = 500
+#: The same for personal codes, which take longer to make.
+PERSONAL_SLICE = 100
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
 CANDIDATES = 100
 #: The most buckets of grants read in one round trip.
@@ -87,11 +89,13 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
         NotFound: there is no such discount.
     """
     parsed = discounts.locate(store, discount_id)
-    unique = discounts.recall(store, discount_id).codes.kind == "unique"
+    kind = discounts.recall(store, discount_id).codes.kind
     outcomes: list[Grant | Refusal] = []
-    for first in range(0, len(user_ids), SLICE):
-        some = user_ids[first : first + SLICE]
-        if unique:
+    size = PERSONAL_SLICE if kind == "personal" else SLICE
+    for first in range(0, len(user_ids), size):
+        slices.between()
+        some = user_ids[first : first + size]
+        if kind == "unique":
             # A slice that finds too few codes is sent once more, whole.
             pools.refill(store, discount_id, len(some))
         outcomes += _grant_slice(store, parsed, some)

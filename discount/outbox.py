@@ -14,7 +14,7 @@ from discount.store import Store, keys
 GROUP = "deliveries"
 #: Entries read in one round trip, and looked at for one page.
 ENTRIES = 500
-LOOKED_AT = 10_000
+LOOKED_AT = 2_000
 
 
 @dataclass(frozen=True, slots=True)

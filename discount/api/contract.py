@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, request
 
+from discount.api import costs
 from discount.api.caller import Gate, Needs
 from discount.api.hot import HotPaths
 from discount.api.inputs import (
@@ -20,10 +21,11 @@ from discount.api.inputs import (
     read_part,
     read_query,
 )
+from discount.api.long_calls import LongCalls, Places
 from discount.api.problems import NotRead
 from discount.api.voices import Voice
 from discount.errors import Refusal
-from discount.model import Scope
+from discount.model import Caller, Scope
 
 Outcome = tuple[Any, int] | Response
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
@@ -54,14 +56,25 @@ class Operation:
     bare: bool = False
     form: bool = False
     voice: Voice | None = None
+    hot: bool = False
+
+    @property
+    def cost(self) -> costs.Cost:
+        """The most that a call costs."""
+        return costs.of(self.name)
 
 
 class Contract:
-    """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document."""
+    """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document.
 
-    def __init__(self, app: Flask, gate: Gate) -> None:
+    Long calls have places of their own, and so have callers who wait.
+    """
+
+    def __init__(self, app: Flask, gate: Gate, make_places: Callable[[], Places]) -> None:
         self.app = app
         self.gate = gate
+        self.waits = make_places()
+        self._long_calls = LongCalls(make_places())
         self.operations: list[Operation] = []
         self.hot = HotPaths()
 
@@ -129,6 +142,7 @@ class Contract:
                 bare=bare,
                 form=form,
                 voice=voice,
+                hot=hot,
             )
             self.operations.append(operation)
             needs = Needs(scopes, users, operation.path, body, query)
@@ -138,6 +152,11 @@ class Contract:
 
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 asking = self.gate.admit(environ, needs, hot=hot)
+                if operation.cost.long(arguments.get("query")):
+                    return self._long_calls.answer(asking, environ, arguments, carry_out)
+                return carry_out(asking, environ, arguments)
+
+            def carry_out(asking: Caller, environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 for name, kind in operation.path_types.items():
                     arguments[name] = read_part(arguments[name], kind, name)
                 if read_body is not None:

@@ -188,10 +188,14 @@ def _length(environ: dict[str, Any]) -> int | None:
 
 
 def _discard(stream: Any, length: int) -> None:
-    """Read what will not be used: a client that is still sending does not look for the answer."""
+    """Read what will not be used: a client that is still sending does not look for the answer.
+
+    What has not come yet, the server reads after the answer.
+    """
     left = min(length, DISCARDED)
-    while left > 0 and (piece := stream.read(min(left, SMALL_BODY))):
-        left -= len(piece)
+    with suppress(OSError):
+        while left > 0 and (piece := stream.read(min(left, SMALL_BODY))):
+            left -= len(piece)
 
 
 def _refuse_repeated_names(raw: bytes) -> None:

@@ -46,6 +46,8 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     if operation.scopes:
         # What is not the caller's own is not there.
         words |= {"unauthenticated", "forbidden", "too-many-requests", "not-found"}
+    if operation.cost.is_long:
+        words.add("too-many-at-once")
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
     voice = operation.voice

@@ -23,6 +23,7 @@ PURE = {
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
     "discount.claims",
+    "discount.slices",
     *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
     *("discount.redemptions", "discount.brands", "discount.users", "discount.tokens", "discount.user_tokens"),
 }
