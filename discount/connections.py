@@ -34,7 +34,7 @@ MOST_HELD = 8 * 1024 * 1024
 
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
+_CODED = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,64})[ \t]*(?=\r\n)", re.IGNORECASE)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,100}\r\n")
@@ -185,7 +185,10 @@ class Connection(TConn):  # type: ignore[misc]
         self.until = monotonic() + BODY_SECONDS
         head = bytes(self.received[:end])
         length = _LENGTH.search(head)
-        if _CHUNKED.search(head):
+        coded = _CODED.search(head)
+        if coded is not None:
+            if coded[1].lower() != b"chunked":
+                return
             self._chunks_at = end
         elif length is not None and int(length[1]) <= WHOLE:
             self._needed += int(length[1])

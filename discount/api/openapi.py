@@ -50,6 +50,8 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         words.add("too-many-at-once")
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
+    if operation.takes:
+        words.add("too-slow")
     voice = operation.voice
     responses: dict[str, Any] = {
         str(status): _document_answer(kind, operation.also) for status, kind in operation.answers.items()

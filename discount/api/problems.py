@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from structlog import get_logger
 from werkzeug.exceptions import HTTPException
 
@@ -104,7 +105,7 @@ def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
         told = _document(error.word, environ, str(error))
         told[2].append(("Connection", "close"))
         return told
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError | ParseException):
         return _document(_word_of(error), environ)
     get_logger().error("broken", request_id=environ.get("discount.request_id"), exc_info=error)
     return _document("internal", environ)
