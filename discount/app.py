@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
     gate = Gate(store, callers, rates, is_open=settings.auth == "open", proxies=settings.proxies)
     bounds = (settings.long_calls, settings.long_calls_per_brand, settings.long_calls_per_key)
-    contract = Contract(app, gate, partial(Places, *bounds))
+    contract = app.extensions["contract"] = Contract(app, gate, partial(Places, *bounds))
     signatures = Signatures(store, settings.secret)
     check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)

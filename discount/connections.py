@@ -71,6 +71,8 @@ class ClientSocket(socket.socket):
         self.held = bytearray()
         #: The head of the request that a thread has, for what is said of it if it cannot be read.
         self.head = b""
+        #: Whether that request had come in whole, with its body.
+        self.whole = True
         self._in, self._out = _Pace(), _Pace()
 
     def setblocking(self, flag: bool) -> None:
@@ -133,6 +135,8 @@ class Connection(TConn):  # type: ignore[misc]
         self.until = monotonic() + HEAD_SECONDS
         #: Whether it waits for a request of which nothing has come.
         self.idle = True
+        #: Whether no request of it has been answered.
+        self.fresh = True
         self.begin()
 
     def begin(self) -> None:
@@ -142,6 +146,7 @@ class Connection(TConn):  # type: ignore[misc]
         self._needed = 0
         self._chunks_at = 0
         self._chunks_bytes = 0
+        self._body_is_whole = False
 
     @property
     def too_long(self) -> str:
@@ -166,7 +171,7 @@ class Connection(TConn):  # type: ignore[misc]
                 self._looked_at = len(self.received)
                 return bare is not None
             self._read_head(end + 4)
-        return self._chunks_are_there() if self._chunks_at else len(self.received) >= self._needed
+        return self._arrived()
 
     @property
     def has_head(self) -> bool:
@@ -177,6 +182,7 @@ class Connection(TConn):  # type: ignore[misc]
         received = bytes(self.received)
         self.received.clear()
         self.sock.head = received[: self._head_end or LONGEST_HEAD]
+        self.sock.whole = self._body_is_whole
         self.sock.begin()
         return received
 
@@ -190,7 +196,10 @@ class Connection(TConn):  # type: ignore[misc]
             if coded[1].lower() != b"chunked":
                 return
             self._chunks_at = end
-        elif length is not None and int(length[1]) <= WHOLE:
+        elif length is None:
+            self._body_is_whole = True
+            return
+        elif int(length[1]) <= WHOLE:
             self._needed += int(length[1])
         else:
             return
@@ -205,7 +214,11 @@ class Connection(TConn):  # type: ignore[misc]
             self._chunks_at -= cut if self._chunks_at else 0
 
     def _arrived(self) -> bool:
-        return self._chunks_are_there() if self._chunks_at else len(self.received) >= self._needed
+        if self._chunks_at:
+            return self._chunks_are_there()
+        there = len(self.received) >= self._needed
+        self._body_is_whole = self._body_is_whole or (there and self._needed > self._head_end)
+        return there
 
     def _chunks_are_there(self) -> bool:
         """Whether a body in chunks has ended, is larger than a small one, or cannot be read."""
@@ -216,7 +229,8 @@ class Connection(TConn):  # type: ignore[misc]
                 return b"\n" in line or len(line) == _LONGEST_CHUNK_LINE
             size = int(chunk[1], 16)
             if size == 0:
-                return self.received.find(b"\r\n\r\n", chunk.end() - 2) >= 0
+                self._body_is_whole = self.received.find(b"\r\n\r\n", chunk.end() - 2) >= 0
+                return self._body_is_whole
             there = len(self.received) - chunk.end()
             if self._chunks_bytes + min(size, there) > WHOLE:
                 return True

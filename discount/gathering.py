@@ -30,7 +30,7 @@ from gunicorn.util import http_date
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from discount import logs, raw_calls
-from discount.connections import Connection
+from discount.connections import LONGEST_CHUNKS, Connection
 from discount.store import together
 
 #: The most calls that are answered together.
@@ -79,6 +79,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
     """A worker with two more threads for hot calls, and one for each call of health."""
 
     alive: bool
+    wsgi: Callable[..., Any]
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -107,6 +108,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
             "wsgi.url_scheme": "http",
             "wsgi.multithread": True,
         }
+        self._app, self.wsgi = self.wsgi, self._ask_through_parser
         # While one waits for Redis, the other works.
         for number in range(2):
             threading.Thread(target=self._answer_together, name=f"gathered-{number}", daemon=True).start()
@@ -124,7 +126,8 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
             raise
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections and self._waiting:
-            self._drop(next(iter(self._waiting)))
+            # First those that have never asked for anything: a proxy's connections have.
+            self._drop(next((conn for conn in self._waiting if conn.fresh), next(iter(self._waiting))))
         self._receive(Connection(self.cfg, accepted, address, listener.getsockname()))
 
     def enqueue_req(self, conn: Connection) -> None:
@@ -199,7 +202,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
 
     def _await_next(self, conn: Connection) -> None:
         seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
-        conn.idle, conn.until = True, time.monotonic() + seconds
+        conn.idle, conn.fresh, conn.until = True, False, time.monotonic() + seconds
         conn.begin()
         ahead = conn.parser.unreader.take_buffered() if conn.parser else b""
         if ahead:
@@ -275,6 +278,19 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
         conn.parser.unreader.unread(received)
         return bool(super().handle(conn))
 
+    def _ask_through_parser(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """The app's answer to a request of gunicorn's parser. It says so if the connection will end."""
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            reader = environ["wsgi.input"].reader
+            read = getattr(reader, "length", 1) == 0 or getattr(reader, "parser", reader) is None
+            if not (read or environ["gunicorn.socket"].whole):
+                # A proxy would send another request on it, and lose that.
+                start_response.__self__.force_close()
+            return start_response(status, headers, *rest)
+
+        return self._app(environ, start)
+
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         """Whether the connection can be used again: not if some of the body has yet to come."""
         if not keepalive:
@@ -282,7 +298,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.waits = False
         # Of what has come: the thread does not wait for the rest.
         try:
-            return bool(conn.parser.finish_body(max_bytes=PIECE))
+            return bool(conn.parser.finish_body(max_bytes=LONGEST_CHUNKS))
         except OSError:
             return False
 
@@ -377,7 +393,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc]
             # Whether the connection ends is not the app's to say.
             head.extend(f"{name}: {value}" for name, value in headers if name != "Connection")
 
-        body = b"".join(self.wsgi(environ, start_response))
+        body = b"".join(self._app(environ, start_response))
         return "\r\n".join([*head, "\r\n"]).encode("latin-1") + body
 
 

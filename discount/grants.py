@@ -31,6 +31,8 @@ SLICE = 500
 PERSONAL_SLICE = 100
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
 CANDIDATES = 100
+#: Open discounts of a brand that are tried before it is said to have no code.
+TRIED = 20
 #: The most buckets of grants read in one round trip.
 BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
@@ -105,7 +107,7 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
 def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = "") -> Grant:
     """A code of any open discount of the brand, newest first; the one that the user holds already, if there is one.
 
-    Costs a round trip more for each thousand discounts of the brand that are not open.
+    Looks at the brand's newest thousand discounts, and tries the first few of them that are open.
 
     Raises:
         NotFound: the brand has no discount.
@@ -218,21 +220,14 @@ class _HoldsMore(Exception):
 
 
 def _grant_from_open(store: Store, brand_id: str, user_id: str, numbers: str, email: str) -> Grant:
-    cursor: str | None = None
-    found_any = False
-    while True:
-        page = discounts.list_page(store, brand_id=brand_id, status="active", limit=CANDIDATES, cursor=cursor)
-        for discount in page.discounts:
-            try:
-                return grant(store, discount.id, user_id, email=email, expected_users=numbers)
-            except (SoldOut, NotStarted, Expired, Paused, Closed):
-                # It was open when it was listed; the next one may still be.
-                continue
-        found_any = found_any or bool(page.discounts)
-        if page.next is None:
-            break
-        cursor = page.next
-    if not found_any and not discounts.list_page(store, brand_id=brand_id, limit=1).discounts:
+    page = discounts.list_page(store, brand_id=brand_id, status="active", limit=TRIED)
+    for discount in page.discounts:
+        try:
+            return grant(store, discount.id, user_id, email=email, expected_users=numbers)
+        except (SoldOut, NotStarted, Expired, Paused, Closed):
+            # It was open when it was listed; the next one may still be.
+            continue
+    if not page.discounts and not discounts.list_page(store, brand_id=brand_id, limit=1).discounts:
         raise NotFound(f"The brand {brand_id} has no discount.")
     raise SoldOut("No discount of this brand has a code to give now.")
 

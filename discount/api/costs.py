@@ -61,7 +61,7 @@ COSTS: dict[str, Cost] = {
     "show_grant": Cost(1),
     "grant_codes": Cost(4, "10,000 users, 500 a slice; personal codes 100 a slice", _always),
     "list_grants": Cost(8, _LIST, _as_file),
-    "grant_code_of_brand": Cost(20, "1,000 discounts of the brand are looked at"),
+    "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are looked at, 20 open ones tried"),
     "list_grants_of_user": Cost(40, _LIST),
     "import_codes": Cost(3, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
     "export_codes": Cost(3, _FILE, _always),

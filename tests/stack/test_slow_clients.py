@@ -100,6 +100,8 @@ def fill(service: Service, discount_id: str, open_ones: ExitStack, token: str = 
         except TimeoutError:
             continue
         assert b" 429 " in refused
+        # A proxy must not send another request on it.
+        assert b"\r\nConnection: close\r\n" in refused
         assert b"\r\nRetry-After: 2\r\n" in refused
         return count
     raise AssertionError("no import was refused")
