@@ -82,6 +82,8 @@ def _stage(client: Client) -> dict[str, Any]:
         client.http.delete(f"/discount/{closed}")
         client.grant(client.create(brand_id="Few", discount_code=str(number))["id"], "Collector")
     client.create(brand_id="Many")
+    # An answer that finds the pool empty has it filled, which costs more.
+    client.grant(big, "Warm")
     imported = client.create(codes={"kind": "imported"})["id"]
     personal = client.create(total_count=MANY, codes={"kind": "personal", "template": "{user}-{id}"})["id"]
     return {"big": big, "use": use, "redemption": last, "held": held, "imported": imported, "personal": personal}
@@ -91,7 +93,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "show_health": lambda _: ("GET", "/healthy", {}),
     "show_readiness": lambda _: ("GET", "/ready", {}),
     "show_metrics": lambda _: ("GET", "/metrics", {}),
-    "grant_code": lambda at: ("POST", f"/discount/{at['personal']}/grant", {"json": {"user_id": "One"}}),
+    "grant_code": lambda at: ("POST", f"/discount/{at['big']}/grant", {"json": {"user_id": "One"}}),
     "validate_code": lambda at: ("POST", "/validation", {"json": at["use"] | {"order": _order(7777)}}),
     "redeem_code": lambda at: ("POST", "/redemption", {"json": at["use"] | {"order": _order(7777)}}),
     "create_discount": lambda _: (
@@ -144,7 +146,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "create_codes_of_brand": lambda _: (
         "POST",
         "/v1/discount/create",
-        {"json": {"brand_id": "IKEA", "number_to_create": 1000}},
+        {"json": {"brand": "IKEA", "number_to_create": 1000}},
     ),
 }
 
