@@ -2,9 +2,11 @@
 
 with ReplicaStub() as stub:
     stub.dies = True        # reads each request whole, then closes without an answer
+    stub.thinks = 3         # answers after so many seconds
 """
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -17,6 +19,7 @@ class ReplicaStub:
         self.connections = 0
         self.requests: list[str] = []
         self.dies = False
+        self.thinks = 0.0
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,6 +32,7 @@ class ReplicaStub:
             def answer(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 stub.requests.append(self.requestline)
+                time.sleep(stub.thinks)
                 if stub.dies:
                     self.close_connection = True
                     return
