@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 from tests.hostile.street import ATTACKER, PATIENCE, Street
@@ -32,25 +33,28 @@ Attack = Callable[[Street, Size], Any]
 
 @contextmanager
 def _repeated(act: Callable[[], object], threads: int) -> Iterator[None]:
-    """Do something over and over, in so many threads; a refusal is an answer too."""
-    ended = threading.Event()
+    """Do something over and over, in so many threads of a process of their own; a refusal is an answer too."""
+    attacker = get_context("fork").Process(target=_run, args=(act, threads), daemon=True)
+    attacker.start()
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        attacker.kill()
+        attacker.join()
 
-    def run() -> None:
-        while not ended.is_set():
+
+def _run(act: Callable[[], object], threads: int) -> None:
+    def repeat() -> None:
+        while True:
             try:
                 act()
             except OSError:
-                ended.wait(0.1)
+                time.sleep(0.1)
 
-    running = [threading.Thread(target=run) for _ in range(threads)]
-    for each in running:
-        each.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for each in running:
-            each.join()
+    for _ in range(threads):
+        threading.Thread(target=repeat, daemon=True).start()
+    threading.Event().wait()
 
 
 @contextmanager
@@ -78,25 +82,21 @@ def slow_uploads(street: Street, size: Size) -> Iterator[None]:
     path = f"POST /discount/{own}/codes"
     head = _request(street, path, "Content-Type: text/plain", "Content-Length: 99999999")
 
-    ended = threading.Event()
-
     def upload() -> None:
         with _connect(street.proxy.port, head) as connection:
             connection.settimeout(1)
-            while not ended.is_set():
+            while True:
                 connection.sendall(b"A" * 299 + b"\n")
                 try:
-                    if not connection.recv(65536):
+                    if connection.recv(65536):
+                        # Refused, or ended for being slow.
+                        time.sleep(0.1)
                         return
                 except TimeoutError:
                     continue
 
     with _repeated(upload, size.connections):
-        time.sleep(1)
-        try:
-            yield
-        finally:
-            ended.set()
+        yield
 
 
 @contextmanager

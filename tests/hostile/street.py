@@ -41,6 +41,11 @@ class Watch:
     health: list[int] = field(default_factory=list)
     health_times: list[float] = field(default_factory=list)
 
+    def add(self, other: "Watch") -> None:
+        """Take in what was seen another time."""
+        for name in ("statuses", "times", "health", "health_times"):
+            getattr(self, name).extend(getattr(other, name))
+
     @property
     def p99(self) -> float:
         """The time that one grant in a hundred takes longer than."""
