@@ -1,4 +1,4 @@
-"""Calls that take long: so many at a time in a process, of a brand and of a key, and at most two thirds of its time.
+"""Calls that take long: so many at a time in a process, of a brand and of a key, and at most half of its time.
 
 There are threads enough for all of them beside those of ordinary calls (`discount.server`), so an ordinary call never
 waits for a long one.
@@ -109,7 +109,7 @@ class LongCalls:
 
 
 class _Pause:
-    """Called between two slices: rests so long that all long calls together compute two thirds of the time at most."""
+    """Called between two slices: rests so long that all long calls together compute half of the time at most."""
 
     def __init__(self, places: Places, client: socket.socket | None) -> None:
         self._places = places
@@ -120,7 +120,7 @@ class _Pause:
         if self._client is not None and _has_gone(self._client):
             raise NotRead("bad-request", "The connection was closed before the answer.")
         worked = time.thread_time() - self._since
-        time.sleep(min(LONGEST_PAUSE, worked * max(0.5, 1.5 * self._places.taken - 1)))
+        time.sleep(min(LONGEST_PAUSE, worked * max(1, 2 * self._places.taken - 1)))
         self._since = time.thread_time()
 
 
