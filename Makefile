@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos docs up clean
+.PHONY: help run test check bench chaos hostile docs up clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,13 @@ docs: $(BIN)/discount ## renew the pages that are made from the code
 	$(BIN)/python -m discount.event_page doc/events.md
 	$(BIN)/python -m discount.command_page doc/command-line.md
 	$(BIN)/python -m discount.api.problem_pages doc/problems.md
+	$(BIN)/python -m discount.limits_page doc/limits.md
 
 chaos: $(VENV)/.tests ## hand out 10,000 codes while workers, Redis and receivers fail; five minutes at most
 	$(BIN)/python bench/chaos.py
+
+hostile: $(VENV)/.tests ## what a neighbour notices of each attack of one tenant; some five minutes
+	$(BIN)/python bench/hostile.py
 
 up: ## build and start with Docker: nginx, three replicas, Redis
 	docker compose up --build -d --scale app=3

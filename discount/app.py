@@ -24,6 +24,7 @@ from discount.api import (
 )
 from discount.api.caller import Gate
 from discount.api.contract import Contract
+from discount.api.long_calls import Places
 from discount.api.requests import Requests
 from discount.api.webhooks import CheckUrl
 from discount.config import Settings, read_settings
@@ -79,7 +80,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         loopback=not settings.allow_open,
         proxies=settings.proxies,
     )
-    contract = Contract(app, gate)
+    bounds = (settings.long_calls, settings.long_calls_per_brand, settings.long_calls_per_key)
+    contract = app.extensions["contract"] = Contract(app, gate, partial(Places, *bounds))
     signatures = Signatures(store, settings.secret)
     check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
@@ -91,7 +93,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
     webhooks.add_routes(contract, store, signatures, check_url)
-    events.add_routes(contract, store, max(1, settings.threads // 2))
+    events.add_routes(contract, store)
     deliveries.add_routes(contract, store)
     _add_dialects(contract, store, settings.spoken, check_url)
     docs.add_routes(app, contract, _version())

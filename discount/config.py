@@ -66,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     workers: Annotated[int, Meta(ge=1, le=256)] = 2
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
+    #: Calls that take long, which one process answers at a time besides all others: in all, of a brand, of a key.
+    long_calls: Annotated[int, Meta(ge=1, le=256)] = 8
+    long_calls_per_brand: Annotated[int, Meta(ge=1, le=256)] = 4
+    long_calls_per_key: Annotated[int, Meta(ge=1, le=256)] = 2
     data: Annotated[str, Meta(min_length=1)] = "./var"
     proxies: Annotated[int, Meta(ge=0, le=8)] = 0
     log_format: Literal["json", "text"] = "json"

@@ -4,8 +4,16 @@ The same word stands in the Lua scripts, here, in the problem types that HTTP ca
 tests hold the four together. Words carry no status: the command line shows them too.
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
+
+class TooSlow(ConnectionResetError):
+    """A client that does not keep the least speed, with a large body or a long answer."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "The client is too slow.")
 
 
 class Refusal(Exception):
@@ -165,6 +173,12 @@ class CrossSite(Refusal):
 class TooManyRequests(Refusal):
     word = "too-many-requests"
     title = "Too many requests came with this token or from this address."
+    fact = "retry_after"
+
+
+class TooManyAtOnce(Refusal):
+    word = "too-many-at-once"
+    title = "As many calls that take long are under way as may be at a time."
     fact = "retry_after"
 
 

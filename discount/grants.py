@@ -1,11 +1,11 @@
 """The verbs of grants: hand a user a code, show who holds what."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from discount import contacts, discounts, durations, kinds, model, pools
+from discount import contacts, discounts, durations, kinds, model, pools, slices
 from discount.cursors import bad_cursor, make_cursor, read_cursor
 from discount.errors import (
     BY_WORD,
@@ -28,6 +28,8 @@ from discount.store.guards import Guard
 REFILLS = 50
 #: Grants sent to Redis together: enough to hide the round trip, few enough to let others in between.
 SLICE = 500
+#: The same for personal codes, which take longer to make.
+PERSONAL_SLICE = 100
 #: Discounts looked at in one round trip, when a user's or a brand's are gone through.
 CANDIDATES = 100
 #: The most of a user's codes that a brand looks at before it grants one.
@@ -37,6 +39,8 @@ PAGE = 100
 #: Of those that stand in one field by their code, so many are looked at: the first, and the last beyond ASCII.
 ALIKE = 12
 BEYOND = 80
+#: Open discounts of a brand that are tried before it is said to have no code.
+TRIED = 20
 #: The most buckets of grants read in one round trip.
 BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
@@ -101,11 +105,13 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
         NotFound: there is no such discount.
     """
     parsed = discounts.locate(store, discount_id)
-    unique = discounts.recall(store, discount_id).codes.kind == "unique"
+    kind = discounts.recall(store, discount_id).codes.kind
     outcomes: list[Grant | Refusal] = []
-    for first in range(0, len(user_ids), SLICE):
-        some = user_ids[first : first + SLICE]
-        if unique:
+    size = PERSONAL_SLICE if kind == "personal" else SLICE
+    for first in range(0, len(user_ids), size):
+        slices.between()
+        some = user_ids[first : first + size]
+        if kind == "unique":
             # A slice that finds too few codes is sent once more, whole.
             pools.refill(store, discount_id, len(some))
         outcomes += _grant_slice(store, parsed, some)
@@ -116,7 +122,7 @@ def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = ""
     """A code of the brand that the user can use: one held already, or one of an open discount, newest first.
 
     Of codes held, those that are void, over or used up are passed over, and their discounts with them. The latest
-    `HELD` are looked at. Costs a round trip more for each thousand discounts of the brand that are not open.
+    `HELD` are looked at. Of the brand's newest thousand discounts the first few that are open are tried.
 
     Raises:
         NotFound: the brand has no discount.
@@ -290,25 +296,18 @@ def _reached(used: str | None, limit: str | None) -> bool:
 
 
 def _grant_from_open(
-    store: Store, brand_id: str, user_id: str, *, numbers: str, email: str, besides: Container[str]
+    store: Store, brand_id: str, user_id: str, *, numbers: str, email: str, besides: Collection[str]
 ) -> Grant:
-    cursor: str | None = None
-    found_any = False
-    while True:
-        page = discounts.list_page(store, brand_id=brand_id, status="active", limit=CANDIDATES, cursor=cursor)
-        for discount in page.discounts:
-            if discount.id in besides or discount.used_up:
-                continue
-            try:
-                return grant(store, discount.id, user_id, email=email, expected_users=numbers)
-            except (SoldOut, NotStarted, Expired, Paused, Closed):
-                # It was open when it was listed; the next one may still be.
-                continue
-        found_any = found_any or bool(page.discounts)
-        if page.next is None:
-            break
-        cursor = page.next
-    if not found_any and not discounts.list_page(store, brand_id=brand_id, limit=1).discounts:
+    wanted = min(discounts.LOOKED_AT, TRIED + len(besides))
+    page = discounts.list_page(store, brand_id=brand_id, status="active", limit=wanted)
+    others = (each for each in page.discounts if each.id not in besides and not each.used_up)
+    for discount in islice(others, TRIED):
+        try:
+            return grant(store, discount.id, user_id, email=email, expected_users=numbers)
+        except (SoldOut, NotStarted, Expired, Paused, Closed):
+            # It was open when it was listed; the next one may still be.
+            continue
+    if not page.discounts and not discounts.list_page(store, brand_id=brand_id, limit=1).discounts:
         raise NotFound(f"The brand {brand_id} has no discount.")
     raise SoldOut("No discount of this brand has a code to give now.")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
 
-from discount import codes, discounts, kinds
-from discount.errors import BY_WORD, Closed, NotFound, WrongKind, refusal_in
+from discount import codes, discounts, kinds, slices
+from discount.errors import BY_WORD, Closed, Malformed, NotFound, WrongKind, refusal_in
 from discount.model import DiscountId
 from discount.store import Store, keys, together
 
@@ -17,6 +17,8 @@ BLOCK = discounts.BLOCK
 AT_ONCE = 500
 #: Calls of the import script sent together.
 CALLS = 8
+#: Lines that one import may have.
+MOST_LINES = 20_000_000
 #: Lines that a report names one by one; all are counted.
 NAMED = 100
 #: The longest code that is taken in.
@@ -55,6 +57,7 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
         NotFound, Closed
         WrongKind: the discount's codes are not imported.
         QuotaReached: batches that were added before stay.
+        Malformed: there are more lines than an import may have; those before are added.
     """
     parsed = discounts.locate(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
@@ -63,7 +66,7 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     if discount.closed:
         raise Closed()
     report = Report()
-    several = iter(lines)
+    several = _bounded(lines)
     while some := list(islice(several, AT_ONCE * CALLS)):
         _import_some(store, parsed, some, report)
     return report
@@ -135,6 +138,16 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
         for first in range(start, end, BLOCK):
             block = sequence.codes(first, min(BLOCK, end - first))
             store.run("refill", [key, pool], [str(first), json.dumps(block)])
+
+
+def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The lines of an import, in slices, up to as many as there may be."""
+    for count, line in enumerate(lines, 1):
+        if count > MOST_LINES:
+            raise Malformed(f"An import may have {MOST_LINES:,} lines; send the rest as another one.")
+        if count % AT_ONCE == 0:
+            slices.between()
+        yield line
 
 
 def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], report: Report) -> None:

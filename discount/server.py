@@ -20,7 +20,8 @@ logs.configure(_settings)
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
 worker_class = "discount.gathering.GatheringWorker"
-threads = _settings.threads
+# Ordinary calls have as many as is set, whatever the long calls and those that wait for events take.
+threads = _settings.threads + 2 * _settings.long_calls
 # Above the 60 s for which nginx keeps an idle connection: the side that closes first must be the one that knows.
 keepalive = 75
 graceful_timeout = 15
@@ -34,6 +35,8 @@ logconfig_dict = {
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
     "handlers": {"ours": {"class": "discount.logs.Handler"}},
 }
+# A file would be sent past what minds the speed of clients.
+sendfile = False
 control_socket_disable = True
 # The one in C, which is taken where it is installed, also takes lines that end in LF alone, and folded ones.
 http_parser = "python"

@@ -2,14 +2,15 @@
 
 import re
 import time
+from threading import Event, Lock, Thread
 from typing import Any
 
 import jwt
-from jwt.exceptions import PyJWKClientConnectionError
 from jwt.utils import base64url_encode
 
 from discount.errors import Unauthenticated, Unavailable
 from discount.model import Caller
+from discount.store import together
 
 #: Seconds by which the clocks of the marketplace and of a replica may differ.
 LEEWAY = 10
@@ -52,7 +53,7 @@ class UserTokens:
         algorithms = ["HS256"]
         try:
             if self._published:
-                key = self._published.get_signing_key_from_jwt(token)
+                key = self._published.find(token)
                 algorithms = ["RS256", "ES256", "EdDSA"]
             elif not key:
                 raise Unauthenticated()
@@ -65,8 +66,6 @@ class UserTokens:
                 issuer=self._issuer,
                 leeway=LEEWAY,
             )
-        except PyJWKClientConnectionError as error:
-            raise Unavailable("The keys that users' tokens are signed with cannot be fetched.") from error
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired.") from None
         except (jwt.PyJWTError, ValueError, OverflowError):
@@ -95,21 +94,65 @@ def _moment(claim: Any) -> int:
     return int(claim * 1_000_000)
 
 
-class _PublishedKeys(jwt.PyJWKClient):
-    """A JSON Web Key Set (RFC 7517) by its URL. While it cannot be fetched, the one fetched last is used."""
+class _PublishedKeys:
+    """A JSON Web Key Set (RFC 7517) by its URL. While it cannot be fetched, the one fetched last is used.
+
+    A thread of its own fetches it. A call waits for that once, for FETCH_SECONDS at most, and only after a fetch that
+    went well; a call that is gathered with others leaves them first. All others are answered by what is known.
+    """
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, lifespan=CURRENT_SECONDS, timeout=FETCH_SECONDS, cooldown_duration=AGAIN_SECONDS)
-        self._kept: Any = None
-        self._failed_at = float("-inf")
+        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=FETCH_SECONDS)
+        self._lock = Lock()
+        self._done = Event()
+        self._done.set()
+        self._failed = False
+        self._keys: dict[str | None, jwt.PyJWK] | None = None
+        self._fetched_at = self._tried_at = float("-inf")
 
-    def fetch_data(self) -> Any:
-        if time.monotonic() - self._failed_at >= FETCH_SECONDS:
-            try:
-                self._kept = super().fetch_data()
-            except (jwt.PyJWTError, ValueError):
-                # For a moment nobody else waits for what does not come.
-                self._failed_at = time.monotonic()
-        if self._kept is None:
-            raise PyJWKClientConnectionError("The key set cannot be fetched.")
-        return self._kept
+    def find(self, token: str) -> jwt.PyJWK:
+        """The key that a token says it is signed with.
+
+        Raises:
+            PyJWTError: there is none, or the token cannot be read.
+            Unavailable: no keys have been fetched yet.
+        """
+        kid = jwt.get_unverified_header(token).get("kid")
+        if self._keys is None:
+            self._fetch(FETCH_SECONDS)
+            self._wait()
+        elif time.monotonic() - self._fetched_at > CURRENT_SECONDS:
+            self._fetch(FETCH_SECONDS)
+        if self._keys is None:
+            raise Unavailable("The keys that users' tokens are signed with cannot be fetched.")
+        if kid not in self._keys and self._fetch(AGAIN_SECONDS):
+            self._wait()
+        if kid not in self._keys:
+            raise jwt.PyJWTError("No published key has that id.")
+        return self._keys[kid]
+
+    def _wait(self) -> None:
+        if not self._failed and not self._done.is_set():
+            together.leave()
+            self._done.wait(FETCH_SECONDS + 1)
+
+    def _fetch(self, pause: float) -> bool:
+        """Have the keys fetched, unless that was tried within so many seconds; whether they are."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._done.is_set() or now - self._tried_at < pause:
+                return False
+            self._tried_at = now
+            self._done.clear()
+        Thread(target=self._fetch_now, name="published-keys", daemon=True).start()
+        return True
+
+    def _fetch_now(self) -> None:
+        try:
+            keys = self._client.get_signing_keys(refresh=True)
+            self._keys = {each.key_id: each for each in keys}
+            self._fetched_at, self._failed = time.monotonic(), False
+        except (jwt.PyJWTError, ValueError, OSError):
+            self._failed = True
+        finally:
+            self._done.set()

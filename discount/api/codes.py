@@ -1,5 +1,6 @@
 """Routes of codes: a brand's own in, all of them out, and a granted one to show."""
 
+from functools import lru_cache
 from io import BytesIO
 
 import segno
@@ -21,6 +22,8 @@ from discount.store import Store
 
 #: Ten million codes of 24 letters fit.
 IMPORT_BODY = 256 * 1024 * 1024
+#: Longer codes have a picture of one mask, in letters.
+SHORT = 64
 _PICTURES = {"svg": "image/svg+xml", "png": "image/png"}
 #: The page runs nothing and fetches nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
@@ -135,8 +138,11 @@ def _state(discount: model.Discount, held: model.Grant, now: int) -> str:
     return status if status in ("paused", "scheduled") else "good"
 
 
+@lru_cache(maxsize=64)
 def _picture(code: str, kind: str) -> bytes:
     drawn = BytesIO()
     options = {"xmldecl": False, "svgns": True, "omitsize": True} if kind == "svg" else {}
-    segno.make_qr(code, error="m").save(drawn, kind=kind, scale=8, **options)
+    # Trying all eight masks of a large picture takes most of the time, and a reader reads any.
+    mask = None if len(code) <= SHORT else 0
+    segno.make_qr(code, error="m", mask=mask).save(drawn, kind=kind, scale=8, **options)
     return drawn.getvalue()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from discount.api import costs
 from discount.api.caller import Gate, Needs, TokenHeader
 from discount.api.hot import HotPaths
 from discount.api.inputs import (
@@ -19,6 +20,7 @@ from discount.api.inputs import (
     read_part,
     read_query,
 )
+from discount.api.long_calls import LongCalls, Places
 from discount.api.paging import Pages
 from discount.api.problems import NotRead
 from discount.api.tables import Stream
@@ -62,14 +64,25 @@ class Operation:
     voice: "Voice | None" = None
     header: TokenHeader | None = None
     every_scope: bool = False
+    hot: bool = False
+
+    @property
+    def cost(self) -> costs.Cost:
+        """The most that a call costs."""
+        return costs.of(self.name)
 
 
 class Contract:
-    """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document."""
+    """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document.
 
-    def __init__(self, app: "Flask", gate: Gate) -> None:
+    Long calls have places of their own, and so have callers who wait.
+    """
+
+    def __init__(self, app: "Flask", gate: Gate, make_places: Callable[[], Places]) -> None:
         self.app = app
         self.gate = gate
+        self.waits = make_places()
+        self._long_calls = LongCalls(make_places())
         self.operations: list[Operation] = []
         self.hot = HotPaths()
 
@@ -145,6 +158,7 @@ class Contract:
                 voice=voice,
                 header=header,
                 every_scope=every_scope,
+                hot=hot,
             )
             self.operations.append(operation)
             needs = Needs(
@@ -167,10 +181,10 @@ class Contract:
             def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 asking = self.gate.admit(environ, needs)
                 if not hot:
-                    return act(environ, arguments, asking)
+                    return carry_out(environ, arguments, asking)
                 guard = arguments["guard"] = self.gate.guard(asking, environ)
                 try:
-                    return act(environ, arguments, asking)
+                    return carry_out(environ, arguments, asking)
                 except (Refusal, NotRead) as refused:
                     self.gate.count_refused(environ, asking, guard, refused)
                     raise
@@ -178,8 +192,13 @@ class Contract:
                     if guard is not None and guard.rate is not None:
                         environ["discount.rate"] = guard.rate
 
-            def act(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> Outcome:
+            def carry_out(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> Outcome:
                 _read_given(operation, environ, arguments)
+                if operation.cost.long(arguments.get("query")):
+                    return self._long_calls.answer(asking, environ, arguments, act)
+                return act(asking, environ, arguments)
+
+            def act(asking: Caller, environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
                 self.gate.bind(asking, needs, arguments)
@@ -232,7 +251,10 @@ def _respond(outcome: Outcome, pages: Pages) -> "Response":
         return outcome
     if isinstance(outcome, Stream):
         headers = outcome.headers | _link(pages, outcome)
-        return Response(outcome.pieces, 200, headers, content_type=outcome.media_type)
+        response = Response(outcome.pieces, 200, headers, content_type=outcome.media_type)
+        if outcome.end is not None:
+            response.call_on_close(outcome.end)
+        return response
     answered, status = outcome
     if answered is None:
         return Response(status=status)

@@ -1,6 +1,5 @@
 """Routes of events: what has happened, in order, from any event on."""
 
-import threading
 from typing import Annotated
 
 from msgspec import Meta
@@ -9,6 +8,7 @@ from discount import events, outbox
 from discount.api.contract import Contract, Outcome
 from discount.api.schemas import ForBrand, Limit, Shape, brand_in
 from discount.errors import Invalid
+from discount.model import Caller
 from discount.reasons import choose, shown
 from discount.store import Store
 
@@ -52,27 +52,27 @@ class EventsQuery(Shape):
     wait: Annotated[int, Meta(ge=0, le=25, description="Seconds to wait for the first event.")] = 0
 
 
-def add_routes(contract: Contract, store: Store, polls: int) -> None:
-    """Declare the operations of events. `polls` is how many callers may wait at once in this process."""
-    waiting = threading.BoundedSemaphore(polls)
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of events."""
 
     @contract.declare(
         "GET",
         "/event",
         tag="events",
         scopes=("read",),
+        caller=True,
         query=EventsQuery,
         answers={200: EventPage},
         refusals=("no-longer-kept",),
     )
-    def list_events(query: EventsQuery) -> Outcome:
+    def list_events(query: EventsQuery, caller: Caller) -> Outcome:
         """Replay a brand's events in order, and wait for new ones; where many wait already, it answers at once."""
         brand_id = brand_in(query.brand_id, "brand_id")
         types = query.types.split(",") if query.types else []
         for each in types:
             if each not in events.TYPES:
                 raise Invalid("types", f"has {shown(each)}, which is no type of event; {choose(events.TYPES)}")
-        may_wait = query.wait > 0 and waiting.acquire(blocking=False)
+        may_wait = query.wait > 0 and contract.waits.take(caller)
         try:
             page = outbox.list_page(
                 store,
@@ -84,5 +84,5 @@ def add_routes(contract: Contract, store: Store, polls: int) -> None:
             )
         finally:
             if may_wait:
-                waiting.release()
+                contract.waits.free(caller)
         return EventPage(page.events, page.next), 200  # type: ignore[arg-type]

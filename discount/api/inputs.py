@@ -33,6 +33,8 @@ _JSON = "application/json"
 # The most fields that a form may have, and how much of a parameter's name is repeated.
 _FIELDS = 100
 _LONGEST_NAME = 200
+#: The most items that any list of a body may have.
+MOST_ITEMS = 10_000
 #: How much of a body that is too large is read to let the client see the answer; past that it is cut off.
 DISCARDED = 128 * 1024 * 1024
 
@@ -54,6 +56,8 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
             return kind()
         _media_type(environ, (_JSON,))
         raw = _read_body(environ, max_body)
+        if len(raw) > SMALL_BODY:
+            _refuse_long_lists(raw)
         try:
             decoded = decode(raw)
         except msgspec.ValidationError as error:
@@ -66,6 +70,17 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
         return decoded
 
     return read
+
+
+def _refuse_long_lists(raw: bytes) -> None:
+    # To check each of a million elements takes a second, in which no other thread of the process gets on.
+    try:
+        given = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return
+    for name, several in given.items() if isinstance(given, dict) else ():
+        if isinstance(several, list) and len(several) > MOST_ITEMS:
+            raise errors.Invalid(f"/{name[:200]}", f"has {len(several):,} entries; 1 to {MOST_ITEMS:,} are allowed")
 
 
 def form_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
@@ -215,10 +230,14 @@ def _length(environ: dict[str, Any]) -> int | None:
 
 
 def _discard(stream: Any, length: int) -> None:
-    """Read what will not be used: a client that is still sending does not look for the answer."""
+    """Read what will not be used: a client that is still sending does not look for the answer.
+
+    What has not come yet, the server reads after the answer.
+    """
     left = min(length, DISCARDED)
-    while left > 0 and (piece := stream.read(min(left, SMALL_BODY))):
-        left -= len(piece)
+    with suppress(OSError):
+        while left > 0 and (piece := stream.read(min(left, SMALL_BODY))):
+            left -= len(piece)
 
 
 def _invalid(error: msgspec.ValidationError, kind: Any, raw: bytes) -> errors.Invalid:

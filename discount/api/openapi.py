@@ -112,8 +112,12 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     if operation.scopes:
         # What is not the caller's own is not there.
         words |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
+    if operation.cost.is_long:
+        words.add("too-many-at-once")
     if operation.body or operation.takes:
         words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
+    if operation.takes:
+        words.add("too-slow")
     voice = operation.voice
     responses: dict[str, Any] = {
         str(status): _document_answer(status, kind, operation.also) for status, kind in operation.answers.items()

@@ -159,6 +159,22 @@ ADVICE: dict[str, tuple[str, str]] = {
         "The body's `Content-Type` is none that the address takes.",
         "Send `application/json`; an import also takes `text/plain` and `text/csv`.",
     ),
+    "too-many-at-once": (
+        "As many calls that take long are under way for this key, this brand or in all as may be.",
+        "Wait for `Retry-After` seconds, or for one of them to end.",
+    ),
+    "too-slow": (
+        "A body came with less than 2,000 bytes a second.",
+        "Send it again over a better line, in smaller parts.",
+    ),
+    "uri-too-long": (
+        "The address is longer than 8 KiB.",
+        "Shorten it.",
+    ),
+    "headers-too-large": (
+        "A header is longer than 8 KiB, or there are more than 64.",
+        "Send fewer or shorter headers.",
+    ),
     "bad-request": (
         "HTTP itself cannot be read: a `Content-Length` is no number, or the body ends before it.",
         "Look at the client.",

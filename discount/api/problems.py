@@ -1,9 +1,11 @@
 """Refusals as HTTP: one table from word to status, one body for all of them (RFC 9457)."""
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from gunicorn.http.errors import ParseException
 from structlog import get_logger
 from werkzeug.exceptions import HTTPException
 
@@ -45,6 +47,7 @@ STATUS: dict[str, int] = {
     "forbidden": 403,
     "cross-site": 403,
     "too-many-requests": 429,
+    "too-many-at-once": 429,
     "idempotency-mismatch": 422,
     "invalid": 422,
     "malformed": 400,
@@ -54,6 +57,9 @@ STATUS: dict[str, int] = {
     "too-large": 413,
     "unsupported-media-type": 415,
     "bad-request": 400,
+    "too-slow": 408,
+    "uri-too-long": 414,
+    "headers-too-large": 431,
     "internal": 500,
 }
 _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
@@ -62,6 +68,9 @@ TITLES = {word: kind.title for word, kind in errors.BY_WORD.items()} | {
     "too-large": "The body is larger than this address takes.",
     "unsupported-media-type": "The body is not of a type that this address takes.",
     "bad-request": "The request cannot be read.",
+    "too-slow": "The body came too slowly.",
+    "uri-too-long": "The address is too long.",
+    "headers-too-large": "The headers are too long.",
     "internal": "Something broke here; the request id finds it in the log.",
 }
 RETRY_AFTER = "1"
@@ -101,6 +110,8 @@ def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
         told = _document(error.word, environ, str(error))
         told[2].append(("Connection", "close"))
         return told
+    if isinstance(error, ConnectionError | ParseException):
+        return _document(_word_of(error), environ)
     get_logger().error("broken", request_id=environ.get("discount.request_id"), exc_info=error)
     return _document("internal", environ)
 
@@ -128,11 +139,24 @@ def register(app: "Flask") -> None:
 
     @app.errorhandler(HTTPException)
     def refused_by_framework(error: HTTPException) -> Response:
-        response = Response(*_document(_OF_STATUS.get(error.code or 0, "bad-request"), request.environ))
+        word = _OF_STATUS.get(error.code or 0) or _word_of(error.__context__)
+        response = Response(*_document(word, request.environ))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
         return response
+
+
+def refuse_unread(refused: tuple[str, str], environ: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Status line, headers and body for a request that the server could not read."""
+    body, status, headers = _document(refused[0], environ, refused[1])
+    length = ("Content-Length", str(len(body)))
+    return f"{status} {HTTPStatus(status).phrase}", [*headers, length], body
+
+
+def _word_of(lost: BaseException | None) -> str:
+    """The word for a body that did not come whole."""
+    return "too-slow" if isinstance(lost, errors.TooSlow) else "bad-request"
 
 
 def _document(word: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Told:

@@ -9,6 +9,7 @@ from typing import Any
 from structlog import get_logger
 
 from discount import metrics
+from discount.api import problems
 from discount.api.caller import rate_headers
 from discount.api.hot import HotPaths
 
@@ -48,7 +49,8 @@ class Requests:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = environ["discount.request_id"] = given if _ID.fullmatch(given) else urandom(16).hex()
 
-        answered = self._hot.answer(environ)
+        unread = environ.get("discount.refused")
+        answered = problems.refuse_unread(unread, environ) if unread else self._hot.answer(environ)
         if answered is not None:
             line, headers, body = answered
             headers += _headers(environ)

@@ -1,7 +1,7 @@
 """Lists as files: CSV (RFC 4180) and NDJSON, in pieces, so that a list of any length takes no memory."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -18,12 +18,16 @@ _PARTS = re.compile(r'[,;\t"\r\n]')
 
 @dataclass(slots=True)
 class Stream:
-    """An answer in pieces, with its media type, what other headers it has, and where the next page begins."""
+    """An answer in pieces, with its media type, what other headers it has, and where the next page begins.
+
+    `end` is called once the last piece is sent, or the client is gone.
+    """
 
     pieces: Iterable[bytes]
     media_type: str
     headers: dict[str, str] = field(default_factory=dict)
     next: str | None = None
+    end: Callable[[], None] | None = None
 
 
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:

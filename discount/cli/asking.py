@@ -10,6 +10,7 @@ import click
 
 from discount import addresses
 from discount.api.inputs import idempotency_key, read_part
+from discount.api.long_calls import Places
 from discount.api.paging import Pages
 from discount.api.tables import Stream
 from discount.cli.context import find_settings, open_store
@@ -82,6 +83,7 @@ class _Views:
 
     def __init__(self) -> None:
         self.taken: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {}
+        self.waits = Places(1, 1, 1)
 
     def declare(self, _method: str, path: str, **declared: Any) -> Callable[..., Any]:
         pages = Pages(re.sub(r"<(\w+)>", r"{\1}", path), declared.get("body"), declared.get("query"))
@@ -106,7 +108,6 @@ def _views(noun: Any) -> dict[str, tuple[Callable[..., Any], dict[str, Any], str
             "secret": settings.secret,
             "signatures": Signatures(store, settings.secret),
             "check_url": partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback)),
-            "polls": 1,
         }
         noun.add_routes(**{name: parts[name] for name in inspect.signature(noun.add_routes).parameters})
     return known[noun].taken

@@ -43,6 +43,16 @@ def alone() -> Iterator[None]:
         current.alone = before
 
 
+class Leave(BaseException):
+    """A call of several must wait for something else than Redis, and is to be made again by itself."""
+
+
+def leave() -> None:
+    """Go on only if this call holds up no other: one of several ends here, and is made again by itself."""
+    if isinstance(getcurrent(), _Call):
+        raise Leave
+
+
 def run(calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
     """What the calls give or raise, in their order. Commands of one call stay together and in order."""
     results: dict[_Call, T | BaseException] = {}

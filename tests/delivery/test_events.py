@@ -303,7 +303,7 @@ def test_what_has_happened_already_is_not_waited_for(client: Client) -> None:
 
 
 def test_where_many_wait_already_nobody_else_does(app: Flask, client: Client) -> None:
-    asking = [Asking(app) for _ in range(SETTINGS.threads // 2)]
+    asking = [Asking(app) for _ in range(SETTINGS.long_calls)]
     waiting(client.redis, len(asking))
     started = time.monotonic()
     assert ask(client, wait=25)["events"] == []

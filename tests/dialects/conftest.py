@@ -19,5 +19,5 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def service(redis_server: RedisServer) -> Iterator[Service]:
     """Two replicas."""
-    with Service(redis_server.url, replicas=2) as running:
+    with Service(redis_server.url, replicas=2, long_calls=200) as running:
         yield running

@@ -213,6 +213,31 @@ def test_grant_whose_replica_dies_is_sent_to_another(tmp_path: Path, path: str) 
     assert len(dying.requests) >= 1
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/discount/some/grants"), ("GET", "/discount/some/codes")])
+def test_what_costs_much_goes_to_another_replica_when_one_dies(tmp_path: Path, method: str, path: str) -> None:
+    with ReplicaStub() as dying, ReplicaStub() as other, Proxy([dying.address, other.address], tmp_path) as proxy:
+        dying.dies = True
+        replies = [ask(proxy.url, method, path, {} if method == "POST" else None) for _ in range(4)]
+
+    assert [reply.status for reply in replies] == [200] * 4
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/discount/some/grants"), ("GET", "/discount/some/codes")])
+def test_what_costs_much_is_not_sent_again_while_it_is_under_way(tmp_path: Path, method: str, path: str) -> None:
+    with ReplicaStub() as one, ReplicaStub() as two:
+        proxy = Proxy([one.address, two.address], tmp_path)
+        routes = proxy.folder / "routes.conf"
+        # The real figure is two minutes; that it is a limit at all shows with less.
+        assert routes.read_text().count("proxy_read_timeout 120s;") == 2
+        routes.write_text(routes.read_text().replace("proxy_read_timeout 120s;", "proxy_read_timeout 1s;"))
+        one.thinks = two.thinks = 2
+        with proxy:
+            reply = ask(proxy.url, method, path, {} if method == "POST" else None)
+
+    assert_problem(reply, 502, "no-answer")
+    assert len(one.requests + two.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/discount"), ("PATCH", "/discount/a"), ("DELETE", "/discount/a"), ("POST", "/create-discount-codes")],

@@ -2,9 +2,11 @@
 
 with ReplicaStub() as stub:
     stub.dies = True        # reads each request whole, then closes without an answer
+    stub.thinks = 3         # answers after so many seconds
 """
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,7 @@ class ReplicaStub:
         self.dies = False
         #: Until this is set, what asks for /held waits.
         self.lets_go = threading.Event()
+        self.thinks = 0.0
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,6 +36,7 @@ class ReplicaStub:
                 stub.requests.append(self.requestline)
                 if self.path == "/held":
                     stub.lets_go.wait(30)
+                time.sleep(stub.thinks)
                 if stub.dies:
                     self.close_connection = True
                     return

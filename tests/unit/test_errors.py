@@ -10,13 +10,18 @@ from discount.store.scripts import SCRIPTS
 
 PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
 # Words that HTTP itself has, for what no verb is asked.
-OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-request", "internal"}
+OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-request", "internal"} | {
+    "too-slow",
+    "uri-too-long",
+    "headers-too-large",
+}
 # Words that verbs give without a script.
 OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amount", "currency-mismatch"} | {
     "forbidden",
     "cross-site",
     "webhook-off",
     "no-longer-kept",
+    "too-many-at-once",
 }
 
 

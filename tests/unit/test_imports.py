@@ -25,6 +25,7 @@ PURE = {
 VERBS = {
     *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
     "discount.claims",
+    "discount.slices",
     *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
     *(
         "discount.redemptions",
@@ -144,7 +145,8 @@ class Imports(unittest.TestCase):
                 self.assertEqual({each for each in importers(module) if not inside(each, "discount.worker")}, set())
 
     def test_only_the_wiring_imports_the_wiring(self) -> None:
-        self.assertEqual(importers("discount.app") - WIRING - {"discount.cli", "discount.worker"}, set())
+        processes = {"discount.cli", "discount.worker", "discount.limits_page"}
+        self.assertEqual(importers("discount.app") - WIRING - processes, set())
 
     def test_routes_send_no_command(self) -> None:
         for module, path in MODULES.items():

@@ -1,0 +1,92 @@
+"""What each operation costs at most, by its name: the declarations behind doc/limits.md (`make docs`).
+
+A test drives operations to their bounds and counts the exchanges.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Long = Callable[[Any], bool]
+
+
+def _never(_query: Any) -> bool:
+    return False
+
+
+def _always(_query: Any) -> bool:
+    return True
+
+
+def _as_file(query: Any) -> bool:
+    return bool(query.format == "csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The most that one call costs.
+
+    Args:
+        exchanges: with Redis, besides the one that looks at the caller's key; of a long call those of one slice.
+        most: what else bounds it, in words.
+        long: whether a call takes long, by its query: then it has one of few places, and goes on in slices.
+    """
+
+    exchanges: int
+    most: str = ""
+    long: Long = _never
+
+    @property
+    def is_long(self) -> str:
+        """When a call takes long, in words."""
+        return {_never: "", _always: "always", _as_file: "as CSV"}[self.long]
+
+
+_LIST = "1,000 rows a page"
+_FILE = "500 rows a slice"
+
+#: By operation. One that is not here is ordinary.
+COSTS: dict[str, Cost] = {
+    "show_health": Cost(0),
+    "show_readiness": Cost(1),
+    "show_metrics": Cost(0),
+    "grant_code": Cost(
+        1, "3 more where the pool is empty (1,000 codes are made) or the discount is new to the process"
+    ),
+    "validate_code": Cost(5),
+    "redeem_code": Cost(5),
+    "create_discount": Cost(4, "1,000 codes are made"),
+    "list_discounts": Cost(4, "1,000 discounts are looked at"),
+    "show_discount": Cost(2),
+    "change_discount": Cost(6),
+    "close_discount": Cost(3),
+    "show_grant": Cost(1),
+    "grant_codes": Cost(4, "10,000 users, 500 a slice; personal codes 100 a slice", _always),
+    "list_grants": Cost(24, _LIST, _as_file),
+    "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are looked at, 20 open ones tried"),
+    "list_grants_of_user": Cost(40, _LIST),
+    "import_codes": Cost(3, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
+    "export_codes": Cost(8, _FILE, _always),
+    "show_picture": Cost(1, "one QR picture; the last 64 are remembered"),
+    "show_page": Cost(3, "one QR picture; the last 64 are remembered"),
+    "show_redemption": Cost(2),
+    "confirm_redemption": Cost(6),
+    "roll_back_redemption": Cost(6),
+    "list_redemptions": Cost(8, _LIST, _as_file),
+    "list_redemptions_of_user": Cost(8, _LIST),
+    "forget_user": Cost(8, "goes on in slices", _always),
+    "list_events": Cost(6, "2,000 events are looked at; with `wait` one exchange more each half second"),
+    "create_readable_code": Cost(8, "10,000 users, 500 a slice", _always),
+    "list_readable_codes": Cost(4, "1,000 discounts a slice", _always),
+    "list_uses_of_readable_codes": Cost(8, "500 uses a slice", _always),
+    "list_coupons": Cost(4, "1,000 discounts a slice", _always),
+    "list_users": Cost(4, "1,000 users a slice", _always),
+    "create_codes_of_brand": Cost(8, "1,000 codes are made"),
+}
+#: What is not named does one thing to one thing.
+ORDINARY = Cost(8)
+
+
+def of(name: str) -> Cost:
+    """What an operation costs."""
+    return COSTS.get(name, ORDINARY)

@@ -1,0 +1,51 @@
+"""What each operation costs at most as doc/limits.md shows it, made from the declarations: `make docs`."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from discount import logs
+from discount.api.contract import Contract, Operation
+from discount.app import create_app
+from discount.config import Settings
+from discount.store import Store
+
+_PARTS = re.compile(r"(?<=<!-- operations -->\n).*(?=<!-- end of operations -->)", re.DOTALL)
+_HEAD = "| call | class | exchanges with Redis | what else bounds it |\n|---|---|---|---|\n"
+
+
+def operations() -> Sequence[Operation]:
+    """Every operation of the service. No Redis is needed."""
+    settings = Settings(log_level="error")
+    logs.configure(settings)
+    contract: Contract = create_app(settings, Store.at("unix:///nowhere", 1, 16)).extensions["contract"]
+    return contract.operations
+
+
+def describe(several: Sequence[Operation]) -> str:
+    """A row for each operation."""
+    return _HEAD + "".join(
+        f"| `{each.method} {each.path}` | {class_of(each)} | {each.cost.exchanges} | {each.cost.most} |\n"
+        for each in several
+    )
+
+
+def class_of(operation: Operation) -> str:
+    """Which threads answer an operation."""
+    if operation.tag == "health":
+        return "health"
+    if operation.hot:
+        return "hot"
+    when = operation.cost.is_long
+    return "ordinary" if not when else "long" if when == "always" else f"ordinary; {when} long"
+
+
+def renew(page: str) -> str:
+    """A page with its operations as they are."""
+    return _PARTS.sub(lambda _: describe(operations()), page)
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,69 @@
+"""Places of long calls, and the rests between their slices."""
+
+import unittest
+from unittest import mock
+
+from discount.api import long_calls
+from discount.api.long_calls import LongCalls, Places
+from discount.errors import TooManyAtOnce
+from discount.model import Caller
+
+BRAND = Caller(frozenset(["manage"]), brand_id="IKEA", key_id="one")
+SAME_BRAND = Caller(frozenset(["manage"]), brand_id="IKEA", key_id="two")
+OTHER = Caller(frozenset(["manage"]), brand_id="Other", key_id="three")
+USER = Caller(frozenset(["read"]), user_id="Ann")
+ADMIN = Caller(frozenset(["admin"]))
+
+
+class PlacesAreBounded(unittest.TestCase):
+    def test_a_key_has_so_many(self) -> None:
+        places = Places(9, 4, 2)
+        self.assertEqual([places.take(BRAND) for _ in range(3)], [True, True, False])
+        self.assertEqual([places.take(USER) for _ in range(3)], [True, True, False])
+
+    def test_a_brand_has_so_many_whatever_its_keys(self) -> None:
+        places = Places(9, 3, 2)
+        self.assertEqual([places.take(each) for each in (BRAND, BRAND, SAME_BRAND, SAME_BRAND)], [True] * 3 + [False])
+        self.assertTrue(places.take(OTHER))
+
+    def test_all_together_have_so_many(self) -> None:
+        places = Places(3, 2, 2)
+        self.assertEqual([places.take(each) for each in (BRAND, OTHER, ADMIN, ADMIN)], [True] * 3 + [False])
+
+    def test_a_place_that_is_given_back_is_another_ones(self) -> None:
+        places = Places(1, 1, 1)
+        for _ in range(3):
+            self.assertTrue(places.take(BRAND))
+            self.assertFalse(places.take(OTHER))
+            places.free(BRAND)
+        self.assertEqual(places.taken, 0)
+
+
+class Calls(unittest.TestCase):
+    def test_a_call_that_fails_gives_its_place_back(self) -> None:
+        calls = LongCalls(Places(1, 1, 1))
+        for _ in range(3):
+            with self.assertRaises(ZeroDivisionError):
+                calls.answer(BRAND, {}, {}, lambda *_: (1 // 0, 200))
+
+    def test_one_more_is_refused_and_told_when_to_come_back(self) -> None:
+        calls = LongCalls(Places(1, 1, 1))
+
+        def nested(*_: object) -> tuple[str, int]:
+            with self.assertRaises(TooManyAtOnce) as refused:
+                calls.answer(BRAND, {}, {}, lambda *_: ("", 200))
+            self.assertEqual(refused.exception.facts, {"retry_after": "2"})
+            return "first", 200
+
+        self.assertEqual(calls.answer(BRAND, {}, {}, nested), ("first", 200))
+
+    def test_it_rests_as_long_as_it_computed_for_each_that_is_under_way(self) -> None:
+        places = Places(9, 9, 9)
+        for number in (1, 2, 3):
+            places.take(BRAND)
+            with (
+                mock.patch.object(long_calls.time, "thread_time", side_effect=[0.0, 0.01, 0.0]),
+                mock.patch.object(long_calls.time, "sleep") as sleep,
+            ):
+                long_calls._Pause(places, None)()
+            sleep.assert_called_once_with(0.01 * (2 * number - 1))
