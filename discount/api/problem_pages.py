@@ -176,7 +176,8 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Send fewer or shorter headers.",
     ),
     "bad-request": (
-        "HTTP itself cannot be read: `Content-Length` is no number, the body ends before it, or the address is not ASCII.",
+        "HTTP itself cannot be read: `Content-Length` is no number, the body ends before it, "
+        "or the address is not ASCII.",
         "Look at the client.",
     ),
     "internal": (
