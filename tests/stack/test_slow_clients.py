@@ -68,9 +68,10 @@ BEGUN = {
         b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n"
     ),
     "a body that is too large": (
-        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{"
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{"
     ),
-    "an address that does not read bodies": b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n",
+    "a body nobody reads": b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n",
 }
 
 
