@@ -72,7 +72,7 @@ def _connect(port: int, head: str) -> socket.socket:
 
 
 def _request(street: Street, line: str, *headers: str) -> str:
-    return "\r\n".join([f"{line} HTTP/1.1", "Host: x", f"Authorization: Bearer {street.key}", *headers, "", ""])
+    return "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {street.key}", *headers, "", ""])
 
 
 @contextmanager
@@ -160,7 +160,11 @@ def half_requests(street: Street, size: Size) -> Iterator[None]:
     """M7: requests that are begun and not ended, straight at each replica's port, by nobody."""
     with ExitStack() as open_ones:
         for port in street.service.ports:
-            for begun in ("", "GET /discount HTT", "POST /discount HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"):
+            for begun in (
+                "",
+                "GET /discount HTT",
+                "POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+            ):
                 for _ in range(size.connections * 3):
                     open_ones.enter_context(_connect(port, begun))
         yield

@@ -57,20 +57,21 @@ def assert_all_is_answered(service: Service, discount_id: str) -> None:
 BEGUN = {
     "nothing": b"",
     "half a line": b"GET /discount HT",
-    "half a head": b"GET /discount HTTP/1.1\r\nHost: x\r\nX-More",
-    "half a body": b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
-    "half a hot body": b"POST /redemption HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
-    "half of the chunks": b"POST /discount HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "half a head": b"GET /discount HTTP/1.1\r\nHost: localhost\r\nX-More",
+    "half a body": b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{",
+    "half a hot body": b"POST /redemption HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{",
+    "half of the chunks": b"POST /discount HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
     "what looks like the last chunk": (
-        b"POST /discount HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n0\r\n\r\n"
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n0\r\n\r\n"
     ),
     "a body that waits to be asked for": (
-        b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n"
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n"
     ),
     "a body that is too large": (
-        b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{"
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{"
     ),
-    "an address that does not read bodies": b"GET /healthy HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n",
+    "a body nobody reads": b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n",
 }
 
 
@@ -83,13 +84,13 @@ def test_requests_that_are_begun_and_not_ended_hold_up_nobody(narrow: Service, b
 
 def test_clients_that_do_not_close_hold_up_nobody(narrow: Service) -> None:
     discount_id = create(narrow.urls[0], 10)
-    with many(narrow, b"GET /healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
+    with many(narrow, b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
         assert_all_is_answered(narrow, discount_id)
 
 
 def fill(service: Service, discount_id: str, open_ones: ExitStack, token: str = "") -> int:
     """Begin imports, and send nothing more, until one is refused; how many were not."""
-    head = f"POST /discount/{discount_id}/codes HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+    head = f"POST /discount/{discount_id}/codes HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
     head += f"Authorization: Bearer {token}\r\n" if token else ""
     for count in range(20):
         connection = open_ones.enter_context(connect(service))
@@ -110,7 +111,7 @@ def fill(service: Service, discount_id: str, open_ones: ExitStack, token: str = 
 def test_long_calls_leave_a_thread_to_others(narrow: Service) -> None:
     discount_id = create(narrow.urls[0], 10)
     own = create(narrow.urls[0], 1, codes={"kind": "imported"})
-    polling = b"GET /event?brand_id=other&wait=25 HTTP/1.1\r\nHost: x\r\n\r\n"
+    polling = b"GET /event?brand_id=other&wait=25 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ExitStack() as open_ones, many(narrow, polling, 3):
         assert fill(narrow, own, open_ones) == 3
         assert ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 429
@@ -143,30 +144,34 @@ def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs(redis_serv
 
 
 REFUSED = {
-    "not ASCII": (400, "bad-request", b"GET /user/\xc3\x85sa-4711/grants HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "not ASCII": (400, "bad-request", b"GET /user/\xc3\x85sa-4711/grants HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "no colon": (
         400,
         "bad-request",
-        b"GET /discount HTTP/1.1\r\nHost: x\r\nAuthorization Bearer 4711\r\n\r\n",
+        b"GET /discount HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer 4711\r\n\r\n",
     ),
     "a chunk's size": (
         400,
         "bad-request",
-        b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n\xc3\x85sa-4711\r\n",
     ),
-    "version": (400, "bad-request", b"GET /\xc3\x85sa-4711 HTTP/9.9\r\nHost: x\r\n\r\n"),
-    "method": (400, "bad-request", b"G@T /discount?user_id=4711 HTTP/1.1\r\nHost: x\r\n\r\n"),
-    "length": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Length: 4711x\r\n\r\n"),
+    "version": (400, "bad-request", b"GET /\xc3\x85sa-4711 HTTP/9.9\r\nHost: localhost\r\n\r\n"),
+    "method": (400, "bad-request", b"G@T /discount?user_id=4711 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "length": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4711x\r\n\r\n"),
     "two lengths": (
         400,
         "bad-request",
-        b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n4711",
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n4711",
     ),
-    "coding": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x4711\r\n\r\n"),
-    "line ends": (400, "bad-request", b"GET /discount?user_id=4711 HTTP/1.1\nHost: x\n\n"),
-    "long address": (414, "uri-too-long", b"GET /" + b"4711" * 3000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
-    "long header": (431, "headers-too-large", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"4711" * 3000 + b"\r\n\r\n"),
+    "coding": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: x4711\r\n\r\n"),
+    "line ends": (400, "bad-request", b"GET /discount?user_id=4711 HTTP/1.1\nHost: localhost\n\n"),
+    "long address": (414, "uri-too-long", b"GET /" + b"4711" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "long header": (
+        431,
+        "headers-too-large",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"4711" * 3000 + b"\r\n\r\n",
+    ),
     "endless head": (431, "headers-too-large", b"GET / HTTP/1.1\r\n" + b"X: 4711\r\n" * 9000),
 }
 
@@ -198,7 +203,7 @@ def test_the_log_has_no_piece_of_what_cannot_be_read(narrow: Service) -> None:
 
 def test_a_body_that_waits_to_be_asked_for_is_asked_for_once(narrow: Service) -> None:
     body = b'{"brand_id": "IKEA", "discount_code": "Spring", "total_count": 1}'
-    head = b"POST /discount HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     for length in (b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked"):
         sent = body if b"Length" in length else b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         with connect(narrow) as connection:
@@ -272,7 +277,7 @@ def test_a_key_server_that_hangs_holds_up_no_hot_call(redis_server: RedisServer)
             wanted = {"brand_id": "Patient", "discount_code": "Spring", "total_count": 99}
             path = f"/discount/{ask(service.urls[0], 'POST', '/discount', wanted, headers=key).json['id']}/grant"
             body = b'{"user_id":"Ann"}'
-            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             head += f"Content-Length: {len(body)}\r\n"
             foreign = f"{head}Authorization: Bearer {signed()}\r\n\r\n".encode() + body
             with many(service, foreign, 8):
@@ -281,7 +286,7 @@ def test_a_key_server_that_hangs_holds_up_no_hot_call(redis_server: RedisServer)
                 for number in range(20):
                     assert ask(service.urls[0], "POST", path, {"user_id": f"{number}"}, headers=key).status == 201
                 with connect(service) as connection:
-                    connection.sendall(foreign.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+                    connection.sendall(foreign.replace(b"Host: localhost", b"Host: localhost\r\nConnection: close"))
                     assert b" 503 " in read(connection)
 
 
