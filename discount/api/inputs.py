@@ -210,6 +210,8 @@ def _read_whole(stream: Any, length: int) -> bytes:
 def _read_some(stream: Any, most: int) -> bytes:
     try:
         raw: bytes = stream.read(most)
+    except errors.TooSlow:
+        raise
     except OSError:
         # The server's own errors of reading are of this kind too.
         raise NotRead("bad-request", "The body broke off before its end.") from None
