@@ -211,7 +211,7 @@ def _read_some(stream: Any, most: int) -> bytes:
     try:
         raw: bytes = stream.read(most)
     except errors.TooSlow:
-        raise
+        raise NotRead("too-slow", "The body came too slowly; 2,000 bytes a second are the least.") from None
     except OSError:
         # The server's own errors of reading are of this kind too.
         raise NotRead("bad-request", "The body broke off before its end.") from None
