@@ -14,4 +14,4 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000
-CMD ["gunicorn", "-c", "python:discount.server", "discount.app:create_app()"]
+CMD ["gunicorn", "-c", "python:discount.serving.gunicorn_config", "discount.app:create_app()"]

@@ -12,11 +12,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
 from bench.tables import show
-from discount import contacts
-from tests.chaos.crew import Crew, make_offer
+from discount.services import contacts
+from tests.chaos.chaos_run import Figures, chaos_run, store_at
 from tests.chaos.receiver import Receiver
 from tests.chaos.sink import Sink
-from tests.chaos.storm import Figures, store_at, storm
+from tests.chaos.worker_processes import WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 
 #: Seconds after which what has not arrived counts as lost.
@@ -75,9 +75,9 @@ def _storm(grants: int, kills: int, seed: int, *, restarts: bool) -> tuple[Figur
                 server.kill()
                 server.start()
 
-        with Crew(server.url, workers=3, smtp_url=sink.url) as crew:
+        with WorkerProcesses(server.url, workers=3, smtp_url=sink.url) as crew:
             crew.await_ready()
-            found = storm(
+            found = chaos_run(
                 server, crew, receiver, offers, seed=seed, grants=grants, kills=kills, midway=restart, patience=PATIENCE
             )
         mails = sink.mails()

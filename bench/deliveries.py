@@ -9,9 +9,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
 from bench.tables import show
-from tests.chaos.crew import Crew, Offer, make_offer
+from tests.chaos.chaos_run import await_end, check_arrived, store_at
 from tests.chaos.receiver import Receiver
-from tests.chaos.storm import await_end, check_arrived, store_at
+from tests.chaos.worker_processes import Offer, WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 
 
@@ -33,7 +33,7 @@ def _measure(events: int, brands: int) -> tuple[str, str, str, str]:
             _grant(offer, events // brands)
         with server.client() as client:
             before = client.info("stats")["total_commands_processed"]
-            with Crew(server.url, workers=1, webhook_timeout=10) as crew:
+            with WorkerProcesses(server.url, workers=1, webhook_timeout=10) as crew:
                 started = time.monotonic()
                 _await_calls(receiver, events // brands * brands + brands)
                 seconds = time.monotonic() - started

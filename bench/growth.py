@@ -11,9 +11,10 @@ from itertools import count
 from time import perf_counter
 
 from bench import memory, tables
-from discount import discounts, grants, kinds, pools
-from discount.cursors import make_cursor
-from discount.store import Store
+from discount.domain import code_kinds
+from discount.domain.cursors import make_cursor
+from discount.services import code_pools, discounts, grants
+from discount.store.connection import Store
 from tests.support.redis_server import RedisServer
 
 _SLICE = 10_000
@@ -48,7 +49,11 @@ def run(codes: Sequence[int], lists: Sequence[int], rounds: int, users: Sequence
 
 def _create(store: Store, brand_id: str, total: int) -> str:
     return discounts.create(
-        store, brand_id=brand_id, discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
+        store,
+        brand_id=brand_id,
+        discount_code="Christmas 2020 discount",
+        total_count=total,
+        kind=code_kinds.unique(total),
     )[0].id
 
 
@@ -56,7 +61,7 @@ def _granted(store: Store, url: str, total: int, granted: int) -> str:
     """A discount with that many codes granted and the next ones made."""
     discount_id = _create(store, f"Brand of {total}", total)
     memory.grant_all(url, discount_id, "User ", granted)
-    pools.refill(store, discount_id, total)
+    code_pools.refill(store, discount_id, total)
     return discount_id
 
 
@@ -96,7 +101,7 @@ def _show_users(store: Store, url: str, users: Sequence[int], rounds: int) -> No
         memory.grant_all(url, many, "User ", total, known=granted)
         granted = total
         fresh = _create(store, "Brand", _BLOCK * (rounds + 1))
-        pools.refill(store, fresh, _BLOCK * (rounds + 1))
+        code_pools.refill(store, fresh, _BLOCK * (rounds + 1))
         numbers = count()
         # Users who hold a code already, spread over all of them.
         step = max(1, total // (_BLOCK * (rounds + 1)))
@@ -117,7 +122,7 @@ def _show_users(store: Store, url: str, users: Sequence[int], rounds: int) -> No
 def _show_grant_pages(store: Store, by_size: Mapping[int, str], rounds: int) -> None:
     calls: dict[str, Callable[[], object]] = {}
     for total, discount_id in by_size.items():
-        buckets = discounts.locate(store, discount_id).buckets
+        buckets = discounts.parse_id(store, discount_id).buckets
         for where, bucket in (("first", 0), ("middle", buckets // 2)):
             cursor = make_cursor(bucket, "")
             calls[f"{where} page of {total:,}"] = partial(grants.list_page, store, discount_id, cursor=cursor)
@@ -149,7 +154,7 @@ def _show_redis(store: Store, server: RedisServer) -> None:
     rows = []
     users = [f"User {number}" for number in range(50_000)]
     discount_id = _create(store, "Brand", len(users))
-    pools.refill(store, discount_id, len(users))
+    code_pools.refill(store, discount_id, len(users))
     with server.client() as client:
         for name in ("grant", "grant again"):
             client.config_resetstat()

@@ -21,13 +21,16 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
 
 from bench import load, over_http, tables
-from discount import brands, logs, raw_calls
+from discount import logs
 from discount.api.inputs import body_reader
-from discount.api.redemptions import RedemptionIn
-from discount.api.schemas import GrantIn
+from discount.api.schemas.grants import GrantIn
+from discount.api.schemas.redemptions import RedemptionIn
 from discount.app import create_app
 from discount.config import Settings
-from discount.store import Command, Store, together
+from discount.services import brands
+from discount.serving import fast_parser
+from discount.store import autopipeline
+from discount.store.connection import Command, Store
 from tests.support.redis_server import RedisServer
 
 _BLOCK = 1_000
@@ -58,7 +61,7 @@ def run(rounds: int) -> None:
             some, script = _layers(redis, name, with_key)
             calls |= {f"{name}: {layer}": call for layer, call in some.items()}
             scripts[f"{name}: the script, in Redis"] = script
-        calls["a batch of 8 calls that do nothing, for each"] = partial(together.run, [int] * 8)
+        calls["a batch of 8 calls that do nothing, for each"] = partial(autopipeline.run_batch, [int] * 8)
         found: dict[str, list[float]] = defaultdict(list)
         for turn in range(rounds + 1):
             for name, call in calls.items():
@@ -111,7 +114,7 @@ def _layers(
     read_body = body_reader(shape, 64 * 1024)
 
     def environ() -> dict[str, Any]:
-        found = raw_calls.read(sent)
+        found = fast_parser.parse(sent)
         assert found is not None
         return found | {"REQUEST_METHOD": "POST", "REMOTE_ADDR": "127.0.0.1", "wsgi.errors": None}
 
@@ -149,7 +152,7 @@ def _layers(
             return float(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
 
     return {
-        "read, past the server's parser": partial(raw_calls.read, sent),
+        "read, past the server's parser": partial(fast_parser.parse, sent),
         "read, by the server's parser": partial(_parse, sent),
         "the app, past the framework, Redis answering at once": lambda: ask(app, again(asked)),
         "the app, through Flask, Redis answering at once": lambda: ask(app.wsgi_app._app, again(asked | slow)),

@@ -7,11 +7,19 @@ from functools import partial
 import redis
 
 from bench import tables
-from discount import discounts, grants, kinds, pools, redemptions
-from discount.kinds import CodeKind
-from discount.model import Discount, Grant, parse_discount_id
-from discount.rules import Order
-from discount.store import Store, keys
+from discount.domain import code_kinds
+from discount.domain.code_kinds import CodeKind
+from discount.domain.ids import parse_discount_id
+from discount.domain.model import Discount, Grant
+from discount.domain.rules import Order
+from discount.services import (
+    code_pools,
+    discounts,
+    grants,
+    redemptions,
+)
+from discount.store import keys
+from discount.store.connection import Store
 from tests.support.redis_server import RedisServer
 
 _SLICE = 10_000
@@ -23,13 +31,13 @@ _LONG = "f81d4fae-7dec-11d0-a765-0000"
 
 def run(unique_totals: Sequence[int], others_total: int) -> None:
     """Print the table: a row for each total of unique codes, one for long user ids, one for each other kind."""
-    asked = [(kinds.unique(total), total, _SHORT) for total in unique_totals]
-    asked.append((kinds.unique(others_total), others_total, _LONG))
+    asked = [(code_kinds.unique(total), total, _SHORT) for total in unique_totals]
+    asked.append((code_kinds.unique(others_total), others_total, _LONG))
     for kind in (
         CodeKind("imported"),
         CodeKind("shared", code="AHMED2022BILLO"),
-        kinds.personal("{brand}-{user}"),
-        kinds.personal("{brand}-thinks-{user}-is-awesome-{id}"),
+        code_kinds.personal("{brand}-{user}"),
+        code_kinds.personal("{brand}-thinks-{user}-is-awesome-{id}"),
     ):
         asked.append((kind, others_total, _SHORT))
     tables.show(
@@ -55,7 +63,7 @@ def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
     with RedisServer() as server, server.client() as client:
         store = Store.at(server.url, 10.0, 16)
         # Scripts and connections take their share before the first look.
-        grants.grant(store, _create(store, kinds.unique(1), 1).id, "warm-up")
+        grants.grant(store, _create(store, code_kinds.unique(1), 1).id, "warm-up")
         start = _used(client)
         made = _create(store, kind, total)
         created = _used(client)
@@ -89,11 +97,11 @@ def _show_redemptions(total: int) -> None:
     """What a use takes that was paid for by a user who holds the code, each user with one."""
     with RedisServer() as server, server.client() as client:
         store = Store.at(server.url, 10.0, 16)
-        made = _create(store, kinds.unique(total), total)
+        made = _create(store, code_kinds.unique(total), total)
         users = [f"{_SHORT}{10_000_000 + number}" for number in range(total)]
         held = [each for each in grants.grant_many(store, made.id, users) if isinstance(each, Grant)]
         attempts = [
-            redemptions.Attempt(
+            redemptions.Checkout(
                 each.user_id, each.code, Order(f"order {number:08d}", 10_001, "EUR"), discount_id=made.id
             )
             for number, each in enumerate(held)
@@ -124,7 +132,7 @@ def _first_block(client: "redis.Redis", made: Discount) -> int:
     """What the codes take that are made with the discount."""
     before = _used(client)
     discount = keys.discount(keys.partition_of(_BRAND, 16), made.id)
-    block = pools.codes.Sequence(client.hget(discount, "key"), made.codes.pattern, made.codes.alphabet)
+    block = code_pools.codes.Sequence(client.hget(discount, "key"), made.codes.pattern, made.codes.alphabet)
     client.rpush("copy", *block.codes(0, discounts.BLOCK))
     taken = _used(client) - before
     client.delete("copy")
@@ -133,10 +141,10 @@ def _first_block(client: "redis.Redis", made: Discount) -> int:
 
 def _fill(store: Store, made: Discount, total: int) -> None:
     if made.codes.kind == "unique":
-        pools.refill(store, made.id, total)
+        code_pools.refill(store, made.id, total)
     if made.codes.kind == "imported":
         # Twelve letters, as the default pattern without its dashes.
-        report = pools.import_codes(store, made.id, ((number, f"{number:012d}") for number in range(total)))
+        report = code_pools.import_codes(store, made.id, ((number, f"{number:012d}") for number in range(total)))
         if report.added_count != total:
             raise RuntimeError(f"{report.added_count} imported instead of {total}")
 

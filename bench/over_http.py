@@ -15,10 +15,11 @@ from statistics import median
 import jwt
 
 from bench import load, servers, tables
-from discount import brands, discounts, grants, kinds
-from discount.model import Grant
-from discount.rules import Rule
-from discount.store import Store
+from discount.domain import code_kinds
+from discount.domain.model import Grant
+from discount.domain.rules import Rule
+from discount.services import brands, discounts, grants
+from discount.store.connection import Store
 from tests.stack.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
@@ -169,7 +170,7 @@ def _start(
 def create_discount(store: Store, total: int) -> str:
     """The id of a discount with so many codes."""
     return discounts.create(
-        store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
+        store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=code_kinds.unique(total)
     )[0].id
 
 
@@ -191,7 +192,7 @@ def orders(store: Store, total: int) -> list[bytes]:
         brand_id=BRAND,
         discount_code="Spring",
         total_count=total,
-        kind=kinds.unique(total),
+        kind=code_kinds.unique(total),
         rule=Rule(percent=1250, currency="EUR", minimum_amount=1000),
         limits={"total": total, "per_user": 1, "per_user_per_day": 1},
         timezone="Europe/Stockholm",

@@ -25,8 +25,10 @@ from typing import Any
 import hiredis
 
 from bench import servers, tables
-from discount import discounts, grants, kinds, pools
-from discount.store import Store, guards
+from discount.domain import code_kinds
+from discount.services import code_pools, discounts, grants
+from discount.store import guards
+from discount.store.connection import Store
 from discount.store.scripts import SCRIPTS
 from tests.support.redis_server import RedisServer
 
@@ -83,7 +85,7 @@ def run(rounds: int, total: int) -> None:
                 for name, (way, filled) in ways.items():
                     made = _create(store, total)
                     if filled:
-                        pools.refill(store, made, total)
+                        code_pools.refill(store, made, total)
                     before = _redis_cpu(redis)
                     rate = way(made)
                     own = (_redis_cpu(redis) - before) / total * 1e6
@@ -100,7 +102,11 @@ def run(rounds: int, total: int) -> None:
 def _create(store: Store, total: int) -> str:
     store.prepare()
     return discounts.create(
-        store, brand_id="IKEA", discount_code="Christmas 2020 discount", total_count=total, kind=kinds.unique(total)
+        store,
+        brand_id="IKEA",
+        discount_code="Christmas 2020 discount",
+        total_count=total,
+        kind=code_kinds.unique(total),
     )[0].id
 
 
@@ -120,7 +126,7 @@ def _digest(redis: RedisServer) -> str:
 
 def _script_call(store: Store, discount_id: str, digest: str, user: str) -> list[str]:
     """The words of the call that the service sends for a user's grant."""
-    names, arguments = grants._call(store, discounts.locate(store, discount_id), user, "*")
+    names, arguments = grants._call(store, discounts.parse_id(store, discount_id), user, "*")
     more_names, more_arguments = guards.words(None, names[0])
     count = len(more_names) + len(names)
     return [str(each) for each in ("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments)]
@@ -132,7 +138,7 @@ def _send_benchmark(redis: RedisServer, store: Store, discount_id: str, total: i
         if ":grants:" in word or ":users:" in word:
             call[place] = word.rpartition(":")[0] + f":{_RANDOM}"
     call[call.index("User")] = f"User {_RANDOM}{_RANDOM}"
-    buckets = max(1000, discounts.locate(store, discount_id).buckets)
+    buckets = max(1000, discounts.parse_id(store, discount_id).buckets)
     options = ["-s", redis.url.removeprefix("unix://"), "-n", str(total), "-c", str(clients), "-P", str(depth)]
     told = subprocess.run(
         ["redis-benchmark", *options, "-r", str(buckets), "--csv", *call],

@@ -25,7 +25,7 @@ def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) 
         settings: the service's, in the environment; WORKER_CLASS is gunicorn's own, instead of the service's.
     """
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", app]
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.serving.gunicorn_config", app]
     if "WORKER_CLASS" in settings:
         command += ["--worker-class", settings["WORKER_CLASS"]]
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "THREADS": str(threads)}

@@ -18,7 +18,7 @@ import psutil
 
 from bench import load, servers, tables
 from bench.over_http import create_discount, grant_requests
-from discount.store import Store
+from discount.store.connection import Store
 from tests.support.redis_server import RedisServer, free_port
 
 PATIENCE = 60.0
@@ -27,7 +27,7 @@ WORKERS = 2
 BAR = 1.0
 #: How many modules are named.
 NAMED = 15
-_GUNICORN = ["-m", "gunicorn", "-c", "python:discount.server", "discount.app:create_app()"]
+_GUNICORN = ["-m", "gunicorn", "-c", "python:discount.serving.gunicorn_config", "discount.app:create_app()"]
 
 
 def run(rounds: int, requests: int) -> None:

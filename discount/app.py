@@ -6,8 +6,13 @@ from importlib.metadata import PackageNotFoundError, version
 from flask import Flask
 from structlog import get_logger
 
-from discount import addresses, logs, metrics
-from discount.api import (
+from discount import logs, metrics
+from discount.api import problems
+from discount.api.contract import Contract
+from discount.api.gate import Gate
+from discount.api.long_calls import Places
+from discount.api.middleware import RequestMiddleware
+from discount.api.routes import (
     brands,
     codes,
     deliveries,
@@ -16,26 +21,22 @@ from discount.api import (
     events,
     grants,
     health,
-    problems,
     redemptions,
     tokens,
     users,
     webhooks,
 )
-from discount.api.caller import Gate
-from discount.api.contract import Contract
-from discount.api.long_calls import Places
-from discount.api.requests import Requests
-from discount.api.webhooks import CheckUrl
+from discount.api.routes.webhooks import CheckUrl
 from discount.config import Settings, read_settings
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
-from discount.errors import Unavailable
-from discount.signatures import Signatures
-from discount.store import Store
+from discount.domain.errors import Unavailable
+from discount.security import url_policy
+from discount.security.signing import Signer
+from discount.security.tokens import Tokens
+from discount.security.user_tokens import UserTokens
+from discount.store.connection import Store
 from discount.store.quotas import Quotas
-from discount.store.rates import Rates
-from discount.tokens import Tokens
-from discount.user_tokens import UserTokens
+from discount.store.rate_limits import Rates
 
 
 def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
@@ -82,8 +83,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     )
     bounds = (settings.long_calls, settings.long_calls_per_brand, settings.long_calls_per_key)
     contract = app.extensions["contract"] = Contract(app, gate, partial(Places, *bounds))
-    signatures = Signatures(store, settings.secret)
-    check_url = partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback))
+    signatures = Signer(store, settings.secret)
+    check_url = partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
     discounts.add_routes(contract, store, signatures, check_url)
     grants.add_routes(contract, store)
@@ -97,7 +98,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     deliveries.add_routes(contract, store)
     _add_dialects(contract, store, settings.spoken, check_url)
     docs.add_routes(app, contract, _version())
-    app.wsgi_app = Requests(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
+    app.wsgi_app = RequestMiddleware(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app
 
 

@@ -11,8 +11,8 @@ import limits
 import msgspec
 from msgspec import Meta
 
-from discount import reasons
-from discount.reasons import told
+from discount.domain import reasons
+from discount.domain.reasons import told
 
 
 class SettingsError(Exception):

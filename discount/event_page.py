@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from discount import events
-from discount.events import TYPES, Entry
+from discount.domain import events
+from discount.domain.events import TYPES, Entry
 
 _PARTS = re.compile(r"(?<=<!-- types -->\n).*(?=<!-- end of types -->)", re.DOTALL)
 # An entry of the outbox that has what any type may tell.

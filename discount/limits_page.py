@@ -9,7 +9,7 @@ from discount import logs
 from discount.api.contract import Contract, Operation
 from discount.app import create_app
 from discount.config import Settings
-from discount.store import Store
+from discount.store.connection import Store
 
 _PARTS = re.compile(r"(?<=<!-- operations -->\n).*(?=<!-- end of operations -->)", re.DOTALL)
 _HEAD = "| call | class | exchanges with Redis | what else bounds it |\n|---|---|---|---|\n"

@@ -74,7 +74,7 @@ _lines = _Lines()
 
 
 @contextmanager
-def one_piece() -> Iterator[None]:
+def buffered() -> Iterator[None]:
     """Write what this thread logs meanwhile at the end, all at once."""
     _lines.hold()
     try:

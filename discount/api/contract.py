@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from discount.api import costs
-from discount.api.caller import Gate, Needs, TokenHeader
-from discount.api.hot import HotPaths
+from discount.api.fast_path import FastPath
+from discount.api.gate import Gate, Needs, TokenHeader
 from discount.api.inputs import (
     SMALL_BODY,
     body_reader,
@@ -23,17 +23,17 @@ from discount.api.inputs import (
 from discount.api.long_calls import LongCalls, Places
 from discount.api.paging import Pages
 from discount.api.problems import NotRead
-from discount.api.tables import Stream
-from discount.errors import Refusal
-from discount.model import Caller, Scope
+from discount.api.streaming import Stream
+from discount.domain.errors import Refusal
+from discount.domain.model import Caller, Scope
 
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-    from discount.api.voices import Voice
+    from discount.api.error_formats import ErrorFormat
 
 #: An answer and its status, where None has no body; or a stream; or a page.
-Outcome: TypeAlias = "tuple[Any, int] | Stream | Response"
+ViewResult: TypeAlias = "tuple[Any, int] | Stream | Response"
 #: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
 Answer = type | tuple[type, ...] | None
 
@@ -61,7 +61,7 @@ class Operation:
     takes: tuple[str, ...] = ()
     bare: bool = False
     form: bool = False
-    voice: "Voice | None" = None
+    voice: "ErrorFormat | None" = None
     header: TokenHeader | None = None
     every_scope: bool = False
     hot: bool = False
@@ -84,7 +84,7 @@ class Contract:
         self.waits = make_places()
         self._long_calls = LongCalls(make_places())
         self.operations: list[Operation] = []
-        self.hot = HotPaths()
+        self.hot = FastPath()
 
     def declare(
         self,
@@ -108,10 +108,10 @@ class Contract:
         also: tuple[str, ...] = (),
         takes: tuple[str, ...] = (),
         form: bool = False,
-        voice: "Voice | None" = None,
+        voice: "ErrorFormat | None" = None,
         header: TokenHeader | None = None,
         every_scope: bool = False,
-    ) -> "Callable[[Callable[..., Outcome]], Callable[..., Response]]":
+    ) -> "Callable[[Callable[..., ViewResult]], Callable[..., Response]]":
         """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
 
         Args:
@@ -136,7 +136,7 @@ class Contract:
         # Whoever serves needs the framework; the command line asks the same views, and starts sooner without it.
         from flask import request  # noqa: PLC0415
 
-        def decorate(view: Callable[..., Outcome]) -> "Callable[..., Response]":
+        def decorate(view: Callable[..., ViewResult]) -> "Callable[..., Response]":
             operation = Operation(
                 method=method,
                 path=re.sub(r"<(\w+)>", r"{\1}", path),
@@ -178,7 +178,7 @@ class Contract:
             if body:
                 read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
 
-            def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
+            def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> ViewResult:
                 asking = self.gate.admit(environ, needs)
                 if not hot:
                     return carry_out(environ, arguments, asking)
@@ -192,13 +192,13 @@ class Contract:
                     if guard is not None and guard.rate is not None:
                         environ["discount.rate"] = guard.rate
 
-            def carry_out(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> Outcome:
+            def carry_out(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> ViewResult:
                 _read_given(operation, environ, arguments)
                 if operation.cost.long(arguments.get("query")):
                     return self._long_calls.answer(asking, environ, arguments, act)
                 return act(asking, environ, arguments)
 
-            def act(asking: Caller, environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
+            def act(asking: Caller, environ: dict[str, Any], arguments: dict[str, Any]) -> ViewResult:
                 if read_body is not None:
                     arguments["body"] = read_body(environ)
                 self.gate.bind(asking, needs, arguments)
@@ -211,7 +211,7 @@ class Contract:
                         return view(upload=upload, **arguments)
                 return paged(**arguments)
 
-            def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> Outcome:
+            def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> ViewResult:
                 try:
                     return perform(environ, arguments)
                 except (Refusal, NotRead) as refused:
@@ -244,7 +244,7 @@ class Contract:
         return decorate
 
 
-def _respond(outcome: Outcome, pages: Pages) -> "Response":
+def _respond(outcome: ViewResult, pages: Pages) -> "Response":
     from flask import Response  # noqa: PLC0415 - see `declare`
 
     if isinstance(outcome, Response):

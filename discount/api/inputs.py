@@ -12,9 +12,9 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_input_stream
 
-from discount import errors, reasons
 from discount.api.json_text import malformed, refuse_repeated_names
 from discount.api.problems import NotRead
+from discount.domain import errors, reasons
 
 #: The largest body that an ordinary operation takes, in bytes.
 SMALL_BODY = 64 * 1024

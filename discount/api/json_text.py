@@ -4,8 +4,8 @@ import json
 import re
 from typing import Any
 
-from discount.errors import Invalid, Malformed
-from discount.reasons import escape, named
+from discount.domain.errors import Invalid, Malformed
+from discount.domain.reasons import escape, named
 
 _PLACE = re.compile(r"\(byte (\d+)\)$")
 # An escape of any kind, so that the second half of `\\` is never taken for the beginning of another one.

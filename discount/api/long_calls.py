@@ -1,7 +1,7 @@
 """Calls that take long: so many at a time in a process, of a brand and of a key, and at most half of its time.
 
-There are threads enough for all of them beside those of ordinary calls (`discount.server`), so an ordinary call never
-waits for a long one.
+There are threads enough for all of them beside those of ordinary calls (`discount.serving.gunicorn_config`), so an
+ordinary call never waits for a long one.
 """
 
 import socket
@@ -12,11 +12,11 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from discount import slices
 from discount.api.problems import NotRead
-from discount.api.tables import Stream
-from discount.errors import TooManyAtOnce
-from discount.model import Caller
+from discount.api.streaming import Stream
+from discount.domain.errors import TooManyAtOnce
+from discount.domain.model import Caller
+from discount.services import slices
 
 Answer = TypeVar("Answer")
 #: Seconds after which a refused call may be tried again.

@@ -9,9 +9,10 @@ from typing import Any, get_args, get_origin
 import msgspec
 import msgspec.inspect
 
-from discount.api import problems, schemas
+from discount.api import problems
 from discount.api.contract import Answer, Operation
 from discount.api.inputs import FORMS
+from discount.api.schemas.problems import Problem
 
 _LINK = {
     "description": 'The next page, as `<…>; rel="next"` (RFC 8288), if there is one.',
@@ -26,7 +27,7 @@ _BEARER = {
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document of these operations."""
-    types: list[Any] = [schemas.Problem]
+    types: list[Any] = [Problem]
     for operation in operations:
         types += [operation.body] if operation.body else []
         types += [operation.voice.shape] if operation.voice else []
@@ -73,7 +74,7 @@ def _require_what_is_always_told(components: dict[str, Any], operations: Sequenc
     asked = _shapes([operation.body for operation in operations if operation.body])
     answers = [kind for operation in operations for answer in operation.answers.values() for kind in _kinds(answer)]
     voices = [operation.voice.shape for operation in operations if operation.voice]
-    for name, shape in _shapes([schemas.Problem, *answers, *voices]).items():
+    for name, shape in _shapes([Problem, *answers, *voices]).items():
         if name in asked:
             continue
         described = components[name]
@@ -132,7 +133,7 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         content = (
             {"application/json": {"schema": _reference(voice.shape)}}
             if voice is not None and of_status != ["internal"]
-            else {problems.MEDIA_TYPE: {"schema": _reference(schemas.Problem)}}
+            else {problems.MEDIA_TYPE: {"schema": _reference(Problem)}}
         )
         description = " ".join(f"`{word}`: {problems.TITLES[word]}" for word in of_status)
         responses.setdefault(str(status), {"description": description, "content": content})

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import structs
 
-from discount.errors import Invalid
+from discount.domain.errors import Invalid
 
 #: Letters of a cursor that say whose list it belongs to.
 _LETTERS = 8

@@ -9,8 +9,9 @@ from gunicorn.http.errors import ParseException
 from structlog import get_logger
 from werkzeug.exceptions import HTTPException
 
-from discount import errors, metrics, model
-from discount.api.schemas import ErrorAt, Problem
+from discount import metrics
+from discount.api.schemas.problems import ErrorAt, Problem
+from discount.domain import errors, model
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -63,7 +64,7 @@ STATUS: dict[str, int] = {
     "internal": 500,
 }
 _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
-TITLES = {word: kind.title for word, kind in errors.BY_WORD.items()} | {
+TITLES = {word: kind.title for word, kind in errors.BY_SLUG.items()} | {
     "method-not-allowed": "This address does not know that method.",
     "too-large": "The body is larger than this address takes.",
     "unsupported-media-type": "The body is not of a type that this address takes.",
@@ -92,10 +93,10 @@ class NotRead(Exception):
         self.word = word
 
 
-Told = tuple[bytes, int, list[tuple[str, str]]]
+Rendered = tuple[bytes, int, list[tuple[str, str]]]
 
 
-def tell(error: Exception, environ: Mapping[str, Any]) -> Told:
+def render(error: Exception, environ: Mapping[str, Any]) -> Rendered:
     """Body, status and headers of the problem that an exception is; what nobody foresaw is logged and tells nothing."""
     if isinstance(error, errors.Refusal):
         members = members_of(error)
@@ -135,7 +136,7 @@ def register(app: "Flask") -> None:
 
     @app.errorhandler(Exception)
     def refused(error: Exception) -> Response:
-        return Response(*tell(error, request.environ))
+        return Response(*render(error, request.environ))
 
     @app.errorhandler(HTTPException)
     def refused_by_framework(error: HTTPException) -> Response:
@@ -159,7 +160,7 @@ def _word_of(lost: BaseException | None) -> str:
     return "too-slow" if isinstance(lost, errors.TooSlow) else "bad-request"
 
 
-def _document(word: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Told:
+def _document(word: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Rendered:
     metrics.REFUSALS.labels(word).inc()
     status = STATUS[word]
     problem = Problem(

@@ -7,8 +7,8 @@ from io import BufferedReader
 import ijson
 
 from discount.api.inputs import UTF_8
-from discount.api.tables import text_of
-from discount.errors import Invalid, Malformed
+from discount.api.streaming import text_of
+from discount.domain.errors import Invalid, Malformed
 
 Numbered = Iterator[tuple[int, str]]
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from discount import addresses
 from discount.api.inputs import idempotency_key, read_part
 from discount.api.long_calls import Places
 from discount.api.paging import Pages
-from discount.api.tables import Stream
+from discount.api.streaming import Stream
 from discount.cli.context import find_settings, open_store
 from discount.cli.fields import read
-from discount.model import Caller
-from discount.signatures import Signatures
+from discount.domain.model import Caller
+from discount.security import url_policy
+from discount.security.signing import Signer
 
 #: The most that one page of a list holds.
 PAGE = 1000
@@ -106,8 +106,8 @@ def _views(noun: Any) -> dict[str, tuple[Callable[..., Any], dict[str, Any], str
             "contract": views,
             "store": store,
             "secret": settings.secret,
-            "signatures": Signatures(store, settings.secret),
-            "check_url": partial(addresses.check_url, addresses.policy(loopback=settings.webhook_loopback)),
+            "signatures": Signer(store, settings.secret),
+            "check_url": partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback)),
         }
         noun.add_routes(**{name: parts[name] for name in inspect.signature(noun.add_routes).parameters})
     return known[noun].taken

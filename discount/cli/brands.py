@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from discount.api import brands as routes
-from discount.api import grants
-from discount.api.brands import BrandChange, BrandIn
-from discount.api.schemas import GrantIn
+from discount.api.routes import brands as routes
+from discount.api.routes import grants
+from discount.api.schemas.brands import BrandChange, BrandIn
+from discount.api.schemas.grants import GrantIn
 from discount.cli.asking import ask, ask_list, paged
 from discount.cli.context import find_settings
 from discount.cli.fields import fields

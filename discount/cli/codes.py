@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from discount.api import codes as routes
 from discount.api.inputs import UTF_8, Upload
-from discount.api.schemas import ExportQuery, ImportQuery
+from discount.api.routes import codes as routes
+from discount.api.schemas.codes import ExportQuery, ImportQuery
 from discount.cli.asking import ask
 from discount.cli.fields import fields
 from discount.cli.output import json_option, print_json

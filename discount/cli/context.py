@@ -4,10 +4,10 @@ import os
 import re
 from pathlib import Path
 
-from discount import embedded
 from discount.config import Settings, SettingsError, read_settings
-from discount.launch import defaults_of_run
-from discount.store import Store
+from discount.local import redis_server
+from discount.local.launch import defaults_of_run
+from discount.store.connection import Store
 from discount.store.quotas import Quotas
 
 
@@ -22,7 +22,7 @@ def find_settings() -> Settings:
     settings = read_settings()
     if os.environ.get("REDIS_URL"):
         return settings
-    url = embedded.address_of(Path(settings.data))
+    url = redis_server.address_of(Path(settings.data))
     if url is None:
         return settings
     given = {name: value for name, value in os.environ.items() if value}

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from discount.api import deliveries as routes
-from discount.api.deliveries import DeliveriesQuery, ResendIn, ResendOut
+from discount.api.routes import deliveries as routes
+from discount.api.schemas.deliveries import DeliveriesQuery, ResendIn, ResendOut
 from discount.cli.asking import ask, ask_list, paged
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_json, print_page

@@ -5,15 +5,20 @@ from typing import Any
 
 import click
 
-from discount.api import discounts as routes
-from discount.api.schemas import CloseQuery, DiscountChange, DiscountIn, DiscountQuery
+from discount.api.routes import discounts as routes
+from discount.api.schemas.discounts import (
+    CloseQuery,
+    DiscountChange,
+    DiscountIn,
+    DiscountQuery,
+)
 from discount.cli.asking import ask, ask_list, key_option, paged
 from discount.cli.context import open_store
 from discount.cli.fields import fields
 from discount.cli.output import json_option, print_answer, print_json, print_page, print_table, thousands
 from discount.cli.verbs import Verb
-from discount.discounts import list_all
-from discount.store import Store
+from discount.services.discounts import list_all
+from discount.store.connection import Store
 
 _TOTAL = {"total_count": ("--total", "--total-count")}
 _HELPS = {

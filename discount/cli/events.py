@@ -6,8 +6,8 @@ from typing import Any
 import click
 import msgspec
 
-from discount.api import events as routes
-from discount.api.events import EventsQuery
+from discount.api.routes import events as routes
+from discount.api.schemas.events import EventsQuery
 from discount.cli.asking import ask
 from discount.cli.fields import fields
 from discount.cli.output import json_option, print_json

@@ -10,7 +10,7 @@ import msgspec
 import msgspec.inspect as shapes
 
 from discount.api.inputs import read_fields
-from discount.errors import Invalid
+from discount.domain.errors import Invalid
 
 #: What stands for null, or for an empty list, where that says something else than nothing.
 NONE = "none"

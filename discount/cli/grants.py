@@ -8,15 +8,16 @@ from typing import Any, TextIO
 import click
 import msgspec
 
-from discount.api import grants as routes
 from discount.api.inputs import read_part
-from discount.api.schemas import GrantOutcome, GrantsQuery, UserId
-from discount.api.tables import json_pieces
+from discount.api.routes import grants as routes
+from discount.api.schemas.common import UserId
+from discount.api.schemas.grants import GrantOutcome, GrantsQuery
+from discount.api.streaming import json_pieces
 from discount.cli.asking import ask, ask_list, paged
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_json, print_page, print_stream, print_table
 from discount.cli.verbs import Verb
-from discount.errors import Invalid
+from discount.domain.errors import Invalid
 
 #: Users that are asked for at once; what they got is printed before the next ones are read.
 SLICE = 1000

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from discount.api import brands as routes
-from discount.api.brands import KeyIn
+from discount.api.routes import brands as routes
+from discount.api.schemas.brands import KeyIn
 from discount.cli.asking import ask
 from discount.cli.context import find_settings
 from discount.cli.fields import fields

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from discount import sink
 from discount.cli.output import json_option, minute, print_json, print_table
 from discount.cli.verbs import Verb
 from discount.config import read_settings
+from discount.local import mail_sink
 
 
 @click.command("sink", cls=Verb, example="./caught --port 1025")
@@ -17,7 +17,7 @@ from discount.config import read_settings
 @click.option("--fd", type=int, help="A socket that listens already.")
 def catch_mails(directory: str, host: str, port: int, fd: int | None) -> None:
     """Take e-mails from anybody and write them into a directory, to be looked at."""
-    sink.serve(Path(directory), host=host, port=port, fd=fd)
+    mail_sink.serve(Path(directory), host=host, port=port, fd=fd)
 
 
 @click.command("mails", cls=Verb, example="./var/mail")
@@ -25,7 +25,7 @@ def catch_mails(directory: str, host: str, port: int, fd: int | None) -> None:
 @json_option
 def list_mails(directory: str | None, as_json: bool) -> None:
     """List the e-mails that the sink has caught, oldest first; without a directory, those of `discount run`."""
-    found = sink.list_mails(Path(directory or Path(read_settings().data) / "mail"))
+    found = mail_sink.list_mails(Path(directory or Path(read_settings().data) / "mail"))
     if as_json:
         print_json({"mails": found})
         return

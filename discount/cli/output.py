@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from discount.api.tables import Stream
+from discount.api.streaming import Stream
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what HTTP would answer.")
 

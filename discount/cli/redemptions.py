@@ -5,8 +5,13 @@ from typing import Any
 
 import click
 
-from discount.api import redemptions as routes
-from discount.api.redemptions import RedemptionIn, RedemptionsQuery, RollbackIn, ValidationIn
+from discount.api.routes import redemptions as routes
+from discount.api.schemas.redemptions import (
+    RedemptionIn,
+    RedemptionsQuery,
+    RollbackIn,
+    ValidationIn,
+)
 from discount.cli.asking import ask, ask_list, key_option, paged
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_page, print_stream, thousands

@@ -3,7 +3,7 @@
 import click
 
 from discount.cli.verbs import Verb
-from discount.launch import launch
+from discount.local.launch import launch
 
 
 @click.command(cls=Verb)

@@ -2,10 +2,10 @@
 
 import click
 
-from discount import signatures
 from discount.cli.context import find_settings, open_store
 from discount.cli.verbs import Noun
 from discount.config import SettingsError
+from discount.security import signing
 
 
 @click.group(cls=Noun)
@@ -22,5 +22,5 @@ def replace_secret() -> None:
     settings = find_settings()
     if not settings.secret:
         raise SettingsError("SECRET: set the new one, 32 characters or more")
-    signatures.replace_secret(open_store(settings, any_secret=True), settings.secret)
+    signing.replace_secret(open_store(settings, any_secret=True), settings.secret)
     click.echo("replaced: start the service, and make new API keys")

@@ -4,18 +4,18 @@ from typing import Any
 
 import click
 
-from discount.api import grants, redemptions
-from discount.api import users as routes
-from discount.api.redemptions import RedemptionsOfUserQuery
-from discount.api.schemas import UserQuery
-from discount.api.users import ContactIn, ContactQuery
+from discount.api.routes import grants, redemptions
+from discount.api.routes import users as routes
+from discount.api.schemas.grants import UserQuery
+from discount.api.schemas.redemptions import RedemptionsOfUserQuery
+from discount.api.schemas.users import ContactIn, ContactQuery
 from discount.cli.asking import ask, ask_list, paged
 from discount.cli.fields import fields
 from discount.cli.grants import print_grants
 from discount.cli.output import json_option, print_answer, print_json
 from discount.cli.redemptions import print_redemptions
 from discount.cli.verbs import Noun, Verb
-from discount.model import Caller
+from discount.domain.model import Caller
 
 _BRAND = {"brand_id": ("--brand", "--brand-id")}
 _KNOWN = {"brand_id": "As this brand knows it; without one, as the user says."}

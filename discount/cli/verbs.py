@@ -8,9 +8,9 @@ import click
 
 from discount.cli.context import whereabouts
 from discount.config import SettingsError
-from discount.embedded import NoRedisError
-from discount.errors import Invalid, Refusal, Unavailable
-from discount.store import LayoutError
+from discount.domain.errors import Invalid, Refusal, Unavailable
+from discount.local.redis_server import NoRedisError
+from discount.store.connection import LayoutError
 
 
 class Verb(click.Command):

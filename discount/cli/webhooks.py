@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from discount.api import webhooks as routes
-from discount.api.webhooks import WebhookChange, WebhookIn
+from discount.api.routes import webhooks as routes
+from discount.api.schemas.webhooks import WebhookChange, WebhookIn
 from discount.cli.asking import ask, key_option
 from discount.cli.fields import fields
 from discount.cli.output import json_option, print_answer, print_json, print_table

@@ -6,12 +6,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from discount import codes, discounts, grants, metrics, pools
-from discount.api.contract import Contract, Outcome
-from discount.api.schemas import BrandId, Shape, UserId
-from discount.dialects.voices import OF_ERRORS
-from discount.kinds import CodeKind
-from discount.store import Store
+from discount import metrics
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import BrandId, Shape, UserId
+from discount.dialects.error_formats import OF_ERRORS
+from discount.domain import code_sequence
+from discount.domain.code_kinds import CodeKind
+from discount.services import code_pools, discounts, grants
+from discount.store.connection import Store
 
 LETTERS = 10
 _TAG = "dialect: brand pools"
@@ -49,7 +51,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("brand-closed", "closed", "quota-reached"),
         voice=OF_ERRORS,
     )
-    def create_codes_of_brand(body: PoolIn) -> Outcome:
+    def create_codes_of_brand(body: PoolIn) -> ViewResult:
         """Make more codes for a brand's pool."""
         return _add(store, body.brand_id, body.number_to_create), 200
 
@@ -64,7 +66,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "sold-out", "paused", "expired", "not-started", "closed", "quota-reached"),
         voice=of_fetching,
     )
-    def fetch_code_of_brand(brand_id: str, user_id: str) -> Outcome:
+    def fetch_code_of_brand(brand_id: str, user_id: str) -> ViewResult:
         """Hand a user a code of a brand's pool: the same one ever after."""
         held = grants.grant(store, discounts.id_of(store, brand_id, _POOL), user_id)
         if held.fresh:
@@ -83,9 +85,11 @@ def _add(store: Store, brand_id: str, count: int) -> list[str]:
     )
     fresh: dict[str, None] = {}
     while len(fresh) < count:
-        made = ["".join(secrets.choice(codes.ALPHABET) for _ in range(LETTERS)) for _ in range(count - len(fresh))]
+        made = [
+            "".join(secrets.choice(code_sequence.ALPHABET) for _ in range(LETTERS)) for _ in range(count - len(fresh))
+        ]
         # Looked up before, not read from the import's report: that calls an import repeated whose answer was lost.
-        known = pools.known_codes(store, discount.id, made)
+        known = code_pools.known_codes(store, discount.id, made)
         fresh |= {code: None for code, there in zip(made, known, strict=True) if not there}
-    pools.import_codes(store, discount.id, enumerate(fresh))
+    code_pools.import_codes(store, discount.id, enumerate(fresh))
     return list(fresh)

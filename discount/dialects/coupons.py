@@ -12,21 +12,43 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount import codes, contacts, discounts, metrics, model, redemptions
-from discount.api.contract import Contract, Outcome
-from discount.api.schemas import ID_PATTERN, BrandId, Email, Often, Shape, VisibleText, moment_in
-from discount.api.tables import json_response
+from discount import metrics
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import (
+    ID_PATTERN,
+    BrandId,
+    Email,
+    Often,
+    Shape,
+    VisibleText,
+    moment_in,
+)
+from discount.api.streaming import json_response
+from discount.dialects.error_formats import OF_MESSAGES, MessageOut
 from discount.dialects.numbers import hundredths_in, percent_out
 from discount.dialects.pages import PageQuery, page_response
-from discount.dialects.voices import OF_MESSAGES, MessageOut
-from discount.errors import AlreadyRedeemed, CodeTaken, Invalid, LimitReached, NotFound
-from discount.kinds import CodeKind
-from discount.lists import read_on
+from discount.domain import code_sequence, model
+from discount.domain.code_kinds import CodeKind
+from discount.domain.errors import (
+    AlreadyRedeemed,
+    CodeTaken,
+    Invalid,
+    LimitReached,
+    NotFound,
+)
+from discount.domain.model import Caller, Discount
+from discount.domain.rules import (
+    LIMITS,
+    NO_CURRENCY,
+    LimitName,
+    Order,
+    Rule,
+)
 from discount.mails import check_address
-from discount.model import Caller, Discount
-from discount.redemptions import Attempt
-from discount.rules import LIMITS, NO_CURRENCY, LimitName, Order, Rule
-from discount.store import Store
+from discount.services import contacts, discounts, redemptions
+from discount.services.pagination import read_on
+from discount.services.redemptions import Checkout
+from discount.store.connection import Store
 
 #: Whose the coupons are while the service is open: nobody is asked who it is.
 BRAND = "coupons"
@@ -171,7 +193,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("code-taken", "brand-closed", "quota-reached"),
         voice=of_dates.with_words(code_taken=(400, "Coupon Code already exists")),
     )
-    def create_coupon(body: CouponIn, caller: Caller) -> Outcome:
+    def create_coupon(body: CouponIn, caller: Caller) -> ViewResult:
         """Make a coupon; its counts are 0, so nobody may use it yet."""
         _create(store, body, _brand(caller))
         return MessageOut("Coupon created successfully"), 200
@@ -186,7 +208,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         answers={200: CouponsOut},
         voice=OF_MESSAGES,
     )
-    def list_coupons(query: PageQuery, caller: Caller) -> Outcome:
+    def list_coupons(query: PageQuery, caller: Caller) -> ViewResult:
         """List all coupons, oldest first; with `limit` or `cursor` a page, which can be shorter than asked for."""
         listed = partial(discounts.list_oldest, store, _brand(caller))
         if query.whole:
@@ -206,7 +228,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "closed"),
         voice=of_dates.with_words(closed=(400, _NOT_NOW["closed"])),
     )
-    def change_end(code: str, body: EndIn, caller: Caller) -> Outcome:
+    def change_end(code: str, body: EndIn, caller: Caller) -> ViewResult:
         """Set the last day of a coupon."""
         found = _find(store, code, caller)
         discounts.change(store, found.id, {"expires_at": _end_in(body.expiry_date, store.now())})
@@ -222,7 +244,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
         voice=OF_MESSAGES,
     )
-    def remove_coupon(code: str, caller: Caller) -> Outcome:
+    def remove_coupon(code: str, caller: Caller) -> ViewResult:
         """Remove a coupon: nobody uses it again. What was used stays written down."""
         discounts.close(store, _find(store, code, caller).id, void=True)
         return MessageOut("Coupon removed successfully"), 200
@@ -239,7 +261,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "closed"),
         voice=OF_MESSAGES.with_words(closed=(400, _NOT_NOW["closed"])),
     )
-    def change_counts(code: str, body: CountsIn, caller: Caller) -> Outcome:
+    def change_counts(code: str, body: CountsIn, caller: Caller) -> ViewResult:
         """Set how often a coupon may be used; what is raised opens at once."""
         found = _find(store, code, caller)
         limits = {limit: getattr(body, name) for name, limit in _COUNTS.items() if getattr(body, name) is not UNSET}
@@ -258,7 +280,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
         voice=OF_MESSAGES,
     )
-    def show_counts(code: str, caller: Caller) -> Outcome:
+    def show_counts(code: str, caller: Caller) -> ViewResult:
         """Show how often a coupon may be used."""
         found = _find(store, code, caller)
         return CountsOut(coupon=found.codes.code, **_counts_of(found)), 200
@@ -280,7 +302,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             **dict.fromkeys(("limit_reached", "already_redeemed"), (400, _reached)),
         ),
     )
-    def apply_coupon(body: ApplyIn, caller: Caller, address: str) -> Outcome:
+    def apply_coupon(body: ApplyIn, caller: Caller, address: str) -> ViewResult:
         """Use a coupon once: a brand for one of its users, or a user for itself."""
         if body.user_id is None:
             raise Invalid("/user_id", "is missing")
@@ -289,7 +311,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         _check_user(store, found.brand_id, user_id)
         # Each use is an order of its own, and nobody says of how much.
         order = Order(f"use-{secrets.token_hex(16)}", 0, NO_CURRENCY)
-        attempt = Attempt(user_id, body.coupon_code, order, found.brand_id, found.id, address)
+        attempt = Checkout(user_id, body.coupon_code, order, found.brand_id, found.id, address)
         _use(store, attempt)
         metrics.REDEMPTIONS.inc()
         return MessageOut("Successfully coupon applied."), 200
@@ -304,7 +326,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
         voice=OF_MESSAGES.bare_for(MessageOut | str, "not-found"),
     )
-    def show_status_of_coupon(code: str, caller: Caller) -> Outcome:
+    def show_status_of_coupon(code: str, caller: Caller) -> ViewResult:
         """Tell whether a coupon can be used."""
         found = _find(store, code, caller)
         if _left(found) == 0:
@@ -330,7 +352,7 @@ def _add_users(contract: Contract, store: Store) -> None:
             MessageOut | str, "address-taken"
         ),
     )
-    def enrol_user(body: PersonIn, caller: Caller) -> Outcome:
+    def enrol_user(body: PersonIn, caller: Caller) -> ViewResult:
         """Give a user the next id, from 1."""
         check_address(body.email_id, "/email_id")
         contacts.enrol(store, _brand(caller), name=body.name, email=body.email_id)
@@ -346,7 +368,7 @@ def _add_users(contract: Contract, store: Store) -> None:
         answers={200: PersonsOut},
         voice=OF_MESSAGES,
     )
-    def list_users(query: PageQuery, caller: Caller) -> Outcome:
+    def list_users(query: PageQuery, caller: Caller) -> ViewResult:
         """List all users, in the order in which they came; with `limit` or `cursor` a page."""
         listed = partial(contacts.list_page, store, _brand(caller))
         if query.whole:
@@ -364,7 +386,7 @@ def _brand(caller: Caller) -> str:
 
 
 def _create(store: Store, body: CouponIn, brand_id: str) -> None:
-    if not codes.canonical(body.code):
+    if not code_sequence.canonical(body.code):
         raise Invalid("/code", "has nothing but blanks and dashes")
     _refuse_known(store, brand_id, body.code)
     expires_at = _end_in(body.expiry_date, store.now())
@@ -430,7 +452,7 @@ def _check_user(store: Store, brand_id: str, user_id: str) -> None:
         raise NotFound("User not found") from None
 
 
-def _use(store: Store, attempt: Attempt) -> None:
+def _use(store: Store, attempt: Checkout) -> None:
     try:
         redemptions.redeem(store, attempt)
     except (LimitReached, AlreadyRedeemed) as refused:

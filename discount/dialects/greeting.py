@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from discount.api.contract import Contract, Outcome
-from discount.api.schemas import Shape
-from discount.api.tables import text_response
-from discount.dialects.voices import OF_ERRORS, OF_MESSAGES
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import Shape
+from discount.api.streaming import text_response
+from discount.dialects.error_formats import OF_ERRORS, OF_MESSAGES
 
 
 class GreetingOut(Shape):
@@ -19,7 +19,7 @@ def add_root(contract: Contract) -> None:
     """Declare the greeting of personal codes, where no other dialect is spoken: it stands at the root."""
 
     @contract.declare("GET", "/", tag="dialects", answers={200: None}, also=("text/plain",), voice=OF_MESSAGES)
-    def greet_at_root() -> Outcome:
+    def greet_at_root() -> ViewResult:
         """Say that the service is there, in two letters."""
         return text_response("Ok")
 
@@ -28,6 +28,6 @@ def add_routes(contract: Contract) -> None:
     """Declare the greeting."""
 
     @contract.declare("GET", "/test", tag="dialects", answers={200: GreetingOut}, voice=OF_ERRORS)
-    def greet() -> Outcome:
+    def greet() -> ViewResult:
         """Say that the service is there."""
         return GreetingOut("OK", "hello!"), 200

@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from discount.errors import Invalid
-from discount.model import Discount
+from discount.domain.errors import Invalid
+from discount.domain.model import Discount
 
 _ONE_HUNDREDTH = Decimal("0.01")
 

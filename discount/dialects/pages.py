@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from discount.api.contract import Outcome
-from discount.api.schemas import Cursor, Limit, Shape
-from discount.api.tables import json_response
+from discount.api.contract import ViewResult
+from discount.api.schemas.common import Cursor, Limit, Shape
+from discount.api.streaming import json_response
 
 _LIMIT = 100
 
@@ -27,7 +27,7 @@ class PageQuery(Shape):
         return _LIMIT if self.limit is None else self.limit
 
 
-def page_response(rows: Iterable[Any], following: str | None, around: tuple[bytes, bytes] = (b"[", b"]")) -> Outcome:
+def page_response(rows: Iterable[Any], following: str | None, around: tuple[bytes, bytes] = (b"[", b"]")) -> ViewResult:
     """A page in the list's own shape; `following` is the cursor of the next one, to which a header leads."""
     response = json_response(rows, *around)
     response.next = following

@@ -6,15 +6,20 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from discount import brands, discounts, grants, kinds, metrics
-from discount.api.caller import TokenHeader
-from discount.api.contract import Contract, Outcome
-from discount.api.schemas import DiscountCode, Shape, WebhookUrl
-from discount.dialects.voices import OF_MESSAGES
-from discount.errors import Forbidden
-from discount.kinds import CodeKind
-from discount.model import MAX_TOTAL, Caller
-from discount.store import Store
+from discount import metrics
+from discount.api.contract import Contract, ViewResult
+from discount.api.gate import TokenHeader
+from discount.api.schemas.common import Shape
+from discount.api.schemas.discounts import DiscountCode
+from discount.api.schemas.webhooks import WebhookUrl
+from discount.dialects.error_formats import OF_MESSAGES
+from discount.domain import code_kinds
+from discount.domain.code_kinds import CodeKind
+from discount.domain.errors import Forbidden
+from discount.domain.ids import MAX_TOTAL
+from discount.domain.model import Caller
+from discount.services import brands, discounts, grants
+from discount.store.connection import Store
 
 OF_BRANDS = TokenHeader("brand_auth_token", "brand_id")
 OF_USERS = TokenHeader("user_auth_token", "user_id")
@@ -71,7 +76,7 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
         refusals=("brand-closed",),
         voice=refused,
     )
-    def create_personal_codes(body: PersonalCodesIn, caller: Caller) -> Outcome:
+    def create_personal_codes(body: PersonalCodesIn, caller: Caller) -> ViewResult:
         """Make a discount whose codes are made when users ask for them."""
         if caller.brand_id is None:
             raise Forbidden("A discount is made with a brand's key.")
@@ -79,7 +84,7 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
             check_url(body.webhook_url, "/webhook_url")
         return _create(store, body, caller.brand_id), 200
 
-    def get_personal_code(body: PersonalCodeIn, caller: Caller) -> Outcome:
+    def get_personal_code(body: PersonalCodeIn, caller: Caller) -> ViewResult:
         """Hand a user its code of a discount: the same one ever after."""
         if caller.user_id is None:
             raise Forbidden("A code is handed out for a user's token.")
@@ -88,7 +93,7 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
             metrics.GRANTS.inc()
         return PersonalCodeOut(held.code), 200
 
-    def post_for_personal_code(body: PersonalCodeIn, caller: Caller) -> Outcome:
+    def post_for_personal_code(body: PersonalCodeIn, caller: Caller) -> ViewResult:
         """Hand a user its code of a discount, as GET does."""
         return get_personal_code(body, caller)
 
@@ -111,7 +116,7 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
 def _create(store: Store, body: PersonalCodesIn, brand_id: str) -> PersonalCodesOut:
     brand = brands.read(store, [brand_id])[brand_id]
     # What the brand is called stands in the template, so that it costs no look at each grant.
-    name = kinds.as_written(brand.name if brand else "") or kinds.as_written(brand_id)
+    name = code_kinds.as_written(brand.name if brand else "") or code_kinds.as_written(brand_id)
     discount, _ = discounts.create(
         store,
         brand_id=brand_id,

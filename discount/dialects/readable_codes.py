@@ -15,21 +15,46 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from discount import claims, codes, contacts, discounts, grants, metrics, model, redemptions
-from discount.api.contract import Contract, Outcome
-from discount.api.schemas import ID_PATTERN, BrandId, Moment, Shape, UserId, moment_in
-from discount.api.tables import json_response
-from discount.cursors import make_cursor
+from discount import metrics
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import (
+    ID_PATTERN,
+    BrandId,
+    Moment,
+    Shape,
+    UserId,
+    moment_in,
+)
+from discount.api.streaming import json_response
+from discount.dialects.error_formats import OF_DETAILS
 from discount.dialects.numbers import hundredths_in, percent_out
 from discount.dialects.pages import PageQuery, page_response
-from discount.dialects.voices import OF_DETAILS
-from discount.errors import Forbidden, Invalid, NotFound
-from discount.kinds import CodeKind
-from discount.lists import read_on
-from discount.model import Caller, Discount, Grant, Redemption
-from discount.redemptions import Attempt
-from discount.rules import MAX_AMOUNT, NO_CURRENCY, Order, Rule
-from discount.store import Store
+from discount.domain import code_sequence, model
+from discount.domain.code_kinds import CodeKind
+from discount.domain.cursors import make_cursor
+from discount.domain.errors import Forbidden, Invalid, NotFound
+from discount.domain.model import (
+    Caller,
+    Discount,
+    Grant,
+    Redemption,
+)
+from discount.domain.rules import (
+    MAX_AMOUNT,
+    NO_CURRENCY,
+    Order,
+    Rule,
+)
+from discount.services import (
+    contacts,
+    discounts,
+    exclusive_codes,
+    grants,
+    redemptions,
+)
+from discount.services.pagination import read_on
+from discount.services.redemptions import Checkout
+from discount.store.connection import Store
 
 #: Users that are told of a new code: as many as may be granted it within the call that makes it.
 TOLD = 1000
@@ -106,7 +131,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("code-taken", "brand-closed", "forbidden", "quota-reached"),
         voice=OF_DETAILS,
     )
-    def create_readable_code(body: ReadableCodeIn) -> Outcome:
+    def create_readable_code(body: ReadableCodeIn) -> ViewResult:
         """Make a code that every user may use once."""
         if body.brand_id is None:
             raise Invalid("/brand", "is missing")
@@ -125,7 +150,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         answers={200: list[ReadableCodeOut]},
         voice=OF_DETAILS,
     )
-    def list_readable_codes(query: PageQuery, caller: Caller) -> Outcome:
+    def list_readable_codes(query: PageQuery, caller: Caller) -> ViewResult:
         """List the caller's codes: a brand's newest first, a user's as it was granted them."""
         if caller.user_id is None:
             listed = partial(discounts.list_page, store, brand_id=caller.brand_id)
@@ -144,7 +169,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
         voice=OF_DETAILS,
     )
-    def show_readable_code(code: str, caller: Caller) -> Outcome:
+    def show_readable_code(code: str, caller: Caller) -> ViewResult:
         """Show a code, by itself or by its SHA-256: of its lower-case letters without blanks and dashes, as hex."""
         return _code_out(_find(store, code, caller)), 200
 
@@ -164,7 +189,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         ),
         voice=OF_DETAILS,
     )
-    def use_readable_code(body: UsageIn, caller: Caller, address: str) -> Outcome:
+    def use_readable_code(body: UsageIn, caller: Caller, address: str) -> ViewResult:
         """Write down that a user uses a code, once."""
         if body.user_id is None:
             raise Invalid("/user", "is missing")
@@ -172,7 +197,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         found = _find(store, body.discount_code, caller)
         # An order of its own: the limit of one use refuses what the same user asks again.
         order = Order(f"use-{secrets.token_hex(16)}", amount or 0, NO_CURRENCY)
-        attempt = Attempt(body.user_id, body.discount_code, order, found.brand_id, found.id, address)
+        attempt = Checkout(body.user_id, body.discount_code, order, found.brand_id, found.id, address)
         done = redemptions.redeem(store, attempt)
         metrics.REDEMPTIONS.inc()
         return _usage_out(done, with_amount=amount is not None), 201
@@ -188,21 +213,21 @@ def add_routes(contract: Contract, store: Store) -> None:
         answers={200: list[UsageOut]},
         voice=OF_DETAILS,
     )
-    def list_uses_of_readable_codes(query: PageQuery, caller: Caller) -> Outcome:
+    def list_uses_of_readable_codes(query: PageQuery, caller: Caller) -> ViewResult:
         """List the uses of the caller's codes, or a user's own."""
         if query.whole:
             return json_response(map(_usage_out, _uses_of(store, caller)))
         uses, following = _page_of_uses(store, caller, query)
         return page_response(map(_usage_out, uses), following)
 
-    def show_use_of_readable_code(redemption_id: str) -> Outcome:
+    def show_use_of_readable_code(redemption_id: str) -> ViewResult:
         """Show a use of the caller's codes, or a user's own."""
         use = redemptions.show(store, redemption_id)
-        if use.state != "redeemed" or claims.find(store, [use.code])[0] != use.brand_id:
+        if use.state != "redeemed" or exclusive_codes.find(store, [use.code])[0] != use.brand_id:
             raise NotFound("There is no such use.")
         return _usage_out(use), 200
 
-    def show_use_by_its_older_address(redemption_id: str) -> Outcome:
+    def show_use_by_its_older_address(redemption_id: str) -> ViewResult:
         """Show a use, as at the address with a version."""
         return show_use_of_readable_code(redemption_id)
 
@@ -222,12 +247,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
     percent = _percent(body)
     expires_at = moment_in(body.validity, "/validity")
-    if not codes.canonical(body.id):
+    if not code_sequence.canonical(body.id):
         raise Invalid("/id", "has nothing but blanks and dashes")
     # Before the claim, which would stay.
     if expires_at is None or expires_at <= store.now():
         raise Invalid("/validity", "is not in the future")
-    if not claims.claim(store, body.id, brand_id):
+    if not exclusive_codes.claim(store, body.id, brand_id):
         raise Forbidden("Another brand has this code.")
     created, _ = discounts.create(
         store,
@@ -254,15 +279,15 @@ def _find(store: Store, code: str, caller: Caller) -> Discount:
     Raises:
         NotFound: there is none, or it is another brand's than the caller.
     """
-    brand_id = claims.find(store, [code])[0]
+    brand_id = exclusive_codes.find(store, [code])[0]
     if brand_id is None and _DIGEST.fullmatch(code):
-        brand_id, code = claims.find_by_digest(store, code) or (None, code)
+        brand_id, code = exclusive_codes.find_by_digest(store, code) or (None, code)
     if brand_id is None or caller.brand_id not in (None, brand_id):
         raise NotFound("There is no such code.")
     return discounts.show(store, discounts.id_of_shared(store, brand_id, code))[0]
 
 
-def _listed(query: PageQuery, listed: Callable[..., Any], codes_in: Callable[..., list[Discount]]) -> Outcome:
+def _listed(query: PageQuery, listed: Callable[..., Any], codes_in: Callable[..., list[Discount]]) -> ViewResult:
     """A list of codes, whole or a page of it; what is on a page but no readable code is left out."""
     if query.whole:
         return json_response(map(_code_out, read_on(partial(listed, limit=_AT_ONCE), codes_in)))
@@ -273,13 +298,13 @@ def _listed(query: PageQuery, listed: Callable[..., Any], codes_in: Callable[...
 def _claimed(store: Store, several: Sequence[Discount]) -> list[Discount]:
     """Those of some discounts whose code is a readable one."""
     shared = [each for each in several if each.codes.kind == "shared"]
-    owners = claims.find(store, [each.codes.code for each in shared])
+    owners = exclusive_codes.find(store, [each.codes.code for each in shared])
     return [each for each, owner in zip(shared, owners, strict=True) if owner == each.brand_id]
 
 
 def _granted(store: Store, several: Sequence[Grant]) -> list[Discount]:
     """The readable codes among what a user was granted."""
-    owners = claims.find(store, [each.code for each in several])
+    owners = exclusive_codes.find(store, [each.code for each in several])
     owned = [each for each, owner in zip(several, owners, strict=True) if owner is not None]
     return _claimed(store, [discounts.show(store, each.discount_id)[0] for each in owned])
 
@@ -298,7 +323,7 @@ def _uses_of(store: Store, caller: Caller) -> Iterator[Redemption]:
 
 def _of_readable(store: Store, several: Sequence[Redemption]) -> Iterator[Redemption]:
     """Those of some uses that are of readable codes."""
-    owners = claims.find(store, [each.code for each in several])
+    owners = exclusive_codes.find(store, [each.code for each in several])
     return (each for each, owner in zip(several, owners, strict=True) if owner == each.brand_id)
 
 

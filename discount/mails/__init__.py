@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from discount.errors import Invalid
+from discount.domain.errors import Invalid
+from discount.domain.rules import Rule
 from discount.mails import wording
-from discount.rules import Rule
 
 MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached", "webhook-off"]
 KINDS: tuple[MailKind, ...] = get_args(MailKind)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from iso4217 import Currency
 
-from discount.rules import Rule
+from discount.domain.rules import Rule
 
 # fmt: off
 _MONTHS = {

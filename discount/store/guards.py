@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from discount.store import keys
-from discount.store.rates import Rate
+from discount.store.rate_limits import Rate
 
 _STOPPED = ("unauthenticated", "too-many-requests")
 

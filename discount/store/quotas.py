@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from discount.model import QuotaName
+from discount.domain.model import QuotaName
 
 OFF = "off"
 #: Those that scripts judge, in the order in which they are given them; a brand's own are stored in the order of NAMES.

@@ -10,11 +10,11 @@ from itertools import chain, zip_longest
 
 from structlog import get_logger
 
-from discount import deliveries
-from discount.deliveries import LaneBrand
-from discount.errors import Unavailable
-from discount.model import Delivery, DeliveryKind, Receipt
-from discount.store import Store
+from discount.domain.errors import Unavailable
+from discount.domain.model import Delivery, DeliveryKind, Receipt
+from discount.services import deliveries
+from discount.services.deliveries import LaneBrand
+from discount.store.connection import Store
 from discount.worker import figures
 
 #: Deliveries of a lane that are made in one go, and seconds after which a turn ends all the same.
@@ -168,10 +168,10 @@ class Dispatcher:
         with self._lock:
             most = 1 if (partition, lane) in self._slow else BATCH
         try:
-            claimed = deliveries.claim(self._store, partition, lane, self._schedule.lease, most)
+            claimed = deliveries.lease_lane(self._store, partition, lane, self._schedule.lease, most)
             if claimed is not None:
                 not_before, slow = self._make(claimed)
-                deliveries.release(self._store, partition, lane, not_before=not_before)
+                deliveries.release_lane(self._store, partition, lane, not_before=not_before)
         except Unavailable as error:
             # Whoever looks next finds the lease ended, and what was not written down is made once more.
             get_logger().warning("redis away", detail=error.detail)

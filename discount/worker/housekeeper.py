@@ -2,9 +2,10 @@
 
 from typing import get_args
 
-from discount import deliveries, outbox
-from discount.model import DeliveryKind
-from discount.store import Store, keys
+from discount.domain.model import DeliveryKind
+from discount.services import deliveries, outbox
+from discount.store import keys
+from discount.store.connection import Store
 from discount.worker import figures
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
@@ -28,7 +29,7 @@ class Housekeeper:
 
     def take_over(self) -> int:
         """Take over what workers have left that are gone; how many entries were planned anew."""
-        deliveries.release_ended(self._store, self._store.now())
+        deliveries.release_ended_lanes(self._store, self._store.now())
         return self._planner.take_over()
 
     def remind(self) -> int:

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 
 from structlog import get_logger
 
-from discount import brands, contacts, durations, outbox, webhooks
-from discount.deliveries import Owed, id_of, plan
-from discount.errors import Unavailable
-from discount.events import Entry, read_entries
-from discount.model import Brand, DeliveryKind, Webhook
-from discount.store import Store, keys
-from discount.worker import mailer
+from discount.domain import durations
+from discount.domain.errors import Unavailable
+from discount.domain.events import Entry, read_entries
+from discount.domain.model import Brand, DeliveryKind, Webhook
+from discount.services import (
+    brands,
+    contacts,
+    outbox,
+    webhooks,
+)
+from discount.services.deliveries import PlannedDelivery, id_of, plan
+from discount.store import keys
+from discount.store.connection import Store
+from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
 
 #: Entries of each partition read at once.
@@ -154,7 +161,7 @@ class Planner:
             reached=contacts.find(self._store, sorted(pairs)),
         )
 
-    def _owed(self, entry: Entry, known: _Known, now: int) -> Iterator[Owed]:
+    def _owed(self, entry: Entry, known: _Known, now: int) -> Iterator[PlannedDelivery]:
         fields = entry.fields
         brand_id, kind = fields["brand"], fields["type"]
         told = [fields["webhook"]] if kind == "webhook.test" else known.of_brand[brand_id]
@@ -167,7 +174,7 @@ class Planner:
             off = webhook.off_at is not None
             yield _owe(entry, discount_id, "webhook", webhook_id, None if off else now)
         brand = known.brands.get(brand_id)
-        mail = mailer.KINDS.get(kind) if self._reminders is not None else None
+        mail = email_delivery.KINDS.get(kind) if self._reminders is not None else None
         if mail is None or (brand is not None and mail in brand.mails_off):
             return
         if kind == "code.granted":
@@ -177,8 +184,8 @@ class Planner:
             yield _owe(entry, discount_id, "email", "brand", now)
 
 
-def _owe(entry: Entry, discount_id: str, kind: DeliveryKind, target: str, due_at: int | None) -> Owed:
-    return Owed(
+def _owe(entry: Entry, discount_id: str, kind: DeliveryKind, target: str, due_at: int | None) -> PlannedDelivery:
+    return PlannedDelivery(
         id=id_of(entry.partition, entry.event_id, kind, target),
         brand_id=entry.fields["brand"],
         kind=kind,

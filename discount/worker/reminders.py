@@ -3,11 +3,18 @@
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from discount import brands, contacts, deliveries, discounts, grants
-from discount.deliveries import Owed
-from discount.errors import NotFound, NotGranted
-from discount.model import Discount, Grant
-from discount.store import Store, keys
+from discount.domain.errors import NotFound, NotGranted
+from discount.domain.model import Discount, Grant
+from discount.services import (
+    brands,
+    contacts,
+    deliveries,
+    discounts,
+    grants,
+)
+from discount.services.deliveries import PlannedDelivery
+from discount.store import keys
+from discount.store.connection import Store
 
 #: Seconds within which a worker that took a discount is done with it, or gone.
 LEASE = 600
@@ -87,14 +94,14 @@ class Reminders:
 
 def unused(store: Store, discount: Discount, held: Sequence[Grant]) -> list[Grant]:
     """Those of the grants whose code has not been redeemed."""
-    buckets = discounts.locate(store, discount.id).buckets
+    buckets = discounts.parse_id(store, discount.id).buckets
     names = [keys.uses(discount.partition, discount.id, keys.grant_bucket(each.user_id, buckets)) for each in held]
     uses = store.commands([("HGET", name, each.user_id) for name, each in zip(names, held, strict=True)])
     return [each for each, used in zip(held, uses, strict=True) if not used or used.startswith("0 ")]
 
 
-def _owe(discount: Discount, held: Grant, now: int) -> Owed:
-    return Owed(
+def _owe(discount: Discount, held: Grant, now: int) -> PlannedDelivery:
+    return PlannedDelivery(
         id=deliveries.reminder_id(discount, held),
         brand_id=discount.brand_id,
         kind="email",

@@ -1,7 +1,8 @@
 """Uses that are older than anybody wants them kept, some at a time."""
 
-from discount import redemptions
-from discount.store import Store, keys
+from discount.services import redemptions
+from discount.store import keys
+from discount.store.connection import Store
 
 #: Discounts of a partition looked at in a turn, and uses of each that are let go in it.
 DISCOUNTS = 100

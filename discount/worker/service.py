@@ -11,23 +11,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from structlog import get_logger
 
-from discount import addresses, metrics
+from discount import metrics
 from discount.config import Settings, SettingsError
-from discount.errors import Unavailable
-from discount.model import DeliveryKind
-from discount.postman import Postman
-from discount.senders import Sender
-from discount.signatures import Signatures
-from discount.store import Store
+from discount.domain.errors import Unavailable
+from discount.domain.model import DeliveryKind
+from discount.security import url_policy
+from discount.security.signing import Signer
+from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.worker import figures
-from discount.worker.courier import Courier
 from discount.worker.dispatcher import Dispatcher, Schedule
+from discount.worker.email_delivery import EmailDelivery
 from discount.worker.housekeeper import Housekeeper
-from discount.worker.mailer import Mailer
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
 from discount.worker.retention import Retention
+from discount.worker.smtp_client import SmtpClient
+from discount.worker.webhook_client import WebhookClient
+from discount.worker.webhook_delivery import WebhookDelivery
 
 #: Seconds between two turns, where nothing is to be done at once.
 PAUSE = 0.2
@@ -56,12 +57,12 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not the event itself: its lock may be this thread's own while a signal comes.
         signal.signal(number, lambda *_: asked.append(True))
-    signatures = Signatures(store, settings.secret)
+    signatures = Signer(store, settings.secret)
     reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
     planner = Planner(store, f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}", reminders)
     schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
-    sender = Sender(addresses.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
-    courier = Courier(store, sender, signatures, _mailer(settings, store, signatures))
+    sender = WebhookClient(url_policy.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
+    courier = WebhookDelivery(store, sender, signatures, _mailer(settings, store, signatures))
     senders: dict[DeliveryKind, int] = {"webhook": settings.senders, "email": settings.mail_senders}
     due = {kind: threading.Event() for kind in senders}
     dispatchers = {
@@ -151,11 +152,11 @@ class _Loop(threading.Thread):
                 self._ending.wait(pause)
 
 
-def _mailer(settings: Settings, store: Store, signatures: Signatures) -> Mailer | None:
+def _mailer(settings: Settings, store: Store, signatures: Signer) -> EmailDelivery | None:
     if not settings.smtp_url:
         return None
-    postman = Postman(settings.smtp_url, settings.webhook_timeout)
-    return Mailer(store, postman, signatures, sender=settings.mail_from, public_url=settings.public_url)
+    postman = SmtpClient(settings.smtp_url, settings.webhook_timeout)
+    return EmailDelivery(store, postman, signatures, sender=settings.mail_from, public_url=settings.public_url)
 
 
 def _figures(settings: Settings, loops: list[_Loop]) -> "_Served":

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from discount.store import Store
+from discount.store.connection import Store
+from tests.chaos.chaos_run import store_at
 from tests.chaos.receiver import Receiver
-from tests.chaos.storm import store_at
 from tests.support.redis_server import RedisServer
 
 

@@ -5,13 +5,14 @@ import time
 
 import pytest
 
-from discount import contacts, webhooks
-from discount.model import Delivery
-from discount.store import Store, keys
+from discount.domain.model import Delivery
+from discount.services import contacts, webhooks
+from discount.store import keys
+from discount.store.connection import Store
 from discount.worker.dispatcher import SLOW
-from tests.chaos.crew import Crew, Offer, make_offer
+from tests.chaos.chaos_run import await_end, check_arrived
 from tests.chaos.receiver import Receiver
-from tests.chaos.storm import await_end, check_arrived
+from tests.chaos.worker_processes import Offer, WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
 
@@ -32,7 +33,7 @@ def test_a_brand_whose_receiver_hangs_delays_no_other(
     fast = make_offer(store, receiver, "ok", brand_in(partition, "fast"), 100)
     slow.grant([f"user {number}" for number in range(100)])
     fast.grant([f"user {number}" for number in range(100)])
-    with Crew(redis_server.url, workers=1, webhook_timeout=LONG):
+    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG):
         wait_until(lambda: receiver.counts()[fast.brand_id] == 102, "all of the other brand's")
     hanging = [each for each in receiver.calls() if each.name == slow.brand_id]
     assert {each.answer for each in hanging} == {"hang"}
@@ -48,7 +49,7 @@ def test_a_brand_with_many_receivers_that_hang_delays_no_other(
         webhooks.create(store, slow.brand_id, receiver.url("500", slow.brand_id))
     slow.grant([f"user {number}" for number in range(400)])
     fast = make_offer(store, receiver, "ok", brand_in(3, "fast"), 100)
-    with Crew(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="3,600"):
+    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="3,600"):
         # Then each is known to the worker for what it is.
         wait_until(lambda: left_alone(redis_server, 3) == 40, "all of the lanes are left alone for a while")
         receiver.turn(slow.brand_id, "hang")
@@ -66,7 +67,7 @@ def test_a_brand_whose_many_receivers_answer_slowly_delays_no_other(
         webhooks.create(store, slow.brand_id, receiver.url("held", slow.brand_id))
     slow.grant([f"user {number}" for number in range(400)])
     fast = make_offer(store, receiver, "ok", brand_in(3, "fast"), 100)
-    with Crew(redis_server.url, workers=1, webhook_timeout=LONG):
+    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG):
         wait_until(lambda: receiver.held(slow.brand_id) == 12, "calls that are held: all senders but a quarter")
         fast.grant([f"user {number}" for number in range(50)])
         wait_until(lambda: receiver.counts()[fast.brand_id] == 51, "all of the other brand's")
@@ -104,7 +105,7 @@ def test_a_mail_server_that_hangs_delays_no_webhook(
     # It takes connections, and says no word.
     silent = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"smtp+plain://127.0.0.1:{silent.getsockname()[1]}"
-    with silent, Crew(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as crew:
+    with silent, WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as crew:
         crew.await_ready()
         for offer in offers:
             offer.grant(users)
@@ -121,7 +122,7 @@ def test_an_event_that_cannot_be_told_holds_up_no_other(
         for _ in range(20):
             client.xadd(stream, {"type": "strange", "at": "1", "brand": "IKEA"})
     offer.grant([f"user {number}" for number in range(50)])
-    with Crew(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="0.1,0.1"):
+    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="0.1,0.1"):
         wait_until(lambda: receiver.counts()["IKEA"] == 51, "what can be told")
         wait_until(lambda: len(failed(offer)) == 20, "what cannot stands among the failed")
     assert {each.status for each in failed(offer)} == {"broken"}
@@ -133,7 +134,7 @@ def failed(offer: Offer) -> list[Delivery]:
 
 def test_two_workers_plan_and_send(redis_server: RedisServer, store: Store, receiver: Receiver) -> None:
     offers = [make_offer(store, receiver, "ok", brand_in(number, "brand"), 1000) for number in range(16)]
-    with Crew(redis_server.url, workers=2, webhook_timeout=LONG) as crew:
+    with WorkerProcesses(redis_server.url, workers=2, webhook_timeout=LONG) as crew:
         crew.await_ready()
         for first in range(0, 160, 10):
             for offer in offers:

@@ -3,13 +3,13 @@
 import socket
 from pathlib import Path
 
-from discount import contacts
-from discount.model import Delivery
-from discount.store import Store
-from tests.chaos.crew import Crew, Offer, make_offer
+from discount.domain.model import Delivery
+from discount.services import contacts
+from discount.store.connection import Store
+from tests.chaos.chaos_run import await_end
 from tests.chaos.receiver import Receiver
 from tests.chaos.sink import Sink
-from tests.chaos.storm import await_end
+from tests.chaos.worker_processes import Offer, WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
 
@@ -25,7 +25,7 @@ def test_tries_that_failed_do_not_count_as_mails_of_the_day(
     away = socket.socket()
     away.bind(("127.0.0.1", 0))
     port = away.getsockname()[1]
-    with away, Crew(redis_server.url, workers=1, smtp_url=f"smtp+plain://127.0.0.1:{port}") as crew:
+    with away, WorkerProcesses(redis_server.url, workers=1, smtp_url=f"smtp+plain://127.0.0.1:{port}") as crew:
         wait_until(lambda: fewest_tries(offer) > 5, "more than 50 tries in all")
         away.close()
         with Sink(tmp_path, port) as sink:

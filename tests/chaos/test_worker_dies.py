@@ -1,10 +1,11 @@
 """Every event arrives at least once, whichever worker is killed, and however the receiver answers."""
 
-from discount import outbox
-from discount.store import Store, keys
-from tests.chaos.crew import Crew, make_offer
+from discount.services import outbox
+from discount.store import keys
+from discount.store.connection import Store
+from tests.chaos.chaos_run import chaos_run
 from tests.chaos.receiver import Receiver
-from tests.chaos.storm import storm
+from tests.chaos.worker_processes import WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
 
@@ -14,9 +15,9 @@ def test_every_event_arrives_while_workers_are_killed(
 ) -> None:
     receiver.behave(0.33)
     offers = [make_offer(store, receiver, "any", brand, 400) for brand in ("IKEA", "Billo")]
-    with Crew(redis_server.url, workers=3) as crew:
+    with WorkerProcesses(redis_server.url, workers=3) as crew:
         crew.await_ready()
-        found = storm(redis_server, crew, receiver, offers, seed=1, grants=400, kills=5)
+        found = chaos_run(redis_server, crew, receiver, offers, seed=1, grants=400, kills=5)
     assert found.events == 400 + 2
     assert found.kills == 5
     assert found.repeated >= 100, "calls that went wrong were made again"
@@ -33,6 +34,6 @@ def test_what_a_worker_had_read_when_it_died_is_planned_by_another(
     read = store.command("XREADGROUP", "GROUP", outbox.GROUP, "gone", "COUNT", 1000, "STREAMS", stream, ">")
     assert len(read[0][1]) == 51
     # A call that was given up would come again.
-    with Crew(redis_server.url, workers=2, webhook_timeout=60):
+    with WorkerProcesses(redis_server.url, workers=2, webhook_timeout=60):
         wait_until(lambda: receiver.counts()["IKEA"] == 51, "what the dead worker had read")
         wait_until(lambda: outbox.waiting(store, keys.partition_of("IKEA", 16)) == (0, None), "nothing is left unsaid")

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 
 from discount.config import Settings
-from discount.store import Store
+from discount.store.connection import Store
 from discount.worker import service
-from tests.chaos.crew import Crew, make_offer
+from tests.chaos.chaos_run import await_end, check_arrived
 from tests.chaos.receiver import Receiver
-from tests.chaos.storm import await_end, check_arrived
+from tests.chaos.worker_processes import WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 from tests.support.service import Reply, ask, wait_until
 
@@ -20,7 +20,7 @@ def test_a_worker_that_is_asked_to_end_brings_its_calls_to_theirs(
 ) -> None:
     offer = make_offer(store, receiver, "late", "IKEA", 1000)
     offer.grant([f"user {number}" for number in range(100)])
-    with Crew(redis_server.url, workers=1, webhook_timeout=30) as crew:
+    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=30) as crew:
         for _ in range(2):
             crew.await_ready()
             wait_until(partial(has_come, receiver, receiver.counts()["IKEA"] + 5), "calls under way")
@@ -40,7 +40,7 @@ def has_come(receiver: Receiver, count: int) -> bool:
 
 
 def test_health_and_figures_of_a_worker_are_told(redis_server: RedisServer) -> None:
-    with Crew(redis_server.url, workers=1) as crew:
+    with WorkerProcesses(redis_server.url, workers=1) as crew:
         crew.await_ready()
         assert crew.get(0, "/healthy") == (200, "OK")
         assert crew.get(0, "/ready") == (200, "OK")

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.access.conftest import world  # noqa: F401
-from tests.http.conftest import app, client, raw, redis  # noqa: F401
+from tests.api.conftest import (  # noqa: F401
+    app,
+    client,
+    raw,
+    redis,
+)
+from tests.security.conftest import world  # noqa: F401
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, pytest_runtest_makereport  # noqa: F401
 

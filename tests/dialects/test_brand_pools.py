@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.access.issuer import signed
-from tests.access.world import World
-from tests.http.client import Client
+from tests.api.client import Client
+from tests.security.issuer import signed
+from tests.security.two_brands import TwoBrands
 
 CREATE = "/v1/discount/create"
 CODE = re.compile("[A-Za-z0-9]{10}")
@@ -131,7 +131,7 @@ def test_the_service_greets(raw: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()) == (200, {"status": "OK", "message": "hello!"})
 
 
-def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(world: World) -> None:
+def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(world: TwoBrands) -> None:
     ikea, lidl = world.open_shop("IKEA"), world.open_shop("Lidl")
     body = {"brand": "IKEA", "number_to_create": 1}
     (code,) = world.done("POST", CREATE, ikea.key, json=body)

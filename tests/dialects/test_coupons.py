@@ -7,9 +7,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.access.issuer import signed
-from tests.access.world import ADMIN, World
-from tests.http.client import Client
+from tests.api.client import Client
+from tests.security.issuer import signed
+from tests.security.two_brands import ADMIN, TwoBrands
 from tests.support.clock import Clock
 
 TEN = {"code": "TEN", "discount_percentage": "10", "expiry_date": "2280-12-31"}
@@ -384,7 +384,7 @@ def test_a_coupon_without_limits_shows_null(raw: FlaskClient) -> None:
     check(raw.get(STATUS), 200, "Valid coupon")
 
 
-def test_each_brand_has_coupons_and_users_of_its_own(world: World) -> None:
+def test_each_brand_has_coupons_and_users_of_its_own(world: TwoBrands) -> None:
     ikea, lidl = world.open_shop("IKEA"), world.open_shop("Lidl")
     world.done("POST", "/coupon", ikea.key, data=TEN)
     world.done("POST", "/user", ikea.key, data=ANN)
@@ -404,7 +404,7 @@ def test_each_brand_has_coupons_and_users_of_its_own(world: World) -> None:
     check_applied(world.ask("POST", "/coupon/apply", ikea.key, data=body))
 
 
-def test_a_user_applies_for_itself(world: World) -> None:
+def test_a_user_applies_for_itself(world: TwoBrands) -> None:
     ikea = world.open_shop("IKEA")
     world.done("POST", "/brand", ADMIN, json={"id": "coupons"})
     for key, brand in ((ikea.key, "IKEA"), (world.make_key("coupons"), "coupons")):

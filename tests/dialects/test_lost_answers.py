@@ -6,12 +6,19 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from discount import claims, contacts, discounts, grants, pools, redemptions
 from discount.app import create_app
 from discount.config import Settings
-from discount.store import Store
+from discount.services import (
+    code_pools,
+    contacts,
+    discounts,
+    exclusive_codes,
+    grants,
+    redemptions,
+)
+from discount.store.connection import Store
+from tests.api.client import PATIENCE
 from tests.faults.lossy import LossyLine
-from tests.http.client import PATIENCE
 from tests.support.redis_server import RedisServer
 
 
@@ -52,7 +59,7 @@ def check(answer: Any, status: int) -> Any:
 def test_a_pool_has_the_codes_that_its_brand_was_told_of(
     http: FlaskClient, line: LossyLine, lose: Callable[..., None]
 ) -> None:
-    lose((discounts, "create"), (pools, "import_codes"), (grants, "grant"))
+    lose((discounts, "create"), (code_pools, "import_codes"), (grants, "grant"))
     told = [
         code
         for count in (3, 700)
@@ -69,7 +76,7 @@ def test_a_pool_has_the_codes_that_its_brand_was_told_of(
 
 
 def test_a_readable_code_is_made_and_used_once(http: FlaskClient, line: LossyLine, lose: Callable[..., None]) -> None:
-    lose((claims, "claim"), (discounts, "create"), (redemptions, "redeem"))
+    lose((exclusive_codes, "claim"), (discounts, "create"), (redemptions, "redeem"))
     code = {"id": "HELLO", "discount": 10, "validity": "2280-01-01T00:00:00Z", "brand": "b"}
     use = {"discount_code": "HELLO", "user": "u"}
     check(http.post("/api/v1/discountcode/", json=code), 201)

@@ -9,9 +9,9 @@ from werkzeug.test import TestResponse
 
 from discount.app import create_app
 from discount.config import Settings
-from tests.access.issuer import signed
-from tests.access.world import ADMIN, World
-from tests.http.client import Client
+from tests.api.client import Client
+from tests.security.issuer import signed
+from tests.security.two_brands import ADMIN, TwoBrands
 
 CREATE = "/create-discount-codes"
 GET = "/get-discount-code"
@@ -160,7 +160,7 @@ def test_an_id_in_a_header_may_be_of_any_script(raw: FlaskClient) -> None:
     assert made.get_json()["brand_id"] == "Åhléns"
 
 
-def test_with_tokens_a_brand_creates_and_a_user_gets(world: World) -> None:
+def test_with_tokens_a_brand_creates_and_a_user_gets(world: TwoBrands) -> None:
     nike, other = world.open_shop("Nike"), world.open_shop("Other")
     made = world.http.post(CREATE, json=SALE, headers={"brand_auth_token": nike.key})
     assert (made.status_code, made.get_json()["brand_id"]) == (200, "Nike")
@@ -172,7 +172,7 @@ def test_with_tokens_a_brand_creates_and_a_user_gets(world: World) -> None:
     assert world.done("POST", CREATE, other.key, json=SALE)["brand_id"] == "Other"
 
 
-def test_with_tokens_nobody_else_creates_or_gets(world: World) -> None:
+def test_with_tokens_nobody_else_creates_or_gets(world: TwoBrands) -> None:
     nike = world.open_shop("Nike")
     discount_id = world.done("POST", CREATE, nike.key, json=SALE)["id"]
     wrong = ("b1", "", "dsk_x_y", "é.ü.\x7f", "a b")

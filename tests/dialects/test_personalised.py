@@ -14,8 +14,13 @@ from threading import Thread
 import pytest
 from standardwebhooks import Webhook
 
-from tests.access.issuer import AUDIENCE, ISSUER, SECRET, signed
-from tests.access.world import ADMIN, PEPPER
+from tests.security.issuer import (
+    AUDIENCE,
+    ISSUER,
+    SECRET,
+    signed,
+)
+from tests.security.two_brands import ADMIN, PEPPER
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROOT, Service, ask
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.races.test_redemptions import where_it_is_noon
+from tests.races.test_redemption_races import where_it_is_noon
 from tests.support.load import Answer, Call, drive, shuffled, twice
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask

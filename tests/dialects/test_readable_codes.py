@@ -8,12 +8,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from discount import claims, discounts
 from discount.dialects import readable_codes
-from discount.errors import Unavailable
-from tests.access.issuer import signed
-from tests.access.world import World
-from tests.http.client import Client
+from discount.domain.errors import Unavailable
+from discount.services import discounts, exclusive_codes
+from tests.api.client import Client
+from tests.security.issuer import signed
+from tests.security.two_brands import TwoBrands
 
 CODES = "/api/v1/discountcode/"
 USES = "/api/v1/discountcodeusage/"
@@ -130,7 +130,7 @@ def test_a_call_that_was_cut_off_before_its_claim_leaves_nothing(
     def cut(*_: Any) -> None:
         raise Unavailable()
 
-    monkeypatch.setattr(claims, "claim", cut)
+    monkeypatch.setattr(exclusive_codes, "claim", cut)
     assert client.http.post(CODES, json=OF_BILLO).status_code == 503
     assert client.state() == {}
 
@@ -225,7 +225,7 @@ def test_the_brand_hears_of_each_use(client: Client) -> None:
 
 
 def test_users_whose_addresses_the_brand_knows_are_granted_a_new_code_by_which_they_are_told(
-    world: World,
+    world: TwoBrands,
 ) -> None:
     billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
     for number, shop in enumerate((billo, billo, ikea)):
@@ -236,7 +236,7 @@ def test_users_whose_addresses_the_brand_knows_are_granted_a_new_code_by_which_t
     assert {each["code"] for each in grants} == {AHMED["id"]}
 
 
-def test_with_tokens_brands_create_and_users_use(world: World) -> None:
+def test_with_tokens_brands_create_and_users_use(world: TwoBrands) -> None:
     billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
     made = world.done("POST", CODES, billo.key, json=AHMED)
     assert made["rule"]["brand"] == "Billo"
@@ -251,7 +251,7 @@ def test_with_tokens_brands_create_and_users_use(world: World) -> None:
     assert world.done("POST", USES, billo.key, json=body | {"user": "Bo"})["user"] == "Bo"
 
 
-def test_everybody_lists_its_own(world: World) -> None:
+def test_everybody_lists_its_own(world: TwoBrands) -> None:
     billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
     for shop, code in ((billo, "BILLO"), (ikea, "HEJ")):
         world.done("POST", CODES, shop.key, json=AHMED | {"id": code})
@@ -266,7 +266,7 @@ def test_everybody_lists_its_own(world: World) -> None:
     assert [(each["discount_code"], each["user"]) for each in mine] == [("HEJ", "Ann"), ("BILLO", "Ann")]
 
 
-def test_a_user_lists_the_codes_that_it_was_granted(world: World) -> None:
+def test_a_user_lists_the_codes_that_it_was_granted(world: TwoBrands) -> None:
     billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
     assert world.done("GET", CODES, signed("Ann")) == []
     made = [world.done("POST", CODES, shop.key, json=AHMED | {"id": shop.brand}) for shop in (billo, ikea)]
@@ -306,7 +306,7 @@ def test_a_use_is_shown_by_its_id(raw: FlaskClient) -> None:
     check(raw.get(f"{USES}{used['id']}/"), 404, "There is no such use.")
 
 
-def test_a_use_is_shown_to_whom_it_concerns_alone(world: World) -> None:
+def test_a_use_is_shown_to_whom_it_concerns_alone(world: TwoBrands) -> None:
     billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
     world.done("POST", CODES, billo.key, json=AHMED)
     used = world.done("POST", USES, signed("Ann"), json={"discount_code": AHMED["id"]})
@@ -359,7 +359,7 @@ def test_lists_also_come_in_pages(raw: FlaskClient) -> None:
             assert (answer.status_code, list(answer.get_json())) == (400, ["detail"]), wrong
 
 
-def test_a_user_reads_its_own_in_pages(world: World) -> None:
+def test_a_user_reads_its_own_in_pages(world: TwoBrands) -> None:
     billo = world.open_shop("Billo")
     for number in range(4):
         world.done("POST", CODES, billo.key, json=AHMED | {"id": f"CODE{number}"})

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from discount.errors import Unavailable
-from discount.store import LayoutError, Store
+from discount.domain.errors import Unavailable
+from discount.store.connection import LayoutError, Store
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROOT, Service, ask, create, wait_until
@@ -92,7 +92,14 @@ USED = "discount: SECRET: this data is used with another one; see `discount secr
 NONE = "discount: SECRET: this data is used with one; set the same here"
 
 
-SERVER = ("gunicorn", "-c", "python:discount.server", "--bind", "127.0.0.1:0", "discount.app:create_app()")
+SERVER = (
+    "gunicorn",
+    "-c",
+    "python:discount.serving.gunicorn_config",
+    "--bind",
+    "127.0.0.1:0",
+    "discount.app:create_app()",
+)
 
 
 @pytest.mark.parametrize("part", [("discount", "run"), ("discount", "worker"), SERVER], ids=["run", "worker", "app"])

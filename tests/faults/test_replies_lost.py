@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from discount import discounts, grants
-from discount.errors import Unavailable
-from discount.store import Store
-from tests.contract.stage import PATIENCE, UNIQUE
+from discount.domain.errors import Unavailable
+from discount.services import discounts, grants
+from discount.store.connection import Store
 from tests.faults.lossy import LossyLine
+from tests.services.harness import PATIENCE, UNIQUE
 from tests.support import history
 from tests.support.load import Load, grant_call, twice
 from tests.support.redis_server import RedisServer

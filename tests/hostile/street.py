@@ -18,7 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from tests.access.issuer import AUDIENCE, ISSUER, SECRET, signed
+from tests.security.issuer import (
+    AUDIENCE,
+    ISSUER,
+    SECRET,
+    signed,
+)
 from tests.stack.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask

@@ -17,10 +17,12 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
-from discount.api.schemas import DiscountOut, DiscountPage, GrantOut, GrantsOut, ImportOut
+from discount.api.schemas.codes import ImportOut
+from discount.api.schemas.discounts import DiscountOut, DiscountPage
+from discount.api.schemas.grants import GrantOut, GrantsOut
 from discount.app import create_app
 from discount.config import Settings
-from discount.store import Store
+from discount.store.connection import Store
 from tests.support.commands import Commands
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port

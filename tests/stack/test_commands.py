@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from discount import deliveries, outbox
-from discount.deliveries import Owed
-from discount.events import place_of
-from discount.model import make_delivery_id
-from discount.store import Store
+from discount.domain.events import place_of
+from discount.domain.ids import make_delivery_id
+from discount.services import deliveries, outbox
+from discount.services.deliveries import PlannedDelivery
+from discount.store.connection import Store
 from tests.stack.test_command_line import (  # noqa: F401 - fixtures
     PATIENCE,
     ROOT,
@@ -230,7 +230,7 @@ def test_deliveries_are_listed_shown_and_made_again(
     event = outbox.list_page(store, "Post", limit=1).events[0]
     partition, place = place_of(event.id) or (0, "")
     found = make_delivery_id(partition, event.id, webhook)
-    owed = Owed(found, "Post", "webhook", webhook, "discount.created", event.id, "", place, 1)
+    owed = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", place, 1)
     deliveries.plan(store, partition, store.now(), [("", [owed])])
 
     assert said("delivery", "show", found) == http.get(f"/delivery/{found}").get_json()

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.access.issuer import AUDIENCE, ISSUER, SECRET, signed
-from tests.access.world import ADMIN, PEPPER
+from tests.security.issuer import (
+    AUDIENCE,
+    ISSUER,
+    SECRET,
+    signed,
+)
+from tests.security.two_brands import ADMIN, PEPPER
 from tests.stack.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, wait_until

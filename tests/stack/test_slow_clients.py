@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from discount import connections
-from discount.connections import ClientSocket
-from discount.errors import TooSlow
-from tests.access.issuer import AUDIENCE, ISSUER, signed
+from discount.domain.errors import TooSlow
+from discount.serving import connections
+from discount.serving.connections import ClientSocket
+from tests.security.issuer import AUDIENCE, ISSUER, signed
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from discount import store as store_module
-from discount.store import Store
+from discount.store.connection import Store
 from discount.store.scripts import SCRIPTS
 
 _SECOND = 1_000_000

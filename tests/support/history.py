@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from discount import grants
-from discount.codes import Sequence
-from discount.model import parse_discount_id
+from discount.domain.code_sequence import Sequence
+from discount.domain.ids import parse_discount_id
+from discount.services import grants
 from discount.store import keys
 from tests.support.load import Answer
 from tests.support.service import ask

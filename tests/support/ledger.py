@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from discount.model import parse_discount_id
+from discount.domain.ids import parse_discount_id
 from discount.store import keys
 from tests.support import history
 from tests.support.load import Answer, Call

@@ -120,7 +120,14 @@ class Service:
     def launch(self, replica: int) -> "subprocess.Popen[bytes]":
         """Start a replica's process without waiting for anything."""
         assert self._processes[replica] is None, f"replica {replica} is running already"
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.server", "discount.app:create_app()"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            "python:discount.serving.gunicorn_config",
+            "discount.app:create_app()",
+        ]
         data = self.folder / f"data-{replica}"
         data.mkdir(exist_ok=True)
         # What a killed replica leaves behind stands in our folder.

@@ -4,7 +4,7 @@ from typing import Any
 
 import fakeredis
 
-from discount.store import Store
+from discount.store.connection import Store
 
 PARTITIONS = 16
 

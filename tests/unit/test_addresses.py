@@ -2,8 +2,8 @@
 
 import unittest
 
-from discount.addresses import check_url, policy
-from discount.errors import Invalid
+from discount.domain.errors import Invalid
+from discount.security.url_policy import check_url, policy
 
 
 class Addresses(unittest.TestCase):

@@ -6,8 +6,8 @@ import unittest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discount.cursors import make_cursor, read_cursor
-from discount.errors import Invalid
+from discount.domain.cursors import make_cursor, read_cursor
+from discount.domain.errors import Invalid
 
 
 def encoded(text: bytes) -> str:

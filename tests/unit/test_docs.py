@@ -10,7 +10,7 @@ import msgspec
 
 from discount.cli import main
 from discount.config import Settings
-from discount.launch import defaults_of_run
+from discount.local.launch import defaults_of_run
 from discount.store import keys
 from discount.store.scripts import SCRIPTS
 

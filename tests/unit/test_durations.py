@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discount import durations
+from discount.domain import durations
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND

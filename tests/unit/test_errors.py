@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 
 from discount.api import problems
-from discount.errors import BY_WORD, Invalid, Refusal
+from discount.domain.errors import BY_SLUG, Invalid, Refusal
 from discount.store.scripts import SCRIPTS
 
 PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
@@ -33,8 +33,8 @@ def documented() -> dict[str, int]:
 
 class Words(unittest.TestCase):
     def test_every_refusal_has_a_word_of_its_own(self) -> None:
-        self.assertEqual(len(BY_WORD), len(Refusal.__subclasses__()))
-        for word in BY_WORD:
+        self.assertEqual(len(BY_SLUG), len(Refusal.__subclasses__()))
+        for word in BY_SLUG:
             self.assertRegex(word, r"^[a-z]+(-[a-z]+)*$")
 
     def test_the_words_of_lua_and_of_errors_agree(self) -> None:
@@ -43,13 +43,13 @@ class Words(unittest.TestCase):
             word
             for script in SCRIPTS.values()
             for word in script.refusals | set(re.findall(r"'([a-z-]+)'", script.source))
-            if word in script.refusals | set(BY_WORD)
+            if word in script.refusals | set(BY_SLUG)
         }
-        self.assertEqual(in_lua | OF_VERBS, set(BY_WORD))
+        self.assertEqual(in_lua | OF_VERBS, set(BY_SLUG))
         self.assertEqual(in_lua & OF_VERBS, set())
 
     def test_the_words_of_errors_and_of_problems_agree(self) -> None:
-        self.assertEqual(set(problems.STATUS), set(BY_WORD) | OF_HTTP)
+        self.assertEqual(set(problems.STATUS), set(BY_SLUG) | OF_HTTP)
         self.assertEqual(set(problems.TITLES), set(problems.STATUS))
 
     def test_the_words_and_statuses_of_the_docs_agree(self) -> None:
@@ -61,16 +61,16 @@ class Words(unittest.TestCase):
 
 class Refusals(unittest.TestCase):
     def test_every_refusal_has_a_title_that_is_a_sentence(self) -> None:
-        for word, kind in BY_WORD.items():
+        for word, kind in BY_SLUG.items():
             self.assertRegex(kind.title, r"^[A-Z].*\.$", word)
 
     def test_a_refusal_tells_its_detail_or_its_title(self) -> None:
-        for kind in set(BY_WORD.values()) - {Invalid}:
+        for kind in set(BY_SLUG.values()) - {Invalid}:
             self.assertEqual(str(kind()), kind.title)
             self.assertEqual(str(kind("More.")), "More.")
 
     def test_a_refusal_keeps_its_facts(self) -> None:
-        self.assertEqual(BY_WORD["expired"](expires_at="1").facts, {"expires_at": "1"})
+        self.assertEqual(BY_SLUG["expired"](expires_at="1").facts, {"expires_at": "1"})
 
     def test_an_invalid_field_is_a_pointer_and_an_invalid_parameter_a_name(self) -> None:
         self.assertEqual(Invalid("/a", "is bad").facts, {"errors": [{"pointer": "/a", "detail": "is bad"}]})

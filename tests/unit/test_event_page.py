@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import get_args
 
 from discount import event_page
-from discount.api.schemas import EventType
-from discount.events import TYPES
+from discount.api.schemas.webhooks import EventType
+from discount.domain.events import TYPES
 
 PAGE = Path(__file__).parents[2] / "doc" / "events.md"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from discount.model import make_discount_id
+from discount.domain.ids import make_discount_id
 from discount.store import keys
 
 # Ids that look like pieces of keys are the ones that could meet.

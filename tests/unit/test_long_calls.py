@@ -5,8 +5,8 @@ from unittest import mock
 
 from discount.api import long_calls
 from discount.api.long_calls import LongCalls, Places
-from discount.errors import TooManyAtOnce
-from discount.model import Caller
+from discount.domain.errors import TooManyAtOnce
+from discount.domain.model import Caller
 
 BRAND = Caller(frozenset(["manage"]), brand_id="IKEA", key_id="one")
 SAME_BRAND = Caller(frozenset(["manage"]), brand_id="IKEA", key_id="two")

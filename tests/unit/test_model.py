@@ -7,15 +7,17 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discount.kinds import CodeKind
-from discount.model import (
+from discount.domain.code_kinds import CodeKind
+from discount.domain.ids import (
     GRANTS_PER_BUCKET,
     MAX_TOTAL,
+    make_discount_id,
+    parse_discount_id,
+)
+from discount.domain.model import (
     Discount,
     Status,
     from_time,
-    make_discount_id,
-    parse_discount_id,
     to_text,
     to_time,
 )

@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 from flask import Flask
 
-from discount import errors
 from discount.api import problem_pages, problems
+from discount.domain import errors
 from discount.metrics import REFUSALS
 
 DOCS = Path(__file__).parents[2] / "doc" / "problems.md"
@@ -30,7 +30,7 @@ def answer_to(error: Exception) -> Any:
 
 class Problems(unittest.TestCase):
     def test_every_refusal_answers_with_its_word_and_status(self) -> None:
-        for word, kind in errors.BY_WORD.items():
+        for word, kind in errors.BY_SLUG.items():
             error = kind("/a", "is bad") if kind is errors.Invalid else kind()
             answer = answer_to(error)
             with self.subTest(word):
@@ -64,7 +64,7 @@ class Problems(unittest.TestCase):
         self.assertEqual(answer_to(errors.BelowGranted(granted_count="7")).json["granted_count"], 7)
 
     def test_only_what_will_pass_says_when_to_try_again(self) -> None:
-        for word, kind in errors.BY_WORD.items():
+        for word, kind in errors.BY_SLUG.items():
             if kind is not errors.Invalid:
                 with self.subTest(word):
                     self.assertEqual(

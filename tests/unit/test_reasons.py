@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from discount import reasons
-from discount.api import schemas
 from discount.api.inputs import SMALL_BODY, body_reader, read_fields, read_part
-from discount.errors import Invalid, Refusal
-from discount.reasons import told
+from discount.api.schemas.common import Currency, Moment, UserId, moment_in
+from discount.api.schemas.discounts import DiscountCode
+from discount.domain import reasons
+from discount.domain.errors import Invalid, Refusal
+from discount.domain.reasons import told
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,19 +24,19 @@ class Inner(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Everything(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    id: schemas.UserId
-    name: schemas.DiscountCode | None = None
-    currency: schemas.Currency | None = None
+    id: UserId
+    name: DiscountCode | None = None
+    currency: Currency | None = None
     count: Annotated[int, Meta(ge=1, le=1000)] = 1
     share: Annotated[float, Meta(gt=0, le=100)] = 1.0
     kind: Literal["a", "b"] = "a"
     on: bool = True
-    at: schemas.Moment | None = None
+    at: Moment | None = None
     day: date | None = None
     lasts: timedelta | None = None
     price: Decimal | None = None
     inner: Inner | None = None
-    users: Annotated[list[schemas.UserId], Meta(min_length=1, max_length=3)] | None = None
+    users: Annotated[list[UserId], Meta(min_length=1, max_length=3)] | None = None
     secret: Annotated[str, Meta(min_length=32)] = ""
 
 
@@ -173,7 +174,7 @@ class OfText(unittest.TestCase):
 
     def test_a_part_of_a_path_is_named(self) -> None:
         with self.assertRaises(Invalid) as raised:
-            read_part("a\u200b", schemas.UserId, "user_id")
+            read_part("a\u200b", UserId, "user_id")
         self.assertEqual(str(raised.exception), f"user_id has U+200B as character 2; {_ID_RULE}.")
 
 
@@ -192,5 +193,5 @@ class OfPatterns(unittest.TestCase):
 
     def test_moments_are_told_with_their_bounds(self) -> None:
         with self.assertRaises(Invalid) as raised:
-            schemas.moment_in(datetime.fromisoformat("1999-01-01T00:00:00Z"), "/at")
+            moment_in(datetime.fromisoformat("1999-01-01T00:00:00Z"), "/at")
         self.assertEqual(str(raised.exception), "/at must be from 2001-09-10 to 2286-11-20.")

@@ -10,10 +10,15 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from discount import rules
-from discount.codes import canonical
-from discount.errors import CurrencyMismatch, Invalid, MinimumAmount
-from discount.rules import MAX_AMOUNT, NO_RULE, Order, Rule
+from discount.domain import rules
+from discount.domain.code_sequence import canonical
+from discount.domain.errors import CurrencyMismatch, Invalid, MinimumAmount
+from discount.domain.rules import (
+    MAX_AMOUNT,
+    NO_RULE,
+    Order,
+    Rule,
+)
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND

@@ -4,7 +4,7 @@ import re
 import unittest
 from pathlib import Path
 
-from discount.errors import BY_WORD
+from discount.domain.errors import BY_SLUG
 from discount.store import scripts
 from discount.store.scripts import SCRIPTS, Script, parse
 
@@ -135,12 +135,12 @@ class Bodies(unittest.TestCase):
     def test_every_refusal_has_its_error(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
-                self.assertLessEqual(script.refusals, set(BY_WORD))
+                self.assertLessEqual(script.refusals, set(BY_SLUG))
 
     def test_no_answer_is_the_word_of_an_error(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
-                self.assertEqual(script.answers & set(BY_WORD), set())
+                self.assertEqual(script.answers & set(BY_SLUG), set())
 
     def test_every_name_of_a_header_is_used(self) -> None:
         for name, script in SCRIPTS.items():

@@ -7,7 +7,7 @@ import unittest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discount.api.tables import PIECE, csv_pieces, text_of
+from discount.api.streaming import PIECE, csv_pieces, text_of
 
 FORMULAS = ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "＝1＋1", "＋1", "－1", "＠A1")
 

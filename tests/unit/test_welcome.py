@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 from discount.config import Settings
-from discount.welcome import command_here, welcome
+from discount.local.welcome import command_here, welcome
 
 URL = "http://127.0.0.1:8000"
 SECRET = "never to be shown, never to be shown"

@@ -1,0 +1,156 @@
+"""Routes of grants."""
+
+from discount import metrics
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import BrandId, UserId
+from discount.api.schemas.grants import (
+    GrantIn,
+    GrantOut,
+    GrantOutcome,
+    GrantPage,
+    GrantQuery,
+    GrantsIn,
+    GrantsOut,
+    GrantsQuery,
+    UserQuery,
+)
+from discount.api.streaming import csv_response
+from discount.domain import model
+from discount.domain.errors import Forbidden, Refusal
+from discount.mails import check_address
+from discount.services import grants
+from discount.store.connection import Store
+from discount.store.guards import Guard
+
+#: 10,000 user ids of 128 letters, each escaped as \uXXXX, quoted and separated, fit.
+BULK_BODY = 8 * 1024 * 1024
+_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached")
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of grants."""
+
+    @contract.declare(
+        "POST",
+        "/discount/<discount_id>/grant",
+        tag="grants",
+        scopes=("grant",),
+        users=True,
+        hot=True,
+        caller=True,
+        body=GrantIn,
+        answers={201: GrantOut, 200: GrantOut},
+        refusals=("not-found", *_NO_GRANT),
+    )
+    def grant_code(discount_id: str, body: GrantIn, caller: model.Caller, guard: Guard | None) -> ViewResult:
+        """Hand a user a code: 201 the first time, 200 with the same code after that."""
+        email = _email(body, caller)
+        return _answer(grants.grant(store, discount_id, body.user_id, email=email, guard=guard))
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/grant",
+        tag="grants",
+        scopes=("read",),
+        users=True,
+        query=GrantQuery,
+        answers={200: GrantOut},
+        refusals=("not-found", "not-granted"),
+    )
+    def show_grant(discount_id: str, query: GrantQuery) -> ViewResult:
+        """Show the grant that a user holds."""
+        return GrantOut.of(grants.held_grant(store, discount_id, query.user_id)), 200
+
+    @contract.declare(
+        "POST",
+        "/discount/<discount_id>/grants",
+        tag="grants",
+        scopes=("grant",),
+        body=GrantsIn,
+        max_body=BULK_BODY,
+        answers={200: GrantsOut},
+        refusals=("not-found",),
+    )
+    def grant_codes(discount_id: str, body: GrantsIn) -> ViewResult:
+        """Hand up to 10,000 users a code each; each user's outcome stands for itself."""
+        outcomes = grants.grant_many(store, discount_id, body.user_ids)
+        metrics.GRANTS.inc(sum(not isinstance(outcome, Refusal) and outcome.fresh for outcome in outcomes))
+        told = [GrantOutcome.of(*each) for each in zip(body.user_ids, outcomes, strict=True)]
+        return GrantsOut(discount_id=discount_id, grants=told), 200
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/grants",
+        tag="grants",
+        scopes=("read",),
+        query=GrantsQuery,
+        answers={200: GrantPage},
+        also=("text/csv",),
+        refusals=("not-found",),
+    )
+    def list_grants(discount_id: str, query: GrantsQuery) -> ViewResult:
+        """List who holds what: pages of JSON, or everything as CSV."""
+        if query.format == "csv":
+            found = grants.list_all(store, discount_id)
+            return csv_response(f"{discount_id}-grants", _COLUMNS, map(_row, found))
+        page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
+        return _page(page), 200
+
+    @contract.declare(
+        "POST",
+        "/brand/<brand_id>/grant",
+        tag="grants",
+        scopes=("grant",),
+        users=True,
+        caller=True,
+        path_types={"brand_id": BrandId},
+        body=GrantIn,
+        answers={201: GrantOut, 200: GrantOut},
+        refusals=("not-found", "sold-out", "quota-reached"),
+    )
+    def grant_code_of_brand(brand_id: str, body: GrantIn, caller: model.Caller) -> ViewResult:
+        """Give a user a code of a brand that can be used: one held already, or one of an open discount."""
+        return _answer(grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
+
+    @contract.declare(
+        "GET",
+        "/user/<user_id>/grants",
+        tag="grants",
+        scopes=("read",),
+        users=True,
+        path_types={"user_id": UserId},
+        query=UserQuery,
+        answers={200: GrantPage},
+    )
+    def list_grants_of_user(user_id: str, query: UserQuery) -> ViewResult:
+        """List what a user holds."""
+        page = grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
+        return _page(page), 200
+
+
+_COLUMNS = ("user_id", "code", "granted_at", "good_until", "void")
+
+
+def _row(each: model.Grant) -> tuple[str, ...]:
+    until = "" if each.good_until is None else model.to_text(each.good_until)
+    return (each.user_id, each.code, model.to_text(each.granted_at), until, "true" if each.void else "false")
+
+
+def _email(body: GrantIn, caller: model.Caller) -> str:
+    if body.email is None:
+        return ""
+    if caller.user_id is not None:
+        raise Forbidden("What a brand knows of a user is the brand's to say; use PUT /user.")
+    check_address(body.email, "/email")
+    return body.email
+
+
+def _answer(grant: model.Grant) -> ViewResult:
+    if grant.fresh:
+        metrics.GRANTS.inc()
+        return GrantOut.of(grant), 201
+    return GrantOut.of(grant), 200
+
+
+def _page(page: grants.Page) -> GrantPage:
+    return GrantPage(grants=[GrantOut.of(each) for each in page.grants], next=page.next)

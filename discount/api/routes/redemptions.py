@@ -1,0 +1,215 @@
+"""Routes of redemptions."""
+
+from typing import Any
+
+from discount import metrics
+from discount.api import problems
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import (
+    UserId,
+    moment_in,
+)
+from discount.api.schemas.discounts import LimitsOut
+from discount.api.schemas.redemptions import (
+    Reason,
+    RedemptionIn,
+    RedemptionOut,
+    RedemptionPage,
+    RedemptionsOfUserQuery,
+    RedemptionsQuery,
+    RollbackIn,
+    ValidationIn,
+    ValidationOut,
+)
+from discount.api.streaming import csv_response
+from discount.domain import model
+from discount.domain.errors import Invalid, Refusal
+from discount.domain.rules import Order, check_currency
+from discount.services import redemptions
+from discount.services.redemptions import Checkout
+from discount.store.connection import Store
+from discount.store.guards import Guard
+
+_NOT_NOW = (
+    *("not-found", "not-granted", "minimum-amount", "currency-mismatch", "limit-reached", "already-redeemed"),
+    *("too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch", "too-many-guesses"),
+)
+
+
+def add_routes(contract: Contract, store: Store) -> None:
+    """Declare the operations of redemptions."""
+
+    @contract.declare(
+        "POST",
+        "/validation",
+        tag="redemptions",
+        scopes=("redeem",),
+        users=True,
+        hot=True,
+        address=True,
+        caller=True,
+        body=ValidationIn,
+        answers={200: ValidationOut},
+        refusals=("not-found", "too-many-guesses"),
+    )
+    def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
+        """Tell what a code would take off an order, and all that stands in the way."""
+        verdict = redemptions.validate(store, _attempt(body, address, caller), guard)
+        told = ValidationOut(
+            valid=not verdict.reasons,
+            discount_id=verdict.discount_id,
+            discount_amount=verdict.discount_amount,
+            amount_to_pay=body.order.amount - verdict.discount_amount,
+            left=LimitsOut.of(verdict.left),
+            reasons=[_reason(each) for each in verdict.reasons],
+        )
+        return told, 200
+
+    @contract.declare(
+        "POST",
+        "/redemption",
+        tag="redemptions",
+        scopes=("redeem",),
+        users=True,
+        hot=True,
+        address=True,
+        caller=True,
+        body=RedemptionIn,
+        idempotent=True,
+        answers={201: RedemptionOut, 200: RedemptionOut},
+        refusals=_NOT_NOW,
+    )
+    def redeem_code(
+        body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
+    ) -> ViewResult:
+        """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
+        done = redemptions.redeem(
+            store,
+            _attempt(body, address, caller),
+            hold_seconds=body.hold_seconds,
+            idempotency_key=idempotency_key,
+            guard=guard,
+        )
+        if done.fresh:
+            metrics.REDEMPTIONS.inc()
+        return RedemptionOut.of(done), 201 if done.fresh else 200
+
+    @contract.declare(
+        "GET",
+        "/redemption/<redemption_id>",
+        tag="redemptions",
+        scopes=("read",),
+        users=True,
+        answers={200: RedemptionOut},
+        refusals=("not-found",),
+    )
+    def show_redemption(redemption_id: str) -> ViewResult:
+        """Show a redemption with its state."""
+        return RedemptionOut.of(redemptions.show(store, redemption_id)), 200
+
+    @contract.declare(
+        "POST",
+        "/redemption/<redemption_id>/confirm",
+        tag="redemptions",
+        scopes=("redeem",),
+        users=True,
+        answers={200: RedemptionOut},
+        refusals=("not-found", "hold-ended"),
+    )
+    def confirm_redemption(redemption_id: str) -> ViewResult:
+        """Make a held use final."""
+        return RedemptionOut.of(redemptions.confirm(store, redemption_id)), 200
+
+    @contract.declare(
+        "POST",
+        "/redemption/<redemption_id>/rollback",
+        tag="redemptions",
+        scopes=("redeem",),
+        body=RollbackIn,
+        bare=True,
+        answers={200: RedemptionOut},
+        refusals=("not-found",),
+    )
+    def roll_back_redemption(redemption_id: str, body: RollbackIn) -> ViewResult:
+        """Undo a use or give a hold up: it comes back to the limits, once."""
+        return RedemptionOut.of(redemptions.roll_back(store, redemption_id, body.reason)), 200
+
+    @contract.declare(
+        "GET",
+        "/discount/<discount_id>/redemptions",
+        tag="redemptions",
+        scopes=("read",),
+        query=RedemptionsQuery,
+        answers={200: RedemptionPage},
+        also=("text/csv",),
+        refusals=("not-found",),
+    )
+    def list_redemptions(discount_id: str, query: RedemptionsQuery) -> ViewResult:
+        """List a discount's redemptions, newest first: pages of JSON, or everything as CSV."""
+        if query.format == "csv":
+            found = redemptions.list_all(store, discount_id, **_filters(query))
+            return csv_response(f"{discount_id}-redemptions", _COLUMNS, map(_row, found))
+        page = redemptions.list_of_discount(
+            store, discount_id, limit=query.limit, cursor=query.cursor, **_filters(query)
+        )
+        return _page(page), 200
+
+    @contract.declare(
+        "GET",
+        "/user/<user_id>/redemptions",
+        tag="redemptions",
+        scopes=("read",),
+        users=True,
+        path_types={"user_id": UserId},
+        query=RedemptionsOfUserQuery,
+        answers={200: RedemptionPage},
+    )
+    def list_redemptions_of_user(user_id: str, query: RedemptionsOfUserQuery) -> ViewResult:
+        """List a user's redemptions, newest first; with a filter a page can be shorter than its limit."""
+        page = redemptions.list_of_user(
+            store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor, **_filters(query)
+        )
+        return _page(page), 200
+
+
+def _attempt(body: ValidationIn, address: str, caller: model.Caller) -> Checkout:
+    if body.brand_id is None and body.discount_id is None:
+        raise Invalid("/brand_id", "is missing, and so is discount_id")
+    check_currency(body.order.currency, "/order/currency")
+    order = Order(body.order.id, body.order.amount, body.order.currency)
+    by_user = caller.user_id is not None
+    return Checkout(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user)
+
+
+def _reason(refusal: Refusal) -> Reason:
+    detail = refusal.detail if refusal.detail != refusal.title else None
+    return Reason(refusal.word, refusal.title, detail, **problems.members_of(refusal))
+
+
+_COLUMNS = (
+    *("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at"),
+    *("hold_until", "confirmed_at", "rolled_back_at", "reason"),
+)
+
+
+def _row(each: model.Redemption) -> tuple[str, ...]:
+    order = each.order
+    amounts = (str(order.amount), order.currency, str(each.discount_amount))
+    later = (each.hold_until, each.confirmed_at, each.rolled_back_at)
+    times = ("" if moment is None else model.to_text(moment) for moment in later)
+    return (
+        *(each.id, each.user_id, each.code, each.state, order.id, *amounts),
+        *(model.to_text(each.redeemed_at), *times, each.reason),
+    )
+
+
+def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]:
+    return {
+        "state": query.state,
+        "since": moment_in(query.since, "since"),
+        "until": moment_in(query.until, "until"),
+    }
+
+
+def _page(page: redemptions.Page) -> RedemptionPage:
+    return RedemptionPage([RedemptionOut.of(each) for each in page.redemptions], page.next)

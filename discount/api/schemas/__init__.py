@@ -1,0 +1,1 @@
+"""Shapes of HTTP bodies and queries, one module for each noun."""

@@ -1,0 +1,327 @@
+"""discount.api.schemas.discounts"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from discount.api.schemas.common import (
+    NAME_PATTERN,
+    BrandId,
+    Currency,
+    ForBrand,
+    ListQuery,
+    Moment,
+    Money,
+    Often,
+    Percent,
+    Shape,
+    Zone,
+    moment_out,
+)
+from discount.api.schemas.webhooks import EventTypes, WebhookUrl
+from discount.domain import ids, model, rules
+from discount.domain.reasons import told
+
+DiscountCode = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=NAME_PATTERN,
+        description="The discount's human-readable name.",
+        examples=["Christmas 2020 discount"],
+    ),
+]
+
+
+TotalCount = Annotated[
+    int, Meta(ge=1, le=ids.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
+]
+
+
+_VISIBLE = told(
+    r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)",
+    "[^!-~ ]",
+    "visible ASCII and blanks may stand there, but not blanks alone",
+)
+
+
+Kind = Annotated[
+    Literal["unique", "imported", "personal", "shared"],
+    Meta(
+        description="unique: made from a pattern; imported: the brand's own; personal: made at the grant from a"
+        " template; shared: one for all."
+    ),
+]
+
+
+Pattern = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=told(
+            r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
+            "[^A-Za-z0-9#._-]",
+            "the letters A-Z and a-z, digits and # . _ - may stand there, with one # at least",
+        ),
+        description="Each # becomes a letter of the alphabet; the rest stands as it is.",
+        examples=["####-####-####"],
+    ),
+]
+
+
+Alphabet = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=36,
+        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits may stand there"),
+        description="Letters and digits that codes are made of; a letter counts once, in upper or lower case.",
+        examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
+    ),
+]
+
+
+Prefix = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=told(
+            r"^[A-Za-z0-9._-]+$(?!\n)",
+            "[^A-Za-z0-9._-]",
+            "the letters A-Z and a-z, digits and . _ - may stand there",
+        ),
+        description="Stands before each code.",
+        examples=["IKEA-"],
+    ),
+]
+
+
+Template = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=_VISIBLE,
+        description="{brand} and {user} become slugs of the ids, {name} what the brand calls the user (else the"
+        " user's id) as it is written, {discount} the discount's id. {id}, {seq} and {random} differ by code.",
+        examples=["{brand}-thinks-{user}-is-awesome-{id}"],
+    ),
+]
+
+
+SharedCode = Annotated[str, Meta(min_length=1, max_length=64, pattern=NAME_PATTERN, examples=["AHMED2022BILLO"])]
+
+
+class CodesIn(Shape):
+    """How the codes are made: a kind, and what belongs to it."""
+
+    kind: Kind = "unique"
+    pattern: Pattern | UnsetType = UNSET
+    alphabet: Alphabet | UnsetType = UNSET
+    prefix: Prefix | UnsetType = UNSET
+    template: Template | UnsetType = UNSET
+    code: SharedCode | UnsetType = UNSET
+
+
+class CodesOut(Shape, omit_defaults=True):
+    """How the codes are made."""
+
+    kind: Kind
+    pattern: str = ""
+    alphabet: str = ""
+    template: str = ""
+    code: str = ""
+
+
+class LimitsIn(Shape):
+    """How often codes may be redeemed; null is no limit.
+
+    What is left out stays as it is in a change. In a new discount it is no limit, but for `per_user`, which is 1.
+    """
+
+    total: Often | None | UnsetType = UNSET
+    per_user: Often | None | UnsetType = UNSET
+    per_user_per_day: Often | None | UnsetType = UNSET
+    per_user_per_week: Often | None | UnsetType = UNSET
+
+
+class LimitsOut(Shape):
+    """How often codes may be redeemed; null is no limit."""
+
+    total: int | None = None
+    per_user: int | None = None
+    per_user_per_day: int | None = None
+    per_user_per_week: int | None = None
+
+    @classmethod
+    def of(cls, limits: Mapping[rules.LimitName, int]) -> "LimitsOut":
+        return cls(*(limits.get(name) for name in rules.LIMITS))
+
+
+class SumsOut(Shape):
+    """Money of standing redemptions in one currency."""
+
+    orders: int
+    discounts: int
+
+
+Length = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="A duration of ISO 8601. A day is 24 hours; months and years go by the calendar of `timezone`.",
+        examples=["P14D", "P1M", "PT36H"],
+        extra_json_schema={"format": "duration"},
+    ),
+]
+
+
+class DiscountIn(Shape, kw_only=True):
+    """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
+
+    What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant.
+    `total_count` bounds grants, also of a shared code; `limits` bound uses.
+    """
+
+    brand_id: ForBrand | None = None
+    discount_code: DiscountCode
+    total_count: TotalCount | None = None
+    codes: CodesIn = msgspec.field(default_factory=CodesIn)
+    starts_at: Moment | None = None
+    expires_at: Moment | None = None
+    valid_for: Length | None = None
+    percent_off: Percent | None = None
+    amount_off: Money | None = None
+    currency: Currency | None = None
+    minimum_amount: Money | None = None
+    maximum_discount: Money | None = None
+    limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
+    timezone: Zone = "UTC"
+    returns_use: Annotated[bool, Meta(description="Whether a use that is rolled back returns to the limits.")] = True
+    webhook_url: WebhookUrl | None = None
+    webhook_types: EventTypes = msgspec.field(default_factory=list)
+
+
+class DiscountChange(Shape):
+    """What to change of a discount; what is left out stays, a time that is null is taken away."""
+
+    paused: bool | UnsetType = UNSET
+    total_count: TotalCount | None | UnsetType = UNSET
+    discount_code: DiscountCode | UnsetType = UNSET
+    starts_at: Moment | None | UnsetType = UNSET
+    expires_at: Moment | None | UnsetType = UNSET
+    limits: LimitsIn | UnsetType = UNSET
+
+
+class DiscountForUser(Shape, kw_only=True):
+    """A discount as users see it: neither its codes nor how it goes."""
+
+    id: Annotated[str, Meta(examples=["dsc-0c0k46KbodvdNc34ceyPuDevT"])]
+    brand_id: str
+    discount_code: str
+    status: model.Status
+    created_at: Moment
+    starts_at: Moment | None
+    expires_at: Moment | None
+    valid_for: Length | None
+    percent_off: float | None
+    amount_off: int | None
+    currency: str | None
+    minimum_amount: int | None
+    maximum_discount: int | None
+    limits: LimitsOut
+    timezone: str
+
+    @classmethod
+    def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
+        return cls(**cls._told(discount, now), **more)
+
+    @classmethod
+    def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
+        return {
+            "id": discount.id,
+            "brand_id": discount.brand_id,
+            "discount_code": discount.discount_code,
+            "status": discount.status(now),
+            "created_at": model.to_time(discount.created_at),
+            "starts_at": moment_out(discount.starts_at),
+            "expires_at": moment_out(discount.expires_at),
+            "valid_for": None if discount.valid_for is None else discount.valid_for.text,
+            "percent_off": None if discount.rule.percent is None else discount.rule.percent / 100,
+            "amount_off": discount.rule.amount_off,
+            "currency": discount.rule.currency,
+            "minimum_amount": discount.rule.minimum_amount,
+            "maximum_discount": discount.rule.maximum_discount,
+            "limits": LimitsOut.of(discount.limits),
+            "timezone": discount.timezone,
+        }
+
+
+class DiscountOut(DiscountForUser, kw_only=True):
+    """A discount with its counts, exact at the moment of the answer: granted + remaining = total.
+
+    `redeemed_count` and `sums` are of uses that stand: neither on hold nor rolled back.
+    """
+
+    total_count: int | None
+    granted_count: int
+    remaining_count: int | None
+    codes: CodesOut
+    returns_use: bool
+    redeemed_count: int
+    on_hold_count: int
+    rolled_back_count: int
+    sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
+    webhook_id: Annotated[str | None, Meta(description="The discount's own webhook.")]
+
+    @classmethod
+    def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
+        return super()._told(discount, now) | {
+            "total_count": discount.total_count,
+            "granted_count": discount.granted_count,
+            "remaining_count": discount.remaining_count,
+            "codes": CodesOut(**asdict(discount.codes)),
+            "returns_use": discount.returns_use,
+            "redeemed_count": discount.redeemed_count,
+            "on_hold_count": discount.on_hold_count,
+            "rolled_back_count": discount.rolled_back_count,
+            "sums": {currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
+            "webhook_id": discount.webhook_id,
+        }
+
+
+class NewDiscountOut(DiscountOut, kw_only=True):
+    """A new discount that has a webhook of its own, with the secret of that, which is shown this once."""
+
+    webhook_secret: str
+
+
+class DiscountPage(Shape):
+    """Discounts, newest first, and the cursor of the next page."""
+
+    discounts: list[DiscountOut]
+    next: str | None
+
+
+class DiscountPageForUser(Shape):
+    """Open discounts, newest first, and the cursor of the next page."""
+
+    discounts: list[DiscountForUser]
+    next: str | None
+
+
+class DiscountQuery(ListQuery):
+    brand_id: BrandId | None = None
+    status: model.Status | None = None
+
+
+class CloseQuery(Shape):
+    granted_codes: Annotated[Literal["keep", "void"], Meta(description="Whether codes that users hold stay good.")] = (
+        "keep"
+    )

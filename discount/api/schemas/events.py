@@ -1,0 +1,51 @@
+"""discount.api.schemas.events"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from discount.api.schemas.common import (
+    ForBrand,
+    Limit,
+    Shape,
+)
+from discount.domain import events
+
+Event = (
+    events.DiscountCreated
+    | events.DiscountChanged
+    | events.DiscountClosed
+    | events.DiscountSoldOut
+    | events.DiscountLimitReached
+    | events.CodeGranted
+    | events.CodeRedeemed
+    | events.RedemptionRolledBack
+    | events.WebhookDisabled
+    | events.WebhookTest
+)
+
+
+class EventPage(Shape):
+    """A brand's events, and what to ask for the next ones with (`after`)."""
+
+    events: list[Event]
+    next: str | None
+
+
+class EventsQuery(Shape):
+    brand_id: ForBrand | None = None
+    after: (
+        Annotated[str, Meta(min_length=1, max_length=100, description="An event's id, or `next` of the page before.")]
+        | None
+    ) = None
+    types: (
+        Annotated[
+            str,
+            Meta(
+                max_length=300, description="Some types, parted by commas; all if left out.", examples=["code.granted"]
+            ),
+        ]
+        | None
+    ) = None
+    limit: Limit = 100
+    wait: Annotated[int, Meta(ge=0, le=25, description="Seconds to wait for the first event.")] = 0

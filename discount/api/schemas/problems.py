@@ -1,0 +1,39 @@
+"""discount.api.schemas.problems"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from discount.api.schemas.common import Moment
+from discount.domain import model
+
+
+class ErrorAt(msgspec.Struct, omit_defaults=True):
+    """One thing that is wrong: in the body, at a JSON pointer (RFC 6901), or in a parameter or header by its name."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong, as RFC 9457 says it. `type` ends in the word that programs may rely on."""
+
+    type: Annotated[str, Meta(examples=["/problems/sold-out"])]
+    title: str
+    status: int
+    detail: str = ""
+    request_id: str = ""
+    errors: Sequence[ErrorAt] = ()
+    starts_at: Moment | None = None
+    expires_at: Moment | None = None
+    granted_count: int | None = None
+    limit: str | None = None
+    quota: model.QuotaName | None = None
+    quota_limit: int | None = None
+    opens_at: Moment | None = None
+    minimum_amount: int | None = None
+    currency: str | None = None
+    scope: str | None = None

@@ -1,0 +1,71 @@
+"""discount.api.schemas.users"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from discount.api.schemas.common import (
+    BrandId,
+    Email,
+    Shape,
+    VisibleText,
+)
+from discount.domain.reasons import told
+from discount.services import users
+from discount.services.contacts import Contact
+
+Locale = Annotated[
+    str,
+    Meta(
+        max_length=35,
+        pattern=told(
+            r"^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*$(?!\n)",
+            "[^A-Za-z0-9_-]",
+            "a language of BCP 47 is expected, such as de or de-AT",
+        ),
+        description="BCP 47; e-mails are in English where no other is known.",
+        examples=["de-AT"],
+    ),
+]
+
+
+class Forgotten(Shape):
+    """What of a user was made nobody's. The counts of discounts stay as they are."""
+
+    user_id: str
+    grants: int
+    redemptions: int
+    events: int
+
+    @classmethod
+    def of(cls, user_id: str, done: users.Forgotten) -> "Forgotten":
+        return cls(user_id, done.grants, done.redemptions, done.events)
+
+
+class ContactIn(Shape):
+    """Where a user is reached; without an e-mail, nowhere. `unsubscribed` is the brand's to say."""
+
+    email: Email | None
+    name: VisibleText | None = None
+    locale: Locale | None = None
+    unsubscribed: bool | None = None
+
+
+class ContactOut(Shape):
+    """Where a user is reached, as a brand knows it, or without a brand as the user says."""
+
+    user_id: str
+    brand_id: str | None
+    email: str | None
+    name: str | None
+    locale: str | None
+    unsubscribed: bool
+
+    @classmethod
+    def of(cls, contact: Contact, brand_id: str | None) -> "ContactOut":
+        told = (contact.email, contact.name or None, contact.locale or None)
+        return cls(contact.user_id, brand_id, *told, contact.unsubscribed)
+
+
+class ContactQuery(Shape):
+    brand_id: BrandId | None = None

@@ -1,0 +1,232 @@
+"""What can go wrong, each with its word.
+
+The same word stands in the Lua scripts, here, in the problem types that HTTP callers see and in doc/problems.md;
+tests hold the four together. Words carry no status: the command line shows them too.
+"""
+
+import errno
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class TooSlow(ConnectionResetError):
+    """A client that does not keep the least speed, with a large body or a long answer."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "The client is too slow.")
+
+
+class Refusal(Exception):
+    """A request that the service understood and will not do. `facts` are what a program may want to know of it."""
+
+    word: ClassVar[str]
+    title: ClassVar[str]
+    #: The name of what a script answers after the word, if it answers more; several, with blanks between.
+    fact: ClassVar[str] = "value"
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.facts = facts
+
+
+class NotFound(Refusal):
+    word = "not-found"
+    title = "There is no such thing here."
+
+
+class NotGranted(Refusal):
+    word = "not-granted"
+    title = "The user holds no such code."
+
+
+class SoldOut(Refusal):
+    word = "sold-out"
+    title = "Every code of this discount is granted."
+
+
+class NotStarted(Refusal):
+    word = "not-started"
+    title = "The discount has not started."
+    fact = "starts_at"
+
+
+class Expired(Refusal):
+    word = "expired"
+    title = "The discount has expired."
+    fact = "expires_at"
+
+
+class Paused(Refusal):
+    word = "paused"
+    title = "The discount is paused."
+
+
+class Closed(Refusal):
+    word = "closed"
+    title = "The discount is closed."
+
+
+class BelowGranted(Refusal):
+    word = "below-granted"
+    title = "The total cannot be less than what is granted already."
+    fact = "granted_count"
+
+
+class CodeTaken(Refusal):
+    word = "code-taken"
+    title = "Another discount of this brand has that code."
+
+
+class BrandTaken(Refusal):
+    word = "brand-taken"
+    title = "There is another brand with that id."
+
+
+class BrandClosed(Refusal):
+    word = "brand-closed"
+    title = "The brand is closed."
+
+
+class AddressTaken(Refusal):
+    word = "address-taken"
+    title = "Another user has that e-mail address."
+
+
+class WebhookTaken(Refusal):
+    word = "webhook-taken"
+    title = "The discount has a webhook already."
+
+
+class TooManyWebhooks(Refusal):
+    word = "too-many-webhooks"
+    title = "The brand has as many webhooks as it may."
+
+
+class WebhookOff(Refusal):
+    word = "webhook-off"
+    title = "The webhook is switched off."
+
+
+class NoLongerKept(Refusal):
+    word = "no-longer-kept"
+    title = "What this is about is no longer kept."
+
+
+class WrongKind(Refusal):
+    word = "wrong-kind"
+    title = "The discount does not take codes from outside."
+
+
+class LimitReached(Refusal):
+    word = "limit-reached"
+    title = "The code has been used as often as it may."
+
+
+class AlreadyRedeemed(Refusal):
+    word = "already-redeemed"
+    title = "The user has redeemed this code."
+
+
+class TooManyHolds(Refusal):
+    word = "too-many-holds"
+    title = "The user has as many holds of this discount as one may have."
+    fact = "opens_at"
+
+
+class MinimumAmount(Refusal):
+    word = "minimum-amount"
+    title = "The order is too small for this code."
+
+
+class CurrencyMismatch(Refusal):
+    word = "currency-mismatch"
+    title = "The order is in another currency."
+
+
+class HoldEnded(Refusal):
+    word = "hold-ended"
+    title = "The hold has ended; redeem again."
+
+
+class TooManyGuesses(Refusal):
+    word = "too-many-guesses"
+    title = "Too many wrong codes came from here."
+    fact = "retry_after"
+
+
+class Unauthenticated(Refusal):
+    word = "unauthenticated"
+    title = "There is no token, or it is not valid."
+
+
+class Forbidden(Refusal):
+    word = "forbidden"
+    title = "The token does not allow this."
+
+
+class CrossSite(Refusal):
+    word = "cross-site"
+    title = "While the service is open, it takes no requests from other sites."
+
+
+class TooManyRequests(Refusal):
+    word = "too-many-requests"
+    title = "Too many requests came with this token or from this address."
+    fact = "retry_after"
+
+
+class TooManyAtOnce(Refusal):
+    word = "too-many-at-once"
+    title = "As many calls that take long are under way as may be at a time."
+    fact = "retry_after"
+
+
+class IdempotencyMismatch(Refusal):
+    word = "idempotency-mismatch"
+    title = "This Idempotency-Key or order was used with another request."
+
+
+class QuotaReached(Refusal):
+    """A brand has as much as it may of what the quota bounds."""
+
+    word = "quota-reached"
+    title = "The brand has reached a quota."
+    fact = "quota quota_limit opens_at"
+
+    def __init__(self, detail: str = "", *, quota: str = "", quota_limit: str = "0", opens_at: str = "") -> None:
+        facts: dict[str, Any] = {"quota": quota, "quota_limit": int(quota_limit)} if quota else {}
+        said = f"The brand's quota `{quota}` is {int(quota_limit):,}." if quota else ""
+        super().__init__(detail or said, **facts, **({"opens_at": opens_at} if opens_at else {}))
+
+
+class Invalid(Refusal):
+    """A field of a request that cannot be accepted: its JSON pointer in the body, or a parameter's name."""
+
+    word = "invalid"
+    title = "The request has a field that cannot be accepted."
+
+    def __init__(self, field: str, detail: str) -> None:
+        place = "pointer" if field.startswith("/") or not field else "parameter"
+        super().__init__(f"{field or 'The body'} {detail}.", errors=[{place: field, "detail": detail}])
+
+
+class Malformed(Refusal):
+    word = "malformed"
+    title = "The body is not the JSON that is asked for."
+
+
+class Unavailable(Refusal):
+    """Redis is away, loading, full or cannot write. Nothing was done, or it may be repeated safely."""
+
+    word = "unavailable"
+    title = "The service cannot do this right now; try again."
+
+
+BY_SLUG: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__()}
+
+
+def refusal_in(answer: Sequence[str]) -> Refusal:
+    """The refusal that a script answered: its word, and its facts."""
+    kind = BY_SLUG[answer[0]]
+    return kind(**dict(zip(kind.fact.split(), answer[1:], strict=False)))

@@ -1,0 +1,301 @@
+"""What the service speaks of: ids, discounts, grants, redemptions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from discount.domain.code_kinds import CodeKind
+from discount.domain.durations import Duration
+from discount.domain.rules import (
+    NO_RULE,
+    LimitName,
+    Order,
+    Rule,
+)
+
+#: `empty` is a discount of imported codes before the first import.
+Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "empty", "closed"]
+
+
+#: What a token may be good for. `admin` is the admin key's alone.
+Scope = Literal["manage", "grant", "redeem", "read", "admin"]
+KEY_SCOPES: tuple[Scope, ...] = ("manage", "grant", "redeem", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what for: anybody (the service is open), the admin, a brand by one of its keys, or a user."""
+
+    scopes: frozenset[Scope]
+    brand_id: str | None = None
+    user_id: str | None = None
+    key_id: str = ""
+    key_digest: str = ""
+    #: Microseconds since 1970 UTC.
+    expires_at: int | None = None
+    issued_at: int | None = None
+    issuer: str = ""
+    audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """Whoever gives discounts."""
+
+    id: str
+    name: str
+    email: str | None
+    created_at: int
+    closed_at: int | None = None
+    #: Kinds of e-mails that the brand does not want sent.
+    mails_off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A brand's key, without its secret."""
+
+    id: str
+    brand_id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: int
+    expires_at: int | None = None
+    used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Money of a discount's standing redemptions in one currency: of the orders, and what came off them."""
+
+    orders: int = 0
+    discounts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What of a discount can never change."""
+
+    brand_id: str
+    codes: CodeKind
+    rule: Rule
+    timezone: str
+    valid_for: Duration | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """An offer of a brand. Times are microseconds since 1970 UTC by the Redis server's clock."""
+
+    id: str
+    number: int
+    brand_id: str
+    discount_code: str
+    total_count: int | None
+    granted_count: int
+    created_at: int
+    starts_at: int | None
+    expires_at: int | None
+    paused: bool
+    closed: str
+    codes: CodeKind
+    rule: Rule = NO_RULE
+    limits: Mapping[LimitName, int] = field(default_factory=dict)
+    timezone: str = "UTC"
+    valid_for: Duration | None = None
+    returns_use: bool = True
+    webhook_id: str | None = None
+    #: Uses that count against the limits: also those that were rolled back, where these do not return.
+    used_count: int = 0
+    redeemed_count: int = 0
+    rolled_back_count: int = 0
+    on_hold_count: int = 0
+    sums: Mapping[str, Sums] = field(default_factory=dict)
+
+    @property
+    def partition(self) -> int:
+        """The partition that its id carries."""
+        return int(self.id[4:6], 16)
+
+    @property
+    def definition(self) -> Definition:
+        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for)
+
+    @property
+    def remaining_count(self) -> int | None:
+        """Codes that nobody holds; None without a total. Of a closed discount none of them is granted any more."""
+        return None if self.total_count is None else self.total_count - self.granted_count
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nobody can redeem a code of it any more, whoever gets one."""
+        total, of_user = self.limits.get("total"), self.limits.get("per_user")
+        return (total is not None and self.used_count >= total) or of_user == 0
+
+    def good_until(self, granted_at: int) -> int | None:
+        """When a code granted at that time is good no longer; None for never."""
+        return good_until(granted_at, self.expires_at, self.valid_for, self.timezone)
+
+    def status(self, now: int) -> Status:
+        """What it is at that time; judged in the same order as the grant script judges."""
+        if self.closed:
+            return "closed"
+        if self.paused:
+            return "paused"
+        if self.expires_at is not None and now >= self.expires_at:
+            return "expired"
+        if self.starts_at is not None and now < self.starts_at:
+            return "scheduled"
+        if self.total_count == 0:
+            return "empty"
+        return "sold-out" if self.remaining_count == 0 else "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A code handed to a user. `fresh` tells whether this call handed it out, `void` that it is good no longer."""
+
+    discount_id: str
+    user_id: str
+    code: str
+    granted_at: int
+    fresh: bool = False
+    good_until: int | None = None
+    void: bool = False
+
+
+def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:
+    """When a code is good no longer: the end of the discount, or that of the code itself; None for never."""
+    ends = [] if expires_at is None else [expires_at]
+    ends += [] if valid_for is None else [valid_for.after(granted_at, zone)]
+    return min(ends, default=None)
+
+
+RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """A use of a code at a checkout. `fresh` tells whether this call did it.
+
+    `left` is what is left of each limit now; in a list, or in the answer to a repeat, what was left after the use.
+    """
+
+    id: str
+    discount_id: str
+    brand_id: str
+    user_id: str
+    code: str
+    state: RedemptionState
+    order: Order
+    discount_amount: int
+    left: Mapping[LimitName, int]
+    redeemed_at: int
+    hold_until: int | None = None
+    confirmed_at: int | None = None
+    rolled_back_at: int | None = None
+    reason: str = ""
+    fresh: bool = False
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_time(microseconds: int) -> datetime:
+    """A moment as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_text(microseconds: int) -> str:
+    """A moment in RFC 3339, UTC, with microseconds: 2026-11-20T10:27:57.202420Z."""
+    return to_time(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_time(moment: datetime) -> int:
+    """An aware datetime as microseconds since 1970 UTC."""
+    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
+
+
+WebhookBody = Literal["envelope", "code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where a brand is told of its events, or of those of one discount. Without types, of all.
+
+    With the body `code` it is told of a grant by user, code and discount alone, and of all else by the envelope.
+
+    Its secret is derived from its id and `version`; until `before_until` the version before signs too.
+    """
+
+    id: str
+    brand_id: str
+    discount_id: str | None
+    url: str
+    types: tuple[str, ...]
+    version: int
+    created_at: int
+    before_until: int | None = None
+    off_at: int | None = None
+    off_reason: str = ""
+    failing_since: int | None = None
+    failures: int = 0
+    body: WebhookBody = "envelope"
+
+
+QuotaName = Literal["discounts", "codes", "grants_a_day", "emails_a_day", "stored_bytes"]
+#: Of a quota the most, `off` for no bound, None for what the settings say.
+QuotaLimit = int | Literal["off"] | None
+DeliveryKind = Literal["webhook", "email"]
+DeliveryState = Literal["waiting", "delivered", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook call or e-mail that is owed, and how it went. `answer` is cut off after 500 characters.
+
+    `place` is where its event stands in the outbox; an e-mail on an end to come has none, and no event.
+    """
+
+    id: str
+    brand_id: str
+    kind: DeliveryKind
+    target: str
+    type: str
+    event_id: str
+    discount_id: str
+    place: str
+    lane: str
+    state: DeliveryState
+    attempts: int
+    created_at: int
+    due_at: int | None
+    last_at: int | None
+    status: str
+    answer: str
+    milliseconds: int | None
+    #: Tries of this round, and when it began: sending again begins a new one.
+    tries: int = 0
+    since: int = 0
+
+
+Outcome = Literal["delivered", "retry", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How one try to deliver went.
+
+    Args:
+        status: what was answered, in the protocol's number, or why there was no answer, in a word.
+        retry_after: seconds for which the other side asks to be left alone.
+        gone: the other side says that it will never want this again.
+    """
+
+    outcome: Outcome
+    status: str
+    answer: str
+    milliseconds: int
+    retry_after: float | None = None
+    gone: bool = False

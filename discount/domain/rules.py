@@ -1,0 +1,164 @@
+"""What comes off an order, and how often: rules, limits, and the days and weeks that limits count in.
+
+Amounts are integers in the currency's minor units (ISO 4217): 1050 is 10.50 EUR, and 1050 JPY.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from iso4217 import Currency
+
+from discount.domain.errors import (
+    CurrencyMismatch,
+    Invalid,
+    MinimumAmount,
+    Refusal,
+)
+
+#: The largest amount of an order.
+MAX_AMOUNT = 10**12
+#: Of amounts that are in no currency, by ISO 4217; they have two decimals here.
+NO_CURRENCY = "XXX"
+LimitName = Literal["total", "per_user", "per_user_per_day", "per_user_per_week"]
+LIMITS: tuple[LimitName, ...] = ("total", "per_user", "per_user_per_day", "per_user_per_week")
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What comes off, and from which orders. Without `percent` and `amount_off` nothing does."""
+
+    #: In hundredths of a percent.
+    percent: int | None = None
+    amount_off: int | None = None
+    currency: str | None = None
+    minimum_amount: int | None = None
+    maximum_discount: int | None = None
+
+    def fields(self) -> dict[str, str]:
+        """What is stored with the discount."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+
+
+NO_RULE = Rule()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is being paid for."""
+
+    id: str
+    amount: int
+    currency: str
+
+
+def rule_of(stored: Mapping[str, str]) -> Rule:
+    """The rule that was stored with a discount."""
+    found = {each.name: stored.get(each.name) for each in fields(Rule)}
+    currency = found.pop("currency")
+    return Rule(currency=currency, **{name: int(value) for name, value in found.items() if value is not None})
+
+
+def check_rule(rule: Rule) -> None:
+    """Whether the parts of a rule go together.
+
+    Raises:
+        Invalid: with the part that does not.
+    """
+    if rule.percent is not None and rule.amount_off is not None:
+        raise Invalid("/amount_off", "does not go together with percent_off")
+    if rule.maximum_discount is not None and rule.percent is None:
+        raise Invalid("/maximum_discount", "needs percent_off")
+    amounts: dict[str, int | None] = {
+        "amount_off": rule.amount_off,
+        "minimum_amount": rule.minimum_amount,
+        "maximum_discount": rule.maximum_discount,
+    }
+    for name, given in amounts.items():
+        if given is not None and rule.currency is None:
+            raise Invalid("/currency", f"is missing: {name} is an amount of one")
+    if rule.currency is not None:
+        check_currency(rule.currency, "/currency")
+        if all(given is None for given in amounts.values()):
+            raise Invalid("/currency", "belongs to an amount, and there is none")
+
+
+def check_currency(code: str, field: str) -> None:
+    """Whether a currency is one of ISO 4217.
+
+    Raises:
+        Invalid
+    """
+    if code not in _currencies():
+        raise Invalid(field, "is not a currency of ISO 4217")
+
+
+@cache
+def _currencies() -> frozenset[str]:
+    # Gold, test codes and the like have no minor unit, and nothing can be paid in them.
+    return frozenset(currency.code for currency in Currency if currency.exponent is not None)
+
+
+def taken_off(rule: Rule, amount: int) -> int:
+    """What comes off an order: never negative, never more than the order. Half a minor unit is rounded up."""
+    if rule.amount_off is not None:
+        return min(rule.amount_off, amount)
+    if rule.percent is None:
+        return 0
+    off = (amount * rule.percent + 5_000) // 10_000
+    return min(off, amount if rule.maximum_discount is None else rule.maximum_discount)
+
+
+def refusals_of(rule: Rule, order: Order) -> list[Refusal]:
+    """What of an order the rule does not allow."""
+    if rule.currency is not None and order.currency != rule.currency:
+        return [CurrencyMismatch(currency=rule.currency)]
+    if rule.minimum_amount is not None and order.amount < rule.minimum_amount:
+        return [MinimumAmount(minimum_amount=rule.minimum_amount, currency=rule.currency)]
+    return []
+
+
+def check_zone(name: str) -> None:
+    """Whether a time zone is one of IANA's.
+
+    Raises:
+        Invalid
+    """
+    if name not in _zones():
+        raise Invalid("/timezone", "is not a time zone of IANA, as Europe/Stockholm is")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    # What a machine is set to, or was not set to, is no zone.
+    return frozenset(available_timezones()) - {"localtime", "Factory"}
+
+
+def calendar(zone: str, now: int) -> str:
+    """The day of a moment in a zone, and its neighbours, for the scripts: start, end, day, week, end of week of each.
+
+    Starts and ends are microseconds since 1970 UTC, a day is 20261120, a week the ISO year and week, 202647 (ISO 8601).
+    """
+    known = ZoneInfo(zone)
+    return _calendar(zone, datetime.fromtimestamp(now / 1_000_000, known).date())
+
+
+@lru_cache(maxsize=1024)
+def _calendar(zone: str, today: date) -> str:
+    known = ZoneInfo(zone)
+    days = []
+    for day in (today - _DAY, today, today + _DAY):
+        year, week, weekday = day.isocalendar()
+        times = [_midnight(each, known) for each in (day, day + _DAY, day + (8 - weekday) * _DAY)]
+        days.append(f"{times[0]},{times[1]},{day:%Y%m%d},{year}{week:02d},{times[2]}")
+    return ";".join(days)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> str:
+    """When a day begins. Where the clock jumps over midnight, that is the jump."""
+    moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return f"{int(moment.timestamp()) * 1_000_000:016d}"

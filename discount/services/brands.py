@@ -1,0 +1,227 @@
+"""The verbs of brands and of their API keys."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
+from discount.domain.errors import Expired, Invalid, NotFound
+from discount.domain.model import (
+    KEY_SCOPES,
+    ApiKey,
+    Brand,
+    Scope,
+)
+from discount.security import api_keys
+from discount.services import discounts
+from discount.services.pagination import newest_rows
+from discount.store import keys
+from discount.store.connection import Store
+from discount.store.replies import pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some brands, and where the next page begins."""
+
+    brands: list[Brand]
+    next: str | None
+
+
+def create(store: Store, brand_id: str, name: str, email: str | None = None) -> Brand:
+    """Make a brand; the very same again gives the one there is.
+
+    Raises:
+        BrandTaken: there is another with that id.
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    store.run(
+        "create_brand",
+        [keys.brand(partition, brand_id), keys.brands(partition)],
+        [brand_id, name, email or ""],
+    )
+    return show(store, brand_id)
+
+
+def show(store: Store, brand_id: str) -> Brand:
+    """A brand.
+
+    Raises:
+        NotFound
+    """
+    found = read(store, [brand_id])[brand_id]
+    if found is None:
+        raise _no_brand(brand_id)
+    return found
+
+
+def read(store: Store, ids: Sequence[str]) -> dict[str, Brand | None]:
+    """Brands by their ids; None for those that are not there."""
+    replies = store.commands([("HGETALL", _key(store, each)) for each in ids])
+    return {each: _brand(each, dict(pairs(reply))) if reply else None for each, reply in zip(ids, replies, strict=True)}
+
+
+def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> Page:
+    """All brands, newest first.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    before = _read_place(cursor) if cursor else None
+    rows = newest_rows(store, [keys.brands(each) for each in range(store.partitions)], before, limit + 1)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    found = read(store, [each for _, each in rows]).values()
+    return Page([each for each in found if each is not None], make_cursor(*rows[-1]) if more else None)
+
+
+def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | None]) -> Brand:
+    """Change a brand's name or e-mail, or which e-mails it does not want sent (`mails_off`); None takes one away.
+
+    Raises:
+        NotFound, BrandClosed
+    """
+    fields = []
+    for name, value in changes.items():
+        fields += [name, value or "" if isinstance(value, str | None) else " ".join(value)]
+    try:
+        store.run("change_brand", [_key(store, brand_id)], [json.dumps(fields)])
+    except NotFound:
+        raise _no_brand(brand_id) from None
+    return show(store, brand_id)
+
+
+def close(store: Store, brand_id: str) -> Brand:
+    """Close a brand for good: its keys are revoked, its discounts closed; codes that users hold stay good.
+
+    What a call that was cut off has left is done by the next one.
+
+    Raises:
+        NotFound
+    """
+    try:
+        store.run("close_brand", [_key(store, brand_id)], [])
+    except NotFound:
+        raise _no_brand(brand_id) from None
+    for each in list_keys(store, brand_id):
+        revoke_key(store, brand_id, each.id)
+    cursor: str | None = None
+    while True:
+        page = discounts.list_page(store, brand_id=brand_id, limit=1000, cursor=cursor)
+        for discount in page.discounts:
+            if not discount.closed:
+                discounts.close(store, discount.id)
+        if page.next is None:
+            return show(store, brand_id)
+        cursor = page.next
+
+
+def create_key(
+    store: Store,
+    secret: str,
+    brand_id: str,
+    name: str,
+    *,
+    scopes: Sequence[Scope] = KEY_SCOPES,
+    expires_at: int | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key of a brand, and its text, which is kept nowhere. `secret` is what the installation hashes keys with.
+
+    Raises:
+        NotFound, BrandClosed
+        Invalid: expires_at has passed.
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    key_id, text = api_keys.make(partition)
+    ordered = tuple(each for each in KEY_SCOPES if each in scopes)
+    try:
+        _, at = store.run(
+            "create_key",
+            [
+                keys.brand(partition, brand_id),
+                keys.brand_keys(partition, brand_id),
+                keys.api_key(partition, key_id),
+            ],
+            [
+                key_id,
+                brand_id,
+                api_keys.digest(secret, text),
+                name,
+                " ".join(ordered),
+                "" if expires_at is None else f"{expires_at:016d}",
+            ],
+        )
+    except NotFound:
+        raise _no_brand(brand_id) from None
+    except Expired:
+        raise Invalid("/expires_at", "is in the past") from None
+    return ApiKey(key_id, brand_id, name, ordered, int(at), expires_at), text
+
+
+def list_keys(store: Store, brand_id: str) -> list[ApiKey]:
+    """The keys of a brand, oldest first, those that have expired too.
+
+    Raises:
+        NotFound
+    """
+    show(store, brand_id)
+    partition = keys.partition_of(brand_id, store.partitions)
+    ids = store.command("ZRANGE", keys.brand_keys(partition, brand_id), 0, -1)
+    replies = store.commands([("HGETALL", keys.api_key(partition, each)) for each in ids])
+    return [_api_key(each, dict(pairs(reply))) for each, reply in zip(ids, replies, strict=True) if reply]
+
+
+def revoke_key(store: Store, brand_id: str, key_id: str) -> None:
+    """Take a key away; no call with it that starts later does anything.
+
+    Raises:
+        NotFound
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    if api_keys.partition_of(key_id) != partition:
+        raise NotFound("The brand has no such key.")
+    name = keys.api_key(partition, key_id)
+    if store.command("HGET", name, "brand") != brand_id:
+        raise NotFound("The brand has no such key.")
+    # No script: a Redis that is full takes no scripts, and must take this.
+    store.commands([("DEL", name), ("ZREM", keys.brand_keys(partition, brand_id), key_id)])
+
+
+def _key(store: Store, brand_id: str) -> str:
+    return keys.brand(keys.partition_of(brand_id, store.partitions), brand_id)
+
+
+def _no_brand(brand_id: str) -> NotFound:
+    return NotFound(f"There is no brand {brand_id}; it has to be made first.")
+
+
+def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:
+    closed_at = stored.get("closed_at")
+    return Brand(
+        id=brand_id,
+        name=stored["name"],
+        email=stored.get("email"),
+        created_at=int(stored["created_at"]),
+        closed_at=int(closed_at) if closed_at else None,
+        mails_off=tuple(stored.get("mails_off", "").split()),
+    )
+
+
+def _api_key(key_id: str, stored: Mapping[str, str]) -> ApiKey:
+    expires_at, used_at = stored.get("expires_at"), stored.get("used_at")
+    return ApiKey(
+        id=key_id,
+        brand_id=stored["brand"],
+        name=stored["name"],
+        scopes=tuple(stored["scopes"].split()),  # type: ignore[arg-type]
+        created_at=int(stored["created_at"]),
+        expires_at=int(expires_at) if expires_at else None,
+        used_at=int(used_at) if used_at else None,
+    )
+
+
+def _read_place(cursor: str) -> tuple[int, str]:
+    score, brand_id = read_cursor(cursor)
+    if not brand_id:
+        raise bad_cursor()
+    return score, brand_id

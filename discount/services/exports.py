@@ -1,0 +1,41 @@
+"""The verb of exports: every code of a discount, given out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from discount.services import code_pools, discounts, grants
+from discount.store.connection import Store
+
+CodeState = Literal["waiting", "granted", "unused"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedCode:
+    """A code of a discount: waiting to be granted, granted to a user, or unused when the discount was closed."""
+
+    code: str
+    state: CodeState
+    user_id: str = ""
+    granted_at: int | None = None
+
+
+def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
+    """Every code of a discount, in constant memory: those that nobody holds, then those that are granted.
+
+    A code that is granted meanwhile may come twice, last as granted; none is left out. Personal and shared codes only
+    come to be at the grant, so none of them waits.
+
+    Raises:
+        NotFound
+    """
+    state: CodeState = "unused" if discounts.show(store, discount_id)[0].closed else "waiting"
+    not_held = (ExportedCode(code, state) for code in code_pools.list_waiting(store, discount_id))
+    return chain(not_held, _list_granted(store, discount_id))
+
+
+def _list_granted(store: Store, discount_id: str) -> Iterator[ExportedCode]:
+    # Looked at when the codes that wait are through: the first grant of all may come meanwhile.
+    for each in grants.list_all(store, discount_id):
+        yield ExportedCode(each.code, "granted", each.user_id, each.granted_at)

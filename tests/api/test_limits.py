@@ -1,0 +1,197 @@
+"""What operations cost: each driven to its bound, its exchanges with Redis counted against what it declares."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from discount import limits_page
+from discount.api import costs
+from discount.api.contract import Contract, Operation
+from discount.api.inputs import SMALL_BODY
+from discount.app import create_app
+from discount.config import Settings
+from discount.services import grants, slices
+from discount.serving.connections import WHOLE
+from discount.store.connection import Store
+from tests.api.client import PATIENCE, SECRET, Client
+from tests.support.redis_server import RedisServer
+
+PAGE = Path(__file__).parents[2] / "doc" / "limits.md"
+MANY = 2_000
+
+
+class Counted:
+    """The service, whose exchanges with Redis and slices of long calls are counted."""
+
+    def __init__(self, redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.trips = self.slices = 0
+        settings = Settings(redis_url=redis_server.url, secret=SECRET)
+        app = create_app(settings, Store.at(redis_server.url, PATIENCE, settings.partitions, self._count))
+        self.client = Client(app.test_client(), redis)
+        self.operations: dict[str, Operation] = {each.name: each for each in _contract(app).operations}
+        self.routes: dict[str, str] = {}
+        pause = slices.between
+
+        def between() -> None:
+            self.slices += 1
+            pause()
+
+        monkeypatch.setattr(slices, "between", between)
+
+    def _count(self) -> None:
+        self.trips += 1
+
+    def cost(self, method: str, path: str, statuses: tuple[int, ...] = (200, 201), **call: Any) -> tuple[int, int]:
+        """The exchanges and slices of a call."""
+        self.trips = self.slices = 0
+        answer = self.client.http.open(path, method=method, **call)
+        pieces = sum(1 for _ in answer.iter_encoded()) if answer.is_streamed else 0
+        assert answer.status_code in statuses, answer.text
+        return self.trips, max(1, self.slices, pieces)
+
+
+def _contract(app: Flask) -> Contract:
+    found: Contract = app.extensions["contract"]
+    return found
+
+
+@pytest.fixture
+def counted(redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(redis_server, redis, monkeypatch)
+
+
+def _order(number: int = 1) -> dict[str, Any]:
+    return {"id": f"order {number}", "amount": 1000, "currency": "EUR"}
+
+
+def _stage(client: Client) -> dict[str, Any]:
+    """Things of each kind, and many grants of one discount."""
+    redeemed = {"limits": {"per_user": None}}
+    big = client.create(total_count=10 * MANY, **redeemed)["id"]
+    users = [f"User {number}" for number in range(MANY)]
+    client.http.post(f"/discount/{big}/grants", json={"user_ids": users})
+    code = client.grant(big).get_json()["code"]
+    use = {"discount_id": big, "user_id": "User 1", "code": code}
+    for number in range(120):
+        last = client.http.post("/redemption", json={**use, "order": _order(number)}).get_json()["id"]
+    held = client.http.post("/redemption", json={**use, "order": _order(999), "hold_seconds": 600}).get_json()["id"]
+    for number in range(150):
+        closed = client.create(brand_id="Many", discount_code=str(number), total_count=5)["id"]
+        client.http.delete(f"/discount/{closed}")
+        client.grant(client.create(brand_id="Few", discount_code=str(number))["id"], "Collector")
+    client.create(brand_id="Many")
+    # An answer that finds the pool empty has it filled, which costs more.
+    client.grant(big, "Warm")
+    imported = client.create(codes={"kind": "imported"})["id"]
+    personal = client.create(total_count=MANY, codes={"kind": "personal", "template": "{user}-{id}"})["id"]
+    return {"big": big, "use": use, "redemption": last, "held": held, "imported": imported, "personal": personal}
+
+
+CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = {
+    "show_health": lambda _: ("GET", "/healthy", {}),
+    "show_readiness": lambda _: ("GET", "/ready", {}),
+    "show_metrics": lambda _: ("GET", "/metrics", {}),
+    "grant_code": lambda at: ("POST", f"/discount/{at['big']}/grant", {"json": {"user_id": "One"}}),
+    "validate_code": lambda at: ("POST", "/validation", {"json": at["use"] | {"order": _order(7777)}}),
+    "redeem_code": lambda at: ("POST", "/redemption", {"json": at["use"] | {"order": _order(7777)}}),
+    "create_discount": lambda _: (
+        "POST",
+        "/discount",
+        {
+            "json": {"brand_id": "IKEA", "discount_code": "More", "total_count": 10**7},
+            "headers": {"Idempotency-Key": "k"},
+        },
+    ),
+    "list_discounts": lambda _: ("GET", "/discount?limit=1000&status=active", {}),
+    "show_discount": lambda at: ("GET", f"/discount/{at['big']}", {}),
+    "change_discount": lambda at: (
+        "PATCH",
+        f"/discount/{at['big']}",
+        {"json": {"total_count": 30 * MANY, "paused": False}},
+    ),
+    "close_discount": lambda at: ("DELETE", f"/discount/{at['big']}", {}),
+    "show_grant": lambda at: ("GET", f"/discount/{at['big']}/grant?user_id=User 1", {}),
+    "grant_codes": lambda at: (
+        "POST",
+        f"/discount/{at['personal']}/grants",
+        {"json": {"user_ids": [f"New {number}" for number in range(MANY)]}},
+    ),
+    "list_grants": lambda at: ("GET", f"/discount/{at['big']}/grants?limit=1000", {}),
+    "grant_code_of_brand": lambda _: ("POST", "/brand/Many/grant", {"json": {"user_id": "One"}}),
+    "list_grants_of_user": lambda _: ("GET", "/user/Collector/grants?limit=1000", {}),
+    "import_codes": lambda at: (
+        "POST",
+        f"/discount/{at['imported']}/codes",
+        {"data": "\n".join(f"A{number}" for number in range(10_000)), "content_type": "text/plain"},
+    ),
+    "export_codes": lambda at: ("GET", f"/discount/{at['big']}/codes", {}),
+    "show_picture": lambda at: ("GET", f"/discount/{at['big']}/grant/picture?user_id=User 1", {}),
+    "show_page": lambda at: ("GET", f"/discount/{at['big']}/grant/page?user_id=User 1", {}),
+    "show_redemption": lambda at: ("GET", f"/redemption/{at['redemption']}", {}),
+    "confirm_redemption": lambda at: ("POST", f"/redemption/{at['held']}/confirm", {}),
+    "roll_back_redemption": lambda at: ("POST", f"/redemption/{at['redemption']}/rollback", {"json": {}}),
+    "list_redemptions": lambda at: ("GET", f"/discount/{at['big']}/redemptions?limit=1000", {}),
+    "list_redemptions_of_user": lambda _: ("GET", "/user/User 1/redemptions?limit=1000", {}),
+    "list_events": lambda _: ("GET", "/event?brand_id=IKEA&types=webhook.disabled&limit=1000", {}),
+    "create_readable_code": lambda _: (
+        "POST",
+        "/api/v1/discountcode/",
+        {"json": {"id": "SALE", "discount": 10, "validity": "2099-01-01T00:00:00Z", "brand": "IKEA"}},
+    ),
+    "list_readable_codes": lambda _: ("GET", "/api/v1/discountcode/", {}),
+    "list_coupons": lambda _: ("GET", "/coupon", {}),
+    "list_users": lambda _: ("GET", "/user", {}),
+    "create_codes_of_brand": lambda _: (
+        "POST",
+        "/v1/discount/create",
+        {"json": {"brand": "IKEA", "number_to_create": 1000}},
+    ),
+}
+
+
+def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted) -> None:
+    at = _stage(counted.client)
+    over = {}
+    for name, call in CALLS.items():
+        method, path, more = call(at)
+        trips, several = counted.cost(method, path, **more)
+        if trips > counted.operations[name].cost.exchanges * several:
+            over[name] = (trips, several, counted.operations[name].cost.exchanges)
+    assert over == {}
+
+
+def test_every_declared_cost_is_that_of_an_operation(counted: Counted) -> None:
+    assert set(costs.COSTS) <= set(counted.operations)
+
+
+def test_a_brand_with_many_closed_discounts_costs_no_more_than_a_bound(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants.discounts, "LOOKED_AT", 200)
+    for number in range(300):
+        made = counted.client.create(discount_code=str(number), total_count=1)["id"]
+        counted.client.http.delete(f"/discount/{made}")
+    trips, _ = counted.cost("POST", "/brand/IKEA/grant", (409,), json={"user_id": "One"})
+    assert trips < 12
+
+
+def test_a_list_of_far_too_many_is_refused_before_its_items_are_looked_at(counted: Counted) -> None:
+    discount_id = counted.client.create()["id"]
+    for last in ("7", '"x"'):
+        body = '{"user_ids": [' + '"User",' * 20_000 + last + "]}"
+        answer = counted.client.http.post(f"/discount/{discount_id}/grants", data=body, content_type="application/json")
+        assert answer.status_code == 422
+        (told,) = answer.get_json()["errors"]
+        assert told == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
+
+
+def test_the_page_of_limits_says_what_the_code_declares() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert limits_page.renew(page) == page
+
+
+def test_an_ordinary_body_comes_in_whole_before_a_thread_has_it() -> None:
+    assert WHOLE >= SMALL_BODY

@@ -1,0 +1,24 @@
+"""What is to be sent, from the call to the mail server, on a real Redis that is empty at the start of each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.mails.harness import PATIENCE, MailHarness
+from tests.mails.servers import Mailbox, serving
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def works(redis_server: RedisServer) -> Iterator[MailHarness]:
+    with redis_server.client(PATIENCE) as client:
+        client.flushall()
+    box = Mailbox()
+    with serving(box) as port:
+        yield MailHarness(redis_server.url, box, f"smtp+plain://127.0.0.1:{port}")

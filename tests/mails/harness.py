@@ -1,0 +1,141 @@
+"""A worker in pieces, of which a test does each when it wants, and the service that it works for."""
+
+import ssl
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from discount.app import create_app
+from discount.config import Settings
+from discount.domain.model import Delivery, Receipt, to_time
+from discount.security.signing import Signer
+from discount.services import deliveries, outbox
+from discount.store.connection import Store
+from discount.worker.dispatcher import Schedule
+from discount.worker.email_delivery import EmailDelivery
+from discount.worker.planner import Planner
+from discount.worker.reminders import Reminders
+from discount.worker.smtp_client import SmtpClient
+from discount.worker.webhook_client import WebhookClient
+from discount.worker.webhook_delivery import WebhookDelivery
+from tests.mails.servers import PATIENCE, Mailbox
+from tests.worker.harness import due
+
+SECRET = "s" * 32
+PUBLIC = "https://shop.example/discounts"
+REMIND_DAYS = 3
+DAY = 86_400_000_000
+HOUR = DAY // 24
+# Certificates play no part where nothing is encrypted, and reading them takes a while.
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class MailHarness:
+    """The service over HTTP, and its worker's planner, reminders and mailer.
+
+    `plan()`, `remind()` and `deliver()` do all that is to be done; then `box` has what the mail server took.
+    """
+
+    def __init__(self, redis_url: str, box: Mailbox, smtp_url: str, *, public_url: str = PUBLIC) -> None:
+        self.box = box
+        self.store, app = _service(redis_url)
+        self.http = app.test_client()
+        self.reminders = Reminders(self.store, REMIND_DAYS)
+        self.planner = Planner(self.store, "tests", self.reminders)
+        self.planner.open()
+        signatures = Signer(self.store, SECRET)
+        self.mailer = EmailDelivery(
+            self.store,
+            SmtpClient(smtp_url, PATIENCE, _NO_CERTIFICATES),
+            signatures,
+            sender="Discounts <mail@shop.example>",
+            public_url=public_url,
+        )
+        # Who receives webhooks wants no more of them.
+        gone = SimpleNamespace(post=lambda *_: Receipt("failed", "410", "We moved", 1, gone=True))
+        self._courier = WebhookDelivery(self.store, cast(WebhookClient, gone), signatures, self.mailer)
+        self._schedule = Schedule((60.0,), PATIENCE, 86400.0)
+
+    @property
+    def now(self) -> int:
+        return self.store.now()
+
+    def ask(self, method: str, path: str, body: Any = None) -> TestResponse:
+        return self.http.open(path, method=method, json=body)
+
+    def done(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer to a call that must succeed."""
+        answer = self.ask(method, path, body)
+        assert answer.status_code in (200, 201), answer.text
+        return answer.get_json()
+
+    def create(self, **fields: Any) -> str:
+        """A new discount of IKEA; times in microseconds from now."""
+        for name in {"expires_at"} & fields.keys():
+            fields[name] = self.at(fields[name])
+        body = {"brand_id": "IKEA", "discount_code": "Christmas", "total_count": 10, **fields}
+        return str(self.done("POST", "/discount", body)["id"])
+
+    def at(self, ahead: int) -> str:
+        """A time so many microseconds from now, as HTTP takes it."""
+        return to_time(self.now + ahead).isoformat().replace("+00:00", "Z")
+
+    def grant(self, discount_id: str, user_id: str = "ann", **fields: Any) -> str:
+        body = {"user_id": user_id, **fields}
+        return str(self.done("POST", f"/discount/{discount_id}/grant", body)["code"])
+
+    def redeem(self, discount_id: str, code: str, order: str, user_id: str = "ann") -> None:
+        paid = {"id": order, "amount": 1000, "currency": "EUR"}
+        body = {"discount_id": discount_id, "user_id": user_id, "code": code, "order": paid}
+        self.done("POST", "/redemption", body)
+
+    def plan(self) -> None:
+        """Plan what every event owes."""
+        while any(outbox.waiting(self.store, each)[0] for each in range(self.store.partitions)):
+            self.planner.turn()
+
+    def remind(self) -> int:
+        """Plan what ends to come owe; how many ends were due."""
+        self.plan()
+        return self.reminders.turn(self.now)
+
+    def deliver(self) -> list[Delivery]:
+        """Make all that is due; what was made."""
+        made: list[str] = []
+        for partition, lane in due(self.store):
+            claimed = deliveries.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
+            assert claimed is not None
+            for delivery, attempt in zip(claimed, self._courier.prepare(claimed), strict=True):
+                told = attempt()
+                due_at = self._schedule.next_try(delivery, told.receipt, self.now)
+                deliveries.settle(
+                    self.store,
+                    delivery,
+                    told.receipt,
+                    due_at=due_at,
+                    lease=self._schedule.lease,
+                    off_after=self._schedule.off_after,
+                    called=told.called,
+                )
+                made.append(delivery.id)
+            deliveries.release_lane(self.store, partition, lane)
+        return [deliveries.show(self.store, each) for each in made]
+
+    def send(self) -> list[Delivery]:
+        """Plan and deliver all there is."""
+        self.plan()
+        return self.deliver()
+
+    def owed(self, brand_id: str = "IKEA") -> list[Delivery]:
+        """The e-mails that were planned, newest first."""
+        return deliveries.list_page(self.store, brand_id, kind="email").deliveries
+
+
+@cache
+def _service(redis_url: str) -> tuple[Store, Flask]:
+    """Making the application takes longer than any of its tests."""
+    store = Store.at(redis_url, PATIENCE, 4)
+    return store, create_app(Settings(redis_url=redis_url, partitions=4, secret=SECRET), store)

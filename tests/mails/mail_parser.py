@@ -1,0 +1,105 @@
+"""E-mails as one who gets them reads them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import compat32, default
+from html.parser import HTMLParser
+from typing import Any
+
+from discount.domain.rules import Rule
+from discount.mails import MailKind, Recipient, write
+
+SENDER = "Discounts <mail@shop.example>"
+MESSAGE_ID = "<dlv-01@shop.example>"
+DATE = datetime(2026, 11, 1, 8, 0, 5, tzinfo=UTC)
+UNTIL = datetime(2026, 11, 20, 10, 27, tzinfo=UTC)
+LINK = "https://shop.example/unsubscribe/abc.def"
+BRAND = {"brand_name": "IKEA", "discount_name": "Christmas 2026"}
+GRANT = BRAND | {"code": "XMAS-7F3K", "rule": Rule(percent=1250), "valid_until": UNTIL, "for_all": False}
+FACTS: dict[MailKind, dict[str, Any]] = {
+    "code-granted": GRANT,
+    "code-expiring": GRANT,
+    "sold-out": BRAND | {"total_count": 1500},
+    "limit-reached": BRAND | {"limit": "per_user", "limit_count": 3},
+    "webhook-off": {
+        "brand_name": "IKEA",
+        "webhook_url": "https://ikea.example/hook",
+        "reason": "failing",
+        "last_answer": "500 Oops",
+    },
+}
+
+
+def letter(kind: MailKind = "code-granted", to: Recipient | None = None, **given: Any) -> EmailMessage:
+    """An e-mail as it is written; what is given replaces facts of that name, or what `write` takes besides."""
+    facts = {name: given.pop(name, value) for name, value in FACTS[kind].items()}
+    more = {"sender": SENDER, "message_id": MESSAGE_ID, "date": DATE} | given
+    return write(kind, to or Recipient("ann@mail.example"), facts, **more)
+
+
+def read(raw: bytes) -> EmailMessage:
+    """What a mail client makes of some bytes."""
+    parsed = BytesParser(policy=default).parsebytes(raw)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def text_of(message: EmailMessage) -> str:
+    return _part(message, "text/plain")
+
+
+def html_of(message: EmailMessage) -> str:
+    return _part(message, "text/html")
+
+
+def shown(html: str) -> "Page":
+    """What a browser makes of some HTML."""
+    page = Page()
+    page.feed(html)
+    page.close()
+    return page
+
+
+class Page(HTMLParser):
+    """The tags of a page and its text, entities read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def headers_of(raw: bytes) -> Mapping[str, str]:
+    """The headers by name; each stands once."""
+    found = [(name.lower(), str(value)) for name, value in read(raw).items()]
+    assert len(found) == len(dict(found)), found
+    return dict(found)
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """A header by RFC 2047 to the letter: Python's newer parser puts blanks between the encoded words of a name."""
+    value = BytesParser(policy=compat32).parsebytes(raw)[name]
+    return str(make_header(decode_header(value.replace("\r\n", "")))).lstrip()
+
+
+def bare(name: str) -> str:
+    """A name without its quotes."""
+    return name.replace('"', "").replace("\\", "")
+
+
+def _part(message: EmailMessage, kind: str) -> str:
+    parts = [each for each in message.walk() if each.get_content_type() == kind]
+    assert len(parts) == 1
+    content: str = parts[0].get_content()
+    return content.replace("\r\n", "\n")

@@ -1,0 +1,42 @@
+"""The service with tokens on, on a real Redis that is empty at the start of each test."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.security.issuer import Issuer
+from tests.security.two_brands import TwoBrands
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[Any]:
+    with redis_server.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def world(redis_server: RedisServer, redis: Any) -> TwoBrands:
+    """Users' tokens are signed with a shared secret."""
+    return TwoBrands(redis_server.url, redis)
+
+
+@pytest.fixture
+def published(redis_server: RedisServer, redis: Any, issuer: Issuer) -> TwoBrands:
+    """Users' tokens are signed with keys that their issuer publishes."""
+    issuer.restart()
+    return TwoBrands(redis_server.url, redis, jwt_secret="", jwks_url=issuer.url)

@@ -1,0 +1,420 @@
+"""Every route with every sort of token: who may, who may not, and what each is told."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from discount.domain.errors import BY_SLUG
+from discount.store.keys import partition_of
+from tests.api.client import check_problem
+from tests.security.issuer import signed, unsigned
+from tests.security.two_brands import (
+    ADMIN,
+    Shop,
+    TwoBrands,
+    checkout,
+)
+
+SCOPES = ("manage", "grant", "redeem", "read")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation, and who may do it: keys with one of the scopes, `admin`, and users for themselves."""
+
+    method: str
+    path: str
+    needs: tuple[str, ...]
+    user: bool = False
+    call: dict[str, Any] = field(default_factory=dict)
+    #: What another brand's key is told.
+    elsewhere: int = 404
+    #: What another user is told.
+    not_mine: int = 403
+    #: It speaks as an earlier service did, and its refusals are no problem documents.
+    dialect: bool = False
+    #: A key needs every one of the scopes.
+    every: bool = False
+    #: Keys may do it, and not users alone.
+    keys: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+GRANT = {"json": {"user_id": "Ann"}}
+DISCOUNT = {"json": {"brand_id": "IKEA", "discount_code": "x", "total_count": 1}}
+TOKEN = {"data": {"token": "x"}}
+ROUTES = [
+    Route("POST", "/discount", ("manage",), call=DISCOUNT),
+    Route("GET", "/discount", ("admin", "read"), True, elsewhere=200, not_mine=200),
+    Route("GET", "/discount?brand_id=IKEA", ("admin", "read"), True, not_mine=200),
+    Route("GET", "/discount/{discount}", ("admin", "read"), True, not_mine=200),
+    Route("PATCH", "/discount/{discount}", ("manage",), call={"json": {"paused": True}}),
+    Route("DELETE", "/discount/{discount}", ("manage",)),
+    Route("POST", "/discount/{discount}/grant", ("grant",), True, call=GRANT),
+    Route("GET", "/discount/{discount}/grant?user_id=Ann", ("read",), True),
+    Route("POST", "/discount/{discount}/grants", ("grant",), call={"json": {"user_ids": ["Ann", "Bo"]}}),
+    Route("GET", "/discount/{discount}/grants", ("read",)),
+    Route("GET", "/discount/{discount}/grants?format=csv", ("read",)),
+    Route("POST", "/brand/IKEA/grant", ("grant",), True, call=GRANT),
+    Route("GET", "/user/Ann/grants", ("read",), True, elsewhere=200),
+    Route("GET", "/user/Ann/grants?brand_id=IKEA", ("read",), True),
+    Route("POST", "/discount/{imported}/codes", ("manage",), call={"data": "A1\nA2", "content_type": "text/plain"}),
+    Route("GET", "/discount/{discount}/codes", ("manage",)),
+    Route("GET", "/discount/{discount}/grant/picture?user_id=Ann", ("read",), True),
+    Route("GET", "/discount/{discount}/grant/page?user_id=Ann", ("read",), True),
+    Route("POST", "/validation", ("redeem",), True, call={"json": "checkout"}),
+    Route("POST", "/validation", ("redeem",), True, call={"json": "checkout of the brand"}),
+    Route("POST", "/redemption", ("redeem",), True, call={"json": "checkout"}),
+    Route("POST", "/redemption", ("redeem",), True, call={"json": "checkout of the brand"}),
+    Route("GET", "/redemption/{redemption}", ("read",), True, not_mine=404),
+    Route("POST", "/redemption/{redemption}/confirm", ("redeem",), True, not_mine=404),
+    Route("POST", "/redemption/{redemption}/rollback", ("redeem",)),
+    Route("GET", "/discount/{discount}/redemptions", ("read",)),
+    Route("GET", "/discount/{discount}/redemptions?format=csv", ("read",)),
+    Route("GET", "/user/Ann/redemptions", ("read",), True, elsewhere=200),
+    Route("GET", "/user/Ann/redemptions?brand_id=IKEA", ("read",), True),
+    Route("POST", "/brand", ("admin",), call={"json": {"id": "New"}}),
+    Route("GET", "/brand", ("admin",)),
+    Route("GET", "/brand/IKEA", ("admin", "manage")),
+    Route("PATCH", "/brand/IKEA", ("admin", "manage"), call={"json": {"name": "Ikea"}}),
+    Route("DELETE", "/brand/IKEA", ("admin",)),
+    Route("POST", "/brand/IKEA/keys", ("admin",), call={"json": {"name": "more"}}),
+    Route("GET", "/brand/IKEA/keys", ("admin",)),
+    Route("DELETE", "/brand/IKEA/keys/{key}", ("admin",)),
+    Route("POST", "/token/introspect", ("admin", "read"), True, call=TOKEN, elsewhere=200, not_mine=200),
+    Route("DELETE", "/user/Ann", ("admin", "manage"), elsewhere=200),
+    Route("PUT", "/user/Ann", ("grant",), True, call={"json": {"email": "ann@x.example"}}, elsewhere=200),
+    Route("GET", "/user/Ann", ("grant",), True, elsewhere=200),
+    Route("POST", "/webhook", ("manage",), call={"json": {"brand_id": "IKEA", "url": "https://ikea.example/x"}}),
+    Route("GET", "/webhook?brand_id=IKEA", ("manage",)),
+    Route("GET", "/webhook/{webhook}", ("manage",)),
+    Route("PATCH", "/webhook/{webhook}", ("manage",), call={"json": {"on": False}}),
+    Route("DELETE", "/webhook/{webhook}", ("manage",)),
+    Route("POST", "/webhook/{webhook}/secret", ("manage",)),
+    Route("POST", "/webhook/test", ("manage",), call={"json": "webhook"}),
+    Route("GET", "/event?brand_id=IKEA", ("read",)),
+    Route("GET", "/delivery?brand_id=IKEA", ("read",)),
+    Route("GET", "/delivery/{delivery}", ("read",)),
+    Route("POST", "/delivery/{delivery}/resend", ("manage",)),
+    Route("POST", "/delivery/resend", ("manage",), call={"json": {"brand_id": "IKEA"}}),
+]
+POOL = {"json": {"brand": "IKEA", "number_to_create": 3}}
+READABLE = {"json": {"id": "NEW26", "discount": 10, "validity": "2280-01-01T00:00:00Z", "brand": "IKEA"}}
+USE = {"json": {"discount_code": "HELLO26", "user": "Ann"}}
+COUPON = {"data": {"code": "NEW10", "discount_percentage": "10", "expiry_date": "2280-01-01"}}
+APPLY = {"data": {"user_id": "Ann", "coupon_code": "TEN", "brand": "IKEA"}}
+PERSON = {"data": {"name": "Cy", "email_id": "cy@user.example"}}
+COUNTS = {
+    "data": {f"{each}_repeat_count": 9 for each in ("global_total", "user_total", "user_daily", "user_weekly")},
+}
+ROUTES += [
+    Route("POST", "/v1/discount/create", ("manage",), call=POOL, dialect=True),
+    Route("GET", "/v1/discount/fetch/IKEA/Ann", ("grant",), True, dialect=True),
+    Route("POST", "/api/v1/discountcode/", ("manage", "grant"), call=READABLE, dialect=True, every=True),
+    Route("GET", "/api/v1/discountcode/", ("read",), True, elsewhere=200, not_mine=200, dialect=True),
+    Route("GET", "/api/v1/discountcode/HELLO26/", ("read",), True, not_mine=200, dialect=True),
+    Route("POST", "/api/v1/discountcodeusage/", ("redeem",), True, call=USE, dialect=True),
+    Route("GET", "/api/v1/discountcodeusage/", ("read",), True, elsewhere=200, not_mine=200, dialect=True),
+    Route("GET", "/api/v1/discountcodeusage/{used}/", ("read",), True, not_mine=404, dialect=True),
+    Route("GET", "/api/discountcodeusage/{used}/", ("read",), True, not_mine=404, dialect=True),
+    # Here a brand is never named: it is always the caller's own that is spoken of.
+    Route("POST", "/coupon", ("manage",), call=COUPON, elsewhere=200, dialect=True),
+    Route("GET", "/coupon", ("read",), elsewhere=200, dialect=True),
+    Route("PUT", "/coupon/TEN/repeat_count", ("manage",), call=COUNTS, dialect=True),
+    Route("GET", "/coupon/TEN/repeat_count", ("read",), dialect=True),
+    Route("GET", "/coupon/TEN/status", ("read",), dialect=True),
+    Route("PUT", "/coupon/TEN/expiry_date", ("manage",), call={"data": {"expiry_date": "2280-01-02"}}, dialect=True),
+    Route("DELETE", "/coupon/TEN", ("manage",), dialect=True),
+    Route("POST", "/coupon/apply", ("redeem",), True, call=APPLY, dialect=True),
+    Route("POST", "/user", ("manage",), call=PERSON, elsewhere=200, dialect=True),
+    Route("GET", "/user", ("read",), elsewhere=200, dialect=True),
+    Route("POST", "/create-discount-codes", ("manage",), call={"json": {"name": "x"}}, elsewhere=200, dialect=True),
+    *(
+        Route(
+            method,
+            "/get-discount-code",
+            ("grant",),
+            True,
+            call={"json": "personal"},
+            not_mine=200,
+            dialect=True,
+            keys=False,
+        )
+        for method in ("GET", "POST")
+    ),
+]
+OPEN = {("GET", "/healthy"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/test")}
+# Whoever has the link may, and nobody else has it.
+BY_LINK = {("GET", "/unsubscribe/{token}"), ("POST", "/unsubscribe/{token}")}
+named = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+
+
+@pytest.fixture
+def ikea(world: TwoBrands) -> Shop:
+    world.open_shop("Other")
+    shop = world.open_shop("IKEA")
+    world.done("POST", "/v1/discount/create", shop.key, **POOL)
+    world.done("POST", "/api/v1/discountcode/", shop.key, json=READABLE["json"] | {"id": "HELLO26"})
+    world.done("POST", "/api/v1/discountcode/", shop.key, json=READABLE["json"] | {"id": "USED26"})
+    used = USE["json"] | {"discount_code": "USED26"}
+    shop.used = world.done("POST", "/api/v1/discountcodeusage/", shop.key, json=used)["id"]
+    world.done("POST", "/coupon", shop.key, data=COUPON["data"] | {"code": "TEN"})
+    world.done("PUT", "/coupon/TEN/repeat_count", shop.key, **COUNTS)
+    world.done("POST", "/user", shop.key, data=PERSON["data"] | {"email_id": "ann@user.example"})
+    shop.personal = world.done("POST", "/create-discount-codes", shop.key, json={"name": "x", "num_codes": 9})["id"]
+    for user in ("Ann", "Bo"):
+        world.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
+    return shop
+
+
+def check_refusal(route: Route, answer: TestResponse, status: int, word: str) -> Any:
+    """The problem document of a refusal, or what a dialect tells in its place."""
+    if not route.dialect:
+        return check_problem(answer, status, word)
+    told = answer.get_json()
+    # One sentence stands alone, as it always did.
+    told = {"message": told} if isinstance(told, str) else told
+    assert (answer.status_code, answer.content_type, len(told)) == (status, "application/json", 1), told
+    assert set(told) < {"error", "detail", "message"}
+    sentence = next(iter(told.values()))
+    return {"detail": "" if sentence == BY_SLUG[word].title else sentence}
+
+
+def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestResponse:
+    """The call, with the shop's own things in it."""
+    call = dict(route.call)
+    if str(call.get("json", "")).startswith("checkout"):
+        of_brand = call["json"] == "checkout of the brand"
+        call["json"] = checkout(shop)
+        if of_brand:
+            call["json"] |= {"brand_id": shop.brand}
+            del call["json"]["discount_id"]
+    if call.get("json") == "webhook":
+        call["json"] = {"webhook_id": shop.webhook}
+    if call.get("json") == "personal":
+        call["json"] = {"discount_id": shop.personal}
+    imported = ""
+    if "{imported}" in route.path:
+        body = {"brand_id": shop.brand, "discount_code": "x", "codes": {"kind": "imported"}}
+        imported = world.done("POST", "/discount", shop.key, json=body)["id"]
+    things = {"discount": shop.discount, "redemption": shop.redemption, "key": shop.key_id, "imported": imported}
+    things["used"] = shop.used
+    path = route.path.format(**things, webhook=shop.webhook, delivery=shop.delivery)
+    return world.ask(route.method, path, token, **call)
+
+
+def unchanged(world: TwoBrands) -> dict[str, bytes]:
+    """What is stored, but for counts of requests and of guesses, and the times at which keys were used."""
+    kept = [key for key in world.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
+    return {key: world.redis.dump(key) for key in kept}
+
+
+def test_the_table_has_every_operation(world: TwoBrands) -> None:
+    document = world.http.get("/openapi.json").get_json()
+    operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    shape = {name: f"{{{name}_id}}" for name in ("discount", "redemption", "key", "webhook", "delivery")} | {
+        "imported": "{discount_id}",
+        "used": "{redemption_id}",
+    }
+    table = set()
+    for route in ROUTES:
+        path = route.path.partition("?")[0].format(**shape)
+        path = re.sub(r"/IKEA/Ann$", "/{brand_id}/{user_id}", re.sub("/(TEN|HELLO26)(/|$)", r"/{code}\2", path))
+        path = re.sub(r"^/user/Ann", "/user/{user_id}", re.sub(r"^/brand/IKEA", "/brand/{brand_id}", path))
+        table.add((route.method, path))
+    assert table | OPEN | BY_LINK == operations
+
+
+@named
+def test_who_brings_no_good_token_is_told_so_and_nothing_else(world: TwoBrands, ikea: Shop, route: Route) -> None:
+    expired = world.make_key("IKEA", expires_at="2280-01-01T00:00:00Z")
+    world.redis.hset(f"{{{expired[4:6]}}}:key:{expired.split('_')[1]}", "expires_at", "1000000000000000")
+    revoked = world.make_key("IKEA")
+    world.done("GET", "/discount", revoked)
+    world.ask("DELETE", f"/brand/IKEA/keys/{revoked.split('_')[1]}", ADMIN)
+    wrong = {
+        "garbage": "garbage",
+        "a cut key": ikea.key[:-1],
+        "a key with a typing error": ikea.key[:30] + ("x" if ikea.key[30] != "x" else "y") + ikea.key[31:],
+        "a key of nobody": "dsk_00aaaaaaaaaa_" + "0" * 38,
+        "an expired key": expired,
+        "a revoked key": revoked,
+        "almost the admin key": ADMIN[:-1] + "b",
+        "expired": signed(exp=1_600_000_000),
+        "never expires": signed(exp=None),
+        "wrong audience": signed(aud="another"),
+        "no audience": signed(aud=None),
+        "wrong issuer": signed(iss="https://evil.example"),
+        "no user": signed(sub=None),
+        "no algorithm": unsigned(),
+        "another secret": signed(secret="k" * 32),
+        "not yet": signed(nbf=4_000_000_000),
+        "a user of control characters": signed("A\x00nn"),
+    }
+    before = unchanged(world)
+    bare = check_refusal(route, ask(world, ikea, route, None), 401, "unauthenticated")
+    for what, token in wrong.items():
+        if "{imported}" in route.path:
+            before = {}
+        answer = ask(world, ikea, route, token)
+        problem = check_refusal(route, answer, 401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="discount", error="invalid_token"', what
+        assert problem.get("detail", "") in ("", "The token has expired.", "The token's `sub` cannot be a user id.")
+        assert token not in answer.text
+    assert bare.get("detail", "") == ""
+    if before:
+        assert unchanged(world) == before
+
+
+@named
+def test_a_key_needs_one_of_the_scopes(world: TwoBrands, ikea: Shop, route: Route) -> None:
+    all_but = [scope for scope in SCOPES if scope not in route.needs]
+    if all_but:
+        lacking = world.make_key("IKEA", *all_but)
+        answer = ask(world, ikea, route, lacking)
+        told = check_refusal(route, answer, 403, "forbidden")
+        scope = " ".join(route.needs)
+        assert route.dialect or told["scope"] == scope
+        assert f'error="insufficient_scope", scope="{scope}"' in answer.headers["WWW-Authenticate"]
+    if route.every:
+        for scope in route.needs:
+            lacking = world.make_key("IKEA", *(each for each in SCOPES if each != scope))
+            check_refusal(route, ask(world, ikea, route, lacking), 403, "forbidden")
+    if not route.keys:
+        check_refusal(route, ask(world, ikea, route, ikea.key), 403, "forbidden")
+        return
+    for scopes in [route.needs] if route.every else [(scope,) for scope in route.needs]:
+        token = ADMIN if scopes == ("admin",) else world.make_key("IKEA", *scopes)
+        answer = ask(world, ikea, route, token)
+        assert answer.status_code in (200, 201, 202, 204), (scopes, answer.text)
+        assert int(answer.headers["RateLimit-Remaining"]) < int(answer.headers["RateLimit-Limit"])
+        if route.method == "DELETE":
+            break
+
+
+@named
+def test_the_admin_key_does_what_an_admin_does_and_no_more(world: TwoBrands, ikea: Shop, route: Route) -> None:
+    if "admin" not in route.needs:
+        check_refusal(route, ask(world, ikea, route, ADMIN), 403, "forbidden")
+
+
+@named
+def test_another_brands_things_are_not_there(world: TwoBrands, ikea: Shop, route: Route) -> None:
+    if route.needs == ("admin",):
+        return
+    other = world.make_key("Other")
+    before = unchanged(world)
+    answer = ask(world, ikea, route, other)
+    assert answer.status_code == route.elsewhere, answer.text
+    if route.elsewhere == 404:
+        check_refusal(route, answer, 404, "not-found")
+    told = answer.get_json(silent=True, force=True)
+    assert ikea.discount not in answer.text.replace(str(isinstance(told, dict) and told.get("detail")), "")
+    assert ikea.code not in answer.text
+    if "{imported}" not in route.path:
+        # Nothing of the other brand's: all that may differ is what this brand itself has.
+        own = f"{{{partition_of('Other', world.settings.partitions):02x}}}:"
+        assert {key for key, value in unchanged(world).items() if before.get(key) != value and own not in key} == set()
+
+
+@named
+def test_a_user_acts_for_itself_alone(world: TwoBrands, ikea: Shop, route: Route) -> None:
+    before = unchanged(world)
+    answer = ask(world, ikea, route, signed("Bo"))
+    if not route.user:
+        check_refusal(route, answer, 403, "forbidden")
+        assert "{imported}" in route.path or unchanged(world) == before
+        return
+    assert answer.status_code == route.not_mine, answer.text
+    assert ikea.code not in answer.text
+    assert unchanged(world) == before
+    mine = ask(world, ikea, route, signed("Ann"))
+    assert mine.status_code in (200, 201), mine.text
+
+
+def test_what_is_for_everybody_needs_no_token(world: TwoBrands) -> None:
+    for _, path in OPEN | {("GET", "/openapi.json"), ("GET", "/apidocs")}:
+        assert world.ask("GET", path).status_code == 200
+        assert world.ask("GET", path, "garbage").status_code == 200
+
+
+def test_a_token_of_another_sort_or_in_another_place_is_none(world: TwoBrands, ikea: Shop) -> None:
+    for header in (f"Basic {ikea.key}", f"Bearer  {ikea.key} x", "Bearer", f"Bearer {ikea.key},Bearer x", ikea.key):
+        answer = world.ask("GET", "/discount", headers={"Authorization": header})
+        check_problem(answer, 401, "unauthenticated")
+    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 401, "unauthenticated")
+    assert world.ask("GET", "/discount", headers={"Authorization": f"bearer {ikea.key}"}).status_code == 200
+
+
+def test_a_user_sees_discounts_that_are_open_and_none_of_their_secrets(world: TwoBrands, ikea: Shop) -> None:
+    shared = world.done(
+        "POST",
+        "/discount",
+        ikea.key,
+        json={"brand_id": "IKEA", "discount_code": "x", "codes": {"kind": "shared", "code": "HUSH-26"}},
+    )["id"]
+    paused = world.done("POST", "/discount", ikea.key, json=DISCOUNT["json"])["id"]
+    world.done("PATCH", f"/discount/{paused}", ikea.key, json={"paused": True})
+    user = signed("Bo")
+    page = world.done("GET", "/discount", user)
+    found = {each["id"] for each in page["discounts"]}
+    assert shared in found
+    assert paused not in found
+    assert "HUSH" not in str(page) + str(world.done("GET", f"/discount/{shared}", user))
+    assert {"codes", "granted_count", "sums", "total_count"} & set(page["discounts"][0]) == set()
+    check_problem(world.ask("GET", f"/discount/{paused}", user), 404, "not-found")
+    check_problem(world.ask("GET", "/discount?status=paused", user), 403, "forbidden")
+
+
+def test_a_brand_may_leave_its_name_out_at_the_checkout(world: TwoBrands, ikea: Shop) -> None:
+    body = checkout(ikea, "B-1")
+    del body["discount_id"]
+    assert world.done("POST", "/redemption", ikea.key, json=body)["brand_id"] == "IKEA"
+
+
+def test_a_brands_key_says_for_which_brand_a_request_is(world: TwoBrands, ikea: Shop) -> None:
+    discount = {"discount_code": "No name", "total_count": 1}
+    assert world.done("POST", "/discount", ikea.key, json=discount)["brand_id"] == "IKEA"
+    webhook = {"url": "https://brand.example/more"}
+    assert world.done("POST", "/webhook", ikea.key, json=webhook)["brand_id"] == "IKEA"
+    assert world.ask("POST", "/delivery/resend", ikea.key, json={}).status_code == 202
+    for path in ("/webhook", "/delivery", "/event", "/discount"):
+        found = world.done("GET", path, ikea.key)
+        assert found == world.done("GET", f"{path}?brand_id=IKEA", ikea.key)
+    # Another brand's name is not taken for its own, and whoever is no brand has to name one.
+    check_problem(world.ask("POST", "/discount", ikea.key, json=discount | {"brand_id": "B"}), 404, "not-found")
+
+
+def test_every_answer_says_that_it_is_nobody_elses(world: TwoBrands, ikea: Shop) -> None:
+    grant = world.ask("POST", f"/discount/{ikea.discount}/grant", ikea.key, json={"user_id": "Ann"})
+    for answer in (grant, world.ask("GET", "/discount"), world.ask("GET", "/none"), world.ask("GET", "/healthy")):
+        headers = answer.headers
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+        assert (headers["Referrer-Policy"], "frame-ancestors 'none'" in headers["Content-Security-Policy"]) == (
+            "no-referrer",
+            True,
+        )
+
+
+def test_the_admin_key_looks_at_every_brands_discounts_and_sees_no_code(world: TwoBrands, ikea: Shop) -> None:
+    body = {"brand_id": "IKEA", "discount_code": "All", "codes": {"kind": "shared", "code": "HUSH"}}
+    shared = world.done("POST", "/discount", ikea.key, json=body)["id"]
+    listed = world.done("GET", "/discount?limit=1000", ADMIN)["discounts"]
+    assert {each["brand_id"] for each in listed} == {"IKEA", "Other"}
+    shown = world.done("GET", f"/discount/{shared}", ADMIN)
+    assert shown in listed
+    assert (shown["codes"], shown["granted_count"]) == ({"kind": "shared"}, 0)
+    for answer in (listed, shown):
+        assert "HUSH" not in str(answer)
+        assert "HELLO26" not in str(answer)
+    own = world.done("GET", f"/discount/{ikea.discount}", ADMIN)
+    assert own == world.done("GET", f"/discount/{ikea.discount}", ikea.key)
+    assert own["redeemed_count"] == 1
+    for method, path in (("PATCH", ""), ("DELETE", ""), ("GET", "/codes"), ("GET", "/grants"), ("GET", "/redemptions")):
+        check_problem(world.ask(method, f"/discount/{ikea.discount}{path}", ADMIN, json={}), 403, "forbidden")

@@ -1,0 +1,112 @@
+"""Two brands, each with a key, a discount and what two users have of it: what callers reach for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from discount.app import create_app
+from discount.config import Settings
+from discount.domain.events import place_of
+from discount.domain.ids import make_delivery_id
+from discount.services import contacts, deliveries, outbox
+from discount.services.deliveries import PlannedDelivery
+from discount.store.connection import Store
+from tests.security.issuer import AUDIENCE, ISSUER, SECRET
+from tests.support.patience import PATIENCE
+
+ADMIN = "admin-" + "a" * 32
+PEPPER = "pepper-" + "p" * 32
+
+
+@dataclass
+class Shop:
+    """A brand and its things."""
+
+    brand: str
+    key: str
+    discount: str
+    code: str
+    redemption: str
+    webhook: str = ""
+    delivery: str = ""
+    #: A discount of the dialect of personal codes.
+    personal: str = ""
+    #: A use of a readable code.
+    used: str = ""
+
+    @property
+    def key_id(self) -> str:
+        return self.key.split("_")[1]
+
+
+class TwoBrands:
+    """The service with tokens on. `ikea` is the brand that is asked about, `other` is another."""
+
+    def __init__(self, redis_url: str, redis: Any, **settings: Any) -> None:
+        given = {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE} | settings
+        self.settings = Settings(redis_url=redis_url, auth="token", admin_key=ADMIN, secret=PEPPER, **given)
+        self.redis = redis
+        self.trips = 0
+        self.app = self.replica()
+        self.http = self.app.test_client()
+
+    def store(self) -> Store:
+        """What the worker has of Redis."""
+        return Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions)
+
+    def replica(self) -> Flask:
+        """Another replica of the service."""
+
+        def count() -> None:
+            self.trips += 1
+
+        return create_app(self.settings, Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions, count))
+
+    def ask(self, method: str, path: str, token: str | None = None, **call: Any) -> TestResponse:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self.http.open(path, method=method, headers=headers | call.pop("headers", {}), **call)
+
+    def done(self, method: str, path: str, token: str, **call: Any) -> Any:
+        """The answer to a call that must succeed."""
+        answer = self.ask(method, path, token, **call)
+        assert answer.status_code in (200, 201), answer.text
+        return answer.get_json()
+
+    def make_key(self, brand: str, *scopes: str, **more: Any) -> str:
+        body = {"name": "a key"} | ({"scopes": list(scopes)} if scopes else {}) | more
+        text: str = self.done("POST", f"/brand/{brand}/keys", ADMIN, json=body)["key"]
+        return text
+
+    def open_shop(self, brand: str) -> Shop:
+        """A new brand with a discount, of which Ann holds a code that she has redeemed."""
+        self.done("POST", "/brand", ADMIN, json={"id": brand, "email": "shop@brand.example"})
+        key = self.make_key(brand)
+        body = {"brand_id": brand, "discount_code": "Sale", "total_count": 9, "limits": {"per_user": 9}}
+        discount = self.done("POST", "/discount", key, json=body)["id"]
+        code = self.done("POST", f"/discount/{discount}/grant", key, json={"user_id": "Ann"})["code"]
+        shop = Shop(brand, key, discount, code, "")
+        shop.redemption = self.done("POST", "/redemption", key, json=checkout(shop, "first"))["id"]
+        body = {"brand_id": brand, "url": "https://brand.example/events"}
+        shop.webhook = self.done("POST", "/webhook", key, json=body)["id"]
+        shop.delivery = self.plan_delivery(brand, shop.webhook)
+        for said_by in (brand, None):
+            contacts.put(self.store(), "Ann", brand_id=said_by, email="ann@brand.example")
+        return shop
+
+    def plan_delivery(self, brand: str, webhook: str) -> str:
+        """A delivery of the webhook, as a worker plans it for the brand's oldest event."""
+        store = self.store()
+        event = outbox.list_page(store, brand, limit=1).events[0]
+        partition, place = place_of(event.id) or (0, "")
+        delivery_id = make_delivery_id(partition, event.id, webhook)
+        owed = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
+        deliveries.plan(store, partition, store.now(), [("", [owed])])
+        return delivery_id
+
+
+def checkout(shop: Shop, order: str = "A-1", user: str = "Ann") -> dict[str, Any]:
+    """The body of a redemption."""
+    of_order = {"id": order, "amount": 1000, "currency": "EUR"}
+    return {"discount_id": shop.discount, "user_id": user, "code": shop.code, "order": of_order}

@@ -1,0 +1,22 @@
+"""Every test of the contract runs on fakeredis and on a real Redis, and ends with a look at all that is stored."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.harness import ServiceHarness, fake_harness, real_harness
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["fakeredis", "redis"])
+def stage(request: pytest.FixtureRequest) -> Iterator[ServiceHarness]:
+    """A store on an empty Redis of either kind."""
+    found = fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
+    yield found
+    found.check()

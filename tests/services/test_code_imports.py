@@ -1,0 +1,634 @@
+"""A brand's own codes in, all codes out."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from discount.domain import code_kinds
+from discount.domain.code_kinds import CodeKind, Kind
+from discount.domain.code_sequence import canonical
+from discount.domain.errors import (
+    Closed,
+    Invalid,
+    NotFound,
+    SoldOut,
+    Unavailable,
+    WrongKind,
+)
+from discount.domain.ids import make_discount_id
+from discount.domain.model import Discount, Grant
+from discount.services import code_pools, exports, grants
+from discount.services.code_pools import Line, Report
+from discount.services.exports import ExportedCode
+from discount.store import keys
+from tests.services.harness import (
+    ServiceHarness,
+    fake_harness,
+    partition_of,
+    real_harness,
+)
+from tests.support.redis_server import RedisServer
+
+KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
+IMPORTED = CodeKind("imported")
+THERE = "is there already"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Imports that go to Redis in calls of three codes, two calls at a time: how many lines are read at once."""
+    monkeypatch.setattr(code_pools, "AT_ONCE", 3)
+    monkeypatch.setattr(code_pools, "CALLS", 2)
+    return 6
+
+
+def own(first: int, last: int) -> list[str]:
+    return [f"C-{number:04d}" for number in range(first, last)]
+
+
+def counts(discount: Discount) -> tuple[int | None, int, int | None]:
+    return discount.total_count, discount.granted_count, discount.remaining_count
+
+
+# What is taken in
+
+
+def test_codes_are_added_in_the_order_of_the_file_and_granted_in_it(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    codes = ["Zebra", "apple", "10", "9", "Ärger", "10%", "a:b", "{x}"]
+    assert stage.take_in(found.id, codes) == Report(added_count=8)
+    assert stage.pool(found.id) == stage.waiting(found.id) == codes
+    assert counts(stage.show(found.id)) == (8, 0, 8)
+    assert [each.code for each in stage.grant_all(found.id, 8)] == codes
+
+
+def test_a_code_is_given_as_it_was_written(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    codes = [
+        "sale 2020 – x",
+        " x ",
+        "Ｗｉｄｅ",
+        "cafe\u0301",
+        "編號八",
+        "🎄1",
+        '"a","b"',
+        "=1+2",
+        "\\n",
+        "%s{seq}",
+        "low",
+    ]
+    assert stage.take_in(found.id, codes).added_count == len(codes)
+    assert [each.code for each in stage.grant_all(found.id, len(codes))] == codes
+    held = {each.user_id: each.code for each in stage.export(found.id)}
+    assert [held[f"User {number}"] for number in range(len(codes))] == codes
+
+
+def test_what_comes_again_in_a_file_is_counted_and_named_by_its_line(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    report = stage.take_in(found.id, ["AB-12", "CD-34", "AB-12", "ab12", "A B 1 2", "ＡＢ１２", "ab–12", "CD-35"])
+    assert report == Report(3, 5, 0, [Line(number, THERE) for number in (3, 4, 5, 6, 7)])
+    assert stage.pool(found.id) == ["AB-12", "CD-34", "CD-35"]
+
+
+def test_what_comes_again_of_an_earlier_import_is_counted_and_not_stored(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    stage.take_in(found.id, ["Café-1", "Café-2"])
+    report = stage.take_in(found.id, ["new", "CAFE\u0301 1", "cafe1", "cafe\u03012"])
+    assert report == Report(2, 2, 0, [Line(2, THERE), Line(4, THERE)])
+    assert stage.pool(found.id) == ["Café-1", "Café-2", "new", "cafe1"]
+
+
+def test_a_code_that_was_granted_does_not_come_again(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    stage.take_in(found.id, ["A1", "A2"])
+    assert stage.grant(found.id).code == "A1"
+    assert stage.take_in(found.id, ["a-1", "A3"]) == Report(1, 1, 0, [Line(1, THERE)])
+    assert stage.waiting(found.id) == ["A2", "A3"]
+    assert counts(stage.show(found.id)) == (3, 1, 2)
+
+
+def test_two_discounts_may_have_the_same_codes(stage: ServiceHarness) -> None:
+    for _ in range(2):
+        assert stage.take_in(stage.create(kind=IMPORTED).id, own(0, 5)) == Report(5)
+
+
+def test_bad_lines_are_counted_and_named_with_the_reason(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    report = stage.take_in(
+        found.id,
+        [
+            "",
+            "x" * 64,
+            "x" * 65,
+            "a\tb",
+            "a\nb",
+            "a\x00b",
+            "\ufffdb",
+            "\ud800",
+            "-- –",
+            "   ",
+            "\u202ex",
+            "good",
+            "good",
+        ],
+    )
+    assert (report.added_count, report.repeated_count, report.bad_count) == (2, 1, 10)
+    unreadable = "has a character that cannot be read"
+    assert [(each.line, each.reason) for each in report.lines] == [
+        (1, "is empty"),
+        (3, "is longer than 64"),
+        (4, unreadable),
+        (5, unreadable),
+        (6, unreadable),
+        (7, "has bytes that are not UTF-8, or not of the charset that was named"),
+        (8, unreadable),
+        (9, "has nothing but blanks and dashes"),
+        (10, "has nothing but blanks and dashes"),
+        (11, unreadable),
+        (13, THERE),
+    ]
+    assert stage.pool(found.id) == ["x" * 64, "good"]
+
+
+def test_lines_have_the_numbers_that_the_reader_gives_them(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    report = code_pools.import_codes(stage.store, found.id, [(2, "A"), (5, ""), (40, "a"), (1000, "B")])
+    assert report == Report(2, 1, 1, [Line(5, "is empty"), Line(40, THERE)])
+
+
+def test_the_first_hundred_are_named_and_all_are_counted(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    assert code_pools.NAMED == 100
+    report = stage.take_in(found.id, ["same"] * 251)
+    assert (report.added_count, report.repeated_count, report.bad_count) == (1, 250, 0)
+    assert report.lines == [Line(number, THERE) for number in range(2, 102)]
+    report = stage.take_in(found.id, [""] * 251)
+    assert (report.added_count, report.repeated_count, report.bad_count) == (0, 0, 251)
+    assert report.lines == [Line(number, "is empty") for number in range(1, 101)]
+
+
+@pytest.mark.usefixtures("small")
+def test_the_first_hundred_are_counted_over_all_calls(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    report = stage.take_in(found.id, ["same"] * 75 + [""] * 75)
+    assert (report.added_count, report.repeated_count, report.bad_count) == (1, 74, 75)
+    assert [each.line for each in report.lines] == list(range(2, 102))
+
+
+@pytest.mark.parametrize("lines", [["same", ""] * 75, ["same"] * 101 + [""] * 101])
+def test_the_first_hundred_are_those_of_the_file_whatever_is_wrong_with_them(
+    stage: ServiceHarness, lines: list[str]
+) -> None:
+    report = stage.take_in(stage.create(kind=IMPORTED).id, lines)
+    assert [each.line for each in report.lines] == list(range(2, 102))
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 50])
+@pytest.mark.usefixtures("small")
+def test_any_number_of_lines_goes_in_whole(stage: ServiceHarness, lines: int) -> None:
+    found = stage.create(kind=IMPORTED)
+    assert stage.take_in(found.id, own(0, lines)) == Report(lines)
+    assert stage.pool(found.id) == own(0, lines)
+    again = stage.take_in(found.id, own(0, lines))
+    assert again == Report(0, lines, 0, [Line(number, THERE) for number in range(1, lines + 1)])
+
+
+def test_a_large_file_goes_in_and_comes_out_in_order(redis_server: RedisServer) -> None:
+    stage = real_harness(redis_server)
+    found = stage.create(total=10_000, kind=IMPORTED)
+    codes = own(0, 10_000)
+    assert stage.take_in(found.id, codes + codes[::-1]).repeated_count == 10_000
+    assert stage.waiting(found.id) == codes
+
+
+@pytest.mark.parametrize("expected", [None, 1, 100_000, 100_000_000])
+def test_repeats_are_found_whatever_number_was_expected(stage: ServiceHarness, expected: int | None) -> None:
+    found = stage.create(total=expected, kind=IMPORTED)
+    assert stage.take_in(found.id, own(0, 300)).added_count == 300
+    assert stage.take_in(found.id, own(200, 400)) == Report(
+        100, 100, 0, [Line(number, THERE) for number in range(1, 101)]
+    )
+    assert stage.pool(found.id) == own(0, 400)
+
+
+def test_an_empty_file_and_one_of_bad_lines_change_nothing(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    stage.take_in(found.id, own(0, 2))
+    before = stage.state()
+    assert stage.take_in(found.id, []) == Report()
+    assert stage.take_in(found.id, ["", "-"]).bad_count == 2
+    assert stage.take_in(found.id, own(0, 2)).repeated_count == 2
+    assert stage.state() == before
+
+
+def test_a_file_is_read_as_it_is_stored(stage: ServiceHarness, small: int) -> None:
+    found = stage.create(kind=IMPORTED)
+
+    def reader() -> Iterator[str]:
+        for number, code in enumerate(own(0, 40)):
+            # What is read and not stored yet is what one exchange with Redis takes.
+            assert number - len(stage.pool(found.id)) < small
+            yield code
+
+    assert stage.take_in(found.id, reader()).added_count == 40
+
+
+# Importing goes on while the discount is used
+
+
+@pytest.mark.usefixtures("small")
+def test_codes_are_granted_while_others_come_in(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    granted: list[str] = []
+
+    def reader() -> Iterator[str]:
+        for number, code in enumerate(own(0, 40)):
+            if number % 5 == 4 and number > 6:
+                granted.append(stage.grant(found.id, f"User {number}").code)
+                shown = stage.show(found.id)
+                assert shown.granted_count + len(stage.pool(found.id)) == shown.total_count
+            yield code
+
+    assert stage.take_in(found.id, reader()) == Report(40)
+    assert granted == own(0, len(granted))
+    assert stage.waiting(found.id) == own(len(granted), 40)
+    assert counts(stage.show(found.id)) == (40, len(granted), 40 - len(granted))
+
+
+@pytest.mark.usefixtures("small")
+def test_two_imports_at_once_add_every_code_once(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    inner: list[Report] = []
+
+    def reader() -> Iterator[str]:
+        for number, code in enumerate(own(0, 30)):
+            if number == 13:
+                inner.append(stage.take_in(found.id, own(10, 40)))
+            yield code
+
+    outer = stage.take_in(found.id, reader())
+    assert outer.added_count + inner[0].added_count == 40
+    assert outer.repeated_count + inner[0].repeated_count == 20
+    assert sorted(stage.pool(found.id)) == own(0, 40)
+
+
+def test_an_import_after_the_last_grant_makes_codes_to_be_had(stage: ServiceHarness) -> None:
+    found = stage.create_kind("imported", total=2)
+    stage.grant_all(found.id, 2)
+    with pytest.raises(SoldOut):
+        stage.grant(found.id, "User 2")
+    assert stage.status(found.id) == "sold-out"
+    stage.take_in(found.id, ["More 1", "More 2"])
+    assert stage.status(found.id) == "active"
+    assert counts(stage.show(found.id)) == (4, 2, 2)
+    assert [each.code for each in stage.grant_all(found.id, 4)[2:]] == ["More 1", "More 2"]
+    with pytest.raises(SoldOut):
+        stage.grant(found.id, "User 4")
+    assert len(stage.events(found, "discount.sold-out")) == 2
+
+
+def test_the_brand_gives_what_was_just_imported(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    with pytest.raises(SoldOut):
+        grants.grant_of_brand(stage.store, "IKEA", "User 1")
+    stage.take_in(found.id, ["A"])
+    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == "A"
+
+
+def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED, starts_at=stage.now() + 10**9)
+    assert stage.take_in(found.id, ["A"]).added_count == 1
+    stage.change(found.id, paused=True)
+    assert stage.take_in(found.id, ["B"]).added_count == 1
+    stage.change(found.id, paused=False, starts_at=None)
+    assert [each.code for each in stage.grant_all(found.id, 2)] == ["A", "B"]
+
+
+# Cut off
+
+
+@pytest.mark.parametrize("read", [0, 1, 5, 6, 7, 20, 24])
+def test_an_import_whose_reader_fails_is_sent_again_and_ends_right(
+    stage: ServiceHarness, read: int, small: int
+) -> None:
+    found = stage.create(kind=IMPORTED)
+
+    def reader() -> Iterator[str]:
+        yield from own(0, read)
+        raise Invalid("", "ends half way")
+
+    with pytest.raises(Invalid):
+        stage.take_in(found.id, reader())
+    there = read - read % small
+    assert stage.pool(found.id) == own(0, there)
+    stage.check()
+    report = stage.take_in(found.id, own(0, 24))
+    assert (report.added_count, report.repeated_count) == (24 - there, there)
+    assert stage.pool(found.id) == own(0, 24)
+    assert counts(stage.show(found.id)) == (24, 0, 24)
+
+
+@pytest.mark.usefixtures("small")
+def test_an_import_that_loses_redis_half_way_is_sent_again_and_ends_right(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    run_many = stage.store.run_many
+    for calls in (0, 1, 2):
+        answered = iter([run_many] * calls)
+
+        def run_some(*call: Any, answered: Iterator[Any] = answered) -> Any:
+            try:
+                return next(answered)(*call)
+            except StopIteration:
+                raise Unavailable("Redis did not answer in time.") from None
+
+        with mock.patch.object(stage.store, "run_many", run_some), pytest.raises(Unavailable):
+            stage.take_in(found.id, own(0, 24))
+        assert stage.pool(found.id) == own(0, 6 * calls)
+        stage.check()
+    # Granted meanwhile, so what was lost comes after it, and nothing comes twice.
+    assert stage.grant(found.id).code == "C-0000"
+    assert stage.take_in(found.id, own(0, 24)).added_count == 12
+    assert stage.waiting(found.id) == own(1, 24)
+
+
+def test_an_answer_that_was_lost_adds_nothing_twice(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+    run_many = stage.store.run_many
+
+    def run_twice(*call: Any) -> Any:
+        run_many(*call)
+        return run_many(*call)
+
+    with mock.patch.object(stage.store, "run_many", run_twice):
+        stage.take_in(found.id, own(0, 10))
+    assert stage.pool(found.id) == own(0, 10)
+    assert counts(stage.show(found.id)) == (10, 0, 10)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "imported"])
+def test_only_a_discount_of_imported_codes_takes_them(stage: ServiceHarness, kind: Kind) -> None:
+    found = stage.create_kind(kind)
+    before = stage.state()
+    for lines in (own(0, 3), [], [""]):
+        with pytest.raises(WrongKind):
+            stage.take_in(found.id, lines)
+    assert stage.state() == before
+
+
+def test_the_script_refuses_another_kind_too(stage: ServiceHarness) -> None:
+    found = stage.create_kind("unique")
+    names = [
+        keys.usage(partition_of(found.id)),
+        keys.discount(partition_of(found.id), found.id),
+        keys.codes(partition_of(found.id), found.id),
+        keys.taken(partition_of(found.id), found.id, 0),
+    ]
+    before = stage.state()
+    with pytest.raises(WrongKind):
+        stage.store.run("import", names, [*stage.store.quotas.words, 1, code_kinds.digest("A"), "A"])
+    assert stage.state() == before
+
+
+def test_an_unknown_discount_takes_no_code_and_exports_none(stage: ServiceHarness) -> None:
+    before = stage.state()
+    for unknown in ("x", "", make_discount_id(3, 10), make_discount_id(200, 10)):
+        with pytest.raises(NotFound):
+            stage.take_in(unknown, own(0, 3))
+        # At the call, before the first code is asked for.
+        with pytest.raises(NotFound):
+            exports.list_codes(stage.store, unknown)
+        with pytest.raises(NotFound):
+            code_pools.list_waiting(stage.store, unknown)
+    assert stage.state() == before
+
+
+def test_a_closed_discount_takes_no_code(stage: ServiceHarness) -> None:
+    found = stage.create_kind("imported", total=2)
+    stage.grant(found.id)
+    stage.close(found.id)
+    before = stage.state()
+    for lines in (own(0, 3), [], [""]):
+        with pytest.raises(Closed):
+            stage.take_in(found.id, lines)
+    assert stage.state() == before
+
+
+@pytest.mark.usefixtures("small")
+def test_a_discount_that_closes_while_codes_come_in_takes_no_more(stage: ServiceHarness) -> None:
+    found = stage.create(kind=IMPORTED)
+
+    def reader() -> Iterator[str]:
+        for number, code in enumerate(own(0, 40)):
+            if number == 14:
+                stage.grant(found.id)
+                stage.close(found.id)
+            yield code
+
+    with pytest.raises(Closed):
+        stage.take_in(found.id, reader())
+    assert counts(stage.show(found.id)) == (12, 1, 11)
+    assert stage.pool(found.id) == own(1, 12)
+    assert [each.state for each in stage.export(found.id)] == ["unused"] * 11 + ["granted"]
+
+
+# Out
+
+
+def waiting(codes: list[str]) -> list[ExportedCode]:
+    return [ExportedCode(code, "waiting") for code in codes]
+
+
+def granted(held: list[Grant]) -> list[ExportedCode]:
+    return [ExportedCode(each.code, "granted", each.user_id, each.granted_at) for each in held]
+
+
+def in_order(exported: list[ExportedCode]) -> list[ExportedCode]:
+    """An export with its granted part, which has no order that a caller could know, by user."""
+    return sorted(exported, key=lambda each: each.user_id)
+
+
+def all_codes(stage: ServiceHarness, found: Discount) -> list[str]:
+    """What a discount that has granted nothing will give, in order."""
+    if found.codes.kind == "unique":
+        return stage.sequence(found.id).codes(0, found.total_count or 0)
+    return [f"Own {number}" for number in range(found.total_count or 0)] if found.codes.kind == "imported" else []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_has_every_code_in_the_state_it_is_in(stage: ServiceHarness, kind: Kind) -> None:
+    found = stage.create_kind(kind, total=5)
+    codes = all_codes(stage, found)
+    assert stage.export(found.id) == waiting(codes)
+    held: list[Grant] = []
+    for number in range(5):
+        held.append(stage.grant(found.id, f"User {number}"))
+        exported = stage.export(found.id)
+        assert in_order(exported) == waiting(codes[number + 1 :]) + granted(held)
+        assert {each.state for each in exported[: len(codes[number + 1 :])]} <= {"waiting"}
+    assert stage.status(found.id) == "sold-out"
+    stage.close(found.id, void=True)
+    assert in_order(stage.export(found.id)) == granted(held)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("void", [False, True])
+def test_an_export_of_a_closed_discount_has_what_was_granted_and_what_nobody_used(
+    stage: ServiceHarness, kind: Kind, void: bool
+) -> None:
+    found = stage.create_kind(kind, total=5)
+    codes = all_codes(stage, found)
+    held = stage.grant_all(found.id, 2)
+    closed = stage.close(found.id, void=void)
+    unused = [ExportedCode(code, "unused") for code in codes[2:]]
+    assert in_order(stage.export(found.id)) == unused + granted(held)
+    if codes:
+        assert closed.remaining_count == len(unused) == 3
+
+
+@pytest.mark.parametrize("kind", ["personal", "shared"])
+def test_an_export_without_a_limit_has_what_was_granted(stage: ServiceHarness, kind: Kind) -> None:
+    found = stage.create_kind(kind, total=None)
+    assert stage.export(found.id) == []
+    held = stage.grant_all(found.id, 3)
+    assert in_order(stage.export(found.id)) == granted(held)
+
+
+@pytest.mark.parametrize("state", ["paused", "expired", "scheduled"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_is_the_same_whether_the_discount_is_open_or_not(
+    stage: ServiceHarness, kind: Kind, state: str
+) -> None:
+    found = stage.create_kind(kind, total=3)
+    stage.grant(found.id)
+    before = stage.export(found.id)
+    now = stage.now()
+    changes = {"paused": {"paused": True}, "expired": {"expires_at": now - 1}, "scheduled": {"starts_at": now + 10**9}}
+    stage.change(found.id, **changes[state])
+    assert stage.status(found.id) == state
+    assert stage.export(found.id) == before
+
+
+def test_an_export_of_unique_codes_has_those_that_are_not_made_yet(stage: ServiceHarness) -> None:
+    found = stage.create_kind("unique", total=2500)
+    assert len(stage.pool(found.id)) == 1000
+    exported = stage.waiting(found.id)
+    assert len(set(exported)) == 2500
+    outcomes = grants.grant_many(stage.store, found.id, [f"User {number}" for number in range(1010)])
+    assert [each.code for each in outcomes if isinstance(each, Grant)] == exported[:1010]
+
+
+def test_an_export_follows_the_total_of_unique_codes(stage: ServiceHarness) -> None:
+    found = stage.create_kind("unique", total=5)
+    first = stage.waiting(found.id)
+    stage.change(found.id, total_count=8)
+    assert stage.waiting(found.id)[:5] == first
+    assert len(stage.waiting(found.id)) == 8
+    stage.change(found.id, total_count=2)
+    assert stage.waiting(found.id) == first[:2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_changes_nothing(stage: ServiceHarness, kind: Kind) -> None:
+    found = stage.create_kind(kind, total=5)
+    stage.grant_all(found.id, 2)
+    before = stage.state()
+    stage.export(found.id)
+    assert stage.state() == before
+
+
+@pytest.mark.parametrize("kind", ["unique", "imported"])
+def test_no_code_is_left_out_of_an_export_while_codes_are_granted(
+    stage: ServiceHarness, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_pools, "BLOCK", 3)
+    found = stage.create_kind(kind, total=40)
+    codes = all_codes(stage, found)
+    stage.grant(found.id, "First")
+    exporting = exports.list_codes(stage.store, found.id)
+    exported: list[ExportedCode] = []
+    for number in range(9):
+        exported += islice(exporting, 2)
+        stage.grant_all(found.id, 2 * number)
+    exported += exporting
+    assert {each.code for each in exported} == set(codes)
+    # Whoever reads to the end knows of each code what it was last.
+    last = {each.code: each.state for each in exported}
+    assert [code for code in codes if last[code] == "granted"] == codes[:17]
+    assert len([each for each in exported if each.state == "granted"]) == 17
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_first_grant_that_comes_during_an_export_is_not_left_out(stage: ServiceHarness, kind: Kind) -> None:
+    found = stage.create_kind(kind, total=3)
+    exporting = exports.list_codes(stage.store, found.id)
+    held = stage.grant(found.id)
+    exported = list(exporting)
+    assert exported[-1:] == granted([held])
+    assert {each.code for each in exported} == {held.code, *all_codes(stage, found)}
+
+
+def test_what_is_imported_during_an_export_comes_at_its_end(
+    stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_pools, "BLOCK", 3)
+    found = stage.create(kind=IMPORTED)
+    stage.take_in(found.id, own(0, 5))
+    exporting = exports.list_codes(stage.store, found.id)
+    first = list(islice(exporting, 4))
+    stage.take_in(found.id, own(0, 9))
+    assert [each.code for each in (*first, *exporting)] == own(0, 9)
+
+
+def test_a_large_pool_comes_out_in_few_round_trips(redis_server: RedisServer) -> None:
+    stage = real_harness(redis_server)
+    found = stage.create(total=5000, kind=IMPORTED)
+    stage.take_in(found.id, own(0, 5000))
+    trips = mock.Mock()
+    with mock.patch.object(stage.store, "_on_round_trip", trips):
+        assert len(stage.export(found.id)) == 5000
+    assert trips.call_count <= 5000 // code_pools.BLOCK + 6
+
+
+# Any file
+
+
+CODES = st.lists(
+    st.text(alphabet="aAbB1 -–é\u0301\t", max_size=4) | st.sampled_from(["", "x" * 65, "\ufffd", "ＡＢ", "AB"]),
+    max_size=20,
+)
+
+
+@given(files=st.lists(CODES, min_size=1, max_size=3), granted_between=st.integers(0, 3))
+@settings(max_examples=60)
+def test_any_files_leave_what_a_set_of_codes_leaves(files: list[list[str]], granted_between: int) -> None:
+    stage = fake_harness()
+    found = stage.create(kind=IMPORTED)
+    known: dict[str, str] = {}
+    with mock.patch.object(code_pools, "AT_ONCE", 3), mock.patch.object(code_pools, "CALLS", 2):
+        for codes in files:
+            repeated, bad = [], []
+            for number, code in enumerate(codes, 1):
+                if code_pools.refusal_of(code):
+                    bad.append(number)
+                elif canonical(code) in known:
+                    repeated.append(number)
+                else:
+                    known[canonical(code)] = code
+            report = stage.take_in(found.id, codes)
+            assert (report.repeated_count, report.bad_count) == (len(repeated), len(bad))
+            assert report.added_count == len(codes) - len(repeated) - len(bad)
+            assert [each.line for each in report.lines if each.reason == THERE] == repeated
+            assert [each.line for each in report.lines if each.reason != THERE] == bad
+            for number in range(min(granted_between, stage.show(found.id).remaining_count or 0)):
+                stage.grant(found.id, f"{len(known)} {number}")
+    given_out = stage.show(found.id).granted_count
+    assert stage.waiting(found.id) == list(known.values())[given_out:]
+    stage.check()

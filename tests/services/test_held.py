@@ -1,0 +1,131 @@
+"""What a user holds, however much: each code is found and listed once, and a checkout costs the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from discount.domain import code_kinds
+from discount.domain.errors import NotGranted, TooManyGuesses
+from discount.domain.model import Grant
+from discount.domain.rules import Order
+from discount.services import redemptions
+from discount.services.redemptions import Checkout
+from discount.store import keys
+from tests.services.harness import PARTITIONS, ServiceHarness, flat
+
+#: Two brands of one partition.
+ONE, OTHER = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
+USER = "User 1"
+
+
+def give(stage: ServiceHarness, brand: str, number: int, code: str = "") -> list[Grant]:
+    """So many codes of a brand, one of each of so many discounts."""
+    kind = code_kinds.make("imported", None, {}) if code else code_kinds.unique(1)
+    found = []
+    for _ in range(number):
+        made = stage.create(total=None if code else 1, brand=brand, kind=kind)
+        if code:
+            stage.take_in(made.id, [code.replace("#", str(made.number))])
+        found.append(stage.grant(made.id, USER))
+    return found
+
+
+def attempt(code: str, order: str = "A-1", brand: str = ONE) -> Checkout:
+    return Checkout(USER, code, Order(order, 100, "EUR"), brand)
+
+
+def redeem_each(stage: ServiceHarness, held: list[Grant], brand: str) -> None:
+    """That each code is found by its brand."""
+    for number, each in enumerate(held):
+        made = redemptions.redeem(stage.store, attempt(each.code, f"{brand} {number}", brand))
+        assert (made.discount_id, made.code) == (each.discount_id, each.code)
+
+
+def exchanges(stage: ServiceHarness, call: Callable[[], Any]) -> int:
+    """How many exchanges with Redis a call makes once the process knows the discount."""
+    call()
+    found: list[int] = []
+    before = stage.store._on_round_trip
+    stage.store._on_round_trip = lambda: found.append(1)
+    try:
+        call()
+    finally:
+        stage.store._on_round_trip = before
+    return len(found)
+
+
+def fields_of(stage: ServiceHarness) -> dict[str, str]:
+    """All that is kept of the user among what users hold."""
+    kept: dict[str, str] = stage.redis.hgetall(keys.users(5, USER))
+    return kept
+
+
+def test_every_code_of_many_is_found_listed_and_still_one_grant(stage: ServiceHarness) -> None:
+    held: dict[str, list[Grant]] = {ONE: [], OTHER: []}
+    for brand, number in ((ONE, 3), (OTHER, 12), (ONE, 9), (OTHER, 1)):
+        held[brand] += give(stage, brand, number)
+    redeem_each(stage, held[ONE], ONE)
+    redeem_each(stage, held[OTHER], OTHER)
+    for brand in (ONE, OTHER):
+        again = [stage.grant(each.discount_id, USER) for each in held[brand]]
+        assert [(each.code, each.fresh) for each in again] == [(each.code, False) for each in held[brand]]
+        for limit in (1, 7, 12, 100):
+            listed = flat(stage.pages_of_user(USER, limit, brand))
+            assert [each.code for each in listed] == [each.code for each in held[brand]]
+    assert len(flat(stage.pages_of_user(USER, 6))) == 25
+    stage.check()
+
+
+def test_more_than_a_page_of_codes_is_listed_in_the_order_of_the_grants(stage: ServiceHarness) -> None:
+    held = give(stage, ONE, 211)
+    assert [each.code for each in flat(stage.pages_of_user(USER, 100, ONE))] == [each.code for each in held]
+    assert "+203-0" in fields_of(stage)[USER]
+    assert redemptions.redeem(stage.store, attempt(held[210].code)).discount_id == held[210].discount_id
+
+
+def test_codes_beyond_ascii_and_equal_codes_are_found_among_many(stage: ServiceHarness) -> None:
+    give(stage, OTHER, 9)
+    beyond = give(stage, ONE, 12, "Grüße-#")
+    same = give(stage, ONE, 3, "SAME 1")
+    for number, each in enumerate(beyond):
+        typed = each.code.upper().replace("-", " ")
+        assert redemptions.redeem(stage.store, attempt(typed, f"A-{number}")).discount_id == each.discount_id
+    # Of codes that read the same, the one that was granted first.
+    assert redemptions.redeem(stage.store, attempt("same-1", "B-1")).discount_id == same[0].discount_id
+    for wrong in ("Grüße", "-", ""):
+        with pytest.raises(NotGranted):
+            redemptions.redeem(stage.store, attempt(wrong, "C-1"))
+
+
+def test_a_checkout_costs_the_same_however_much_the_user_holds(stage: ServiceHarness) -> None:
+    right = give(stage, ONE, 1)[0]
+
+    def use() -> None:
+        redemptions.validate(stage.store, attempt(right.code))
+
+    def guess() -> None:
+        with pytest.raises(NotGranted):
+            redemptions.redeem(stage.store, attempt("WRONG"))
+        stage.redis.delete(keys.guesses(5, ONE, "user", USER))
+
+    few = exchanges(stage, use), exchanges(stage, guess)
+    for brand in (OTHER, ONE):
+        give(stage, brand, 120)
+        assert (exchanges(stage, use), exchanges(stage, guess)) == few
+    last = give(stage, ONE, 1)[0]
+    assert exchanges(stage, lambda: redemptions.validate(stage.store, attempt(last.code))) == few[0]
+    # The codes that may be meant, their discounts, what the user holds of them, and the script.
+    assert few == (4, 4)
+
+
+def test_whoever_guessed_too_often_costs_two_exchanges(stage: ServiceHarness) -> None:
+    give(stage, ONE, 20)
+    for _ in range(redemptions.USER_GUESSES):
+        redemptions.validate(stage.store, attempt("WRONG"))
+
+    def ask() -> None:
+        with pytest.raises(TooManyGuesses):
+            redemptions.validate(stage.store, attempt("WRONG"))
+
+    assert exchanges(stage, ask) == 2

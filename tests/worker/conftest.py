@@ -1,0 +1,59 @@
+"""The service with webhooks on this machine allowed, on a real Redis that is empty at the start of each test."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from discount.app import create_app
+from discount.config import Settings
+from discount.security.signing import Signer
+from discount.store.connection import Store
+from tests.api.client import Client
+from tests.support.redis_server import RedisServer
+from tests.worker.peer import PATIENCE
+
+# With a secret: one that Redis keeps would be another in each test, and a replica remembers its own.
+SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer(tcp=True) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[Any]:
+    with redis_server.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def app_store(redis_server: RedisServer) -> Store:
+    return Store.at(redis_server.url, PATIENCE, SETTINGS.partitions)
+
+
+@pytest.fixture(scope="session")
+def app(app_store: Store) -> Flask:
+    return create_app(SETTINGS, app_store)
+
+
+@pytest.fixture
+def client(app: Flask, redis: Any) -> Client:
+    return Client(app.test_client(), redis)
+
+
+@pytest.fixture
+def store(redis_server: RedisServer, redis: Any) -> Store:
+    """What a worker or another replica has; its commands block for a moment only."""
+    found = Store.at(redis_server.url, PATIENCE, SETTINGS.partitions)
+    found.patience = 0.01
+    return found
+
+
+@pytest.fixture
+def signatures(store: Store) -> Signer:
+    return Signer(store, SETTINGS.secret)

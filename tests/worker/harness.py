@@ -1,0 +1,98 @@
+"""A worker in the test's own process: its parts, turned by hand."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, get_args
+
+from discount.domain.model import Delivery, DeliveryKind, Receipt
+from discount.services import deliveries
+from discount.store import keys
+from discount.store.connection import Store
+from discount.worker.dispatcher import Attempt, Dispatcher, Make, Schedule
+from discount.worker.planner import Planner
+from discount.worker.reminders import Reminders
+from tests.worker.peer import PATIENCE
+
+SECOND = 1_000_000
+KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
+# So short that the next try is due at once, so long ago that nothing is given up.
+AT_ONCE = Schedule(pauses=(0.0,) * 50, timeout=PATIENCE, off_after=1e9)
+DELIVERED = Receipt("delivered", "200", "fine", 3)
+RETRY = Receipt("retry", "500", "oh no", 3)
+GONE = Receipt("failed", "410", "gone", 3, gone=True)
+
+Answer = Callable[[Delivery], Receipt]
+
+
+class Calls:
+    """What a dispatcher would have called, in order; each is answered as a test says."""
+
+    def __init__(self, answer: Answer = lambda _: DELIVERED) -> None:
+        self.made: list[Delivery] = []
+        self.answer = answer
+        self._guard = threading.Lock()
+
+    def prepare(self, claimed: Sequence[Delivery]) -> Sequence[Callable[[], Attempt]]:
+        return [partial(self._make, each) for each in claimed]
+
+    def _make(self, delivery: Delivery) -> Attempt:
+        with self._guard:
+            self.made.append(delivery)
+        return Attempt(self.answer(delivery))
+
+    @property
+    def ids(self) -> list[str]:
+        return [each.id for each in self.made]
+
+
+def plan(store: Store, name: str = "one", reminders: Reminders | None = None) -> int:
+    """Plan all that is new; how many events that was."""
+    planner = Planner(store, name, reminders)
+    planner.open()
+    count = 0
+    while read := planner.turn():
+        count += read
+    return count
+
+
+def dispatch(store: Store, make: Make, schedule: Schedule = AT_ONCE, senders: int = 4) -> None:
+    """Make what is due, until nothing is."""
+    for kind in KINDS:
+        dispatcher = Dispatcher(store, schedule, make, senders, kind=kind)
+        try:
+            # Only a turn begins something: where nothing was under way before it, and it finds nothing, all is made.
+            until(lambda each=dispatcher: not each._under_way and not each.turn())  # type: ignore[misc]
+        finally:
+            dispatcher.end()
+
+
+def due(store: Store) -> list[tuple[int, str]]:
+    """Lanes that wait to be taken."""
+    found: list[tuple[int, str]] = []
+    now = store.now()
+    for kind in KINDS:
+        brands = deliveries.due_brands(store, kind, now, 1000)
+        for lanes in deliveries.due_lanes(store, kind, now, brands, 1000):
+            found += lanes
+    return found
+
+
+def leased(store: Store) -> list[tuple[int, str]]:
+    """Lanes that somebody has taken."""
+    replies = store.commands([("ZRANGE", keys.leases(each), 0, -1) for each in range(store.partitions)])
+    return [(partition, lane) for partition, lanes in enumerate(replies) for lane in lanes]
+
+
+def until(true: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.002)
+
+
+def of_brand(store: Store, brand: str = "IKEA", **filters: Any) -> list[Delivery]:
+    """A brand's deliveries, oldest first."""
+    return deliveries.list_page(store, brand, limit=1000, **filters).deliveries[::-1]
