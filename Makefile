@@ -29,10 +29,7 @@ bench: $(VENV)/.tests ## measure, side by side in one run
 	$(BIN)/python bench/run.py
 
 docs: $(BIN)/discount ## renew the pages that are made from the code
-	$(BIN)/python -m discount.event_page doc/events.md
-	$(BIN)/python -m discount.command_page doc/command-line.md
-	$(BIN)/python -m discount.api.problem_pages doc/problems.md
-	$(BIN)/python -m discount.limits_page doc/limits.md
+	$(BIN)/python -m doc.generate
 
 chaos: $(VENV)/.tests ## hand out 10,000 codes while workers, Redis and receivers fail; five minutes at most
 	$(BIN)/python bench/chaos.py

@@ -69,7 +69,7 @@ COSTS: dict[str, Cost] = {
     "export_codes": Cost(8, _FILE, _always),
     "show_picture": Cost(1, "one QR picture; the last 64 are remembered"),
     "show_page": Cost(3, "one QR picture; the last 64 are remembered"),
-    "show_redemption": Cost(2),
+    "show_redemption": Cost(3),
     "confirm_redemption": Cost(6),
     "roll_back_redemption": Cost(6),
     "list_redemptions": Cost(8, _LIST, _as_file),

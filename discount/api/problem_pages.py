@@ -1,13 +1,4 @@
-"""What each problem means and what to do about it: the pages at `/problems/{word}`, and the table of doc/problems.md.
-
-`make docs` renews the table.
-"""
-
-import re
-import sys
-from pathlib import Path
-
-from discount.api.problems import STATUS
+"""What each problem means and what to do about it, for the pages at `/problems/{slug}` and for doc/problems.md."""
 
 #: By word: when it is told, and what to do.
 ADVICE: dict[str, tuple[str, str]] = {
@@ -185,20 +176,3 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Find `request_id` in the log, report it.",
     ),
 }
-_TABLE = re.compile(r"(?<=<!-- words -->\n).*(?=<!-- end of words -->)", re.DOTALL)
-
-
-def describe() -> str:
-    """The table: each word with its status, when it is told, and what to do."""
-    rows = [f"| `{word}` | {STATUS[word]} | {when} | {what} |" for word, (when, what) in ADVICE.items()]
-    return "\n".join(["| word | status | when | what to do |", "|---|---|---|---|", *rows]) + "\n"
-
-
-def renew(page: str) -> str:
-    """A page with its table as it is."""
-    return _TABLE.sub(lambda _: describe(), page)
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from discount import limits_page
 from discount.api import costs
 from discount.api.contract import Contract, Operation
 from discount.api.inputs import SMALL_BODY
@@ -16,6 +15,7 @@ from discount.config import Settings
 from discount.services import grants, slices
 from discount.serving.connections import WHOLE
 from discount.store.connection import Store
+from doc.generate import limits as limits_page
 from tests.api.client import PATIENCE, SECRET, Client
 from tests.support.redis_server import RedisServer
 

@@ -3,7 +3,7 @@
 import unittest
 from pathlib import Path
 
-from discount import command_page
+from doc.generate import commands as command_page
 
 PAGE = Path(__file__).parents[2] / "doc" / "command-line.md"
 

@@ -4,9 +4,9 @@ import unittest
 from pathlib import Path
 from typing import get_args
 
-from discount import event_page
 from discount.api.schemas.webhooks import EventType
 from discount.domain.events import TYPES
+from doc.generate import events as event_page
 
 PAGE = Path(__file__).parents[2] / "doc" / "events.md"
 

@@ -1,4 +1,4 @@
-"""Imports point down: api to verbs, verbs to the store, everything to what is pure."""
+"""Folders are floors: each may import those below it, and nothing above. One row a folder."""
 
 import ast
 import unittest
@@ -7,37 +7,47 @@ from pathlib import Path
 import discount
 
 ROOT = Path(discount.__file__).parent
-PURE = {
-    "discount.model",
-    "discount.errors",
-    "discount.reasons",
-    "discount.codes",
-    "discount.kinds",
-    "discount.rules",
-    "discount.durations",
-    "discount.cursors",
-    "discount.events",
-    "discount.mails",
-    "discount.mails.wording",
-} | {
-    "discount.api_keys",
+
+#: What each floor may import of ours, itself aside.
+FLOORS: dict[str, set[str]] = {
+    "domain": set(),
+    "metrics": set(),
+    "config": {"domain"},
+    "logs": {"config"},
+    "store": {"domain"},
+    "security": {"store", "domain"},
+    "mails": {"domain"},
+    "services": {"security", "store", "domain"},
+    "api.schemas": {"services", "mails", "store", "domain"},
+    "api": {"api.schemas", "services", "security", "store", "domain", "metrics"},
+    "api.routes": {"api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
+    "dialects": {"api", "api.schemas", "services", "mails", "store", "domain", "metrics"},
+    "worker": {"services", "security", "mails", "store", "domain", "config", "metrics"},
+    "local": {"store", "domain", "config"},
+    "serving": {"store", "domain", "config", "logs"},
+    "cli": {
+        *("api.routes", "api", "api.schemas", "worker", "local", "services", "security", "store", "domain"),
+        *("config", "logs"),
+    },
+    "app": {
+        *("dialects", "api.routes", "api", "security", "store", "domain"),
+        *("config", "logs", "metrics"),
+    },
+    "__main__": {"cli"},
 }
-VERBS = {
-    *("discount.lists", "discount.discounts", "discount.pools", "discount.grants", "discount.exports"),
-    "discount.claims",
-    "discount.slices",
-    *("discount.contacts", "discount.outbox", "discount.webhooks", "discount.deliveries", "discount.signatures"),
-    *(
-        "discount.redemptions",
-        "discount.brands",
-        "discount.users",
-        "discount.quotas",
-        "discount.user_events",
-        "discount.tokens",
-        "discount.user_tokens",
-    ),
+#: Libraries that only some floors may import.
+LIBRARIES: dict[str, set[str]] = {
+    "redis": {"store"},
+    "hiredis": {"store"},
+    "flask": {"api", "api.routes", "app"},
+    "werkzeug": {"api", "api.routes"},
+    "gunicorn": {"serving", "api"},
+    "httpcore": {"worker"},
+    "smtplib": {"worker"},
+    "aiosmtpd": {"local"},
+    "click": {"cli", "local"},
+    "rich": {"cli"},
 }
-WIRING = {"discount.app"}
 
 
 def module_of(path: Path) -> str:
@@ -46,7 +56,7 @@ def module_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it; `from discount import model` is discount.model."""
+    """Every module that a file imports, wherever in it; `from discount.store import keys` is discount.store.keys."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -60,107 +70,43 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+def floor_of(module: str) -> str:
+    """The floor of one of our modules; empty for the package itself."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2]) if parts[:2] in (["api", "routes"], ["api", "schemas"]) else "".join(parts[:1])
+
+
 MODULES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 IMPORTS = {module: imports_of(path) for module, path in MODULES.items()}
 
 
-def importers(package: str) -> set[str]:
-    return {
-        module
-        for module, imported in IMPORTS.items()
-        if any((name + ".").startswith(package + ".") for name in imported)
-    }
+class Floors(unittest.TestCase):
+    def test_every_module_stands_on_a_floor(self) -> None:
+        self.assertEqual({floor_of(module) for module in MODULES} - {""}, set(FLOORS))
 
-
-def inside(module: str, package: str) -> bool:
-    return (module + ".").startswith(package + ".")
-
-
-class Imports(unittest.TestCase):
-    def test_only_the_store_imports_redis(self) -> None:
-        for client in ("redis", "hiredis", "valkey", "fakeredis"):
-            with self.subTest(client):
-                self.assertEqual(
-                    {module for module in importers(client) if not inside(module, "discount.store")}, set()
-                )
-        self.assertIn("discount.store", importers("redis"))
-
-    def test_only_the_app_and_the_api_import_the_framework(self) -> None:
-        for framework in ("flask", "werkzeug"):
-            strangers = {
-                module for module in importers(framework) if not inside(module, "discount.api") and module not in WIRING
-            }
-            with self.subTest(framework):
-                self.assertEqual(strangers, set())
-        self.assertIn("discount.app", importers("flask"))
-
-    def test_pure_modules_import_pure_modules_only(self) -> None:
-        self.assertLessEqual(PURE, set(MODULES))
-        for module in PURE:
-            ours = {name for name in IMPORTS[module] if inside(name, "discount")}
+    def test_each_floor_imports_only_what_its_row_allows(self) -> None:
+        for module, imported in IMPORTS.items():
+            floor = floor_of(module)
+            floors = {floor_of(name) for name in imported if name.split(".")[0] == "discount"}
             with self.subTest(module):
-                self.assertLessEqual(ours, PURE)
+                self.assertLessEqual(floors - {floor, ""}, FLOORS.get(floor, set()))
 
-    def test_the_store_knows_no_verb_and_no_route(self) -> None:
-        for module in MODULES:
-            if inside(module, "discount.store"):
-                ours = {name for name in IMPORTS[module] if inside(name, "discount")}
-                with self.subTest(module):
-                    self.assertEqual({name for name in ours if not inside(name, "discount.store")} - PURE, set())
+    def test_no_row_allows_more_than_is_used(self) -> None:
+        used: dict[str, set[str]] = {floor: set() for floor in FLOORS}
+        for module, imported in IMPORTS.items():
+            if floor_of(module):
+                used[floor_of(module)] |= {floor_of(name) for name in imported if name.split(".")[0] == "discount"}
+        for floor, allowed in FLOORS.items():
+            with self.subTest(floor):
+                self.assertEqual(allowed - used[floor], set())
 
-    def test_verbs_know_no_route_and_no_process(self) -> None:
-        for module in VERBS:
-            ours = {name for name in IMPORTS[module] if inside(name, "discount")}
-            allowed = {name for name in ours if inside(name, "discount.store")} | VERBS | PURE
-            with self.subTest(module):
-                self.assertEqual(ours - allowed, set())
-
-    def test_routes_know_no_wiring(self) -> None:
-        for module in MODULES:
-            if inside(module, "discount.api"):
-                with self.subTest(module):
-                    self.assertEqual(IMPORTS[module] & (WIRING | {"discount.config"}), set())
-
-    def test_dialects_know_verbs_and_the_contract_but_no_route(self) -> None:
-        contract = {f"discount.api.{name}" for name in ("caller", "contract", "schemas", "tables", "voices")}
-        dialects = {module for module in MODULES if inside(module, "discount.dialects")}
-        self.assertGreater(len(dialects), 1)
-        for module in dialects:
-            ours = {name for name in IMPORTS[module] if inside(name, "discount")}
-            # The store is handed on, and nothing of it is used.
-            allowed = dialects | VERBS | PURE | contract | {"discount.metrics", "discount.store"}
-            with self.subTest(module):
-                self.assertEqual(ours - allowed, set())
-
-    def test_only_the_wiring_knows_the_dialects(self) -> None:
-        strangers = {module for module in importers("discount.dialects") if not inside(module, "discount.dialects")}
-        self.assertEqual(strangers, {"discount.app"})
-
-    def test_only_the_worker_and_the_wiring_speak_to_strangers(self) -> None:
-        for client in ("httpcore", "smtplib", "aiosmtpd"):
-            with self.subTest(client):
-                self.assertLessEqual(importers(client), {"discount.senders", "discount.postman", "discount.sink"})
-        for module in ("discount.senders", "discount.postman"):
-            with self.subTest(module):
-                self.assertEqual({each for each in importers(module) if not inside(each, "discount.worker")}, set())
-
-    def test_only_the_wiring_imports_the_wiring(self) -> None:
-        processes = {"discount.cli", "discount.worker", "discount.limits_page"}
-        self.assertEqual(importers("discount.app") - WIRING - processes, set())
-
-    def test_routes_send_no_command(self) -> None:
-        for module, path in MODULES.items():
-            if (
-                inside(module, "discount.api") or inside(module, "discount.dialects")
-            ) and module != "discount.api.health":
-                with self.subTest(module):
-                    self.assertNotRegex(path.read_text(encoding="utf-8"), r"store\.(commands?|run|run_many)\(")
-
-    def test_routes_hold_no_try(self) -> None:
-        for noun in ("discounts", "grants", "codes", "redemptions", "health"):
-            tree = ast.parse(MODULES[f"discount.api.{noun}"].read_text(encoding="utf-8"))
-            with self.subTest(noun):
-                self.assertEqual([node for node in ast.walk(tree) if isinstance(node, ast.Try)], [])
+    def test_the_rows_have_an_order_from_bottom_to_top(self) -> None:
+        placed: set[str] = set()
+        for floor, allowed in FLOORS.items():
+            with self.subTest(floor):
+                below = allowed if floor != "api" else allowed - {"api.schemas"} | {"api.schemas"}
+                self.assertLessEqual(below, placed)
+            placed.add(floor)
 
     def test_no_module_imports_itself_by_way_of_others(self) -> None:
         def reached(module: str, seen: set[str]) -> set[str]:
@@ -170,3 +116,38 @@ class Imports(unittest.TestCase):
             return seen
 
         self.assertEqual({module for module in MODULES if module in reached(module, set())}, set())
+
+
+class Libraries(unittest.TestCase):
+    def test_each_library_is_imported_only_where_its_row_allows(self) -> None:
+        for library, allowed in LIBRARIES.items():
+            floors = {
+                floor_of(module)
+                for module, imported in IMPORTS.items()
+                if any((name + ".").startswith(library + ".") for name in imported)
+            }
+            with self.subTest(library):
+                self.assertEqual(floors - allowed, set())
+                self.assertTrue(floors)
+
+
+class Routes(unittest.TestCase):
+    def setUp(self) -> None:
+        self.routes = {
+            module: path
+            for module, path in MODULES.items()
+            if floor_of(module) in ("api.routes", "dialects") and not module.endswith("health")
+        }
+        self.assertGreater(len(self.routes), 10)
+
+    def test_routes_send_no_command(self) -> None:
+        for module, path in self.routes.items():
+            with self.subTest(module):
+                self.assertNotRegex(path.read_text(encoding="utf-8"), r"store\.(commands?|run|run_many)\(")
+
+    def test_native_routes_hold_no_try(self) -> None:
+        for module, path in self.routes.items():
+            if floor_of(module) == "api.routes" and not module.endswith(("events", "docs", "tokens")):
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+                with self.subTest(module):
+                    self.assertEqual([node for node in ast.walk(tree) if isinstance(node, ast.Try)], [])

@@ -2,8 +2,6 @@
 
 import inspect
 import re
-import sys
-from pathlib import Path
 
 import msgspec
 
@@ -46,8 +44,3 @@ def _example(name: str) -> str:
     fields = _FIELDS | {"type": name, "reason": _REASONS.get(name, "")}
     told = events.envelope(Entry(12, "1795248947478-0", fields), _DISCOUNTS)
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,9 +1,7 @@
 """The commands as doc/command-line.md shows them, made from their own help: `make docs`."""
 
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -32,8 +30,3 @@ def _describe(context: click.Context) -> Iterator[str]:
         command = context.command.get_command(context, name)
         if command is not None:
             yield from _describe(click.Context(command, context, name, terminal_width=_WIDTH))
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")

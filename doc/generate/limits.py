@@ -1,9 +1,7 @@
 """What each operation costs at most as doc/limits.md shows it, made from the declarations: `make docs`."""
 
 import re
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from discount import logs
 from discount.api.contract import Contract, Operation
@@ -44,8 +42,3 @@ def class_of(operation: Operation) -> str:
 def renew(page: str) -> str:
     """A page with its operations as they are."""
     return _PARTS.sub(lambda _: describe(operations()), page)
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(renew(path.read_text(encoding="utf-8")), encoding="utf-8")
