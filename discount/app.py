@@ -96,7 +96,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store)
     deliveries.add_routes(contract, store)
-    _add_dialects(contract, store, settings.spoken, check_url)
+    _add_dialects(contract, store, settings.enabled_dialects, check_url)
     docs.add_routes(app, contract, _version())
     app.wsgi_app = RequestMiddleware(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app

@@ -118,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialects: str = ",".join(DIALECTS)
 
     @property
-    def spoken(self) -> frozenset[str]:
+    def enabled_dialects(self) -> frozenset[str]:
         """The dialects that are on."""
         return frozenset() if self.dialects == "off" else frozenset(map(str.strip, self.dialects.split(",")))
 
@@ -181,7 +181,7 @@ def _check_rates(settings: Settings) -> None:
 
 
 def _check_dialects(settings: Settings) -> None:
-    unknown = sorted(settings.spoken.difference(DIALECTS))
+    unknown = sorted(settings.enabled_dialects.difference(DIALECTS))
     if unknown:
         known = ", ".join(DIALECTS)
         raise SettingsError(f"DIALECTS={settings.dialects!r}: {unknown[0]!r} is none of {known}, and not `off` alone")

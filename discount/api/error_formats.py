@@ -30,7 +30,7 @@ class ErrorFormat:
     sentences: Mapping[str, str | Callable[[Any], str]]
     bare: tuple[str, ...] = ()
 
-    def with_words(self, **words: tuple[int, str | Callable[[Any], str] | None]) -> "ErrorFormat":
+    def with_slugs(self, **words: tuple[int, str | Callable[[Any], str] | None]) -> "ErrorFormat":
         """The same voice, but for these words (`_` for `-`): a status, and a sentence where it is not our own."""
         several = {word.replace("_", "-"): told for word, told in words.items()}
         statuses = {word: status for word, (status, _) in several.items()}
@@ -48,9 +48,9 @@ class ErrorFormat:
     def answer(self, refused: Refusal | NotRead, environ: Mapping[str, Any]) -> Response:
         """The answer to what was refused, with the headers that a problem would have."""
         _, _, headers = problems.render(refused, environ)
-        sentence = self.sentences.get(refused.word, str(refused).removeprefix("/"))
+        sentence = self.sentences.get(refused.slug, str(refused).removeprefix("/"))
         if not isinstance(sentence, str):
             sentence = sentence(refused)
         kept = [each for each in headers if each[0] != "Content-Type"]
-        body = msgspec.json.encode(sentence if refused.word in self.bare else self.say(sentence))
-        return Response(body, self.status(refused.word), kept, content_type="application/json")
+        body = msgspec.json.encode(sentence if refused.slug in self.bare else self.say(sentence))
+        return Response(body, self.status(refused.slug), kept, content_type="application/json")

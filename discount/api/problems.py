@@ -1,4 +1,4 @@
-"""Refusals as HTTP: one table from word to status, one body for all of them (RFC 9457)."""
+"""Refusals as HTTP: one table from slug to status, one body for all of them (RFC 9457)."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -64,7 +64,7 @@ STATUS: dict[str, int] = {
     "internal": 500,
 }
 _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
-TITLES = {word: kind.title for word, kind in errors.BY_SLUG.items()} | {
+TITLES = {slug: kind.title for slug, kind in errors.BY_SLUG.items()} | {
     "method-not-allowed": "This address does not know that method.",
     "too-large": "The body is larger than this address takes.",
     "unsupported-media-type": "The body is not of a type that this address takes.",
@@ -88,9 +88,9 @@ _MEMBERS: dict[str, Callable[[Any], Any]] = {
 class NotRead(Exception):
     """A body that HTTP refuses before it is read: too large, or of another type."""
 
-    def __init__(self, word: str, detail: str) -> None:
+    def __init__(self, slug: str, detail: str) -> None:
         super().__init__(detail)
-        self.word = word
+        self.slug = slug
 
 
 Rendered = tuple[bytes, int, list[tuple[str, str]]]
@@ -101,18 +101,18 @@ def render(error: Exception, environ: Mapping[str, Any]) -> Rendered:
     if isinstance(error, errors.Refusal):
         members = members_of(error)
         wait = members.pop("retry_after", None)
-        told = _document(error.word, environ, error.detail if error.detail != error.title else "", **members)
+        told = _document(error.slug, environ, error.detail if error.detail != error.title else "", **members)
         if wait is not None:
             told[2].append(("Retry-After", wait))
-        if error.word == "unauthenticated" or "scope" in error.facts:
+        if error.slug == "unauthenticated" or "scope" in error.facts:
             told[2].append(("WWW-Authenticate", _challenge(error, environ)))
         return told
     if isinstance(error, NotRead):
-        told = _document(error.word, environ, str(error))
+        told = _document(error.slug, environ, str(error))
         told[2].append(("Connection", "close"))
         return told
     if isinstance(error, ConnectionError | ParseException):
-        return _document(_word_of(error), environ)
+        return _document(_slug_of(error), environ)
     get_logger().error("broken", request_id=environ.get("discount.request_id"), exc_info=error)
     return _document("internal", environ)
 
@@ -140,8 +140,8 @@ def register(app: "Flask") -> None:
 
     @app.errorhandler(HTTPException)
     def refused_by_framework(error: HTTPException) -> Response:
-        word = _OF_STATUS.get(error.code or 0) or _word_of(error.__context__)
-        response = Response(*_document(word, request.environ))
+        slug = _OF_STATUS.get(error.code or 0) or _slug_of(error.__context__)
+        response = Response(*_document(slug, request.environ))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
@@ -155,17 +155,17 @@ def refuse_unread(refused: tuple[str, str], environ: Mapping[str, Any]) -> tuple
     return f"{status} {HTTPStatus(status).phrase}", [*headers, length], body
 
 
-def _word_of(lost: BaseException | None) -> str:
-    """The word for a body that did not come whole."""
+def _slug_of(lost: BaseException | None) -> str:
+    """The slug for a body that did not come whole."""
     return "too-slow" if isinstance(lost, errors.TooSlow) else "bad-request"
 
 
-def _document(word: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Rendered:
-    metrics.REFUSALS.labels(word).inc()
-    status = STATUS[word]
+def _document(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Rendered:
+    metrics.REFUSALS.labels(slug).inc()
+    status = STATUS[slug]
     problem = Problem(
-        type=f"/problems/{word}",
-        title=TITLES[word],
+        type=f"/problems/{slug}",
+        title=TITLES[slug],
         status=status,
         detail=detail,
         request_id=environ.get("discount.request_id", ""),

@@ -31,7 +31,7 @@ class Verb(click.Command):
             _check_letters(context.params)
             return super().invoke(context)
         except Refusal as error:
-            sys.exit(f"discount: {error.word}: {_reason(error, self)}")
+            sys.exit(f"discount: {error.slug}: {_reason(error, self)}")
         except (SettingsError, NoRedisError, LayoutError) as error:
             sys.exit(f"discount: {error}")
 

@@ -36,7 +36,7 @@ class CodeOut(Shape):
 def add_routes(contract: Contract, store: Store) -> None:
     """Declare the operations of brand pools."""
     no_code = ("sold_out", "paused", "expired", "not_started", "closed")
-    of_fetching = OF_ERRORS.with_words(
+    of_fetching = OF_ERRORS.with_slugs(
         **dict.fromkeys(no_code, (404, "There is no code for this user.")),
         not_found=(404, "There is no such brand."),
     )

@@ -179,7 +179,7 @@ class PersonsOut(Shape):
 def add_routes(contract: Contract, store: Store) -> None:
     """Declare the operations of coupons and of their users."""
     _add_users(contract, store)
-    of_dates = OF_MESSAGES.with_words(invalid=(400, _wrong))
+    of_dates = OF_MESSAGES.with_slugs(invalid=(400, _wrong))
 
     @contract.declare(
         "POST",
@@ -191,7 +191,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         form=True,
         answers={200: MessageOut},
         refusals=("code-taken", "brand-closed", "quota-reached"),
-        voice=of_dates.with_words(code_taken=(400, "Coupon Code already exists")),
+        voice=of_dates.with_slugs(code_taken=(400, "Coupon Code already exists")),
     )
     def create_coupon(body: CouponIn, caller: Caller) -> ViewResult:
         """Make a coupon; its counts are 0, so nobody may use it yet."""
@@ -226,7 +226,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         form=True,
         answers={200: MessageOut},
         refusals=("not-found", "closed"),
-        voice=of_dates.with_words(closed=(400, _NOT_NOW["closed"])),
+        voice=of_dates.with_slugs(closed=(400, _NOT_NOW["closed"])),
     )
     def change_end(code: str, body: EndIn, caller: Caller) -> ViewResult:
         """Set the last day of a coupon."""
@@ -259,7 +259,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         form=True,
         answers={200: MessageOut},
         refusals=("not-found", "closed"),
-        voice=OF_MESSAGES.with_words(closed=(400, _NOT_NOW["closed"])),
+        voice=OF_MESSAGES.with_slugs(closed=(400, _NOT_NOW["closed"])),
     )
     def change_counts(code: str, body: CountsIn, caller: Caller) -> ViewResult:
         """Set how often a coupon may be used; what is raised opens at once."""
@@ -297,7 +297,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         form=True,
         answers={200: MessageOut},
         refusals=("not-found", *(word.replace("_", "-") for word in _NOT_NOW), "limit-reached", "already-redeemed"),
-        voice=OF_MESSAGES.with_words(
+        voice=OF_MESSAGES.with_slugs(
             **{word: (400, sentence) for word, sentence in _NOT_NOW.items()},
             **dict.fromkeys(("limit_reached", "already_redeemed"), (400, _reached)),
         ),
@@ -348,7 +348,7 @@ def _add_users(contract: Contract, store: Store) -> None:
         form=True,
         answers={200: MessageOut},
         refusals=("address-taken",),
-        voice=OF_MESSAGES.with_words(address_taken=(400, "User with the same email id exists")).bare_for(
+        voice=OF_MESSAGES.with_slugs(address_taken=(400, "User with the same email id exists")).bare_for(
             MessageOut | str, "address-taken"
         ),
     )

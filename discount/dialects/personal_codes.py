@@ -59,7 +59,7 @@ class PersonalCodeOut(Shape):
 
 def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str], None]) -> None:
     """Declare the operations of personal codes."""
-    refused = OF_MESSAGES.with_words(
+    refused = OF_MESSAGES.with_slugs(
         sold_out=(409, "There are no discount codes left."),
         **{word.replace("-", "_"): (409, None) for word in _NOT_NOW},
     )

@@ -1,6 +1,6 @@
-"""What can go wrong, each with its word.
+"""What can go wrong, each with its slug.
 
-The same word stands in the Lua scripts, here, in the problem types that HTTP callers see and in doc/problems.md;
+The same slug stands in the Lua scripts, here, in the problem types that HTTP callers see and in doc/problems.md;
 tests hold the four together. Words carry no status: the command line shows them too.
 """
 
@@ -19,9 +19,9 @@ class TooSlow(ConnectionResetError):
 class Refusal(Exception):
     """A request that the service understood and will not do. `facts` are what a program may want to know of it."""
 
-    word: ClassVar[str]
+    slug: ClassVar[str]
     title: ClassVar[str]
-    #: The name of what a script answers after the word, if it answers more; several, with blanks between.
+    #: The name of what a script answers after the slug, if it answers more; several, with blanks between.
     fact: ClassVar[str] = "value"
 
     def __init__(self, detail: str = "", **facts: Any) -> None:
@@ -31,166 +31,166 @@ class Refusal(Exception):
 
 
 class NotFound(Refusal):
-    word = "not-found"
+    slug = "not-found"
     title = "There is no such thing here."
 
 
 class NotGranted(Refusal):
-    word = "not-granted"
+    slug = "not-granted"
     title = "The user holds no such code."
 
 
 class SoldOut(Refusal):
-    word = "sold-out"
+    slug = "sold-out"
     title = "Every code of this discount is granted."
 
 
 class NotStarted(Refusal):
-    word = "not-started"
+    slug = "not-started"
     title = "The discount has not started."
     fact = "starts_at"
 
 
 class Expired(Refusal):
-    word = "expired"
+    slug = "expired"
     title = "The discount has expired."
     fact = "expires_at"
 
 
 class Paused(Refusal):
-    word = "paused"
+    slug = "paused"
     title = "The discount is paused."
 
 
 class Closed(Refusal):
-    word = "closed"
+    slug = "closed"
     title = "The discount is closed."
 
 
 class BelowGranted(Refusal):
-    word = "below-granted"
+    slug = "below-granted"
     title = "The total cannot be less than what is granted already."
     fact = "granted_count"
 
 
 class CodeTaken(Refusal):
-    word = "code-taken"
+    slug = "code-taken"
     title = "Another discount of this brand has that code."
 
 
 class BrandTaken(Refusal):
-    word = "brand-taken"
+    slug = "brand-taken"
     title = "There is another brand with that id."
 
 
 class BrandClosed(Refusal):
-    word = "brand-closed"
+    slug = "brand-closed"
     title = "The brand is closed."
 
 
 class AddressTaken(Refusal):
-    word = "address-taken"
+    slug = "address-taken"
     title = "Another user has that e-mail address."
 
 
 class WebhookTaken(Refusal):
-    word = "webhook-taken"
+    slug = "webhook-taken"
     title = "The discount has a webhook already."
 
 
 class TooManyWebhooks(Refusal):
-    word = "too-many-webhooks"
+    slug = "too-many-webhooks"
     title = "The brand has as many webhooks as it may."
 
 
 class WebhookOff(Refusal):
-    word = "webhook-off"
+    slug = "webhook-off"
     title = "The webhook is switched off."
 
 
 class NoLongerKept(Refusal):
-    word = "no-longer-kept"
+    slug = "no-longer-kept"
     title = "What this is about is no longer kept."
 
 
 class WrongKind(Refusal):
-    word = "wrong-kind"
+    slug = "wrong-kind"
     title = "The discount does not take codes from outside."
 
 
 class LimitReached(Refusal):
-    word = "limit-reached"
+    slug = "limit-reached"
     title = "The code has been used as often as it may."
 
 
 class AlreadyRedeemed(Refusal):
-    word = "already-redeemed"
+    slug = "already-redeemed"
     title = "The user has redeemed this code."
 
 
 class TooManyHolds(Refusal):
-    word = "too-many-holds"
+    slug = "too-many-holds"
     title = "The user has as many holds of this discount as one may have."
     fact = "opens_at"
 
 
 class MinimumAmount(Refusal):
-    word = "minimum-amount"
+    slug = "minimum-amount"
     title = "The order is too small for this code."
 
 
 class CurrencyMismatch(Refusal):
-    word = "currency-mismatch"
+    slug = "currency-mismatch"
     title = "The order is in another currency."
 
 
 class HoldEnded(Refusal):
-    word = "hold-ended"
+    slug = "hold-ended"
     title = "The hold has ended; redeem again."
 
 
 class TooManyGuesses(Refusal):
-    word = "too-many-guesses"
+    slug = "too-many-guesses"
     title = "Too many wrong codes came from here."
     fact = "retry_after"
 
 
 class Unauthenticated(Refusal):
-    word = "unauthenticated"
+    slug = "unauthenticated"
     title = "There is no token, or it is not valid."
 
 
 class Forbidden(Refusal):
-    word = "forbidden"
+    slug = "forbidden"
     title = "The token does not allow this."
 
 
 class CrossSite(Refusal):
-    word = "cross-site"
+    slug = "cross-site"
     title = "While the service is open, it takes no requests from other sites."
 
 
 class TooManyRequests(Refusal):
-    word = "too-many-requests"
+    slug = "too-many-requests"
     title = "Too many requests came with this token or from this address."
     fact = "retry_after"
 
 
 class TooManyAtOnce(Refusal):
-    word = "too-many-at-once"
+    slug = "too-many-at-once"
     title = "As many calls that take long are under way as may be at a time."
     fact = "retry_after"
 
 
 class IdempotencyMismatch(Refusal):
-    word = "idempotency-mismatch"
+    slug = "idempotency-mismatch"
     title = "This Idempotency-Key or order was used with another request."
 
 
 class QuotaReached(Refusal):
     """A brand has as much as it may of what the quota bounds."""
 
-    word = "quota-reached"
+    slug = "quota-reached"
     title = "The brand has reached a quota."
     fact = "quota quota_limit opens_at"
 
@@ -203,7 +203,7 @@ class QuotaReached(Refusal):
 class Invalid(Refusal):
     """A field of a request that cannot be accepted: its JSON pointer in the body, or a parameter's name."""
 
-    word = "invalid"
+    slug = "invalid"
     title = "The request has a field that cannot be accepted."
 
     def __init__(self, field: str, detail: str) -> None:
@@ -212,21 +212,21 @@ class Invalid(Refusal):
 
 
 class Malformed(Refusal):
-    word = "malformed"
+    slug = "malformed"
     title = "The body is not the JSON that is asked for."
 
 
 class Unavailable(Refusal):
     """Redis is away, loading, full or cannot write. Nothing was done, or it may be repeated safely."""
 
-    word = "unavailable"
+    slug = "unavailable"
     title = "The service cannot do this right now; try again."
 
 
-BY_SLUG: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__()}
+BY_SLUG: dict[str, type[Refusal]] = {kind.slug: kind for kind in Refusal.__subclasses__()}
 
 
 def refusal_in(answer: Sequence[str]) -> Refusal:
-    """The refusal that a script answered: its word, and its facts."""
+    """The refusal that a script answered: its slug, and its facts."""
     kind = BY_SLUG[answer[0]]
     return kind(**dict(zip(kind.fact.split(), answer[1:], strict=False)))

@@ -350,7 +350,7 @@ def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> l
 
 
 def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Grant | Refusal:
-    if word == NotFound.word:
+    if word == NotFound.slug:
         raise NotFound(f"There is no discount {discount_id}.")
     if word in BY_SLUG:
         return refusal_in([word, *rest])

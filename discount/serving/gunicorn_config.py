@@ -47,7 +47,7 @@ limit_request_field_size = 8190
 # judged like any other. With a dash the name means the same, so nothing can be passed off as something else. The others
 # are dropped, and nobody's word on the scheme is used for anything.
 header_map = "drop"
-forwarder_headers = "BRAND_AUTH_TOKEN,USER_AUTH_TOKEN" if "personal-codes" in _settings.spoken else ""
+forwarder_headers = "BRAND_AUTH_TOKEN,USER_AUTH_TOKEN" if "personal-codes" in _settings.enabled_dialects else ""
 forwarded_allow_ips = "*" if forwarder_headers else ""
 secure_scheme_headers: dict[str, str] = {}
 

@@ -110,7 +110,7 @@ def test_a_full_redis_redeems_nothing_and_still_shows_what_there_is(memory_serve
             ("/validation", checkout | {"code": "WRONG"}),
         ):
             reply = ask(base, "POST", path, body)
-            assert (reply.status, reply.word) == (503, "unavailable"), path
+            assert (reply.status, reply.slug) == (503, "unavailable"), path
         assert everything(redis) == before
         for path in (f"/redemption/{held['id']}", f"/discount/{discount_id}/redemptions", "/user/User%201/redemptions"):
             assert ask(base, "GET", path).status == 200

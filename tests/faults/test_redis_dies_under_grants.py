@@ -48,7 +48,7 @@ def test_the_service_says_that_redis_is_away_and_heals_by_itself(redis_server: R
         new = {"brand_id": "IKEA", "discount_code": "New", "total_count": 1}
         for call in (grant, ("GET", "/discount"), ("GET", f"/discount/{discount_id}"), ("POST", "/discount", new)):
             reply = ask(url, *call)
-            assert (reply.status, reply.word) == (503, "unavailable")
+            assert (reply.status, reply.slug) == (503, "unavailable")
             assert int(reply.headers["Retry-After"]) > 0
 
         redis_server.start()

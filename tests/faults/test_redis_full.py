@@ -29,7 +29,7 @@ def check_refused(redis: Any, url: str, discount_id: str) -> None:
         ("PATCH", f"/discount/{discount_id}", {"total_count": 9000}),
     ):
         reply = ask(url, method, path, body)
-        assert (reply.status, reply.word) == (503, "unavailable"), (method, path)
+        assert (reply.status, reply.slug) == (503, "unavailable"), (method, path)
         assert reply.headers["Retry-After"] == "1"
     assert everything(redis) == before
     assert ask(url, "GET", f"/discount/{discount_id}").json["granted_count"] > 0

@@ -24,7 +24,7 @@ def test_a_redis_that_hangs_is_waited_for_no_longer_than_set(redis_server: Redis
         with ThreadPoolExecutor(4) as several:
             calls = [several.submit(ask, url, "POST", path, {"user_id": f"user {n}"}) for n in range(4)]
             replies = [call.result() for call in calls]
-        assert {(reply.status, reply.word) for reply in replies} == {(503, "unavailable")}
+        assert {(reply.status, reply.slug) for reply in replies} == {(503, "unavailable")}
         assert {reply.headers["Retry-After"] for reply in replies} == {"1"}
         assert ask(url, "GET", "/ready").status == 503
         assert ask(url, "GET", "/healthy").raw == b"OK"

@@ -44,7 +44,7 @@ def test_total_goes_down_and_up_while_grants_run(service: Service, redis_server:
 
     def resize(replica: int, total_count: int) -> tuple[int, str]:
         reply = ask(service.urls[replica], "PATCH", f"/discount/{discount_id}", {"total_count": total_count})
-        return reply.status, reply.word if reply.status != 200 else ""
+        return reply.status, reply.slug if reply.status != 200 else ""
 
     def granted() -> int:
         return int(ask(service.urls[0], "GET", f"/discount/{discount_id}").json["granted_count"])

@@ -65,7 +65,7 @@ def test_bulk_grants_and_single_grants_share_the_codes(service: Service, redis_s
     of_users = [answer for answer in answers if answer.user]
     of_lists = [answer for answer in answers if not answer.user]
     assert {answer.status for answer in of_lists} == {200}
-    assert {(answer.status, answer.word) for answer in of_users} <= {(201, ""), (200, ""), (409, "sold-out")}
+    assert {(answer.status, answer.slug) for answer in of_users} <= {(201, ""), (200, ""), (409, "sold-out")}
     outcomes = [outcome for answer in of_lists for outcome in answer.body["grants"]]
     assert len(outcomes) == 1600
     assert {outcome["refusal"] for outcome in outcomes if not outcome["granted"]} == {"sold-out"}

@@ -128,7 +128,7 @@ def test_200_holds_of_20_and_their_confirms_twice_give_20_uses(service: Service,
     assert len({(each["id"], each["confirmed_at"]) for each in ledger.told(confirmed)}) == 20
     assert ledger.check(client, service.urls[1], discount_id, confirmed).counts == {"redeemed": 20}
     last = ask(service.urls[0], "POST", "/redemption", redeem_call(discount_id, "late", "late").body)
-    assert (last.status, last.word) == FULL
+    assert (last.status, last.slug) == FULL
 
 
 @pytest.mark.parametrize("returns_use", [True, False])

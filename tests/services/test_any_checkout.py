@@ -274,7 +274,7 @@ class Calls(RuleBasedStateMachine):
 
     def told(self, refusal: Refusal) -> tuple[str, dict[str, Any]]:
         facts = {name: int(value) if name.endswith("_at") else value for name, value in refusal.facts.items()}
-        return refusal.word, facts
+        return refusal.slug, facts
 
     def create(
         self, brand: str, kind: str, rule: Rule, limits: dict[str, int], zone: str,

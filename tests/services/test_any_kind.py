@@ -155,7 +155,7 @@ class Calls(RuleBasedStateMachine):
         try:
             return call()
         except Refusal as refusal:
-            return refusal.word
+            return refusal.slug
 
     def has(self, *wanted: str) -> bool:
         return any(model.kind.kind in wanted for model in self.models.values())
@@ -224,7 +224,7 @@ class Calls(RuleBasedStateMachine):
         model = self.pick(data)
         outcomes = grants.grant_many(self.stage.store, model.id, users)
         for user, each in zip(users, outcomes, strict=True):
-            self.take(model, user, each if isinstance(each, Grant) else each.word)
+            self.take(model, user, each if isinstance(each, Grant) else each.slug)
 
     @precondition(lambda self: any(model.codes for model in self.models.values()))
     @rule(data=st.data())

@@ -86,7 +86,7 @@ class Calls(RuleBasedStateMachine):
         try:
             return call()
         except Refusal as refusal:
-            return refusal.word
+            return refusal.slug
 
     def take(self, model: Model, user: str, answer: Any) -> None:
         """What a grant's answer must be, and what follows from it."""
@@ -138,7 +138,7 @@ class Calls(RuleBasedStateMachine):
         model = self.pick(data)
         outcomes = grants.grant_many(self.stage.store, model.id, users)
         for user, each in zip(users, outcomes, strict=True):
-            self.take(model, user, each if isinstance(each, Grant) else each.word)
+            self.take(model, user, each if isinstance(each, Grant) else each.slug)
 
     @rule(brand=st.sampled_from(MAKERS), user=st.sampled_from(USERS))
     def grant_of_a_brand(self, brand: str, user: str) -> None:

@@ -43,7 +43,7 @@ from tests.support.redis_server import RedisServer
 
 
 def words(outcomes: list[Grant | Refusal]) -> list[str]:
-    return [each.word if isinstance(each, Refusal) else "granted" if each.fresh else "held" for each in outcomes]
+    return [each.slug if isinstance(each, Refusal) else "granted" if each.fresh else "held" for each in outcomes]
 
 
 def test_a_user_gets_a_code_once_and_the_same_after_that(stage: ServiceHarness) -> None:

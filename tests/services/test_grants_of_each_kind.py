@@ -41,7 +41,7 @@ LETTERS = "[2-9a-hjkmnp-z]{8}"
 
 def codes_of(outcomes: list[Grant | Refusal]) -> list[str]:
     """The codes in order, or the words of the refusals."""
-    return [each.word if isinstance(each, Refusal) else each.code for each in outcomes]
+    return [each.slug if isinstance(each, Refusal) else each.code for each in outcomes]
 
 
 def refusal(stage: ServiceHarness, discount_id: str, total: int | None) -> tuple[str, str]:

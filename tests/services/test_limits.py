@@ -428,7 +428,7 @@ def test_all_limits_that_are_reached_are_told_and_the_first_refuses(stage: Servi
     assert validate(stage, discount_id) == Verdict(discount_id, 500, dict.fromkeys(LIMITS, 1), [])
     redeem(stage, discount_id, "A-2")
     told = validate(stage, discount_id)
-    assert [(each.word, each.facts["limit"]) for each in told.reasons] == [("limit-reached", each) for each in LIMITS]
+    assert [(each.slug, each.facts["limit"]) for each in told.reasons] == [("limit-reached", each) for each in LIMITS]
     assert [sorted(each.facts) for each in told.reasons] == [["limit"], ["limit"], *[["limit", "opens_at"]] * 2]
     for limit in LIMITS:
         assert refused(stage, discount_id)["limit"] == limit

@@ -98,7 +98,7 @@ def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(st
 def test_of_many_users_each_is_told(stage: ServiceHarness) -> None:
     limit(stage, grants_a_day=2)
     outcomes = grants.grant_many(stage.store, stage.create(total=9).id, ["Ann", "Bob", "Cid", "Ann"])
-    assert [each.user_id if isinstance(each, Grant) else each.word for each in outcomes] == [
+    assert [each.user_id if isinstance(each, Grant) else each.slug for each in outcomes] == [
         *("Ann", "Bob", "quota-reached", "Ann")
     ]
 

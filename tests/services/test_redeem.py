@@ -74,7 +74,7 @@ def validate(stage: ServiceHarness, *given: Any, **more: Any) -> Verdict:
 
 
 def words(verdict: Verdict) -> list[str]:
-    return [each.word for each in verdict.reasons]
+    return [each.slug for each in verdict.reasons]
 
 
 def show(stage: ServiceHarness, found: Redemption) -> Redemption:
@@ -270,7 +270,7 @@ def test_a_validation_tells_every_reason_and_changes_nothing(stage: ServiceHarne
     # The rule gives nothing to an order that is too small.
     assert (told.discount_id, told.discount_amount) == (found.id, 0)
     assert told.left == dict.fromkeys(limits, 0)
-    facts = {each.word: each.facts for each in told.reasons}
+    facts = {each.slug: each.facts for each in told.reasons}
     assert facts["minimum-amount"] == {"minimum_amount": 1_000, "currency": "EUR"}
     assert int(facts["not-started"]["starts_at"]) == starts
     limits_told = [each.facts["limit"] for each in told.reasons if "limit" in each.facts]
@@ -307,7 +307,7 @@ def test_a_validation_tells_that_the_order_has_redeemed_something_else(stage: Se
     with pytest.raises(IdempotencyMismatch) as refusal:
         redeem(stage, hold=hold)
     told = validate(stage)
-    assert [(each.word, each.detail) for each in told.reasons] == [(refusal.value.word, refusal.value.detail)]
+    assert [(each.slug, each.detail) for each in told.reasons] == [(refusal.value.slug, refusal.value.detail)]
     assert told.discount_amount == 500
     assert words(validate(stage, amount=1)) == ["idempotency-mismatch", "minimum-amount"]
     assert words(validate(stage, by_user=True)) == []

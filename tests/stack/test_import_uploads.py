@@ -227,7 +227,7 @@ def test_a_file_of_300_megabytes_is_refused_before_it_is_sent(proxy: Proxy, disc
         response = http.client.HTTPResponse(connection)
         response.begin()
         reply = Reply(response)
-    assert (reply.status, reply.word) == (413, "too-large")
+    assert (reply.status, reply.slug) == (413, "too-large")
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert "X-Served-By" not in reply.headers
     assert imported(proxy.url, discount_id) == 0
@@ -238,8 +238,8 @@ def test_a_refusal_is_seen_by_a_client_that_is_still_sending(
 ) -> None:
     discount: Any = ask(proxy.url, "POST", "/discount", {"brand_id": "A", "discount_code": "A", "total_count": 1}).json
     refused = upload(proxy.url, discount["id"], pieces(TEXT), length=len(TEXT))
-    assert (refused.status, refused.word) == (409, "wrong-kind")
+    assert (refused.status, refused.slug) == (409, "wrong-kind")
     broken = upload(proxy.url, discount_id, pieces(b"code\rA1\n" + TEXT), "text/csv", 8 + len(TEXT))
-    assert (broken.status, broken.word) == (400, "malformed")
+    assert (broken.status, broken.slug) == (400, "malformed")
     with redis_server.client() as redis:
         assert redis.keys(f"*{discount_id}:codes") == []

@@ -19,7 +19,7 @@ from tests.support.service import Reply, Service, ask, create, wait_until
 
 def assert_problem(reply: Reply, status: int, word: str) -> None:
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/problem+json"), reply.raw
-    assert (reply.json["status"], reply.word) == (status, word)
+    assert (reply.json["status"], reply.slug) == (status, word)
     assert reply.json["title"]
     assert reply.headers.get_all("X-Request-Id") == [reply.json["request_id"]]
 

@@ -70,7 +70,7 @@ def test_refusal_of_the_proxy_is_a_problem(proxy: Proxy, line: bytes, header: by
         reply = Reply(response)
 
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/problem+json")
-    assert (reply.json["status"], reply.word) == (status, "bad-request" if status == 400 else "method-not-allowed")
+    assert (reply.json["status"], reply.slug) == (status, "bad-request" if status == 400 else "method-not-allowed")
 
 
 def test_body_larger_than_its_buffer_arrives_whole(tmp_path: Path) -> None:

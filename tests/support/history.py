@@ -52,7 +52,7 @@ def told(answers: Iterable[Answer]) -> Iterator[Told]:
 
 def statuses(answers: Iterable[Answer]) -> Counter[tuple[int, str]]:
     """How many answers had each status and word."""
-    return Counter((answer.status, answer.word) for answer in answers)
+    return Counter((answer.status, answer.slug) for answer in answers)
 
 
 def stored(client: Any, discount_id: str) -> Stored:
@@ -149,6 +149,6 @@ def event_counts(client: Any, discount_id: str) -> Counter[str]:
 def check_order(answers: Iterable[Answer]) -> None:
     """Once somebody was told that all is gone, no call that began later hands out a code (of a total that stays)."""
     several = list(answers)
-    gone = min((each.ended for each in several if each.word == "sold-out"), default=float("inf"))
+    gone = min((each.ended for each in several if each.slug == "sold-out"), default=float("inf"))
     late = [each for each in several if each.status == 201 and each.started > gone]
     assert not late, f"granted after somebody had been told that all is gone: {late[:3]}"

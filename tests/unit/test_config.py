@@ -88,9 +88,13 @@ class Reading(unittest.TestCase):
                 read_settings(given)
 
     def test_dialects_are_all_on_unless_some_are_named_or_none(self) -> None:
-        self.assertEqual(read_settings({}).spoken, {"brand-pools", "readable-codes", "coupons", "personal-codes"})
-        self.assertEqual(read_settings({"DIALECTS": "coupons, brand-pools"}).spoken, {"coupons", "brand-pools"})
-        self.assertEqual(read_settings({"DIALECTS": "off"}).spoken, frozenset())
+        self.assertEqual(
+            read_settings({}).enabled_dialects, {"brand-pools", "readable-codes", "coupons", "personal-codes"}
+        )
+        self.assertEqual(
+            read_settings({"DIALECTS": "coupons, brand-pools"}).enabled_dialects, {"coupons", "brand-pools"}
+        )
+        self.assertEqual(read_settings({"DIALECTS": "off"}).enabled_dialects, frozenset())
 
     def test_settings_cannot_be_changed(self) -> None:
         with self.assertRaises(AttributeError):

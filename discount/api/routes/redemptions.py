@@ -183,7 +183,7 @@ def _attempt(body: ValidationIn, address: str, caller: model.Caller) -> Checkout
 
 def _reason(refusal: Refusal) -> Reason:
     detail = refusal.detail if refusal.detail != refusal.title else None
-    return Reason(refusal.word, refusal.title, detail, **problems.members_of(refusal))
+    return Reason(refusal.slug, refusal.title, detail, **problems.members_of(refusal))
 
 
 _COLUMNS = (

@@ -68,7 +68,7 @@ class GrantOutcome(Shape, omit_defaults=True):
     @classmethod
     def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
         if isinstance(outcome, Refusal):
-            return cls(user_id=user_id, granted=False, refusal=outcome.word)  # type: ignore[arg-type]
+            return cls(user_id=user_id, granted=False, refusal=outcome.slug)  # type: ignore[arg-type]
         return cls(
             user_id=user_id,
             granted=True,
