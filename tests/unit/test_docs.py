@@ -1,5 +1,6 @@
 """The pages say what the code says: keys, settings, links, names of files and functions."""
 
+import ast
 import re
 import unittest
 from pathlib import Path
@@ -13,7 +14,9 @@ from discount.store.scripts import SCRIPTS
 from doc.generate import settings as settings_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*(ROOT / "doc").rglob("*.md"), *ROOT.glob("*.md")]
+PAGES = [*(ROOT / "doc").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / ".github").glob("*.md")]
+#: The most words of a sentence.
+LONGEST_SENTENCE = 30
 KEYS_PAGE = ROOT / "doc" / "keys.md"
 ROW = re.compile(r"^\|\s*`(\{(?:pp|00)\}:[^`]+)`\s*\|\s*([^|]+?)\s*\|\s*(.+?)\s*\|\s*$", re.MULTILINE)
 
@@ -94,12 +97,81 @@ class Keys(unittest.TestCase):
 
 
 class Links(unittest.TestCase):
+    def test_every_anchor_of_a_link_is_a_heading(self) -> None:
+        for page in PAGES:
+            links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+            missing = [
+                (path, name) for path, name in links if name not in anchors((page.parent / path) if path else page)
+            ]
+            with self.subTest(page.relative_to(ROOT)):
+                self.assertEqual(missing, [])
+
     def test_every_link_of_a_page_leads_to_a_file(self) -> None:
-        for page in [*(ROOT / "doc").rglob("*.md"), *(ROOT / "bench").glob("*.md"), *ROOT.glob("*.md")]:
+        for page in [*PAGES, *(ROOT / "bench").glob("*.md")]:
             links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):
                 self.assertEqual(missing, [])
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as its readers make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the functions and classes of a module, and the methods as `Class.method`."""
+    named = set[str]()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            named.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            named |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return named
+
+
+class NamedPlaces(unittest.TestCase):
+    def test_every_file_that_the_pages_name_exists(self) -> None:
+        for name in ("glossary.md", "life-of-a-request.md", "architecture.md"):
+            text = (ROOT / "doc" / name).read_text(encoding="utf-8")
+            paths = set(re.findall(r"`((?:discount|nginx|tests)/[^`*<]+)`", text))
+            self.assertGreater(len(paths), 10)
+            with self.subTest(name):
+                self.assertEqual(sorted(path for path in paths if not (ROOT / path).exists()), [])
+
+    def test_every_row_of_the_glossary_has_a_sentence_and_a_file(self) -> None:
+        rows = re.findall(r"^\| (?!word |---)(.*) \|$", (ROOT / "doc" / "glossary.md").read_text("utf-8"), re.MULTILINE)
+        self.assertGreater(len(rows), 50)
+        for row in rows:
+            with self.subTest(row):
+                self.assertRegex(row, r"^[\w ]+ \| [A-Z].*\. \| `discount/[\w/.]+`$")
+
+    def test_every_function_on_the_way_of_a_request_exists(self) -> None:
+        text = (ROOT / "doc" / "life-of-a-request.md").read_text(encoding="utf-8")
+        found = re.findall(r"`(discount/[\w/]+\.py)`\s((?:(?: and )?`[\w.]+`)+)", text)
+        self.assertGreater(len(found), 20)
+        for path, names in found:
+            for name in re.findall(r"`([\w.]+)`", names):
+                with self.subTest(f"{path} {name}"):
+                    self.assertIn(name, names_in(ROOT / path))
+
+
+def sentences(page: Path) -> list[str]:
+    """Return the sentences of a page's prose, without tables, code and headings."""
+    text = re.sub(r"^```.*?^```|^<!--.*?-->$|^[|#].*?$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "code", text))
+    blocks = re.split(r"\n\s*\n|\n\s*(?:-|\d+\.) ", text)
+    # A sentence ends with its paragraph, or where a full stop or a colon parts it from the next one.
+    return [each for block in blocks for each in re.split(r"(?<=[.?!:;])\s+", " ".join(block.split())) if each]
+
+
+class Sentences(unittest.TestCase):
+    def test_no_sentence_is_longer_than_thirty_words(self) -> None:
+        for page in PAGES:
+            long = [each for each in sentences(page) if len(each.split()) > LONGEST_SENTENCE]
+            with self.subTest(page.relative_to(ROOT)):
+                self.assertEqual(long, [])
 
 
 def code_of(page: Path) -> list[str]:
