@@ -1,6 +1,6 @@
-"""Figures that the worker alone has to tell.
+"""Metrics that only the worker exposes.
 
-They are made here and not beside those of the app: several processes of the app show all that any of them has made.
+They live apart from the app's metrics: in multiprocess mode every app process would expose them too, always as 0.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -8,14 +8,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 OF_WORKER = CollectorRegistry()
 DELIVERIES = Counter(
     "discount_deliveries",
-    "Tries to deliver, by kind and by how they ended.",
+    "Delivery attempts by kind and outcome.",
     ("kind", "outcome"),
     registry=OF_WORKER,
 )
-EVENTS_WAITING = Gauge("discount_events_waiting", "Events that no delivery is planned for yet.", registry=OF_WORKER)
-OLDEST_EVENT = Gauge("discount_events_oldest_seconds", "How long the oldest of these waits.", registry=OF_WORKER)
+EVENTS_WAITING = Gauge("discount_events_waiting", "Events with no planned deliveries yet.", registry=OF_WORKER)
+OLDEST_EVENT = Gauge("discount_events_oldest_seconds", "Age of the oldest of these events.", registry=OF_WORKER)
 BRANDS_DUE = Gauge(
     "discount_brands_due",
-    "Brands for which deliveries are due that no worker has, once for each kind.",
+    "Brands with due deliveries that no worker has leased, counted once per kind.",
     registry=OF_WORKER,
 )
