@@ -76,13 +76,13 @@ def _check_data() -> None:
 
 
 def _refused_data() -> int:
-    store = import_module("discount.store.connection")
+    connection = import_module("discount.store.connection")
     errors = import_module("discount.domain.errors")
     try:
-        store.Store.at(
+        connection.Store.at(
             _settings.redis_url, _settings.redis_timeout, _settings.partitions, secret=_settings.secret
         ).prepare()
-    except store.LayoutError as error:
+    except connection.LayoutError as error:
         os.write(2, f"discount: {error}\n".encode())
         return 1
     except errors.Unavailable:
