@@ -22,7 +22,8 @@ from tests.mails.mail_parser import (
     read,
     text_of,
 )
-from tests.mails.servers import Authority, Evil, Mailbox, serving
+from tests.mails.servers import Evil, Mailbox, serving
+from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
@@ -51,7 +52,7 @@ def send(
     url: str, message: EmailMessage | None = None, *, timeout: float = PATIENCE, authority: Authority | None = None
 ) -> Receipt:
     """A receipt, of which nothing tells the password or the address."""
-    postman = SmtpClient(url, timeout, authority.client() if authority else usual())
+    postman = SmtpClient(url, timeout, authority.client_context() if authority else usual())
     receipt = postman.send(message or letter(to=Recipient(ANN)))
     for text in (repr(postman), str(postman), repr(receipt)):
         assert "s3cret" not in text
@@ -70,7 +71,7 @@ def told(receipt: Receipt) -> tuple[str, str, str]:
 @pytest.mark.parametrize("scheme", ["smtp+plain", "smtps", "smtp"])
 def test_an_e_mail_arrives_whole(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     secured = {"smtps": {"tls": certificate}, "smtp": {"tls_context": certificate}, "smtp+plain": {}}[scheme]
     written = letter(to=Recipient(ANN, "Ann"))
     with serving(box, **secured) as port:
@@ -122,7 +123,7 @@ def test_a_server_without_starttls_gets_nothing_in_clear(authority: Authority) -
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
 def test_a_certificate_for_another_host_is_refused(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("elsewhere.example")
+    certificate = authority.server_context("elsewhere.example")
     secured = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     with serving(box, authenticator=box.authenticate, auth_require_tls=False, **secured) as port:
         receipt = send(f"{scheme}://{LOGIN}@127.0.0.1:{port}", authority=authority)
@@ -135,7 +136,7 @@ def test_a_certificate_for_another_host_is_refused(scheme: str, authority: Autho
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
 def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     secured = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     with serving(box, **secured) as port:
         receipt = send(f"{scheme}://127.0.0.1:{port}")
@@ -147,7 +148,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority
 @pytest.mark.parametrize("scheme", ["smtp+plain", "smtps", "smtp"])
 def test_a_percent_encoded_login_reaches_the_server(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     settings: dict[str, Any] = {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": False}
     if scheme != "smtp+plain":
         settings["tls" if scheme == "smtps" else "tls_context"] = certificate
