@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from discount.app import create_app
 from discount.config import Settings
 from discount.store.connection import Store
-from tests.api.client import PATIENCE, SECRET, Client
+from tests.api.client import SECRET, Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 

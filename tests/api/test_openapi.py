@@ -19,13 +19,9 @@ from discount.domain.reasons import has_rule
 from discount.security.signing import Signer
 from discount.services import deliveries, outbox
 from discount.store.connection import Store
-from tests.api.client import (
-    DISCOUNT,
-    PATIENCE,
-    SECRET,
-    Client,
-)
+from tests.api.client import DISCOUNT, SECRET, Client
 from tests.support import described
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.worker.harness import plan
 

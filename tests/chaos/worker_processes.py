@@ -34,7 +34,8 @@ from discount.services import (
 )
 from discount.store.connection import Store
 from tests.chaos.receiver import Receiver
-from tests.support.service import PATIENCE, ROOT, ask, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.service import ROOT, ask, wait_until
 
 SECRET = "chaos" * 8
 TIMEOUT = 0.5

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mails.harness import PATIENCE, MailHarness
+from tests.mails.harness import MailHarness
 from tests.mails.servers import Mailbox, serving
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 

@@ -108,6 +108,7 @@ class Mailbox:
         assert envelope.original_content is not None
         self.mails.append(envelope.original_content)
         self.envelopes.append((envelope.mail_from or "", list(envelope.rcpt_tos)))
+        assert server.transport is not None
         self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return "250 Taken"
 

@@ -22,13 +22,8 @@ from tests.mails.mail_parser import (
     read,
     text_of,
 )
-from tests.mails.servers import (
-    PATIENCE,
-    Authority,
-    Evil,
-    Mailbox,
-    serving,
-)
+from tests.mails.servers import Authority, Evil, Mailbox, serving
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
 # Servers that ask for a log-in without TLS are what is tested.
@@ -153,9 +148,10 @@ def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority
 def test_a_percent_encoded_login_reaches_the_server(scheme: str, authority: Authority) -> None:
     box = Mailbox()
     certificate = authority.server("127.0.0.1")
-    secured = {"smtps": {"tls": certificate}, "smtp": {"tls_context": certificate}, "smtp+plain": {}}[scheme]
-    settings = {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": False}
-    with serving(box, **settings, **secured) as port:
+    settings: dict[str, Any] = {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": False}
+    if scheme != "smtp+plain":
+        settings["tls" if scheme == "smtps" else "tls_context"] = certificate
+    with serving(box, **settings) as port:
         receipt = send(f"{scheme}://{LOGIN}@127.0.0.1:{port}", authority=authority)
     assert told(receipt) == ("delivered", "250", "")
     assert box.logins == [("shop@ikea", "s3cret/:@ %")]

@@ -199,7 +199,7 @@ def test_answers_are_the_same_to_the_byte_past_the_parser_and_through_it(alone: 
 
 def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
     discount_id = create(alone.urls[0], 2)
-    found = []
+    found: list[bytes] = []
     for headers in ([], [THROUGH_PARSER]):
         with connect(alone) as connection:
             body = b'{"user_id":"user %d"}' % len(found)

@@ -20,7 +20,6 @@ from discount.services import deliveries, outbox
 from discount.services.deliveries import PlannedDelivery
 from discount.store.connection import Store
 from tests.stack.test_command_line import (  # noqa: F401 - fixtures
-    PATIENCE,
     ROOT,
     Call,
     answer,
@@ -31,6 +30,7 @@ from tests.stack.test_command_line import (  # noqa: F401 - fixtures
     table,
     wrong,
 )
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 Answer = Callable[..., str]
@@ -133,8 +133,8 @@ def test_a_code_is_validated_redeemed_held_confirmed_and_rolled_back(
 ) -> None:
     code = answer("grant", discount["id"], "Ann").strip()
     checkout = ("Ann", code, "--brand", "Till", *ORDER)
-    body = {"brand_id": "Till", "user_id": "Ann", "code": code}
-    body["order"] = {"id": "A-1", "amount": 10000, "currency": "EUR"}
+    order = {"id": "A-1", "amount": 10000, "currency": "EUR"}
+    body = {"brand_id": "Till", "user_id": "Ann", "code": code, "order": order}
     valid = said("redemption", "validate", *checkout)
     assert valid == http.post("/validation", json=body).get_json()
     assert (valid["valid"], valid["discount_amount"]) == (True, 1000)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_long_calls_leave_a_thread_to_others(narrow: Service) -> None:
 
 
 def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs(redis_server: RedisServer) -> None:
-    settings = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "long_calls_per_brand": 3}
+    settings: dict[str, Any] = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "long_calls_per_brand": 3}
     with Service(redis_server.url, replicas=1, **settings) as service, ExitStack() as open_ones:
         admin = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -268,7 +269,7 @@ def test_a_key_server_that_hangs_holds_up_no_hot_call(redis_server: RedisServer)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
         tokens = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "jwks_url": url}
-        settings = {**tokens, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "threads": 1}
+        settings: dict[str, Any] = {**tokens, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "threads": 1}
         with Service(redis_server.url, replicas=1, **settings) as service:
             admin = {"Authorization": f"Bearer {ADMIN}"}
             ask(service.urls[0], "POST", "/brand", {"id": "Patient"}, headers=admin)

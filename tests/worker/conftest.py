@@ -11,8 +11,8 @@ from discount.config import Settings
 from discount.security.signing import Signer
 from discount.store.connection import Store
 from tests.api.client import Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.worker.peer import PATIENCE
 
 # With a secret: one that Redis keeps would be another in each test, and a replica remembers its own.
 SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)

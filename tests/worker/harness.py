@@ -13,7 +13,7 @@ from discount.store.connection import Store
 from discount.worker.dispatcher import Attempt, Dispatcher, Make, Schedule
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
-from tests.worker.peer import PATIENCE
+from tests.support.patience import PATIENCE
 
 SECOND = 1_000_000
 KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)

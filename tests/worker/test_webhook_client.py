@@ -19,15 +19,9 @@ from discount.domain.errors import Invalid
 from discount.domain.model import Receipt
 from discount.security.url_policy import check_url, policy
 from discount.worker.webhook_client import KEPT, LONGEST_PAUSE, WebhookClient
+from tests.support.patience import PATIENCE
 from tests.worker.certificates import Authority
-from tests.worker.peer import (
-    PATIENCE,
-    Peer,
-    answer,
-    answering,
-    reset,
-    saying,
-)
+from tests.worker.peer import Peer, answer, answering, reset, saying
 
 # So short that a test can wait for it.
 SHORT = 0.5

@@ -12,8 +12,8 @@ from discount.services.webhooks import MOST
 from discount.store.connection import Store
 from tests.api.client import DISCOUNT, Client, check_problem
 from tests.faults.lossy import LossyLine
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.worker.peer import PATIENCE
 
 URL = "https://ikea.example/discounts"
 NOWHERE = "whk-00" + "0" * 24
