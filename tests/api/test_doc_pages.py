@@ -1,4 +1,4 @@
-"""Pages for people: the way to the API page, and what each problem means."""
+"""Pages for people: the API page, and the meaning of each problem."""
 
 import html
 import re

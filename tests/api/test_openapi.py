@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and true."""
+"""The OpenAPI document is valid, complete and true."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 
 def is_dialect(operation: dict[str, Any]) -> bool:
-    """Whether it speaks as an earlier service did: with statuses and shapes of its own, and deaf to unknown fields."""
+    """Return whether an operation is of a dialect, with its own statuses and shapes."""
     return any(tag.startswith("dialect") for tag in operation["tags"])
 
 
@@ -76,7 +76,7 @@ def test_every_pattern_is_one_of_json_schema(document: dict[str, Any]) -> None:
 
 
 def nodes(of: Any) -> Iterator[dict[str, Any]]:
-    """Every object of the document, from the outside in."""
+    """Yield every object of the document, outermost first."""
     if isinstance(of, dict):
         yield of
     for each in of.values() if isinstance(of, dict) else of if isinstance(of, list) else ():
@@ -84,7 +84,7 @@ def nodes(of: Any) -> Iterator[dict[str, Any]]:
 
 
 def answered(document: dict[str, Any]) -> dict[str, bool]:
-    """Every shape by its name, and whether it stands in answers only."""
+    """Return every shape by name, and whether only answers use it."""
     found: dict[str, bool] = {}
 
     def look(of: Any, in_answer: bool) -> None:
@@ -204,7 +204,7 @@ def test_the_examples_of_the_document_are_taken(client: Client, document: dict[s
 
 
 def things(client: Client, store: Store) -> dict[str, str]:
-    """What there really is, by the names under which operations ask for it."""
+    """Create real things, by the names that operations give to their ids."""
     made = client.create(total_count=3, webhook_url="https://ikea.example/discounts")
     client.grant(made["id"])
     plan(store)

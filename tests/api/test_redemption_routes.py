@@ -1,4 +1,4 @@
-"""Codes at a checkout, over HTTP: what would come off, a use, a hold, its confirm, a rollback, and the lists."""
+"""Redemptions over HTTP: validation, use, hold, confirm, rollback, and the lists."""
 
 import csv
 import io
@@ -22,12 +22,12 @@ PAST = "2020-01-01T00:00:00.000001Z"
 
 
 def opened(client: Client, **changes: Any) -> str:
-    """A discount with one code for all and 10 % off: its id."""
+    """Create a discount with one code for all and 10 % off, and return its id."""
     return str(client.create(**{"total_count": None, "codes": SHARED, "percent_off": 10} | changes)["id"])
 
 
 def checkout(order: str = "A-1", user: str = "User 1", amount: int = 5000, **changes: Any) -> dict[str, Any]:
-    """The body of a redemption of the shared code."""
+    """Return the body of a redemption of the shared code."""
     of_order = {"id": order, "amount": amount, "currency": changes.pop("currency", "EUR")}
     return {"brand_id": "IKEA", "user_id": user, "code": "SUMMER-26", "order": of_order} | changes
 
@@ -38,7 +38,7 @@ def redeem(client: Client, *given: Any, key: str | None = None, **changes: Any) 
 
 
 def redeemed(client: Client, *given: Any, **changes: Any) -> dict[str, Any]:
-    """A new redemption, as answered."""
+    """Redeem, and return the answer."""
     answer = redeem(client, *given, **changes)
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.get_json()
@@ -53,13 +53,13 @@ def validated(client: Client, *given: Any, **changes: Any) -> dict[str, Any]:
 
 
 def figures(client: Client, discount_id: str) -> tuple[int, int, int, dict[str, Any]]:
-    """What a discount shows of its redemptions: redeemed, on hold, rolled back, sums."""
+    """Return a discount's counts of redemptions, holds and rollbacks, and its sums."""
     shown = client.http.get(f"/discount/{discount_id}").get_json()
     return shown["redeemed_count"], shown["on_hold_count"], shown["rolled_back_count"], shown["sums"]
 
 
 def listed(client: Client, path: str, **query: Any) -> list[dict[str, Any]]:
-    """The redemptions of all pages."""
+    """Return the redemptions of all pages."""
     found: list[dict[str, Any]] = []
     while True:
         page = client.http.get(path, query_string=query).get_json()

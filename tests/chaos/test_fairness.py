@@ -1,4 +1,4 @@
-"""Nobody waits for somebody else's receiver; workers share the work."""
+"""A slow receiver delays no other brand, and workers share the work."""
 
 import socket
 import time
@@ -21,7 +21,7 @@ LONG = 60
 
 
 def brand_in(partition: int, beginning: str) -> str:
-    """A brand whose keys stand in a partition."""
+    """Return a brand whose keys are in a partition."""
     return next(f"{beginning}{n}" for n in range(1000) if keys.partition_of(f"{beginning}{n}", 16) == partition)
 
 
@@ -105,8 +105,8 @@ def test_a_mail_server_that_hangs_delays_no_webhook(
     # It takes connections, and says no word.
     silent = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"smtp+plain://127.0.0.1:{silent.getsockname()[1]}"
-    with silent, WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as crew:
-        crew.await_ready()
+    with silent, WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as workers:
+        workers.await_ready()
         for offer in offers:
             offer.grant(users)
         # Before the first of the e-mails can have ended.
@@ -134,13 +134,13 @@ def failed(offer: Offer) -> list[Delivery]:
 
 def test_two_workers_plan_and_send(redis_server: RedisServer, store: Store, receiver: Receiver) -> None:
     offers = [make_offer(store, receiver, "ok", brand_in(number, "brand"), 1000) for number in range(16)]
-    with WorkerProcesses(redis_server.url, workers=2, webhook_timeout=LONG) as crew:
-        crew.await_ready()
+    with WorkerProcesses(redis_server.url, workers=2, webhook_timeout=LONG) as workers:
+        workers.await_ready()
         for first in range(0, 160, 10):
             for offer in offers:
                 offer.grant([f"user {number}" for number in range(first, first + 10)])
-        await_end(redis_server, offers, crew)
-        sent = [crew.figure(number, "discount_deliveries_total") for number in (0, 1)]
+        await_end(redis_server, offers, workers)
+        sent = [workers.figure(number, "discount_deliveries_total") for number in (0, 1)]
     assert check_arrived(receiver, offers)[0] == sum(sent) == 16 * 161
     assert min(sent) > 0
     with redis_server.client() as client:

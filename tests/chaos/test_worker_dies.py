@@ -1,4 +1,4 @@
-"""Every event arrives at least once, whichever worker is killed, and however the receiver answers."""
+"""Every event arrives at least once, although workers are killed and receivers fail."""
 
 from discount.services import outbox
 from discount.store import keys
@@ -15,9 +15,9 @@ def test_every_event_arrives_while_workers_are_killed(
 ) -> None:
     receiver.behave(0.33)
     offers = [make_offer(store, receiver, "any", brand, 400) for brand in ("IKEA", "Billo")]
-    with WorkerProcesses(redis_server.url, workers=3) as crew:
-        crew.await_ready()
-        found = chaos_run(redis_server, crew, receiver, offers, seed=1, grants=400, kills=5)
+    with WorkerProcesses(redis_server.url, workers=3) as workers:
+        workers.await_ready()
+        found = chaos_run(redis_server, workers, receiver, offers, seed=1, grants=400, kills=5)
     assert found.events == 400 + 2
     assert found.kills == 5
     assert found.repeated >= 100, "calls that went wrong were made again"

@@ -27,7 +27,7 @@ def check(answer: TestResponse, status: int, message: Any) -> None:
 
 @pytest.fixture
 def clock(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that stands still until it is moved, so that no day ends unawares."""
+    """A clock that only the test moves, so that no day ends by surprise."""
     return Clock(redis, monkeypatch)
 
 
@@ -42,7 +42,7 @@ def enrol(http: FlaskClient, count: int = 1) -> None:
 
 
 def allow(http: FlaskClient, **counts: int) -> None:
-    """Set counts by their kinds; `all` stands for those that are not named."""
+    """Set counts by their kinds; `all` stands for the kinds not named."""
     rest = counts.pop("all", None)
     wanted = {} if rest is None else dict.fromkeys(KINDS, rest)
     fields = {f"{kind}_repeat_count": count for kind, count in (wanted | counts).items()}

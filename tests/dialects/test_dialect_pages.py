@@ -1,4 +1,4 @@
-"""The calls of doc/dialects.md answer what stands beneath them."""
+"""The calls in doc/dialects.md get the answers shown below them."""
 
 import json
 import re
@@ -16,7 +16,7 @@ CALL = re.compile(r"^(curl (?:.*\\\n)*.*)\n# → (\d+) (.*)$", re.MULTILINE)
 
 
 def same(told: Any, shown: Any) -> bool:
-    """Whether an answer is what the page shows; `…` stands for any text."""
+    """Return whether an answer is as on the page; `…` stands for any text."""
     if isinstance(told, dict) and isinstance(shown, dict):
         return list(told) == list(shown) and all(same(told[name], shown[name]) for name in shown)
     if isinstance(told, list) and isinstance(shown, list):

@@ -1,4 +1,4 @@
-"""Redis has done it, and its answer is lost on the way: clients of the dialects see nothing of that."""
+"""Redis did the work but its reply is lost: clients of the dialects do not notice."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,7 +36,7 @@ def http(line: LossyLine) -> FlaskClient:
 
 @pytest.fixture
 def lose(line: LossyLine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Lets each call of a verb lose the answer of the first script that it runs."""
+    """Make each call of a service lose the reply to the first script that it runs."""
 
     def lose_answers_of(*verbs: tuple[Any, str]) -> None:
         for module, name in verbs:

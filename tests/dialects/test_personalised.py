@@ -1,4 +1,4 @@
-"""Personalised codes: the native service, by the two scripts that come along."""
+"""Personalised codes with the native service, by the two example scripts."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_a_discount_is_created_and_a_user_gets_the_same_code_each_time(service: 
 
 @pytest.fixture
 def calls() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
-    """An address that is there to be called, and the calls that come."""
+    """The address of a webhook, and the calls that it gets."""
     came: Queue[tuple[dict[str, str], bytes]] = Queue()
 
     class Receiver(BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ def calls() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
 
 @pytest.fixture
 def worker(redis_server: RedisServer) -> Iterator[None]:
-    """A worker of the same Redis, which is empty at its start."""
+    """A worker on the same Redis, which starts empty."""
     redis_server.client().flushall()
     settings = {"REDIS_URL": redis_server.url, "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0", "SECRET": PEPPER}
     command = [sys.executable, "-m", "discount", "worker"]

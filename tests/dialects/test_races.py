@@ -1,4 +1,4 @@
-"""The dialects under the race of the native grant: two replicas, every call at once, and exact counts."""
+"""Races in the dialects: two replicas, all calls at once, and exact counts."""
 
 from collections import Counter
 from typing import Any

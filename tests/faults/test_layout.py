@@ -1,4 +1,4 @@
-"""Data that was laid out for other settings, and data that is still being loaded."""
+"""Data that was written with other settings, and data that Redis is still loading."""
 
 import subprocess
 import sys
@@ -70,7 +70,7 @@ def test_a_redis_that_loads_its_data_is_unavailable_until_it_has_it(redis_server
 
 
 def refusal(redis_url: str, *command: str, **settings: str) -> str:
-    """The one line with which a process ends that cannot start."""
+    """Return the one line with which a process ends that cannot start."""
     given = {"REDIS_URL": redis_url, "PORT": "0", "WORKER_PORT": "0", "PATH": "", **settings}
     ended = subprocess.run(
         [sys.executable, "-m", *command],

@@ -1,4 +1,4 @@
-"""Redis is there and cannot write: its memory is full, or its disk refuses. What only reads goes on."""
+"""Redis cannot write because its memory is full or its disk fails; reading goes on."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ STEP = 16 * 1024
 
 
 def everything(redis: Any) -> dict[str, bytes]:
-    """What Redis holds, but for what the test itself put there."""
+    """Return all data in Redis but the test's own."""
     return {key: redis.dump(key) for key in redis.keys("{*")}
 
 
 def check_refused(redis: Any, url: str, discount_id: str) -> None:
-    """Changes are refused and do nothing; look-ups are answered."""
+    """Check that changes are refused and do nothing, and that reads are answered."""
     grant = f"/discount/{discount_id}/grant"
     before = everything(redis)
     for method, path, body in (
@@ -45,7 +45,7 @@ def memory_server() -> Any:
 
 
 def test_a_full_redis_changes_nothing_or_everything(memory_server: RedisServer) -> None:
-    """Memory runs out at another point in each round; what is refused half done would be missing or left over."""
+    """Memory runs out at another point in each round; a change done by half would show as a difference."""
     with Service(memory_server.url, replicas=1) as service, memory_server.client() as redis:
         url = service.urls[0]
         discount_id = create(url, 3000)

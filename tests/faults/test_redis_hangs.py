@@ -1,4 +1,4 @@
-"""Redis stops answering without a word: connections stay open, nothing comes back."""
+"""Redis hangs: connections stay open, and no reply comes."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Whatever one tenant does, a neighbour's grants are answered and `/healthy` is too. `make hostile` measures it."""
+"""Whatever one tenant does, a neighbour's grants and `/healthy` are answered. `make hostile` measures it."""
 
 from collections.abc import Iterator
 

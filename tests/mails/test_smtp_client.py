@@ -1,4 +1,4 @@
-"""The postman against real mail servers: the good, those that refuse, and those that hang, lie or break off."""
+"""The SMTP client against real servers: correct ones, and ones that refuse, hang, lie or disconnect."""
 
 import socket
 import ssl
@@ -44,14 +44,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @cache
 def usual() -> ssl.SSLContext:
-    """What trusts the machine's authorities; reading them takes a while."""
+    """Return a TLS context that trusts the computer's authorities; loading them is slow."""
     return ssl.create_default_context()
 
 
 def send(
     url: str, message: EmailMessage | None = None, *, timeout: float = PATIENCE, authority: Authority | None = None
 ) -> Receipt:
-    """A receipt, of which nothing tells the password or the address."""
+    """Send an e-mail, and check that the receipt shows neither the password nor the address."""
     postman = SmtpClient(url, timeout, authority.client_context() if authority else usual())
     receipt = postman.send(message or letter(to=Recipient(ANN)))
     for text in (repr(postman), str(postman), repr(receipt)):

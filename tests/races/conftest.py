@@ -1,4 +1,4 @@
-"""Two replicas of two workers each on one real Redis, for all races of a module."""
+"""Fixtures of the race suite: two replicas with two workers each on one real Redis."""
 
 from collections.abc import Iterator
 

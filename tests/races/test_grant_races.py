@@ -1,4 +1,4 @@
-"""Many users at once at one discount."""
+"""Many users ask for codes of one discount at once."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_pool_that_several_replicas_refill_skips_and_repeats_no_code(
     answers = drive(service.urls, calls)
 
     assert {answer.status for answer in answers} == {200}
-    codes = [each.code for each in history.told(answers)]
+    codes = [each.code for each in history.shown_codes(answers)]
     found = history.check(redis_server.client(), service.urls[1], discount_id, answers)
     assert len(codes) == 5000
     assert set(codes) == set(Sequence(found.fields["key"]).codes(0, 5000))

@@ -1,4 +1,4 @@
-"""Many users at once at a brand that may give only so much."""
+"""Many users ask at once for codes of a brand with a quota."""
 
 from tests.support import history
 from tests.support.load import Call, drive, grant_call

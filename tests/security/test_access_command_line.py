@@ -1,4 +1,4 @@
-"""Brands, keys and forgetting from the command line: what it prints opens what HTTP guards."""
+"""Brands, keys and forgetting from the command line, checked over HTTP."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Users and shops at the checkout: neither takes the other's orders, keys or tries."""
+"""Users and shops at the checkout: neither uses up the other's orders, idempotency keys or guesses."""
 
 import pytest
 

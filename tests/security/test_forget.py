@@ -1,4 +1,4 @@
-"""A user is forgotten: nothing that is kept names the user any more, and every count stays."""
+"""A user is forgotten: no stored data names the user, and every count stays."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ NAME = "Ånn-of-4711"
 
 @pytest.fixture
 def shops(world: TwoBrands) -> list[Shop]:
-    """Two brands, of which the user holds all kinds of code, has redeemed, rolled back and holds."""
+    """Two brands, of which the user holds all kinds of codes and has redemptions, rollbacks and holds."""
     found = []
     for brand in ("IKEA", "Other"):
         shop = world.open_shop(brand)
@@ -47,7 +47,7 @@ def shops(world: TwoBrands) -> list[Shop]:
 
 
 def everything(world: TwoBrands) -> str:
-    """All that Redis holds, as text."""
+    """Return all data in Redis as text."""
     found = []
     for key in world.redis.keys("*"):
         kind = world.redis.type(key)
@@ -140,7 +140,7 @@ def test_a_user_is_not_forgotten_by_users(world: TwoBrands, shops: list[Shop]) -
 
 
 def fill_outbox(world: TwoBrands, brand: str, count: int) -> None:
-    """So many events of others in a brand's partition."""
+    """Add events of other users to a brand's partition."""
     stream = keys.events(keys.partition_of(brand, 16))
     pipeline = world.redis.pipeline()
     for number in range(count):

@@ -1,4 +1,4 @@
-"""A whole run of the service, as it runs: no secret in a log line, an answer, an event, a metric or a key."""
+"""A whole run of the real service: no secret in a log line, an answer, an event, a metric or a key."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Quotas over HTTP: the admin sets them, the brand sees them, and a problem names the one that was reached."""
+"""Quotas over HTTP: the admin sets them, the brand sees them, and a problem names the exceeded one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every route with every sort of token: who may, who may not, and what each is told."""
+"""Every route with every sort of token: who is allowed, and the answers to those who are not."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ SCOPES = ("manage", "grant", "redeem", "read")
 
 @dataclass(frozen=True)
 class Route:
-    """One operation, and who may do it: keys with one of the scopes, `admin`, and users for themselves."""
+    """An operation and its callers: keys with one of the scopes, `admin`, and users for themselves."""
 
     method: str
     path: str
@@ -174,7 +174,7 @@ def ikea(world: TwoBrands) -> Shop:
 
 
 def check_refusal(route: Route, answer: TestResponse, status: int, word: str) -> Any:
-    """The problem document of a refusal, or what a dialect tells in its place."""
+    """Check a refusal: a problem document, or a dialect's own body."""
     if not route.dialect:
         return check_problem(answer, status, word)
     told = answer.get_json()
@@ -187,7 +187,7 @@ def check_refusal(route: Route, answer: TestResponse, status: int, word: str) ->
 
 
 def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestResponse:
-    """The call, with the shop's own things in it."""
+    """Make the call with the shop's ids in it."""
     call = dict(route.call)
     if str(call.get("json", "")).startswith("checkout"):
         of_brand = call["json"] == "checkout of the brand"
@@ -210,7 +210,7 @@ def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestRe
 
 
 def unchanged(world: TwoBrands) -> dict[str, bytes]:
-    """What is stored, but for counts of requests and of guesses, and the times at which keys were used."""
+    """Return all data but request and guess counts and the times at which keys were used."""
     kept = [key for key in world.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
     return {key: world.redis.dump(key) for key in kept}
 

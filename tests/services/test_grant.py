@@ -1,4 +1,4 @@
-"""Granting: one code a user, one user a code, never one more than there is."""
+"""Granting: one code a user, one user a code, and never more codes than the total."""
 
 from dataclasses import replace
 from typing import Any
@@ -281,7 +281,7 @@ def test_no_block_is_made_ahead_of_a_discount_that_is_all_made(stage: ServiceHar
 
 
 def wait_for_blocks() -> None:
-    """Until the thread that makes blocks ahead has done what it was told."""
+    """Wait until the thread that makes codes ahead is done."""
     grants._ahead.submit(int).result(PATIENCE)
 
 

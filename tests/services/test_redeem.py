@@ -1,4 +1,4 @@
-"""Redeeming: what would come off, a use, a hold, its confirm, a rollback, each once; and what of it is told."""
+"""Redemptions: validation, use, hold, confirm and rollback, each done once, and their events."""
 
 import time
 from collections.abc import Callable
@@ -53,7 +53,7 @@ WRONG = "The user holds no such code here; it may be mistyped."
 
 
 def shared(stage: ServiceHarness, code: str = CODE, **given: Any) -> Discount:
-    """A discount with one code for all, 10 % off, redeemed as often as anybody likes."""
+    """Create a discount with one code for all, 10 % off, without limits."""
     kind = code_kinds.make("shared", None, {"code": code})
     return stage.create(**{"total": None, "kind": kind, "rule": TEN_PERCENT, "limits": {}} | given)
 
@@ -90,7 +90,7 @@ def confirm(stage: ServiceHarness, found: Redemption) -> Redemption:
 
 
 def refused(stage: ServiceHarness, refusal: type[Refusal], *given: Any, **more: Any) -> dict[str, Any]:
-    """That a redemption is refused and changes nothing: the facts of the refusal."""
+    """Check that a redemption is refused and changes nothing; return the facts."""
     before = stage.state()
     with pytest.raises(refusal) as caught:
         redeem(stage, *given, **more)
@@ -99,14 +99,14 @@ def refused(stage: ServiceHarness, refusal: type[Refusal], *given: Any, **more: 
 
 
 def counted(stage: ServiceHarness, discount_id: str) -> tuple[int, int, int, dict[str, tuple[int, int]]]:
-    """What a discount shows of its redemptions: redeemed, on hold, rolled back, sums."""
+    """Return a discount's counts of redemptions, holds and rollbacks, and its sums."""
     found = stage.show(discount_id)
     sums = {currency: (each.orders, each.discounts) for currency, each in found.sums.items()}
     return found.redeemed_count, found.on_hold_count, found.rolled_back_count, sums
 
 
 def let_end(stage: ServiceHarness, held: Redemption) -> None:
-    """The end of a hold, moved to now behind the service's back."""
+    """Move the end of a hold to now, in Redis."""
     partition = partition_of(held.discount_id)
     discount = keys.discount(partition, held.discount_id)
     until, now = f"{held.hold_until:016d}", f"{stage.now():016d}"
@@ -181,7 +181,7 @@ def test_every_one_of_many_codes_of_a_user_is_found_by_the_brand(stage: ServiceH
 def test_a_code_is_the_same_however_it_is_typed(stage: ServiceHarness, kind: Kind, by_brand: bool) -> None:
     found = stage.create(total=3, kind=code_kinds.make(kind, 3, GIVEN[kind]), limits={})
     if kind == "imported":
-        stage.take_in(found.id, ["Own-1 2"])
+        stage.import_lines(found.id, ["Own-1 2"])
     code = stage.grant(found.id).code
     wide = "".join(chr(ord(letter) + 0xFEE0) if letter.isalnum() else letter for letter in code)
     typed = [code, code.upper(), code.lower(), code.replace("-", ""), code.replace("-", " – "), f"\t{code}\u00a0", wide]
@@ -453,7 +453,7 @@ def test_a_code_is_good_for_some_time_after_its_grant(stage: ServiceHarness, kin
     short, long = (stage.create(kind=made, valid_for=durations.read(each)) for each in ("PT0.000001S", "PT1H"))
     for each in (short, long):
         if kind == "imported":
-            stage.take_in(each.id, ["Own 1", "Own 2"])
+            stage.import_lines(each.id, ["Own 1", "Own 2"])
     over, good = stage.grant(short.id), stage.grant(long.id)
     facts = refused(stage, Expired, over.code, discount_id=short.id)
     assert int(facts["expires_at"]) == over.granted_at + 1
@@ -481,7 +481,7 @@ def test_a_month_after_the_grant_is_one_of_the_calendar(stage: ServiceHarness, b
 
 
 def told_at(stage: ServiceHarness, found: Discount) -> str:
-    """When the first grant was, as its event tells it."""
+    """Return the time of the first grant, from its event."""
     return stage.events(found, "code.granted")[0]["at"]
 
 
@@ -1115,7 +1115,7 @@ def test_a_use_and_its_rollback_are_told(stage: ServiceHarness) -> None:
 
 
 def told_of(stage: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
-    """The types of a discount's events of redemptions, each with its redemption."""
+    """Return the types of a discount's redemption events, each with its redemption."""
     return [(each["type"], each["redemption"]) for each in stage.events(found) if "redemption" in each]
 
 
@@ -1192,7 +1192,7 @@ def test_a_refusal_a_validation_and_a_wrong_code_are_no_events(stage: ServiceHar
 
 
 def listed(ask: Callable[..., redemptions.Page], limit: int = 100, **filters: Any) -> list[Redemption]:
-    """The redemptions of all pages, each page no longer than asked for."""
+    """Return the redemptions of all pages, and check the size of each page."""
     found: list[Redemption] = []
     cursor: str | None = None
     for _ in range(1000):

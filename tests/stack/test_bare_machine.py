@@ -1,4 +1,4 @@
-"""What `make run` and `make test` do on a machine that has Python and make alone."""
+"""`make run` and `make test` on a computer that has only Python and make."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ FOUND_ANYWAY = {"nginx"}
 
 
 def tools(folder: Path, **scripts: str) -> Path:
-    """A folder for PATH that has these shell scripts and `env`, and nothing else."""
+    """Return a folder for PATH with these shell scripts and `env`, and nothing else."""
     folder.mkdir()
     (folder / "env").symlink_to(shutil.which("env") or "/usr/bin/env")
     for name, script in scripts.items():
@@ -150,7 +150,7 @@ def test_where_nothing_may_be_left_out_a_test_that_needs_what_is_missing_fails(t
 
 
 def environment_of_its_own(folder: Path) -> Path:
-    """A virtual environment that has what ours has, but not the project."""
+    """Make a virtual environment with our packages, but without the project."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     found = subprocess.run(
         [folder / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
@@ -192,7 +192,7 @@ def test_the_package_brings_every_file_of_the_project(tmp_path: Path) -> None:
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """What an installation needs of the clone, where it leaves nothing behind."""
+    """Copy the files that an installation needs, so that it leaves nothing in the clone."""
     clone = folder / "clone"
     shutil.copytree(ROOT / "discount", clone / "discount", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):

@@ -1,4 +1,4 @@
-"""Hot calls that are answered together: each as if it were alone, whatever its client does."""
+"""Requests of the fast path in batches: each is answered as if it were alone, whatever its client does."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SECRET = "only-for-this-test-and-only-in-here"
 
 @pytest.fixture(scope="module")
 def alone(redis_server: RedisServer) -> Iterator[Service]:
-    """One replica of one process, so that all that comes at once comes to it."""
+    """One replica with one process, so that simultaneous requests meet in it."""
     with Service(redis_server.url, replicas=1) as service:
         yield service
 
@@ -43,7 +43,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def users(connection: socket.socket, count: int) -> list[str]:
-    """The users of so many answers that come on a connection."""
+    """Return the users of the next answers on a connection."""
     seen = b""
     while seen.count(b'"granted":true') < count:
         piece = connection.recv(65536)
@@ -128,7 +128,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """One answer as it came, but for its time."""
+    """Return the next answer without its time."""
     seen = b""
     while not (head := seen.partition(b"\r\n\r\n"))[1]:
         seen += receive(connection)
@@ -146,7 +146,7 @@ def receive(connection: socket.socket) -> bytes:
 
 
 def both_ways(service: Service, path: str, body: bytes, *headers: str) -> bytes:
-    """The answer, the same past the parser and through it."""
+    """Send a request past the parser and through it, check that the answers are equal, and return one."""
     with connect(service) as connection:
         connection.sendall(post(path, body, *headers))
         past = answer(connection)
@@ -250,6 +250,6 @@ def test_a_request_leaves_the_same_line_either_way(redis_server: RedisServer) ->
 
 
 def lines(service: Service) -> list[dict[str, object]]:
-    """What the log tells of requests, but for when and how long."""
+    """Return the log lines of requests, without times."""
     whole = [json.loads(line) for line in service.log(0).splitlines(keepends=True) if line.endswith("}\n")]
     return [{name: each[name] for name in each if name not in ("ms", "time")} for each in whole if "route" in each]

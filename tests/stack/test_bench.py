@@ -1,4 +1,4 @@
-"""What measures still runs, and measures what it says: small numbers, and nothing of how fast."""
+"""The benchmarks still run and print their tables: small numbers, and no check of speed."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The rows of the tables in a text, without their heads."""
+    """Return the rows of the tables in a text, without their heads."""
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     heads = {number - 1 for number, each in enumerate(cells) if set(each) == {"---"}}
     return [each for number, each in enumerate(cells) if number not in heads and set(each) != {"---"}]

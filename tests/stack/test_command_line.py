@@ -1,4 +1,4 @@
-"""`python -m discount` as a shell runs it: each verb a process, on a real Redis; what is wrong is told in one line."""
+"""`python -m discount` as a process on a real Redis; an error is one line."""
 
 import csv
 import io
@@ -37,14 +37,14 @@ Call = Callable[..., Told]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    """A Redis of this file's own: its figures are counted."""
+    """A Redis for this file only, as its statistics are counted."""
     with RedisServer() as running:
         yield running
 
 
 @pytest.fixture
 def http(server: RedisServer) -> FlaskClient:
-    """What HTTP says of the same data."""
+    """The same data over HTTP."""
     settings = Settings(redis_url=server.url)
     return create_app(settings, Store.at(server.url, PATIENCE, settings.partitions)).test_client()
 
@@ -68,7 +68,7 @@ def call(commands: Commands, server: RedisServer, tmp_path: Path) -> Call:
 
 @pytest.fixture
 def answer(call: Call) -> Callable[..., str]:
-    """Run a command that must go well: what it printed."""
+    """Run a command that must succeed, and return its output."""
 
     def run(*words: str, stdin: Any = None) -> str:
         told = call(*words, stdin=stdin)
@@ -79,7 +79,7 @@ def answer(call: Call) -> Callable[..., str]:
 
 
 def shaped(text: str, shape: Any) -> Any:
-    """What was printed, as it is; it must be one line that has the shape that HTTP answers with."""
+    """Check that the output is one line in the shape of HTTP's answer, and return it."""
     assert text.count("\n") == 1
     assert text.endswith("\n")
     msgspec.json.decode(text, type=shape)
@@ -87,18 +87,18 @@ def shaped(text: str, shape: Any) -> Any:
 
 
 def table(text: str) -> list[list[str]]:
-    """The cells of a table of columns two blanks apart."""
+    """Return the cells of a table whose columns are two spaces apart."""
     return [re.split(r"  +", line.strip()) for line in text.splitlines()]
 
 
 def together(*calls: Callable[[], Told]) -> list[Told]:
-    """Several commands at once."""
+    """Run several commands at once."""
     with ThreadPoolExecutor(4) as pool:
         return [each.result() for each in [pool.submit(one) for one in calls]]
 
 
 def wrong(told: Told) -> str:
-    """The line that says what is wrong."""
+    """Return the line that says what is wrong."""
     assert (told.returncode, told.stdout) == (1, ""), told
     assert told.stderr.count("\n") == 1, told.stderr
     assert told.stderr.startswith("discount: "), told.stderr

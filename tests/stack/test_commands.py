@@ -1,4 +1,4 @@
-"""Each command beside the call of HTTP that does the same: the same answers, the same refusals, on a real Redis."""
+"""Each command beside the HTTP call that does the same: same answers, same refusals, on a real Redis."""
 
 # ruff: noqa: F811 - a fixture that is imported is named again where it is taken
 
@@ -41,7 +41,7 @@ LOOPBACK = {"WEBHOOK_LOOPBACK": "1"}
 
 @pytest.fixture
 def said(answer: Answer) -> Said:
-    """What a command says with --json, which is one line."""
+    """Run a command with --json, and return its one line."""
 
     def run(*words: str) -> Any:
         text = answer(*words, "--json")
@@ -58,7 +58,7 @@ def discount(http: FlaskClient) -> Any:
 
 
 def rows(text: str) -> dict[str, str]:
-    """A table of one thing: its fields that have a value."""
+    """Return the rows that a table of one thing must have: its fields with a value."""
     return dict(row for row in table(text) if len(row) == 2)
 
 

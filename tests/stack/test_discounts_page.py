@@ -1,4 +1,4 @@
-"""The calls of doc/discounts.md answer what stands beneath them."""
+"""The calls in doc/discounts.md get the answers shown below them."""
 
 import json
 import re
@@ -14,7 +14,7 @@ CALL = re.compile(r"^(curl (?:.|\n)*?)\n# → (\d+) (.*)$", re.MULTILINE)
 
 
 def shows(told: Any, shown: Any) -> bool:
-    """Whether an answer has what the page shows of it; `…` stands for any text."""
+    """Return whether an answer has the parts that the page shows; `…` stands for any text."""
     if isinstance(told, dict) and isinstance(shown, dict):
         return all(name in told and shows(told[name], shown[name]) for name in shown)
     if isinstance(told, list) and isinstance(shown, list):
@@ -25,7 +25,7 @@ def shows(told: Any, shown: Any) -> bool:
 
 
 def ask(command: str) -> tuple[str, str]:
-    """The body and the status that a call of the page gets."""
+    """Make a call of the page, and return its status and body."""
     done = subprocess.run(
         ["bash", "-c", command + " -sS --max-time 60 --write-out '\\n%{http_code}'"],
         capture_output=True,

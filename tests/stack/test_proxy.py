@@ -1,4 +1,4 @@
-"""nginx in front of three replicas: what it passes on, what it keeps out, what it says itself."""
+"""nginx in front of three replicas: requests that it passes on, that it blocks, and its own answers."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What nginx does with a request that found nobody, and how it tells what it does not pass on."""
+"""Requests whose replica does not answer: nginx sends some to another replica, and refuses the others."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ from tests.support.service import Reply, ask
 
 @pytest.fixture
 def nobody() -> Iterator[list[str]]:
-    """Two addresses that nobody listens on or can take meanwhile."""
+    """Two addresses on which nothing listens, kept for this test."""
     with Port() as one, Port() as two:
         yield [one.address, two.address]
 

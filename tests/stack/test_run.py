@@ -1,4 +1,4 @@
-"""`discount run`, which is what `make run` starts: its own Redis, one line for what is wrong, nothing left behind."""
+"""`discount run`, which `make run` starts: its own Redis, errors in one line, nothing left behind."""
 
 import os
 import re
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Run:
-    """A `discount run` on a free port and a folder."""
+    """A `discount run` on a free port and in a folder."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.output = folder / "output"
@@ -85,7 +85,7 @@ def redis_of(run: Run) -> psutil.Process:
 
 
 def users_of(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a folder."""
+    """Return the processes that work in a folder."""
     return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
 
 
@@ -183,7 +183,7 @@ def test_what_is_granted_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> N
 
 
 def commands_of(run: Run) -> tuple[str, str]:
-    """The command of e-mails in what a run says once it answers, and the lines that it says to try."""
+    """Return the e-mail command and the example commands that a run prints once it is ready."""
     run.url()
     text = wait_until(lambda: "}'\n" in (text := run.output.read_text()) and text, "the whole text")
     mails = re.search(r"`(.+ mails.*)` shows them", text)
@@ -308,7 +308,7 @@ def test_a_second_run_on_the_same_folder_is_one_line(runs: Any, tmp_path: Path) 
 
 
 def run_of_the_wheel(runs: Any, folder: Path) -> Run:
-    """A run where no redis-server is on PATH, with a discount made in it."""
+    """Start a run without redis-server on PATH, and create a discount in it."""
     tools = folder / "bin"
     tools.mkdir()
     run: Run = runs(PATH=str(tools))

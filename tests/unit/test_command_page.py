@@ -1,4 +1,4 @@
-"""The page of commands shows them as they are."""
+"""The page of commands is up to date."""
 
 import unittest
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tree of commands: each operation of HTTP has its command, and each command says what it does, with an example."""
+"""Each operation of HTTP has a command, and each command has a description and an example."""
 
 import io
 import shlex
@@ -32,7 +32,7 @@ EXCEPTIONS = {
 
 
 def commands(group: click.Group, context: click.Context) -> Iterator[tuple[Verb, click.Context]]:
-    """Every command, with the context that names it."""
+    """Yield every command with its context."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None

@@ -1,4 +1,4 @@
-"""What compose gives to its containers, read from the files themselves."""
+"""The settings that the compose files give to containers."""
 
 import re
 import unittest
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def services(*files: str) -> dict[str, dict[str, Any]]:
-    """The services of compose files, the later over the earlier: their environments are one."""
+    """Return the services of compose files; later files override earlier ones."""
     merged: dict[str, dict[str, Any]] = {}
     for file in files:
         for name, service in yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"].items():
@@ -25,12 +25,12 @@ def services(*files: str) -> dict[str, dict[str, Any]]:
 
 
 def told(value: Any, environment: dict[str, str]) -> str:
-    """A value with `${NAME:-default}` as compose puts it in."""
+    """Expand `${NAME:-default}` in a value as compose does."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environment.get(found[1]) or found[2], str(value))
 
 
 def settings_of(service: dict[str, Any], folder: str, **environment: str) -> Settings:
-    """The settings that a container reads, with the files of Docker's secrets in a folder."""
+    """Return a container's settings, with Docker's secrets as files in a folder."""
     given = {name: told(value, environment) for name, value in service["environment"].items()}
     for name, path in given.items():
         if name.endswith("_FILE"):
@@ -62,7 +62,7 @@ class Secrets(unittest.TestCase):
 
 
 def size(text: str) -> int:
-    """A size as compose and Redis write it, in bytes."""
+    """Return a size as compose and Redis write it, in bytes."""
     found = re.fullmatch(r"(\d+)(m|mb|g|gb)", text)
     assert found, text
     return int(found[1]) << (20 if found[2].startswith("m") else 30)

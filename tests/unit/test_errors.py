@@ -1,4 +1,4 @@
-"""Words of refusal: spelt the same in Lua, in errors.py, in the problems and in the docs."""
+"""Slugs of refusals are the same in Lua, in errors.py, in the problems and in the docs."""
 
 import re
 import unittest
@@ -26,7 +26,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amoun
 
 
 def documented() -> dict[str, int]:
-    """Words of doc/problems.md with their status, one row each."""
+    """Return the slugs in doc/problems.md with their statuses, one row each."""
     rows = re.findall(r"^\|\s*`([a-z-]+)`\s*\|\s*`?(\d{3})`?\s*\|", PROBLEMS.read_text(encoding="utf-8"), re.MULTILINE)
     return {word: int(status) for word, status in rows}
 

@@ -1,4 +1,4 @@
-"""The page of events shows the types as they are."""
+"""The page of events is up to date."""
 
 import unittest
 from pathlib import Path

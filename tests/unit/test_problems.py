@@ -1,4 +1,4 @@
-"""Problems: one body for every refusal, with the word at the end of its type."""
+"""Problems: one body for every refusal, with the slug at the end of its type."""
 
 import unittest
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `discount run` says once it answers."""
+"""The text that `discount run` prints once it is ready."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Where users are reached: a brand's word and the user's own, and the way out of e-mails."""
+"""Contacts of users: a brand's entry, the user's own, and unsubscribing."""
 
 from typing import Any
 from urllib.parse import quote

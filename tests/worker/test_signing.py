@@ -1,4 +1,4 @@
-"""What the service signs: webhook calls as Standard Webhooks says, and the links by which users leave."""
+"""Signatures of webhook calls by Standard Webhooks, and of the links to unsubscribe."""
 
 import base64
 import time
@@ -26,7 +26,7 @@ SECOND = 1_000_000
 
 
 def verify(signatures: Signer, signed_by: list[int], version: int, body: str = BODY, event: str = "evt-1") -> None:
-    """What a receiver does that was given the secret of that version."""
+    """Verify a call as a receiver does that has this version's secret."""
     at = int(time.time())
     signature = signatures.sign_call("whk-1", signed_by, "evt-1", at, BODY.encode())
     headers = {"webhook-id": event, "webhook-timestamp": str(at), "webhook-signature": signature}

@@ -1,4 +1,4 @@
-"""The only HTTP client towards strangers, against strangers of every kind."""
+"""The only HTTP client that calls strangers, against strangers of every kind."""
 
 import socket
 import threading
@@ -38,7 +38,7 @@ def post(url: str, timeout: float = PATIENCE, context: Any = CONTEXT) -> Receipt
 
 
 def told(raw: bytes) -> Receipt:
-    """How a call goes that is answered with just that."""
+    """Return the receipt of a call that is answered with these bytes."""
     with Peer(saying(raw)) as peer:
         return post(peer.url)
 
@@ -431,7 +431,7 @@ OTHERWISE = [
 
 @pytest.fixture
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that a sender would have connected to; it is told that nobody is there."""
+    """Return the addresses that the client would have connected to; no connection succeeds."""
     found: list[str] = []
 
     def connect(addresses: Any, **_: Any) -> socket.socket:
@@ -471,7 +471,7 @@ def test_where_loopback_is_allowed_other_private_addresses_are_not(url: str, rea
 
 
 class Names:
-    """A name service that answers as a test says, one answer after the other."""
+    """A name service whose answers a test sets, one after the other."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[list[str]] = []

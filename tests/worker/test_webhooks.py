@@ -1,4 +1,4 @@
-"""The webhooks of brands and of discounts over HTTP: what is shown, what is shown once, what is refused."""
+"""The webhooks of brands and discounts over HTTP: their fields, the secret that is shown once, refusals."""
 
 from collections.abc import Iterator
 from typing import Any
