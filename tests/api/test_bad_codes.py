@@ -142,7 +142,7 @@ BAD_TEMPLATES = {
     "blank": "  ",
     "nothing that differs": "SUMMER",
     "only the brand": "{brand}-SUMMER",
-    "unknown placeholder": "{name}-{id}",
+    "unknown placeholder": "{nickname}-{id}",
     "index": "{0}-{id}",
     "attribute": "{user.__class__}-{id}",
     "conversion": "{user!r}-{id}",

@@ -64,6 +64,7 @@ def test_a_body_that_is_shorter_than_declared_is_refused_by_every_operation(app:
                 method=place.method,
                 data=body,
                 content_type=media_type,
+                headers={"brand_auth_token": "IKEA", "user_auth_token": "A"},
                 environ_overrides=declared,
             )
             assert answer.status_code == 400, (place, media_type, answer.text)

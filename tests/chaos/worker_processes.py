@@ -134,7 +134,7 @@ class WorkerProcesses:
         process = self._running(number)
         assert process.poll() is None, f"worker {number} ended with {process.returncode}:\n{self.log()[-3000:]}"
         log = self._log_file(self._started.index(process)).read_text(errors="replace")
-        found = [line for line in log.splitlines() if '"event":"working"' in line]
+        found = [line for line in log.splitlines() if '"event":"The worker is running"' in line]
         return int(json.loads(found[0])["port"]) if found else 0
 
     def _log_file(self, number: int) -> Path:

@@ -271,7 +271,7 @@ def test_a_server_that_hangs_is_left_when_the_time_for_all_of_it_is_over() -> No
 
     with ThreadPoolExecutor(len(HANGS)) as pool:
         found = list(pool.map(left, HANGS))
-    assert found == [(how, ("retry", "timeout", "Not done within 0.5 s."), True) for how in HANGS]
+    assert found == [(how, ("retry", "timeout", "The e-mail was not accepted within 0.5 s."), True) for how in HANGS]
 
 
 def test_a_slow_look_up_leaves_no_time_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,10 +400,10 @@ def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("smtps://shop:s3cret@mail.example", "Postman(smtps://mail.example:465)"),
-        ("smtp://shop:s3cret@mail.example/", "Postman(smtp://mail.example:587)"),
-        ("smtp+plain://mail.example", "Postman(smtp+plain://mail.example:25)"),
-        ("smtp+plain://shop:s3cret@mail.example:2525", "Postman(smtp+plain://mail.example:2525)"),
+        ("smtps://shop:s3cret@mail.example", "SmtpClient(smtps://mail.example:465)"),
+        ("smtp://shop:s3cret@mail.example/", "SmtpClient(smtp://mail.example:587)"),
+        ("smtp+plain://mail.example", "SmtpClient(smtp+plain://mail.example:25)"),
+        ("smtp+plain://shop:s3cret@mail.example:2525", "SmtpClient(smtp+plain://mail.example:2525)"),
     ],
 )
 def test_the_port_goes_with_the_scheme_and_the_password_is_not_shown(url: str, shown: str) -> None:

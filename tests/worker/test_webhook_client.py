@@ -264,7 +264,7 @@ def test_a_call_ends_with_its_time_however_slowly_it_is_answered(treat: Any) -> 
         receipt = post(peer.url, SHORT)
         taken = time.monotonic() - started
     assert (receipt.outcome, receipt.status) == ("retry", "timeout")
-    assert receipt.answer == "No whole answer within 0.5 s."
+    assert receipt.answer == "No complete response within 0.5 s."
     assert receipt.milliseconds >= 500
     # A byte in time would have let it go on for the 50 seconds that the whole takes.
     assert taken < 15

@@ -422,7 +422,7 @@ def test_unknown_types_are_refused_wherever_they_are_given(client: Client, types
 @pytest.mark.parametrize(
     ("body", "place"),
     [
-        ({}, "/brand_id"),
+        ({}, "/url"),
         ({"brand_id": "IKEA"}, "/url"),
         ({"url": URL}, "/brand_id"),
         ({"brand_id": "IKEA", "url": URL, "secret": "whsec_"}, "/secret"),
