@@ -46,9 +46,9 @@ def refuse(
 
 
 def counts(answer: Any) -> tuple[int, int, int]:
-    told = answer.get_json()
-    assert answer.status_code == 200, told
-    return told["added_count"], told["repeated_count"], told["bad_count"]
+    counts = answer.get_json()
+    assert answer.status_code == 200, counts
+    return counts["added_count"], counts["repeated_count"], counts["bad_count"]
 
 
 def reasons(answer: Any) -> list[tuple[int, str]]:

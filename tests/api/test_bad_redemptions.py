@@ -142,15 +142,15 @@ def test_unknown_anothers_and_malformed_codes_get_one_answer(client: Client) -> 
     held = client.create(discount_code="Held", total_count=3)["id"]
     anothers = client.grant(held, "User 2").get_json()["code"]
     for path in PATHS:
-        told = []
+        answers = []
         for code in ("UNKNOWN-1", anothers, anothers.lower(), "\x00\ufffd", "🎄", "-", "x" * 64):
             body = CHECKOUT | {"code": code, "user_id": f"User of {path[1:]}"}
             answer = client.http.post(path, json=body)
             text = answer.get_json()
             text.pop("request_id", None)
-            told.append((answer.status_code, json.dumps(text), answer.content_type))
-        assert len(set(told)) == 1, told
-        assert "not-granted" in told[0][1]
+            answers.append((answer.status_code, json.dumps(text), answer.content_type))
+        assert len(set(answers)) == 1, answers
+        assert "not-granted" in answers[0][1]
 
 
 # Redemptions by their id

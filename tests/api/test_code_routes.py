@@ -34,11 +34,11 @@ def send(client: Client, discount_id: str, body: str | bytes, media_type: str = 
 
 def report(answer: TestResponse) -> tuple[int, int, int, list[tuple[int, str]]]:
     """Return the added, repeated and bad counts, and the lines that are named."""
-    told = answer.get_json()
-    assert answer.status_code == 200, told
-    assert set(told) == {"discount_id", "added_count", "repeated_count", "bad_count", "lines"}
-    lines = [(each["line"], each["reason"]) for each in told["lines"]]
-    return told["added_count"], told["repeated_count"], told["bad_count"], lines
+    counts = answer.get_json()
+    assert answer.status_code == 200, counts
+    assert set(counts) == {"discount_id", "added_count", "repeated_count", "bad_count", "lines"}
+    lines = [(each["line"], each["reason"]) for each in counts["lines"]]
+    return counts["added_count"], counts["repeated_count"], counts["bad_count"], lines
 
 
 def waiting(client: Client, discount_id: str) -> list[str]:
@@ -359,7 +359,7 @@ def test_an_export_that_is_imported_again_adds_nothing(client: Client) -> None:
     assert sorted(row["code"] for row in exported(client, other, "ndjson")) == sorted(codes)
 
 
-# To show at a till
+# Pictures
 
 
 def picture(client: Client, discount_id: str, **query: str) -> TestResponse:

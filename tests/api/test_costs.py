@@ -185,8 +185,8 @@ def test_a_list_of_far_too_many_is_refused_before_its_items_are_looked_at(counte
         body = '{"user_ids": [' + '"User",' * 20_000 + last + "]}"
         answer = counted.client.http.post(f"/discount/{discount_id}/grants", data=body, content_type="application/json")
         assert answer.status_code == 422
-        (told,) = answer.get_json()["errors"]
-        assert told == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
+        (error,) = answer.get_json()["errors"]
+        assert error == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
 
 
 def test_the_page_of_limits_says_what_the_code_declares() -> None:

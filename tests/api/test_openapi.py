@@ -130,10 +130,10 @@ def test_what_every_answer_has_is_required(document: dict[str, Any]) -> None:
 
 def test_every_description_is_of_what_it_describes(document: dict[str, Any]) -> None:
     for each in nodes(document):
-        told = each.get("description")
-        if isinstance(told, str):
+        description = each.get("description")
+        if isinstance(description, str):
             # What Python says of its own types, and how docstrings are indented.
-            assert not re.search(r"-> |object=|\n +", told), told
+            assert not re.search(r"-> |object=|\n +", description), description
     shapes = document["components"]["schemas"]
     assert "order" in shapes["OrderShape"]["properties"]["id"]["description"]
     assert "in a change" in shapes["LimitsIn"]["description"]
@@ -165,19 +165,19 @@ def test_every_operation_has_a_name_a_summary_and_a_tag_of_its_own(document: dic
 
 
 def test_every_problem_of_an_operation_is_a_known_word_with_its_status(document: dict[str, Any]) -> None:
-    told: set[str] = set()
+    slugs: set[str] = set()
     for operation in operations(document).values():
         for status, response in operation["responses"].items():
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 words = set(re.findall(r"`([a-z-]+)`", response["description"])) & set(problems.STATUS)
-                told |= words
+                slugs |= words
                 if is_dialect(operation) and words != {"internal"}:
                     assert list(response["content"]) == ["application/json"]
                     continue
                 assert {problems.STATUS[word] for word in words} == {int(status)}
                 assert list(response["content"]) == ["application/problem+json"]
     # A wrong method has no operation to stand in, and neither has a head that the server refuses.
-    assert told == set(problems.STATUS) - {"method-not-allowed", "uri-too-long", "headers-too-large"}
+    assert slugs == set(problems.STATUS) - {"method-not-allowed", "uri-too-long", "headers-too-large"}
 
 
 def test_every_path_parameter_is_described(document: dict[str, Any]) -> None:

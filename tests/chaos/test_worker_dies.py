@@ -29,7 +29,7 @@ def test_what_a_worker_had_read_when_it_died_is_planned_by_another(
     offer = make_offer(store, receiver, "ok", "IKEA", 100)
     offer.grant([f"user {number}" for number in range(50)])
     stream = keys.events(keys.partition_of("IKEA", 16))
-    # What is left of a worker that was killed between an event and its deliveries: it has read, and said no more.
+    # The state after a worker was killed between reading an event and planning its deliveries.
     store.run("open_group", [stream], [outbox.GROUP])
     read = store.command("XREADGROUP", "GROUP", outbox.GROUP, "gone", "COUNT", 1000, "STREAMS", stream, ">")
     assert len(read[0][1]) == 51

@@ -27,8 +27,8 @@ def test_a_worker_that_is_asked_to_end_brings_its_calls_to_theirs(
             assert workers.terminate(0) == 0
             with redis_server.client() as client:
                 assert list(client.scan_iter("{*}:leases")) == [], "no lane is left for others to wait for"
-            told = [each for each in offer.deliveries() if each.state == "delivered"]
-            assert len(told) == receiver.counts()["IKEA"], "no call that was made is open"
+            delivered = [each for each in offer.deliveries() if each.state == "delivered"]
+            assert len(delivered) == receiver.counts()["IKEA"], "no call that was made is open"
             workers.start(0)
         receiver.turn("IKEA", "ok")
         await_end(redis_server, [offer], workers)
@@ -45,11 +45,11 @@ def test_health_and_figures_of_a_worker_are_told(redis_server: RedisServer) -> N
         assert workers.get(0, "/healthy") == (200, "OK")
         assert workers.get(0, "/ready") == (200, "OK")
         assert workers.get(0, "/elsewhere")[0] == 404
-        status, told = workers.get(0, "/metrics")
+        status, text = workers.get(0, "/metrics")
         assert status == 200
         for name in ("discount_events_waiting", "discount_events_oldest_seconds", "discount_brands_due"):
-            assert f"\n{name} 0.0\n" in told
-        assert "discount_redis_round_trips_total" in told
+            assert f"\n{name} 0.0\n" in text
+        assert "discount_redis_round_trips_total" in text
 
 
 @pytest.mark.parametrize("hangs", [True, False], ids=["waits for ever", "fails every time"])

@@ -339,7 +339,7 @@ def test_the_status_tells_whether_a_coupon_can_be_used(raw: FlaskClient) -> None
     expire(raw)
     check(raw.get(STATUS), 403, "Coupon expired.")
     check(apply(raw), 400, "Coupon expired.")
-    # Of both, that none is left is told first.
+    # With both reasons, the answer names the total first.
     allow(raw, all=1)
     check(raw.get(STATUS), 403, NONE_LEFT)
 

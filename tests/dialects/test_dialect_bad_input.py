@@ -108,9 +108,9 @@ def stocked(client: Client) -> Client:
 
 def check(answer: TestResponse, status: int, key: str) -> str:
     """Check a refusal in a dialect, and return its sentence."""
-    told = answer.get_json()
-    assert (answer.status_code, answer.content_type, list(told)) == (status, JSON, [key]), answer.text
-    sentence: str = told[key]
+    body = answer.get_json()
+    assert (answer.status_code, answer.content_type, list(body)) == (status, JSON, [key]), answer.text
+    sentence: str = body[key]
     assert sentence[-1] in ".!" or " not found" in sentence
     return sentence
 
@@ -180,8 +180,8 @@ def test_a_parameter_that_is_not_known_is_refused(stocked: Client, place: Place)
 
 @pytest.mark.parametrize(("path", "key"), LISTS.items())
 def test_a_list_knows_no_other_parameters(stocked: Client, path: str, key: str) -> None:
-    told = check(stocked.http.get(path + "?x=1"), 400, key)
-    assert told.startswith("x is not a parameter of this address")
+    sentence = check(stocked.http.get(path + "?x=1"), 400, key)
+    assert sentence.startswith("x is not a parameter of this address")
 
 
 anything = st.recursive(

@@ -60,18 +60,18 @@ def test_a_pool_has_the_codes_that_its_brand_was_told_of(
     http: FlaskClient, line: LossyLine, lose: Callable[..., None]
 ) -> None:
     lose((discounts, "create"), (code_pools, "import_codes"), (grants, "grant"))
-    told = [
+    replies = [
         code
         for count in (3, 700)
         for code in check(http.post("/v1/discount/create", json={"brand": "b", "number_to_create": count}), 200)
     ]
     assert line.lost == 4
-    assert len(set(told)) == 703
+    assert len(set(replies)) == 703
     (found,) = check(http.get("/discount"), 200)["discounts"]
     assert found["total_count"] == 703
     users = [f"user {number}" for number in range(5)]
     held = [check(http.get(f"/v1/discount/fetch/b/{user}"), 200)["discount_code"] for user in users]
-    assert held == told[:5]
+    assert held == replies[:5]
     assert line.lost == 9
 
 

@@ -121,15 +121,15 @@ def test_a_webhook_of_the_dialect_is_called_with_user_code_and_discount_alone(
         assert made.status == 200, made.raw
         wanted = {"discount_id": made.json["id"]}
         got = ask(url, "GET", "/get-discount-code", wanted, headers={"user_auth_token": "Stina"})
-        headers, told = came.get(timeout=60)
+        headers, received = came.get(timeout=60)
     assert got.json == {"discount-code": f"Nike-thinks-Stina-is-awesome-{made.json['id']}"}
-    assert json.loads(told) == {
+    assert json.loads(received) == {
         "user_id": "Stina",
         "discount_code": got.json["discount-code"],
         "discount_id": made.json["id"],
     }
     assert headers["Content-Type"] == "application/json"
-    # It is told of codes alone, not of the discount that was made, nor that this was its last code.
+    # It gets events of codes only, not of the new discount or of its last code.
     assert came.empty()
 
 

@@ -9,7 +9,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
 
 NEW = {"brand_id": "IKEA", "discount_code": "New", "total_count": 5000}
-# Little enough to be used up soon.
+# Bytes: little enough to be full soon.
 STEP = 16 * 1024
 
 
@@ -86,7 +86,7 @@ def test_a_redis_that_cannot_save_changes_nothing(memory_server: RedisServer) ->
 
         check_refused(redis, url, discount_id)
 
-        # Asked to save, it would not end either.
+        # It would try to save, and not end.
         redis.config_set("save", "")
         redis.config_set("stop-writes-on-bgsave-error", "no")
         assert ask(url, "POST", f"/discount/{discount_id}/grant", {"user_id": "after"}).status == 201

@@ -251,9 +251,9 @@ def test_a_brand_sends_so_many_e_mails_a_day(works: MailHarness, monkeypatch: py
         *[("IKEA", "250")] * 2,
         *[("IKEA", "quota-reached")] * 2,
     ]
-    told = quotas.show(works.store, "IKEA")["emails_a_day"]
-    assert (told.limit, told.used) == (2, 2)
-    assert told.opens_at is not None
+    quota = quotas.show(works.store, "IKEA")["emails_a_day"]
+    assert (quota.limit, quota.used) == (2, 2)
+    assert quota.opens_at is not None
     # A day later they can be sent again.
     works.store.command("DEL", keys.brand_mailed(keys.partition_of("IKEA", works.store.partitions), "IKEA"))
     assert works.ask("POST", "/delivery/resend", {"brand_id": "IKEA", "state": "failed"}).status_code == 202

@@ -28,7 +28,7 @@ def test_1000_users_redeem_a_shared_code_100_times(service: Service, redis_serve
 
     assert history.statuses(answers) == {CREATED: 100, FULL: 900}
     assert {answer.body["limit"] for answer in answers if answer.status == 409} == {"total"}
-    # Each of the hundred was told another number of what is left.
+    # Each of the hundred answers has a different number left.
     assert sorted(each["left"]["total"] for each in ledger.shown_redemptions(answers)) == list(range(100))
     found = ledger.check(redis_server.client(), service.urls[1], discount_id, answers)
     assert found.counts == {"redeemed": 100}
@@ -155,7 +155,7 @@ def test_rollbacks_sent_5_times_at_once_give_back_once(
 
     again = drive(service.urls, [redeem_call(discount_id, f"late {n}", f"late {n}") for n in range(60)])
 
-    # A hold was never a use: what it held comes back in any case.
+    # A hold never counted as a use, so a rollback always frees it.
     back = 30 if returns_use else 10
     assert history.statuses(again) == {CREATED: back, FULL: 60 - back}
     assert ledger.check(client, service.urls[1], discount_id, again).counts == {"rolled-back": 30, "redeemed": back}

@@ -60,7 +60,7 @@ DAY = 86400
 GUESSES, ADDRESS_GUESSES, GUESS_SECONDS = 4, 7, 900
 #: Limits, the narrowest last.
 NARROW = ["total", "per_user", "per_user_per_week", "per_user_per_day"]
-#: What a moment that would never come is for the model.
+#: The model's moment for what never happens.
 NEVER = 10**17
 LIMITS = st.fixed_dictionaries(
     {},
@@ -82,13 +82,13 @@ PURCHASES = st.tuples(st.sampled_from([1, 499, 500, 1001, 1004]), st.sampled_fro
 HOLDS = st.sampled_from([60, 7200, DAY])
 KEYS = st.sampled_from([None, None, None, "key 1", "key 2"])
 WINDOWS = st.sampled_from([(None, None)] * 5 + [(60, None), (None, DAY), (60, 9 * DAY)])
-# Whose code is typed, mostly the own; and what the call names, mostly the discount.
+# Whose code is typed, mostly the user's own; and what the call names, mostly the discount.
 TYPED = st.sampled_from(["own"] * 12 + ["nobody's", "another's"])
 NAMED = st.sampled_from(["discount"] * 4 + ["brand", "brand", "both", "another brand"])
 NAMED_RIGHT = st.sampled_from(["discount", "brand", "both"])
 
 
-#: A brand, an order or a key, and the user in whose own space that stands, if it is not the brand's.
+#: A brand, an order or idempotency key, and the user whose space it is in, unless it is the brand's.
 Place = tuple[str, str, str | None]
 
 
@@ -270,9 +270,9 @@ class Calls(RuleBasedStateMachine):
         try:
             return call()
         except Refusal as refusal:
-            return self.told(refusal)
+            return self.slug_and_facts(refusal)
 
-    def told(self, refusal: Refusal) -> tuple[str, dict[str, Any]]:
+    def slug_and_facts(self, refusal: Refusal) -> tuple[str, dict[str, Any]]:
         facts = {name: int(value) if name.endswith("_at") else value for name, value in refusal.facts.items()}
         return refusal.slug, facts
 
@@ -347,22 +347,22 @@ class Calls(RuleBasedStateMachine):
 
     def expect(self, model: Model, user: str, now: int) -> tuple[list[Any], dict[str, int], list[Use]]:
         """Return the expected reasons, what is left of the limits, and the holds that are released."""
-        told: list[Any] = []
+        expected: list[Any] = []
         if model.closed == "void" or (model.closed and user not in model.grants):
-            told.append(("closed", {}))
+            expected.append(("closed", {}))
         if model.paused:
-            told.append(("paused", {}))
+            expected.append(("paused", {}))
         if model.starts_at is not None and now < model.starts_at:
-            told.append(("not-started", {"starts_at": model.starts_at}))
+            expected.append(("not-started", {"starts_at": model.starts_at}))
         if now >= model.ends_for(user):
-            told.append(("expired", {"expires_at": model.ends_for(user)}))
+            expected.append(("expired", {"expires_at": model.ends_for(user)}))
         left, hit = self.judge(model, user, now, [])
         own = [use for use in self.uses.values() if use.discount is model and use.user == user and use.live(now)]
         if not hit or not own:
-            return told + hit, left, []
+            return expected + hit, left, []
         without_own = self.judge(model, user, now, own)
         if without_own[1]:
-            return told + without_own[1], without_own[0], []
+            return expected + without_own[1], without_own[0], []
         gives_way: list[Use] = []
         while hit:
             name = max((facts["limit"] for _, facts in hit), key=NARROW.index)
@@ -375,7 +375,7 @@ class Calls(RuleBasedStateMachine):
                 )
             )
             left, hit = self.judge(model, user, now, gives_way)
-        return told, left, gives_way
+        return expected, left, gives_way
 
     def guessed(self, attempt: Checkout, brand: str, now: int) -> list[tuple[list[int], int]]:
         """Return the guesses of a user and of an address that still count, with their limits."""
@@ -491,19 +491,19 @@ class Calls(RuleBasedStateMachine):
         verdict = self.outcome(lambda: redemptions.validate(self.stage.store, attempt))
         if self.has_to_wait(guessed, verdict, now):
             return
-        reasons = [self.told(each) for each in verdict.reasons]
+        reasons = [self.slug_and_facts(each) for each in verdict.reasons]
         if model is None:
             for guesses, _ in guessed:
                 guesses.append(now)
             assert (reasons, verdict.discount_amount) == ([("not-granted", {})], 0)
             return
-        told, left, _ = self.expect(model, attempt.user_id, now)
+        expected, left, _ = self.expect(model, attempt.user_id, now)
         before, of_order = self.known(self.place_of(attempt, brand), now), model.refusals_of(attempt.order)
         if before and before.content[:-1] != (model.id, attempt.user_id, attempt.order):
-            told = [("idempotency-mismatch", {}), *of_order, *told]
+            expected = [("idempotency-mismatch", {}), *of_order, *expected]
         else:
-            told = of_order + told
-        assert reasons == told
+            expected = of_order + expected
+        assert reasons == expected
         assert (verdict.discount_id, dict(verdict.left)) == (model.id, left)
         assert verdict.discount_amount == (0 if of_order else model.off(attempt.order.amount))
 
@@ -521,7 +521,7 @@ class Calls(RuleBasedStateMachine):
         else:
             self.at_checkout(attempt, brand, model, hold, key)
 
-    # Twice more, without all that may be wrong: what follows from uses is only met where there are many.
+    # Two more rules without faulty input, as some cases occur only after many uses.
 
     @rule(data=st.data(), several=st.lists(st.tuples(st.sampled_from(USERS), PURCHASES), min_size=1, max_size=4))
     def buy(self, data: st.DataObject, several: list[tuple[str, tuple[int, str]]]) -> None:
@@ -625,9 +625,9 @@ class Calls(RuleBasedStateMachine):
             return
         if self.has_to_wait(guessed, answer, now):
             return
-        told, left, gives_way = self.expect(model, user, now)
-        if of_order or told:
-            assert answer == (of_order + told)[0]
+        expected, left, gives_way = self.expect(model, user, now)
+        if of_order or expected:
+            assert answer == (of_order + expected)[0]
             return
         assert (answer.fresh, answer.redeemed_at) == (True, now)
         for use in gives_way:
@@ -802,7 +802,7 @@ class Calls(RuleBasedStateMachine):
             ends += [model.starts_at or 0, *(model.ends_for(user) for user in USERS)]
         ahead = sorted({each - early for each in ends if now < each - early and each < NEVER})
         if ahead:
-            # What is near is met more often: what is far ends what is near too.
+            # Near ends are met more often, as moving to a far one passes the near ones.
             self.clock.go_to(ahead[data.draw(st.sampled_from([0, 0, 1, -1])) % len(ahead)])
 
     @rule()
@@ -836,7 +836,7 @@ class Calls(RuleBasedStateMachine):
     def what_is_left_for_a_user_is_as_the_model_says(self) -> None:
         if not self.touched:
             return
-        # Of whom this step was, or one in turn: all of them would take thrice the time and find little more.
+        # The user of this step, or one in turn: checking all would take three times as long and find little more.
         self.steps += 1
         user, self.user = self.user or USERS[self.steps % len(USERS)], ""
         code = self.touched.code_of(user)
@@ -862,8 +862,8 @@ class Calls(RuleBasedStateMachine):
             if use.state == "redeemed":
                 orders, off = sums.get(use.order.currency, (0, 0))
                 sums[use.order.currency] = (orders + use.order.amount, off + use.off)
-        told = {each: (sum_.orders, sum_.discounts) for each, sum_ in found.sums.items()}
-        assert {each: both for each, both in told.items() if both != (0, 0)} == sums
+        shown = {each: (sum_.orders, sum_.discounts) for each, sum_ in found.sums.items()}
+        assert {each: both for each, both in shown.items() if both != (0, 0)} == sums
         self.compare_all(redemptions.list_of_discount(self.stage.store, model.id).redemptions, mine, now)
         events = [
             {name: value for name, value in each.items() if name not in ("brand", "number")}

@@ -62,7 +62,7 @@ class Model:
     brand: str
     kind: CodeKind
     total: int | None
-    #: Where its codes come from: the sequence of unique ones, the file's order of imported ones.
+    #: The source of its codes: the sequence of unique ones, the file of imported ones.
     sequence: Sequence | None = None
     imported: list[str] = field(default_factory=list)
     closed: str = ""

@@ -55,7 +55,7 @@ def counts(discount: Discount) -> tuple[int | None, int, int | None]:
     return discount.total_count, discount.granted_count, discount.remaining_count
 
 
-# What is taken in
+# Imports
 
 
 def test_codes_are_added_in_the_order_of_the_file_and_granted_in_it(stage: ServiceHarness) -> None:
@@ -238,7 +238,7 @@ def test_a_file_is_read_as_it_is_stored(stage: ServiceHarness, small: int) -> No
     assert stage.import_lines(found.id, reader()).added_count == 40
 
 
-# Importing goes on while the discount is used
+# Imports while the discount is used
 
 
 @pytest.mark.usefixtures("small")
@@ -309,7 +309,7 @@ def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(st
     assert [each.code for each in stage.grant_all(found.id, 2)] == ["A", "B"]
 
 
-# Cut off
+# Interrupted calls
 
 
 @pytest.mark.parametrize("read", [0, 1, 5, 6, 7, 20, 24])
@@ -370,7 +370,7 @@ def test_an_answer_that_was_lost_adds_nothing_twice(stage: ServiceHarness) -> No
     assert counts(stage.show(found.id)) == (10, 0, 10)
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "imported"])
@@ -439,7 +439,7 @@ def test_a_discount_that_closes_while_codes_come_in_takes_no_more(stage: Service
     assert [each.state for each in stage.export(found.id)] == ["unused"] * 11 + ["granted"]
 
 
-# Out
+# Exports
 
 
 def waiting(codes: list[str]) -> list[ExportedCode]:
@@ -563,7 +563,7 @@ def test_no_code_is_left_out_of_an_export_while_codes_are_granted(
         stage.grant_all(found.id, 2 * number)
     exported += exporting
     assert {each.code for each in exported} == set(codes)
-    # Whoever reads to the end knows of each code what it was last.
+    # The last line of each code has its latest state.
     last = {each.code: each.state for each in exported}
     assert [code for code in codes if last[code] == "granted"] == codes[:17]
     assert len([each for each in exported if each.state == "granted"]) == 17

@@ -163,7 +163,7 @@ def same_week(stage: ServiceHarness, discount_id: str, days: int) -> bool:
     return local(stage.now(), stage.show(discount_id).timezone).weekday() >= days
 
 
-# At its number
+# Exact limits
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -224,7 +224,7 @@ def test_uses_of_another_discount_do_not_count(stage: ServiceHarness) -> None:
     assert redemptions.redeem(stage.store, last).left == dict.fromkeys(LIMITS, 0)
 
 
-# Changed
+# Changed limits
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -330,8 +330,8 @@ def test_uses_of_yesterday_count_no_more_today(stage: ServiceHarness) -> None:
     let_days_pass(stage, discount_id, 1)
     of_week = 2 if same_week(stage, discount_id, 1) else 4
     assert left(stage, discount_id) == {"total": 7, "per_user": 3, "per_user_per_day": 2, "per_user_per_week": of_week}
-    told = redeem(stage, discount_id, "A-2").left
-    assert told == {"total": 6, "per_user": 2, "per_user_per_day": 1, "per_user_per_week": of_week - 1}
+    left_now = redeem(stage, discount_id, "A-2").left
+    assert left_now == {"total": 6, "per_user": 2, "per_user_per_day": 1, "per_user_per_week": of_week - 1}
 
 
 def test_uses_of_last_week_count_no_more_this_week(stage: ServiceHarness) -> None:
@@ -419,7 +419,7 @@ def test_a_use_that_does_not_return_stays_counted_in_every_limit(stage: ServiceH
     assert redeem(stage, discount_id, "A-2").left == {limit: 0}
 
 
-# Together
+# Several limits
 
 
 def test_all_limits_that_are_reached_are_told_and_the_first_refuses(stage: ServiceHarness) -> None:
@@ -427,9 +427,11 @@ def test_all_limits_that_are_reached_are_told_and_the_first_refuses(stage: Servi
     redeem(stage, discount_id, "A-1")
     assert validate(stage, discount_id) == Verdict(discount_id, 500, dict.fromkeys(LIMITS, 1), [])
     redeem(stage, discount_id, "A-2")
-    told = validate(stage, discount_id)
-    assert [(each.slug, each.facts["limit"]) for each in told.reasons] == [("limit-reached", each) for each in LIMITS]
-    assert [sorted(each.facts) for each in told.reasons] == [["limit"], ["limit"], *[["limit", "opens_at"]] * 2]
+    verdict = validate(stage, discount_id)
+    assert [(each.slug, each.facts["limit"]) for each in verdict.reasons] == [
+        ("limit-reached", each) for each in LIMITS
+    ]
+    assert [sorted(each.facts) for each in verdict.reasons] == [["limit"], ["limit"], *[["limit", "opens_at"]] * 2]
     for limit in LIMITS:
         assert refused(stage, discount_id)["limit"] == limit
         stage.change(discount_id, limits={limit: 3})

@@ -80,10 +80,10 @@ def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(st
     first, second = stage.create(), stage.create()
     held = stage.grant(first.id, "Ann")
     stage.grant(second.id, "Ann")
-    told = refused(stage, "grants_a_day", 2, stage.grant, first.id, "Bob")
+    refusal = refused(stage, "grants_a_day", 2, stage.grant, first.id, "Bob")
     now = stage.now()
-    assert 0 < int(told.facts["opens_at"]) - now <= DAY
-    assert int(told.facts["opens_at"]) % DAY == 0
+    assert 0 < int(refusal.facts["opens_at"]) - now <= DAY
+    assert int(refusal.facts["opens_at"]) % DAY == 0
     assert stage.grant(first.id, "Ann").code == held.code
     assert stage.grant(stage.create(brand="Billo").id, "Bob").fresh
     # The next day.
@@ -125,8 +125,8 @@ def test_a_brands_own_quotas_go_before_those_of_the_settings(stage: ServiceHarne
     refused(stage, "discounts", 2, stage.create)
     stage.grant_all(found.id, 3)
     quotas.change(stage.store, "IKEA", {"discounts": None, "codes": 6})
-    told = quotas.show(stage.store, "IKEA")
-    assert {name: each.limit for name, each in told.items()} == {
+    shown = quotas.show(stage.store, "IKEA")
+    assert {name: each.limit for name, each in shown.items()} == {
         **{"discounts": 1, "codes": 6, "grants_a_day": None, "emails_a_day": None, "stored_bytes": None}
     }
     refused(stage, "codes", 6, stage.change, found.id, total_count=9)

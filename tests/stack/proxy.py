@@ -57,7 +57,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         nginx = need("nginx")
-        # Started by root, its workers would be another user, who may not enter a test's private folder.
+        # Started by root, its workers would run as a user who may not enter the test's folder.
         user = "user root; " if os.geteuid() == 0 else ""
         self._process = subprocess.Popen(
             [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", f"{user}daemon off;"],

@@ -12,7 +12,7 @@ from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
 
-#: gunicorn drops a header with an underscore, so this changes nothing but the way: past it, or through its parser.
+#: gunicorn ignores a header with an underscore, but the fast parser then leaves the request to gunicorn's parser.
 THROUGH_PARSER = "X_Way: parser"
 SECRET = "only-for-this-test-and-only-in-here"
 
@@ -53,8 +53,8 @@ def users(connection: socket.socket, count: int) -> list[str]:
 
 
 def round_trips(service: Service) -> float:
-    told = ask(service.urls[0], "GET", "/metrics").raw.decode()
-    return float(re.findall(r"^discount_redis_round_trips_total (\S+)$", told, re.MULTILINE)[0])
+    text = ask(service.urls[0], "GET", "/metrics").raw.decode()
+    return float(re.findall(r"^discount_redis_round_trips_total (\S+)$", text, re.MULTILINE)[0])
 
 
 def test_calls_at_once_share_exchanges_with_redis(alone: Service) -> None:

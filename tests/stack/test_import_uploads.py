@@ -17,7 +17,7 @@ from tests.support.service import Reply, Service, ask, wait_until
 
 LINES = 200_000
 PIECE = 64 * 1024
-#: What the replica that takes the file in may grow by, in bytes.
+#: How much the importing replica may grow, in bytes.
 GROWTH = 30 * 1024 * 1024
 
 

@@ -48,8 +48,8 @@ def test_request_of_which_nothing_was_sent_finds_the_replica_that_lives(
 def test_log_has_the_method_as_it_was_sent(nobody: list[str], tmp_path: Path) -> None:
     with Proxy(nobody, tmp_path) as proxy:
         assert ask(proxy.url, "DELETE", "/discount/a?token=secret").status == 503
-    told = json.loads(proxy.log())
-    assert (told["method"], told["path"], told["status"]) == ("DELETE", "/discount/a", 503)
+    entry = json.loads(proxy.log())
+    assert (entry["method"], entry["path"], entry["status"]) == ("DELETE", "/discount/a", 503)
 
 
 @pytest.mark.parametrize(

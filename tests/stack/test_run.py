@@ -27,7 +27,7 @@ class Run:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.output = folder / "output"
-        # A wait for Redis that no slow moment of the machine reaches.
+        # A timeout for Redis that a busy computer does not reach.
         ours = {"PORT": "0", "DATA": str(folder / "data"), "WORKERS": "1", "REDIS_TIMEOUT": "20"}
         inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "LOG_FORMAT")}
         with self.output.open("ab") as output:
@@ -227,8 +227,8 @@ def test_a_taken_port_is_one_line(runs: Any) -> None:
 
 def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
     with Port() as nobody:
-        told = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
-    assert told == "discount: REDIS_URL: Redis cannot be reached."
+        line = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
+    assert line == "discount: REDIS_URL: Redis cannot be reached."
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_a_wrong_setting_is_one_line_that_names_it(runs: Any, name: str, value: 
 
 @pytest.mark.parametrize(("name", "address"), [("HOST", "0.0.0.0"), ("ADDRESS", "shop.example")])
 def test_an_open_service_for_other_machines_is_one_line(runs: Any, name: str, address: str) -> None:
-    told = refusal(runs(**{name: address}))
-    assert told.startswith(f"discount: AUTH='open': anyone who reaches {address} could do anything; ")
+    line = refusal(runs(**{name: address}))
+    assert line.startswith(f"discount: AUTH='open': anyone who reaches {address} could do anything; ")
 
 
 def test_tokens_without_their_secrets_are_one_line(runs: Any) -> None:
@@ -276,8 +276,8 @@ def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
         first.process.terminate()
         first.process.wait(PATIENCE)
         first.output.unlink()
-        told = refusal(runs(REDIS_URL=server.url, PARTITIONS="4"))
-        assert told == "discount: this Redis holds data with partitions 16, the setting says 4"
+        line = refusal(runs(REDIS_URL=server.url, PARTITIONS="4"))
+        assert line == "discount: this Redis holds data with partitions 16, the setting says 4"
 
 
 def test_an_address_of_redis_that_is_none_is_one_line(runs: Any) -> None:

@@ -117,7 +117,7 @@ def test_long_calls_leave_a_thread_to_others(narrow: Service) -> None:
         assert fill(narrow, own, open_ones) == 3
         assert ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 429
         assert_all_is_answered(narrow, discount_id)
-    # Who has gone gives its place back.
+    # A closed connection frees its place.
     wait_until(lambda: ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 200, "a place is free")
 
 
@@ -184,12 +184,12 @@ def test_what_cannot_be_read_is_refused_with_a_problem(narrow: Service, status: 
     with connect(narrow) as connection:
         connection.sendall(named)
         head, _, body = read(connection).partition(b"\r\n\r\n")
-    told = json.loads(body)
-    assert (int(head[9:12]), told["status"], told["type"]) == (status, status, f"/problems/{word}")
+    problem = json.loads(body)
+    assert (int(head[9:12]), problem["status"], problem["type"]) == (status, status, f"/problems/{word}")
     headers = {line.partition(b": ")[0]: line.partition(b": ")[2] for line in head.split(b"\r\n")[1:]}
     assert headers[b"Content-Type"] == b"application/problem+json"
-    assert headers[b"X-Request-Id"].decode() == told["request_id"]
-    assert not rest or word != "bad-request" or told["request_id"] == "mine"
+    assert headers[b"X-Request-Id"].decode() == problem["request_id"]
+    assert not rest or word != "bad-request" or problem["request_id"] == "mine"
     assert headers[b"Cache-Control"] == b"no-store"
 
 

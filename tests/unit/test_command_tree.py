@@ -73,8 +73,8 @@ class Tree(unittest.TestCase):
     def test_each_command_has_an_example_that_it_reads(self) -> None:
         for command, context in tree():
             with self.subTest(context.command_path):
-                told = command.get_help(context)
-                line = told.rpartition("Example:\n")[2].strip()
+                help_text = command.get_help(context)
+                line = help_text.rpartition("Example:\n")[2].strip()
                 self.assertEqual(line, f"{context.command_path} {command.example}".rstrip())
                 # A file would have to be there to be read.
                 words = ["-" if word.endswith(".csv") else word for word in shlex.split(command.example)]

@@ -9,13 +9,13 @@ from discount.domain.errors import BY_SLUG, Invalid, Refusal
 from discount.store.scripts import SCRIPTS
 
 PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
-# Words that HTTP itself has, for what no verb is asked.
+# Slugs for errors of HTTP itself, before any service is called.
 OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-request", "internal"} | {
     "too-slow",
     "uri-too-long",
     "headers-too-large",
 }
-# Words that verbs give without a script.
+# Slugs that services use without a script.
 OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amount", "currency-mismatch"} | {
     "forbidden",
     "cross-site",

@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE
 
 SECOND = 1_000_000
 KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
-# So short that the next try is due at once, so long ago that nothing is given up.
+# Pauses of 0 s, so that the next attempt is due at once, and enough of them that none is given up.
 AT_ONCE = Schedule(pauses=(0.0,) * 50, timeout=PATIENCE, off_after=1e9)
 DELIVERED = Receipt("delivered", "200", "fine", 3)
 RETRY = Receipt("retry", "500", "oh no", 3)
@@ -62,7 +62,7 @@ def dispatch(store: Store, prepare: Prepare, schedule: Schedule = AT_ONCE, threa
     for kind in KINDS:
         dispatcher = Dispatcher(store, schedule, prepare, threads, kind=kind)
         try:
-            # Only a turn begins something: where nothing was under way before it, and it finds nothing, all is made.
+            # Only a turn begins attempts: if none ran before it and it finds none, all are made.
             until(lambda each=dispatcher: not each._under_way and not each.turn())  # type: ignore[misc]
         finally:
             dispatcher.end()

@@ -42,7 +42,7 @@ def reached(store: Store, user: str = "Ann", brand: str = "IKEA") -> Contact | N
     return contacts.find(store, [(brand, user)])[brand, user]
 
 
-# What is said, and by whom.
+# Entries of brands and users.
 
 
 def test_what_is_said_of_a_user_is_shown(client: Client) -> None:

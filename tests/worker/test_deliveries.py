@@ -55,7 +55,7 @@ def hook(store: Store, url: str = URL, brand: str = "IKEA", **more: Any) -> str:
     return webhooks.create(store, brand, url, **more).id
 
 
-def told(store: Store, brand: str = "IKEA") -> list[tuple[str, str]]:
+def planned(store: Store, brand: str = "IKEA") -> list[tuple[str, str]]:
     """Return a brand's deliveries as pairs of target and event type."""
     return sorted((each.target, each.type) for each in of_brand(store, brand))
 
@@ -84,7 +84,7 @@ def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client
     for discount in (own["id"], other["id"]):
         client.grant(discount)
     assert plan(store) == 4
-    assert told(store) == sorted(
+    assert planned(store) == sorted(
         [
             (every, "discount.created"),
             (every, "discount.created"),
@@ -153,7 +153,7 @@ def test_a_discounts_own_webhook_is_tested_like_any_other(client: Client, store:
     own = client.create(webhook_url=URL, webhook_types=["code.granted"])["webhook_id"]
     client.http.post("/webhook/test", json={"webhook_id": own})
     plan(store)
-    assert told(store) == [(own, "webhook.test")]
+    assert planned(store) == [(own, "webhook.test")]
 
 
 def test_an_event_that_is_planned_twice_is_owed_once(client: Client, store: Store) -> None:
@@ -238,7 +238,7 @@ def test_e_mails_are_owed_to_whom_is_known_and_wants_them(client: Client, store:
         client.grant(discount, user)
     client.http.post(f"/discount/{discount}/grant", json={"user_id": "Eve", "email": "eve@x.example"})
     plan(store, reminders=reminders)
-    assert told(store) == [
+    assert planned(store) == [
         ("brand", "discount.sold-out"),
         ("user:Ann", "code.granted"),
         ("user:Bob", "code.granted"),
@@ -497,7 +497,7 @@ def test_a_webhook_that_says_it_is_gone_is_off_at_once_and_told_of_once(client: 
     assert (found.off_reason, webhooks.show(store, other).off_at) == ("gone", None)
     assert disabled(client) == [{"webhook_id": webhook, "reason": "gone"}]
     assert {each.state for each in of_brand(store, webhook_id=webhook)} == {"failed"}
-    # The others of the brand are told.
+    # The brand's other webhooks get an event.
     plan(store)
     assert {each.target: each.state for each in of_brand(store, type="webhook.disabled")} == {
         webhook: "failed",

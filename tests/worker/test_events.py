@@ -59,7 +59,7 @@ def checkout(discount: str, code: str, order: str = "A-1") -> dict[str, Any]:
     }
 
 
-# What is told.
+# The events.
 
 
 def test_what_happens_is_told_in_order_and_whole(client: Client) -> None:

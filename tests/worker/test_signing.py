@@ -103,7 +103,7 @@ def test_a_secret_that_is_set_counts_and_is_stored_nowhere(store: Store) -> None
 
 # The way out of e-mails.
 
-# Of all letters that an id may have, many of four bytes.
+# All kinds of characters that an id may have, many of four bytes.
 IDS = st.one_of(
     st.from_regex(r"[A-Za-z0-9\"]{1,128}", fullmatch=True),
     st.text(st.characters(min_codepoint=0xA1, max_codepoint=0x1EFFF, categories=["L", "Sc"]), min_size=1, max_size=128),
