@@ -1,6 +1,6 @@
-"""Each command beside the call of HTTP that does the same: the same answers, the same refusals, on a real Redis."""
+"""Each command beside the HTTP call that does the same: same answers, same refusals, on a real Redis."""
 
-# ruff: noqa: F811 - a fixture that is imported is named again where it is taken
+# ruff: noqa: F811 - an imported fixture is named again as a parameter
 
 import json
 import os
@@ -41,7 +41,7 @@ LOOPBACK = {"WEBHOOK_LOOPBACK": "1"}
 
 @pytest.fixture
 def said(answer: Answer) -> Said:
-    """What a command says with --json, which is one line."""
+    """Run a command with --json, and return its one line."""
 
     def run(*words: str) -> Any:
         text = answer(*words, "--json")
@@ -58,7 +58,7 @@ def discount(http: FlaskClient) -> Any:
 
 
 def rows(text: str) -> dict[str, str]:
-    """A table of one thing: its fields that have a value."""
+    """Return the rows that a table of one thing must have: its fields with a value."""
     return dict(row for row in table(text) if len(row) == 2)
 
 
@@ -284,8 +284,8 @@ def test_events_are_followed_until_it_is_stopped(said: Said, server: RedisServer
 
 
 def test_a_redis_that_is_not_there_is_named_without_its_password(call: Call, tmp_path: Path) -> None:
-    told = wrong(call("list", REDIS_URL="redis://ann:hush@127.0.0.1:1/0?password=hush"))
-    assert told == ("unavailable: Redis cannot be reached. The address is redis://127.0.0.1:1/0, from REDIS_URL.")
+    line = wrong(call("list", REDIS_URL="redis://ann:hush@127.0.0.1:1/0?password=hush"))
+    assert line == ("unavailable: Redis cannot be reached. The address is redis://127.0.0.1:1/0, from REDIS_URL.")
     folder = wrong(call("list", REDIS_URL="", DATA="elsewhere"))
     assert f"no `discount run` is at work in {tmp_path / 'elsewhere'}" in folder
     assert "set DATA or the working directory" in folder

@@ -1,4 +1,4 @@
-"""The tree of commands: each operation of HTTP has its command, and each command says what it does, with an example."""
+"""Each operation of HTTP has a command, and each command has a description and an example."""
 
 import io
 import shlex
@@ -32,7 +32,7 @@ EXCEPTIONS = {
 
 
 def commands(group: click.Group, context: click.Context) -> Iterator[tuple[Verb, click.Context]]:
-    """Every command, with the context that names it."""
+    """Yield every command with its context."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
@@ -73,8 +73,8 @@ class Tree(unittest.TestCase):
     def test_each_command_has_an_example_that_it_reads(self) -> None:
         for command, context in tree():
             with self.subTest(context.command_path):
-                told = command.get_help(context)
-                line = told.rpartition("Example:\n")[2].strip()
+                help_text = command.get_help(context)
+                line = help_text.rpartition("Example:\n")[2].strip()
                 self.assertEqual(line, f"{context.command_path} {command.example}".rstrip())
                 # A file would have to be there to be read.
                 words = ["-" if word.endswith(".csv") else word for word in shlex.split(command.example)]
