@@ -23,13 +23,10 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
-from discount.domain.errors import Unavailable, refusal_in
-from discount.store import (
-    autopipeline,
-    guards,
-    installation,
-    keys,
-)
+from discount.domain.errors import Unavailable
+from discount.domain.model import Definition
+from discount.store import autopipeline, installation, keys
+from discount.store.answers import Answer
 from discount.store.guards import Guard
 from discount.store.quotas import Quotas
 from discount.store.scripts import SCRIPTS, Script
@@ -73,8 +70,8 @@ class Store:
         self._local = threading.local()
         self._shebang: bool | None = None
         self._prepared = False
-        #: What verbs remember of a discount's definition that can never change, by id.
-        self.definitions: dict[str, Any] = {}
+        #: Definitions of discounts, by id, cached by the services: they never change.
+        self.definitions: dict[str, Definition] = {}
         #: How much any brand may have.
         self.quotas = Quotas()
 
@@ -116,47 +113,46 @@ class Store:
 
     def run(
         self, name: str, names: Sequence[str], arguments: Sequence[str | int], guard: Guard | None = None
-    ) -> list[str]:
-        """Run one script in one round trip: its answer, the word first. `guard` is only for scripts that have one.
+    ) -> Answer:
+        """Run one script in one round trip. `guard` is only for scripts that have one.
 
         Raises:
-            Refusal: the one whose word the script answered, with what else the script answered as its fact.
+            Refusal: the script refused; the fields of its answer are the facts.
         """
         answer = self.run_many(name, [(names, arguments)], guard)[0]
-        if answer[0] in SCRIPTS[name].refusals:
-            raise refusal_in(answer)
+        refusal = answer.refusal()
+        if refusal is not None:
+            raise refusal
         return answer
 
     def run_many(
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
-    ) -> list[list[str]]:
-        """Run one script for many, in one round trip: the answers, refusals among them as words."""
+    ) -> list[Answer]:
+        """Run one script several times in one round trip; refusals are returned, not raised."""
         script = SCRIPTS[name]
         digest = self._digest(script)
+        guard = guard or Guard()
         if script.guarded:
             commands: list[Command] = []
             for names, arguments in calls:
-                more_names, more_arguments = guards.words(guard, names[0])
-                count = len(names) + len(more_names)
-                commands.append(("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments))
+                guard_names, guard_arguments = guard.keys_and_args(names[0])
+                count = len(names) + len(guard_names)
+                commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
             commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
-        answers = self._exchange(commands)
-        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        replies = self._exchange(commands)
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             # With its text, which Redis keeps: loaded first, it could be gone again by the time it is called.
             text = script.shebang_source if self._shebang else script.source
             again = self._exchange([("EVAL", text, *commands[i][2:]) for i in unknown])
-            for i, answer in zip(unknown, again, strict=True):
-                answers[i] = answer
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise _refused_by_redis(answer)
-            if answer[0] not in script.answers and answer[0] not in script.refusals:
-                raise RuntimeError(f"{name}.lua answered {answer[0]!r}, which its header does not name")
-        if guard is not None:
-            guard.read(answers)
-        return answers
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise _refused_by_redis(reply)
+        guard.take_rate(replies)
+        return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:
         """Write down what this data is laid out for at the first start; compare it at every other.
@@ -196,7 +192,7 @@ class Store:
             if isinstance(probe, RedisError) and str(probe).startswith(_CANNOT_NOW):
                 raise _refused_by_redis(probe)
             self._shebang = not isinstance(probe, RedisError)
-        return _DIGESTS[script.name][self._shebang]
+        return script.digests[self._shebang]
 
     def _connection(self) -> ConnectionInterface:
         connection: ConnectionInterface | None = getattr(self._local, "connection", None)
@@ -205,7 +201,7 @@ class Store:
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.exchange(self._exchange_now, commands)
+        return autopipeline.send(self._exchange_now, commands)
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         if not self._prepared:
@@ -265,6 +261,3 @@ def _refused_by_redis(error: RedisError) -> Exception:
     if isinstance(error, (OutOfMemoryError, ReadOnlyError)) or str(error).startswith(_CANNOT_NOW):
         return Unavailable("Redis cannot serve or store this now.")
     return error
-
-
-_DIGESTS = {name: script.digests for name, script in SCRIPTS.items()}

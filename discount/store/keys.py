@@ -42,10 +42,10 @@ where something follows, so that two different ids can never give the same key.
 | `{pp}:delivery:<id>` | hash, expires once done | one webhook call or e-mail that is owed, and how it went | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
 | `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails of one brand, that wait, by the time when they are due | plan, settle, resend |
-| `{pp}:due:<kind>` | zset | digests of brands with webhook calls, or e-mails, to be made, by when the first of their lanes is due | plan, claim, release, resend |
-| `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
-| `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
-| `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
+| `{pp}:due:<kind>` | zset | digests of brands with webhook calls, or e-mails, to be made, by when the first of their lanes is due | plan, lease_lane, release_lane, resend |
+| `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that nobody works on, by when the first of each is due | plan, lease_lane, release_lane, resend |
+| `{pp}:leases` | zset | lanes that a worker has, by the time until when | lease_lane, settle, release_lane |
+| `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | lease_reminder, worker |
 | `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
 | `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
 | `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |

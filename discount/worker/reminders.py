@@ -54,8 +54,8 @@ class Reminders:
 
     def _take(self, partition: int, member: str, now: int) -> int:
         name = keys.expiring(partition)
-        word, *till = self._store.run("take_turn", [name], [member, LEASE * _SECOND])
-        if word == "busy":
+        answer = self._store.run("lease_reminder", [name], [member, LEASE * _SECOND])
+        if answer.status == "not-due":
             return 0
         discount_id, _, user_id = member.partition(" ")
         try:
@@ -71,7 +71,7 @@ class Reminders:
             # The user was forgotten.
             pass
         # By its time: an end that was moved meanwhile has another, and stays.
-        self._store.command("ZREMRANGEBYSCORE", name, till[0], till[0])
+        self._store.command("ZREMRANGEBYSCORE", name, answer["until"], answer["until"])
         return 1
 
     def _plan(self, partition: int, discount: Discount, held: Iterable[Grant], now: int) -> None:
