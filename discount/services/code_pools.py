@@ -169,7 +169,7 @@ def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], 
             good.append((number, code))
     several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
     answers = store.run_many(
-        "import", [_import_call(parsed, [code for _, code in each], store.quotas.words) for each in several]
+        "import", [_import_call(parsed, [code for _, code in each], store.quotas.arguments) for each in several]
     )
     for each, answer in zip(several, answers, strict=True):
         refusal = answer.refusal()

@@ -164,7 +164,7 @@ def create(
                     keys.events(partition),
                 ],
                 [
-                    *store.quotas.words,
+                    *store.quotas.arguments,
                     discount_id,
                     fingerprint,
                     IDEMPOTENCY_SECONDS,
@@ -333,7 +333,12 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             keys.shared(parsed.partition, definition.brand_id),
             keys.events(parsed.partition),
         ],
-        [*store.quotas.words, _flat_json(fields), discount_id, code_sequence.canonical(definition.codes.code)],
+        [
+            *store.quotas.arguments,
+            _flat_json(fields),
+            discount_id,
+            code_sequence.canonical(definition.codes.code),
+        ],
     )
     if answer.status == "ends-first":
         raise Invalid(

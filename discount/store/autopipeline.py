@@ -1,7 +1,7 @@
-"""Calls that come at the same time share an exchange with Redis: a wait on the network costs more than what it carries.
+"""Autopipelining: concurrent calls share an exchange with Redis, since a round trip costs more than its content.
 
-Each call runs in a greenlet of one thread, in the plain code that it has anyway. Where it would send to Redis, it
-waits; once all wait or are done, what they have to send goes out in one piece, and each goes on with its replies.
+Each call runs its plain code in a greenlet of one thread. It waits where it would send to Redis. Once every call waits
+or has ended, their commands go out together, and each call goes on with its replies.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,11 +44,15 @@ def unbatched() -> Iterator[None]:
 
 
 class Leave(BaseException):
-    """A call of several must wait for something else than Redis, and is to be made again by itself."""
+    """A call of a batch has to wait for something other than Redis; run it again, outside a batch."""
 
 
 def leave() -> None:
-    """Go on only if this call holds up no other: one of several ends here, and is made again by itself."""
+    """Return outside a batch; inside one, end this call, since its wait would block the others.
+
+    Raises:
+        Leave: this call is one of a batch.
+    """
     if isinstance(getcurrent(), _Call):
         raise Leave
 

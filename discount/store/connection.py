@@ -1,8 +1,7 @@
-"""The only way to Redis: commands, pipelines and scripts over one connection a thread.
+"""The connection to Redis: all commands, pipelines and scripts go through `Store`.
 
-One connection a thread, packed by hand-over to the client's C packer, costs half of what the client's pooled commands
-cost. Every script may be run twice with the same arguments and every bare command
-reads or may be repeated, so a call whose answer was lost is sent again once.
+One connection per thread and hiredis packing take half the CPU of redis-py's pooled commands. Every script may run
+twice with the same arguments, and every bare command may be repeated. So a call is sent once more if its reply is lost.
 """
 
 import threading
@@ -14,12 +13,7 @@ from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import (
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-)
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
@@ -34,23 +28,23 @@ from discount.store.scripts import SCRIPTS, Script
 SCHEMA = "1"
 Command = tuple[str | int, ...]
 
-# What Redis answers when it cannot serve or cannot write, by the first word of its error.
+# The first word of each error with which Redis says that it cannot serve or write at the moment.
 _CANNOT_NOW = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
 
 
 class LayoutError(Exception):
-    """The data in Redis was laid out for other settings; the message is one line for the operator."""
+    """The data in Redis was laid out for other settings. The message is one line for the operator."""
 
 
 class Store:
-    """Redis, as the verbs see it.
+    """Redis, as the services use it.
 
     Args:
-        connect: makes a connection that answers in text (RESP 2).
-        partitions: how many partitions the data has.
+        connect: makes a connection that decodes replies to text (RESP 2).
+        partitions: the number of partitions of the data.
         on_round_trip: called once for each exchange with Redis.
-        patience: for how long, in seconds, a command may block.
-        secret: the setting, which must be the one that this data is used with; None for a process that needs none.
+        patience: the most seconds that a command may block.
+        secret: the setting SECRET, which must be the one of this data; None for a process that needs no secret.
     """
 
     def __init__(
@@ -62,7 +56,7 @@ class Store:
         secret: str | None = None,
     ) -> None:
         self.partitions = partitions
-        #: For how long, in seconds, a command may block in Redis.
+        #: The most seconds that a command may block in Redis.
         self.patience = patience
         self._connect = connect
         self._on_round_trip = on_round_trip
@@ -72,7 +66,7 @@ class Store:
         self._prepared = False
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
-        #: How much any brand may have.
+        #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
 
     @classmethod
@@ -84,7 +78,7 @@ class Store:
         on_round_trip: Callable[[], None] = lambda: None,
         secret: str | None = None,
     ) -> "Store":
-        """A store at a Redis URL; nothing is connected yet. `timeout` in seconds bounds each wait for Redis."""
+        """Return a store for a Redis URL, without connecting. Each wait for Redis ends after `timeout` seconds."""
         pool = ConnectionPool.from_url(
             url,
             decode_responses=True,
@@ -95,16 +89,16 @@ class Store:
         )
         return cls(pool.make_connection, partitions, on_round_trip, timeout / 2, secret)
 
-    def command(self, *words: str | int) -> Any:
-        """The reply to one command that may be sent twice."""
-        return self.commands([words])[0]
+    def command(self, *command: str | int) -> Any:
+        """Return the reply to one command that may be sent twice."""
+        return self.commands([command])[0]
 
     def now(self) -> int:
-        """The time on the Redis server, by which all is judged, in microseconds since 1970 UTC."""
+        """Return the time on the Redis server, in microseconds since 1970 UTC. All decisions use this clock."""
         return moment_of(self.command("TIME"))
 
     def commands(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands that may be sent twice, in one round trip; in none, if there are none."""
+        """Return the replies to commands that may be sent twice, in one round trip; none for no commands."""
         replies = self._exchange(commands) if commands else []
         for reply in replies:
             if isinstance(reply, RedisError):
@@ -143,7 +137,7 @@ class Store:
         replies = self._exchange(commands)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            # With its text, which Redis keeps: loaded first, it could be gone again by the time it is called.
+            # EVAL runs and caches the script. After a SCRIPT LOAD it could be gone again before the call.
             text = script.shebang_source if self._shebang else script.source
             again = self._exchange([("EVAL", text, *commands[i][2:]) for i in unknown])
             for i, reply in zip(unknown, again, strict=True):
@@ -155,12 +149,12 @@ class Store:
         return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:
-        """Write down what this data is laid out for at the first start; compare it at every other.
+        """Store the layout of the data at the first start, and compare it at every later one.
 
-        Asked for before the first exchange of a process, and again after Redis was lost: another may have come back.
+        Called before a process's first exchange, and after a lost connection: another Redis may answer then.
 
         Raises:
-            LayoutError: the data there is laid out for other settings.
+            LayoutError: the data is laid out for other settings.
             Unavailable
         """
         self._prepared = True
@@ -169,25 +163,25 @@ class Store:
             wanted["secret"] = installation.mark_of(self._secret)
         try:
             self.commands([("HSETNX", keys.INSTALLATION, field, value) for field, value in wanted.items()])
-            found = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
+            stored = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
         except Unavailable:
             self._prepared = False
             raise
-        mark = found.pop("secret", None)
-        refusals = [
-            f"this Redis holds data with {field} {there}, the setting says {wanted[field]}"
-            for field, there in found.items()
-            if there != wanted[field]
+        mark = stored.pop("secret", None)
+        problems = [
+            f"this Redis holds data with {field} {value}, the setting says {wanted[field]}"
+            for field, value in stored.items()
+            if value != wanted[field]
         ]
         if self._secret is not None and mark is not None:
-            refusals += filter(None, [installation.refusal(self._secret, mark)])
-        if refusals:
+            problems += filter(None, [installation.problem(self._secret, mark)])
+        if problems:
             self._prepared = False
-            raise LayoutError(refusals[0])
+            raise LayoutError(problems[0])
 
     def _digest(self, script: Script) -> str:
         if self._shebang is None:
-            # `#!lua` is known from Redis 7 and Valkey on: with it a full or read-only server refuses a script whole.
+            # Redis 7 and Valkey know `#!lua`: with it, a full or read-only server refuses a script before it starts.
             probe = self._exchange([("EVAL", "#!lua\nreturn 1", 0)])[0]
             if isinstance(probe, RedisError) and str(probe).startswith(_CANNOT_NOW):
                 raise _refused_by_redis(probe)
@@ -208,14 +202,14 @@ class Store:
             try:
                 self.prepare()
             except LayoutError as error:
-                # Redis was away when this process started, or another one came back.
+                # Redis was away when this process started, or another Redis has its address now.
                 raise Unavailable(f"This process is not set up for this data: {error}.") from error
         connection = self._connection()
         self._on_round_trip()
         try:
             return _send_and_read(connection, commands)
         except ConnectionLost:
-            # Redis closed an idle connection or came back: everything sent through here may be sent twice.
+            # Redis closed an idle connection, or restarted: send once more, as every call may be sent twice.
             self._prepared = False
         except (TimedOut, OSError) as error:
             raise Unavailable("Redis did not answer in time.") from error
@@ -226,12 +220,12 @@ class Store:
 
 
 def moment_of(reply: Sequence[str]) -> int:
-    """The answer to TIME in microseconds since 1970 UTC."""
+    """Return the reply to TIME as microseconds since 1970 UTC."""
     return int(reply[0]) * 1_000_000 + int(reply[1])
 
 
 def answers(url: str) -> bool:
-    """Whether a Redis answers there and has its data loaded."""
+    """Return whether a Redis answers at a URL and has loaded its data."""
     with Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
         try:
             return bool(client.ping())
@@ -245,7 +239,7 @@ def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command])
         connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
         return [_read(connection) for _ in commands]
     except BaseException:
-        # Anything that ends an exchange half way leaves replies behind, which the next one would take for its own.
+        # An exchange that ends early leaves replies on the connection, which the next exchange would read as its own.
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise
 
