@@ -163,14 +163,15 @@ def due_lanes(
 def lease_lane(store: Store, partition: int, lane: str, lease: float, most: int) -> list[Delivery] | None:
     """Take a lane for so many seconds, and what is due in it; None if another worker was first."""
     answer = store.run(
-        "claim",
+        "lease_lane",
         _lane_keys(partition, lane),
         [brand_of(partition, lane)[1], lane, _microseconds(lease), most],
     )
-    if answer[0] == "taken":
+    if answer.status == "not-due":
         return None
-    read = _read(store, partition, answer[1:])
-    missing = set(answer[1:]) - {each.id for each in read}
+    ids = answer.rest("ids")
+    read = _read(store, partition, ids)
+    missing = set(ids) - {each.id for each in read}
     if missing:
         store.command("ZREM", keys.lane(partition, lane), *missing)
     return read
@@ -221,13 +222,13 @@ def settle(
             delivery.target,
         ],
     )
-    return answer[0] == "settled"
+    return answer.status == "settled"
 
 
 def release_lane(store: Store, partition: int, lane: str, *, not_before: int = 0, ended_only: bool = False) -> None:
     """Give a lane back; its next turn is when its first delivery is due, and not before that time."""
     store.run(
-        "release",
+        "release_lane",
         _lane_keys(partition, lane),
         [brand_of(partition, lane)[1], lane, not_before, "1" if ended_only else ""],
     )

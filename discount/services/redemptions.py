@@ -24,6 +24,7 @@ from discount.domain.rules import LimitName, Order
 from discount.services import discounts, grants
 from discount.services.pagination import newest_rows, read_on
 from discount.store import keys
+from discount.store.answers import Answer
 from discount.store.connection import Store, moment_of
 from discount.store.guards import Guard
 from discount.store.replies import pairs
@@ -98,15 +99,15 @@ def validate(store: Store, attempt: Checkout, guard: Guard | None = None) -> Ver
     except NotGranted as wrong:
         return Verdict(None, 0, {}, [wrong])
     refusals = rules.refusals_of(definition.rule, attempt.order)
-    word, *rest = _run(store, parsed, definition, attempt, guard, mode="check")
-    found = _read_reasons(rest[0])
-    if word == "refused":
+    answer = _run(store, parsed, definition, attempt, guard, mode="check")
+    found = _read_reasons(answer["reasons"])
+    if answer.status == "refused":
         return Verdict(None, 0, {}, found)
     off = 0 if refusals else rules.taken_off(definition.rule, attempt.order.amount)
     # An order that is known is not judged anew, so that comes first.
     known = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = known + refusals + found[len(known) :]
-    return Verdict(parsed.text, off, json.loads(rest[1]), reasons)
+    return Verdict(parsed.text, off, json.loads(answer["left"]), reasons)
 
 
 def redeem(
@@ -130,7 +131,7 @@ def redeem(
     parsed, definition = _locate(store, attempt, guard)
     refusals = rules.refusals_of(definition.rule, attempt.order)
     # A code that is wrong must not show what it would have needed, and an order that is known is not judged anew.
-    word, *rest = _run(
+    answer = _run(
         store,
         parsed,
         definition,
@@ -140,25 +141,25 @@ def redeem(
         hold_seconds=hold_seconds,
         idempotency_key=idempotency_key,
     )
-    if word == "checked":
+    if answer.status == "checked":
         raise refusals[0]
-    if word == "refused":
-        raise _read_reasons(rest[0])[0]
+    if answer.status == "refused":
+        raise _read_reasons(answer["reasons"])[0]
     redemption_id = _id_of(parsed.partition, definition.brand_id, attempt)
-    if word == "again":
-        return _redemption(redemption_id, dict(pairs(rest)))
-    at, code, hold_until, left = rest
+    if answer.status == "again":
+        return _redemption(redemption_id, dict(pairs(answer.rest("record"))))
+    hold_until = answer["hold_until"]
     return Redemption(
         id=redemption_id,
         discount_id=parsed.text,
         brand_id=definition.brand_id,
         user_id=attempt.user_id,
-        code=code,
+        code=answer["code"],
         state="held" if hold_until else "redeemed",
         order=attempt.order,
         discount_amount=rules.taken_off(definition.rule, attempt.order.amount),
-        left=json.loads(left),
-        redeemed_at=int(at),
+        left=json.loads(answer["left"]),
+        redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         fresh=True,
     )
@@ -268,7 +269,7 @@ def drop(store: Store, discount_id: str, before: int, most: int) -> int:
             )
             for redemption_id, record, user in zip(some, records, users, strict=True)
         ]
-        done += sum(answer[0] == "dropped" for answer in store.run_many("drop", calls))
+        done += sum(answer.status == "dropped" for answer in store.run_many("drop", calls))
     return done
 
 
@@ -321,7 +322,7 @@ def _run(
     mode: str,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
-) -> list[str]:
+) -> Answer:
     partition, brand_id = parsed.partition, definition.brand_id
     bucket = keys.grant_bucket(attempt.user_id, parsed.buckets)
     redemption_id = _id_of(partition, brand_id, attempt)
@@ -372,16 +373,16 @@ def _run(
             ],
             guard,
         )
-        if answer[0] == "compare":
-            # What no code can be stands for one that is not the same.
-            as_held = answer[1] if code_sequence.canonical(answer[1]) == typed else "\n"
-        elif answer[0] == "term" and definition.valid_for is not None:
-            ends_at = definition.valid_for.after(int(answer[1]), definition.timezone)
-            term = f"{answer[1]} {ends_at:016d}"
-        elif answer[0] == "clock":
-            now = int(answer[1])
-        elif answer[0] == "gives-way":
-            records = [keys.redemption(partition, each) for each in answer[1:]]
+        if answer.status == "compare":
+            # "\n" is never a code: it marks "compared, not equal".
+            as_held = answer["code"] if code_sequence.canonical(answer["code"]) == typed else "\n"
+        elif answer.status == "term" and definition.valid_for is not None:
+            ends_at = definition.valid_for.after(int(answer["granted_at"]), definition.timezone)
+            term = f"{answer['granted_at']} {ends_at:016d}"
+        elif answer.status == "clock":
+            now = int(answer["now"])
+        elif answer.status == "gives-way":
+            records = [keys.redemption(partition, each) for each in answer.rest("ids")]
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
@@ -410,7 +411,7 @@ def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Red
     for _ in range(TRIES):
         found = find(store, redemption_id)
         answer = store.run(name, _keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
-        if answer[0] != "moved":
+        if answer.status != "moved":
             return show(store, redemption_id)
     raise Unavailable("This order is being redeemed again and again.")
 
@@ -433,19 +434,16 @@ def _in_page(page: Page) -> list[Redemption]:
 
 
 def _read_reasons(text: str) -> list[Refusal]:
-    """The script's reasons: each a word, then the limit it is about, then a moment."""
+    """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
-    for word, *facts in json.loads(text):
-        refusal = BY_SLUG[word]
-        if word == "not-granted":
+    for reason in json.loads(text):
+        slug = reason.pop("slug")
+        if slug == "not-granted":
             reasons.append(_wrong_code())
-        elif word == "idempotency-mismatch":
-            reasons.append(refusal(_mismatch(facts)))
-        elif word in ("limit-reached", "already-redeemed"):
-            limit, opens_at = facts
-            reasons.append(refusal(limit=limit, **({"opens_at": opens_at} if opens_at else {})))
+        elif slug == "idempotency-mismatch":
+            reasons.append(IdempotencyMismatch(_mismatch(reason.get("differs", []))))
         else:
-            reasons.append(refusal(**dict(zip((refusal.fact,), facts, strict=False))))
+            reasons.append(BY_SLUG[slug](**reason))
     return reasons
 
 
@@ -465,11 +463,11 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     ]
     zone, now = discounts.get_definition(store, found.discount_id).timezone, time.time_ns() // 1000
     for _ in range(TRIES):
-        word, told = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
-        if word == "left":
-            left: Mapping[LimitName, int] = json.loads(told)
+        answer = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
+        if answer.status == "left":
+            left: Mapping[LimitName, int] = json.loads(answer["limits"])
             return left
-        now = int(told)
+        now = int(answer["now"])
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
 
