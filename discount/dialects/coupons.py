@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from email.utils import format_datetime
 from functools import partial
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -46,8 +47,10 @@ from discount.domain.rules import (
 )
 from discount.mails import check_address
 from discount.services import contacts, discounts, redemptions
-from discount.services.pagination import read_on
-from discount.services.redemptions import Checkout
+from discount.services.checkouts import Checkout
+from discount.services.contacts import Contact
+from discount.services.discounts import DiscountPage
+from discount.services.pagination import read_all, read_pages
 from discount.store.connection import Store
 
 #: Whose the coupons are while the service is open: nobody is asked who it is.
@@ -212,7 +215,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List all coupons, oldest first; with `limit` or `cursor` a page, which can be shorter than asked for."""
         listed = partial(discounts.list_oldest, store, _brand(caller))
         if query.whole:
-            return json_response(read_on(listed, _coupons_in), *_IN_MESSAGE)
+            return json_response(chain.from_iterable(map(_coupons_in, read_pages(listed))), *_IN_MESSAGE)
         page = listed(limit=query.most, cursor=query.cursor)
         return page_response(_coupons_in(page), page.next, _IN_MESSAGE)
 
@@ -372,9 +375,9 @@ def _add_users(contract: Contract, store: Store) -> None:
         """List all users, in the order in which they came; with `limit` or `cursor` a page."""
         listed = partial(contacts.list_page, store, _brand(caller))
         if query.whole:
-            return json_response(read_on(partial(listed, limit=1000), _persons_in), *_IN_MESSAGE)
+            return json_response(map(_person_out, read_all(partial(listed, limit=1000))), *_IN_MESSAGE)
         page = listed(limit=query.most, cursor=query.cursor)
-        return page_response(_persons_in(page), page.next, _IN_MESSAGE)
+        return page_response(map(_person_out, page.items), page.next, _IN_MESSAGE)
 
 
 _IN_MESSAGE = (b'{"message":[', b"]}")
@@ -476,8 +479,8 @@ def _left(discount: Discount) -> int | None:
     return None if most is None else max(0, most - discount.redeemed_count - discount.on_hold_count)
 
 
-def _coupons_in(page: discounts.Page) -> Iterable[CouponOut]:
-    for number, each in enumerate(page.discounts, page.first):
+def _coupons_in(page: DiscountPage) -> Iterable[CouponOut]:
+    for number, each in enumerate(page.items, page.first):
         if each.codes.kind == "shared" and each.closed != "void":
             yield _coupon_out(number, each)
 
@@ -494,9 +497,9 @@ def _coupon_out(number: int, discount: Discount) -> CouponOut:
     )
 
 
-def _persons_in(page: contacts.Page) -> Iterable[PersonOut]:
-    for each in page.contacts:
-        yield PersonOut(int(each.user_id) if _is_number(each.user_id) else each.user_id, each.name, each.email)
+def _person_out(contact: Contact) -> PersonOut:
+    user_id = contact.user_id
+    return PersonOut(int(user_id) if _is_number(user_id) else user_id, contact.name, contact.email)
 
 
 def _is_number(user_id: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -50,10 +50,12 @@ from discount.services import (
     discounts,
     exclusive_codes,
     grants,
+    redemption_lists,
     redemptions,
+    user_grants,
 )
-from discount.services.pagination import read_on
-from discount.services.redemptions import Checkout
+from discount.services.checkouts import Checkout
+from discount.services.pagination import read_pages
 from discount.store.connection import Store
 
 #: Users that are told of a new code: as many as may be granted it within the call that makes it.
@@ -154,9 +156,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List the caller's codes: a brand's newest first, a user's as it was granted them."""
         if caller.user_id is None:
             listed = partial(discounts.list_page, store, brand_id=caller.brand_id)
-            return _listed(query, listed, lambda page: _claimed(store, page.discounts))
-        held = partial(grants.list_of_user, store, caller.user_id)
-        return _listed(query, held, lambda page: _granted(store, page.grants))
+            return _listed(query, listed, lambda page: _claimed(store, page.items))
+        held = partial(user_grants.list_of_user, store, caller.user_id)
+        return _listed(query, held, lambda page: _granted(store, page.items))
 
     @contract.declare(
         "GET",
@@ -270,7 +272,7 @@ def _create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
 def _tell_users(store: Store, created: Discount) -> None:
     """Grant a new code to the users whose addresses the brand knows: of a grant they are told."""
     page = contacts.list_page(store, created.brand_id, limit=TOLD)
-    grants.grant_many(store, created.id, [each.user_id for each in page.contacts if each.email])
+    grants.grant_many(store, created.id, [each.user_id for each in page.items if each.email])
 
 
 def _find(store: Store, code: str, caller: Caller) -> Discount:
@@ -290,7 +292,8 @@ def _find(store: Store, code: str, caller: Caller) -> Discount:
 def _listed(query: PageQuery, listed: Callable[..., Any], codes_in: Callable[..., list[Discount]]) -> ViewResult:
     """A list of codes, whole or a page of it; what is on a page but no readable code is left out."""
     if query.whole:
-        return json_response(map(_code_out, read_on(partial(listed, limit=_AT_ONCE), codes_in)))
+        pages = read_pages(partial(listed, limit=_AT_ONCE))
+        return json_response(map(_code_out, chain.from_iterable(map(codes_in, pages))))
     page = listed(limit=query.most, cursor=query.cursor)
     return page_response(map(_code_out, codes_in(page)), page.next)
 
@@ -313,10 +316,11 @@ def _uses_of(store: Store, caller: Caller) -> Iterator[Redemption]:
     """The standing uses of the caller's codes; of a user, its own uses of anybody's."""
     if caller.user_id is None:
         listed = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=_AT_ONCE)
-        for each in read_on(listed, lambda page: _claimed(store, page.discounts)):
-            yield from redemptions.list_all(store, each.id, state="redeemed")
+        for page in read_pages(listed):
+            for each in _claimed(store, page.items):
+                yield from redemption_lists.list_all(store, each.id, state="redeemed")
         return
-    mine = redemptions.list_all_of_user(store, caller.user_id, state="redeemed")
+    mine = redemption_lists.list_all_of_user(store, caller.user_id, state="redeemed")
     while some := list(islice(mine, _AT_ONCE)):
         yield from _of_readable(store, some)
 
@@ -330,17 +334,19 @@ def _of_readable(store: Store, several: Sequence[Redemption]) -> Iterator[Redemp
 def _page_of_uses(store: Store, caller: Caller, query: PageQuery) -> tuple[list[Redemption], str | None]:
     """Some of these uses, and a cursor: a place among the codes, and one among the uses of the next code."""
     if caller.user_id is not None:
-        mine = redemptions.list_of_user(store, caller.user_id, state="redeemed", limit=query.most, cursor=query.cursor)
-        return list(_of_readable(store, mine.redemptions)), mine.next
+        mine = redemption_lists.list_of_user(
+            store, caller.user_id, state="redeemed", limit=query.most, cursor=query.cursor
+        )
+        return list(_of_readable(store, mine.items)), mine.next
     place, _, within = (query.cursor or "").partition(".")
     found: list[Redemption] = []
     page = discounts.list_page(store, brand_id=caller.brand_id, limit=query.most, cursor=place or None)
-    for each in _claimed(store, page.discounts):
+    for each in _claimed(store, page.items):
         left = query.most - len(found)
         if not left:
             return found, f"{place}."
-        uses = redemptions.list_of_discount(store, each.id, state="redeemed", limit=left, cursor=within or None)
-        found += uses.redemptions
+        uses = redemption_lists.list_of_discount(store, each.id, state="redeemed", limit=left, cursor=within or None)
+        found += uses.items
         if uses.next is not None:
             return found, f"{place}.{uses.next}"
         place, within = make_cursor(each.created_at, each.id), ""

@@ -7,6 +7,7 @@ reads or may be repeated, so a call whose answer was lost is sent again once.
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hiredis import pack_command
@@ -75,6 +76,10 @@ class Store:
         self._prepared = False
         #: What verbs remember of a discount's definition that can never change, by id.
         self.definitions: dict[str, Any] = {}
+        #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
+        self.refill_lock = threading.Lock()
+        #: Runs work that no answer waits for; its thread starts with the first task.
+        self.background = ThreadPoolExecutor(1, "background")
         #: How much any brand may have.
         self.quotas = Quotas()
 

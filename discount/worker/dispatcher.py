@@ -12,7 +12,7 @@ from structlog import get_logger
 
 from discount.domain.errors import Unavailable
 from discount.domain.model import Delivery, DeliveryKind, Receipt
-from discount.services import deliveries
+from discount.services import deliveries, delivery_lanes
 from discount.services.deliveries import LaneBrand
 from discount.store.connection import Store
 from discount.worker import figures
@@ -122,7 +122,7 @@ class Dispatcher:
     def turn(self) -> int:
         """Start on what is due, as far as senders are free; how many lanes that was."""
         now = self._store.now()
-        waiting = deliveries.due_brands(self._store, self._kind, now, LOOKED_AT)
+        waiting = delivery_lanes.due_brands(self._store, self._kind, now, LOOKED_AT)
         with self._lock:
             busy = Counter(self._under_way.values())
         # Two workers that look at the same moment would else ask for the same lanes in the same order.
@@ -130,7 +130,7 @@ class Dispatcher:
         waiting.sort(key=busy.__getitem__)
         # As many again as have senders: of those none may get another one.
         chosen = waiting[: 2 * self._senders]
-        lanes = deliveries.due_lanes(self._store, self._kind, now, chosen, 2 * self._senders)
+        lanes = delivery_lanes.due_lanes(self._store, self._kind, now, chosen, 2 * self._senders)
         for each in lanes:
             random.shuffle(each)
         started = 0
@@ -168,10 +168,10 @@ class Dispatcher:
         with self._lock:
             most = 1 if (partition, lane) in self._slow else BATCH
         try:
-            claimed = deliveries.lease_lane(self._store, partition, lane, self._schedule.lease, most)
+            claimed = delivery_lanes.lease_lane(self._store, partition, lane, self._schedule.lease, most)
             if claimed is not None:
                 not_before, slow = self._make(claimed)
-                deliveries.release_lane(self._store, partition, lane, not_before=not_before)
+                delivery_lanes.release_lane(self._store, partition, lane, not_before=not_before)
         except Unavailable as error:
             # Whoever looks next finds the lease ended, and what was not written down is made once more.
             get_logger().warning("redis away", detail=error.detail)
@@ -199,7 +199,7 @@ class Dispatcher:
             # What went well needs no time: a round trip less for most.
             now = 0 if made.receipt.outcome == "delivered" else self._store.now()
             due_at = self._schedule.next_try(delivery, made.receipt, now)
-            written = deliveries.settle(
+            written = delivery_lanes.settle(
                 self._store,
                 delivery,
                 made.receipt,

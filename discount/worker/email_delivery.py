@@ -152,7 +152,7 @@ class EmailDelivery:
 
     def _of_webhook(self, brand_id: str, webhook_id: str, reason: str) -> dict[str, Any]:
         webhook = webhooks.show(self._store, webhook_id)
-        failed = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).deliveries
+        failed = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).items
         last = f"{failed[0].status} {failed[0].answer}".strip() if failed else None
         return {"webhook_url": webhook.url, "reason": reason, "last_answer": last}
 

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from discount.domain.model import DeliveryKind
-from discount.services import deliveries, outbox
+from discount.services import delivery_lanes, outbox
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import figures
@@ -29,7 +29,7 @@ class Housekeeper:
 
     def take_over(self) -> int:
         """Take over what workers have left that are gone; how many entries were planned anew."""
-        deliveries.release_ended_lanes(self._store, self._store.now())
+        delivery_lanes.release_ended_lanes(self._store, self._store.now())
         return self._planner.take_over()
 
     def remind(self) -> int:

@@ -1,6 +1,6 @@
 """Uses that are older than anybody wants them kept, some at a time."""
 
-from discount.services import redemptions
+from discount.services import redemption_lists
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -31,7 +31,7 @@ class Retention:
             *("ZRANGEBYSCORE", keys.discounts(partition), self._places[partition], "+inf"),
             *("WITHSCORES", "LIMIT", 0, DISCOUNTS),
         )
-        done = sum(redemptions.drop(self._store, each, before, USES) for each in rows[::2])
+        done = sum(redemption_lists.drop(self._store, each, before, USES) for each in rows[::2])
         # From the beginning again, once all were looked at.
         self._places[partition] = f"({int(float(rows[-1]))}" if len(rows) == 2 * DISCOUNTS else "-inf"
         return done

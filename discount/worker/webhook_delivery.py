@@ -8,7 +8,7 @@ import msgspec
 
 from discount.domain import events
 from discount.domain.events import Entry
-from discount.domain.ids import delivery_partition
+from discount.domain.ids import partition_of
 from discount.domain.model import Delivery, Receipt, Webhook
 from discount.security.signing import Signer
 from discount.services import outbox, webhooks
@@ -33,7 +33,7 @@ class WebhookDelivery:
         """For each of some deliveries of one lane, what makes it."""
         if not claimed:
             return []
-        partition = delivery_partition(claimed[0].id) or 0
+        partition = partition_of(claimed[0].id)
         places = sorted({each.place for each in claimed if each.place})
         entries = {each.place: each for each in outbox.read_entries(self._store, partition, places)}
         discounts = outbox.discount_ids(self._store, partition, list(entries.values()))

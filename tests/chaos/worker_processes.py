@@ -187,7 +187,7 @@ class Offer:
         cursor = None
         while True:
             page = deliveries.list_page(self.store, self.brand_id, limit=1000, cursor=cursor)
-            yield from page.deliveries
+            yield from page.items
             if not page.next:
                 return
             cursor = page.next

@@ -12,7 +12,7 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.domain.model import Delivery, Receipt, to_time
 from discount.security.signing import Signer
-from discount.services import deliveries, outbox
+from discount.services import deliveries, delivery_lanes, outbox
 from discount.store.connection import Store
 from discount.worker.dispatcher import Schedule
 from discount.worker.email_delivery import EmailDelivery
@@ -106,12 +106,12 @@ class MailHarness:
         """Make all that is due; what was made."""
         made: list[str] = []
         for partition, lane in due(self.store):
-            claimed = deliveries.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
+            claimed = delivery_lanes.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
             assert claimed is not None
             for delivery, attempt in zip(claimed, self._courier.prepare(claimed), strict=True):
                 told = attempt()
                 due_at = self._schedule.next_try(delivery, told.receipt, self.now)
-                deliveries.settle(
+                delivery_lanes.settle(
                     self.store,
                     delivery,
                     told.receipt,
@@ -121,7 +121,7 @@ class MailHarness:
                     called=told.called,
                 )
                 made.append(delivery.id)
-            deliveries.release_lane(self.store, partition, lane)
+            delivery_lanes.release_lane(self.store, partition, lane)
         return [deliveries.show(self.store, each) for each in made]
 
     def send(self) -> list[Delivery]:
@@ -131,7 +131,7 @@ class MailHarness:
 
     def owed(self, brand_id: str = "IKEA") -> list[Delivery]:
         """The e-mails that were planned, newest first."""
-        return deliveries.list_page(self.store, brand_id, kind="email").deliveries
+        return deliveries.list_page(self.store, brand_id, kind="email").items
 
 
 @cache
