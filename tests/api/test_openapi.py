@@ -216,7 +216,7 @@ def things(client: Client, store: Store) -> dict[str, str]:
         "discount_id": made["id"],
         "webhook_id": made["webhook_id"],
         "delivery_id": deliveries.list_page(store, made["brand_id"], limit=1).items[0].id,
-        "after": outbox.list_page(store, made["brand_id"], limit=1).events[0].id,
+        "after": outbox.list_page(store, made["brand_id"], limit=1).items[0].id,
         "token": Signer(store, SECRET).mail_token("IKEA", "User 1"),
     }
 

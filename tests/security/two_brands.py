@@ -98,7 +98,7 @@ class TwoBrands:
     def plan_delivery(self, brand: str, webhook: str) -> str:
         """A delivery of the webhook, as a worker plans it for the brand's oldest event."""
         store = self.store()
-        event = outbox.list_page(store, brand, limit=1).events[0]
+        event = outbox.list_page(store, brand, limit=1).items[0]
         partition, place = place_of(event.id) or (0, "")
         delivery_id = make_delivery_id(partition, event.id, webhook)
         owed = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
