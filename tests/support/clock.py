@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from discount import store as store_module
+from discount.store import connection
 from discount.store.connection import Store
 from discount.store.scripts import SCRIPTS
 
@@ -45,7 +45,7 @@ class Clock:
         for name, script in SCRIPTS.items():
             moved = replace(script, source=_MOVED + script.source)
             monkeypatch.setitem(SCRIPTS, name, moved)
-            monkeypatch.setitem(store_module._DIGESTS, name, moved.digests)
+            monkeypatch.setitem(connection._DIGESTS, name, moved.digests)
         commands = Store.commands
 
         def shifted(store: Store, given: Sequence[Any]) -> list[Any]:
