@@ -117,7 +117,7 @@ def create_key(
     key_id, text = api_keys.make(partition)
     ordered = tuple(each for each in KEY_SCOPES if each in scopes)
     try:
-        _, at = store.run(
+        answer = store.run(
             "create_key",
             [
                 keys.brand(partition, brand_id),
@@ -137,7 +137,7 @@ def create_key(
         raise _no_brand(brand_id) from None
     except Expired:
         raise Invalid("/expires_at", "is in the past") from None
-    return ApiKey(key_id, brand_id, name, ordered, int(at), expires_at), text
+    return ApiKey(key_id, brand_id, name, ordered, int(answer["created_at"]), expires_at), text
 
 
 def list_keys(store: Store, brand_id: str) -> list[ApiKey]:

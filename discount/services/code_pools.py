@@ -7,12 +7,10 @@ from itertools import islice
 
 from discount.domain import code_kinds, code_sequence
 from discount.domain.errors import (
-    BY_SLUG,
     Closed,
     Malformed,
     NotFound,
     WrongKind,
-    refusal_in,
 )
 from discount.domain.ids import DiscountId
 from discount.services import discounts, slices
@@ -173,13 +171,14 @@ def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], 
             good.append((number, code))
     several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
     answers = store.run_many(
-        "import", [_import_call(parsed, [code for _, code in each], store.quotas.words) for each in several]
+        "import", [_import_call(parsed, [code for _, code in each], store.quotas.arguments) for each in several]
     )
-    for each, (word, *rest) in zip(several, answers, strict=True):
-        if word in BY_SLUG:
-            raise refusal_in([word, *rest])
-        report.added_count += int(rest[0])
-        for position in map(int, rest[1].split()):
+    for each, answer in zip(several, answers, strict=True):
+        refusal = answer.refusal()
+        if refusal is not None:
+            raise refusal
+        report.added_count += int(answer["added_count"])
+        for position in map(int, answer["repeated"].split()):
             report.repeated_count += 1
             lines.append(Line(each[position][0], "is there already"))
     lines.sort(key=lambda line: line.line)
@@ -205,8 +204,9 @@ def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:
     names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
     place = 0
     while True:
-        _, first, *found = store.run("waiting", names, [place, BLOCK])
+        answer = store.run("waiting", names, [place, BLOCK])
+        found = answer.rest("codes")
         if not found:
             return
         yield from found
-        place = int(first) + len(found)
+        place = int(answer["first"]) + len(found)

@@ -118,9 +118,9 @@ def enrol(store: Store, brand_id: str, *, name: str, email: str) -> str:
             [keys.brand_contact(partition, brand_id, user_id), *lists, keys.user_brands(partition, user_id)],
             [last, user_id, brand_id, email, name, call],
         )
-        if answer[0] == "enrolled":
+        if answer.status == "enrolled":
             return user_id
-        last = answer[1]
+        last = answer["last"]
 
 
 def list_page(store: Store, brand_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Contact]:

@@ -40,14 +40,15 @@ def due_lanes(
 def lease_lane(store: Store, partition: int, lane: str, lease: float, most: int) -> list[Delivery] | None:
     """Lease a lane for `lease` seconds and return its due deliveries; None if another worker has the lease."""
     answer = store.run(
-        "claim",
+        "lease_lane",
         _lane_keys(partition, lane),
         [brand_of(partition, lane)[1], lane, _microseconds(lease), most],
     )
-    if answer[0] == "taken":
+    if answer.status == "not-due":
         return None
-    found = deliveries.read(store, partition, answer[1:])
-    missing = set(answer[1:]) - {each.id for each in found}
+    delivery_ids = answer.rest("ids")
+    found = deliveries.read(store, partition, delivery_ids)
+    missing = set(delivery_ids) - {each.id for each in found}
     if missing:
         store.command("ZREM", keys.lane(partition, lane), *missing)
     return found
@@ -98,7 +99,7 @@ def settle(
             delivery.target,
         ],
     )
-    return answer[0] == "settled"
+    return answer.status == "settled"
 
 
 def release_lane(store: Store, partition: int, lane: str, *, not_before: int = 0, ended_only: bool = False) -> None:
@@ -109,7 +110,7 @@ def release_lane(store: Store, partition: int, lane: str, *, not_before: int = 0
         ended_only: release the lane only if its lease has run out.
     """
     store.run(
-        "release",
+        "release_lane",
         _lane_keys(partition, lane),
         [brand_of(partition, lane)[1], lane, not_before, "1" if ended_only else ""],
     )

@@ -137,7 +137,7 @@ def create(
     held_by = ""
     for _ in range(TRIES):
         try:
-            word, found = store.run(
+            answer = store.run(
                 "create",
                 [
                     keys.usage(partition),
@@ -154,7 +154,7 @@ def create(
                     keys.events(partition),
                 ],
                 [
-                    *store.quotas.words,
+                    *store.quotas.arguments,
                     discount_id,
                     fingerprint,
                     IDEMPOTENCY_SECONDS,
@@ -167,10 +167,10 @@ def create(
             )
         except Expired:
             raise Invalid("/expires_at", "is in the past") from None
-        if word != "held-by":
-            return show(store, found)
+        if answer.status != "held-by":
+            return show(store, answer["discount_id"])
         # Another discount has the code; the next run checks whether that one is over.
-        held_by = found
+        held_by = answer["discount_id"]
     raise Unavailable("This code is being taken over again and again.")
 
 
@@ -319,9 +319,9 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             keys.shared(parsed.partition, definition.brand_id),
             keys.events(parsed.partition),
         ],
-        [*store.quotas.words, _flat_json(fields), discount_id, code_sequence.canonical(definition.codes.code)],
+        [*store.quotas.arguments, _flat_json(fields), discount_id, code_sequence.canonical(definition.codes.code)],
     )
-    if answer[0] == "ends-first":
+    if answer.status == "ends-first":
         raise Invalid(
             "/expires_at" if "expires_at" in changes else "/starts_at", "would let the discount end before it starts"
         )

@@ -6,18 +6,17 @@ from itertools import islice
 from discount.domain import code_kinds, durations, model
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
-    BY_SLUG,
     NotFound,
     NotGranted,
     Refusal,
     Unavailable,
-    refusal_in,
 )
 from discount.domain.ids import DiscountId
 from discount.domain.model import Definition, Grant
 from discount.services import code_pools, contacts, discounts, slices
 from discount.services.pagination import Page
 from discount.store import keys
+from discount.store.answers import Answer
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
@@ -31,7 +30,7 @@ PERSONAL_SLICE = 100
 BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
 MAP_BITS = 512
-#: Fields of a discount that decide how long its codes are good, in the order of the grant script's answer.
+#: Fields of a discount, and of the grant script's answer, that decide how long its codes are good.
 TERMS = ("expires_at", "valid_for", "timezone", "closed")
 # Statuses of the grant script after which it is run again.
 _AGAIN = ("refill", "template", "clash")
@@ -66,17 +65,17 @@ def grant(
     parsed = discounts.parse_id(store, discount_id)
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
-        word, *rest = store.run("grant", *_call(store, parsed, user_id, expected_users, email=email, name=name), guard)
-        if word == "refill":
+        answer = store.run("grant", *_call(store, parsed, user_id, expected_users, email=email, name=name), guard)
+        if answer.status == "refill":
             code_pools.refill(store, discount_id)
-        elif word == "template":
+        elif answer.status == "template":
             discounts.get_definition(store, discount_id)
-        elif word == "changed":
+        elif answer.status == "changed":
             raise HoldsMore
-        elif word != "clash":
-            if rest[1] == "low":
+        elif answer.status != "clash":
+            if answer["low"]:
                 code_pools.refill_ahead(store, discount_id)
-            return read_grant(discount_id, user_id, rest[0], rest[2:], fresh=word == "granted")
+            return _answered_grant(discount_id, user_id, answer, fresh=answer.status == "granted")
     raise Unavailable("The codes of this discount are being taken faster than they are made.")
 
 
@@ -148,19 +147,19 @@ def list_all(store: Store, discount_id: str) -> Iterator[Grant]:
 
 
 def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> list[Grant | Refusal]:
-    answers: dict[str, list[str]] = {}
+    answers: dict[str, Answer] = {}
     for _ in range(REFILLS):
         waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
         if not waiting:
             break
         names = _names(store, parsed, waiting)
         calls = [_call(store, parsed, user_id, "*", name=names.get(user_id, "")) for user_id in waiting]
-        replies = store.run_many("grant", calls)
-        answers |= {user: reply for user, reply in zip(waiting, replies, strict=True) if reply[0] not in _AGAIN}
-        words = {reply[0] for reply in replies}
-        if "refill" in words:
+        latest = store.run_many("grant", calls)
+        answers |= {user: answer for user, answer in zip(waiting, latest, strict=True) if answer.status not in _AGAIN}
+        statuses = {answer.status for answer in latest}
+        if "refill" in statuses:
             code_pools.refill(store, parsed.text, len(user_ids))
-        if "template" in words:
+        if "template" in statuses:
             discounts.get_definition(store, parsed.text)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
@@ -168,20 +167,23 @@ def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> l
     given: set[str] = set()
     outcomes = []
     for user_id in user_ids:
-        word, *rest = answers[user_id]
-        outcomes.append(
-            _outcome(parsed.text, user_id, "held" if word == "granted" and user_id in given else word, rest)
-        )
+        answer = answers[user_id]
+        fresh = answer.status == "granted" and user_id not in given
+        outcomes.append(_outcome(parsed.text, user_id, answer, fresh=fresh))
         given.add(user_id)
     return outcomes
 
 
-def _outcome(discount_id: str, user_id: str, word: str, rest: list[str]) -> Grant | Refusal:
-    if word == NotFound.slug:
+def _outcome(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> Grant | Refusal:
+    refusal = answer.refusal()
+    if isinstance(refusal, NotFound):
         raise NotFound(f"There is no discount {discount_id}.")
-    if word in BY_SLUG:
-        return refusal_in([word, *rest])
-    return read_grant(discount_id, user_id, rest[0], rest[2:], fresh=word == "granted")
+    return refusal or _answered_grant(discount_id, user_id, answer, fresh=fresh)
+
+
+def _answered_grant(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> Grant:
+    """Return the grant in an answer of the grant script."""
+    return read_grant(discount_id, user_id, answer["grant"], answer.pick(*TERMS), fresh=fresh)
 
 
 def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[str, str]:
@@ -207,7 +209,7 @@ def _call(
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [*store.quotas.words, user_id, bucket, expected_users, email]
+    arguments: list[str | int] = [*store.quotas.arguments, user_id, bucket, expected_users, email]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
         made = code_kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=discount_id, name=name)

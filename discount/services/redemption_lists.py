@@ -83,7 +83,7 @@ def drop(store: Store, discount_id: str, before: int, most: int) -> int:
             )
             for redemption_id, record, user in zip(batch, records, users, strict=True)
         ]
-        done += sum(answer[0] == "dropped" for answer in store.run_many("drop", calls))
+        done += sum(answer.status == "dropped" for answer in store.run_many("drop", calls))
     return done
 
 

@@ -21,6 +21,7 @@ from discount.domain.rules import LimitName, Order
 from discount.services import checkouts, discounts
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.store import keys
+from discount.store.answers import Answer
 from discount.store.connection import Store, moment_of
 from discount.store.guards import Guard
 from discount.store.replies import pairs
@@ -60,15 +61,15 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
         prepared = checkouts.prepare(store, checkout, guard)
     except NotGranted as wrong:
         return Verdict(None, 0, {}, [wrong])
-    word, *rest = _run(store, prepared, guard, mode="check")
-    found = _read_reasons(rest[0])
-    if word == "refused":
+    answer = _run(store, prepared, guard, mode="check")
+    found = _read_reasons(answer["reasons"])
+    if answer.status == "refused":
         return Verdict(None, 0, {}, found)
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + found[len(mismatches) :]
     amount = 0 if prepared.refusals else prepared.discount_amount
-    return Verdict(prepared.discount.text, amount, json.loads(rest[1]), reasons)
+    return Verdict(prepared.discount.text, amount, json.loads(answer["left"]), reasons)
 
 
 def redeem(
@@ -92,7 +93,7 @@ def redeem(
     prepared = checkouts.prepare(store, checkout, guard)
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
-    word, *rest = _run(
+    answer = _run(
         store,
         prepared,
         guard,
@@ -100,24 +101,24 @@ def redeem(
         hold_seconds=hold_seconds,
         idempotency_key=idempotency_key,
     )
-    if word == "checked":
+    if answer.status == "checked":
         raise prepared.refusals[0]
-    if word == "refused":
-        raise _read_reasons(rest[0])[0]
-    if word == "again":
-        return _redemption(prepared.facts.redemption_id, dict(pairs(rest)))
-    at, code, hold_until, left = rest
+    if answer.status == "refused":
+        raise _read_reasons(answer["reasons"])[0]
+    if answer.status == "again":
+        return _redemption(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
+    hold_until = answer["hold_until"]
     return Redemption(
         id=prepared.facts.redemption_id,
         discount_id=prepared.discount.text,
         brand_id=prepared.definition.brand_id,
         user_id=checkout.user_id,
-        code=code,
+        code=answer["code"],
         state="held" if hold_until else "redeemed",
         order=checkout.order,
         discount_amount=prepared.discount_amount,
-        left=json.loads(left),
-        redeemed_at=int(at),
+        left=json.loads(answer["left"]),
+        redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         fresh=True,
     )
@@ -184,7 +185,7 @@ def _run(
     mode: Mode,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
-) -> list[str]:
+) -> Answer:
     """Run the redeem script until it needs nothing more, and return its answer."""
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
@@ -229,15 +230,15 @@ def _run(
             ],
             guard,
         )
-        if answer[0] == "compare":
-            as_held = answer[1] if code_sequence.canonical(answer[1]) == facts.code else NOT_EQUAL
-        elif answer[0] == "term" and definition.valid_for is not None:
-            ends_at = definition.valid_for.after(int(answer[1]), definition.timezone)
-            term = f"{answer[1]} {ends_at:016d}"
-        elif answer[0] == "clock":
-            now = int(answer[1])
-        elif answer[0] == "gives-way":
-            records = [keys.redemption(partition, each) for each in answer[1:]]
+        if answer.status == "compare":
+            as_held = answer["code"] if code_sequence.canonical(answer["code"]) == facts.code else NOT_EQUAL
+        elif answer.status == "term" and definition.valid_for is not None:
+            ends_at = definition.valid_for.after(int(answer["granted_at"]), definition.timezone)
+            term = f"{answer['granted_at']} {ends_at:016d}"
+        elif answer.status == "clock":
+            now = int(answer["now"])
+        elif answer.status == "gives-way":
+            records = [keys.redemption(partition, each) for each in answer.rest("ids")]
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
@@ -266,7 +267,7 @@ def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Red
     for _ in range(TRIES):
         found = find(store, redemption_id)
         answer = store.run(name, _keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
-        if answer[0] != "moved":
+        if answer.status != "moved":
             return show(store, redemption_id)
     raise Unavailable("This order is being redeemed again and again.")
 
@@ -285,19 +286,16 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
 
 
 def _read_reasons(text: str) -> list[Refusal]:
-    """Return the script's reasons. Each is a slug with its facts: a limit and a moment, or what differs."""
+    """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
-    for slug, *facts in json.loads(text):
-        refusal = BY_SLUG[slug]
+    for reason in json.loads(text):
+        slug = reason.pop("slug")
         if slug == "not-granted":
             reasons.append(checkouts.wrong_code())
         elif slug == "idempotency-mismatch":
-            reasons.append(refusal(_mismatch(facts)))
-        elif slug in ("limit-reached", "already-redeemed"):
-            limit, opens_at = facts
-            reasons.append(refusal(limit=limit, **({"opens_at": opens_at} if opens_at else {})))
+            reasons.append(IdempotencyMismatch(_mismatch(reason.get("differs", []))))
         else:
-            reasons.append(refusal(**dict(zip((refusal.fact,), facts, strict=False))))
+            reasons.append(BY_SLUG[slug](**reason))
     return reasons
 
 
@@ -317,11 +315,11 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     ]
     zone, now = discounts.get_definition(store, found.discount_id).timezone, time.time_ns() // 1000
     for _ in range(TRIES):
-        word, told = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
-        if word == "left":
-            left: Mapping[LimitName, int] = json.loads(told)
+        answer = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
+        if answer.status == "left":
+            left: Mapping[LimitName, int] = json.loads(answer["limits"])
             return left
-        now = int(told)
+        now = int(answer["now"])
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
 

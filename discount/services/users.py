@@ -104,7 +104,7 @@ class _Task:
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
             ],
         )
-        self.done.grants += int(answer[1])
+        self.done.grants += int(answer["grants"])
         self.done.redemptions += len(redemptions)
         return True
 

@@ -144,7 +144,7 @@ def test(store: Store, webhook_id: str) -> tuple[str, int]:
     """
     partition = _partition(store, webhook_id)
     answer = store.run("test_webhook", [keys.webhook(partition, webhook_id), keys.events(partition)], [webhook_id])
-    return answer[1], int(answer[2])
+    return answer["entry_id"], int(answer["at"])
 
 
 def body_of(webhook: Webhook, told: Envelope) -> Envelope | CodeAlone:

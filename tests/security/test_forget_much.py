@@ -105,7 +105,7 @@ def test_what_a_call_that_was_cut_off_has_left_is_forgotten_by_the_next(
     before = counts(stage, ids)
     left: list[int] = []
 
-    def cut(name: str, *given: Any) -> list[str]:
+    def cut(name: str, *given: Any) -> Answer:
         if name == "forget":
             if not left:
                 raise CutOff

@@ -393,7 +393,7 @@ def test_the_script_refuses_another_kind_too(stage: ServiceHarness) -> None:
     ]
     before = stage.state()
     with pytest.raises(WrongKind):
-        stage.store.run("import", names, [*stage.store.quotas.words, 1, code_kinds.digest("A"), "A"])
+        stage.store.run("import", names, [*stage.store.quotas.arguments, 1, code_kinds.digest("A"), "A"])
     assert stage.state() == before
 
 
