@@ -1,4 +1,4 @@
-# `make help` lists what there is. Settings are environment variables; README.md has the table.
+# `make help` lists what there is. Settings are environment variables; doc/settings.md lists them.
 
 VENV ?= .venv
 PYTHON ?= python3

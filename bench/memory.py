@@ -7,7 +7,7 @@ from functools import partial
 import redis
 
 from bench import tables
-from discount.domain import code_kinds
+from discount.domain import code_kinds, code_sequence
 from discount.domain.code_kinds import CodeKind
 from discount.domain.ids import parse_discount_id
 from discount.domain.model import Discount, Grant
@@ -132,7 +132,7 @@ def _first_block(client: "redis.Redis", made: Discount) -> int:
     """What the codes take that are made with the discount."""
     before = _used(client)
     discount = keys.discount(keys.partition_of(_BRAND, 16), made.id)
-    block = code_pools.codes.Sequence(client.hget(discount, "key"), made.codes.pattern, made.codes.alphabet)
+    block = code_sequence.Sequence(str(client.hget(discount, "key")), made.codes.pattern, made.codes.alphabet)
     client.rpush("copy", *block.codes(0, discounts.BLOCK))
     taken = _used(client) - before
     client.delete("copy")

@@ -1,12 +1,11 @@
 """The web application: settings, store and routes wired together."""
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from flask import Flask
 from structlog import get_logger
 
-from discount import logs, metrics
+from discount import __version__, logs, metrics
 from discount.api import problems
 from discount.api.contract import Contract
 from discount.api.gate import Gate
@@ -97,7 +96,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     events.add_routes(contract, store)
     deliveries.add_routes(contract, store)
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
-    docs.add_routes(app, contract, _version())
+    docs.add_routes(app, contract, __version__)
     app.wsgi_app = RequestMiddleware(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
     return app
 
@@ -115,10 +114,3 @@ def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str], chec
         coupons.add_routes(contract, store)
     if "personal-codes" in spoken:
         personal_codes.add_routes(contract, store, check_url)
-
-
-def _version() -> str:
-    try:
-        return version("discount")
-    except PackageNotFoundError:
-        return "0"

@@ -1,4 +1,4 @@
-"""gunicorn's settings: `gunicorn -c python:discount.server 'discount.app:create_app()'`."""
+"""gunicorn's settings: `gunicorn -c python:discount.serving.gunicorn_config 'discount.app:create_app()'`."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ logs.configure(_settings)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
-worker_class = "discount.serving.batching_worker.GatheringWorker"
+worker_class = "discount.serving.batching_worker.BatchingWorker"
 # Ordinary calls have as many as is set, whatever the long calls and those that wait for events take.
 threads = _settings.threads + 2 * _settings.long_calls
 # Above the 60 s for which nginx keeps an idle connection: the side that closes first must be the one that knows.
@@ -76,13 +76,13 @@ def _check_data() -> None:
 
 
 def _refused_data() -> int:
-    store = import_module("discount.store")
+    connection = import_module("discount.store.connection")
     errors = import_module("discount.domain.errors")
     try:
-        store.Store.at(
+        connection.Store.at(
             _settings.redis_url, _settings.redis_timeout, _settings.partitions, secret=_settings.secret
         ).prepare()
-    except store.LayoutError as error:
+    except connection.LayoutError as error:
         os.write(2, f"discount: {error}\n".encode())
         return 1
     except errors.Unavailable:

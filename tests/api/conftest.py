@@ -1,6 +1,5 @@
 """The application as a client sees it, on a real Redis that is empty at the start of each test."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,27 +9,16 @@ from flask.testing import FlaskClient
 from discount.app import create_app
 from discount.config import Settings
 from discount.store.connection import Store
-from tests.api.client import PATIENCE, SECRET, Client
+from tests.api.client import SECRET, Client
+from tests.support.fixtures import redis, redis_server
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
 def app(redis_server: RedisServer) -> Flask:
     settings = Settings(redis_url=redis_server.url, secret=SECRET)
     return create_app(settings, Store.at(redis_server.url, PATIENCE, settings.partitions))
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[Any]:
-    with redis_server.client() as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture

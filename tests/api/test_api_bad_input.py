@@ -112,7 +112,7 @@ BAD_MOMENTS = {
 }
 
 
-def rows(table: dict[str, Any]) -> Any:
+def rows(table: dict[str, Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("value", list(table.values()), ids=list(table))
 
 
@@ -587,7 +587,8 @@ def test_a_brand_is_named_where_no_key_names_it(client: Client) -> None:
 
 def test_limits_with_none_in_them_are_nothing_to_change(client: Client) -> None:
     path = f"/discount/{client.create()['id']}"
-    for body in ({}, {"limits": {}}):
+    bodies: list[dict[str, Any]] = [{}, {"limits": {}}]
+    for body in bodies:
         answer = client.refused("PATCH", path, 422, "invalid", "", json=body)
         assert answer["detail"] == "The body has nothing to change."
     assert client.http.patch(path, json={"limits": {}, "paused": True}).get_json()["status"] == "paused"

@@ -15,13 +15,8 @@ from discount.api.routes import codes as routes
 from discount.app import create_app
 from discount.config import Settings
 from discount.store.connection import Store
-from tests.api.client import (
-    DISCOUNT,
-    JSON,
-    PATIENCE,
-    Client,
-    check_problem,
-)
+from tests.api.client import DISCOUNT, JSON, Client, check_problem
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 TEXT, CSV = "text/plain", "text/csv"
@@ -148,7 +143,7 @@ BAD_TEMPLATES = {
     "blank": "  ",
     "nothing that differs": "SUMMER",
     "only the brand": "{brand}-SUMMER",
-    "unknown placeholder": "{name}-{id}",
+    "unknown placeholder": "{nickname}-{id}",
     "index": "{0}-{id}",
     "attribute": "{user.__class__}-{id}",
     "conversion": "{user!r}-{id}",
@@ -190,7 +185,7 @@ BAD_SHARED = {
 }
 
 
-def rows(table: dict[str, Any]) -> Any:
+def rows(table: dict[str, Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("value", list(table.values()), ids=list(table))
 
 

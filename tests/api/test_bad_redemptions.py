@@ -22,6 +22,9 @@ PATHS = ["/validation", "/redemption"]
 LONG = "x" * 10_000
 NOT_TEXT: list[Any] = [None, 5, 1.5, True, [], {}]
 NOT_IDS = ["", " ", "a\x00b", "a\nb", "a{b", "a/b", "\u202eabc", "🎄", LONG]
+NOT_OBJECTS: list[Any] = [None, "A-1", 5, []]
+NOT_DURATIONS: list[Any] = [14, "", "soon", "P0D", "P0Y", "-P1D", "P100000D", True, []]
+NOT_BOOLEANS: list[Any] = [None, 1, "true", []]
 NOT_WHOLE: list[Any] = [None, "10", 1.5, True, [], {}]
 
 
@@ -38,7 +41,7 @@ FIELDS: list[tuple[str, Any]] = [
     *[("/brand_id", value) for value in [*NOT_TEXT[1:], *NOT_IDS]],
     *[("/discount_id", value) for value in NOT_TEXT[1:]],
     *[("/code", value) for value in [*NOT_TEXT, "", LONG]],
-    *[("/order", value) for value in [None, "A-1", 5, []]],
+    *[("/order", value) for value in NOT_OBJECTS],
     *[("/order/id", value) for value in [*NOT_TEXT, *NOT_IDS]],
     *[("/order/amount", value) for value in [*NOT_WHOLE, -1, 10**12 + 1, 10**18]],
     *[("/order/currency", value) for value in [*NOT_TEXT, "", "eur", "EURO", "XXX", "XAU", "BTC"]],
@@ -211,10 +214,10 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"percent_off": 5, "amount_off": 5, "currency": "EUR"}, "/amount_off"),
     ({"maximum_discount": 5, "currency": "EUR"}, "/maximum_discount"),
     *[({"timezone": value}, "/timezone") for value in [None, 5, "", "Mars", "../etc/passwd", "localtime", "x" * 65]],
-    *[({"valid_for": value}, "/valid_for") for value in [14, "", "soon", "P0D", "P0Y", "-P1D", "P100000D", True, []]],
+    *[({"valid_for": value}, "/valid_for") for value in NOT_DURATIONS],
     *[({"valid_for": value}, "/valid_for") for value in ["p1d", "P1D ", "P1D\n", "P1DT", "P0.5M", "P101Y", "P1D1M"]],
     *[({"valid_for": value}, "/valid_for") for value in ["P2003-01-01T00:00:00", "P99999999999999999999W", "PT1,5H"]],
-    *[({"returns_use": value}, "/returns_use") for value in [None, 1, "true", []]],
+    *[({"returns_use": value}, "/returns_use") for value in NOT_BOOLEANS],
 ]
 LIMITS: list[tuple[Any, str]] = [
     *[

@@ -64,6 +64,7 @@ def test_a_body_that_is_shorter_than_declared_is_refused_by_every_operation(app:
                 method=place.method,
                 data=body,
                 content_type=media_type,
+                headers={"brand_auth_token": "IKEA", "user_auth_token": "A"},
                 environ_overrides=declared,
             )
             assert answer.status_code == 400, (place, media_type, answer.text)
@@ -197,7 +198,7 @@ def test_no_body_of_64_kilobytes_costs_more_than_50_milliseconds(app: Flask, cli
     assert len(body) <= SIZE
     for place in places(app):
         for media_type in place.media_types:
-            statuses = set()
+            statuses: set[int] = set()
 
             def call(place: Place = place, media_type: str = media_type, statuses: set[int] = statuses) -> None:
                 answer = client.http.open(place.path, method=place.method, data=body, content_type=media_type)

@@ -6,7 +6,8 @@ import pytest
 from werkzeug.http import parse_options_header
 
 from discount.store.connection import Store
-from tests.api.client import PATIENCE, Client
+from tests.api.client import Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.worker.harness import plan
 

@@ -11,8 +11,9 @@ from discount.store import keys
 from discount.store.connection import Store
 from tests.chaos.receiver import Receiver
 from tests.chaos.worker_processes import Offer, WorkerProcesses
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.support.service import PATIENCE, wait_until
+from tests.support.service import wait_until
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.service import PATIENCE, ROOT
+from tests.support.patience import PATIENCE
+from tests.support.service import ROOT
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def test_a_worker_with_a_loop_that_does_not_come_round_is_not_ready(
         raise ValueError
 
     loops = [service._Loop("stuck", turn, ending), service._Loop("other", lambda: None, ending, every=0.01)]
-    with service._figures(Settings(worker_port=0), loops) as figures:
+    with service._status_server(Settings(worker_port=0), loops) as figures:
         url = f"http://127.0.0.1:{figures.server_port}"
         for loop in loops:
             loop.start()

@@ -34,7 +34,8 @@ from discount.services import (
 )
 from discount.store.connection import Store
 from tests.chaos.receiver import Receiver
-from tests.support.service import PATIENCE, ROOT, ask, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.service import ROOT, ask, wait_until
 
 SECRET = "chaos" * 8
 TIMEOUT = 0.5
@@ -133,7 +134,7 @@ class WorkerProcesses:
         process = self._running(number)
         assert process.poll() is None, f"worker {number} ended with {process.returncode}:\n{self.log()[-3000:]}"
         said = self._log_file(self._started.index(process)).read_text(errors="replace")
-        found = [line for line in said.splitlines() if '"event":"working"' in line]
+        found = [line for line in said.splitlines() if '"event":"The worker is running"' in line]
         return int(json.loads(found[0])["port"]) if found else 0
 
     def _log_file(self, number: int) -> Path:

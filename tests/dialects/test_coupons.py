@@ -218,8 +218,9 @@ def test_a_count_that_is_negative_or_no_number_is_refused(client: Client, kind: 
 
 def test_a_call_that_sets_no_count_is_refused(raw: FlaskClient) -> None:
     create(raw)
-    for given in ({"json": {}}, {"data": {"global": 1}}):
-        answer = raw.put(COUNTS, **given)
+    calls: list[dict[str, Any]] = [{"json": {}}, {"data": {"global": 1}}]
+    for call in calls:
+        answer = raw.put(COUNTS, **call)
         assert answer.status_code == 400
         assert answer.get_json()["message"].startswith("The body has none of ")
 

@@ -17,8 +17,8 @@ from discount.services import (
     redemptions,
 )
 from discount.store.connection import Store
-from tests.api.client import PATIENCE
 from tests.faults.lossy import LossyLine
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 

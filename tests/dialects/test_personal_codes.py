@@ -136,7 +136,8 @@ def test_a_discount_that_is_not_there_is_not_found(client: Client) -> None:
     for unknown in ("", "nothing", "353b6a1a-2b04-4360-93ff-0598c1a9aec1", "dsc-002" + "2" * 22, "x" * 1000):
         answer = get(client.http, unknown)
         assert (answer.status_code, list(answer.get_json())) == (404, ["message"])
-    for wrong in (None, 5, [], {}):
+    not_ids: list[Any] = [None, 5, [], {}]
+    for wrong in not_ids:
         answer = get(client.http, wrong)
         assert answer.status_code == 400
         assert answer.get_json()["message"].startswith("discount_id ")

@@ -34,7 +34,7 @@ def done(service: Service, method: str, path: str, body: Any = None) -> Any:
 
 
 def events(redis_server: RedisServer, kind: str) -> int:
-    client = redis_server.client()
+    client: Any = redis_server.client()
     streams = [client.xrange(name) for name in client.keys("*:events")]
     return sum(fields["type"] == kind for entries in streams for _, fields in entries)
 

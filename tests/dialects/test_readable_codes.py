@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from discount.dialects import readable_codes
+from discount.dialects.adapters import readable_codes
 from discount.domain.errors import Unavailable
 from discount.services import discounts, exclusive_codes
 from tests.api.client import Client
@@ -64,10 +64,13 @@ def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, given: Any, tol
     assert raw.get(f"{CODES}AHMED2022BILLO/").get_json()["rule"]["discount"] == told
 
 
+NOT_PERCENTAGES: list[Any] = [-1, -0.01, 100.01, 101, "ten", "NaN", "Infinity", "1E+9", None, 1.234, []]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"discount": wrong} for wrong in (-1, -0.01, 100.01, 101, "ten", "NaN", "Infinity", "1E+9", None, 1.234, [])),
+        *({"discount": wrong} for wrong in NOT_PERCENTAGES),
         *(
             {"validity": wrong}
             for wrong in ("2020-01-01T00:00:00Z", "2280-12-31", "soon", None, "9999-01-01T00:00:00Z")
@@ -279,7 +282,7 @@ def test_a_user_lists_the_codes_that_it_was_granted(world: TwoBrands) -> None:
 def test_no_more_users_are_told_of_a_code_than_one_call_bears(
     raw: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readable_codes, "TOLD", 2)
+    monkeypatch.setattr(readable_codes, "MAX_GRANTED", 2)
     for user in ("a", "b", "c"):
         body = {"email": f"{user}@user.example"}
         assert raw.put(f"/user/{user}?brand_id=Billo", json=body).status_code == 200

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.redis_server import RedisServer
-from tests.support.service import pytest_runtest_makereport  # noqa: F401
+from tests.support.service import pytest_runtest_makereport
 
 
 @pytest.fixture

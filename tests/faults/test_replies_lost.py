@@ -8,9 +8,10 @@ from discount.domain.errors import Unavailable
 from discount.services import discounts, grants
 from discount.store.connection import Store
 from tests.faults.lossy import LossyLine
-from tests.services.harness import PATIENCE, UNIQUE
+from tests.services.harness import UNIQUE
 from tests.support import history
 from tests.support.load import Load, grant_call, twice
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, create
 

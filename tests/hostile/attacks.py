@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from tests.hostile.street import ATTACKER, PATIENCE, Street
+from tests.hostile.street import ATTACKER, Street
+from tests.support.patience import PATIENCE
 from tests.support.service import ask
 
 

@@ -21,7 +21,8 @@ from discount.worker.reminders import Reminders
 from discount.worker.smtp_client import SmtpClient
 from discount.worker.webhook_client import WebhookClient
 from discount.worker.webhook_delivery import WebhookDelivery
-from tests.mails.servers import PATIENCE, Mailbox
+from tests.mails.servers import Mailbox
+from tests.support.patience import PATIENCE
 from tests.worker.harness import due
 
 SECRET = "s" * 32

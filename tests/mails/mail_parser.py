@@ -36,7 +36,7 @@ FACTS: dict[MailKind, dict[str, Any]] = {
 def letter(kind: MailKind = "code-granted", to: Recipient | None = None, **given: Any) -> EmailMessage:
     """An e-mail as it is written; what is given replaces facts of that name, or what `write` takes besides."""
     facts = {name: given.pop(name, value) for name, value in FACTS[kind].items()}
-    more = {"sender": SENDER, "message_id": MESSAGE_ID, "date": DATE} | given
+    more: dict[str, Any] = {"sender": SENDER, "message_id": MESSAGE_ID, "date": DATE} | given
     return write(kind, to or Recipient("ann@mail.example"), facts, **more)
 
 

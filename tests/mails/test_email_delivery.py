@@ -192,8 +192,8 @@ def test_a_user_who_was_forgotten_between_is_not_written_to(works: MailHarness) 
 def test_one_address_gets_so_many_a_day_and_no_more_however_it_is_written(
     works: MailHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert email_delivery.A_DAY == 50
-    monkeypatch.setattr(email_delivery, "A_DAY", 3)
+    assert email_delivery.MOST_PER_MAILBOX == 50
+    monkeypatch.setattr(email_delivery, "MOST_PER_MAILBOX", 3)
     for number, address in enumerate([ANN, ANN.upper(), "Ann@Mail.example", ANN]):
         works.done("PUT", f"/user/{number}?brand_id=Brand{number}", {"email": address})
         works.grant(works.create(brand_id=f"Brand{number}"), str(number))
@@ -218,7 +218,7 @@ def test_addresses_that_lead_to_one_mailbox_are_counted_as_one(addresses: list[s
 
 
 def test_tags_do_not_get_one_mailbox_more_a_day(works: MailHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(email_delivery, "A_DAY", 3)
+    monkeypatch.setattr(email_delivery, "MOST_PER_MAILBOX", 3)
     discount_id = works.create()
     for number in range(5):
         works.grant(discount_id, f"user {number}", email=f"two+{number}@mail.example")
@@ -228,7 +228,7 @@ def test_tags_do_not_get_one_mailbox_more_a_day(works: MailHarness, monkeypatch:
 def test_tries_that_failed_are_not_counted_as_e_mails_of_a_day(
     works: MailHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(email_delivery, "A_DAY", 3)
+    monkeypatch.setattr(email_delivery, "MOST_PER_MAILBOX", 3)
     works.grant(works.create(), email=ANN)
     works.plan()
     (owed,) = works.owed()
@@ -381,7 +381,7 @@ def test_the_link_of_an_e_mail_that_arrived_ends_the_e_mails_of_that_brand(works
 def test_the_link_works_for_any_user_and_any_brand(works: MailHarness) -> None:
     brand_id, user_id = "ä" * 50, "ü🎄 /?" * 20
     works.done("PUT", "/user/ann", {"email": ANN})
-    way = works.mailer._way_out(brand_id, user_id)
+    way = works.mailer._unsubscribe_url(brand_id, user_id)
     assert way is not None
     assert len(way) < 900
     assert works.ask("POST", way.removeprefix(PUBLIC)).status_code == 200

@@ -207,7 +207,8 @@ def test_one_that_goes_while_they_are_listed_is_left_out(
 
 def test_only_the_newest_are_kept(tmp_path: Path, own_port: Port) -> None:
     port = own_port.number
-    code = f"import pathlib, discount.sink as s; s.KEPT = 3; s.serve(pathlib.Path({str(tmp_path)!r}), port={port})"
+    setup = "import pathlib, discount.local.mail_sink as s; s.KEPT = 3; "
+    code = f"{setup}s.serve(pathlib.Path({str(tmp_path)!r}), port={port})"
     with started(["-c", code]) as process:
         wait_until(lambda: _listens(port) or process.poll() is not None, "the sink listens")
         for number in range(7):

@@ -290,7 +290,8 @@ def _assert_one_address(name: str) -> None:
 )
 def test_no_name_becomes_a_link(name: str, seen: str) -> None:
     for field in ("brand_name", "discount_name"):
-        message = letter(**{field: name})
+        facts: dict[str, Any] = {field: name}
+        message = letter(**facts)
         assert seen in message["Subject"]
         assert seen in text_of(message)
         assert seen in shown(html_of(message)).text

@@ -22,13 +22,9 @@ from tests.mails.mail_parser import (
     read,
     text_of,
 )
-from tests.mails.servers import (
-    PATIENCE,
-    Authority,
-    Evil,
-    Mailbox,
-    serving,
-)
+from tests.mails.servers import Evil, Mailbox, serving
+from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
 # Servers that ask for a log-in without TLS are what is tested.
@@ -56,7 +52,7 @@ def send(
     url: str, message: EmailMessage | None = None, *, timeout: float = PATIENCE, authority: Authority | None = None
 ) -> Receipt:
     """A receipt, of which nothing tells the password or the address."""
-    postman = SmtpClient(url, timeout, authority.client() if authority else usual())
+    postman = SmtpClient(url, timeout, authority.client_context() if authority else usual())
     receipt = postman.send(message or letter(to=Recipient(ANN)))
     for text in (repr(postman), str(postman), repr(receipt)):
         assert "s3cret" not in text
@@ -75,7 +71,7 @@ def told(receipt: Receipt) -> tuple[str, str, str]:
 @pytest.mark.parametrize("scheme", ["smtp+plain", "smtps", "smtp"])
 def test_an_e_mail_arrives_whole(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     secured = {"smtps": {"tls": certificate}, "smtp": {"tls_context": certificate}, "smtp+plain": {}}[scheme]
     written = letter(to=Recipient(ANN, "Ann"))
     with serving(box, **secured) as port:
@@ -127,7 +123,7 @@ def test_a_server_without_starttls_gets_nothing_in_clear(authority: Authority) -
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
 def test_a_certificate_for_another_host_is_refused(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("elsewhere.example")
+    certificate = authority.server_context("elsewhere.example")
     secured = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     with serving(box, authenticator=box.authenticate, auth_require_tls=False, **secured) as port:
         receipt = send(f"{scheme}://{LOGIN}@127.0.0.1:{port}", authority=authority)
@@ -140,7 +136,7 @@ def test_a_certificate_for_another_host_is_refused(scheme: str, authority: Autho
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
 def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     secured = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     with serving(box, **secured) as port:
         receipt = send(f"{scheme}://127.0.0.1:{port}")
@@ -152,10 +148,11 @@ def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority
 @pytest.mark.parametrize("scheme", ["smtp+plain", "smtps", "smtp"])
 def test_a_percent_encoded_login_reaches_the_server(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
-    secured = {"smtps": {"tls": certificate}, "smtp": {"tls_context": certificate}, "smtp+plain": {}}[scheme]
-    settings = {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": False}
-    with serving(box, **settings, **secured) as port:
+    certificate = authority.server_context("127.0.0.1")
+    settings: dict[str, Any] = {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": False}
+    if scheme != "smtp+plain":
+        settings["tls" if scheme == "smtps" else "tls_context"] = certificate
+    with serving(box, **settings) as port:
         receipt = send(f"{scheme}://{LOGIN}@127.0.0.1:{port}", authority=authority)
     assert told(receipt) == ("delivered", "250", "")
     assert box.logins == [("shop@ikea", "s3cret/:@ %")]
@@ -274,7 +271,7 @@ def test_a_server_that_hangs_is_left_when_the_time_for_all_of_it_is_over() -> No
 
     with ThreadPoolExecutor(len(HANGS)) as pool:
         found = list(pool.map(left, HANGS))
-    assert found == [(how, ("retry", "timeout", "Not done within 0.5 s."), True) for how in HANGS]
+    assert found == [(how, ("retry", "timeout", "The e-mail was not accepted within 0.5 s."), True) for how in HANGS]
 
 
 def test_a_slow_look_up_leaves_no_time_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,10 +400,10 @@ def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("smtps://shop:s3cret@mail.example", "Postman(smtps://mail.example:465)"),
-        ("smtp://shop:s3cret@mail.example/", "Postman(smtp://mail.example:587)"),
-        ("smtp+plain://mail.example", "Postman(smtp+plain://mail.example:25)"),
-        ("smtp+plain://shop:s3cret@mail.example:2525", "Postman(smtp+plain://mail.example:2525)"),
+        ("smtps://shop:s3cret@mail.example", "SmtpClient(smtps://mail.example:465)"),
+        ("smtp://shop:s3cret@mail.example/", "SmtpClient(smtp://mail.example:587)"),
+        ("smtp+plain://mail.example", "SmtpClient(smtp+plain://mail.example:25)"),
+        ("smtp+plain://shop:s3cret@mail.example:2525", "SmtpClient(smtp+plain://mail.example:2525)"),
     ],
 )
 def test_the_port_goes_with_the_scheme_and_the_password_is_not_shown(url: str, shown: str) -> None:

@@ -4,14 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.fixtures import redis_server
 from tests.support.redis_server import RedisServer
-from tests.support.service import Service, pytest_runtest_makereport  # noqa: F401
-
-
-@pytest.fixture(scope="package")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
+from tests.support.service import Service, pytest_runtest_makereport
 
 
 @pytest.fixture(scope="package")

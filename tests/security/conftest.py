@@ -7,26 +7,14 @@ import pytest
 
 from tests.security.issuer import Issuer
 from tests.security.two_brands import TwoBrands
+from tests.support.fixtures import redis, redis_server
 from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[Issuer]:
     with Issuer() as running:
         yield running
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[Any]:
-    with redis_server.client() as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture

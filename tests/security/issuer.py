@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 SECRET = "j" * 32
 ISSUER, AUDIENCE = "https://shop.example", "discount"
-_ALGORITHMS = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
+_ALGORITHMS: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
 
 
 def claims(user: str = "Ann", **changes: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def signed(user: str = "Ann", *, secret: str = SECRET, **changes: Any) -> str:
 
 def unsigned(user: str = "Ann") -> str:
     """A token that says that it needs no signature."""
-    return jwt.encode(claims(user), None, algorithm="none")
+    return jwt.encode(claims(user), "", algorithm="none")
 
 
 def _part(value: Any) -> str:
@@ -94,8 +94,7 @@ class Issuer:
         return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
     def _published(self) -> list[dict[str, Any]]:
-        found = []
-        for name, key in self.keys.items():
-            told = json.loads(_ALGORITHMS[name].to_jwk(key.public_key()))
-            found.append(told | {"kid": name, "alg": name, "use": "sig"})
-        return found
+        return [
+            json.loads(_ALGORITHMS[name].to_jwk(key.public_key())) | {"kid": name, "alg": name, "use": "sig"}
+            for name, key in self.keys.items()
+        ]

@@ -5,13 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.services.harness import ServiceHarness, fake_harness, real_harness
-from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
+from tests.support.fixtures import redis_server
 
 
 @pytest.fixture(params=["fakeredis", "redis"])

@@ -154,7 +154,7 @@ class ServiceHarness:
         if discount.total_count is None:
             assert discount.remaining_count is None
         else:
-            assert discount.granted_count + discount.remaining_count == discount.total_count
+            assert discount.remaining_count == discount.total_count - discount.granted_count
             assert discount.granted_count <= discount.total_count
         assert not (discount.closed and pool and discount.codes.kind != "imported")
         self._check_codes(discount, given, pool, int(fields["made"]))

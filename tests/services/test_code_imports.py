@@ -510,7 +510,11 @@ def test_an_export_is_the_same_whether_the_discount_is_open_or_not(
     stage.grant(found.id)
     before = stage.export(found.id)
     now = stage.now()
-    changes = {"paused": {"paused": True}, "expired": {"expires_at": now - 1}, "scheduled": {"starts_at": now + 10**9}}
+    changes: dict[str, dict[str, Any]] = {
+        "paused": {"paused": True},
+        "expired": {"expires_at": now - 1},
+        "scheduled": {"starts_at": now + 10**9},
+    }
     stage.change(found.id, **changes[state])
     assert stage.status(found.id) == state
     assert stage.export(found.id) == before

@@ -29,16 +29,8 @@ from discount.services import (
     redemptions,
 )
 from discount.store import keys
-from tests.services.harness import (
-    BRANDS,
-    PARTITIONS,
-    PATIENCE,
-    SECOND,
-    ServiceHarness,
-    fake_harness,
-    flat,
-    real_harness,
-)
+from tests.services.harness import BRANDS, PARTITIONS, SECOND, ServiceHarness, fake_harness, flat, real_harness
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 

@@ -43,9 +43,9 @@ def test_what_is_older_than_it_is_kept_is_let_go_and_stays_counted(
     before = stage.show(found.id)
     assert let_go(stage, monkeypatch, 7 * DAY - 60 * SECOND) == 0
     assert let_go(stage, monkeypatch, 7 * DAY + 60 * SECOND) == 4
-    for each in used:
+    for redemption_id in used:
         with pytest.raises(NotFound):
-            redemptions.show(stage.store, each)
+            redemptions.show(stage.store, redemption_id)
     partition = partition_of(found.id)
     left = set(stage.redis.keys("*"))
     for each in (found, other):

@@ -199,7 +199,7 @@ def test_answers_are_the_same_to_the_byte_past_the_parser_and_through_it(alone: 
 
 def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
     discount_id = create(alone.urls[0], 2)
-    found = []
+    found: list[bytes] = []
     for headers in ([], [THROUGH_PARSER]):
         with connect(alone) as connection:
             body = b'{"user_id":"user %d"}' % len(found)
@@ -212,12 +212,11 @@ def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
     assert found[0].startswith(b"HTTP/1.1 201 Created\r\n")
 
 
-def test_tokens_and_rates_are_minded_past_the_parser_as_through_it(redis_server: RedisServer) -> None:
+def test_tokens_and_rates_are_minded_past_the_parser_as_through_it() -> None:
     rates = {"rate_key": "4/hour", "rate_address": "4/hour"}
     owner = {"Authorization": f"Bearer {SECRET}"}
-    with Service(
-        redis_server.url, replicas=1, auth="token", admin_key=SECRET, secret="another-" + SECRET, **rates
-    ) as service:
+    settings = rates | {"auth": "token", "admin_key": SECRET, "secret": "another-" + SECRET}
+    with RedisServer() as own, Service(own.url, replicas=1, **settings) as service:
         wanted = {"brand_id": "Mine", "discount_code": "Spring", "total_count": 1}
         ask(service.urls[0], "POST", "/brand", {"id": "Mine"}, headers=owner)
         key = ask(service.urls[0], "POST", "/brand/Mine/keys", {"name": "till"}, headers=owner).json["key"]

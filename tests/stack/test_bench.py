@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench import capacity, compare, growth, imports, memory, over_http, script, startup, tables
-from tests.support.service import PATIENCE, Service, ask, create
+from tests.support.patience import PATIENCE
+from tests.support.service import Service, ask, create
 
 ROOT = Path(__file__).parents[2]
 

@@ -138,10 +138,9 @@ def test_the_commands_of_the_page_of_codes_work_one_after_the_other(
         told[words[0]] = answer(*(word.replace("dsc-…", discount_id) for word in words))
         if words[0] == "create":
             discount_id = re.findall(r"dsc-\w+", told["create"])[0]
-    assert list(told) == ["create", "import", "grant", "export", "list", "show", "stats"]
+    assert list(told) == ["create", "import", "grant", "export"]
     assert told["grant"] == "A1\n"
     assert (tmp_path / "all.csv").read_bytes() == http.get(f"/discount/{discount_id}/codes").data
-    assert discount_id in told["list"]
 
 
 def test_a_discount_goes_the_whole_way_through_the_shell(
@@ -268,7 +267,7 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
     (tmp_path / "kept.csv").write_text("kept", encoding="utf-8")
     calls: dict[tuple[str, ...], str] = {
         ("create", "IKEA", "A"): "invalid: --total is missing.",
-        ("create", "{00}", "A", "--total", "3"): "invalid: BRAND has a character that is not allowed",
+        ("create", "{00}", "A", "--total", "3"): "invalid: BRAND has '{' (U+007B) as character 1",
         ("create", "IKEA", "A", "--total", "many"): "invalid: --total is not a whole number.",
         ("create", "IKEA", "A", "--total", "3", "--pattern", "##"): "invalid: --pattern does not fit: ## gives",
         ("create", "IKEA", "A", "--total", "3", "--code", "X"): "invalid: --code does not belong to",
@@ -276,7 +275,7 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
         ("create", "IKEA", "A", "--total", "3", "--starts-at", "soon"): "invalid: --starts-at is not a time",
         ("show", "dsc-x"): "not-found: ",
         ("grant", "dsc-x", "A"): "not-found: ",
-        ("grant", unique, "A", "a/b"): "invalid: USER... has a character",
+        ("grant", unique, "A", "a/b"): "invalid: USER... has '/' (U+002F) as character 2",
         ("import", own, "codes.csv"): "invalid: --column 'code' is not in the first line.",
         ("import", unique, "codes.txt"): "wrong-kind: ",
         ("export", "dsc-x", "kept.csv"): "not-found: ",

@@ -20,7 +20,6 @@ from discount.services import deliveries, outbox
 from discount.services.deliveries import PlannedDelivery
 from discount.store.connection import Store
 from tests.stack.test_command_line import (  # noqa: F401 - fixtures
-    PATIENCE,
     ROOT,
     Call,
     answer,
@@ -31,6 +30,7 @@ from tests.stack.test_command_line import (  # noqa: F401 - fixtures
     table,
     wrong,
 )
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 Answer = Callable[..., str]
@@ -95,7 +95,7 @@ def test_a_discount_is_changed_and_closed(
     assert (shown["status"], shown["limits"], "expires_at" in shown) == ("active", "per_user 5", False)
     assert http.get(address).get_json()["limits"]["total"] is None
     assert wrong(call("change", discount["id"])) == "invalid: The command has nothing to change."
-    assert wrong(call("change", discount["id"], "--total", "0")).startswith("invalid: --total is less than 1")
+    assert wrong(call("change", discount["id"], "--total", "0")).startswith("invalid: --total must be from 1 to")
     closed = said("close", discount["id"], "--granted-codes", "void")
     assert closed == http.get(address).get_json()
     assert closed["status"] == "closed"
@@ -133,8 +133,8 @@ def test_a_code_is_validated_redeemed_held_confirmed_and_rolled_back(
 ) -> None:
     code = answer("grant", discount["id"], "Ann").strip()
     checkout = ("Ann", code, "--brand", "Till", *ORDER)
-    body = {"brand_id": "Till", "user_id": "Ann", "code": code}
-    body["order"] = {"id": "A-1", "amount": 10000, "currency": "EUR"}
+    order = {"id": "A-1", "amount": 10000, "currency": "EUR"}
+    body = {"brand_id": "Till", "user_id": "Ann", "code": code, "order": order}
     valid = said("redemption", "validate", *checkout)
     assert valid == http.post("/validation", json=body).get_json()
     assert (valid["valid"], valid["discount_amount"]) == (True, 1000)
@@ -174,7 +174,9 @@ def test_a_code_is_validated_redeemed_held_confirmed_and_rolled_back(
 
 def test_brands_are_made_changed_listed_and_closed(said: Said, answer: Answer, call: Call, http: FlaskClient) -> None:
     made = said("brand", "create", "Zoo", "--name", "The Zoo", "--email", "zoo@zoo.example")
-    assert made == said("brand", "show", "Zoo") == http.get("/brand/Zoo").get_json()
+    shown = said("brand", "show", "Zoo")
+    assert shown == http.get("/brand/Zoo").get_json()
+    assert shown == made | {"quotas": shown["quotas"]}
     changed = said("brand", "change", "Zoo", "--email", "none", "--mails-off", "sold-out", "--mails-off", "webhook-off")
     assert (changed["email"], changed["mails_off"]) == (None, ["sold-out", "webhook-off"])
     assert said("brand", "change", "Zoo", "--mails-off", "none") == http.get("/brand/Zoo").get_json()
@@ -182,7 +184,8 @@ def test_brands_are_made_changed_listed_and_closed(said: Said, answer: Answer, c
     assert said("brand", "list") == http.get("/brand").get_json()
     assert ["Zoo", "The Zoo"] in table(answer("brand", "list"))
     assert wrong(call("brand", "show", "None")) == "not-found: There is no brand None; it has to be made first."
-    assert said("brand", "close", "Zoo") == http.get("/brand/Zoo").get_json()
+    closed = said("brand", "close", "Zoo")
+    assert closed | {"quotas": shown["quotas"]} == http.get("/brand/Zoo").get_json()
     assert wrong(call("webhook", "create", "Zoo", "https://zoo.example/x")) == "brand-closed: The brand is closed."
 
 

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from tests.stack.proxy import Proxy
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.support.service import PATIENCE, Reply, Service, ask, wait_until
+from tests.support.service import Reply, Service, ask, wait_until
 
 LINES = 200_000
 PIECE = 64 * 1024

@@ -57,7 +57,8 @@ def test_an_address_keeps_its_replica_where_that_is_asked_for(service: Service, 
 def test_the_ways_of_balancing_are_those_that_the_page_names() -> None:
     root = NGINX.parent
     ways = {path.stem for path in (NGINX / "balance").iterdir()}
-    (row,) = re.findall(r"^\| `BALANCE` \|.*$", (root / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    page = (root / "doc" / "settings.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| `BALANCE` \|.*$", page, re.MULTILINE)
     assert ways == set(re.findall(r"`([a-z-]+)`", row)) == {"round-robin", "least-conn", "address"}
     compose = (root / "docker-compose.yml").read_text(encoding="utf-8")
     assert (

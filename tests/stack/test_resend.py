@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def nobody() -> Iterator[list[str]]:
 def test_request_of_which_nothing_was_sent_finds_the_replica_that_lives(
     nobody: list[str], tmp_path: Path, method: str, path: str
 ) -> None:
-    body = {} if method in ("POST", "PATCH") else None
+    body: dict[str, Any] | None = {} if method in ("POST", "PATCH") else None
     with ReplicaStub() as stub, Proxy([*nobody, stub.address], tmp_path) as proxy:
         # Six in turn begin at each address.
         replies = [ask(proxy.url, method, path, body) for _ in range(6)]

@@ -242,11 +242,11 @@ def test_a_wrong_setting_is_one_line_that_names_it(runs: Any, name: str, value: 
 @pytest.mark.parametrize(("name", "address"), [("HOST", "0.0.0.0"), ("ADDRESS", "shop.example")])
 def test_an_open_service_for_other_machines_is_one_line(runs: Any, name: str, address: str) -> None:
     told = refusal(runs(**{name: address}))
-    assert told.startswith(f"discount: AUTH='open': anybody who reaches {address} could do anything; ")
+    assert told.startswith(f"discount: AUTH='open': anyone who reaches {address} could do anything; ")
 
 
 def test_tokens_without_their_secrets_are_one_line(runs: Any) -> None:
-    assert refusal(runs(AUTH="token")).startswith("discount: ADMIN_KEY: AUTH=token needs it")
+    assert refusal(runs(AUTH="token")).startswith("discount: ADMIN_KEY: is needed with AUTH=token")
 
 
 def test_with_tokens_it_may_be_reached_from_anywhere(runs: Any) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
@@ -120,9 +121,9 @@ def test_long_calls_leave_a_thread_to_others(narrow: Service) -> None:
     wait_until(lambda: ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 200, "a place is free")
 
 
-def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs(redis_server: RedisServer) -> None:
-    settings = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "long_calls_per_brand": 3}
-    with Service(redis_server.url, replicas=1, **settings) as service, ExitStack() as open_ones:
+def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs() -> None:
+    settings: dict[str, Any] = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "long_calls_per_brand": 3}
+    with RedisServer() as redis, Service(redis.url, replicas=1, **settings) as service, ExitStack() as open_ones:
         admin = {"Authorization": f"Bearer {ADMIN}"}
 
         def key_of(brand: str) -> str:
@@ -264,12 +265,12 @@ def test_an_answer_that_is_not_read_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not client.held
 
 
-def test_a_key_server_that_hangs_holds_up_no_hot_call(redis_server: RedisServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+def test_a_key_server_that_hangs_holds_up_no_hot_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, RedisServer() as redis:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
         tokens = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "jwks_url": url}
-        settings = {**tokens, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "threads": 1}
-        with Service(redis_server.url, replicas=1, **settings) as service:
+        settings: dict[str, Any] = {**tokens, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "threads": 1}
+        with Service(redis.url, replicas=1, **settings) as service:
             admin = {"Authorization": f"Bearer {ADMIN}"}
             ask(service.urls[0], "POST", "/brand", {"id": "Patient"}, headers=admin)
             made = ask(service.urls[0], "POST", "/brand/Patient/keys", {"name": "till"}, headers=admin)

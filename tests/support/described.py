@@ -21,19 +21,20 @@ _read: dict[tuple[Any, str], Any] = {}
 
 def operations(app: Flask) -> Iterator[Any]:
     """The operations of the application's own document, as Schemathesis has them."""
-    config = schemathesis.Config()
+    config: Any = schemathesis.Config()
     config.projects.default.analysis.constants.enabled = False  # else what is tried depends on what was imported
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(st, "from_regex", _read_once)
-        for each in schemathesis.openapi.from_wsgi("/openapi.json", app, config=config).get_all_operations():
-            yield each.ok()
+        schema: Any = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
+        for result in schema.get_all_operations():
+            yield result.ok()
 
 
 def _read_once(regex: Any, **given: Any) -> Any:
     """The strategy of a pattern. That of ids has a million letters: a second to read, and most calls have it."""
     key = (regex, repr(sorted(given.items())))
     if key not in _read:
-        lazy = _from_regex(regex, **given)
+        lazy: Any = _from_regex(regex, **given)
         try:
             lazy.validate()
         except InvalidArgument:

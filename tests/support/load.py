@@ -67,8 +67,8 @@ class Answer:
         return found
 
     @property
-    def word(self) -> str:
-        """The word of a refusal, or nothing."""
+    def slug(self) -> str:
+        """The slug of a refusal, or an empty string."""
         return str(self.body["type"]).rpartition("/")[2] if isinstance(self.body, dict) and "type" in self.body else ""
 
 

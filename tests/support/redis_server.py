@@ -30,7 +30,7 @@ from tests.support import programs
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
-FRESH = {
+FRESH: dict[str, str | int] = {
     "save": "",
     "appendonly": "no",
     "maxmemory_policy": "noeviction",

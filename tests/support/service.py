@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from tests.support.patience import PATIENCE
@@ -58,8 +58,8 @@ class Reply:
         return json.loads(self.raw)
 
     @property
-    def word(self) -> str:
-        """The word of a problem."""
+    def slug(self) -> str:
+        """The slug of a problem."""
         return str(self.json["type"]).rpartition("/")[2]
 
 

@@ -11,8 +11,9 @@ from discount.config import Settings
 from discount.security.signing import Signer
 from discount.store.connection import Store
 from tests.api.client import Client
+from tests.support.fixtures import redis
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.worker.peer import PATIENCE
 
 # With a secret: one that Redis keeps would be another in each test, and a replica remembers its own.
 SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
@@ -22,13 +23,6 @@ SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
 def redis_server() -> Iterator[RedisServer]:
     with RedisServer(tcp=True) as server:
         yield server
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[Any]:
-    with redis_server.client() as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from discount.domain.model import Delivery, DeliveryKind, Receipt
 from discount.services import deliveries
 from discount.store import keys
 from discount.store.connection import Store
-from discount.worker.dispatcher import Attempt, Dispatcher, Make, Schedule
+from discount.worker.dispatcher import Attempt, Dispatcher, Prepare, Schedule
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
-from tests.worker.peer import PATIENCE
+from tests.support.patience import PATIENCE
 
 SECOND = 1_000_000
 KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
@@ -57,10 +57,10 @@ def plan(store: Store, name: str = "one", reminders: Reminders | None = None) ->
     return count
 
 
-def dispatch(store: Store, make: Make, schedule: Schedule = AT_ONCE, senders: int = 4) -> None:
+def dispatch(store: Store, prepare: Prepare, schedule: Schedule = AT_ONCE, threads: int = 4) -> None:
     """Make what is due, until nothing is."""
     for kind in KINDS:
-        dispatcher = Dispatcher(store, schedule, make, senders, kind=kind)
+        dispatcher = Dispatcher(store, schedule, prepare, threads, kind=kind)
         try:
             # Only a turn begins something: where nothing was under way before it, and it finds nothing, all is made.
             until(lambda each=dispatcher: not each._under_way and not each.turn())  # type: ignore[misc]

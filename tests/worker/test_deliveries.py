@@ -26,6 +26,7 @@ from discount.worker.reminders import Reminders
 from discount.worker.webhook_client import LONGEST_PAUSE, WebhookClient
 from discount.worker.webhook_delivery import WebhookDelivery
 from tests.api.client import Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.worker.conftest import SETTINGS
 from tests.worker.harness import (
@@ -42,12 +43,7 @@ from tests.worker.harness import (
     plan,
     until,
 )
-from tests.worker.peer import (
-    PATIENCE,
-    Peer,
-    answer,
-    answering,
-)
+from tests.worker.peer import Peer, answer, answering
 
 URL = "https://ikea.example/discounts"
 PARTITION = keys.partition_of("IKEA", SETTINGS.partitions)

@@ -16,8 +16,8 @@ from discount.services import outbox
 from discount.store import keys
 from discount.store.connection import Store
 from tests.api.client import Client, check_problem
+from tests.support.patience import PATIENCE
 from tests.worker.conftest import SETTINGS
-from tests.worker.peer import PATIENCE
 
 PARTITION = keys.partition_of("IKEA", SETTINGS.partitions)
 STREAM = keys.events(PARTITION)

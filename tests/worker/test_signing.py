@@ -18,8 +18,8 @@ from discount.services import webhooks
 from discount.services.webhooks import OVERLAP
 from discount.store.connection import Store
 from tests.api.client import Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.worker.peer import PATIENCE
 
 BODY = '{"type":"code.granted","brand_id":"Möbel"}'
 SECOND = 1_000_000

@@ -19,15 +19,9 @@ from discount.domain.errors import Invalid
 from discount.domain.model import Receipt
 from discount.security.url_policy import check_url, policy
 from discount.worker.webhook_client import KEPT, LONGEST_PAUSE, WebhookClient
-from tests.worker.certificates import Authority
-from tests.worker.peer import (
-    PATIENCE,
-    Peer,
-    answer,
-    answering,
-    reset,
-    saying,
-)
+from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE
+from tests.worker.peer import Peer, answer, answering, reset, saying
 
 # So short that a test can wait for it.
 SHORT = 0.5
@@ -270,7 +264,7 @@ def test_a_call_ends_with_its_time_however_slowly_it_is_answered(treat: Any) -> 
         receipt = post(peer.url, SHORT)
         taken = time.monotonic() - started
     assert (receipt.outcome, receipt.status) == ("retry", "timeout")
-    assert receipt.answer == "No whole answer within 0.5 s."
+    assert receipt.answer == "No complete response within 0.5 s."
     assert receipt.milliseconds >= 500
     # A byte in time would have let it go on for the 50 seconds that the whole takes.
     assert taken < 15
@@ -352,20 +346,20 @@ def _named(peer: Peer) -> str:
 
 
 def test_a_certificate_of_a_known_authority_is_taken(authority: Authority) -> None:
-    with Peer(answering(answer()), authority.serving("127.0.0.1")) as peer:
-        assert post(peer.url, context=authority.trusting()).status == "200"
+    with Peer(answering(answer()), authority.server_context("127.0.0.1")) as peer:
+        assert post(peer.url, context=authority.client_context()).status == "200"
 
 
 def test_a_name_is_asked_for_and_checked_though_an_address_is_called(authority: Authority) -> None:
-    with Peer(answering(answer()), authority.serving("localhost")) as peer:
-        assert post(_named(peer), context=authority.trusting()).status == "200"
-        assert post(peer.url, context=authority.trusting()).status == "no-answer"
+    with Peer(answering(answer()), authority.server_context("localhost")) as peer:
+        assert post(_named(peer), context=authority.client_context()).status == "200"
+        assert post(peer.url, context=authority.client_context()).status == "no-answer"
         assert len(peer.requests) == 1
 
 
 def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None:
-    with Peer(answering(answer()), authority.serving("other.example")) as peer:
-        receipt = post(_named(peer), context=authority.trusting())
+    with Peer(answering(answer()), authority.server_context("other.example")) as peer:
+        receipt = post(_named(peer), context=authority.client_context())
         assert peer.requests == []
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert "localhost" in receipt.answer
@@ -373,8 +367,8 @@ def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None
 
 @pytest.mark.parametrize("self_signed", [True, False])
 def test_a_certificate_of_nobody_known_is_refused(authority: Authority, tmp_path: Path, self_signed: bool) -> None:
-    with Peer(answering(answer()), Authority(tmp_path).serving("127.0.0.1", self_signed=self_signed)) as peer:
-        assert post(peer.url, context=authority.trusting()).status == "no-answer"
+    with Peer(answering(answer()), Authority(tmp_path).server_context("127.0.0.1", self_signed=self_signed)) as peer:
+        assert post(peer.url, context=authority.client_context()).status == "no-answer"
         assert WebhookClient(LOOPBACK, PATIENCE).post(peer.url, {}, b"{}").status == "no-answer"
         assert peer.requests == []
 

@@ -12,8 +12,8 @@ from discount.services.webhooks import MOST
 from discount.store.connection import Store
 from tests.api.client import DISCOUNT, Client, check_problem
 from tests.faults.lossy import LossyLine
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-from tests.worker.peer import PATIENCE
 
 URL = "https://ikea.example/discounts"
 NOWHERE = "whk-00" + "0" * 24
@@ -422,7 +422,7 @@ def test_unknown_types_are_refused_wherever_they_are_given(client: Client, types
 @pytest.mark.parametrize(
     ("body", "place"),
     [
-        ({}, "/brand_id"),
+        ({}, "/url"),
         ({"brand_id": "IKEA"}, "/url"),
         ({"url": URL}, "/brand_id"),
         ({"brand_id": "IKEA", "url": URL, "secret": "whsec_"}, "/secret"),

@@ -12,11 +12,12 @@ from discount.api.contract import Contract, Operation
 from discount.api.inputs import SMALL_BODY
 from discount.app import create_app
 from discount.config import Settings
-from discount.services import grants, slices
+from discount.services import discounts, slices
 from discount.serving.connections import WHOLE
 from discount.store.connection import Store
 from doc.generate import limits as limits_page
-from tests.api.client import PATIENCE, SECRET, Client
+from tests.api.client import SECRET, Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 PAGE = Path(__file__).parents[2] / "doc" / "limits.md"
@@ -170,7 +171,7 @@ def test_every_declared_cost_is_that_of_an_operation(counted: Counted) -> None:
 def test_a_brand_with_many_closed_discounts_costs_no_more_than_a_bound(
     counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grants.discounts, "LOOKED_AT", 200)
+    monkeypatch.setattr(discounts, "LOOKED_AT", 200)
     for number in range(300):
         made = counted.client.create(discount_code=str(number), total_count=1)["id"]
         counted.client.http.delete(f"/discount/{made}")
