@@ -184,7 +184,7 @@ class NamedPlaces(unittest.TestCase):
 
     def test_every_function_on_the_way_of_a_request_exists(self) -> None:
         text = (ROOT / "doc" / "life-of-a-request.md").read_text(encoding="utf-8")
-        found = re.findall(r"`(discount/[\w/]+\.py)`\s((?:(?: and )?`[\w.]+`)+)", text)
+        found = re.findall(r"`(discount/[\w/]+\.py)`\s((?:(?:\s+and\s+)?`[\w.]+`)+)", text)
         self.assertGreater(len(found), 20)
         for path, names in found:
             for name in re.findall(r"`([\w.]+)`", names):
