@@ -26,7 +26,7 @@ ROW = re.compile(r"^\|\s*`(\{(?:pp|00)\}:[^`]+)`\s*\|\s*([^|]+?)\s*\|\s*(.+?)\s*
 
 
 def rows(text: str) -> dict[str, tuple[str, str]]:
-    """Key → its type and what follows."""
+    """Return the keys of a table, each with its type and the rest of its row."""
     return {key: (kind, rest) for key, kind, rest in ROW.findall(text)}
 
 
@@ -210,7 +210,7 @@ class Sentences(unittest.TestCase):
 
 
 def code_of(page: Path) -> list[str]:
-    """The lines of code of a page, and its words of code."""
+    """Return the lines and words of code in a page."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -324,7 +324,7 @@ WORDS = {
 
 
 def writes(source: str, word: str) -> bool:
-    """Whether a script has a command that writes to the key it calls by that name."""
+    """Return whether a script writes to the key with that name."""
     found = re.findall(rf"redis\.call\('(\w+)', (?:'CREATE', )?{word}(?:\[\w+\]|_of_nobody)?[,)]", source)
     return any(
         command

@@ -1,4 +1,4 @@
-"""Places of long calls, and the rests between their slices."""
+"""The number of simultaneous long calls, and the pauses between their slices."""
 
 import unittest
 from unittest import mock

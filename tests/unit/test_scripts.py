@@ -1,4 +1,4 @@
-"""Scripts: a header that is checked, a body that keeps to it."""
+"""Scripts: a checked header, and a body that keeps to it."""
 
 import re
 import unittest
@@ -24,20 +24,20 @@ LUA = Path(scripts.__file__).parent / "lua"
 
 
 def own(script: Script) -> tuple[list[str], list[str], frozenset[str]]:
-    """The keys, arguments and refusals that stand in the file's own header, without those of shared functions."""
+    """Return the keys, arguments and refusals of a file's own header, without shared functions."""
     lines = (LUA / f"{script.name}.lua").read_text(encoding="utf-8").splitlines()
     header = {line[4:8].strip(): line[8:].split() for line in lines if re.match("--- (KEYS|ARGV|ERR)", line)}
     return header["KEYS"], header["ARGV"], frozenset(header["ERR"])
 
 
 def body(script: Script) -> str:
-    """The code that stands in the file: no comments, no header."""
+    """Return the code of a file without comments and header."""
     code = script.source.partition("\n")[2].removesuffix("\nend)" if script.guarded else "")
     return "\n".join(line.partition("--")[0] for line in code.splitlines())
 
 
 def commands(script: Script) -> list[tuple[str, str, str]]:
-    """How (call or pcall), which command and on which key, in the order of the file."""
+    """Return each command of a file in order: call or pcall, the command's name and its key."""
     return [(found[1], found[2], found[3] or "") for found in COMMAND.finditer(body(script))]
 
 
