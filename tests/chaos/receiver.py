@@ -1,7 +1,7 @@
 """A receiver of webhooks in its own process: it answers by chance or in a set way, and records all calls.
 
     with Receiver(seed=7, faults=0.33) as receiver:
-        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `500`, `hang` or `held`
+        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `slow`, `500`, `hang` or `held`
         receiver.trust("IKEA", secret)      # verify the calls to IKEA, with the reference library
         receiver.calls()
 
@@ -26,8 +26,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-#: Seconds that a late answer takes.
-LATE = 0.2
+#: Seconds before an answer, by the mode.
+DELAYS = {"late": 0.2, "slow": 7.0}
 FAULTS = ("500", "hang", "half", "drop")
 
 
@@ -147,8 +147,8 @@ class _Server:
         _, mode, name = path.split("/")
         mode = self.turned.get(name) or mode
         answer = mode if mode != "any" else self._by_chance()
-        late, held = answer == "late", answer == "held"
-        answer = "200" if answer in ("ok", "late", "held") else answer
+        delay, held = DELAYS.get(answer, 0), answer == "held"
+        answer = "200" if answer in ("ok", "held", *DELAYS) else answer
         self.counts[name] += 1
         self.calls.append(
             Call(
@@ -166,7 +166,7 @@ class _Server:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of")
             await writer.drain()
         elif answer != "drop":
-            await asyncio.sleep(LATE if late else 0)
+            await asyncio.sleep(delay)
             if held:
                 await self.held[name].wait()
                 self.answered[name] += 1

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from tests.hostile.street import ATTACKER, Street
+from tests.chaos.receiver import Receiver
+from tests.chaos.worker_processes import WorkerProcesses
+from tests.hostile.street import ATTACKER, NEIGHBOUR, PEPPER, Street
 from tests.support.patience import PATIENCE
-from tests.support.service import ask
+from tests.support.service import ask, wait_until
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,27 @@ def repeated_names(street: Street, size: Size) -> Iterator[None]:
 
 
 @contextmanager
+def slow_receivers(street: Street, size: Size) -> Iterator[None]:
+    """H5: as many webhooks as a brand may have, each of which takes seven seconds to answer 200.
+
+    At the end, the neighbour's webhook must be called for each of the neighbour's grants.
+    """
+    with Receiver() as receiver, WorkerProcesses(street.redis.url, workers=1, secret=PEPPER) as worker:
+        worker.await_ready()
+        for _ in range(20):
+            street.done("POST", "/webhook", {"brand_id": ATTACKER, "url": receiver.url("slow", ATTACKER)})
+        theirs = {"brand_id": NEIGHBOUR, "url": receiver.url("ok", NEIGHBOUR)}
+        street.done("POST", "/webhook", theirs, token=street.other)
+        users = [f"Receiver {number}" for number in range(size.bulk)]
+        street.done("POST", f"/discount/{street.mine}/grants", {"user_ids": users})
+        wait_until(lambda: receiver.counts()[ATTACKER] > 0, "the attacker's receiver is called")
+        before = street.granted()
+        yield
+        grants = street.granted() - before
+        wait_until(lambda: receiver.counts()[NEIGHBOUR] >= grants, "the neighbour's webhook is called for each grant")
+
+
+@contextmanager
 def half_requests(street: Street, size: Size) -> Iterator[None]:
     """M7: incomplete requests, sent straight to each replica's port without a token."""
     with ExitStack() as open_ones:
@@ -250,6 +273,7 @@ ATTACKS: dict[str, Attack] = {
     "H2 many holds": many_holds,
     "H3 a crowded user": crowded_user,
     "H4 repeated names": repeated_names,
+    "H5 slow receivers": slow_receivers,
     "M7 half requests": half_requests,
     "M11 bulk with a bad id": bad_bulk,
     "M11 bulk of personal codes": personal_bulk,

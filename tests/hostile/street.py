@@ -70,7 +70,15 @@ class Street:
             self.redis = self._started.enter_context(RedisServer())
             tokens = {"auth": "token", "admin_key": ADMIN, "secret": PEPPER}
             users = {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "rate_user": "off"}
-            settings = {"threads": 4, "proxies": 1, "redis_timeout": 20, **tokens, **users, **self._settings}
+            settings = {
+                "threads": 4,
+                "proxies": 1,
+                "redis_timeout": 20,
+                "webhook_loopback": 1,
+                **tokens,
+                **users,
+                **self._settings,
+            }
             self.service = self._started.enter_context(Service(self.redis.url, replicas=2, **settings))
             folder = Path(self._started.enter_context(TemporaryDirectory(prefix="hostile-")))
             self.proxy = self._started.enter_context(Proxy(self.service.addresses, folder))
@@ -99,6 +107,10 @@ class Street:
         reply = ask(self.url, method, path, body, headers=headers, timeout=PATIENCE)
         assert reply.status < 300, reply.raw
         return reply.json
+
+    def granted(self) -> int:
+        """Return how many codes of the neighbour are granted."""
+        return int(self.done("GET", f"/discount/{self.theirs}", token=self.other)["granted_count"])
 
     def watch(self, seconds: float) -> Watch:
         """Grant as the neighbour at a fixed rate, and probe `/healthy`, for some seconds."""

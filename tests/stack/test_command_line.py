@@ -233,10 +233,10 @@ def test_codes_come_in_from_files_and_go_out_to_files(
     }
     (tmp_path / "codes.csv").write_text('note,Code\n"a, b","=1+1"\nx,a-1\ny,\n', encoding="utf-8")
     by_column = call("import", found["id"], "codes.csv", "--column", "Code")
-    assert (by_column.returncode, by_column.stdout) == (0, "1 added, 1 there already, 1 bad\n")
+    assert (by_column.returncode, by_column.stdout) == (0, "1 added, 1 already known, 1 invalid\n")
     assert by_column.stderr == "line 3: is there already\nline 4: is empty\n"
     (tmp_path / "codes.json").write_text('{"codes": ["D4", "E5"]}', encoding="utf-8")
-    assert answer("import", found["id"], "codes.json") == "2 added, 0 there already, 0 bad\n"
+    assert answer("import", found["id"], "codes.json") == "2 added, 0 already known, 0 invalid\n"
     (tmp_path / "unnamed").write_text("code\nF6\n", encoding="utf-8")
     with (tmp_path / "unnamed").open("rb") as file:
         assert answer("import", found["id"], "-", "--format", "csv", stdin=file).startswith("1 added")
@@ -321,9 +321,9 @@ def test_codes_come_in_from_a_pipe_and_an_empty_file_has_none(
     body = {"brand_id": "IKEA", "discount_code": "Own", "codes": {"kind": "imported"}}
     own = http.post("/discount", json=body).get_json()["id"]
     with subprocess.Popen(["printf", r"A1\nB2\n"], stdout=subprocess.PIPE) as source:
-        assert answer("import", own, "-", stdin=source.stdout) == "2 added, 0 there already, 0 bad\n"
+        assert answer("import", own, "-", stdin=source.stdout) == "2 added, 0 already known, 0 invalid\n"
     (tmp_path / "empty.txt").touch()
-    assert answer("import", own, "empty.txt") == "0 added, 0 there already, 0 bad\n"
+    assert answer("import", own, "empty.txt") == "0 added, 0 already known, 0 invalid\n"
     assert http.get(f"/discount/{own}").get_json()["total_count"] == 2
 
 

@@ -198,7 +198,7 @@ def test_the_log_has_no_piece_of_what_cannot_be_read(narrow: Service) -> None:
         with connect(narrow) as connection:
             connection.sendall(sent)
             read(connection)
-    assert "A request cannot be read: InvalidHeader" in wait_until(lambda: narrow.log(0), "a log")
+    assert "malformed request: InvalidHeader" in wait_until(lambda: narrow.log(0), "a log")
     assert "4711" not in narrow.log(0)
 
 
