@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
+from discount.api.inputs import JSON_OR_FORM
 from discount.api.schemas.common import (
     ID_PATTERN,
     BrandId,
@@ -186,12 +187,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/coupon",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=CouponIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("code-taken", "brand-closed", "quota-reached"),
-        voice=of_dates.with_slugs(code_taken=(400, "Coupon Code already exists")),
+        error_format=of_dates.with_slugs(code_taken=(400, "Coupon Code already exists")),
     )
     def create_coupon(body: CouponIn, caller: Caller) -> ViewResult:
         """Make a coupon; its counts are 0, so nobody may use it yet."""
@@ -203,10 +202,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/coupon",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
-        query=PageQuery,
         answers={200: CouponsOut},
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def list_coupons(query: PageQuery, caller: Caller) -> ViewResult:
         """List all coupons, oldest first; with `limit` or `cursor` a page, which can be shorter than asked for."""
@@ -218,15 +215,13 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "PUT",
-        "/coupon/<code>/expiry_date",
+        "/coupon/{code}/expiry_date",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=EndIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("not-found", "closed"),
-        voice=of_dates.with_slugs(closed=(400, _NOT_NOW["closed"])),
+        error_format=of_dates.with_slugs(closed=(400, _NOT_NOW["closed"])),
     )
     def change_end(code: str, body: EndIn, caller: Caller) -> ViewResult:
         """Set the last day of a coupon."""
@@ -236,13 +231,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "DELETE",
-        "/coupon/<code>",
+        "/coupon/{code}",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
         answers={200: MessageOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def remove_coupon(code: str, caller: Caller) -> ViewResult:
         """Remove a coupon: nobody uses it again. What was used stays written down."""
@@ -251,15 +245,13 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "PUT",
-        "/coupon/<code>/repeat_count",
+        "/coupon/{code}/repeat_count",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=CountsIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("not-found", "closed"),
-        voice=OF_MESSAGES.with_slugs(closed=(400, _NOT_NOW["closed"])),
+        error_format=OF_MESSAGES.with_slugs(closed=(400, _NOT_NOW["closed"])),
     )
     def change_counts(code: str, body: CountsIn, caller: Caller) -> ViewResult:
         """Set how often a coupon may be used; what is raised opens at once."""
@@ -272,13 +264,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/coupon/<code>/repeat_count",
+        "/coupon/{code}/repeat_count",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
         answers={200: CountsOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def show_counts(code: str, caller: Caller) -> ViewResult:
         """Show how often a coupon may be used."""
@@ -291,13 +282,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag=_TAG,
         scopes=("redeem",),
         users=True,
-        caller=True,
-        address=True,
-        body=ApplyIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("not-found", *(word.replace("_", "-") for word in _NOT_NOW), "limit-reached", "already-redeemed"),
-        voice=OF_MESSAGES.with_slugs(
+        error_format=OF_MESSAGES.with_slugs(
             **{word: (400, sentence) for word, sentence in _NOT_NOW.items()},
             **dict.fromkeys(("limit_reached", "already_redeemed"), (400, _reached)),
         ),
@@ -318,13 +306,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/coupon/<code>/status",
+        "/coupon/{code}/status",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
         answers={200: MessageOut, 403: MessageOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES.bare_for(MessageOut | str, "not-found"),
+        error_format=OF_MESSAGES.bare_for(MessageOut | str, "not-found"),
     )
     def show_status_of_coupon(code: str, caller: Caller) -> ViewResult:
         """Tell whether a coupon can be used."""
@@ -343,12 +330,10 @@ def _add_users(contract: Contract, store: Store) -> None:
         "/user",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=PersonIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("address-taken",),
-        voice=OF_MESSAGES.with_slugs(address_taken=(400, "User with the same email id exists")).bare_for(
+        error_format=OF_MESSAGES.with_slugs(address_taken=(400, "User with the same email id exists")).bare_for(
             MessageOut | str, "address-taken"
         ),
     )
@@ -363,10 +348,8 @@ def _add_users(contract: Contract, store: Store) -> None:
         "/user",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
-        query=PageQuery,
         answers={200: PersonsOut},
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def list_users(query: PageQuery, caller: Caller) -> ViewResult:
         """List all users, in the order in which they came; with `limit` or `cursor` a page."""

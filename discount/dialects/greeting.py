@@ -18,7 +18,9 @@ class GreetingOut(Shape):
 def add_root(contract: Contract) -> None:
     """Declare the greeting of personal codes, where no other dialect is spoken: it stands at the root."""
 
-    @contract.declare("GET", "/", tag="dialects", answers={200: None}, also=("text/plain",), voice=OF_MESSAGES)
+    @contract.declare(
+        "GET", "/", tag="dialects", answers={200: None}, produces=("text/plain",), error_format=OF_MESSAGES
+    )
     def greet_at_root() -> ViewResult:
         """Say that the service is there, in two letters."""
         return text_response("Ok")
@@ -27,7 +29,7 @@ def add_root(contract: Contract) -> None:
 def add_routes(contract: Contract) -> None:
     """Declare the greeting."""
 
-    @contract.declare("GET", "/test", tag="dialects", answers={200: GreetingOut}, voice=OF_ERRORS)
+    @contract.declare("GET", "/test", tag="dialects", answers={200: GreetingOut}, error_format=OF_ERRORS)
     def greet() -> ViewResult:
         """Say that the service is there."""
         return GreetingOut("OK", "hello!"), 200
