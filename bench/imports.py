@@ -26,7 +26,7 @@ def run(lines: int, rounds: int) -> None:
         rows = []
         for kind in ("new codes", "the same file again"):
             times, grown = [], []
-            for number in range(rounds):
+            for round_number in range(rounds):
                 discount_id = _create(port)
                 if kind != "new codes":
                     _import(port, discount_id, lines)
@@ -37,7 +37,7 @@ def run(lines: int, rounds: int) -> None:
                 grown.append((worker.memory_info().rss - before) / 2**20)
                 expected = (lines, 0) if kind == "new codes" else (0, lines)
                 if (report["added_count"], report["repeated_count"]) != expected:
-                    raise RuntimeError(f"round {number}: {report}")
+                    raise RuntimeError(f"round {round_number}: {report}")
             rows.append((kind, tables.spread(times, 1), tables.spread(grown, 1)))
     tables.show(
         f"An import of {lines:,} lines over HTTP (min / median / max)", ("file", "us a line", "process grew, MB"), rows
@@ -46,8 +46,7 @@ def run(lines: int, rounds: int) -> None:
 
 def _create(port: int) -> str:
     body = {"brand_id": "IKEA", "discount_code": "Own codes", "codes": {"kind": "imported"}}
-    found: str = _ask(port, "/discount", "application/json", iter([json.dumps(body).encode()]))["id"]
-    return found
+    return str(_ask(port, "/discount", "application/json", iter([json.dumps(body).encode()]))["id"])
 
 
 def _import(port: int, discount_id: str, lines: int) -> dict[str, int]:

@@ -7,12 +7,13 @@ from functools import partial
 import redis
 
 from bench import tables
-from discount.domain import code_kinds
+from discount.domain import code_kinds, code_sequence
 from discount.domain.code_kinds import CodeKind
 from discount.domain.ids import parse_discount_id
 from discount.domain.model import Discount, Grant
 from discount.domain.rules import Order
 from discount.services import (
+    checkouts,
     code_pools,
     discounts,
     grants,
@@ -101,7 +102,7 @@ def _show_redemptions(total: int) -> None:
         users = [f"{_SHORT}{10_000_000 + number}" for number in range(total)]
         held = [each for each in grants.grant_many(store, made.id, users) if isinstance(each, Grant)]
         attempts = [
-            redemptions.Checkout(
+            checkouts.Checkout(
                 each.user_id, each.code, Order(f"order {number:08d}", 10_001, "EUR"), discount_id=made.id
             )
             for number, each in enumerate(held)
@@ -132,7 +133,7 @@ def _first_block(client: "redis.Redis", made: Discount) -> int:
     """What the codes take that are made with the discount."""
     before = _used(client)
     discount = keys.discount(keys.partition_of(_BRAND, 16), made.id)
-    block = code_pools.codes.Sequence(client.hget(discount, "key"), made.codes.pattern, made.codes.alphabet)
+    block = code_sequence.Sequence(str(client.hget(discount, "key")), made.codes.pattern, made.codes.alphabet)
     client.rpush("copy", *block.codes(0, discounts.BLOCK))
     taken = _used(client) - before
     client.delete("copy")

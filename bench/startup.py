@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -59,7 +59,7 @@ def _show_times(redis: RedisServer, rounds: int) -> None:
     )
 
 
-def _seconds(words: Sequence[str], settings: Mapping[str, str], *, answers: bool) -> float:
+def _seconds(words: Sequence[str], settings: dict[str, str], *, answers: bool) -> float:
     """How long a command takes to its end, or to its first answer, after which it is stopped."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "log").open("wb") as log:
         own = {"HOST": "127.0.0.1", "PORT": str(free_port()), "WORKERS": str(WORKERS), "DATA": folder}
@@ -83,7 +83,7 @@ def _seconds(words: Sequence[str], settings: Mapping[str, str], *, answers: bool
 def _done(process: "subprocess.Popen[bytes]", port: int, answers: bool) -> bool:
     if process.poll() is not None:
         if answers or process.returncode:
-            raise RuntimeError(f"{process.args} ended with {process.returncode}")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
         return True
     if not answers:
         return False

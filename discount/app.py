@@ -1,12 +1,11 @@
 """The web application: wires settings, store and routes together."""
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from flask import Flask
 from structlog import get_logger
 
-from discount import logs, metrics
+from discount import __version__, logs, metrics
 from discount.api.contract import Contract, Endpoint
 from discount.api.fast_path import FastPath
 from discount.api.flask_app import make_app
@@ -99,7 +98,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract
-    docs.add_routes(app, contract.operations, _version())
+    docs.add_routes(app, contract.operations, __version__)
     app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app
 
@@ -117,10 +116,3 @@ def _add_dialects(contract: Contract, store: Store, enabled: frozenset[str], che
         coupons.add_routes(contract, store)
     if "personal-codes" in enabled:
         personal_codes.add_routes(contract, store, check_url)
-
-
-def _version() -> str:
-    try:
-        return version("discount")
-    except PackageNotFoundError:
-        return "0"

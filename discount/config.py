@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, checked, frozen, passed down as a value."""
+"""Settings: read once from the environment, checked, frozen and passed down as a value."""
 
 import os
 import re
@@ -16,18 +16,18 @@ from discount.domain.reasons import told
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; the message is one line for the person who set it."""
+    """A setting that cannot be used. The message is one line for the person who set it."""
 
 
-#: Never shown, not even in the line that says what is wrong with one.
+#: Settings whose values are never shown, not even in an error message.
 SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
-#: The interfaces of earlier services that can be spoken besides our own.
+#: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
-    str, Meta(pattern=told(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "`off` or a whole number is expected"))
+    str, Meta(pattern=told(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "must be `off` or a whole number"))
 ]
 Secret = Annotated[str, Meta(min_length=32)]
-# What `Authorization: Bearer` can carry (RFC 6750).
+# The characters of a bearer token (RFC 6750).
 AdminKey = Annotated[
     str,
     Meta(
@@ -35,110 +35,215 @@ AdminKey = Annotated[
         pattern=told(
             r"^[A-Za-z0-9._~+/-]+=*$(?!\n)",
             "[^A-Za-z0-9._~+/=-]",
-            "the letters A-Z and a-z, digits and . _ ~ + / - may stand there, and = at the end:"
-            " a bearer token has no others",
+            "only A-Z, a-z, 0-9, . _ ~ + / - and a = at the end are allowed in a bearer token",
         ),
     ),
 ]
 
 
 def _url(pattern: str, beginnings: str) -> str:
-    return told(pattern, "[^!-~]", f"a URL is expected that begins with {beginnings}")
+    return told(pattern, "[^!-~]", f"must be a URL that begins with {beginnings}")
 
 
 _PAUSES = told(
-    r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$(?!\n)", "[^0-9.,]", "seconds with commas between them are expected, such as 5,60,300"
+    r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$(?!\n)", "[^0-9.,]", "must be seconds separated by commas, such as 5,60,300"
 )
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be set. Each field is read from the variable of its name in upper case.
+    """All settings. Each field is read from the variable with its name in upper case.
 
-    A secret is read from the file that its variable with `_FILE` names, if that is set instead.
+    A secret is read from the file that its variable with `_FILE` names, if that one is set instead.
+    `doc/settings.md` is made from these fields and their descriptions.
     """
 
-    redis_url: Annotated[str, Meta(pattern=_url("^(rediss?|unix)://", "redis://, rediss:// or unix://"))] = (
-        "redis://127.0.0.1:6379/0"
+    host: Annotated[str, Meta(min_length=1, description="The address on which the server listens.")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="The port on which the server listens; 0 takes a free one.")
+    ] = 8000
+    address: Annotated[
+        str,
+        Meta(
+            description="Where callers reach the service, if not at `HOST`: behind a proxy, or outside a container."
+            " It decides whether an open service may start."
+        ),
+    ] = ""
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=_url("^(https?://[!-~]+)?$(?!\n)", "https:// or http://"),
+            description="Where users reach the service; e-mails link to it.",
+        ),
+    ] = ""
+    proxies: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=8,
+            description="How many proxies in front of the service add the caller's address to `X-Forwarded-For`.",
+        ),
+    ] = 0
+    workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes of the server.")] = 2
+    threads: Annotated[int, Meta(ge=1, le=256, description="Threads for ordinary calls in each process.")] = 4
+    long_calls: Annotated[
+        int, Meta(ge=1, le=256, description="[Long calls](limits.md) that one process answers at a time.")
+    ] = 8
+    long_calls_per_brand: Annotated[int, Meta(ge=1, le=256, description="The most of them for one brand.")] = 4
+    long_calls_per_key: Annotated[int, Meta(ge=1, le=256, description="The most of them for one API key or user.")] = 2
+    log_format: Annotated[Literal["json", "text"], Meta(description="The form of a log line.")] = "json"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The lowest level that is logged. A request is logged at `info`."),
+    ] = "info"
+    dialects: Annotated[
+        str,
+        Meta(description="Enabled [interfaces of earlier services](dialects.md), separated by commas, or `off`."),
+    ] = ",".join(DIALECTS)
+
+    redis_url: Annotated[
+        str,
+        Meta(
+            pattern=_url("^(rediss?|unix)://", "redis://, rediss:// or unix://"),
+            description="The Redis that holds all data. If it is not set, `make run` starts its own.",
+        ),
+    ] = "redis://127.0.0.1:6379/0"
+    redis_timeout: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds that a call waits for Redis before it answers 503.")
+    ] = 1.0
+    partitions: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Number of [partitions](keys.md). The first start fixes it; a process with another number does"
+            " not start.",
+        ),
+    ] = 16
+    data: Annotated[str, Meta(min_length=1, description="The folder of the Redis that `make run` starts.")] = "./var"
+
+    auth: Annotated[
+        Literal["open", "token"],
+        Meta(description="`token` asks every caller for a [token](access.md); `open` asks nobody."),
+    ] = "open"
+    allow_open: Annotated[
+        bool,
+        Meta(description="Whether an open service may be reached from other machines, and by any host name."),
+    ] = False
+    admin_key: Annotated[
+        AdminKey,
+        Meta(
+            description="The operator's token. Needed with `AUTH=token`; 32 characters or more,"
+            " [those of a bearer token](access.md#with-tokens)."
+        ),
+    ] = ""
+    secret: Annotated[
+        Secret,
+        Meta(
+            description="Hashes API keys and derives the secrets of webhooks. Needed with `AUTH=token`; 32 characters"
+            " or more, and not `ADMIN_KEY`. [Changing it](access.md#another-secret) is a command of its own."
+        ),
+    ] = ""
+    jwt_secret: Annotated[
+        Secret, Meta(description="Verifies users' tokens (HS256); 32 characters or more. Excludes `JWKS_URL`.")
+    ] = ""
+    jwks_url: Annotated[
+        str,
+        Meta(
+            pattern=_url("^https?://", "https:// or http://"),
+            description="The key set that verifies users' tokens (RS256, ES256, EdDSA). Excludes `JWT_SECRET`.",
+        ),
+    ] = ""
+    jwt_audience: Annotated[str, Meta(description="The `aud` that users' tokens must have.")] = ""
+    jwt_issuer: Annotated[str, Meta(description="The `iss` that users' tokens must have.")] = ""
+
+    rate_key: Annotated[str, Meta(description="Requests with one API key, or with the admin key; or `off`.")] = (
+        "60000/minute"
     )
-    redis_timeout: Annotated[float, Meta(gt=0, le=60)] = 1.0
-    partitions: Annotated[int, Meta(ge=1, le=256)] = 16
-    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
-    workers: Annotated[int, Meta(ge=1, le=256)] = 2
-    threads: Annotated[int, Meta(ge=1, le=256)] = 4
-    #: Calls that take long, which one process answers at a time besides all others: in all, of a brand, of a key.
-    long_calls: Annotated[int, Meta(ge=1, le=256)] = 8
-    long_calls_per_brand: Annotated[int, Meta(ge=1, le=256)] = 4
-    long_calls_per_key: Annotated[int, Meta(ge=1, le=256)] = 2
-    data: Annotated[str, Meta(min_length=1)] = "./var"
-    proxies: Annotated[int, Meta(ge=0, le=8)] = 0
-    log_format: Literal["json", "text"] = "json"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    auth: Literal["open", "token"] = "open"
-    allow_open: bool = False
-    #: Where callers reach the service, if not at `host`: behind a proxy, out of a container.
-    address: str = ""
-    admin_key: AdminKey = ""
-    #: What API keys are hashed with.
-    secret: Secret = ""
-    jwt_secret: Secret = ""
-    jwks_url: Annotated[str, Meta(pattern=_url("^https?://", "https:// or http://"))] = ""
-    jwt_audience: str = ""
-    jwt_issuer: str = ""
-    #: The mail server; without one no e-mails are sent.
-    smtp_url: Annotated[str, Meta(pattern=_url(r"^(smtps?|smtp\+plain)://", "smtp://, smtps:// or smtp+plain://"))] = ""
-    mail_from: Annotated[str, Meta(min_length=3, max_length=200)] = "Discounts <discounts@localhost.invalid>"
-    #: Where users reach the service, for links in e-mails.
-    public_url: Annotated[str, Meta(pattern=_url("^(https?://[!-~]+)?$(?!\n)", "https:// or http://"))] = ""
-    #: Seconds that one call to a webhook may take in all.
-    webhook_timeout: Annotated[float, Meta(gt=0, le=60)] = 10
-    #: Seconds after the first try, the second, and so on; the tries end after three days at the latest.
-    webhook_pauses: Annotated[str, Meta(pattern=_PAUSES)] = "5,60,300,1800,7200,18000,36000,43200,43200,43200,43200"
-    #: Days of failing after which a webhook is switched off.
-    webhook_off_after: Annotated[float, Meta(gt=0, le=365)] = 5
-    #: Lets webhooks be on this machine, and without TLS: for trying it out, and for tests.
-    webhook_loopback: bool = False
-    event_days: Annotated[int, Meta(ge=4, le=365)] = 7
-    #: Days for which uses are kept; for good where none are given.
-    use_days: Annotated[int, Meta(ge=7, le=3650)] | None = None
-    remind_days: Annotated[float, Meta(gt=0, le=365)] = 3
-    #: Webhook calls, and e-mails, that one worker makes at the same time.
-    senders: Annotated[int, Meta(ge=1, le=256)] = 16
-    mail_senders: Annotated[int, Meta(ge=1, le=256)] = 4
-    worker_port: Annotated[int, Meta(ge=0, le=65535)] = 8001
-    rate_key: str = "60000/minute"
-    rate_user: str = "120/minute"
-    rate_address: str = "6000/minute"
-    #: How much a brand may have that has no quotas of its own; `off` for no bound.
-    quota_discounts: QuotaText = "100000"
-    quota_codes: QuotaText = "1000000000"
-    quota_grants_a_day: QuotaText = "10000000"
-    quota_emails_a_day: QuotaText = "10000"
-    quota_stored_bytes: QuotaText = "10000000000"
-    dialects: str = ",".join(DIALECTS)
+    rate_user: Annotated[str, Meta(description="Requests of one user; or `off`.")] = "120/minute"
+    rate_address: Annotated[
+        str, Meta(description="Requests of users, and without a valid token, from one address; or `off`.")
+    ] = "6000/minute"
+    quota_discounts: Annotated[QuotaText, Meta(description="Discounts that a brand may make; or `off`.")] = "100000"
+    quota_codes: Annotated[QuotaText, Meta(description="Codes of all discounts of a brand; or `off`.")] = "1000000000"
+    quota_grants_a_day: Annotated[QuotaText, Meta(description="New grants of a brand in a day; or `off`.")] = "10000000"
+    quota_emails_a_day: Annotated[QuotaText, Meta(description="E-mails for a brand in a day; or `off`.")] = "10000"
+    quota_stored_bytes: Annotated[
+        QuotaText, Meta(description="Bytes that a brand keeps in Redis, as estimated; or `off`.")
+    ] = "10000000000"
+
+    smtp_url: Annotated[
+        str,
+        Meta(
+            pattern=_url(r"^(smtps?|smtp\+plain)://", "smtp://, smtps:// or smtp+plain://"),
+            description="The mail server. Without one, no e-mails are sent.",
+        ),
+    ] = ""
+    mail_from: Annotated[str, Meta(min_length=3, max_length=200, description="The sender of e-mails.")] = (
+        "Discounts <discounts@localhost.invalid>"
+    )
+    webhook_timeout: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds that one call to a webhook may take in all.")
+    ] = 10
+    webhook_pauses: Annotated[
+        str,
+        Meta(
+            pattern=_PAUSES,
+            description="Seconds to wait after each attempt of a delivery, separated by commas. Attempts"
+            " [end after three days](webhooks.md#when-a-delivery-is-tried-again).",
+        ),
+    ] = "5,60,300,1800,7200,18000,36000,43200,43200,43200,43200"
+    webhook_off_after: Annotated[
+        float, Meta(gt=0, le=365, description="Days of failing after which a webhook is switched off.")
+    ] = 5
+    webhook_loopback: Annotated[
+        bool,
+        Meta(
+            description="Whether webhooks may be on this machine, on any port, and without TLS. For trials and tests."
+        ),
+    ] = False
+
+    event_days: Annotated[int, Meta(ge=4, le=365, description="Days for which events are kept at least.")] = 7
+    use_days: Annotated[
+        Annotated[int, Meta(ge=7, le=3650)] | None,
+        Meta(
+            description="Days for which [uses of codes](operations.md#old-uses) are kept; more than `EVENT_DAYS`."
+            " Without it they are kept for good."
+        ),
+    ] = None
+    remind_days: Annotated[
+        float, Meta(gt=0, le=365, description="Days before a code ends at which its user is reminded.")
+    ] = 3
+    senders: Annotated[int, Meta(ge=1, le=256, description="Webhook calls that one worker makes at the same time.")] = (
+        16
+    )
+    mail_senders: Annotated[int, Meta(ge=1, le=256, description="E-mails that one worker sends at the same time.")] = 4
+    worker_port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="The port of a worker's health and metrics; 0 takes a free one."),
+    ] = 8001
 
     @property
     def enabled_dialects(self) -> frozenset[str]:
-        """The dialects that are on."""
+        """Return the enabled dialects."""
         return frozenset() if self.dialects == "off" else frozenset(map(str.strip, self.dialects.split(",")))
 
     @property
     def quotas(self) -> dict[str, str]:
-        """The quotas by name, each a number or `off`."""
+        """Return the quotas by name, each a number or `off`."""
         names = (name for name in self.__struct_fields__ if name.startswith("quota_"))
         return {name.removeprefix("quota_"): getattr(self, name) for name in names}
 
     @property
     def pauses(self) -> tuple[float, ...]:
-        """`webhook_pauses` as numbers."""
+        """Return `webhook_pauses` as seconds."""
         return tuple(map(float, self.webhook_pauses.split(",")))
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the environment gives; an empty variable counts as not set.
+    """Return the settings in the environment; an empty variable counts as not set.
 
     Raises:
-        SettingsError: naming the variable and what is wrong with it.
+        SettingsError: names the variable and says what is wrong with it.
     """
     given = {name: environment[name.upper()] for name in Settings.__struct_fields__ if environment.get(name.upper())}
     for name in SECRETS:
@@ -148,10 +253,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        # Without the values: a reason may repeat one, and it may be a secret.
+        # The value is not passed on: the reason could repeat it, and it may be a secret.
         pointer, reason = reasons.explain(error, Settings, None, text=True)
         name = pointer.lstrip("/")
-        # A URL may hold a password, and this line goes to a log.
+        # A URL may contain a password, and this line is logged.
         shown = "***" if name in SECRETS else re.sub(r"//[^@/]*@", "//***@", given.get(name, ""))
         raise SettingsError(f"{name.upper()}={shown!r}: {reason}") from None
     _check_rates(settings)
@@ -163,7 +268,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def _read_secret(variable: str, path: str, given: bool) -> str:
     if given:
-        raise SettingsError(f"{variable} and {variable}_FILE: set one of them")
+        raise SettingsError(f"{variable} and {variable}_FILE: set only one of them")
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -177,44 +282,46 @@ def _check_rates(settings: Settings) -> None:
             if text != "off":
                 limits.parse(text)
         except ValueError:
-            raise SettingsError(f"{name.upper()}={text!r}: is neither `off` nor like `100/minute`") from None
+            raise SettingsError(f"{name.upper()}={text!r}: must be `off` or a rate such as `100/minute`") from None
 
 
 def _check_dialects(settings: Settings) -> None:
     unknown = sorted(settings.enabled_dialects.difference(DIALECTS))
     if unknown:
         known = ", ".join(DIALECTS)
-        raise SettingsError(f"DIALECTS={settings.dialects!r}: {unknown[0]!r} is none of {known}, and not `off` alone")
+        raise SettingsError(
+            f"DIALECTS={settings.dialects!r}: {unknown[0]!r} is unknown; allowed are {known}, or `off` alone"
+        )
 
 
 def _check_days(settings: Settings) -> None:
-    # By its uses a user's events are found that are to be forgotten.
+    # A user's events are found by the user's uses when the user is forgotten.
     if settings.use_days is not None and settings.use_days <= settings.event_days:
         raise SettingsError(
-            f"USE_DAYS='{settings.use_days}': is not more than EVENT_DAYS, which is {settings.event_days}"
+            f"USE_DAYS='{settings.use_days}': must be more than EVENT_DAYS, which is {settings.event_days}"
         )
 
 
 def _check_access(settings: Settings) -> None:
     if settings.admin_key and settings.admin_key == settings.secret:
-        raise SettingsError("ADMIN_KEY and SECRET: are the same; set two that differ")
+        raise SettingsError("ADMIN_KEY and SECRET: must differ")
     if settings.auth == "open":
         address = settings.address or settings.host
         if not settings.allow_open and not _is_loopback(address):
             raise SettingsError(
-                f"AUTH='open': anybody who reaches {address} could do anything;"
-                " set AUTH=token, or ALLOW_OPEN=1 if that is meant"
+                f"AUTH='open': anyone who reaches {address} could do anything;"
+                " set AUTH=token, or ALLOW_OPEN=1 if you mean it"
             )
         return
     for name in ("admin_key", "secret"):
         if not getattr(settings, name):
-            raise SettingsError(f"{name.upper()}: AUTH=token needs it, 32 characters or more")
+            raise SettingsError(f"{name.upper()}: is needed with AUTH=token; 32 characters or more")
     if settings.jwt_secret and settings.jwks_url:
-        raise SettingsError("JWT_SECRET and JWKS_URL: set one of them")
+        raise SettingsError("JWT_SECRET and JWKS_URL: set only one of them")
     if settings.jwt_secret or settings.jwks_url:
         for name in ("jwt_audience", "jwt_issuer"):
             if not getattr(settings, name):
-                raise SettingsError(f"{name.upper()}: user tokens need it")
+                raise SettingsError(f"{name.upper()}: is needed to verify users' tokens")
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,6 @@
-"""Long calls: a bounded number at a time, which together take at most half of a process's time.
+"""Long calls: a bounded number at a time in a process, of a brand and of a key.
+
+One call alone computes for at most half of the time, several together for at most a third of it.
 
 They have threads enough beside those of ordinary calls (`discount.serving.gunicorn_config`), so that an ordinary call
 never waits for a long one.
@@ -117,7 +119,7 @@ class LongCalls:
 
 
 class _Pause:
-    """A pause between two slices, long enough that all long calls together take at most half of the time."""
+    """A pause between two slices: one long call computes for half of the time, several for a third of it together."""
 
     def __init__(self, places: Places, client: socket.socket | None) -> None:
         self._places = places
@@ -128,7 +130,7 @@ class _Pause:
         if self._client is not None and _has_gone(self._client):
             raise BadRequest("The connection was closed before the answer.")
         worked = time.thread_time() - self._since
-        time.sleep(min(LONGEST_PAUSE, worked * max(1, 2 * self._places.taken - 1)))
+        time.sleep(min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3)))
         self._since = time.thread_time()
 
 

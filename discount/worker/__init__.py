@@ -1,1 +1,4 @@
-"""The worker: turns events into deliveries, and makes them. Any number may run; each can be killed at any moment."""
+"""The worker: plans deliveries from events and makes them.
+
+Any number of workers may run, and each can be killed at any moment.
+"""

@@ -1,4 +1,4 @@
-"""Which e-mail a delivery is: whom it is for, and what it tells, as things stand when it is sent."""
+"""Attempts e-mail deliveries: finds the recipient and the current facts, writes the e-mail and sends it."""
 
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -33,7 +33,7 @@ from discount.worker import reminders
 from discount.worker.dispatcher import Attempt
 from discount.worker.smtp_client import SmtpClient
 
-#: Which e-mail tells of which type of event.
+#: The e-mail that each type of event leads to.
 KINDS: dict[str, MailKind] = {
     "code.granted": "code-granted",
     "code.expiring": "code-expiring",
@@ -41,44 +41,44 @@ KINDS: dict[str, MailKind] = {
     "discount.limit-reached": "limit-reached",
     "webhook.disabled": "webhook-off",
 }
-#: A line of an e-mail holds 998 letters (RFC 5322, section 2.1.1).
+#: The longest unsubscribe link, in characters: a header line holds 998 (RFC 5322, section 2.1.1).
 LONGEST_LINK = 900
-#: The most e-mails to one mailbox within a day, of all brands together.
-A_DAY = 50
-#: Names of one host that ignores dots in an address.
+#: The most e-mails to one mailbox in 24 hours, from all brands together.
+MOST_PER_MAILBOX = 50
+#: The domains of Gmail, which ignores dots before the @; the first is the canonical one.
 GMAIL = ("gmail.com", "googlemail.com")
 
 
 class EmailDelivery:
-    """Writes e-mails and hands them to a mail server.
+    """Writes e-mails and passes them to the SMTP client.
 
     Args:
-        sender: whom they come from, an address or a name with one.
-        public_url: where users reach the service; empty leaves the link to unsubscribe out.
+        sender: the From address, with or without a name.
+        public_url: where users reach the service; if empty, e-mails have no unsubscribe link.
     """
 
-    def __init__(self, store: Store, postman: SmtpClient, signatures: Signer, *, sender: str, public_url: str) -> None:
+    def __init__(self, store: Store, client: SmtpClient, signer: Signer, *, sender: str, public_url: str) -> None:
         self._store = store
-        self._postman = postman
-        self._signatures = signatures
+        self._client = client
+        self._signer = signer
         self._sender = sender
         self._domain = mails.read_sender(sender).domain
         self._public_url = public_url.rstrip("/")
 
     def send(self, delivery: Delivery, entry: Entry | None) -> Attempt:
-        """Send an e-mail, unless who would get it does not want it, or has no address any more."""
+        """Attempt a delivery. Nothing is sent if the e-mail is unwanted, outdated, over a limit or has no address."""
         kind = KINDS[delivery.type]
         brand = brands.read(self._store, [delivery.brand_id])[delivery.brand_id]
         if brand is not None and kind in brand.mails_off:
-            return _not_sent("unwanted")
+            return _not_called("unwanted")
         user_id = delivery.target.removeprefix("user:") if delivery.target != "brand" else None
         to = self._recipient(delivery.brand_id, user_id, brand.email if brand else None)
         if to is None:
-            return _not_sent("no-address")
+            return _not_called("no-address")
         try:
             facts = self._facts(kind, delivery, entry, user_id)
             if facts is None:
-                return _not_sent("no-longer-so")
+                return _not_called("no-longer-so")
             message = mails.write(
                 kind,
                 to,
@@ -86,23 +86,23 @@ class EmailDelivery:
                 sender=self._sender,
                 message_id=f"<{delivery.id}@{self._domain}>",
                 date=datetime.now(UTC),
-                unsubscribe_url=self._way_out(delivery.brand_id, user_id),
+                unsubscribe_url=self._unsubscribe_url(delivery.brand_id, user_id),
             )
         except (NotFound, NotGranted):
-            return _not_sent("no-longer-kept")
+            return _not_called("no-longer-kept")
         except Invalid as error:
             return Attempt(Receipt("failed", "refused", error.detail, 0), called=False)
-        return self._hand_over(message, to.address, delivery.brand_id)
+        return self._send(message, to.address, delivery.brand_id)
 
-    def _hand_over(self, message: EmailMessage, address: str, brand_id: str) -> Attempt:
-        if self._count(address, "INCR") > A_DAY:
-            return _not_sent("too-many")
+    def _send(self, message: EmailMessage, address: str, brand_id: str) -> Attempt:
+        if self._count(address, "INCR") > MOST_PER_MAILBOX:
+            return _not_called("too-many")
         if not quotas.count_email(self._store, brand_id):
             self._count(address, "DECR")
-            return _not_sent("quota-reached")
-        receipt = self._postman.send(message)
+            return _not_called("quota-reached")
+        receipt = self._client.send(message)
         if receipt.outcome != "delivered":
-            # It will be tried again, and be the same e-mail still.
+            # Nothing was sent, so it does not count against the limits.
             self._count(address, "DECR")
             quotas.uncount_email(self._store, brand_id)
         return Attempt(receipt)
@@ -113,29 +113,30 @@ class EmailDelivery:
         known = contacts.find(self._store, [(brand_id, user_id)])[brand_id, user_id]
         return Recipient(known.email, known.name, known.locale) if known and known.email else None
 
-    def _way_out(self, brand_id: str, user_id: str | None) -> str | None:
+    def _unsubscribe_url(self, brand_id: str, user_id: str | None) -> str | None:
         if user_id is None or not self._public_url:
             return None
-        link = f"{self._public_url}/unsubscribe/{self._signatures.mail_token(brand_id, user_id)}"
-        # The longest ids make a link that no header takes.
+        link = f"{self._public_url}/unsubscribe/{self._signer.mail_token(brand_id, user_id)}"
+        # With the longest ids the link does not fit in a header.
         return link if len(link) <= LONGEST_LINK else None
 
     def _count(self, address: str, command: str) -> int:
-        """One e-mail more within a day, or one less, to an address; how many that makes."""
+        """Change the count of e-mails to a mailbox with INCR or DECR; return the new count."""
         name = keys.mailed(mailbox_of(address), self._store.partitions)
         return int(self._store.commands([("SET", name, 0, "EX", 86400, "NX"), (command, name)])[1])
 
     def _facts(
         self, kind: MailKind, delivery: Delivery, entry: Entry | None, user_id: str | None
     ) -> dict[str, Any] | None:
-        """What an e-mail tells; None if that is not so any more."""
+        """Return the facts that the template needs; None if the reason for the e-mail is gone."""
         fields = entry.fields if entry else {}
         if kind == "webhook-off":
-            return self._of_webhook(delivery.brand_id, fields["webhook"], fields["reason"])
+            return self._webhook_facts(delivery.brand_id, fields["webhook"], fields["reason"])
         discount, _ = discounts.show(self._store, delivery.discount_id)
         if user_id is not None:
             held = grants.held_grant(self._store, discount.id, user_id)
-            return _of_grant(discount, held) if kind == "code-granted" or self._ends_soon(discount, held) else None
+            current = kind == "code-granted" or self._still_expiring(discount, held)
+            return _grant_facts(discount, held) if current else None
         if kind == "sold-out":
             return {"discount_name": discount.discount_code, "total_count": discount.total_count}
         name = cast(LimitName, fields["limit"])
@@ -144,21 +145,21 @@ class EmailDelivery:
             return None
         return {"discount_name": discount.discount_code, "limit": name, "limit_count": count}
 
-    def _ends_soon(self, discount: Discount, held: Grant) -> bool:
-        # A mail server can have been away for days.
+    def _still_expiring(self, discount: Discount, held: Grant) -> bool:
+        # The mail server may have been down for days, so check again what was true when the reminder was planned.
         until = discount.good_until(held.granted_at)
-        to_come = until is not None and self._store.now() < until
-        return to_come and not discount.closed and bool(reminders.unused(self._store, discount, [held]))
+        not_yet = until is not None and self._store.now() < until
+        return not_yet and not discount.closed and bool(reminders.unused(self._store, discount, [held]))
 
-    def _of_webhook(self, brand_id: str, webhook_id: str, reason: str) -> dict[str, Any]:
+    def _webhook_facts(self, brand_id: str, webhook_id: str, reason: str) -> dict[str, Any]:
         webhook = webhooks.show(self._store, webhook_id)
-        failed = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).deliveries
-        last = f"{failed[0].status} {failed[0].answer}".strip() if failed else None
+        newest = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).items
+        last = f"{newest[0].status} {newest[0].answer}".strip() if newest else None
         return {"webhook_url": webhook.url, "reason": reason, "last_answer": last}
 
 
 def mailbox_of(address: str) -> str:
-    """The mailbox that an address leads to: hosts ignore what follows a `+`, and Gmail ignores dots as well."""
+    """Return the mailbox of an address: without a `+tag`, and for Gmail without dots before the @."""
     local, _, domain = address.lower().rpartition("@")
     untagged = local.partition("+")[0] or local
     if domain in GMAIL:
@@ -166,7 +167,7 @@ def mailbox_of(address: str) -> str:
     return f"{untagged}@{domain}"
 
 
-def _of_grant(discount: Discount, held: Grant) -> dict[str, Any]:
+def _grant_facts(discount: Discount, held: Grant) -> dict[str, Any]:
     until = discount.good_until(held.granted_at)
     return {
         "discount_name": discount.discount_code,
@@ -177,5 +178,5 @@ def _of_grant(discount: Discount, held: Grant) -> dict[str, Any]:
     }
 
 
-def _not_sent(status: str) -> Attempt:
+def _not_called(status: str) -> Attempt:
     return Attempt(Receipt("failed", status, "", 0), called=False)

@@ -1,4 +1,4 @@
-"""What each event owes: the webhooks that are to be told, the e-mails that are to be sent."""
+"""Plans the deliveries that events lead to: webhook calls and e-mails."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,31 +21,40 @@ from discount.store.connection import Store
 from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
 
-#: Entries of each partition read at once.
+#: The most entries of one partition that a turn reads.
 ENTRIES = 100
-#: After so many milliseconds without a word, a worker counts as gone, and what it was given is taken over. If it lives
-#: still, the same is planned twice, which changes nothing.
+#: Milliseconds after which entries that a worker has read but not acknowledged are taken over. If that worker is still
+#: alive, they are planned twice, which changes nothing.
 SILENT = 3_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What is to be known to tell what some entries of a partition owe."""
+class _Lookups:
+    """The data that planning some entries of one partition needs.
+
+    Args:
+        discount_ids: discount ids by discount number.
+        discounts: `webhook`, `expires_at`, `valid_for` and `timezone` by discount id.
+        brands: brands by id; empty without e-mails.
+        webhook_ids: ids of a brand's webhooks by brand id.
+        webhooks: webhooks by id.
+        reachable: contacts by brand id and user id, of users who were granted a code; None if one may not be e-mailed.
+    """
 
     discount_ids: Mapping[str, str]
     discounts: Mapping[str, Sequence[str | None]]
     brands: Mapping[str, Brand | None]
-    of_brand: Mapping[str, Sequence[str]]
+    webhook_ids: Mapping[str, Sequence[str]]
     webhooks: Mapping[str, Webhook | None]
-    reached: Mapping[tuple[str, str], contacts.Contact | None]
+    reachable: Mapping[tuple[str, str], contacts.Contact | None]
 
 
 class Planner:
-    """Reads the outbox with others of its group, and plans each entry's deliveries once.
+    """Reads the outbox as one consumer of the workers' group, and plans the deliveries of each entry once.
 
     Args:
-        consumer: a name that no other worker has.
-        reminders: what notes the ends to come; None where no e-mails can be sent.
+        consumer: a name that no other worker uses.
+        reminders: where ends to come are noted; None if no e-mails can be sent.
     """
 
     def __init__(self, store: Store, consumer: str, reminders: Reminders | None) -> None:
@@ -55,12 +64,12 @@ class Planner:
         self._partitions = range(store.partitions)
 
     def open(self) -> None:
-        """Make sure that the group reads every partition's outbox, from its beginning."""
+        """Create the consumer group of every partition's outbox, reading from the first entry."""
         for partition in self._partitions:
             self._store.run("open_group", [keys.events(partition)], [outbox.GROUP])
 
     def turn(self) -> int:
-        """Plan what is new, waiting a moment for it; how many entries that was."""
+        """Wait briefly for new entries and plan them; return how many were read."""
         streams = [keys.events(each) for each in self._partitions]
         block = max(1, int(self._store.patience * 1000))
         reply = self._store.command(
@@ -71,7 +80,10 @@ class Planner:
         return sum(self._plan(keys.partition_in(name), rows) for name, rows in reply or [])
 
     def take_over(self) -> int:
-        """Plan what workers were given that are gone, or what an answer that was lost had given us; how many."""
+        """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
+
+        Their worker is gone, or the reply that carried them was lost.
+        """
         planned = 0
         replies = self._store.commands(
             [
@@ -81,30 +93,30 @@ class Planner:
         )
         for partition, reply in enumerate(replies):
             planned += self._plan(partition, reply[1])
-            # Entries that were deleted, because their user was forgotten.
+            # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:
                 self._store.command("XACK", keys.events(partition), outbox.GROUP, *reply[2])
         return planned
 
     def _plan(self, partition: int, rows: Sequence[Sequence[str]]) -> int:
         entries = read_entries(partition, rows)
-        gone = {row[0] for row in rows} - {each.place for each in entries}
+        deleted = {row[0] for row in rows} - {each.place for each in entries}
         self._note_addresses(entries)
-        known = self._look_up(partition, entries)
+        lookups = self._look_up(partition, entries)
         now = self._store.now()
-        planned, done = [], list(gone)
+        planned, done = [], list(deleted)
         for entry in entries:
             try:
-                self._note_end(entry, known)
-                owed = list(self._owed(entry, known, now))
+                self._note_end(entry, lookups)
+                to_plan = list(self._deliveries_of(entry, lookups, now))
             except Unavailable:
                 raise
             except Exception as error:
-                # It stays with the group and comes again; what is wrong with it must not hold up the others.
-                get_logger().error("broken", event=entry.event_id, exc_info=error)
+                # The entry stays unacknowledged and is retried by `take_over`; the others go on.
+                get_logger().error("planning deliveries failed", event=entry.event_id, exc_info=error)
                 continue
-            if owed:
-                planned.append((entry.place, owed))
+            if to_plan:
+                planned.append((entry.place, to_plan))
             else:
                 done.append(entry.place)
         plan(self._store, partition, now, planned)
@@ -112,79 +124,95 @@ class Planner:
             self._store.command("XACK", keys.events(partition), outbox.GROUP, *done)
         return len(rows)
 
-    def _note_end(self, entry: Entry, known: _Known) -> None:
-        """Remember whom to tell when of an end to come."""
-        fields, discount_id = entry.fields, known.discount_ids.get(entry.fields.get("number", ""))
+    def _note_end(self, entry: Entry, lookups: _Lookups) -> None:
+        """Note when a reminder is due, if the entry sets or changes the end of a discount or code."""
+        fields, discount_id = entry.fields, lookups.discount_ids.get(entry.fields.get("number", ""))
         if self._reminders is None or discount_id is None:
             return
-        _, expires_at, valid_for, zone = known.discounts[discount_id]
+        _, expires_at, valid_for, zone = lookups.discounts[discount_id]
         if fields["type"] in ("discount.created", "discount.changed") and expires_at:
             self._reminders.note(entry.partition, discount_id, int(expires_at))
-        elif fields["type"] == "code.granted" and valid_for and known.reached.get((fields["brand"], fields["user"])):
+        elif fields["type"] == "code.granted" and valid_for and lookups.reachable.get(_user_of(entry)):
             ends_at = durations.read(valid_for).after(int(fields["at"]), zone or "UTC")
             self._reminders.note(entry.partition, f"{discount_id} {fields['user']}", ends_at)
 
     def _note_addresses(self, entries: Sequence[Entry]) -> None:
-        """What a brand said with a grant of where the user is reached."""
+        """Store the e-mail addresses that brands gave along with grants."""
         for entry in entries:
             email = entry.fields.get("email")
             if email:
                 contacts.note_address(self._store, entry.fields["brand"], entry.fields["user"], email)
 
-    def _look_up(self, partition: int, entries: Sequence[Entry]) -> _Known:
-        named = sorted({entry.fields["brand"] for entry in entries})
-        numbers = outbox.discount_ids(self._store, partition, entries)
-        ids = sorted(set(numbers.values()))
+    def _look_up(self, partition: int, entries: Sequence[Entry]) -> _Lookups:
+        brand_ids = sorted({entry.fields["brand"] for entry in entries})
+        discount_ids = outbox.discount_ids(self._store, partition, entries)
+        ids = sorted(set(discount_ids.values()))
         replies = self._store.commands(
-            [("ZRANGE", keys.brand_webhooks(partition, each), 0, -1) for each in named]
+            [("ZRANGE", keys.brand_webhooks(partition, each), 0, -1) for each in brand_ids]
             + [
                 ("HMGET", keys.discount(partition, each), "webhook", "expires_at", "valid_for", "timezone")
                 for each in ids
             ]
         )
-        of_brand = dict(zip(named, replies, strict=False))
-        found = dict(zip(ids, replies[len(named) :], strict=True))
-        wanted = {each for several in of_brand.values() for each in several}
-        wanted |= {webhook_id for webhook_id, *_ in found.values() if webhook_id}
+        webhook_ids = dict(zip(brand_ids, replies, strict=False))
+        discounts = dict(zip(ids, replies[len(brand_ids) :], strict=True))
+        wanted = {each for of_brand in webhook_ids.values() for each in of_brand}
+        wanted |= {webhook_id for webhook_id, *_ in discounts.values() if webhook_id}
         wanted |= {entry.fields["webhook"] for entry in entries if "webhook" in entry.fields}
-        pairs = {
-            (entry.fields["brand"], entry.fields["user"])
+        users = {
+            _user_of(entry)
             for entry in entries
             if self._reminders is not None and entry.fields["type"] == "code.granted"
         }
-        return _Known(
-            discount_ids=numbers,
-            discounts=found,
-            brands=brands.read(self._store, named) if self._reminders is not None else {},
-            of_brand=of_brand,
+        return _Lookups(
+            discount_ids=discount_ids,
+            discounts=discounts,
+            brands=brands.read(self._store, brand_ids) if self._reminders is not None else {},
+            webhook_ids=webhook_ids,
             webhooks=webhooks.read(self._store, sorted(wanted)),
-            reached=contacts.find(self._store, sorted(pairs)),
+            reachable=contacts.find(self._store, sorted(users)),
         )
 
-    def _owed(self, entry: Entry, known: _Known, now: int) -> Iterator[PlannedDelivery]:
-        fields = entry.fields
-        brand_id, kind = fields["brand"], fields["type"]
-        told = [fields["webhook"]] if kind == "webhook.test" else known.of_brand[brand_id]
-        discount_id = known.discount_ids.get(fields.get("number", ""), "")
-        own = known.discounts.get(discount_id, [None])[0]
-        for webhook_id in [*told, own] if own else told:
-            webhook = known.webhooks[webhook_id]
-            if webhook is None or (webhook.types and kind not in (*webhook.types, "webhook.test")):
-                continue
-            off = webhook.off_at is not None
-            yield _owe(entry, discount_id, "webhook", webhook_id, None if off else now)
-        brand = known.brands.get(brand_id)
-        mail = email_delivery.KINDS.get(kind) if self._reminders is not None else None
-        if mail is None or (brand is not None and mail in brand.mails_off):
-            return
-        if kind == "code.granted":
-            if known.reached.get((brand_id, fields["user"])):
-                yield _owe(entry, discount_id, "email", f"user:{fields['user']}", now)
-        elif brand is not None and brand.email:
-            yield _owe(entry, discount_id, "email", "brand", now)
+    def _deliveries_of(self, entry: Entry, lookups: _Lookups, now: int) -> Iterator[PlannedDelivery]:
+        """Yield the webhook calls of an entry, then its e-mail if it leads to one."""
+        discount_id = lookups.discount_ids.get(entry.fields.get("number", ""), "")
+        yield from _webhook_calls(entry, discount_id, lookups, now)
+        if self._reminders is not None:
+            yield from _emails(entry, discount_id, lookups, now)
 
 
-def _owe(entry: Entry, discount_id: str, kind: DeliveryKind, target: str, due_at: int | None) -> PlannedDelivery:
+def _user_of(entry: Entry) -> tuple[str, str]:
+    return entry.fields["brand"], entry.fields["user"]
+
+
+def _webhook_calls(entry: Entry, discount_id: str, lookups: _Lookups, now: int) -> Iterator[PlannedDelivery]:
+    fields = entry.fields
+    testing = fields["type"] == "webhook.test"
+    webhook_ids = [fields["webhook"]] if testing else list(lookups.webhook_ids[fields["brand"]])
+    of_discount = lookups.discounts.get(discount_id, [None])[0]
+    if of_discount:
+        webhook_ids.append(of_discount)
+    for webhook_id in webhook_ids:
+        webhook = lookups.webhooks[webhook_id]
+        if webhook is None or (webhook.types and not testing and fields["type"] not in webhook.types):
+            continue
+        yield _planned(entry, discount_id, "webhook", webhook_id, None if webhook.off_at is not None else now)
+
+
+def _emails(entry: Entry, discount_id: str, lookups: _Lookups, now: int) -> Iterator[PlannedDelivery]:
+    fields = entry.fields
+    brand = lookups.brands.get(fields["brand"])
+    kind = email_delivery.KINDS.get(fields["type"])
+    if kind is None or (brand is not None and kind in brand.mails_off):
+        return
+    if fields["type"] == "code.granted":
+        if lookups.reachable.get(_user_of(entry)):
+            yield _planned(entry, discount_id, "email", f"user:{fields['user']}", now)
+    elif brand is not None and brand.email:
+        yield _planned(entry, discount_id, "email", "brand", now)
+
+
+def _planned(entry: Entry, discount_id: str, kind: DeliveryKind, target: str, due_at: int | None) -> PlannedDelivery:
     return PlannedDelivery(
         id=id_of(entry.partition, entry.event_id, kind, target),
         brand_id=entry.fields["brand"],

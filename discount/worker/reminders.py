@@ -1,4 +1,4 @@
-"""Users are told before a code that they have not used ends: what ends when, and whom to tell then."""
+"""Reminders: e-mails to users whose unused code is about to expire."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -16,20 +16,20 @@ from discount.services.deliveries import PlannedDelivery
 from discount.store import keys
 from discount.store.connection import Store
 
-#: Seconds within which a worker that took a discount is done with it, or gone.
+#: Seconds for which a worker leases an end. After that the worker counts as gone.
 LEASE = 600
-#: Grants looked at in one go.
+#: The most grants that are looked at together.
 SLICE = 500
-#: Ends looked at in one turn.
+#: The most ends of one partition that a turn looks at.
 ENDS = 20
 _SECOND = 1_000_000
 
 
 class Reminders:
-    """Plans e-mails on ends to come.
+    """Notes when discounts and codes end, and plans the reminders when they are due.
 
     Args:
-        days: how long before the end.
+        days: how many days before the end a reminder is due.
     """
 
     def __init__(self, store: Store, days: float) -> None:
@@ -37,11 +37,11 @@ class Reminders:
         self._ahead = int(days * 86400 * _SECOND)
 
     def note(self, partition: int, member: str, ends_at: int) -> None:
-        """Remember an end: of a discount, or of a single grant (`<discount> <user>`)."""
+        """Note the end of a discount (its id) or of a single grant (`<discount id> <user id>`)."""
         self._store.command("ZADD", keys.expiring(partition), ends_at - self._ahead, member)
 
     def turn(self, now: int) -> int:
-        """Plan what is due; how many ends that were."""
+        """Plan the reminders that are due; return how many ends were handled."""
         replies = self._store.commands(
             [
                 ("ZRANGEBYSCORE", keys.expiring(partition), "-inf", now, "LIMIT", 0, ENDS)
@@ -49,13 +49,14 @@ class Reminders:
             ]
         )
         return sum(
-            self._take(partition, member, now) for partition, members in enumerate(replies) for member in members
+            self._handle(partition, member, now) for partition, members in enumerate(replies) for member in members
         )
 
-    def _take(self, partition: int, member: str, now: int) -> int:
+    def _handle(self, partition: int, member: str, now: int) -> int:
+        """Lease an end and plan its reminders; return 1, or 0 if another worker has it."""
         name = keys.expiring(partition)
-        word, *till = self._store.run("take_turn", [name], [member, LEASE * _SECOND])
-        if word == "busy":
+        answer = self._store.run("lease_reminder", [name], [member, LEASE * _SECOND])
+        if answer.status == "not-due":
             return 0
         discount_id, _, user_id = member.partition(" ")
         try:
@@ -68,10 +69,10 @@ class Reminders:
                 )
                 self._plan(partition, discount, held, now)
         except (NotFound, NotGranted):
-            # The user was forgotten.
+            # The user was forgotten meanwhile.
             pass
-        # By its time: an end that was moved meanwhile has another, and stays.
-        self._store.command("ZREMRANGEBYSCORE", name, till[0], till[0])
+        # Remove by score, not by name: an end that was moved meanwhile has another score, and must stay.
+        self._store.command("ZREMRANGEBYSCORE", name, answer["until"], answer["until"])
         return 1
 
     def _plan(self, partition: int, discount: Discount, held: Iterable[Grant], now: int) -> None:
@@ -79,28 +80,28 @@ class Reminders:
         if brand is not None and "code-expiring" in brand.mails_off:
             return
         remaining = iter(held)
-        while some := list(islice(remaining, SLICE)):
-            due = [each for each in some if self._is_due(discount, each, now)]
-            reached = contacts.find(self._store, [(discount.brand_id, each.user_id) for each in due])
-            told = [each for each in due if reached[discount.brand_id, each.user_id]]
-            owed = [_owe(discount, each, now) for each in unused(self._store, discount, told)]
-            deliveries.plan(self._store, partition, now, [("", [each]) for each in owed])
+        while together := list(islice(remaining, SLICE)):
+            due = [each for each in together if self._is_due(discount, each, now)]
+            reachable = contacts.find(self._store, [(discount.brand_id, each.user_id) for each in due])
+            due = [each for each in due if reachable[discount.brand_id, each.user_id]]
+            planned = [_planned(discount, each, now) for each in unused(self._store, discount, due)]
+            deliveries.plan(self._store, partition, now, [("", [each]) for each in planned])
 
     def _is_due(self, discount: Discount, held: Grant, now: int) -> bool:
-        # The end may have been moved since it was noted.
+        # The end may have moved since it was noted.
         ends_at = discount.good_until(held.granted_at)
         return ends_at is not None and ends_at - self._ahead <= now < ends_at
 
 
 def unused(store: Store, discount: Discount, held: Sequence[Grant]) -> list[Grant]:
-    """Those of the grants whose code has not been redeemed."""
+    """Return the grants whose user has no counted use of the discount."""
     buckets = discounts.parse_id(store, discount.id).buckets
     names = [keys.uses(discount.partition, discount.id, keys.grant_bucket(each.user_id, buckets)) for each in held]
     uses = store.commands([("HGET", name, each.user_id) for name, each in zip(names, held, strict=True)])
     return [each for each, used in zip(held, uses, strict=True) if not used or used.startswith("0 ")]
 
 
-def _owe(discount: Discount, held: Grant, now: int) -> PlannedDelivery:
+def _planned(discount: Discount, held: Grant, now: int) -> PlannedDelivery:
     return PlannedDelivery(
         id=deliveries.reminder_id(discount, held),
         brand_id=discount.brand_id,

@@ -1,4 +1,4 @@
-"""The worker as a process: its loops, its health and figures, its end."""
+"""The worker process: its loops, its health checks and metrics, and an orderly shutdown."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
-from discount.worker import figures
+from discount.worker import metrics as worker_metrics
 from discount.worker.dispatcher import Dispatcher, Schedule
 from discount.worker.email_delivery import EmailDelivery
 from discount.worker.housekeeper import Housekeeper
@@ -30,21 +30,43 @@ from discount.worker.smtp_client import SmtpClient
 from discount.worker.webhook_client import WebhookClient
 from discount.worker.webhook_delivery import WebhookDelivery
 
-#: Seconds between two turns, where nothing is to be done at once.
+#: Seconds between two turns of a dispatcher that found nothing to do.
 PAUSE = 0.2
+#: Seconds between two turns of each kind of periodic work.
+MEASURE = 2.0
 TAKE_OVER = 1.0
 REMIND = 30.0
 CLEAN = 60.0
-#: A loop that has not come round for so many seconds, and well, hangs.
+#: A loop that has not completed a turn for this many seconds makes the worker not ready.
 HANGS = 60.0
 
 
 def run(settings: Settings) -> None:
-    """Work until a signal asks for the end; calls that are under way come to theirs.
+    """Run the worker until a signal stops it; attempts under way are finished first.
 
     Raises:
-        SettingsError, LayoutError: one line on what is wrong.
+        SettingsError, LayoutError: the message is one line that says what is wrong.
     """
+    store = _open_store(settings)
+    ending, signals = threading.Event(), list[int]()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not `ending.set`: this thread may hold the event's lock when the signal arrives.
+        signal.signal(number, lambda number, _frame: signals.append(number))
+    loops, dispatchers = _build(settings, store, ending)
+    with _status_server(settings, loops) as server:
+        for loop in loops:
+            loop.start()
+        get_logger().info("The worker is running", port=server.server_port)
+        while not signals:
+            time.sleep(PAUSE)
+        ending.set()
+        for loop in loops:
+            loop.join(HANGS)
+        for dispatcher in dispatchers:
+            dispatcher.end()
+
+
+def _open_store(settings: Settings) -> Store:
     store = Store.at(
         settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
     )
@@ -52,63 +74,54 @@ def run(settings: Settings) -> None:
     try:
         store.prepare()
     except Unavailable as error:
-        get_logger().warning("redis away", detail=error.detail)
-    ending, asked = threading.Event(), list[bool]()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not the event itself: its lock may be this thread's own while a signal comes.
-        signal.signal(number, lambda *_: asked.append(True))
-    signatures = Signer(store, settings.secret)
+        # Redis may start later; the store then prepares itself.
+        get_logger().warning("Redis is unavailable", detail=error.detail)
+    return store
+
+
+def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[list[_Loop], list[Dispatcher]]":
+    """Return the worker's loops, not yet started, and the dispatchers that have to be ended after them."""
     reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
     planner = Planner(store, f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}", reminders)
-    schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
-    sender = WebhookClient(url_policy.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
-    courier = WebhookDelivery(store, sender, signatures, _mailer(settings, store, signatures))
-    senders: dict[DeliveryKind, int] = {"webhook": settings.senders, "email": settings.mail_senders}
-    due = {kind: threading.Event() for kind in senders}
-    dispatchers = {
-        kind: Dispatcher(store, schedule, courier.prepare, several, due[kind].set, kind=kind)
-        for kind, several in senders.items()
-    }
     housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)
+    retention = Retention(store, settings.use_days)
+    schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
+    delivery = _webhook_delivery(settings, store)
+    threads: dict[DeliveryKind, int] = {"webhook": settings.senders, "email": settings.mail_senders}
+    wake = {kind: threading.Event() for kind in threads}
+    dispatchers = {
+        kind: Dispatcher(store, schedule, delivery.prepare, count, wake[kind].set, kind=kind)
+        for kind, count in threads.items()
+    }
 
     def plan() -> None:
         if planner.turn():
-            for each in due.values():
-                each.set()
+            for event in wake.values():
+                event.set()
 
     def dispatch(kind: DeliveryKind) -> None:
-        due[kind].clear()
+        wake[kind].clear()
         if not dispatchers[kind].turn():
-            due[kind].wait(PAUSE)
+            wake[kind].wait(PAUSE)
 
     loops = [
         _Loop("planner", plan, ending, before=planner.open),
-        *(_Loop(f"{kind}-dispatcher", partial(dispatch, kind), ending) for kind in senders),
-        _Loop("measures", housekeeper.measure, ending, every=PAUSE * 10, before=planner.open),
+        *(_Loop(f"{kind}-dispatcher", partial(dispatch, kind), ending) for kind in threads),
+        _Loop("measures", housekeeper.measure, ending, every=MEASURE, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
-        _Loop("retention", Retention(store, settings.use_days).turn, ending, every=CLEAN),
+        _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
-    with _figures(settings, loops) as figures:
-        for loop in loops:
-            loop.start()
-        get_logger().info("working", port=figures.server_port)
-        while not asked:
-            time.sleep(PAUSE)
-        ending.set()
-        for loop in loops:
-            loop.join(HANGS)
-        for dispatcher in dispatchers.values():
-            dispatcher.end()
+    return loops, list(dispatchers.values())
 
 
 class _Loop(threading.Thread):
-    """Does something again and again until the end. What goes wrong is logged, and tried again.
+    """Repeats a turn until the worker ends. Errors are logged, and the turn is repeated after a second.
 
     Args:
-        before: done before the first turn, and before the next one after each that failed.
-        every: seconds between two turns; 0 where a turn itself waits.
+        every: seconds between two turns; 0 if the turn itself waits.
+        before: called before the first turn, and again after each turn that failed.
     """
 
     def __init__(
@@ -125,12 +138,12 @@ class _Loop(threading.Thread):
         self._ending = ending
         self._every = every
         self._before = before
-        self._came_round = time.monotonic()
+        self._completed_at = time.monotonic()
 
     @property
     def hangs(self) -> bool:
-        """Whether it has not come round for long, be it that it waits or that it fails again and again."""
-        return not self.is_alive() or time.monotonic() - self._came_round > HANGS + self._every
+        """Whether no turn has completed for long: it blocks, it keeps failing, or the thread has ended."""
+        return not self.is_alive() or time.monotonic() - self._completed_at > HANGS + self._every
 
     def run(self) -> None:
         ready = False
@@ -140,66 +153,71 @@ class _Loop(threading.Thread):
                     self._before()
                 ready = True
                 self._turn()
-                self._came_round = time.monotonic()
+                self._completed_at = time.monotonic()
                 pause = self._every
             except Unavailable as error:
-                get_logger().warning("redis away", loop=self.name, detail=error.detail)
+                get_logger().warning("Redis is unavailable", loop=self.name, detail=error.detail)
                 ready, pause = False, 1.0
             except Exception as error:
-                get_logger().error("broken", loop=self.name, exc_info=error)
+                get_logger().error("loop failed", loop=self.name, exc_info=error)
                 ready, pause = False, 1.0
             if pause:
                 self._ending.wait(pause)
 
 
-def _mailer(settings: Settings, store: Store, signatures: Signer) -> EmailDelivery | None:
-    if not settings.smtp_url:
-        return None
-    postman = SmtpClient(settings.smtp_url, settings.webhook_timeout)
-    return EmailDelivery(store, postman, signatures, sender=settings.mail_from, public_url=settings.public_url)
+def _webhook_delivery(settings: Settings, store: Store) -> WebhookDelivery:
+    signer = Signer(store, settings.secret)
+    client = WebhookClient(url_policy.policy(loopback=settings.webhook_loopback), settings.webhook_timeout)
+    email_delivery = None
+    if settings.smtp_url:
+        smtp_client = SmtpClient(settings.smtp_url, settings.webhook_timeout)
+        email_delivery = EmailDelivery(
+            store, smtp_client, signer, sender=settings.mail_from, public_url=settings.public_url
+        )
+    return WebhookDelivery(store, client, signer, email_delivery)
 
 
-def _figures(settings: Settings, loops: list[_Loop]) -> "_Served":
-    """Health, readiness and figures over HTTP, for orchestrators and Prometheus.
+def _status_server(settings: Settings, loops: list[_Loop]) -> "_StatusServer":
+    """Return the HTTP server for health checks and metrics.
 
     Raises:
-        SettingsError: nobody can listen there.
+        SettingsError: the port cannot be used.
     """
 
-    class Answers(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(200, metrics.CONTENT_TYPE, metrics.exposition(figures.OF_WORKER))
+                self._answer(200, metrics.CONTENT_TYPE, metrics.exposition(worker_metrics.OF_WORKER))
             elif path == "/healthy":
                 self._answer(200, "text/plain; charset=utf-8", b"OK")
             elif path == "/ready":
-                hang = sorted(loop.name for loop in loops if loop.hangs)
-                self._answer(503 if hang else 200, "text/plain; charset=utf-8", " ".join(hang).encode() or b"OK")
+                hanging = sorted(loop.name for loop in loops if loop.hangs)
+                self._answer(503 if hanging else 200, "text/plain; charset=utf-8", " ".join(hanging).encode() or b"OK")
             else:
-                self._answer(404, "text/plain; charset=utf-8", b"There is no such thing here.")
+                self._answer(404, "text/plain; charset=utf-8", b"Not found. Try /healthy, /ready or /metrics.")
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
+        def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            pass
+            """Log nothing: health checks would crowd out everything else."""
 
     try:
-        return _Served((settings.host, settings.worker_port), Answers)
+        return _StatusServer((settings.host, settings.worker_port), Handler)
     except OSError as error:
         raise SettingsError(f"WORKER_PORT={settings.worker_port}: {error.strerror}") from None
 
 
-class _Served(ThreadingHTTPServer):
+class _StatusServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __enter__(self) -> "_Served":
-        threading.Thread(target=self.serve_forever, name="figures", daemon=True).start()
+    def __enter__(self) -> "_StatusServer":
+        threading.Thread(target=self.serve_forever, name="status", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The only SMTP client: hands one e-mail to a mail server, in a bounded time, and says how that went (RFC 5321)."""
+"""SMTP client (RFC 5321): passes one e-mail to the mail server, within one total timeout."""
 
 import re
 import smtplib
@@ -13,28 +13,28 @@ from urllib.parse import unquote, urlsplit
 from discount.config import SettingsError
 from discount.domain.model import Outcome, Receipt
 
-#: How much of an answer is kept.
+#: The most characters of a server's reply that are kept.
 KEPT = 200
-#: Seconds until one whose time is over is cut off once more.
-_AGAIN = 0.05
-# The library's own guess asks the name server, for each e-mail, for as long as that takes.
-_HERE = socket.gethostname()
+#: Seconds between two tries to shut down a connection whose time is over.
+_SHUTDOWN_PAUSE = 0.05
+# The name for EHLO. By default smtplib looks it up for each e-mail, without a timeout.
+_HOSTNAME = socket.gethostname()
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
 class SmtpClient:
-    """Sends through one mail server, with a connection of its own for each e-mail.
+    """Sends e-mails through one mail server, each over a new connection.
 
-    `smtps://` speaks TLS from the start, `smtp://` demands STARTTLS; only `smtp+plain://` goes without, for a server on
-    this machine or in a network of one's own. Certificates are checked.
+    `smtps://` uses TLS from the start and `smtp://` requires STARTTLS; both check certificates. `smtp+plain://` has no
+    TLS, for a server on this machine or in a private network.
 
     Args:
-        url: with a user and a password, percent-encoded, where the server asks for them.
-        timeout: seconds for all of one e-mail.
-        context: what certificates are checked with.
+        url: the server, with a percent-encoded user and password if it requires a login.
+        timeout: the most seconds that one e-mail may take in all.
+        context: checks certificates; by default with the system's authorities.
 
     Raises:
-        SettingsError: the URL is none; it is not repeated, for it may hold a password.
+        SettingsError: the URL is not valid. The message does not repeat it, because it may contain a password.
     """
 
     def __init__(self, url: str, timeout: float, context: ssl.SSLContext | None = None) -> None:
@@ -52,44 +52,44 @@ class SmtpClient:
         self._port = port or _PORTS[parts.scheme]
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         if self._login and not "".join(self._login).isascii():
-            raise SettingsError("SMTP_URL: the user and the password may be of ASCII only")
+            raise SettingsError("SMTP_URL: the user and the password may contain only ASCII characters")
 
     def __repr__(self) -> str:
-        return f"Postman({self._scheme}://{self._host}:{self._port})"
+        return f"SmtpClient({self._scheme}://{self._host}:{self._port})"
 
     def send(self, message: EmailMessage) -> Receipt:
-        """How it went; never raises for what the other side does.
+        """Send an e-mail and return the receipt; never raise for what the server does or says.
 
-        What the server refuses of the e-mail itself for good (5xx) is `failed`; all else may go well another time.
+        The outcome is `failed` only if the server rejects this e-mail for good (5xx); any other failure is `retry`.
         """
         to: str = message["To"].addresses[0].addr_spec
         started = time.monotonic()
         deadline = _Deadline(self._timeout)
         outcome: Outcome = "retry"
         try:
-            status, answer = self._hand_over(message, to, deadline)
-            outcome = "delivered"
+            self._transmit(message, to, deadline)
+            outcome, status, answer = "delivered", "250", ""
         except smtplib.SMTPRecipientsRefused as error:
-            code, told = error.recipients[to]
-            outcome, status, answer = _outcome(code), str(code), _text(told)
+            code, reply = error.recipients[to]
+            outcome, status, answer = _outcome(code), str(code), _text(reply)
         except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             outcome, status, answer = _outcome(error.smtp_code), str(error.smtp_code), _text(error.smtp_error)
         except smtplib.SMTPResponseException as error:
-            # At the greeting or the log-in: that is nothing about this e-mail.
+            # A refused greeting or login says nothing about this e-mail, so the outcome stays `retry`.
             status, answer = str(error.smtp_code), _text(error.smtp_error)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             status, answer = "no-answer", str(error) or type(error).__name__
         finally:
             deadline.end()
         took = time.monotonic() - started
-        # What was cut off in the middle can look like an answer, and a wait that is over like a server that went away.
+        # A conversation cut off by the deadline can look like a reply or a lost connection.
         if outcome != "delivered" and (deadline.passed or took >= self._timeout):
-            outcome, status, answer = "retry", "timeout", f"Not done within {self._timeout:g} s."
-        shown = re.sub(re.escape(to), lambda _: _masked(to), answer, flags=re.IGNORECASE)
-        cleaned = "".join(letter if letter.isprintable() else " " for letter in shown)[:KEPT]
+            outcome, status, answer = "retry", "timeout", f"The e-mail was not accepted within {self._timeout:g} s."
+        masked = re.sub(re.escape(to), lambda _: _masked(to), answer, flags=re.IGNORECASE)
+        cleaned = "".join(letter if letter.isprintable() else " " for letter in masked)[:KEPT]
         return Receipt(outcome, status, cleaned, int(took * 1000))
 
-    def _hand_over(self, message: EmailMessage, to: str, deadline: "_Deadline") -> tuple[str, str]:
+    def _transmit(self, message: EmailMessage, to: str, deadline: "_Deadline") -> None:
         server = self._connect(deadline)
         try:
             if self._scheme == "smtp":
@@ -102,29 +102,33 @@ class SmtpClient:
         except BaseException:
             server.close()
             raise
-        # It is the server's now: what goes wrong with the good-bye changes nothing.
+        # The server has accepted the e-mail, so errors while saying QUIT do not matter.
         with suppress(smtplib.SMTPException, OSError):
             server.quit()
         server.close()
-        return "250", ""
 
     def _connect(self, deadline: "_Deadline") -> smtplib.SMTP:
         if self._scheme == "smtps":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(local_hostname=_HERE, timeout=self._timeout, context=self._context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                local_hostname=_HOSTNAME, timeout=self._timeout, context=self._context
+            )
         else:
-            server = smtplib.SMTP(local_hostname=_HERE, timeout=self._timeout)
+            server = smtplib.SMTP(local_hostname=_HOSTNAME, timeout=self._timeout)
         deadline.watch(server)
-        # Else the library takes no server's name for certificates.
+        # smtplib sets the host that certificates are checked for only if it connects in its constructor.
         server._host = self._host  # type: ignore[attr-defined]
-        code, told = server.connect(self._host, self._port)
+        code, reply = server.connect(self._host, self._port)
         if code != 220:
             server.close()
-            raise smtplib.SMTPConnectError(code, told)
+            raise smtplib.SMTPConnectError(code, reply)
         return server
 
 
 class _Deadline:
-    """Ends a conversation when its time is over: each wait has a bound, but a byte a second would keep all of them."""
+    """Shuts a connection down when its total time is over.
+
+    Socket timeouts are not enough: a server that sends a byte a second never exceeds one.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.passed = False
@@ -142,13 +146,13 @@ class _Deadline:
         if self._ended.wait(seconds):
             return
         self.passed = True
-        # A look-up or a handshake may be under way still, and the connection stand only after it.
+        # The connection may not exist yet, during a name lookup or a handshake; so try until the attempt ends.
         while True:
             connection = self._server.sock if self._server else None
             if connection is not None:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-            if self._ended.wait(_AGAIN):
+            if self._ended.wait(_SHUTDOWN_PAUSE):
                 return
 
 
@@ -156,8 +160,8 @@ def _outcome(code: int) -> Outcome:
     return "failed" if code >= 500 else "retry"
 
 
-def _text(told: bytes | str) -> str:
-    return told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+def _text(reply: bytes | str) -> str:
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
 
 
 def _masked(address: str) -> str:

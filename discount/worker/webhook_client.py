@@ -1,4 +1,4 @@
-"""The only HTTP client towards strangers: it reaches public addresses alone, follows nobody, and waits for so long."""
+"""HTTP client for webhooks: public addresses only, no redirects, one total timeout."""
 
 import socket
 import threading
@@ -14,39 +14,40 @@ from httpcore._backends.sync import SyncStream
 
 from discount.domain.model import Receipt
 
-#: How much of an answer is read, and how much of that is kept.
+#: The most bytes of a response body that are read, and the most characters of it that are kept.
 READ = 16 * 1024
 KEPT = 500
-#: What the other side may ask to be left alone for, in seconds.
+#: The longest pause that `Retry-After` may ask for, in seconds.
 LONGEST_PAUSE = 24 * 3600
 
 
 class WebhookClient:
-    """Posts to webhooks. Connections are kept a while, one set a thread.
+    """Posts to webhooks. Each thread has its own connection pool.
 
     Args:
-        timeout: seconds for a whole call, from its name to the end of the answer; looking the name up ends only
-            when the machine's resolver gives up.
-        context: what certificates are checked with.
+        policy: the addresses that may be called.
+        timeout: the most seconds for one call, from the name lookup to the end of the response. The lookup
+            cannot be cut short: it ends when the system's resolver gives up.
+        context: checks certificates; by default with the usual authorities.
     """
 
-    def __init__(self, allowed: ssrfguard.Policy, timeout: float, context: Any = None) -> None:
-        self._allowed = allowed
+    def __init__(self, policy: ssrfguard.Policy, timeout: float, context: Any = None) -> None:
+        self._policy = policy
         self._timeout = timeout
         self._context = context or httpcore.default_ssl_context()
         self._local = threading.local()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Receipt:
-        """How it went; never raises for what the other side does."""
+        """Post and return the receipt; never raise for what the receiver does or answers."""
         started = time.monotonic()
         status, answer, retry_after = "", "", None
         try:
-            target = self._allowed.check_url(url)
+            target = self._policy.check_url(url)
             status, answer, retry_after = self._call(target, url, headers, body, started + self._timeout)
         except ssrfguard.SSRFGuardError as error:
             status, answer = "blocked", str(getattr(error, "reason", error))
         except (httpcore.TimeoutException, TimeoutError):
-            status, answer = "timeout", f"No whole answer within {self._timeout:g} s."
+            status, answer = "timeout", f"No complete response within {self._timeout:g} s."
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
             status, answer = "no-answer", str(error) or type(error).__name__
         outcome: Any = "delivered" if status.startswith("2") else "failed" if status == "410" else "retry"
@@ -58,20 +59,21 @@ class WebhookClient:
     ) -> tuple[str, str, float | None]:
         pool, backend = self._pool()
         backend.target, backend.until = target, until
-        given = [(name.encode(), value.encode()) for name, value in headers.items()]
-        with pool.stream("POST", url, headers=given, content=body) as response:
+        raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        with pool.stream("POST", url, headers=raw_headers, content=body) as response:
             read = b""
             for piece in response.iter_stream():
                 read += piece
                 if len(read) > READ:
                     break
-            asked = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
-            return str(response.status), read[:KEPT].decode("utf-8", "replace"), _pause(asked.decode("latin-1"))
+            retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
+            pause = _pause_seconds(retry_after.decode("latin-1"))
+            return str(response.status), read[:KEPT].decode("utf-8", "replace"), pause
 
     def _pool(self) -> "tuple[httpcore.ConnectionPool, _Backend]":
-        found: tuple[httpcore.ConnectionPool, _Backend] | None = getattr(self._local, "pool", None)
-        if found is None:
-            backend = _Backend(self._allowed)
+        kept: tuple[httpcore.ConnectionPool, _Backend] | None = getattr(self._local, "pool", None)
+        if kept is None:
+            backend = _Backend(self._policy)
             pool = httpcore.ConnectionPool(
                 ssl_context=self._context,
                 network_backend=backend,
@@ -79,29 +81,34 @@ class WebhookClient:
                 max_keepalive_connections=4,
                 keepalive_expiry=20,
             )
-            found = self._local.pool = pool, backend
-        return found
+            kept = self._local.pool = pool, backend
+        return kept
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to an address that was looked at, and to no other: asked twice, a name may answer otherwise."""
+    """Connects only to addresses that it resolved and checked: a second lookup could return another address."""
 
-    def __init__(self, allowed: ssrfguard.Policy) -> None:
-        self._allowed = allowed
-        #: What the call that is under way goes to, and when it has to be over.
+    def __init__(self, policy: ssrfguard.Policy) -> None:
+        self._policy = policy
+        #: The target of the current call, and when the call must be over by the monotonic clock.
         self.target: ssrfguard.Target
         self.until = 0.0
 
     def connect_tcp(self, host: str, port: int, *_args: Any, **_options: Any) -> httpcore.NetworkStream:
         if (host, port) != (self.target.host, self.target.port):
-            raise ssrfguard.BlockedURLError(f"{host}:{port}", "two readers of it disagree on where it leads")
-        addresses = ssrfguard.resolve(self.target, policy=self._allowed)
-        connected = ssrfguard.connect(addresses, policy=self._allowed, timeout=self.left() / len(addresses))
-        # A head and its body are two writes: the second would wait for who is slow to acknowledge the first.
+            raise ssrfguard.BlockedURLError(f"{host}:{port}", "two parsers read a different host or port from this URL")
+        addresses = ssrfguard.resolve(self.target, policy=self._policy)
+        connected = ssrfguard.connect(addresses, policy=self._policy, timeout=self.left() / len(addresses))
+        # Head and body are two writes; with Nagle's algorithm the body would wait until the head is acknowledged.
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Stream(self, connected)
 
     def left(self) -> float:
+        """Return the seconds left for the current call.
+
+        Raises:
+            httpcore.ReadTimeout: none are left.
+        """
         left = self.until - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout
@@ -109,7 +116,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(SyncStream):
-    """A stream whose every wait ends when the call has to end: a byte a second is no way to hold a sender."""
+    """A stream on which every wait ends with the call, so that a slow receiver cannot hold a thread."""
 
     def __init__(self, backend: _Backend, connected: Any) -> None:
         super().__init__(connected)
@@ -128,13 +135,13 @@ class _Stream(SyncStream):
         return _Stream(self._backend, stream.get_extra_info("socket"))
 
 
-def _pause(asked: str) -> float | None:
-    """What Retry-After asks for in seconds, as a number or as a date (RFC 9110, section 10.2.3)."""
-    if asked.isascii() and asked.isdecimal():
-        return float(min(int(asked[:9]), LONGEST_PAUSE))
+def _pause_seconds(retry_after: str) -> float | None:
+    """Return the seconds of a Retry-After value, a number or a date (RFC 9110, section 10.2.3); None if invalid."""
+    if retry_after.isascii() and retry_after.isdecimal():
+        return float(min(int(retry_after[:9]), LONGEST_PAUSE))
     try:
-        moment = parsedate_to_datetime(asked)
-        # A date without a zone is one of UTC. The first and the last hours of all time cannot be told in another zone.
+        moment = parsedate_to_datetime(retry_after)
+        # A date without a zone is in UTC. Dates at either end of the calendar overflow when converted.
         left = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     except (ValueError, OverflowError):
         return None
@@ -142,5 +149,5 @@ def _pause(asked: str) -> float | None:
 
 
 def _visible(text: str) -> str:
-    """A stranger's text for logs, lists and terminals: on one line, with nothing that moves a cursor."""
+    """Make a receiver's text safe for logs, lists and terminals: one line, without control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)[:KEPT]

@@ -1,4 +1,4 @@
-"""What a delivery is made of: the call with its signature, or the e-mail, at the moment when it is made."""
+"""Attempts deliveries: looks up what they need, signs and posts webhook calls, and passes e-mails on."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ import msgspec
 
 from discount.domain import events
 from discount.domain.events import Entry
-from discount.domain.ids import delivery_partition
+from discount.domain.ids import partition_of
 from discount.domain.model import Delivery, Receipt, Webhook
 from discount.security.signing import Signer
 from discount.services import outbox, webhooks
@@ -21,50 +21,57 @@ _encode = msgspec.json.Encoder().encode
 
 
 class WebhookDelivery:
-    """Makes deliveries: posts to webhooks, and hands e-mails on."""
+    """Attempts webhook deliveries, and passes e-mail deliveries on to `emails`.
 
-    def __init__(self, store: Store, sender: WebhookClient, signatures: Signer, mailer: EmailDelivery | None) -> None:
+    Args:
+        emails: None if no mail server is set; e-mail deliveries then fail as `no-mail`.
+    """
+
+    def __init__(self, store: Store, client: WebhookClient, signer: Signer, emails: EmailDelivery | None) -> None:
         self._store = store
-        self._sender = sender
-        self._signatures = signatures
-        self._mailer = mailer
+        self._client = client
+        self._signer = signer
+        self._emails = emails
 
-    def prepare(self, claimed: Sequence[Delivery]) -> Sequence[Callable[[], Attempt]]:
-        """For each of some deliveries of one lane, what makes it."""
-        if not claimed:
+    def prepare(self, leased: Sequence[Delivery]) -> Sequence[Callable[[], Attempt]]:
+        """Look up what the deliveries of one lane need; return one function per delivery that attempts it."""
+        if not leased:
             return []
-        partition = delivery_partition(claimed[0].id) or 0
-        places = sorted({each.place for each in claimed if each.place})
-        entries = {each.place: each for each in outbox.read_entries(self._store, partition, places)}
-        discounts = outbox.discount_ids(self._store, partition, list(entries.values()))
-        told = webhooks.read(self._store, sorted({each.target for each in claimed if each.kind == "webhook"}))
+        partition = partition_of(leased[0].id)
+        entry_ids = sorted({each.place for each in leased if each.place})
+        entries = {each.place: each for each in outbox.read_entries(self._store, partition, entry_ids)}
+        discount_ids = outbox.discount_ids(self._store, partition, list(entries.values()))
+        targets = webhooks.read(self._store, sorted({each.target for each in leased if each.kind == "webhook"}))
         return [
-            partial(self._make, each, told.get(each.target), entries.get(each.place), discounts) for each in claimed
+            partial(self._attempt, each, targets.get(each.target), entries.get(each.place), discount_ids)
+            for each in leased
         ]
 
-    def _make(
-        self, delivery: Delivery, webhook: Webhook | None, entry: Entry | None, discounts: Mapping[str, str]
+    def _attempt(
+        self, delivery: Delivery, webhook: Webhook | None, entry: Entry | None, discount_ids: Mapping[str, str]
     ) -> Attempt:
         if delivery.place and entry is None:
-            return _not_made("no-longer-kept")
+            return _not_called("no-longer-kept")
         if delivery.kind == "email":
-            return self._mailer.send(delivery, entry) if self._mailer else _not_made("no-mail")
+            return self._emails.send(delivery, entry) if self._emails else _not_called("no-mail")
         if entry is None or webhook is None:
-            return _not_made("no-webhook")
+            return _not_called("no-webhook")
         if webhook.off_at is not None:
-            return _not_made("webhook-off")
+            return _not_called("webhook-off")
+        return self._post(delivery, webhook, _encode(webhooks.body_of(webhook, events.envelope(entry, discount_ids))))
+
+    def _post(self, delivery: Delivery, webhook: Webhook, body: bytes) -> Attempt:
         at = int(time.time())
-        body = _encode(webhooks.body_of(webhook, events.envelope(entry, discounts)))
         versions = webhooks.versions(webhook, at * 1_000_000)
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "discount",
             "webhook-id": delivery.event_id,
             "webhook-timestamp": str(at),
-            "webhook-signature": self._signatures.sign_call(webhook.id, versions, delivery.event_id, at, body),
+            "webhook-signature": self._signer.sign_call(webhook.id, versions, delivery.event_id, at, body),
         }
-        return Attempt(self._sender.post(webhook.url, headers, body))
+        return Attempt(self._client.post(webhook.url, headers, body))
 
 
-def _not_made(status: str) -> Attempt:
+def _not_called(status: str) -> Attempt:
     return Attempt(Receipt("failed", status, "", 0), called=False)

@@ -1,4 +1,4 @@
-"""Bad input: the right 4xx, the field by its name, and nothing stored."""
+"""Bad input is refused with the right 4xx and the name of the field, and stores nothing."""
 
 import io
 import json
@@ -112,7 +112,7 @@ BAD_MOMENTS = {
 }
 
 
-def rows(table: dict[str, Any]) -> Any:
+def rows(table: dict[str, Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("value", list(table.values()), ids=list(table))
 
 
@@ -271,7 +271,7 @@ def test_json_is_json_however_it_is_written(client: Client, media_type: str) -> 
 
 
 class Blanks(io.RawIOBase):
-    """A body of blanks that takes no memory."""
+    """A body of spaces that takes no memory."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -587,7 +587,8 @@ def test_a_brand_is_named_where_no_key_names_it(client: Client) -> None:
 
 def test_limits_with_none_in_them_are_nothing_to_change(client: Client) -> None:
     path = f"/discount/{client.create()['id']}"
-    for body in ({}, {"limits": {}}):
+    bodies: list[dict[str, Any]] = [{}, {"limits": {}}]
+    for body in bodies:
         answer = client.refused("PATCH", path, 422, "invalid", "", json=body)
         assert answer["detail"] == "The body must name at least one field to change."
     assert client.http.patch(path, json={"limits": {}, "paused": True}).get_json()["status"] == "paused"

@@ -1,4 +1,4 @@
-"""Bad input at the checkout and in rules and limits: the right 4xx, the named field, and nothing stored."""
+"""Bad checkouts, rules and limits are refused with the right 4xx and the name of the field, and store nothing."""
 
 import json
 from typing import Any
@@ -22,11 +22,14 @@ PATHS = ["/validation", "/redemption"]
 LONG = "x" * 10_000
 NOT_TEXT: list[Any] = [None, 5, 1.5, True, [], {}]
 NOT_IDS = ["", " ", "a\x00b", "a\nb", "a{b", "a/b", "\u202eabc", "🎄", LONG]
+NOT_OBJECTS: list[Any] = [None, "A-1", 5, []]
+NOT_DURATIONS: list[Any] = [14, "", "soon", "P0D", "P0Y", "-P1D", "P100000D", True, []]
+NOT_BOOLEANS: list[Any] = [None, 1, "true", []]
 NOT_WHOLE: list[Any] = [None, "10", 1.5, True, [], {}]
 
 
 def with_field(field: str, value: Any) -> dict[str, Any]:
-    """The body with one field of it, as `/order/amount`, changed."""
+    """Return the body with one field, such as `/order/amount`, changed."""
     body: dict[str, Any] = json.loads(json.dumps(CHECKOUT))
     inner, name = (body["order"], field[7:]) if field.startswith("/order/") else (body, field[1:])
     inner[name] = value
@@ -38,7 +41,7 @@ FIELDS: list[tuple[str, Any]] = [
     *[("/brand_id", value) for value in [*NOT_TEXT[1:], *NOT_IDS]],
     *[("/discount_id", value) for value in NOT_TEXT[1:]],
     *[("/code", value) for value in [*NOT_TEXT, "", LONG]],
-    *[("/order", value) for value in [None, "A-1", 5, []]],
+    *[("/order", value) for value in NOT_OBJECTS],
     *[("/order/id", value) for value in [*NOT_TEXT, *NOT_IDS]],
     *[("/order/amount", value) for value in [*NOT_WHOLE, -1, 10**12 + 1, 10**18]],
     *[("/order/currency", value) for value in [*NOT_TEXT, "", "eur", "EURO", "XXX", "XAU", "BTC"]],
@@ -50,7 +53,7 @@ HOLDS: list[tuple[str, Any]] = [("/hold_seconds", value) for value in [*NOT_WHOL
 
 @pytest.fixture(autouse=True)
 def open_discount(client: Client) -> str:
-    """A discount with one code for all, of which nothing is used."""
+    """A discount with one code for all, not used yet."""
     return str(client.create(total_count=None, codes={"kind": "shared", "code": "SUMMER-26"}, percent_off=10)["id"])
 
 
@@ -139,15 +142,15 @@ def test_unknown_anothers_and_malformed_codes_get_one_answer(client: Client) -> 
     held = client.create(discount_code="Held", total_count=3)["id"]
     anothers = client.grant(held, "User 2").get_json()["code"]
     for path in PATHS:
-        told = []
+        answers = []
         for code in ("UNKNOWN-1", anothers, anothers.lower(), "\x00\ufffd", "🎄", "-", "x" * 64):
             body = CHECKOUT | {"code": code, "user_id": f"User of {path[1:]}"}
             answer = client.http.post(path, json=body)
             text = answer.get_json()
             text.pop("request_id", None)
-            told.append((answer.status_code, json.dumps(text), answer.content_type))
-        assert len(set(told)) == 1, told
-        assert "not-granted" in told[0][1]
+            answers.append((answer.status_code, json.dumps(text), answer.content_type))
+        assert len(set(answers)) == 1, answers
+        assert "not-granted" in answers[0][1]
 
 
 # Redemptions by their id
@@ -211,10 +214,10 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"percent_off": 5, "amount_off": 5, "currency": "EUR"}, "/amount_off"),
     ({"maximum_discount": 5, "currency": "EUR"}, "/maximum_discount"),
     *[({"timezone": value}, "/timezone") for value in [None, 5, "", "Mars", "../etc/passwd", "localtime", "x" * 65]],
-    *[({"valid_for": value}, "/valid_for") for value in [14, "", "soon", "P0D", "P0Y", "-P1D", "P100000D", True, []]],
+    *[({"valid_for": value}, "/valid_for") for value in NOT_DURATIONS],
     *[({"valid_for": value}, "/valid_for") for value in ["p1d", "P1D ", "P1D\n", "P1DT", "P0.5M", "P101Y", "P1D1M"]],
     *[({"valid_for": value}, "/valid_for") for value in ["P2003-01-01T00:00:00", "P99999999999999999999W", "PT1,5H"]],
-    *[({"returns_use": value}, "/returns_use") for value in [None, 1, "true", []]],
+    *[({"returns_use": value}, "/returns_use") for value in NOT_BOOLEANS],
 ]
 LIMITS: list[tuple[Any, str]] = [
     *[

@@ -1,4 +1,4 @@
-"""An open service takes nothing from web pages of other sites that its owner happens to look at."""
+"""An open service refuses calls from web pages of other sites."""
 
 import io
 from typing import Any
@@ -9,12 +9,8 @@ from flask.testing import FlaskClient
 from discount.app import create_app
 from discount.config import Settings
 from discount.store.connection import Store
-from tests.api.client import (
-    DISCOUNT,
-    PATIENCE,
-    Client,
-    check_problem,
-)
+from tests.api.client import DISCOUNT, Client, check_problem
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 PAGES = [

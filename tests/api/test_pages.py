@@ -1,4 +1,4 @@
-"""Lists in pages: a link leads to the next one, and a cursor is good for its own list alone."""
+"""Lists in pages: a link leads to the next page, and a cursor is valid for its own list only."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ import pytest
 from werkzeug.http import parse_options_header
 
 from discount.store.connection import Store
-from tests.api.client import PATIENCE, Client
+from tests.api.client import Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.worker.harness import plan
 
 
 def link_of(answer: Any) -> str | None:
-    """The address of the next page, as an answer's header has it."""
+    """Return the address of the next page from an answer's header."""
     header = answer.headers.get("Link")
     if header is None:
         return None
@@ -24,7 +25,7 @@ def link_of(answer: Any) -> str | None:
 
 
 def follow(client: Client, address: str) -> list[Any]:
-    """What stands on all pages, by nothing but their links."""
+    """Return the items of all pages, found by the links alone."""
     rows: list[Any] = []
     following: str | None = address
     pages = 0
@@ -44,7 +45,7 @@ def follow(client: Client, address: str) -> list[Any]:
 
 @pytest.fixture
 def filled(client: Client, redis_server: RedisServer) -> str:
-    """Three brands, each with three discounts, grants, uses, webhooks and deliveries; gives a discount."""
+    """Create three brands, each with three discounts, grants, uses, webhooks and deliveries; return a discount."""
     for brand in ("IKEA", "Åhlens & Co", "H+M"):
         client.http.post("/brand", json={"id": brand})
         for name in "abc":

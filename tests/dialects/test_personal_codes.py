@@ -101,8 +101,8 @@ def test_the_discount_is_a_native_one(raw: FlaskClient) -> None:
     assert (found["discount_code"], found["total_count"], found["granted_count"]) == ("Summer sale", 2, 1)
     assert found["codes"]["kind"] == "personal"
     assert raw.get("/user/Stina/grants").get_json()["grants"][0]["code"] == code
-    told = raw.get(f"/webhook/{found['webhook_id']}").get_json()
-    assert (told["url"], told["types"]) == ("https://nike.example/codes", ["code.granted"])
+    webhook = raw.get(f"/webhook/{found['webhook_id']}").get_json()
+    assert (webhook["url"], webhook["types"]) == ("https://nike.example/codes", ["code.granted"])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,8 @@ def test_a_discount_that_is_not_there_is_not_found(client: Client) -> None:
     for unknown in ("", "nothing", "353b6a1a-2b04-4360-93ff-0598c1a9aec1", "dsc-002" + "2" * 22, "x" * 1000):
         answer = get(client.http, unknown)
         assert (answer.status_code, list(answer.get_json())) == (404, ["message"])
-    for wrong in (None, 5, [], {}):
+    not_ids: list[Any] = [None, 5, [], {}]
+    for wrong in not_ids:
         answer = get(client.http, wrong)
         assert answer.status_code == 400
         assert answer.get_json()["message"].startswith("discount_id ")

@@ -1,4 +1,4 @@
-"""The dialects under the race of the native grant: two replicas, every call at once, and exact counts."""
+"""Races in the dialects: two replicas, all calls at once, and exact counts."""
 
 from collections import Counter
 from typing import Any
@@ -23,7 +23,7 @@ def statuses(answers: list[Answer]) -> Counter[int]:
     return Counter(answer.status for answer in answers)
 
 
-def told(answers: list[Answer], field: str) -> Counter[tuple[int, Any]]:
+def count_by(answers: list[Answer], field: str) -> Counter[tuple[int, Any]]:
     return Counter((answer.status, answer.body[field]) for answer in answers)
 
 
@@ -34,7 +34,7 @@ def done(service: Service, method: str, path: str, body: Any = None) -> Any:
 
 
 def events(redis_server: RedisServer, kind: str) -> int:
-    client = redis_server.client()
+    client: Any = redis_server.client()
     streams = [client.xrange(name) for name in client.keys("*:events")]
     return sum(fields["type"] == kind for entries in streams for _, fields in entries)
 
@@ -131,7 +131,10 @@ def test_no_count_of_a_coupon_is_passed(
 
     answers = drive(service.urls, shuffled(calls * 6))
 
-    assert told(answers, "message") == {(200, "Successfully coupon applied."): applied, (400, sentence): 240 - applied}
+    assert count_by(answers, "message") == {
+        (200, "Successfully coupon applied."): applied,
+        (400, sentence): 240 - applied,
+    }
     most = min(counts.values())
     if "global_total_repeat_count" not in counts:
         assert set(Counter(each.user for each in answers if each.status == 200).values()) == {most}

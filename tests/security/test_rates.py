@@ -1,4 +1,4 @@
-"""How often a token and an address may ask: told in every answer, refused beyond, counted by all replicas together."""
+"""Rates of tokens and addresses: shown in every answer, enforced, and counted across all replicas."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def figures(answer: Any) -> tuple[int, int, int]:
 def test_what_is_left_is_told_and_beyond_it_the_answer_is_to_wait(small: TwoBrands, hot: bool) -> None:
     shop = small.open_shop("IKEA")
     call = ("POST", f"/discount/{shop.discount}/grant") if hot else ("GET", f"/discount/{shop.discount}")
-    body = {"json": {"user_id": "Ann"}} if hot else {}
+    body: dict[str, Any] = {"json": {"user_id": "Ann"}} if hot else {}
     for left in (2, 1, 0):
         answer = small.ask(*call, signed(), **body)
         assert answer.status_code == 200, answer.text
@@ -37,7 +37,7 @@ def test_what_is_left_is_told_and_beyond_it_the_answer_is_to_wait(small: TwoBran
     assert 0 < int(refused.headers["Retry-After"]) <= 3600
     # Another token for the same user counts as the same, another user does not.
     check_problem(small.ask(*call, signed(iat=1_700_000_000), **body), 429, "too-many-requests")
-    other = {"json": {"user_id": "Bo"}} if hot else {}
+    other: dict[str, Any] = {"json": {"user_id": "Bo"}} if hot else {}
     assert small.ask(*call, signed("Bo"), **other).status_code in (200, 201)
 
 

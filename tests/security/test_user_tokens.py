@@ -1,4 +1,4 @@
-"""Users' tokens that are signed with keys which somebody publishes."""
+"""Users' tokens that are signed with published keys."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unknown keys are asked for again at once."""
+    """A service that fetches unknown keys again at once."""
     monkeypatch.setattr(user_tokens, "AGAIN_SECONDS", 0)
 
 
@@ -47,7 +47,7 @@ def test_no_token_is_taken_that_another_algorithm_signed(published: TwoBrands, i
     kids = {"kid": "RS256"}
     assert status(published, issuer.confused()) == 401
     assert status(published, unsigned()) == 401
-    assert status(published, jwt.encode(claims(), None, algorithm="none", headers=kids)) == 401
+    assert status(published, jwt.encode(claims(), "", algorithm="none", headers=kids)) == 401
     assert status(published, signed()) == 401
     assert status(published, jwt.encode(claims(), SECRET, algorithm="HS256", headers=kids)) == 401
     # Signed well, with a key that is published under another algorithm.

@@ -1,7 +1,9 @@
-"""Headers with underscores: the two tokens of personal codes arrive, and nothing else can be passed off by one."""
+"""Headers with underscores: the two tokens of personal codes arrive, and no other header can be forged that way."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,11 +41,12 @@ def test_a_client_of_personal_codes_is_served(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(redis_server: RedisServer) -> Iterator[Service]:
-    """A replica behind one proxy, with tokens on, that counts what an address asks in vain."""
+def guarded() -> Iterator[Service]:
+    """A replica behind one proxy, with tokens on, that limits the failed calls of an address."""
     users = {"jwt_secret": SECRET, "jwt_audience": AUDIENCE, "jwt_issuer": ISSUER}
-    settings = {"auth": "token", "admin_key": ADMIN, "secret": PEPPER, "proxies": 1, "rate_address": "20/hour", **users}
-    with Service(redis_server.url, replicas=1, **settings) as running:
+    limits = {"proxies": 1, "rate_address": "20/hour"}
+    settings: dict[str, Any] = {"auth": "token", "admin_key": ADMIN, "secret": PEPPER, **limits, **users}
+    with RedisServer() as own, Service(own.url, replicas=1, **settings) as running:
         yield running
 
 
@@ -105,12 +108,15 @@ def test_a_name_with_an_underscore_is_no_request_id_to_a_replica(service: Servic
     assert made != "passed-off"
 
 
+def _is_logged(proxy: Proxy, request_id: str) -> bool:
+    return f'"request_id":"{request_id}"' in proxy.log()
+
+
 def test_the_proxy_and_the_replica_speak_of_a_request_by_one_id(proxy: Proxy) -> None:
     for named in ({"X_Request_Id": "one"}, {"X-Request-Id": "one", "X_Request_Id": "two"}, {"X_Request_Id": "ä b"}):
         answered = ask(proxy.url, "GET", "/discount/nothing", headers=named)
-        (told,) = answered.headers.get_all("X-Request-Id") or []
-        assert answered.json["request_id"] == told
-        assert told.isascii()
-        assert told.isprintable()
-        line = f'"request_id":"{told}"'
-        wait_until(lambda line=line: line in proxy.log(), "its line in the log")
+        (request_id,) = answered.headers.get_all("X-Request-Id") or []
+        assert answered.json["request_id"] == request_id
+        assert request_id.isascii()
+        assert request_id.isprintable()
+        wait_until(partial(_is_logged, proxy, request_id), "its line in the log")

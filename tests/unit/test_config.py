@@ -84,7 +84,10 @@ class Reading(unittest.TestCase):
     def test_uses_are_kept_for_longer_than_the_events_that_tell_of_them(self) -> None:
         self.assertEqual(read_settings({"USE_DAYS": "8"}).use_days, 8)
         for given in ({"USE_DAYS": "7"}, {"USE_DAYS": "30", "EVENT_DAYS": "30"}):
-            with self.subTest(given), self.assertRaisesRegex(SettingsError, "^USE_DAYS='.*is not more than EVENT_DAYS"):
+            with (
+                self.subTest(given),
+                self.assertRaisesRegex(SettingsError, "^USE_DAYS='.*must be more than EVENT_DAYS"),
+            ):
                 read_settings(given)
 
     def test_dialects_are_all_on_unless_some_are_named_or_none(self) -> None:
@@ -132,8 +135,8 @@ class Refusing(unittest.TestCase):
             ("PORT", "65536", "must be from 0 to 65,535"),
             ("REDIS_TIMEOUT", "0", "must be more than 0 and at most 60"),
             ("ALLOW_OPEN", "maybe", "is not true or false"),
-            ("REDIS_URL", "x", "does not fit; a URL is expected that begins with redis://, rediss:// or unix://"),
-            ("WEBHOOK_PAUSES", "5;60", "does not fit; seconds with commas between them are expected, such as 5,60,300"),
+            ("REDIS_URL", "x", "does not fit; must be a URL that begins with redis://, rediss:// or unix://"),
+            ("WEBHOOK_PAUSES", "5;60", "does not fit; must be seconds separated by commas, such as 5,60,300"),
         ):
             with self.subTest(name):
                 with self.assertRaises(SettingsError) as caught:
@@ -162,7 +165,7 @@ class Access(unittest.TestCase):
     def test_an_open_service_is_reached_from_this_machine_alone(self) -> None:
         for name in ("HOST", "ADDRESS"):
             for address in ("0.0.0.0", "::", "192.168.1.7", "shop.example", "127.evil.example"):
-                self.refused({name: address}, "^AUTH='open': anybody who reaches .*ALLOW_OPEN=1")
+                self.refused({name: address}, "^AUTH='open': anyone who reaches .*ALLOW_OPEN=1")
             for address in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
                 self.assertEqual(read_settings({name: address}).auth, "open")
 
@@ -177,22 +180,22 @@ class Access(unittest.TestCase):
     def test_tokens_need_their_secrets(self) -> None:
         self.assertEqual(read_settings(TOKEN | {"HOST": "0.0.0.0"}).auth, "token")
         for name in ("ADMIN_KEY", "SECRET"):
-            self.refused(TOKEN | {name: ""}, f"^{name}: AUTH=token needs it")
+            self.refused(TOKEN | {name: ""}, f"^{name}: is needed with AUTH=token")
             self.refused(TOKEN | {name: "x" * 31}, rf"^{name}='\*\*\*': ")
 
     def test_an_admin_key_that_no_bearer_token_can_be_does_not_start(self) -> None:
         for key in ("p!p!" * 8, "a b " * 8, "=" * 32, "\u00e4" * 32, "a=" * 16):
-            self.refused(TOKEN | {"ADMIN_KEY": key}, r"^ADMIN_KEY='\*\*\*': does not fit; the letters .* bearer token")
+            self.refused(TOKEN | {"ADMIN_KEY": key}, r"^ADMIN_KEY='\*\*\*': does not fit; only A-Z.* bearer token")
         self.assertEqual(read_settings(TOKEN | {"ADMIN_KEY": "aZ09-._~+/" * 4 + "=="}).auth, "token")
 
     def test_an_admin_key_that_is_the_secret_too_does_not_start(self) -> None:
-        self.refused(TOKEN | {"ADMIN_KEY": "s" * 32}, "^ADMIN_KEY and SECRET: are the same")
+        self.refused(TOKEN | {"ADMIN_KEY": "s" * 32}, "^ADMIN_KEY and SECRET: must differ")
 
     def test_users_tokens_need_one_kind_of_key_an_audience_and_an_issuer(self) -> None:
         self.assertEqual(read_settings(TOKEN | USERS).jwt_issuer, "shop")
-        self.refused(TOKEN | USERS | {"JWKS_URL": "https://a/b"}, "set one of them")
-        self.refused(TOKEN | USERS | {"JWT_AUDIENCE": ""}, "^JWT_AUDIENCE: user tokens need it")
-        self.refused(TOKEN | USERS | {"JWT_ISSUER": ""}, "^JWT_ISSUER: user tokens need it")
+        self.refused(TOKEN | USERS | {"JWKS_URL": "https://a/b"}, "set only one of them")
+        self.refused(TOKEN | USERS | {"JWT_AUDIENCE": ""}, "^JWT_AUDIENCE: is needed to verify")
+        self.refused(TOKEN | USERS | {"JWT_ISSUER": ""}, "^JWT_ISSUER: is needed to verify")
         self.refused(TOKEN | {"JWKS_URL": "file:///etc/passwd"}, "^JWKS_URL=")
 
     def test_a_secret_can_stand_in_a_file(self) -> None:
@@ -200,7 +203,7 @@ class Access(unittest.TestCase):
             path = Path(folder) / "secret"
             path.write_text("f" * 40 + "\n")
             self.assertEqual(read_settings(TOKEN | {"SECRET": "", "SECRET_FILE": str(path)}).secret, "f" * 40)
-            self.refused(TOKEN | {"SECRET_FILE": str(path)}, "^SECRET and SECRET_FILE: set one of them")
+            self.refused(TOKEN | {"SECRET_FILE": str(path)}, "^SECRET and SECRET_FILE: set only one of them")
             path.write_bytes(b"\xff" * 40)
             self.refused(TOKEN | {"SECRET": "", "SECRET_FILE": str(path)}, "^SECRET_FILE=.*is not text")
             self.refused(TOKEN | {"SECRET": "", "SECRET_FILE": folder + "/none"}, "^SECRET_FILE=.*No such file")

@@ -1,28 +1,32 @@
-"""The table of keys in the docs is the one in the code."""
+"""The pages say what the code says: keys, settings, links, names of files and functions."""
 
+import ast
 import re
 import unittest
 from pathlib import Path
-from typing import get_type_hints
 
 import click
-import msgspec
 
 from discount.cli import main
-from discount.config import Settings
-from discount.local.launch import defaults_of_run
+from discount.config import SECRETS, Settings
 from discount.store import keys
 from discount.store.scripts import SCRIPTS
+from doc.generate import floors
+from doc.generate import settings as settings_page
+from tests.unit.test_imports import FLOORS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [*(ROOT / "doc").rglob("*.md"), *ROOT.glob("*.md")]
+PAGES = [*(ROOT / "doc").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / ".github").glob("*.md")]
+#: The most words of a sentence.
+LONGEST_SENTENCE = 25
+#: The headings of a decision.
+PARTS = ["Context", "Decision", "Consequences", "Alternatives", "Held by"]
 KEYS_PAGE = ROOT / "doc" / "keys.md"
 ROW = re.compile(r"^\|\s*`(\{(?:pp|00)\}:[^`]+)`\s*\|\s*([^|]+?)\s*\|\s*(.+?)\s*\|\s*$", re.MULTILINE)
 
 
 def rows(text: str) -> dict[str, tuple[str, str]]:
-    """Key → its type and what follows."""
+    """Return the keys of a table, each with its type and the rest of its row."""
     return {key: (kind, rest) for key, kind, rest in ROW.findall(text)}
 
 
@@ -97,16 +101,116 @@ class Keys(unittest.TestCase):
 
 
 class Links(unittest.TestCase):
+    def test_every_anchor_of_a_link_is_a_heading(self) -> None:
+        for page in PAGES:
+            links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+            missing = [
+                (path, name) for path, name in links if name not in anchors((page.parent / path) if path else page)
+            ]
+            with self.subTest(page.relative_to(ROOT)):
+                self.assertEqual(missing, [])
+
     def test_every_link_of_a_page_leads_to_a_file(self) -> None:
-        for page in [*(ROOT / "doc").rglob("*.md"), *(ROOT / "bench").glob("*.md"), *ROOT.glob("*.md")]:
+        for page in [*PAGES, *(ROOT / "bench").glob("*.md")]:
             links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):
                 self.assertEqual(missing, [])
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as its readers make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the functions and classes of a module, and the methods as `Class.method`."""
+    named = set[str]()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            named.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            named |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return named
+
+
+class Decisions(unittest.TestCase):
+    def setUp(self) -> None:
+        self.folder = ROOT / "doc" / "decisions"
+        self.pages = sorted(self.folder.glob("[0-9]*.md"))
+
+    def test_each_has_a_status_a_date_and_the_parts_of_the_template_in_order(self) -> None:
+        for page in self.pages:
+            text = page.read_text(encoding="utf-8")
+            with self.subTest(page.name):
+                self.assertRegex(text, r"^# \d{3} .+\n\nStatus: [^.]+\. Date: \d{4}-\d\d-\d\d\.\n")
+                self.assertTrue(text.startswith(f"# {page.name[:3]} "))
+                headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+                self.assertEqual([each for each in headings if each in PARTS], PARTS)
+
+    def test_each_number_is_given_once_and_listed(self) -> None:
+        self.assertEqual([int(page.name[:3]) for page in self.pages], list(range(1, len(self.pages) + 1)))
+        listed = re.findall(r"\]\((\d[\w-]+\.md)\)", (self.folder / "README.md").read_text(encoding="utf-8"))
+        self.assertEqual(listed, [page.name for page in self.pages])
+
+
+class Floors(unittest.TestCase):
+    def test_the_table_is_what_make_docs_writes(self) -> None:
+        page = (ROOT / "doc" / "architecture.md").read_text(encoding="utf-8")
+        self.assertEqual(page, floors.renew(page))
+
+    def test_the_table_has_the_rows_that_the_import_test_allows(self) -> None:
+        rows = re.findall(r"^\| `([\w/]+)` \| (.*) \|$", floors.describe(), re.MULTILINE)
+        shown = {name.replace("/", "."): re.findall(r"`([\w/]+)`", rest) for name, rest in rows}
+        self.assertEqual({name: {each.replace("/", ".") for each in below} for name, below in shown.items()}, FLOORS)
+
+
+class NamedPlaces(unittest.TestCase):
+    def test_every_file_that_the_pages_name_exists(self) -> None:
+        for page in PAGES:
+            # The changelog may name what is gone.
+            if page.name != "CHANGELOG.md":
+                paths = set(re.findall(r"`((?:discount|doc|nginx|tests)/[\w/.-]+)`", page.read_text(encoding="utf-8")))
+                with self.subTest(page.relative_to(ROOT)):
+                    self.assertEqual(sorted(path for path in paths if not (ROOT / path).exists()), [])
+
+    def test_every_row_of_the_glossary_has_a_sentence_and_a_file(self) -> None:
+        rows = re.findall(r"^\| (?!word |---)(.*) \|$", (ROOT / "doc" / "glossary.md").read_text("utf-8"), re.MULTILINE)
+        self.assertGreater(len(rows), 50)
+        for row in rows:
+            with self.subTest(row):
+                self.assertRegex(row, r"^[\w ]+ \| [A-Z].*\. \| `discount/[\w/.]+`$")
+
+    def test_every_function_on_the_way_of_a_request_exists(self) -> None:
+        text = (ROOT / "doc" / "life-of-a-request.md").read_text(encoding="utf-8")
+        found = re.findall(r"`(discount/[\w/]+\.py)`\s((?:(?:\s+and\s+)?`[\w.]+`)+)", text)
+        self.assertGreater(len(found), 20)
+        for path, names in found:
+            for name in re.findall(r"`([\w.]+)`", names):
+                with self.subTest(f"{path} {name}"):
+                    self.assertIn(name, names_in(ROOT / path))
+
+
+def sentences(page: Path) -> list[str]:
+    """Return the sentences of a page's prose, without tables, code and headings."""
+    text = re.sub(r"^```.*?^```|^<!--.*?-->$|^[|#].*?$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "code", text))
+    blocks = re.split(r"\n\s*\n|\n\s*(?:-|\d+\.) ", text)
+    # A sentence ends with its paragraph, or where a full stop or a colon parts it from the next one.
+    return [each for block in blocks for each in re.split(r"(?<=[.?!:;])\s+", " ".join(block.split())) if each]
+
+
+class Sentences(unittest.TestCase):
+    def test_no_sentence_is_longer_than_25_words(self) -> None:
+        for page in PAGES:
+            long = [each for each in sentences(page) if len(each.split()) > LONGEST_SENTENCE]
+            with self.subTest(page.relative_to(ROOT)):
+                self.assertEqual(long, [])
+
+
 def code_of(page: Path) -> list[str]:
-    """The lines of code of a page, and its words of code."""
+    """Return the lines and words of code in a page."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -134,45 +238,43 @@ class Commands(unittest.TestCase):
         self.assertEqual([line for line in found if not line.startswith("npx --yes ")], [])
 
 
-class SettingsTable(unittest.TestCase):
+class SettingsPage(unittest.TestCase):
     def setUp(self) -> None:
-        rows = re.findall(r"^\| (`[A-Z_`, ]+`.*?) \| (.*?) \| (.*) \|$", README, re.MULTILINE)
-        self.rows = [(re.findall(r"`([A-Z_]+)`", names), default, what) for names, default, what in rows]
+        self.page = (ROOT / "doc" / "settings.md").read_text(encoding="utf-8")
 
-    def test_has_the_defaults_of_the_code(self) -> None:
-        compared = set[str]()
-        for names, default, _ in self.rows:
-            shown = re.findall(r"`([^`]+)`", default) if default.startswith("`") else []
-            for name, text in zip(names, shown, strict=False):
-                field = name.lower()
-                # Another setting's name stands for its value.
-                if field in Settings.__struct_fields__ and not text.isupper():
-                    kind = get_type_hints(Settings, include_extras=True)[field]
-                    with self.subTest(name):
-                        self.assertEqual(msgspec.convert(text, kind, strict=False), getattr(Settings(), field))
-                    compared.add(name)
-        self.assertLessEqual({"PORT", "WORKER_PORT", "EVENT_DAYS", "RATE_USER", "DATA"}, compared)
+    def row(self, name: str) -> list[str]:
+        (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", self.page, re.MULTILINE)
+        return str(row).split(" | ")
 
-    def test_says_what_make_run_sets_otherwise(self) -> None:
-        for name, value in defaults_of_run("open").items():
-            default = next(default for names, default, _ in self.rows if name in names)
+    def test_the_page_is_what_make_docs_writes(self) -> None:
+        self.assertEqual(self.page, settings_page.renew(self.page))
+
+    def test_each_setting_has_one_row_with_a_meaning(self) -> None:
+        for name in Settings.__struct_fields__:
             with self.subTest(name):
-                self.assertRegex(default, rf"; `?{value}`? in `make run`$")
+                self.assertRegex(self.row(name.upper())[-1], r"^.{10,}\.$")
 
-    def test_says_how_many_days_events_may_be_kept(self) -> None:
-        what = next(what for names, _, what in self.rows if "EVENT_DAYS" in names)
-        for days, good in ((3, False), (4, True), (365, True), (366, False)):
-            with self.subTest(days):
-                self.assertIs(fits("event_days", days), good)
-        self.assertIn("4 to 365", what)
+    def test_a_row_says_where_the_default_differs(self) -> None:
+        self.assertEqual(self.row("LOG_FORMAT")[0], "`json`; `text` in `make run`")
+        self.assertEqual(self.row("PROXIES")[0], "`0`; `1` in compose")
+        self.assertEqual(self.row("WEBHOOK_LOOPBACK")[0], "`0`; `1` in `make run` with `AUTH=open`")
+        self.assertEqual(self.row("THREADS")[0], "`4`")
 
+    def test_a_row_has_the_values_that_are_accepted(self) -> None:
+        self.assertEqual(self.row("EVENT_DAYS")[1], "4 to 365")
+        self.assertEqual(self.row("USE_DAYS")[1], "7 to 3650")
+        self.assertEqual(self.row("WEBHOOK_TIMEOUT")[1], "more than 0, at most 60")
 
-def fits(field: str, value: int) -> bool:
-    try:
-        msgspec.convert({field: value}, Settings)
-    except msgspec.ValidationError:
-        return False
-    return True
+    def test_each_secret_is_named_with_its_file(self) -> None:
+        for name in SECRETS:
+            with self.subTest(name):
+                self.assertIn(f"`{name.upper()}_FILE`", self.page)
+
+    def test_each_variable_of_compose_has_a_row(self) -> None:
+        compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        for name in sorted(set(re.findall(r"\$\{(\w+)", compose))):
+            with self.subTest(name):
+                self.assertRegex(self.page, rf"\n\| [^|]*`{name}`")
 
 
 WORDS = {
@@ -208,11 +310,11 @@ WORDS = {
     "{pp}:user:<user>:brands": "(?:user_brands|lists)",
     "{pp}:brand:<brand>:webhooks": "brand_webhooks",
     "{pp}:webhook:<id>": "webhooks?",
-    "{pp}:delivery:<id>": "(?:delivery|places)",
+    "{pp}:delivery:<id>": "(?:delivery|delivery_keys)",
     "{pp}:brand:<brand>:deliveries": "brand_deliveries",
-    "{pp}:lane:<lane>": "(?:queue|places)",
-    "{pp}:due:<kind>": "(?:due|places)",
-    "{pp}:lanes:<kind>:<digest>": "(?:lanes|places)",
+    "{pp}:lane:<lane>": "(?:lane_deliveries|delivery_keys)",
+    "{pp}:due:<kind>": "(?:due|delivery_keys)",
+    "{pp}:lanes:<kind>:<digest>": "(?:lanes|delivery_keys)",
     "{pp}:leases": "leases",
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
@@ -222,7 +324,7 @@ WORDS = {
 
 
 def writes(source: str, word: str) -> bool:
-    """Whether a script has a command that writes to the key it calls by that name."""
+    """Return whether a script writes to the key with that name."""
     found = re.findall(rf"redis\.call\('(\w+)', (?:'CREATE', )?{word}(?:\[\w+\]|_of_nobody)?[,)]", source)
     return any(
         command

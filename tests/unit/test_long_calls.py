@@ -1,4 +1,4 @@
-"""Places of long calls, and the rests between their slices."""
+"""The number of simultaneous long calls, and the pauses between their slices."""
 
 import unittest
 from unittest import mock
@@ -62,8 +62,8 @@ class Calls(unittest.TestCase):
         for number in (1, 2, 3):
             places.take(BRAND)
             with (
-                mock.patch.object(long_calls.time, "thread_time", side_effect=[0.0, 0.01, 0.0]),
-                mock.patch.object(long_calls.time, "sleep") as sleep,
+                mock.patch("discount.api.long_calls.time.thread_time", side_effect=[0.0, 0.01, 0.0]),
+                mock.patch("discount.api.long_calls.time.sleep") as sleep,
             ):
                 long_calls._Pause(places, None)()
-            sleep.assert_called_once_with(0.01 * (2 * number - 1))
+            sleep.assert_called_once_with(0.01 * max(1, 4 * number - 3))

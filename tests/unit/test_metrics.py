@@ -1,4 +1,4 @@
-"""Figures: the text that Prometheus reads."""
+"""Metrics: the text that Prometheus reads."""
 
 import tempfile
 import unittest
@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from discount import metrics
-from discount.worker import figures
+from discount.worker import metrics as worker_metrics
 
 
 class Figures(unittest.TestCase):
@@ -27,7 +27,7 @@ class Figures(unittest.TestCase):
             return {name for name in names if name.startswith("discount_") and not name.endswith("_created")}
 
         common = {"discount_redis_round_trips"}
-        of_app, of_worker = shown(metrics.exposition()), shown(metrics.exposition(figures.OF_WORKER))
+        of_app, of_worker = shown(metrics.exposition()), shown(metrics.exposition(worker_metrics.OF_WORKER))
         self.assertEqual(of_app & of_worker, common)
         self.assertEqual(
             of_worker - common,

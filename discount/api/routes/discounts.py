@@ -63,7 +63,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         answers={200: (DiscountPage, DiscountPageForUser)},
     )
     def list_discounts(query: DiscountQuery, caller: Caller) -> ViewResult:
-        """List discounts, newest first; a user sees active ones. With `status`, a page can be shorter than its limit."""
+        """List discounts, newest first. A page by `status` can be shorter than its limit. A user sees active ones."""
         status = query.status
         if caller.user_id is not None:
             if status not in (None, "active"):
@@ -73,9 +73,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor
         )
         if caller.user_id is not None:
-            rows = [DiscountForUser.of(each, page.now) for each in page.discounts]
+            rows = [DiscountForUser.of(each, page.now) for each in page.items]
             return DiscountPageForUser(discounts=rows, next=page.next), 200
-        return DiscountPage([_discount_out(each, page.now, caller) for each in page.discounts], page.next), 200
+        return DiscountPage([_discount_out(each, page.now, caller) for each in page.items], page.next), 200
 
     @contract.declare(
         "GET",

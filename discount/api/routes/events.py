@@ -34,4 +34,4 @@ def add_routes(contract: Contract, store: Store, waits: Places) -> None:
                 raise Invalid("types", f"has {shown(each)}, which is not an event type; {choose(events.TYPES)}")
         with waits.waiting(caller, query.wait) as seconds:
             page = outbox.list_page(store, brand_id, after=query.after, types=types, limit=query.limit, wait=seconds)
-        return EventPage(page.events, page.next), 200  # type: ignore[arg-type]
+        return EventPage(page.items, page.next), 200  # type: ignore[arg-type]

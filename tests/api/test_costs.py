@@ -1,4 +1,4 @@
-"""What operations cost: each driven to its bound, its exchanges with Redis counted against what it declares."""
+"""The cost of operations: each does its most work, and its exchanges with Redis are compared with the declared cost."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +12,12 @@ from discount.api.contract import Contract, Operation
 from discount.api.inputs import SMALL_BODY
 from discount.app import create_app
 from discount.config import Settings
-from discount.services import grants, slices
+from discount.services import discounts, slices
 from discount.serving.connections import WHOLE
 from discount.store.connection import Store
 from doc.generate import limits as limits_page
-from tests.api.client import PATIENCE, SECRET, Client
+from tests.api.client import SECRET, Client
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 PAGE = Path(__file__).parents[2] / "doc" / "limits.md"
@@ -24,7 +25,7 @@ MANY = 2_000
 
 
 class Counted:
-    """The service, whose exchanges with Redis and slices of long calls are counted."""
+    """The service, with its exchanges with Redis and its slices of long calls counted."""
 
     def __init__(self, redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.trips = self.slices = 0
@@ -45,7 +46,7 @@ class Counted:
         self.trips += 1
 
     def cost(self, method: str, path: str, statuses: tuple[int, ...] = (200, 201), **call: Any) -> tuple[int, int]:
-        """The exchanges and slices of a call."""
+        """Return the exchanges and slices of a call."""
         self.trips = self.slices = 0
         answer = self.client.http.open(path, method=method, **call)
         pieces = sum(1 for _ in answer.iter_encoded()) if answer.is_streamed else 0
@@ -68,7 +69,7 @@ def _order(number: int = 1) -> dict[str, Any]:
 
 
 def _stage(client: Client) -> dict[str, Any]:
-    """Things of each kind, and many grants of one discount."""
+    """Create things of each kind, and many grants of one discount."""
     redeemed = {"limits": {"per_user": None}}
     big = client.create(total_count=10 * MANY, **redeemed)["id"]
     users = [f"User {number}" for number in range(MANY)]
@@ -170,7 +171,7 @@ def test_every_declared_cost_is_that_of_an_operation(counted: Counted) -> None:
 def test_a_brand_with_many_closed_discounts_costs_no_more_than_a_bound(
     counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grants.discounts, "LOOKED_AT", 200)
+    monkeypatch.setattr(discounts, "LOOKED_AT", 200)
     for number in range(300):
         made = counted.client.create(discount_code=str(number), total_count=1)["id"]
         counted.client.http.delete(f"/discount/{made}")
@@ -184,8 +185,8 @@ def test_a_list_of_far_too_many_is_refused_before_its_items_are_looked_at(counte
         body = '{"user_ids": [' + '"User",' * 20_000 + last + "]}"
         answer = counted.client.http.post(f"/discount/{discount_id}/grants", data=body, content_type="application/json")
         assert answer.status_code == 422
-        (told,) = answer.get_json()["errors"]
-        assert told == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
+        (error,) = answer.get_json()["errors"]
+        assert error == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
 
 
 def test_the_page_of_limits_says_what_the_code_declares() -> None:

@@ -1,0 +1,21 @@
+"""Metrics that only the worker exposes.
+
+They live apart from the app's metrics: in multiprocess mode every app process would expose them too, always as 0.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+OF_WORKER = CollectorRegistry()
+DELIVERIES = Counter(
+    "discount_deliveries",
+    "Delivery attempts by kind and outcome.",
+    ("kind", "outcome"),
+    registry=OF_WORKER,
+)
+EVENTS_WAITING = Gauge("discount_events_waiting", "Events with no planned deliveries yet.", registry=OF_WORKER)
+OLDEST_EVENT = Gauge("discount_events_oldest_seconds", "Age of the oldest of these events.", registry=OF_WORKER)
+BRANDS_DUE = Gauge(
+    "discount_brands_due",
+    "Brands with due deliveries that no worker has leased, counted once per kind.",
+    registry=OF_WORKER,
+)
