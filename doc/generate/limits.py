@@ -33,7 +33,7 @@ def class_of(operation: Operation) -> str:
     """Which threads answer an operation."""
     if operation.tag == "health":
         return "health"
-    if operation.hot:
+    if operation.fast_path:
         return "hot"
     when = operation.cost.is_long
     return "ordinary" if not when else "long" if when == "always" else f"ordinary; {when} long"

@@ -421,7 +421,7 @@ def test_a_user_applies_for_itself(world: TwoBrands) -> None:
     check(world.ask("POST", "/coupon/apply", signed("Bo"), data=body | {"brand": "Lidl"}), 404, "Coupon not found")
     for named in ("Ann", 1, "1"):
         foreign = world.ask("POST", "/coupon/apply", signed("Bo"), json=body | {"user_id": named})
-        check(foreign, 403, "A user acts for itself alone.")
+        check(foreign, 403, "A user's token is good for that user only.")
     check(world.ask("POST", "/coupon/apply", ikea.key, data=body), 400, "user_id is missing.")
     foreign = world.ask("POST", "/coupon/apply", ikea.key, data=body | {"user_id": "Ann", "brand": "coupons"})
     check(foreign, 404, "There is no such brand.")

@@ -138,7 +138,7 @@ def test_a_field_that_stands_twice_is_refused(stocked: Client, place: Place) -> 
     check(answer, 400, place.key)
     if place.form:
         answer = stocked.http.open(place.path, method=place.method, data=f"{name}=1&{name}=1", content_type=FORM)
-        assert check(answer, 400, place.key) == f"{name} stands twice."
+        assert check(answer, 400, place.key) == f"{name} is given twice."
     assert stocked.state() == before
 
 

@@ -248,7 +248,11 @@ def test_with_tokens_brands_create_and_users_use(world: TwoBrands) -> None:
     assert world.done("GET", f"{CODES}AHMED2022BILLO/", signed("Ann")) == made
     check(world.ask("GET", f"{CODES}AHMED2022BILLO/", ikea.key), 404, "There is no such code.")
     body = {"discount_code": "AHMED2022BILLO"}
-    check(world.ask("POST", USES, signed("Ann"), json=body | {"user": "Bo"}), 403, "A user acts for itself alone.")
+    check(
+        world.ask("POST", USES, signed("Ann"), json=body | {"user": "Bo"}),
+        403,
+        "A user's token is good for that user only.",
+    )
     check(world.ask("POST", USES, ikea.key, json=body | {"user": "Bo"}), 404, "There is no such code.")
     assert world.done("POST", USES, signed("Ann"), json=body)["user"] == "Ann"
     assert world.done("POST", USES, billo.key, json=body | {"user": "Bo"})["user"] == "Bo"
