@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from threading import Lock
 
 from discount.domain import code_kinds, code_sequence
 from discount.domain.errors import (
@@ -32,8 +31,6 @@ NAMED = 100
 LONGEST = 64
 # What stands where bytes were not UTF-8.
 _UNREADABLE = "\ufffd"
-
-_refilling = Lock()
 
 
 @dataclass(slots=True)
@@ -131,7 +128,7 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
     parsed = discounts.parse_id(store, discount_id)
     key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
     # One thread makes the block; the others that ran dry wait for it instead of making it too.
-    with _refilling, autopipeline.unbatched():
+    with store.refill_lock, autopipeline.unbatched():
         (secret, pattern, alphabet, made, total), waiting = store.commands(
             [("HMGET", key, "key", "pattern", "alphabet", "made", "total"), ("LLEN", pool)]
         )
@@ -145,6 +142,11 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
         for first in range(start, end, BLOCK):
             block = sequence.codes(first, min(BLOCK, end - first))
             store.run("refill", [key, pool], [str(first), json.dumps(block)])
+
+
+def refill_ahead(store: Store, discount_id: str) -> None:
+    """Make the next block of codes in the background: the present answer does not need it yet."""
+    store.background.submit(refill, store, discount_id, BLOCK)
 
 
 def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:

@@ -6,6 +6,7 @@ twice with the same arguments, and every bare command may be repeated. So a call
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hiredis import pack_command
@@ -66,6 +67,10 @@ class Store:
         self._prepared = False
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
+        self.refill_lock = threading.Lock()
+        #: Runs work that no answer waits for; its thread starts with the first task.
+        self.background = ThreadPoolExecutor(1, "background")
         #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
 
