@@ -6,6 +6,7 @@ import pytest
 
 from discount.domain import code_kinds
 from discount.services import redemption_lists, redemptions, users
+from discount.store.answers import Answer
 from tests.services.harness import (
     ServiceHarness,
     fake_harness,
