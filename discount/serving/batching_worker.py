@@ -1,10 +1,12 @@
-"""gunicorn's threaded worker, in which the calls that are made most are answered together, and nobody stops the rest.
+"""A threaded gunicorn worker that answers fast-path requests in batches, and that slow clients cannot block.
 
-The main loop reads requests as they come in, and no thread waits for a client that is slow to send one. A hot call
-waits for nothing but Redis: such calls are gathered, and one thread answers all that are there at a time, with one
-exchange with Redis for all of them. They are read and written here, past gunicorn's parser and response. Calls for
-health have threads of their own. Whatever else comes goes to the pool of threads, of which long calls never have all
-(`discount.api.long_calls`).
+- The main loop reads requests without blocking, so no thread waits for a client that sends slowly.
+- A fast-path request waits only for Redis. A batch thread answers all that are waiting with a shared pipeline. They
+  bypass gunicorn's parser and response (`discount.serving.fast_parser`).
+- Health checks and metrics have threads of their own.
+- All other requests go to the thread pool, which long requests can never fill (`discount.api.long_calls`).
+
+`doc/decisions/013-past-the-parser.md` lists the gunicorn internals that this module relies on.
 """
 
 import os
@@ -24,7 +26,7 @@ from typing import Any
 
 from gunicorn import SERVER
 from gunicorn.errors import ConfigError
-from gunicorn.http import errors as faults
+from gunicorn.http import errors
 from gunicorn.http.wsgi import base_environ
 from gunicorn.util import http_date
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
@@ -34,50 +36,51 @@ from discount.serving import fast_parser
 from discount.serving.connections import LONGEST_CHUNKS, Connection
 from discount.store import autopipeline
 
-#: The most calls that are answered together.
-MOST = 64
-#: Seconds for a client to take the rest of an answer that is kept for it.
+#: The most requests of a batch.
+BATCH = 64
+#: Seconds for a client to receive the rest of a buffered response.
 SEND_SECONDS = 30
-#: Seconds and bytes for which a client that is still sending is listened to, so that it sees its answer.
+#: The most seconds and bytes that are read and dropped after a final response, while the client is still sending.
+#: A connection closed before that is reset, and the client may lose the response.
 LINGER_SECONDS = 5
 LINGER_BYTES = 128 * 1024 * 1024
-#: Bytes read of a connection at a time.
-PIECE = 64 * 1024
-#: Seconds after which a thread that computes lets another go on: calls that take long must not slow the short ones.
+#: The most bytes read from a connection at a time.
+CHUNK = 64 * 1024
+#: Seconds until a computing thread yields to another: long requests must not delay short ones.
 SWITCH_SECONDS = 0.001
-#: Seconds between two looks at who has waited too long.
+#: Seconds between two checks for connections that have timed out.
 SWEEP_SECONDS = 0.5
 _HEALTH = re.compile(rb"(?:\r\n)?(?:GET|HEAD) /(healthy|ready|metrics)[ ?]")
-# What the parser refuses: the word it is told with, and what is wrong. Never a piece of the request.
-_FAULTS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...] = (
-    (faults.LimitRequestLine, "uri-too-long", ""),
-    (faults.LimitRequestHeaders, "headers-too-large", ""),
-    (faults.InvalidHTTPVersion, "bad-request", "The version of HTTP is none that is spoken here."),
-    (faults.InvalidRequestMethod, "bad-request", "The method is not one word of letters."),
-    (faults.InvalidRequestLine, "bad-request", "The first line is not method, address and version in ASCII."),
-    (faults.UnsupportedTransferCoding, "bad-request", "Transfer-Encoding is not chunked."),
-    (faults.ExpectationFailed, "bad-request", "Expect is not 100-continue."),
+# The slug and detail of each parser error. The detail never quotes the request.
+_PARSER_ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...] = (
+    (errors.LimitRequestLine, "uri-too-long", ""),
+    (errors.LimitRequestHeaders, "headers-too-large", ""),
+    (errors.InvalidHTTPVersion, "bad-request", "The HTTP version must be 1.0 or 1.1."),
+    (errors.InvalidRequestMethod, "bad-request", "The method must be a single word of letters."),
+    (errors.InvalidRequestLine, "bad-request", "The request line must be a method, an address and a version in ASCII."),
+    (errors.UnsupportedTransferCoding, "bad-request", "Transfer-Encoding may only be `chunked`."),
+    (errors.ExpectationFailed, "bad-request", "Expect may only be `100-continue`."),
     (
-        (faults.InvalidChunkSize, faults.ChunkMissingTerminator, faults.InvalidChunkExtension),
+        (errors.InvalidChunkSize, errors.ChunkMissingTerminator, errors.InvalidChunkExtension),
         "bad-request",
-        "The body's chunks cannot be read.",
+        "The chunks of the body are malformed.",
     ),
-    (faults.ParseException, "bad-request", "A header cannot be read."),
+    (errors.ParseException, "bad-request", "A header is malformed."),
 )
 
 
-def _outcome(stays: bool) -> Future[bool]:
-    """What the worker is told of a connection that is done with: whether it stays for another request."""
+def _finished(keep_alive: bool) -> Future[bool]:
     future: Future[bool] = Future()
-    future.set_result(stays)
+    future.set_result(keep_alive)
     return future
 
 
-_OUTCOMES = {stays: _outcome(stays) for stays in (True, False)}
+#: What gunicorn's `finish_request` takes for an answered request, by whether its connection is kept alive.
+_FINISHED = {keep_alive: _finished(keep_alive) for keep_alive in (True, False)}
 
 
 class BatchingWorker(ThreadWorker):  # type: ignore[misc]
-    """A worker with two more threads for hot calls, and one for each call of health."""
+    """A worker with two extra threads for batches, and one for each health check and for metrics."""
 
     alive: bool
     wsgi: Callable[..., Any]
@@ -86,10 +89,10 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
     def check_config(cls, cfg: Any, log: Any) -> None:
         super().check_config(cfg, log)
         if cfg.is_ssl:
-            raise ConfigError("TLS ends at the proxy: certfile and keyfile are not for this worker")
+            raise ConfigError("This worker does not support TLS: set certfile and keyfile at the proxy instead")
 
     def init_process(self) -> None:
-        # Connections that no thread has, the one that waits longest first, and until when each may wait.
+        # Connections that wait in the main loop, longest first, and when each of them times out.
         self._waiting: dict[Connection, float] = {}
         self._next_sweep = 0.0
         self._health = {name: ThreadPoolExecutor(1, name.decode()) for name in (b"healthy", b"ready", b"metrics")}
@@ -97,10 +100,10 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._gathered: SimpleQueue[tuple[Connection, dict[str, Any]]] = SimpleQueue()
-        # With other settings a parser has more to do than is done here.
-        plain = not (self.cfg.secure_scheme_headers or os.environ.get("SCRIPT_NAME"))
-        self._plain = plain and self.cfg.proxy_protocol == "off"
+        self._batch_queue: SimpleQueue[tuple[Connection, dict[str, Any]]] = SimpleQueue()
+        # With any of these settings, requests need work that only gunicorn's parser does.
+        needs_parser = self.cfg.secure_scheme_headers or os.environ.get("SCRIPT_NAME")
+        self._use_fast_parser = not needs_parser and self.cfg.proxy_protocol == "off"
         self._environ = base_environ(self.cfg) | {
             "REQUEST_METHOD": "POST",
             "SERVER_PROTOCOL": "HTTP/1.1",
@@ -109,16 +112,16 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             "wsgi.url_scheme": "http",
             "wsgi.multithread": True,
         }
-        self._app, self.wsgi = self.wsgi, self._ask_through_parser
-        # While one waits for Redis, the other works.
+        self._app, self.wsgi = self.wsgi, self._answer_parsed
+        # Two, so that one works while the other waits for Redis.
         for number in range(2):
-            threading.Thread(target=self._answer_together, name=f"gathered-{number}", daemon=True).start()
+            threading.Thread(target=self._answer_batches, name=f"batch-{number}", daemon=True).start()
         super().run()
 
-    # Connections: all of this runs in the main loop, and none of it waits.
+    # Connections. All of this runs in the main loop and never blocks.
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection; the one that waits longest gives way where there are as many as there may be."""
+        """Accept a connection; if there are too many, close the one that has waited longest."""
         try:
             accepted, address = listener.accept()
         except OSError as error:
@@ -127,32 +130,34 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             raise
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections and self._waiting:
-            # First those that have never asked for anything: a proxy's connections have.
+            # Prefer one that never sent a request: connections from a proxy have.
             self._drop(next((conn for conn in self._waiting if conn.fresh), next(iter(self._waiting))))
         self._receive(Connection(self.cfg, accepted, address, listener.getsockname()))
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Give a request to a thread."""
-        if call := self._read(conn):
+        """Queue a request for the batch threads, or pass it to a thread of a pool."""
+        if environ := self._parse(conn):
             conn.hand_over()
-            self._gathered.put((conn, call))
+            self._batch_queue.put((conn, environ))
             return
         health = _HEALTH.match(conn.received)
         self._submit(self._health[health[1]] if health else self.tpool, conn, self.handle, conn)
 
     def _submit(self, pool: ThreadPoolExecutor, conn: Connection, work: Callable[..., bool], *arguments: Any) -> None:
-        done = pool.submit(work, *arguments)
-        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
+        future = pool.submit(work, *arguments)
+        future.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
 
-    def _read(self, conn: Connection) -> dict[str, Any] | None:
-        """The hot call that has come in whole, if one has."""
-        if not self._plain or len(conn.received) > fast_parser.LOOKED_AT or not isinstance(conn.client, tuple):
+    def _parse(self, conn: Connection) -> dict[str, Any] | None:
+        """Return the WSGI variables of a complete fast-path request; None for any other request."""
+        is_candidate = self._use_fast_parser and len(conn.received) <= fast_parser.MAX_BYTES
+        # Without a client address (unix sockets) gunicorn's own rules apply.
+        if not is_candidate or not isinstance(conn.client, tuple):
             return None
         return fast_parser.parse(bytes(conn.received))
 
     def _receive(self, conn: Connection) -> None:
         try:
-            piece = conn.sock.recv(PIECE)
+            piece = conn.sock.recv(CHUNK)
         except BlockingIOError:
             self._wait(conn, selectors.EVENT_READ, self._receive)
             return
@@ -161,42 +166,42 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             return
         if piece:
             conn.add(piece)
-            self._look(conn)
+            self._enqueue_or_wait(conn)
         elif conn.has_head:
-            # The app says that the body was cut short.
+            # The client has stopped sending within the body; the app answers that.
             self.enqueue_req(conn)
         else:
             self._close(conn)
 
-    def _look(self, conn: Connection) -> None:
-        """Give what has come in to a thread, or wait for more of it."""
+    def _enqueue_or_wait(self, conn: Connection) -> None:
+        """Enqueue the request if it is ready, refuse it if it is too long, otherwise wait for more of it."""
         if conn.ready():
             self.enqueue_req(conn)
-        elif word := conn.too_long:
+        elif slug := conn.too_long:
             conn.hand_over()
-            self._submit(self.tpool, conn, self._refuse, conn.sock, conn.client, word, "")
+            self._submit(self.tpool, conn, self._refuse, conn.sock, conn.client, slug, "")
         else:
             self._wait(conn, selectors.EVENT_READ, self._receive)
 
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
-        """Go on with a connection that a thread is done with."""
+        """Send what is left of the response, then await the next request or close the connection."""
         conn.sock.waits = False
         try:
-            stays = fs.result()
+            keep_alive = fs.result()
         except Exception:
-            stays = False
+            keep_alive = False
         conn.until = time.monotonic() + SEND_SECONDS
-        self._send_rest(conn, stays)
+        self._send_rest(conn, keep_alive)
 
-    def _send_rest(self, conn: Connection, stays: bool) -> None:
+    def _send_rest(self, conn: Connection, keep_alive: bool) -> None:
         try:
             sent = conn.sock.send_held()
         except OSError:
             self._close(conn)
             return
         if not sent:
-            self._wait(conn, selectors.EVENT_WRITE, partial(self._send_rest, stays=stays))
-        elif stays:
+            self._wait(conn, selectors.EVENT_WRITE, partial(self._send_rest, keep_alive=keep_alive))
+        elif keep_alive:
             self._await_next(conn)
         else:
             self._linger(conn)
@@ -208,12 +213,12 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
         ahead = conn.parser.unreader.take_buffered() if conn.parser else b""
         if ahead:
             conn.add(ahead)
-            self._look(conn)
+            self._enqueue_or_wait(conn)
         else:
             self._wait(conn, selectors.EVENT_READ, self._receive)
 
     def _linger(self, conn: Connection) -> None:
-        """End a connection so that its client sees the answer, whatever it is still sending (RFC 9112, 9.6)."""
+        """Close a connection so that the client gets the response even while it is sending (RFC 9112, section 9.6)."""
         conn.until, conn.idle = time.monotonic() + LINGER_SECONDS, False
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -224,7 +229,7 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _drain(self, conn: Connection, left: int) -> None:
         try:
-            piece = conn.sock.recv(PIECE)
+            piece = conn.sock.recv(CHUNK)
         except BlockingIOError:
             self._wait(conn, selectors.EVENT_READ, partial(self._drain, left=left))
             return
@@ -236,18 +241,18 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             self._close(conn)
 
     def _wait(self, conn: Connection, event: int, then: Callable[[Connection], None]) -> None:
-        """Do something once a connection can be read or written; it ends if that takes too long."""
+        """Call `then` once the connection is readable or writable; close the connection if it times out before."""
         self._waiting[conn] = conn.until
         self.poller.register(conn.sock, event, partial(self._go_on, conn, then))
 
     def _go_on(self, conn: Connection, then: Callable[[Connection], None], _socket: Any) -> None:
-        # It may have given way to another one since the poller told of it.
+        # `accept` may have closed it after the poller reported it.
         if self._waiting.pop(conn, None) is not None:
             self.poller.unregister(conn.sock)
             then(conn)
 
     def _drop(self, conn: Connection) -> None:
-        """End a connection that waits."""
+        """Close a waiting connection."""
         del self._waiting[conn]
         self.poller.unregister(conn.sock)
         self._close(conn)
@@ -257,7 +262,7 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """End the connections that have waited too long, or all that wait."""
+        """Close the waiting connections that have timed out, or all of them with `force`."""
         now = time.monotonic()
         if force or now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
@@ -265,133 +270,142 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
                 self._drop(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Keep idle connections until then at most: the worker ends."""
+        """Keep idle connections only until the deadline, because the worker is stopping."""
         for conn in self._waiting:
             if conn.idle:
                 self._waiting[conn] = min(self._waiting[conn], deadline)
 
-    # What threads do.
+    # Requests. All of this runs in other threads.
 
     def handle(self, conn: Connection) -> bool:
-        """Answer the request that has come in on a connection; whether it stays."""
+        """Answer a request through gunicorn's parser; return whether to keep the connection alive."""
         received = conn.hand_over()
         conn.init()
         conn.parser.unreader.unread(received)
         return bool(super().handle(conn))
 
-    def _ask_through_parser(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """The app's answer to a request of gunicorn's parser. It says so if the connection will end."""
+    def _answer_parsed(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Call the app for a request from gunicorn's parser; announce if the connection will be closed."""
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             reader = environ["wsgi.input"].reader
-            read = getattr(reader, "length", 1) == 0 or getattr(reader, "parser", reader) is None
-            if not (read or environ["gunicorn.socket"].whole):
-                # A proxy would send another request on it, and lose that.
+            is_read = getattr(reader, "length", 1) == 0 or getattr(reader, "parser", reader) is None
+            if not (is_read or environ["gunicorn.socket"].whole):
+                # Part of the body is still to come. Unannounced, a proxy would send its next request and lose it.
                 start_response.__self__.force_close()
             return start_response(status, headers, *rest)
 
         return self._app(environ, start)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Whether the connection can be used again: not if some of the body has yet to come."""
+        """Return whether the connection can be kept alive: not while part of the body has yet to arrive."""
         if not keepalive:
             return False
         conn.sock.waits = False
-        # Of what has come: the thread does not wait for the rest.
+        # This reads what has arrived and raises where it would have to wait.
         try:
             return bool(conn.parser.finish_body(max_bytes=LONGEST_CHUNKS))
         except OSError:
             return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Tell a client what is wrong with its request, as a problem; the log has no piece of the request."""
-        for kinds, word, detail in _FAULTS:
+        """Answer a malformed request, or a failed one, with a problem; the log quotes nothing of the request."""
+        for kinds, slug, detail in _PARSER_ERRORS:
             if isinstance(exc, kinds) and not isinstance(
-                exc, faults.InvalidResponseHeader | faults.InvalidResponseHeaderName
+                exc, errors.InvalidResponseHeader | errors.InvalidResponseHeaderName
             ):
-                self.log.warning("A request cannot be read: %s", type(exc).__name__)
-                self._refuse(client, addr, word, detail)
+                self.log.warning("malformed request: %s", type(exc).__name__)
+                self._refuse(client, addr, slug, detail)
                 return
         where = "".join(traceback.format_tb(exc.__traceback__))
-        self.log.error("A request broke: %s\n%s", type(exc).__name__, where)
+        self.log.error("request failed: %s\n%s", type(exc).__name__, where)
         self._refuse(client, addr, "internal", "")
 
-    def _refuse(self, client: Any, addr: Any, word: str, detail: str) -> bool:
-        """Answer a request that never reaches the app, in the app's way; the connection ends."""
-        own = {"REQUEST_METHOD": "other", "PATH_INFO": "", "HTTP_X_REQUEST_ID": client.request_id}
-        call = own | {"discount.refused": (word, detail)}
+    def _refuse(self, client: Any, addr: Any, slug: str, detail: str) -> bool:
+        """Let the app render the problem for a request that it cannot get; the connection is then closed."""
+        environ = {"REQUEST_METHOD": "other", "PATH_INFO": "", "HTTP_X_REQUEST_ID": client.request_id}
+        environ["discount.refused"] = (slug, detail)
         try:
-            client.sendall(self._ask_app(call, addr, client.getsockname(), stays=False))
+            client.sendall(self._response(environ, addr, client.getsockname(), keep_alive=False))
         except OSError:
-            self.log.debug("The client of a request that cannot be read is gone.")
+            self.log.debug("client of a malformed request disconnected")
         return False
 
-    def _answer_together(self) -> None:
+    def _next_batch(self) -> list[tuple[Connection, dict[str, Any]]]:
+        """Wait for a request, and return it with those that wait behind it."""
+        batch = [self._batch_queue.get()]
+        try:
+            while len(batch) < BATCH:
+                batch.append(self._batch_queue.get_nowait())
+        except Empty:
+            pass
+        return batch
+
+    def _answer_batches(self) -> None:
         while True:
-            calls = [self._gathered.get()]
-            try:
-                while len(calls) < MOST:
-                    calls.append(self._gathered.get_nowait())
-            except Empty:
-                pass
+            batch = self._next_batch()
             outcomes: Sequence[bool | BaseException]
             try:
                 with logs.buffered():
-                    outcomes = autopipeline.run_batch([partial(self._answer, *call) for call in calls])
+                    outcomes = autopipeline.run_batch([partial(self._answer, *request) for request in batch])
             except Exception:
-                # Without this thread no hot call would ever be answered again.
-                self.log.exception("calls that were gathered are lost")
-                outcomes = [False] * len(calls)
-            left = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, autopipeline.Leave)]
-            for number in reversed(left):
-                self._submit(self.tpool, calls[number][0], self._answer, *calls.pop(number))
-            done = [outcome for outcome in outcomes if not isinstance(outcome, autopipeline.Leave)]
-            self.method_queue.defer(self._finish, [call[0] for call in calls], done)
+                # If this thread ended, its share of the fast-path requests would never be answered.
+                self.log.exception("batch failed")
+                outcomes = [False] * len(batch)
+            answered: list[tuple[Connection, bool | BaseException]] = []
+            for (conn, environ), outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, autopipeline.Leave):
+                    self._submit(self.tpool, conn, self._answer, conn, environ)
+                else:
+                    answered.append((conn, outcome))
+            self.method_queue.defer(self._finish, answered)
 
-    def _finish(self, conns: Sequence[Connection], outcomes: Sequence[bool | BaseException]) -> None:
-        for conn, outcome in zip(conns, outcomes, strict=True):
-            self.finish_request(conn, _OUTCOMES[outcome is True])
+    def _finish(self, answered: Sequence[tuple[Connection, bool | BaseException]]) -> None:
+        for conn, outcome in answered:
+            self.finish_request(conn, _FINISHED[outcome is True])
 
-    def _answer(self, conn: Connection, call: dict[str, Any]) -> bool:
-        """Answer a call: whether its connection stays. What its client does not take at once, the main loop sends.
+    def _answer(self, conn: Connection, environ: dict[str, Any]) -> bool:
+        """Answer a fast-path request; return whether to keep the connection alive.
+
+        The main loop sends what the client does not receive at once.
 
         Raises:
-            Leave: it would hold up those it was gathered with.
+            Leave: the request would delay the others of its batch; answer it again outside of the batch.
         """
         try:
-            call["wsgi.input"].seek(0)
-            stays = self._stays(call)
-            conn.sock.sendall(self._ask_app(call, conn.client, conn.server, stays=stays))
+            environ["wsgi.input"].seek(0)
+            keep_alive = self._keeps_alive(environ)
+            conn.sock.sendall(self._response(environ, conn.client, conn.server, keep_alive=keep_alive))
         except OSError:
             return False
         except Exception as error:
             self.handle_error(None, conn.sock, conn.client, error)
             return False
-        return stays
+        return keep_alive
 
-    def _stays(self, call: dict[str, Any]) -> bool:
-        """Whether the connection stays for another request, by gunicorn's own rules."""
+    def _keeps_alive(self, environ: dict[str, Any]) -> bool:
+        """Count a request, and return whether to keep its connection alive, by the same rules as gunicorn."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        if call.get("HTTP_CONNECTION", "").lower() == "close" or not self.cfg.keepalive:
+        if environ.get("HTTP_CONNECTION", "").lower() == "close" or not self.cfg.keepalive:
             return False
         return self.alive
 
-    def _ask_app(self, call: dict[str, Any], client: Any, server: Any, *, stays: bool) -> bytes:
-        """The app's answer to a call, as it goes out."""
-        environ = self._environ | call
+    def _response(self, environ: dict[str, Any], client: Any, server: Any, *, keep_alive: bool) -> bytes:
+        """Call the app and return its complete response, head and body."""
+        environ = self._environ | environ
         if isinstance(client, tuple):
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
         if isinstance(server, tuple):
             environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
         head = ["", f"Server: {SERVER}", f"Date: {_date(int(time.time()))}"]
-        head.append("Connection: keep-alive" if stays else "Connection: close")
+        head.append("Connection: keep-alive" if keep_alive else "Connection: close")
 
         def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> None:
             head[0] = f"HTTP/1.1 {status}"
-            # Whether the connection ends is not the app's to say.
+            # This worker decides about the connection, not the app.
             head.extend(f"{name}: {value}" for name, value in headers if name != "Connection")
 
         body = b"".join(self._app(environ, start_response))

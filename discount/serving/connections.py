@@ -1,7 +1,7 @@
-"""A client's connection: what has come in of its request, and how slow the client may be.
+"""Client connections: buffers requests until a thread can answer them, and limits how slow a client may be.
 
-The worker's main loop reads a request until a thread can answer it without waiting for the client. Only a large body
-is read, and only a long answer is written, by a thread that waits; there a client has to keep a least speed.
+The worker's main loop reads a request until a thread can answer it without waiting for the client. Threads wait only
+to read a large body or to write a long response, and there the client has to keep a minimum speed.
 """
 
 import re
@@ -14,23 +14,23 @@ from gunicorn.workers.gthread import TConn
 
 from discount.domain.errors import TooSlow
 
-#: Seconds for a request's head, from its first byte, or from the start of a connection.
+#: Seconds to receive the head of a request, from its first byte or from the start of the connection.
 HEAD_SECONDS = 10
-#: Seconds for the body of an ordinary request, once its head is there.
+#: Seconds to receive the body of an ordinary request, once the head has been received.
 BODY_SECONDS = 30
-#: A body up to this size comes in whole before a thread takes its request, in bytes.
+#: Bodies up to this many bytes are received completely before a thread takes the request.
 WHOLE = 64 * 1024
 #: The longest head, in bytes.
 LONGEST_HEAD = 64 * 1024
-#: The most bytes of chunks that are looked at for a small body: so many chunks of one byte are no honest client's.
+#: The most bytes, chunk headers included, that are buffered for a small body in chunks. Tiny chunks are mostly headers.
 LONGEST_CHUNKS = 1024 * 1024
-#: Bytes a second that a thread expects of a client, taken over so many seconds of waiting for it.
-LEAST_SPEED = 2000
+#: The lowest speed of a client in bytes a second, averaged over this many seconds of waiting for it.
+MIN_SPEED = 2000
 WINDOW = 20.0
-#: Bytes of an answer that are kept for a client that does not take them at once, so that no thread waits.
-HELD = 256 * 1024
-#: The same for ordinary answers, which are never that long.
-MOST_HELD = 8 * 1024 * 1024
+#: The most bytes of a response that are buffered for a slow client before the thread of a long request waits for it.
+BUFFER = 256 * 1024
+#: The same limit for all other requests; their responses never get that long.
+MAX_BUFFER = 8 * 1024 * 1024
 
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -42,44 +42,52 @@ _LONGEST_CHUNK_LINE = 110
 
 
 class _Pace:
-    """Bytes that moved, and the time spent waiting for them."""
+    """Measures a client's speed in one direction: bytes transferred per second of waiting."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self.waited = 0.0
 
     def wait(self, connection: socket.socket, event: int) -> None:
+        """Wait until the socket is ready for the event.
+
+        Raises:
+            TooSlow: the client moved fewer than MIN_SPEED bytes a second within WINDOW seconds.
+        """
         poller = select.poll()
         poller.register(connection, event)
         started = monotonic()
         poller.poll(max(1.0, (WINDOW - self.waited) * 1000))
         self.waited += monotonic() - started
         if self.waited >= WINDOW:
-            if self.bytes < LEAST_SPEED * WINDOW:
+            if self.bytes < MIN_SPEED * WINDOW:
                 raise TooSlow
             self.bytes, self.waited = 0, 0.0
 
 
 class ClientSocket(socket.socket):
-    """A socket that never blocks by itself. For a long call that sets `waits` it waits, and minds the speed."""
+    """A non-blocking socket with a send buffer.
+
+    With `waits` set, as long requests do, it waits for the client and enforces the minimum speed.
+    """
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         super().setblocking(False)
         self.waits = False
-        #: What the client has not taken yet.
+        #: The bytes of the response that the client has not received yet.
         self.held = bytearray()
-        #: The head of the request that a thread has, for what is said of it if it cannot be read.
+        #: The head of the current request; holds the request id for the answer if the request is malformed.
         self.head = b""
-        #: Whether that request had come in whole, with its body.
+        #: Whether the current request was received completely, with its body, before a thread took it.
         self.whole = True
         self._in, self._out = _Pace(), _Pace()
 
     def setblocking(self, flag: bool) -> None:
-        """Change nothing: gunicorn would let every thread wait for its client."""
+        """Do nothing: gunicorn would make the socket block, and its threads would wait for slow clients."""
 
     def begin(self) -> None:
-        """Measure the speed anew: a request begins."""
+        """Reset the measured speed for a new request."""
         self._in, self._out = _Pace(), _Pace()
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -95,19 +103,21 @@ class ClientSocket(socket.socket):
                 return piece
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send, or keep what the client does not take; who waits keeps no more than HELD, and nobody more than
-        MOST_HELD.
+        """Send what the client receives at once, and buffer the rest up to BUFFER or MAX_BUFFER bytes.
+
+        Raises:
+            TooSlow: the buffer is full and the client receives too slowly.
         """
         self.held += data
         try:
-            while not self.send_held() and len(self.held) > (HELD if self.waits else MOST_HELD):
+            while not self.send_held() and len(self.held) > (BUFFER if self.waits else MAX_BUFFER):
                 self._out.wait(self, select.POLLOUT)
         except TooSlow:
             self.held.clear()
             raise
 
     def send_held(self) -> bool:
-        """Send of what is kept as much as the client takes; whether all is gone."""
+        """Send as much of the buffer as the client receives at once; return whether it is empty."""
         while self.held:
             try:
                 sent = super().send(self.held)
@@ -119,13 +129,13 @@ class ClientSocket(socket.socket):
 
     @property
     def request_id(self) -> str:
-        """The id that the client gave the request, if it did."""
-        found = _REQUEST_ID.search(self.head)
-        return found[1].decode() if found else ""
+        """The client's X-Request-Id; empty if it sent none that is valid."""
+        match = _REQUEST_ID.search(self.head)
+        return match[1].decode() if match else ""
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A connection, with what has come in that no thread has yet."""
+    """A connection with the received bytes that no thread has taken yet."""
 
     sock: ClientSocket
 
@@ -133,14 +143,14 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(cfg, ClientSocket(accepted), client, server)
         self.received = bytearray()
         self.until = monotonic() + HEAD_SECONDS
-        #: Whether it waits for a request of which nothing has come.
+        #: Whether no byte of the next request has been received.
         self.idle = True
-        #: Whether no request of it has been answered.
+        #: Whether no request on this connection has been answered yet.
         self.fresh = True
         self.begin()
 
     def begin(self) -> None:
-        """Look at what comes as a new request."""
+        """Reset the state for a new request."""
         self._looked_at = 0
         self._head_end = 0
         self._needed = 0
@@ -150,35 +160,38 @@ class Connection(TConn):  # type: ignore[misc]
 
     @property
     def too_long(self) -> str:
-        """The word for what is longer than any request may be, else empty."""
+        """The slug of the refusal if the request is longer than any may be, otherwise empty."""
         if not self._head_end:
             return "headers-too-large" if len(self.received) > LONGEST_HEAD else ""
         return "too-large" if self._chunks_at and len(self.received) > LONGEST_CHUNKS + self._head_end else ""
 
-    def add(self, piece: bytes) -> None:
-        """Take in what came."""
+    def add(self, received: bytes) -> None:
+        """Append received bytes; the first ones of a request start its timeout."""
         if self.idle:
             self.idle, self.until = False, monotonic() + HEAD_SECONDS
-        self.received += piece
+        self.received += received
 
     def ready(self) -> bool:
-        """Whether a thread can take the request and need not wait for the client, or is meant to."""
+        """Return whether a thread should take the request now.
+
+        It is complete, its body is too large to be buffered, or it is malformed and has to be refused.
+        """
         if not self._head_end:
             end = self.received.find(b"\r\n\r\n", max(0, self._looked_at - 3))
             if end < 0:
-                # The parser refuses such a line at once, and would never find the end of such a head.
+                # With a bare line feed the end of the head may never come. The parser refuses it at once.
                 bare = _BARE_LINE_FEED.search(self.received, max(0, self._looked_at - 1))
                 self._looked_at = len(self.received)
                 return bare is not None
             self._read_head(end + 4)
-        return self._arrived()
+        return self._is_ready()
 
     @property
     def has_head(self) -> bool:
         return bool(self._head_end)
 
     def hand_over(self) -> bytes:
-        """What has come in; from now on a thread has it."""
+        """Return the received bytes and pass them to a thread."""
         received = bytes(self.received)
         self.received.clear()
         self.sock.head = received[: self._head_end or LONGEST_HEAD]
@@ -204,8 +217,8 @@ class Connection(TConn):  # type: ignore[misc]
         else:
             return
         expects = _EXPECTS.search(head)
-        if expects is not None and not self._arrived() and head.partition(b"\r\n")[0].endswith(b" HTTP/1.1"):
-            # Said here, and taken out, so that the parser does not say it again.
+        if expects is not None and not self._is_ready() and head.partition(b"\r\n")[0].endswith(b" HTTP/1.1"):
+            # Answered here, and removed so that the parser does not answer it again.
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             cut = expects.end() - expects.start()
             del self.received[expects.start() : expects.end()]
@@ -213,15 +226,15 @@ class Connection(TConn):  # type: ignore[misc]
             self._needed -= cut
             self._chunks_at -= cut if self._chunks_at else 0
 
-    def _arrived(self) -> bool:
+    def _is_ready(self) -> bool:
         if self._chunks_at:
-            return self._chunks_are_there()
-        there = len(self.received) >= self._needed
-        self._body_is_whole = self._body_is_whole or (there and self._needed > self._head_end)
-        return there
+            return self._are_chunks_ready()
+        is_ready = len(self.received) >= self._needed
+        self._body_is_whole = self._body_is_whole or (is_ready and self._needed > self._head_end)
+        return is_ready
 
-    def _chunks_are_there(self) -> bool:
-        """Whether a body in chunks has ended, is larger than a small one, or cannot be read."""
+    def _are_chunks_ready(self) -> bool:
+        """Return whether a chunked body is complete, too large to be buffered, or malformed."""
         while True:
             chunk = _CHUNK.match(self.received, self._chunks_at)
             if chunk is None:
@@ -231,10 +244,10 @@ class Connection(TConn):  # type: ignore[misc]
             if size == 0:
                 self._body_is_whole = self.received.find(b"\r\n\r\n", chunk.end() - 2) >= 0
                 return self._body_is_whole
-            there = len(self.received) - chunk.end()
-            if self._chunks_bytes + min(size, there) > WHOLE:
+            available = len(self.received) - chunk.end()
+            if self._chunks_bytes + min(size, available) > WHOLE:
                 return True
-            if there < size + 2:
+            if available < size + 2:
                 return False
             self._chunks_bytes += size
             self._chunks_at = chunk.end() + size + 2

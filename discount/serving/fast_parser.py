@@ -1,7 +1,7 @@
-"""The calls that are made most, read as they stand in a socket's buffer: the quick way past the server's parser.
+"""Fast parser: reads the three busiest requests straight from the receive buffer, past gunicorn's parser.
 
-It reads a request that leaves nothing to judge: whole, alone, and plain in every byte. All else is left to the parser,
-so that two readings of one request can never differ.
+It accepts only a complete, single request that no two parsers could read differently. Everything else goes to
+gunicorn's parser, so that request smuggling has nothing to exploit.
 """
 
 import re
@@ -9,30 +9,30 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
-#: What is looked at of a request, in bytes. The limits of server.py are not narrower than those below.
-LOOKED_AT = 16 * 1024
+#: The longest request in bytes that is tried. The limits in gunicorn_config.py are no lower than the following ones.
+MAX_BYTES = 16 * 1024
 MOST_LINES = 64
 LONGEST_NAME = 64
 LONGEST_VALUE = 8000
 
-# Visible ASCII and blanks, no line break of any kind but the two that end a line. No name with an underscore: in an
-# environment it would be the one with a dash.
+# Values are visible ASCII, spaces and tabs, and only CRLF ends a line. A name may not contain an underscore, because
+# WSGI cannot tell it from a dash.
 _HEAD = re.compile(
     rb"POST (/redemption|/validation|/discount/[A-Za-z0-9_-]{1,64}/grant) HTTP/1\.1\r\n"
     rb"((?:[A-Za-z0-9!#$%%&'*+.^`|~-]{1,%d}+:[\t\x20-\x7e]{0,%d}+\r\n){1,%d}+)\r\n"
     % (LONGEST_NAME, LONGEST_VALUE, MOST_LINES)
 )
-#: These change how a request is read or answered.
+#: Headers that change how a request is read or answered.
 _UNUSUAL = frozenset(["HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER"])
 
 
-def parse(seen: bytes) -> dict[str, Any] | None:
-    """What the request says of a WSGI environment; None leaves it to the parser.
+def parse(received: bytes) -> dict[str, Any] | None:
+    """Parse a request into WSGI variables; return None to leave it to gunicorn's parser.
 
     Args:
-        seen: what came in, at most LOOKED_AT bytes.
+        received: everything received so far, at most MAX_BYTES.
     """
-    match = _HEAD.match(seen)
+    match = _HEAD.match(received)
     if match is None:
         return None
     environ: dict[str, Any] = {}
@@ -41,10 +41,10 @@ def parse(seen: bytes) -> dict[str, Any] | None:
     for line in lines:
         name, _, value = line.partition(":")
         environ[_variable(name)] = value.strip(" \t")
-    # A name that stands twice leaves one variable less.
+    # Fewer variables than lines means that a name is repeated.
     if len(environ) != len(lines) or not _UNUSUAL.isdisjoint(environ) or "HTTP_HOST" not in environ:
         return None
-    body = seen[match.end() :]
+    body = received[match.end() :]
     if environ.get("CONTENT_LENGTH") != str(len(body)):
         return None
     if environ.get("HTTP_CONNECTION", "close").lower() not in ("close", "keep-alive"):

@@ -20,39 +20,38 @@ logs.configure(_settings)
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
 worker_class = "discount.serving.batching_worker.BatchingWorker"
-# Ordinary calls have as many as is set, whatever the long calls and those that wait for events take.
+# THREADS for ordinary requests, LONG_CALLS for long ones, and LONG_CALLS for those that wait for events.
 threads = _settings.threads + 2 * _settings.long_calls
-# Above the 60 s for which nginx keeps an idle connection: the side that closes first must be the one that knows.
+# Longer than nginx's 60 s: nginx then closes idle connections first, and never sends a request into a closing one.
 keepalive = 75
 graceful_timeout = 15
 timeout = 60
-# A worker's sign of life on a disk would wait for the disk.
+# Workers touch a heartbeat file; on a disk that could block.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 accesslog = None
-# The app logs requests; what gunicorn itself has to say comes in the same form.
+# The app logs requests. gunicorn's own log lines get the app's format.
 logconfig_dict = {
     "root": {"level": "INFO", "handlers": ["ours"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
     "handlers": {"ours": {"class": "discount.logs.Handler"}},
 }
-# A file would be sent past what minds the speed of clients.
+# sendfile() would bypass `ClientSocket`, which enforces the minimum speed of clients.
 sendfile = False
 control_socket_disable = True
-# The one in C, which is taken where it is installed, also takes lines that end in LF alone, and folded ones.
+# The C parser, gunicorn's default if installed, also accepts bare LF line ends and folded headers.
 http_parser = "python"
 limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190
-# Of all headers with an underscore in their name these two alone are let in, from anybody: they are tokens, which are
-# judged like any other. With a dash the name means the same, so nothing can be passed off as something else. The others
-# are dropped, and nobody's word on the scheme is used for anything.
+# Headers with an underscore in their name are dropped, except for two from any client. Those are tokens, checked like
+# any other, and mean the same with a dash, so they cannot spoof another header. No client may set the scheme.
 header_map = "drop"
 forwarder_headers = "BRAND_AUTH_TOKEN,USER_AUTH_TOKEN" if "personal-codes" in _settings.enabled_dialects else ""
 forwarded_allow_ips = "*" if forwarder_headers else ""
 secure_scheme_headers: dict[str, str] = {}
 
-# What the app is built on is loaded once, before the workers are forked: they share its memory, and one that follows
-# another is there the sooner. Nothing of ours is among it: a reload (SIGHUP) is to bring the new code.
+# Import libraries before the fork: workers share their memory and start faster. Our own modules are imported by the
+# workers, so that a reload (SIGHUP) loads new code.
 for _name in ("flask", "ijson", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify"):
     import_module(_name)
 
@@ -60,22 +59,23 @@ _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def on_starting(_server: Any) -> None:
-    """Before any worker: a fresh folder in which they count together."""
+    """Check the data and create the folder in which all workers keep their metrics."""
     _check_data()
     os.environ[_METRICS] = tempfile.mkdtemp(prefix="discount-metrics-")
 
 
 def _check_data() -> None:
-    """End with one line where the data in Redis is not for these settings, before any worker fails in its own way."""
-    # In a child, which loads code of ours that the workers are to load themselves.
+    """Exit with one line if the data in Redis does not fit the settings, before each worker fails by itself."""
+    # In a child process, because the check imports our own modules; the workers import them afresh.
     child = os.fork()
     if not child:
-        os._exit(_refused_data())
+        os._exit(_check_in_child())
     if os.waitpid(child, 0)[1]:
         sys.exit(1)
 
 
-def _refused_data() -> int:
+def _check_in_child() -> int:
+    """Return the exit code: 1, with the reason on standard error, if the data does not fit."""
     connection = import_module("discount.store.connection")
     errors = import_module("discount.domain.errors")
     try:
@@ -86,13 +86,13 @@ def _refused_data() -> int:
         os.write(2, f"discount: {error}\n".encode())
         return 1
     except errors.Unavailable:
-        # Redis may start after us.
+        # Redis may start later.
         return 0
     return 0
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:
-    """What is there already is nobody's to collect: a look at each object would copy the page it stands on."""
+    """Freeze the garbage collector's objects: scanning shared objects in a worker would copy their memory pages."""
     gc.freeze()
 
 

@@ -1,4 +1,4 @@
-"""The application as a client sees it, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the API suite: the application in this process, on a real Redis that each test finds empty."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def app(redis_server: RedisServer) -> Flask:
 
 @pytest.fixture
 def raw(app: Flask, redis: Any) -> FlaskClient:
-    """The framework's own client."""
+    """Flask's own test client."""
     return app.test_client()
 
 

@@ -1,4 +1,4 @@
-"""What HTTP itself asks for: addresses, methods, headers, request ids, media types."""
+"""HTTP itself: addresses, methods, headers, request ids, media types."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What clients of earlier services say: to the open service, and with tokens."""
+"""Fixtures of the dialect suite: the application in this process, with and without tokens, and two replicas."""
 
 from collections.abc import Iterator
 
@@ -17,6 +17,6 @@ from tests.support.service import Service, pytest_runtest_makereport
 
 @pytest.fixture(scope="session")
 def service(redis_server: RedisServer) -> Iterator[Service]:
-    """Two replicas."""
+    """Two replicas of the service."""
     with Service(redis_server.url, replicas=2, long_calls=200) as running:
         yield running

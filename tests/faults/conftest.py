@@ -1,4 +1,4 @@
-"""A Redis to be broken: reached over TCP, every write on disk before its answer."""
+"""Fixtures of the fault suite: a Redis over TCP that has every write on disk before it answers."""
 
 from collections.abc import Iterator
 

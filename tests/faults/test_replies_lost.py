@@ -1,4 +1,4 @@
-"""Redis has done it, and its answer is lost on the way: nothing is done twice."""
+"""Redis did the work but its reply is lost: nothing is done twice."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is to be sent, from the call to the mail server, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the mail suite: a service, its worker and a mail server, on a real Redis that each test finds empty."""
 
 from collections.abc import Iterator
 

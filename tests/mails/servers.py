@@ -1,4 +1,4 @@
-"""Mail servers for tests, good and evil, each on a free port of 127.0.0.1."""
+"""Mail servers for tests, correct and faulty, each on a free port of 127.0.0.1."""
 
 import asyncio
 import socket
@@ -12,12 +12,12 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.support.patience import PATIENCE
 
-#: Longer than any wait of the one who is tested.
+#: Seconds: longer than any wait of the SMTP client.
 _AGES = 20.0
 
 
 class Mailbox:
-    """What a mail server took; `answers` are what it says instead of yes, by command."""
+    """The e-mails that a mail server took. `answers` are its refusals, by command."""
 
     def __init__(self, **answers: str) -> None:
         self.answers = answers
@@ -54,7 +54,7 @@ class Mailbox:
 
 @contextmanager
 def serving(box: Mailbox, *, tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[int]:
-    """A whole mail server; its port. With `tls` it speaks that from the start, with `tls_context` after STARTTLS."""
+    """Run a mail server, and yield its port. `tls` encrypts from the start, `tls_context` after STARTTLS."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(
         loop.create_server(lambda: SMTP(box, loop=loop, hostname="tests", **settings), "127.0.0.1", 0, ssl=tls)
@@ -74,10 +74,10 @@ def serving(box: Mailbox, *, tls: ssl.SSLContext | None = None, **settings: Any)
 
 
 class Evil:
-    """A server that does one thing with each who connects, until the `with` ends.
+    """A faulty server: it calls `act` for each connection, until the `with` ends.
 
     Args:
-        act: what it does with a connection; it may wait on `ended`.
+        act: handles a connection; it may wait on `ended`.
     """
 
     def __init__(self, act: Callable[["Evil", socket.socket], None]) -> None:
@@ -93,7 +93,7 @@ class Evil:
         return port
 
     def talk(self, connection: socket.socket, lines: Sequence[bytes]) -> None:
-        """Say each line, and hear one after it, as far as the other side goes on."""
+        """Send each line and read one after it, until the other side closes."""
         for line in lines:
             connection.sendall(line)
             heard = b""
@@ -110,7 +110,7 @@ class Evil:
 
     def __exit__(self, *_: object) -> None:
         self.ended.set()
-        # Wakes who waits for a connection.
+        # Wakes the thread that waits for a connection.
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
         self._thread.join(PATIENCE)

@@ -1,4 +1,4 @@
-"""The service with tokens on, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the security suite: the service with tokens on, on a real Redis that each test finds empty."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,12 +19,12 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def world(redis_server: RedisServer, redis: Any) -> TwoBrands:
-    """Users' tokens are signed with a shared secret."""
+    """The service with tokens on; users' tokens are signed with a shared secret."""
     return TwoBrands(redis_server.url, redis)
 
 
 @pytest.fixture
 def published(redis_server: RedisServer, redis: Any, issuer: Issuer) -> TwoBrands:
-    """Users' tokens are signed with keys that their issuer publishes."""
+    """The service with tokens on; users' tokens are signed with keys that their issuer publishes."""
     issuer.restart()
     return TwoBrands(redis_server.url, redis, jwt_secret="", jwks_url=issuer.url)

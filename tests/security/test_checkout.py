@@ -1,4 +1,4 @@
-"""Users and shops at the checkout: neither takes the other's orders, keys or tries."""
+"""Users and shops at the checkout: neither uses up the other's orders, idempotency keys or guesses."""
 
 import pytest
 
@@ -58,8 +58,8 @@ def test_a_validation_tells_the_detail_of_each_reason(world: TwoBrands) -> None:
     world.done("POST", "/redemption", shop.key, json=checkout(shop))
     body = checkout(shop)
     body["order"]["amount"] = 7
-    told = world.done("POST", "/validation", shop.key, json=body)
-    assert told["reasons"][0]["word"] == "idempotency-mismatch"
-    assert told["reasons"][0]["detail"] == "This order was used with another amount."
+    verdict = world.done("POST", "/validation", shop.key, json=body)
+    assert verdict["reasons"][0]["word"] == "idempotency-mismatch"
+    assert verdict["reasons"][0]["detail"] == "This order was used with another amount."
     wrong = world.done("POST", "/validation", shop.key, json=checkout(shop) | {"code": "WRONG"})
     assert [each["detail"] for each in wrong["reasons"]] == ["The user holds no such code here; check the spelling."]

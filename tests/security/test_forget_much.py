@@ -1,4 +1,4 @@
-"""A user with many codes and uses is forgotten slice by slice; what a call that was cut off has left, the next does."""
+"""A user with many codes and uses is forgotten in slices; a second call completes an interrupted one."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.services.test_held import (
 
 @pytest.fixture(params=["fakeredis", "redis"])
 def stage(request: pytest.FixtureRequest) -> ServiceHarness:
-    """A stage that is not checked in the end: the events of who was forgotten are gone."""
+    """A harness without the final check: the forgotten user's events are gone."""
     return fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
 
 
@@ -36,7 +36,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_often(stage: ServiceHarness) -> list[str]:
-    """Two discounts with one code for all, of two brands, each used by the user eleven times and held once."""
+    """Create two discounts of two brands with one code for all; the user has eleven uses and a hold of each."""
     found = []
     for brand in (ONE, OTHER):
         kind = code_kinds.make("shared", None, {"code": "SALE"})
@@ -51,7 +51,7 @@ def use_often(stage: ServiceHarness) -> list[str]:
 
 
 def names_in(stage: ServiceHarness) -> list[str]:
-    """Keys that name the user, or hold something under the user's name."""
+    """Return the keys that name the user, or hold something under the name."""
     found = []
     for key in stage.redis.keys("*"):
         text = {"hash": stage.redis.hgetall, "zset": lambda name: stage.redis.zrange(name, 0, -1)}

@@ -1,4 +1,4 @@
-"""Any calls in any order leave what a plain model of the service leaves."""
+"""Any calls in any order, compared with a plain model of the service."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,7 @@ BLOCK = 2
 
 @dataclass
 class Model:
-    """A discount as anybody would write it down."""
+    """The plainest model of a discount."""
 
     id: str
     brand: str
@@ -59,7 +59,7 @@ class Model:
 
 
 class Calls(RuleBasedStateMachine):
-    """The verbs on one side, the model on the other."""
+    """The services on one side, the model on the other."""
 
     stage: ServiceHarness
 
@@ -89,7 +89,7 @@ class Calls(RuleBasedStateMachine):
             return refusal.slug
 
     def take(self, model: Model, user: str, answer: Any) -> None:
-        """What a grant's answer must be, and what follows from it."""
+        """Check a grant's answer, and note it in the model."""
         if user in model.codes:
             assert (answer.code, answer.fresh) == (model.codes[user], False)
         elif model.refusal():

@@ -1,4 +1,4 @@
-"""Granting: one code a user, one user a code, never one more than there is."""
+"""Granting: one code a user, one user a code, and never more codes than the total."""
 
 from dataclasses import replace
 from typing import Any
@@ -69,7 +69,7 @@ def test_every_answer_tells_until_when_a_code_is_good_and_whether_it_is_void(
     held = stage.grant(found.id)
     ends = [each for each in (expires_at, length and length.after(held.granted_at, "Asia/Tokyo")) if each]
     for void in (False, True):
-        told = [
+        seen = [
             stage.grant(found.id),
             grants.held_grant(stage.store, found.id, "User 1"),
             *grants.grant_many(stage.store, found.id, ["User 1"]),
@@ -77,7 +77,7 @@ def test_every_answer_tells_until_when_a_code_is_good_and_whether_it_is_void(
             *user_grants.list_of_user(stage.store, "User 1").items,
         ]
         wanted = replace(held, fresh=False, good_until=min(ends, default=None), void=void)
-        assert told == [wanted] * 5
+        assert seen == [wanted] * 5
         stage.close(found.id, void=True)
     assert held.good_until == min(ends, default=None)
 
@@ -284,7 +284,7 @@ def test_no_block_is_made_ahead_of_a_discount_that_is_all_made(stage: ServiceHar
 
 
 def wait_for_blocks(stage: ServiceHarness) -> None:
-    """Until the thread that makes blocks ahead has done what it was told."""
+    """Wait until the thread that makes codes ahead is done."""
     stage.store.background.submit(int).result(PATIENCE)
 
 

@@ -40,12 +40,12 @@ LETTERS = "[2-9a-hjkmnp-z]{8}"
 
 
 def codes_of(outcomes: list[Grant | Refusal]) -> list[str]:
-    """The codes in order, or the words of the refusals."""
+    """Return the codes in order, and the slugs of refusals."""
     return [each.slug if isinstance(each, Refusal) else each.code for each in outcomes]
 
 
 def refusal(stage: ServiceHarness, discount_id: str, total: int | None) -> tuple[str, str]:
-    """Where and why a total is refused; nothing is changed."""
+    """Check that a total is refused and nothing changes; return the field and the reason."""
     before = stage.state()
     with pytest.raises(Invalid) as caught:
         stage.change(discount_id, total_count=total, paused=True)

@@ -1,4 +1,4 @@
-"""Listing discounts: every one once, newest first, over all partitions."""
+"""Lists of discounts: each one once, newest first, over all partitions."""
 
 import random
 
@@ -19,12 +19,12 @@ from tests.services.harness import (
 
 
 def fill(stage: ServiceHarness, count: int) -> list[str]:
-    """Discounts of all partitions, newest first."""
+    """Create discounts in all partitions, and return them newest first."""
     return [stage.create(total=1, brand=BRANDS[number * 7 % PARTITIONS]).id for number in range(count)][::-1]
 
 
 def move_to(stage: ServiceHarness, discount_id: str, created_at: int) -> None:
-    """Let a discount have been created at another moment."""
+    """Change when a discount was created."""
     partition = partition_of(discount_id)
     brand = stage.show(discount_id).brand_id
     stage.redis.hset(keys.discount(partition, discount_id), "created_at", created_at)

@@ -1,4 +1,4 @@
-"""Redeeming: what would come off, a use, a hold, its confirm, a rollback, each once; and what of it is told."""
+"""Redemptions: validation, use, hold, confirm and rollback, each done once, and their events."""
 
 import time
 from collections.abc import Callable
@@ -55,7 +55,7 @@ WRONG = "The user holds no such code here; check the spelling."
 
 
 def shared(stage: ServiceHarness, code: str = CODE, **given: Any) -> Discount:
-    """A discount with one code for all, 10 % off, redeemed as often as anybody likes."""
+    """Create a discount with one code for all, 10 % off, without limits."""
     kind = code_kinds.make("shared", None, {"code": code})
     return stage.create(**{"total": None, "kind": kind, "rule": TEN_PERCENT, "limits": {}} | given)
 
@@ -92,7 +92,7 @@ def confirm(stage: ServiceHarness, found: Redemption) -> Redemption:
 
 
 def refused(stage: ServiceHarness, refusal: type[Refusal], *given: Any, **more: Any) -> dict[str, Any]:
-    """That a redemption is refused and changes nothing: the facts of the refusal."""
+    """Check that a redemption is refused and changes nothing; return the facts."""
     before = stage.state()
     with pytest.raises(refusal) as caught:
         redeem(stage, *given, **more)
@@ -101,14 +101,14 @@ def refused(stage: ServiceHarness, refusal: type[Refusal], *given: Any, **more: 
 
 
 def counted(stage: ServiceHarness, discount_id: str) -> tuple[int, int, int, dict[str, tuple[int, int]]]:
-    """What a discount shows of its redemptions: redeemed, on hold, rolled back, sums."""
+    """Return a discount's counts of redemptions, holds and rollbacks, and its sums."""
     found = stage.show(discount_id)
     sums = {currency: (each.orders, each.discounts) for currency, each in found.sums.items()}
     return found.redeemed_count, found.on_hold_count, found.rolled_back_count, sums
 
 
 def let_end(stage: ServiceHarness, held: Redemption) -> None:
-    """The end of a hold, moved to now behind the service's back."""
+    """Move the end of a hold to now, in Redis."""
     partition = partition_of(held.discount_id)
     discount = keys.discount(partition, held.discount_id)
     until, now = f"{held.hold_until:016d}", f"{stage.now():016d}"
@@ -125,7 +125,7 @@ def later(stage: ServiceHarness, microseconds: int = HOUR) -> int:
     return stage.now() + microseconds
 
 
-# A use
+# Uses
 
 
 def test_a_redemption_tells_what_was_used_by_whom_and_when(stage: ServiceHarness) -> None:
@@ -183,7 +183,7 @@ def test_every_one_of_many_codes_of_a_user_is_found_by_the_brand(stage: ServiceH
 def test_a_code_is_the_same_however_it_is_typed(stage: ServiceHarness, kind: Kind, by_brand: bool) -> None:
     found = stage.create(total=3, kind=code_kinds.make(kind, 3, GIVEN[kind]), limits={})
     if kind == "imported":
-        stage.take_in(found.id, ["Own-1 2"])
+        stage.import_lines(found.id, ["Own-1 2"])
     code = stage.grant(found.id).code
     wide = "".join(chr(ord(letter) + 0xFEE0) if letter.isalnum() else letter for letter in code)
     typed = [code, code.upper(), code.lower(), code.replace("-", ""), code.replace("-", " – "), f"\t{code}\u00a0", wide]
@@ -244,14 +244,14 @@ def test_names_with_spaces_colons_and_more_are_kept_apart(stage: ServiceHarness)
         assert sorted(each.brand_id for each in listed) == sorted(names)
 
 
-# What would come off
+# Validation
 
 
 def test_a_validation_tells_what_would_come_off_and_changes_nothing(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"total": 5, "per_user": 2, "per_user_per_day": 1})
     before = stage.state()
-    told = [validate(stage), validate(stage, brand_id=None, discount_id=found.id)]
-    assert told == [Verdict(found.id, 500, {"total": 5, "per_user": 2, "per_user_per_day": 1}, [])] * 2
+    verdict = [validate(stage), validate(stage, brand_id=None, discount_id=found.id)]
+    assert verdict == [Verdict(found.id, 500, {"total": 5, "per_user": 2, "per_user_per_day": 1}, [])] * 2
     assert stage.state() == before
 
 
@@ -267,15 +267,15 @@ def test_a_validation_tells_every_reason_and_changes_nothing(stage: ServiceHarne
     assert words(validate(stage, order="A-3", amount=999)) == ["minimum-amount", "paused", "not-started", *limits_told]
     stage.close(found.id, void=True)
     before = stage.state()
-    told = validate(stage, order="A-3", amount=999)
-    assert words(told) == ["minimum-amount", "closed", "not-started", *limits_told]
+    verdict = validate(stage, order="A-3", amount=999)
+    assert words(verdict) == ["minimum-amount", "closed", "not-started", *limits_told]
     # The rule gives nothing to an order that is too small.
-    assert (told.discount_id, told.discount_amount) == (found.id, 0)
-    assert told.left == dict.fromkeys(limits, 0)
-    facts = {each.slug: each.facts for each in told.reasons}
+    assert (verdict.discount_id, verdict.discount_amount) == (found.id, 0)
+    assert verdict.left == dict.fromkeys(limits, 0)
+    facts = {each.slug: each.facts for each in verdict.reasons}
     assert facts["minimum-amount"] == {"minimum_amount": 1_000, "currency": "EUR"}
     assert int(facts["not-started"]["starts_at"]) == starts
-    limits_told = [each.facts["limit"] for each in told.reasons if "limit" in each.facts]
+    limits_told = [each.facts["limit"] for each in verdict.reasons if "limit" in each.facts]
     assert limits_told == ["total", "per_user", "per_user_per_day", "per_user_per_week"]
     assert words(validate(stage, order="A-3", currency="SEK"))[0] == "currency-mismatch"
     assert stage.state() == before
@@ -308,9 +308,9 @@ def test_a_validation_tells_that_the_order_has_redeemed_something_else(stage: Se
     made = redeem(stage, "AUTUMN", hold=hold)
     with pytest.raises(IdempotencyMismatch) as refusal:
         redeem(stage, hold=hold)
-    told = validate(stage)
-    assert [(each.slug, each.detail) for each in told.reasons] == [(refusal.value.slug, refusal.value.detail)]
-    assert told.discount_amount == 500
+    verdict = validate(stage)
+    assert [(each.slug, each.detail) for each in verdict.reasons] == [(refusal.value.slug, refusal.value.detail)]
+    assert verdict.discount_amount == 500
     assert words(validate(stage, amount=1)) == ["idempotency-mismatch", "minimum-amount"]
     assert words(validate(stage, by_user=True)) == []
     roll_back(stage, made)
@@ -318,17 +318,17 @@ def test_a_validation_tells_that_the_order_has_redeemed_something_else(stage: Se
     with pytest.raises(IdempotencyMismatch):
         redeem(stage)
     assert words(validate(stage, order="A-2")) == []
-    assert found.id == told.discount_id
+    assert found.id == verdict.discount_id
 
 
 def test_a_validation_tells_what_would_come_off_also_where_something_stands_in_the_way(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"per_user": 1})
     redeem(stage)
-    told = validate(stage, order="A-2")
-    assert (words(told), told.discount_amount) == (["already-redeemed"], 500)
+    verdict = validate(stage, order="A-2")
+    assert (words(verdict), verdict.discount_amount) == (["already-redeemed"], 500)
     stage.change(found.id, limits={"per_user": 2}, paused=True)
-    told = validate(stage, order="A-2")
-    assert (words(told), told.discount_amount) == (["paused"], 500)
+    verdict = validate(stage, order="A-2")
+    assert (words(verdict), verdict.discount_amount) == (["paused"], 500)
 
 
 def test_a_validation_of_a_wrong_code_tells_only_that(stage: ServiceHarness) -> None:
@@ -336,9 +336,14 @@ def test_a_validation_of_a_wrong_code_tells_only_that(stage: ServiceHarness) -> 
     found = shared(stage, rule=rule, limits={"total": 0})
     stage.change(found.id, paused=True)
     for place in ({"brand_id": "IKEA"}, {"brand_id": None, "discount_id": found.id}):
-        told = validate(stage, "WINTER", **place)
-        assert (told.discount_id, told.discount_amount, told.left, words(told)) == (None, 0, {}, ["not-granted"])
-        assert told.reasons[0].facts == {}
+        verdict = validate(stage, "WINTER", **place)
+        assert (verdict.discount_id, verdict.discount_amount, verdict.left, words(verdict)) == (
+            None,
+            0,
+            {},
+            ["not-granted"],
+        )
+        assert verdict.reasons[0].facts == {}
 
 
 # Refusals
@@ -427,7 +432,7 @@ def test_after_the_close_a_shared_code_is_good_for_those_who_hold_it_and_nobody_
     for user in ("User 2", "User 3"):
         refused(stage, Closed, code, f"of {user}", user, **place)
         assert words(validate(stage, code, f"of {user}", user, **place)) == ["closed"]
-    # What was done before the close is told as it was.
+    # A redemption from before the close is repeated unchanged.
     assert redeem(stage, code, "A-1", "User 2", **place).state == "redeemed"
 
 
@@ -455,7 +460,7 @@ def test_a_code_is_good_for_some_time_after_its_grant(stage: ServiceHarness, kin
     short, long = (stage.create(kind=made, valid_for=durations.read(each)) for each in ("PT0.000001S", "PT1H"))
     for each in (short, long):
         if kind == "imported":
-            stage.take_in(each.id, ["Own 1", "Own 2"])
+            stage.import_lines(each.id, ["Own 1", "Own 2"])
     over, good = stage.grant(short.id), stage.grant(long.id)
     facts = refused(stage, Expired, over.code, discount_id=short.id)
     assert int(facts["expires_at"]) == over.granted_at + 1
@@ -483,7 +488,7 @@ def test_a_month_after_the_grant_is_one_of_the_calendar(stage: ServiceHarness, b
 
 
 def told_at(stage: ServiceHarness, found: Discount) -> str:
-    """When the first grant was, as its event tells it."""
+    """Return the time of the first grant, from its event."""
     return stage.events(found, "code.granted")[0]["at"]
 
 
@@ -646,7 +651,7 @@ def test_a_wrong_code_is_forgotten_after_some_time(stage: ServiceHarness) -> Non
         assert 100 < stage.redis.ttl(name) <= checkouts.GUESS_SECONDS
 
 
-# Once
+# Repeated calls
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
@@ -1059,7 +1064,7 @@ def test_100_own_holds_among_many_of_others_are_told_apart(stage: ServiceHarness
     )
     stage.change(found.id, limits={"total": 101})
     redeem(stage, CODE, "A-101")
-    # All own holds gave way, each told.
+    # All own holds were released, with an event each.
     assert len(stage.events(found, "redemption.released")) == redemptions.HOLDS_PER_USER
     assert counted(stage, found.id)[:2] == (1, 100)
 
@@ -1117,7 +1122,7 @@ def test_a_use_and_its_rollback_are_told(stage: ServiceHarness) -> None:
 
 
 def told_of(stage: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
-    """The types of a discount's events of redemptions, each with its redemption."""
+    """Return the types of a discount's redemption events, each with its redemption."""
     return [(each["type"], each["redemption"]) for each in stage.events(found) if "redemption" in each]
 
 
@@ -1158,9 +1163,9 @@ def test_a_hold_that_gives_way_is_told_before_what_it_gives_way_to(stage: Servic
         ("redemption.released", first.id),
         (word, second.id),
     ]
-    told = stage.events(found, "redemption.released")[0]
-    assert (told["at"], told["reason"]) == (str(second.redeemed_at), "")
-    assert (told["amount"], told["discount_amount"], told["currency"]) == ("1999", "200", "EUR")
+    event = stage.events(found, "redemption.released")[0]
+    assert (event["at"], event["reason"]) == (str(second.redeemed_at), "")
+    assert (event["amount"], event["discount_amount"], event["currency"]) == ("1999", "200", "EUR")
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
@@ -1183,18 +1188,18 @@ def test_the_last_use_of_a_total_is_told(stage: ServiceHarness, hold: int | None
 def test_a_refusal_a_validation_and_a_wrong_code_are_no_events(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"per_user": 1})
     redeem(stage)
-    told = stage.events(found)
+    events = stage.events(found)
     refused(stage, AlreadyRedeemed, CODE, "A-2")
     validate(stage, CODE, "A-2", "User 2")
     validate(stage, "WRONG")
-    assert stage.events(found) == told
+    assert stage.events(found) == events
 
 
 # Lists
 
 
 def listed(ask: Callable[..., Page[Redemption]], limit: int = 100, **filters: Any) -> list[Redemption]:
-    """The redemptions of all pages, each page no longer than asked for."""
+    """Return the redemptions of all pages, and check the size of each page."""
     found: list[Redemption] = []
     cursor: str | None = None
     for _ in range(1000):

@@ -1,4 +1,4 @@
-"""Uses are let go after some days: of each all that is stored, and nothing of what was counted."""
+"""Old uses are deleted after some days; the counts stay."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def redeem(stage: ServiceHarness, order: str, user: str = "Ann", code: str = "SA
 
 
 def let_go(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, after: int, days: int = 7) -> int:
-    """A turn as it would be made so much later."""
+    """Delete old uses as the worker would some time later; return how many."""
     with monkeypatch.context() as patched:
         now = stage.store.now() + after
         patched.setattr(type(stage.store), "now", lambda _: now)

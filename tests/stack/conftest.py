@@ -1,4 +1,4 @@
-"""The whole stack: nginx with the project's files, three replicas, a real Redis."""
+"""Fixtures of the stack suite: nginx with the project's files, three replicas, a real Redis."""
 
 from collections.abc import Iterator
 

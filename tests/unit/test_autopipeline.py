@@ -1,4 +1,4 @@
-"""Calls at the same time: one exchange for all that wait, and each call gets its own replies."""
+"""Simultaneous calls share one exchange, and each gets its own replies."""
 
 import unittest
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from discount.store import autopipeline
 
 
 class Wire:
-    """Answers each command with itself doubled, and remembers what went out in one piece."""
+    """A connection that answers each command with itself doubled, and records what was sent in one piece."""
 
     def __init__(self) -> None:
         self.sent: list[list[Any]] = []

@@ -1,4 +1,4 @@
-"""Scripts: a header that is checked, a body that keeps to it."""
+"""Scripts: a checked header, and a body that keeps to it."""
 
 import re
 import unittest
@@ -78,13 +78,13 @@ def matches(status: Status, table: str) -> bool:
 
 
 def body(script: Script) -> str:
-    """The code that stands in the file: no comments, no header."""
+    """Return the code of a file without comments and header."""
     code = script.source.partition("\n")[2].removesuffix("\nend)" if script.guarded else "")
     return "\n".join(line.partition("--")[0] for line in code.splitlines())
 
 
 def commands(script: Script) -> list[tuple[str, str, str]]:
-    """How (call or pcall), which command and on which key, in the order of the file."""
+    """Return each command of a file in order: call or pcall, the command's name and its key."""
     return [(found[1], found[2], found[3] or "") for found in COMMAND.finditer(body(script))]
 
 

@@ -1,4 +1,4 @@
-"""Where users are reached: a brand's word and the user's own, and the way out of e-mails."""
+"""Contacts of users: a brand's entry, the user's own, and unsubscribing."""
 
 from typing import Any
 from urllib.parse import quote
@@ -42,7 +42,7 @@ def reached(store: Store, user: str = "Ann", brand: str = "IKEA") -> Contact | N
     return contacts.find(store, [(brand, user)])[brand, user]
 
 
-# What is said, and by whom.
+# Entries of brands and users.
 
 
 def test_what_is_said_of_a_user_is_shown(client: Client) -> None:

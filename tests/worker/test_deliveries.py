@@ -1,4 +1,4 @@
-"""Which event owes what to whom, how it is made, when it is tried again, and what stands of it afterwards."""
+"""Deliveries: which events lead to them, how they are made and repeated, and what is kept of them."""
 
 import threading
 from collections import Counter
@@ -55,26 +55,26 @@ def hook(store: Store, url: str = URL, brand: str = "IKEA", **more: Any) -> str:
     return webhooks.create(store, brand, url, **more).id
 
 
-def told(store: Store, brand: str = "IKEA") -> list[tuple[str, str]]:
-    """To whom a brand's deliveries go, and of what."""
+def planned(store: Store, brand: str = "IKEA") -> list[tuple[str, str]]:
+    """Return a brand's deliveries as pairs of target and event type."""
     return sorted((each.target, each.type) for each in of_brand(store, brand))
 
 
 def pending(store: Store) -> int:
-    """Events that were read and are not done with."""
+    """Return the events that a planner read and did not finish."""
     replies = store.commands([("XPENDING", keys.events(each), outbox.GROUP) for each in range(store.partitions)])
     return sum(reply[0] for reply in replies)
 
 
 def granted(client: Client, count: int, **changes: Any) -> str:
-    """A discount of which so many users have a code."""
+    """Create a discount of which some users have a code."""
     discount: str = client.create(**changes)["id"]
     for number in range(count):
         client.grant(discount, f"User {number}")
     return discount
 
 
-# What is owed.
+# Planned deliveries.
 
 
 def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client: Client, store: Store) -> None:
@@ -84,7 +84,7 @@ def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client
     for discount in (own["id"], other["id"]):
         client.grant(discount)
     assert plan(store) == 4
-    assert told(store) == sorted(
+    assert planned(store) == sorted(
         [
             (every, "discount.created"),
             (every, "discount.created"),
@@ -153,7 +153,7 @@ def test_a_discounts_own_webhook_is_tested_like_any_other(client: Client, store:
     own = client.create(webhook_url=URL, webhook_types=["code.granted"])["webhook_id"]
     client.http.post("/webhook/test", json={"webhook_id": own})
     plan(store)
-    assert told(store) == [(own, "webhook.test")]
+    assert planned(store) == [(own, "webhook.test")]
 
 
 def test_an_event_that_is_planned_twice_is_owed_once(client: Client, store: Store) -> None:
@@ -238,7 +238,7 @@ def test_e_mails_are_owed_to_whom_is_known_and_wants_them(client: Client, store:
         client.grant(discount, user)
     client.http.post(f"/discount/{discount}/grant", json={"user_id": "Eve", "email": "eve@x.example"})
     plan(store, reminders=reminders)
-    assert told(store) == [
+    assert planned(store) == [
         ("brand", "discount.sold-out"),
         ("user:Ann", "code.granted"),
         ("user:Bob", "code.granted"),
@@ -268,7 +268,7 @@ def test_where_no_mail_server_is_known_no_e_mail_is_owed(client: Client, store: 
 
 
 def waiting(tries: int = 0, since: int = 0) -> Delivery:
-    """A delivery that has been tried so often, since then."""
+    """Return a delivery that waits after some attempts."""
     return Delivery(
         id="dlv-",
         brand_id="IKEA",
@@ -423,7 +423,7 @@ def disabled(client: Client) -> list[Any]:
 
 
 def fail(store: Store, webhook: str, count: int, off_after: float, receipt: Receipt = RETRY) -> None:
-    """Let so many calls of a webhook fail."""
+    """Let some calls of a webhook fail."""
     found = of_brand(store, state="waiting", webhook_id=webhook)[0]
     for _ in range(count):
         assert delivery_lanes.settle(store, found, receipt, due_at=store.now(), lease=60, off_after=off_after)
@@ -497,7 +497,7 @@ def test_a_webhook_that_says_it_is_gone_is_off_at_once_and_told_of_once(client: 
     assert (found.off_reason, webhooks.show(store, other).off_at) == ("gone", None)
     assert disabled(client) == [{"webhook_id": webhook, "reason": "gone"}]
     assert {each.state for each in of_brand(store, webhook_id=webhook)} == {"failed"}
-    # The others of the brand are told.
+    # The brand's other webhooks get an event.
     plan(store)
     assert {each.target: each.state for each in of_brand(store, type="webhook.disabled")} == {
         webhook: "failed",
@@ -847,7 +847,7 @@ def pages(client: Client, **query: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def made(client: Client, store: Store) -> dict[str, str]:
-    """Two webhooks; what the first was told of grants went well, the rest failed, and the second waits."""
+    """Create two webhooks: the first succeeded on grants and failed otherwise, the second waits."""
     first = hook(store, types=["code.granted", "discount.created"])
     discount = granted(client, 7)
     plan(store)
