@@ -1,4 +1,4 @@
-"""The four kinds of code: what a brand may ask for, and how a code of each comes to be."""
+"""The four kinds of code: what a brand may choose, and how codes of each kind are made."""
 
 import re
 import secrets
@@ -16,11 +16,11 @@ from discount.domain.errors import Invalid
 
 Kind = Literal["unique", "imported", "personal", "shared"]
 
-#: A pattern is refused if more than one guess in this many would be a code that was made.
+#: A pattern is refused if more than one guess in this many would be a real code.
 GUESSES = 1000
-#: A name in a personal code is cut at this many letters.
+#: The most letters of a name in a personal code.
 SLUG_LETTERS = 40
-#: Codes tried for one grant before its script gives up: the plain one, then numbered, then one with random letters.
+#: Codes tried for one grant: the plain one, then numbered ones, then one with random letters.
 CANDIDATES = 4
 _PLACEHOLDER = re.compile(r"\{(brand|user|name|discount|id|seq|random)\}")
 _VARIABLE = ("user", "name", "random")
@@ -29,7 +29,7 @@ _SAME_FOR_ALL = {"brand", "discount"}
 
 @dataclass(frozen=True, slots=True)
 class CodeKind:
-    """How the codes of a discount are made. Fields that do not belong to the kind are empty."""
+    """How the codes of a discount are made. Fields of other kinds are empty."""
 
     kind: Kind = "unique"
     pattern: str = ""
@@ -38,20 +38,20 @@ class CodeKind:
     code: str = ""
 
     def fields(self) -> dict[str, str]:
-        """What is stored with the discount."""
+        """Return the fields that are stored with the discount."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
 def kind_of(fields: Mapping[str, str]) -> CodeKind:
-    """The kind that was stored with a discount."""
+    """Return the kind that was stored with a discount."""
     return CodeKind(**{name: fields[name] for name in CodeKind.__slots__ if fields.get(name)})  # type: ignore[arg-type]
 
 
 def make(kind: Kind, total_count: int | None, given: Mapping[str, str]) -> CodeKind:
-    """A kind from what a brand asks for: pattern, alphabet and prefix, a template, or the shared code.
+    """Return a kind from the fields of a request: pattern, alphabet and prefix, a template, or the shared code.
 
     Raises:
-        Invalid: something given does not belong to the kind, something needed is missing, or what the kind refuses.
+        Invalid: a field belongs to another kind, is missing, or has a value that the kind refuses.
     """
     for name in given:
         if name not in _GIVEN[kind]:
@@ -68,7 +68,7 @@ def make(kind: Kind, total_count: int | None, given: Mapping[str, str]) -> CodeK
     if kind == "personal":
         return personal(given[needed])
     if not code_sequence.canonical(given[needed]):
-        raise Invalid("/codes/code", "has nothing but blanks and dashes")
+        raise Invalid("/codes/code", "has only spaces and dashes")
     return CodeKind("shared", code=given[needed])
 
 
@@ -81,24 +81,24 @@ _GIVEN: dict[Kind, tuple[str, ...]] = {
 
 
 def unique(total_count: int, pattern: str | None = None, alphabet: str | None = None, prefix: str = "") -> CodeKind:
-    """Codes of a pattern.
+    """Return the kind of codes made from a pattern.
 
     Raises:
-        Invalid: letters of the alphabet are alike, the pattern has no room, or its codes could be guessed.
+        Invalid: two letters of the alphabet are equal in canonical form, or the codes could be guessed.
     """
     letters = alphabet or code_sequence.ALPHABET
     if len({code_sequence.canonical(letter) for letter in letters}) < len(letters):
-        raise Invalid("/codes/alphabet", "has two letters that are the same to a reader, as a and A are")
+        raise Invalid("/codes/alphabet", "has two letters that count as equal, such as a and A")
     whole = prefix.replace("#", "") + (pattern or code_sequence.PATTERN)
     check_space(total_count, whole, letters, "/codes/pattern")
     return CodeKind("unique", pattern=whole, alphabet=letters)
 
 
 def check_space(total_count: int, pattern: str, alphabet: str, field: str = "/total_count") -> None:
-    """Whether a pattern has room for that many codes that cannot be guessed.
+    """Refuse a pattern that is too short for that many codes, because codes could be guessed.
 
     Raises:
-        Invalid: with the figures.
+        Invalid: with the figures in its detail.
     """
     space = len(alphabet) ** pattern.count("#")
     if space < total_count * GUESSES:
@@ -110,11 +110,11 @@ def check_space(total_count: int, pattern: str, alphabet: str, field: str = "/to
 
 
 def personal(template: str) -> CodeKind:
-    """Codes made at the grant from a template.
+    """Return the kind of codes made from a template at the grant.
 
     Raises:
-        Invalid: a placeholder is unknown, nothing in the template differs from user to user, or {seq} could run into
-            letters beside it, so that two users' codes would read the same.
+        Invalid: a placeholder is unknown, no placeholder differs from user to user, or the text beside {seq} is
+            ambiguous, so that two users could get equal codes.
     """
     rest = _PLACEHOLDER.sub("", template)
     if "{" in rest or "}" in rest:
@@ -129,15 +129,15 @@ def personal(template: str) -> CodeKind:
     if names.count("seq") > 1:
         raise Invalid("/codes/template", "has {seq} twice")
     if "seq" in names and "id" not in names and not _readable_number(parts):
-        raise Invalid("/codes/template", "puts {seq} where it cannot be told from what stands beside it")
+        raise Invalid("/codes/template", "has {seq} beside text that could be part of the number; put a letter between")
     return CodeKind("personal", template=template)
 
 
 def _readable_number(parts: Sequence[str]) -> bool:
-    """Whether the number can be read back out of any code, dashes dropped: then no two grants' codes are the same."""
+    """Return whether the number can be read back from any code without dashes: then no two codes are equal."""
     # Every second part is a name; a text between them may also be `seq`.
-    place = 1 + 2 * parts[1::2].index("seq")
-    before, after = parts[:place], parts[place + 1 :]
+    position = 1 + 2 * parts[1::2].index("seq")
+    before, after = parts[:position], parts[position + 1 :]
     left, right = code_sequence.canonical(before[-1])[-1:], code_sequence.canonical(after[0])[:1]
     if any(name in _VARIABLE for name in before[1::2]):
         if any(name in _VARIABLE for name in after[1::2]):
@@ -152,22 +152,22 @@ def _slug(text: str, fallback: str) -> str:
 
 
 def as_written(text: str) -> str:
-    """A name as it stands in a code: whole letters, no braces, no longer than a name may be; it may be empty."""
+    """Return a name as a code contains it: without braces, and cut to SLUG_LETTERS; it may be empty."""
     return re.sub("[{}]", "", text)[:SLUG_LETTERS].strip()
 
 
 def needs_name(kind: CodeKind) -> bool:
-    """Whether a user's code has the user's name in it."""
+    """Return whether codes of this kind contain the user's name."""
     return "{name}" in kind.template
 
 
 def candidates(kind: CodeKind, brand_id: str, user_id: str, *, discount_id: str = "", name: str = "") -> list[str]:
-    """Codes that a user could be given, the nicest first; `{seq}` still stands where the script puts the number.
+    """Return codes to try for a user, the plainest first. The script replaces `{seq}` with the number.
 
-    A template with {id} or {seq} gives one, which nobody else can be given.
+    A template with {id} or {seq} gives a single code, because it cannot be taken.
 
     Args:
-        name: what the brand calls the user; empty where it does not say.
+        name: the brand's name for the user; empty if there is none.
     """
     values = {
         "brand": _slug(brand_id, "brand"),
@@ -191,7 +191,7 @@ def candidates(kind: CodeKind, brand_id: str, user_id: str, *, discount_id: str 
 
 
 def always_differs(kind: CodeKind) -> bool:
-    """Whether two grants can never get the same code, so that nothing needs to be remembered."""
+    """Return whether codes of this kind can never be equal, so that digests of them need not be stored."""
     return "{id}" in kind.template or "{seq}" in kind.template
 
 
@@ -200,8 +200,8 @@ def _random(letters: int) -> str:
 
 
 def digest(code: str) -> int:
-    """63 bits of a code's canonical form: what is remembered of a code that must not come again.
+    """Return 63 bits of the hash of a code's canonical form, by which a repeated code is noticed.
 
-    Two different codes among a million have the same with a chance of one in 18 million.
+    The chance that any two of a million codes collide is one in 18 million.
     """
     return int.from_bytes(blake2b(code_sequence.canonical(code).encode(), digest_size=8).digest(), "big") >> 1

@@ -1,9 +1,9 @@
-"""Codes made by a keyed permutation of a counter: never twice the same, not guessable from one another.
+"""Codes made by a keyed permutation of a counter: they never repeat, and none reveals another.
 
 A pattern's `#` signs span a space of `len(alphabet) ** n` codes. Counter i becomes code number P(i) of that space,
 where P is a Feistel network over two halves with modular addition, as in the FF1 mode of NIST SP 800-38G, with keyed
 BLAKE2b (RFC 7693) as the round function. P is a bijection whatever the round function gives, so codes cannot repeat,
-and it runs backwards, so a typed code shows whether it was ever made without any look-up.
+and it can be inverted, so a typed code can be checked without a look-up.
 """
 
 import hashlib
@@ -11,40 +11,40 @@ import secrets
 import unicodedata
 from functools import lru_cache
 
-# No I, L, O, 0, 1: nobody should have to ask which one a letter is.
+# Without I, L, O, 0 and 1, which are easily confused.
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 PATTERN = "####-####-####"
 ROUNDS = 10  # as in FF1
-# Bytes of a half, and of what a round adds to it. Half a code of 51 signs or more has more than sixteen bytes; the
-# others keep to sixteen, so that a discount that exists goes on with the codes that it began with.
+# Bytes of a half and of the number that a round adds. Half a code of 51 signs or more needs more than sixteen bytes.
+# Shorter codes stay at sixteen, so that existing discounts continue the same sequence.
 _WIDTH, _WIDE = 16, 32
 
 
 def make_key() -> str:
-    """A new secret for one discount's sequence, 32 hex digits."""
+    """Return a new secret for one discount's sequence, 32 hex digits."""
     return secrets.token_hex(16)
 
 
 def canonical(code: str) -> str:
-    """What two codes are compared by: NFKC, case-folded, spaces and dashes dropped. Dots and underscores count."""
+    """Return the form in which codes are compared: NFKC, case-folded, without spaces and dashes. Other signs count."""
     if code.isascii():
         return code.translate(_ASCII_DROPPED).lower()
     plain = unicodedata.normalize("NFKC", code)
     kept = "".join(c for c in plain if not c.isspace() and c not in _DASHES and unicodedata.category(c) not in _DROPPED)
-    # What stood apart may join now, and what is folded may come apart.
+    # Dropping characters may let others combine, and case folding may undo the normal form.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
 
 
-# Dashes have the property Dash in Unicode: all of category Pd, and two more. Those of category Cf have no shape.
+# Unicode's dashes: all of category Pd, and two more. Characters of category Cf are invisible.
 _DROPPED = ("Pd", "Cf")
 _DASHES = "\u2212\u2053"
-# All that the general rule does to ASCII, where normal forms are the text itself.
+# The same rule for ASCII, whose normal form is the text itself.
 _ASCII_DROPPED = {ord(letter): None for letter in map(chr, range(128)) if letter == "-" or letter.isspace()}
 
 
 @lru_cache(maxsize=64)
 def _groups(alphabet: str, size: int) -> tuple[str, ...]:
-    """All strings of `size` letters, in order: number to text by one look-up instead of one division a letter."""
+    """Return all strings of `size` letters, in order: one look-up replaces a division for each letter."""
     strings = [""]
     for _ in range(size):
         strings = [head + letter for head in strings for letter in alphabet]
@@ -55,8 +55,8 @@ class Sequence:
     """The codes of one discount, by counter.
 
     Args:
-        key: 32 hex digits, kept with the discount.
-        pattern: its `#` signs become letters of the alphabet, everything else stands as it is.
+        key: 32 hex digits, stored with the discount.
+        pattern: each `#` becomes a letter of the alphabet; everything else is kept.
     """
 
     def __init__(self, key: str, pattern: str = PATTERN, alphabet: str = ALPHABET) -> None:
@@ -73,12 +73,12 @@ class Sequence:
             hashlib.blake2b(digest_size=self._width, key=secret, person=b"code%d" % number, salt=b"%d" % self.letters)
             for number in range(ROUNDS)
         ]
-        # "{}" per letter group would parse at every code; the pieces around the letters are cut once.
+        # A %-template is prepared once; str.format would parse the pattern for every code.
         self._template = pattern.replace("%", "%%").replace("#", "%s")
 
     @property
     def size(self) -> int:
-        """How many codes the pattern can give."""
+        """The number of codes that the pattern can give."""
         return self._left * self._right
 
     def _step(self, number: int, half: int) -> int:
@@ -103,15 +103,15 @@ class Sequence:
         return "".join(reversed(parts))
 
     def code(self, counter: int) -> str:
-        """The code of one counter, from 0 to size - 1."""
+        """Return the code of one counter, from 0 to size - 1."""
         return self._format(*self._permute(counter))
 
     def _format(self, left: int, right: int) -> str:
         return self._template % (*self._text(left, self._left_letters), *self._text(right, self._right_letters))
 
     def codes(self, start: int, count: int) -> list[str]:
-        """The codes of the counters from `start` on."""
-        # As `code`, but for the calls: most of what a block costs would be calling.
+        """Return `count` codes, from the counter `start` on."""
+        # The same as `code`, inlined: function calls would dominate the cost of a block.
         rounds = [(even.copy, odd.copy) for even, odd in zip(self._rounds[::2], self._rounds[1::2], strict=True)]
         number, lefts, rights, width = int.from_bytes, self._left, self._right, self._width
         found = []
@@ -128,7 +128,7 @@ class Sequence:
         return found
 
     def counter(self, code: str) -> int | None:
-        """The counter whose code this is, however it was typed; None if the pattern cannot have made it."""
+        """Return the counter of a code, compared in canonical form; None if the pattern cannot have made it."""
         typed, fixed = canonical(code), canonical(self.pattern)
         if len(typed) != len(fixed):
             return None

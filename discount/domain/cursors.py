@@ -1,4 +1,4 @@
-"""Cursors: where the next page of a list begins, as text that only this service reads."""
+"""Cursors: the position at which the next page of a list begins, as text that only this service reads."""
 
 import base64
 import binascii
@@ -7,15 +7,15 @@ from discount.domain.errors import Invalid
 
 
 def make_cursor(number: int, text: str) -> str:
-    """A place in a list, as URL-safe text."""
+    """Return a position in a list as URL-safe text."""
     return base64.urlsafe_b64encode(f"{number}:{text}".encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
-    """The place that make_cursor was given.
+    """Return the position that `make_cursor` was given.
 
     Raises:
-        Invalid: make_cursor never made this.
+        Invalid: `make_cursor` cannot have made this.
     """
     padded = cursor + "=" * (-len(cursor) % 4)
     try:
@@ -28,5 +28,5 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 
 
 def bad_cursor() -> Invalid:
-    """The refusal of a cursor that cannot be ours."""
+    """Return the refusal of a cursor that this service did not make."""
     return Invalid("cursor", "is not a cursor that this service gave")

@@ -1,7 +1,7 @@
-"""How long a code is good after its grant: a duration of ISO 8601, kept as it was written.
+"""How long a code is good after its grant: a duration of ISO 8601, stored as written.
 
-Weeks, days, hours, minutes and seconds have a fixed length: a day is 24 hours. Months and years go by the calendar of
-a time zone: a month from 31 January on ends on the last day of February, at the same time of the day.
+Weeks, days, hours, minutes and seconds have a fixed length: a day is 24 hours. Months and years follow the calendar of
+a time zone: a month that begins on 31 January ends on the last day of February, at the same time of day.
 """
 
 import re
@@ -20,14 +20,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A duration: its text, its months by the calendar, and what it has besides."""
+    """A duration: its text, its calendar months, and the rest in microseconds."""
 
     text: str
     months: int
     microseconds: int
 
     def after(self, moment: int, zone: str) -> int:
-        """When a duration that begins at that moment is over; both in microseconds since 1970 UTC."""
+        """Return when the duration ends if it begins at `moment`; both in microseconds since 1970 UTC."""
         if self.months:
             local = (_EPOCH + timedelta(microseconds=moment)).astimezone(ZoneInfo(zone))
             moment = ((local + isodate.Duration(months=self.months)).astimezone(UTC) - _EPOCH) // _MICROSECOND
@@ -36,10 +36,10 @@ class Duration:
 
 @lru_cache(maxsize=1024)
 def read(text: str) -> Duration:
-    """A duration from its text.
+    """Parse a duration.
 
     Raises:
-        ValueError: it is none, or has a fraction of a month or a year.
+        ValueError: the text is not a duration, or has a fraction of a month or a year.
     """
     if _WRITTEN.fullmatch(text) is None:
         raise ValueError(text)

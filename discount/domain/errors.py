@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 
 class TooSlow(ConnectionResetError):
-    """A client that does not keep the least speed, with a large body or a long answer."""
+    """A client sends a large body, or reads a long answer, below the minimum speed."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "The client is too slow.")
 
 
 class Refusal(Exception):
-    """A request that the service understood and will not do. `facts` are what a program may want to know of it."""
+    """A request that the service understood and refuses. `facts` are values for programs."""
 
     slug: ClassVar[str]
     title: ClassVar[str]
@@ -64,7 +64,7 @@ class Closed(Refusal):
 
 class BelowGranted(Refusal):
     slug = "below-granted"
-    title = "The total cannot be less than what is granted already."
+    title = "The total cannot be less than the number of granted codes."
 
 
 class CodeTaken(Refusal):
@@ -74,7 +74,7 @@ class CodeTaken(Refusal):
 
 class BrandTaken(Refusal):
     slug = "brand-taken"
-    title = "There is another brand with that id."
+    title = "Another brand has that id."
 
 
 class BrandClosed(Refusal):
@@ -94,7 +94,7 @@ class WebhookTaken(Refusal):
 
 class TooManyWebhooks(Refusal):
     slug = "too-many-webhooks"
-    title = "The brand has as many webhooks as it may."
+    title = "The brand has the maximum number of webhooks."
 
 
 class WebhookOff(Refusal):
@@ -104,17 +104,17 @@ class WebhookOff(Refusal):
 
 class NoLongerKept(Refusal):
     slug = "no-longer-kept"
-    title = "What this is about is no longer kept."
+    title = "The events that this needs are no longer kept."
 
 
 class WrongKind(Refusal):
     slug = "wrong-kind"
-    title = "The discount does not take codes from outside."
+    title = "The codes of this discount are not imported."
 
 
 class LimitReached(Refusal):
     slug = "limit-reached"
-    title = "The code has been used as often as it may."
+    title = "The code has been used as often as its limits allow."
 
 
 class AlreadyRedeemed(Refusal):
@@ -124,7 +124,7 @@ class AlreadyRedeemed(Refusal):
 
 class TooManyHolds(Refusal):
     slug = "too-many-holds"
-    title = "The user has as many holds of this discount as one may have."
+    title = "The user has the maximum number of holds of this discount."
 
 
 class MinimumAmount(Refusal):
@@ -144,7 +144,7 @@ class HoldEnded(Refusal):
 
 class TooManyGuesses(Refusal):
     slug = "too-many-guesses"
-    title = "Too many wrong codes came from here."
+    title = "Too many wrong codes were tried; wait before the next one."
 
 
 class Unauthenticated(Refusal):
@@ -169,7 +169,7 @@ class TooManyRequests(Refusal):
 
 class TooManyAtOnce(Refusal):
     slug = "too-many-at-once"
-    title = "As many calls that take long are under way as may be at a time."
+    title = "Too many long calls are under way at the same time."
 
 
 class IdempotencyMismatch(Refusal):
@@ -178,7 +178,7 @@ class IdempotencyMismatch(Refusal):
 
 
 class QuotaReached(Refusal):
-    """A brand has as much as it may of what the quota bounds."""
+    """The brand has used up one of its quotas."""
 
     slug = "quota-reached"
     title = "The brand has reached a quota."
@@ -190,26 +190,26 @@ class QuotaReached(Refusal):
 
 
 class Invalid(Refusal):
-    """A field of a request that cannot be accepted: its JSON pointer in the body, or a parameter's name."""
+    """A field of a request that cannot be accepted, named by its JSON pointer in the body or as a parameter."""
 
     slug = "invalid"
     title = "The request has a field that cannot be accepted."
 
     def __init__(self, field: str, detail: str) -> None:
-        place = "pointer" if field.startswith("/") or not field else "parameter"
-        super().__init__(f"{field or 'The body'} {detail}.", errors=[{place: field, "detail": detail}])
+        kind = "pointer" if field.startswith("/") or not field else "parameter"
+        super().__init__(f"{field or 'The body'} {detail}.", errors=[{kind: field, "detail": detail}])
 
 
 class Malformed(Refusal):
     slug = "malformed"
-    title = "The body is not the JSON that is asked for."
+    title = "The body cannot be read in the expected format."
 
 
 class Unavailable(Refusal):
-    """Redis is away, loading, full or cannot write. Nothing was done, or it may be repeated safely."""
+    """Redis is unreachable, loading, full or cannot write. The request may be repeated safely."""
 
     slug = "unavailable"
-    title = "The service cannot do this right now; try again."
+    title = "The service cannot do this right now; try again later."
 
 
 BY_SLUG: dict[str, type[Refusal]] = {kind.slug: kind for kind in Refusal.__subclasses__()}

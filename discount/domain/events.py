@@ -1,4 +1,4 @@
-"""Events: what each type tells, and the entries of the outbox as the envelopes that everybody else sees."""
+"""Events: the data of each type, and the entries of the outbox as the envelopes that callers see."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _EVENT_ID = re.compile(r"evt-([0-9a-f]{2})([0-9]{1,16})-([0-9]{1,20})-[0-9a-f]{8
 
 
 class Envelope(msgspec.Struct, tag_field="type"):
-    """A fact that happened. Its id is the same however often it is told; a brand's are told by ascending time."""
+    """A fact that happened. Its id never changes, and a brand's events are listed by ascending time."""
 
     id: str
     time: Annotated[datetime, Meta(tz=True)]
@@ -24,20 +24,20 @@ class Envelope(msgspec.Struct, tag_field="type"):
 
 
 class OfDiscount(msgspec.Struct):
-    """What an event of a discount is about."""
+    """The data of an event of a discount."""
 
     discount_id: str
 
 
 class OfCode(OfDiscount):
-    """What an event of a granted code is about."""
+    """The data of an event of a granted code."""
 
     user_id: str
     code: str
 
 
 class CodeAlone(msgspec.Struct):
-    """What a webhook of personal codes is told of a grant, in place of the envelope."""
+    """The body for a grant, in place of the envelope, where a webhook has the body `code`."""
 
     user_id: str
     discount_code: str
@@ -45,13 +45,13 @@ class CodeAlone(msgspec.Struct):
 
 
 class OfLimit(OfDiscount):
-    """A limit of a discount."""
+    """The data of an event of a discount's limit."""
 
     limit: str
 
 
 class OfRedemption(OfCode):
-    """A use of a code. Amounts are in minor units of the currency."""
+    """The data of an event of a redemption. Amounts are in minor units of the currency."""
 
     redemption_id: str
     amount: int
@@ -60,61 +60,61 @@ class OfRedemption(OfCode):
 
 
 class OfRollback(OfRedemption):
-    """A use that was undone, or a hold that was released, and why."""
+    """The data of an event of a redemption that was rolled back, or of a released hold, with its reason."""
 
     reason: str
 
 
 class OfHold(OfRedemption):
-    """A use that is on hold, and until when."""
+    """The data of an event of a hold, with its end."""
 
     hold_until: datetime
 
 
 class OfWebhook(msgspec.Struct):
-    """A webhook."""
+    """The data of an event of a webhook."""
 
     webhook_id: str
 
 
 class OfDisabledWebhook(OfWebhook):
-    """A webhook, and why nothing is sent there any more: `failing` or `gone`."""
+    """The data of an event of a webhook that was switched off; the reason is `failing` or `gone`."""
 
     reason: str
 
 
 class DiscountCreated(Envelope, tag="discount.created"):
-    """A discount was made."""
+    """A discount was created."""
 
     data: OfDiscount
 
 
 class DiscountChanged(Envelope, tag="discount.changed"):
-    """It was paused, resumed, renamed, moved in time or resized."""
+    """A discount was paused, resumed or renamed, or its times, total or limits were changed."""
 
     data: OfDiscount
 
 
 class DiscountClosed(Envelope, tag="discount.closed"):
-    """It was closed, or its granted codes were voided after that."""
+    """A discount was closed, or its granted codes were voided later."""
 
     data: OfDiscount
 
 
 class DiscountSoldOut(Envelope, tag="discount.sold-out"):
-    """That was the last code; told again after a raised total is gone."""
+    """The last code was granted; happens again after a raised total is used up."""
 
     data: OfDiscount
 
 
 class DiscountLimitReached(Envelope, tag="discount.limit-reached"):
-    """That was the last use of the limit `total`."""
+    """The last use that the limit `total` allows was counted."""
 
     data: OfLimit
 
 
 class CodeGranted(Envelope, tag="code.granted"):
-    """A user was given a code, for the first time."""
+    """A user was granted a code, for the first time."""
 
     data: OfCode
 
@@ -132,31 +132,31 @@ class RedemptionRolledBack(Envelope, tag="redemption.rolled-back"):
 
 
 class RedemptionHeld(Envelope, tag="redemption.held"):
-    """A use was put on hold until `hold_until`. It counts in the limits, and not yet in the sums."""
+    """A use was put on hold until `hold_until`. It counts in the limits, but not yet in the sums."""
 
     data: OfHold
 
 
 class RedemptionConfirmed(Envelope, tag="redemption.confirmed"):
-    """A hold was made final. Its `code.redeemed` follows at once and is what counts."""
+    """A hold was made final. Its `code.redeemed` follows at once and is the one to count."""
 
     data: OfRedemption
 
 
 class RedemptionReleased(Envelope, tag="redemption.released"):
-    """A hold was rolled back, with that `reason`, or gave way to its holder's next attempt, with none."""
+    """A hold was rolled back, with its `reason`, or released for the user's next checkout, without one."""
 
     data: OfRollback
 
 
 class WebhookDisabled(Envelope, tag="webhook.disabled"):
-    """A webhook was switched off, because it failed for long or said that it is gone (410)."""
+    """A webhook was switched off, because it kept failing or answered 410 Gone."""
 
     data: OfDisabledWebhook
 
 
 class WebhookTest(Envelope, tag="webhook.test"):
-    """Somebody asked for a test; only the webhook that is tested is told."""
+    """A test was requested; only the tested webhook gets this event."""
 
     data: OfWebhook
 
@@ -180,9 +180,9 @@ TYPES: dict[str, type[Envelope]] = {
         WebhookTest,
     )
 }
-# Fields of the data that are moments; an entry has them in microseconds since 1970.
+# Fields of the data that are times; an entry has them in microseconds since 1970 UTC.
 _MOMENTS = ("hold_until",)
-# What a field of the data is called in an entry, where it is called otherwise there.
+# Names of fields in an entry, where they differ from those of the data.
 _STORED = {"user_id": "user", "redemption_id": "redemption", "webhook_id": "webhook"}
 _DATA = {name: get_type_hints(kind)["data"] for name, kind in TYPES.items()}
 
@@ -197,14 +197,14 @@ class Entry:
 
     @property
     def event_id(self) -> str:
-        """The event's id. After a Redis lost its last moment, another event may come to stand in the same place: so
-        its content is part of its name."""
+        """The event's id. It has a digest of the content, because a Redis that lost data may give a new event the same
+        entry id."""
         digest = blake2b(repr(sorted(self.fields.items())).encode(), digest_size=4).hexdigest()
         return f"evt-{self.partition:02x}{self.place}-{digest}"
 
 
 def read_entries(partition: int, reply: Iterable[Any]) -> list[Entry]:
-    """The entries in an answer of Redis; those that were deleted are left out."""
+    """Return the entries in a reply of Redis, without deleted ones."""
     return [
         Entry(
             partition, place, dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, list) else fields
@@ -215,7 +215,7 @@ def read_entries(partition: int, reply: Iterable[Any]) -> list[Entry]:
 
 
 def is_of(row: Sequence[Any], brand_id: str, types: Collection[str]) -> bool:
-    """Whether a row of an answer of Redis is a brand's event of some types, or of any; no entry is made of it.
+    """Return whether a row of a reply is a brand's event of one of the types; no types for any. Faster than an entry.
 
     Every script writes the fields `type`, `at` and `brand` first, in that order.
     """
@@ -224,19 +224,23 @@ def is_of(row: Sequence[Any], brand_id: str, types: Collection[str]) -> bool:
 
 
 def place_of(event_id: str) -> tuple[int, str] | None:
-    """The partition of an event and its place in the outbox; None if this service cannot have made the id."""
+    """Return the partition and the entry id of an event; None if this service cannot have made its id."""
     match = _EVENT_ID.fullmatch(event_id)
     # Redis counts the entries of a millisecond in 64 bits.
     return (int(match[1], 16), f"{match[2]}-{match[3]}") if match and int(match[3]) < 1 << 64 else None
 
 
 def numbers_in(entries: Iterable[Entry]) -> list[str]:
-    """The short numbers of the discounts that entries speak of."""
+    """Return the short numbers of the discounts that entries refer to."""
     return sorted({entry.fields["number"] for entry in entries if "number" in entry.fields})
 
 
 def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
-    """An entry as everybody else sees it. `discounts`: ids by short number."""
+    """Return an entry as callers see it.
+
+    Args:
+        discounts: ids of discounts by short number.
+    """
     fields = entry.fields
     kind = fields["type"]
     given = {"discount_id": discounts.get(fields.get("number", ""), "")}
@@ -244,5 +248,5 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
         name: given.get(name, fields.get(_STORED.get(name, name), "")) for name in _DATA[kind].__struct_fields__
     }
     data |= {name: to_time(int(data[name])) for name in _MOMENTS if name in data}
-    told: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
-    return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **told)
+    typed: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
+    return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **typed)

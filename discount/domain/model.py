@@ -1,4 +1,4 @@
-"""What the service speaks of: ids, discounts, grants, redemptions."""
+"""The nouns of the domain: callers, brands, discounts, grants, redemptions, webhooks, deliveries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ from discount.domain.rules import (
     Rule,
 )
 
-#: `empty` is a discount of imported codes before the first import.
+#: `empty`: a discount of imported codes before the first import.
 Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "empty", "closed"]
 
 
-#: What a token may be good for. `admin` is the admin key's alone.
+#: What a token may be used for. Only the admin key has `admin`.
 Scope = Literal["manage", "grant", "redeem", "read", "admin"]
 KEY_SCOPES: tuple[Scope, ...] = ("manage", "grant", "redeem", "read")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and what for: anybody (the service is open), the admin, a brand by one of its keys, or a user."""
+    """The caller and its scopes: anybody while the service is open, the admin, a brand's API key, or a user."""
 
     scopes: frozenset[Scope]
     brand_id: str | None = None
@@ -42,7 +42,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """Whoever gives discounts."""
+    """The business that owns discounts: the tenant."""
 
     id: str
     name: str
@@ -68,7 +68,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Money of a discount's standing redemptions in one currency: of the orders, and what came off them."""
+    """Sums over a discount's redemptions in one currency, without rolled-back ones: of orders, and of what came off."""
 
     orders: int = 0
     discounts: int = 0
@@ -76,7 +76,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What of a discount can never change."""
+    """The parts of a discount that never change."""
 
     brand_id: str
     codes: CodeKind
@@ -107,7 +107,7 @@ class Discount:
     valid_for: Duration | None = None
     returns_use: bool = True
     webhook_id: str | None = None
-    #: Uses that count against the limits: also those that were rolled back, where these do not return.
+    #: Uses that count against the limits; with `returns_use` off, rolled-back ones count too.
     used_count: int = 0
     redeemed_count: int = 0
     rolled_back_count: int = 0
@@ -116,7 +116,7 @@ class Discount:
 
     @property
     def partition(self) -> int:
-        """The partition that its id carries."""
+        """The partition that the id carries."""
         return partition_of(self.id)
 
     @property
@@ -125,21 +125,21 @@ class Discount:
 
     @property
     def remaining_count(self) -> int | None:
-        """Codes that nobody holds; None without a total. Of a closed discount none of them is granted any more."""
+        """Codes that nobody holds; None without a total. A closed discount grants none of them."""
         return None if self.total_count is None else self.total_count - self.granted_count
 
     @property
     def used_up(self) -> bool:
-        """Whether nobody can redeem a code of it any more, whoever gets one."""
+        """Whether the limits allow no user to redeem a code any more."""
         total, of_user = self.limits.get("total"), self.limits.get("per_user")
         return (total is not None and self.used_count >= total) or of_user == 0
 
     def good_until(self, granted_at: int) -> int | None:
-        """When a code granted at that time is good no longer; None for never."""
+        """Return when a code granted at that time stops being good; None for never."""
         return good_until(granted_at, self.expires_at, self.valid_for, self.timezone)
 
     def status(self, now: int) -> Status:
-        """What it is at that time; judged in the same order as the grant script judges."""
+        """Return the status at that time. The checks have the same order as in the grant script."""
         if self.closed:
             return "closed"
         if self.paused:
@@ -155,7 +155,7 @@ class Discount:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A code handed to a user. `fresh` tells whether this call handed it out, `void` that it is good no longer."""
+    """A code granted to a user. `fresh`: this call granted it. `void`: it was voided when the discount was closed."""
 
     discount_id: str
     user_id: str
@@ -167,7 +167,7 @@ class Grant:
 
 
 def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:
-    """When a code is good no longer: the end of the discount, or that of the code itself; None for never."""
+    """Return when a code stops being good: at its own end or the discount's, the earlier; None for never."""
     ends = [] if expires_at is None else [expires_at]
     ends += [] if valid_for is None else [valid_for.after(granted_at, zone)]
     return min(ends, default=None)
@@ -178,9 +178,9 @@ RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """A use of a code at a checkout. `fresh` tells whether this call did it.
+    """A use of a code at a checkout. `fresh`: this call counted it.
 
-    `left` is what is left of each limit now; in a list, or in the answer to a repeat, what was left after the use.
+    `left` is what is left of each limit now; in lists and repeated answers, what was left right after the use.
     """
 
     id: str
@@ -204,17 +204,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_time(microseconds: int) -> datetime:
-    """A moment as an aware datetime in UTC."""
+    """Return a moment as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def to_text(microseconds: int) -> str:
-    """A moment in RFC 3339, UTC, with microseconds: 2026-11-20T10:27:57.202420Z."""
+    """Return a moment in RFC 3339, UTC, with microseconds: 2026-11-20T10:27:57.202420Z."""
     return to_time(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_time(moment: datetime) -> int:
-    """An aware datetime as microseconds since 1970 UTC."""
+    """Return an aware datetime as microseconds since 1970 UTC."""
     return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
 
 
@@ -223,11 +223,11 @@ WebhookBody = Literal["envelope", "code"]
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a brand is told of its events, or of those of one discount. Without types, of all.
+    """An address that gets the events of a brand or of one discount; no types for all.
 
-    With the body `code` it is told of a grant by user, code and discount alone, and of all else by the envelope.
+    With the body `code`, a grant is sent as user, code and discount only, and every other event as an envelope.
 
-    Its secret is derived from its id and `version`; until `before_until` the version before signs too.
+    The secret is derived from the id and `version`; until `before_until` the previous version signs too.
     """
 
     id: str
@@ -246,7 +246,7 @@ class Webhook:
 
 
 QuotaName = Literal["discounts", "codes", "grants_a_day", "emails_a_day", "stored_bytes"]
-#: Of a quota the most, `off` for no bound, None for what the settings say.
+#: The limit of a quota; `off` for no bound, None for the limit of the settings.
 QuotaLimit = int | Literal["off"] | None
 DeliveryKind = Literal["webhook", "email"]
 DeliveryState = Literal["waiting", "delivered", "failed"]
@@ -254,9 +254,9 @@ DeliveryState = Literal["waiting", "delivered", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook call or e-mail that is owed, and how it went. `answer` is cut off after 500 characters.
+    """One webhook call or e-mail that an event leads to, and its state. `answer` is cut to 500 characters.
 
-    `place` is where its event stands in the outbox; an e-mail on an end to come has none, and no event.
+    `place` is the id of the event's entry in the outbox; a reminder of a coming end has no event and no place.
     """
 
     id: str
@@ -276,7 +276,7 @@ class Delivery:
     status: str
     answer: str
     milliseconds: int | None
-    #: Tries of this round, and when it began: sending again begins a new one.
+    #: Attempts since the delivery was planned or last resent, and when that was.
     tries: int = 0
     since: int = 0
 
@@ -286,12 +286,12 @@ Outcome = Literal["delivered", "retry", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How one try to deliver went.
+    """What the receiver of one attempt answered.
 
     Args:
-        status: what was answered, in the protocol's number, or why there was no answer, in a word.
-        retry_after: seconds for which the other side asks to be left alone.
-        gone: the other side says that it will never want this again.
+        status: the protocol's status number, or a short reason why there was no answer.
+        retry_after: seconds that the receiver asks to wait.
+        gone: the receiver wants no further deliveries.
     """
 
     outcome: Outcome

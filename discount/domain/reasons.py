@@ -1,7 +1,7 @@
-"""Why a value is refused, in our own words: one sentence for each way in which a value does not fit its type.
+"""The reasons why a value is refused: one sentence for each way in which a value can miss its type.
 
-The library that checks values knows where the fault is and of which sort. Its sentences stay here; what a caller reads
-is made from the type and from the value that was given.
+msgspec says where the fault is and of which sort. Its messages are not shown; callers read sentences made from the
+type and the refused value.
 """
 
 import json
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import inspect
 
 _NOT_EXPLAINED = "cannot be accepted"
-#: How much of a refused value is repeated.
+#: The most characters of a refused value that are repeated.
 _SHOWN = 40
 _JSON_TYPES = {
     "int": "an integer",
@@ -35,33 +35,33 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
-#: By pattern: a class of the characters that it never takes, and the rule in words.
+#: For each pattern: a class of the characters that it never matches, and its rule in words.
 _RULES: dict[str, tuple[str, str]] = {}
 
 
 def told(pattern: str, strange: str, rule: str) -> str:
-    """Return a pattern, and remember what a caller is told whose text does not fit it.
+    """Return a pattern, and register the rule that callers read when a text does not match.
 
     Args:
-        strange: a class of the characters that it never takes, such as `[^A-Z]`.
-        rule: what it takes, in words.
+        strange: a class of the characters that the pattern never matches, such as `[^A-Z]`.
+        rule: the texts that it matches, in words.
     """
     _RULES[pattern] = strange, rule
     return pattern
 
 
 def has_rule(pattern: str) -> bool:
-    """Whether there are words for a pattern."""
+    """Return whether a rule is registered for a pattern."""
     return pattern in _RULES
 
 
 def explain(error: msgspec.ValidationError, kind: Any, given: Any, *, text: bool = False) -> tuple[str, str]:
-    """The place of the first fault as a JSON pointer, and the reason.
+    """Return the JSON pointer of the first fault, and the reason.
 
     Args:
-        kind: the type that the value was to have.
-        given: the value, as plain objects; None if it is not known.
-        text: whether it came as text, as in a URL, where everything is a string.
+        kind: the expected type.
+        given: the value as plain objects; None if it is unknown.
+        text: whether the value came as text, as in a URL, where everything is a string.
     """
     message, _, path = str(error).partition(" - at `$")
     steps = _with_index(re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path.rstrip("`")), kind, given)
@@ -79,29 +79,29 @@ def explain(error: msgspec.ValidationError, kind: Any, given: Any, *, text: bool
 
 
 def escape(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901), cut off where it is long."""
+    """Return a name as a part of a JSON pointer (RFC 6901), cut if it is long."""
     whole = name[:200].encode(errors="replace").decode()
     return whole.replace("~", "~0").replace("/", "~1")
 
 
 def choose(values: Iterable[str]) -> str:
-    """The values that may be chosen from, as a part of a sentence."""
+    """Return the allowed values as a part of a sentence."""
     return "allowed are " + ", ".join(values)
 
 
 def shown(value: str) -> str:
-    """A refused text as it is repeated in a sentence: cut off, and without what a reader would not see."""
+    """Return a refused text as a sentence repeats it: cut, with invisible characters as numbers."""
     cut = value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
     return "'" + "".join(each if each.isprintable() else _point(each) for each in cut) + "'"
 
 
-def character(text: str, place: int) -> str:
-    """The character at a place (from 0) of a text, with its number in Unicode and its place from 1."""
-    return f"{named(text[place])} as character {place + 1}"
+def character(text: str, position: int) -> str:
+    """Return the character at a position (from 0) with its Unicode number and its position from 1."""
+    return f"{named(text[position])} as character {position + 1}"
 
 
 def named(char: str) -> str:
-    """A character, if a reader can see it, and its number in Unicode."""
+    """Return a character, if it is visible, and its Unicode number."""
     return f"'{char}' ({_point(char)})" if char.isprintable() else _point(char)
 
 
@@ -110,7 +110,7 @@ def _point(char: str) -> str:
 
 
 def _with_index(found: list[tuple[str, str]], kind: Any, given: Any) -> list[str]:
-    """The steps to a value, with the number of a list's element where the library leaves it out."""
+    """Return the steps to a value, with the index of a list's element where msgspec leaves it out."""
     steps: list[str] = []
     hint, value = kind, given
     for name, index in found:
@@ -160,7 +160,7 @@ def _type_of(kind: Any) -> inspect.Type:
 
 
 def _several(expected: inspect.Type | None) -> Iterator[inspect.Type]:
-    """The types that a value may have."""
+    """Yield the types that a value may have."""
     if isinstance(expected, inspect.Metadata):
         yield from _several(expected.type)
     elif isinstance(expected, inspect.UnionType):
@@ -261,9 +261,9 @@ def _wrong_text(_found: re.Match[str], types: _Types, value: Any, _text: bool) -
     found = re.search(strange, value)
     if found:
         return f"has {character(value, found.start())}; {rule}"
-    for end, place in (("begins", 0), ("ends", -1)):
-        if value and value[place] == " ":
-            return f"{end} with a blank; {rule}"
+    for end, position in (("begins", 0), ("ends", -1)):
+        if value and value[position] == " ":
+            return f"{end} with a space; {rule}"
     return f"cannot be {shown(value)}; {rule}"
 
 
@@ -271,8 +271,8 @@ def _wrong_choice(_found: re.Match[str], types: _Types, value: Any, _text: bool)
     for each in types:
         if isinstance(each, inspect.LiteralType | inspect.EnumType):
             values = each.values if isinstance(each, inspect.LiteralType) else [one.value for one in each.cls]
-            told = f"cannot be {shown(value)}; " if isinstance(value, str) else ""
-            return told + choose([value if isinstance(value, str) else json.dumps(value) for value in values])
+            refused = f"cannot be {shown(value)}; " if isinstance(value, str) else ""
+            return refused + choose([value if isinstance(value, str) else json.dumps(value) for value in values])
     return _NOT_EXPLAINED
 
 

@@ -1,4 +1,4 @@
-"""What comes off an order, and how often: rules, limits, and the days and weeks that limits count in.
+"""Rules and limits: how much comes off an order, how often, and the days and weeks that limits count in.
 
 Amounts are integers in the currency's minor units (ISO 4217): 1050 is 10.50 EUR, and 1050 JPY.
 """
@@ -21,7 +21,7 @@ from discount.domain.errors import (
 
 #: The largest amount of an order.
 MAX_AMOUNT = 10**12
-#: Of amounts that are in no currency, by ISO 4217; they have two decimals here.
+#: The ISO 4217 code for amounts without a currency; they have two decimals here.
 NO_CURRENCY = "XXX"
 LimitName = Literal["total", "per_user", "per_user_per_day", "per_user_per_week"]
 LIMITS: tuple[LimitName, ...] = ("total", "per_user", "per_user_per_day", "per_user_per_week")
@@ -30,7 +30,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What comes off, and from which orders. Without `percent` and `amount_off` nothing does."""
+    """How much comes off, and from which orders. Without `percent` and `amount_off` nothing comes off."""
 
     #: In hundredths of a percent.
     percent: int | None = None
@@ -40,7 +40,7 @@ class Rule:
     maximum_discount: int | None = None
 
     def fields(self) -> dict[str, str]:
-        """What is stored with the discount."""
+        """Return the fields that are stored with the discount."""
         return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
 
@@ -49,7 +49,7 @@ NO_RULE = Rule()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is being paid for."""
+    """The order at a checkout."""
 
     id: str
     amount: int
@@ -57,20 +57,20 @@ class Order:
 
 
 def rule_of(stored: Mapping[str, str]) -> Rule:
-    """The rule that was stored with a discount."""
+    """Return the rule that was stored with a discount."""
     found = {each.name: stored.get(each.name) for each in fields(Rule)}
     currency = found.pop("currency")
     return Rule(currency=currency, **{name: int(value) for name, value in found.items() if value is not None})
 
 
 def check_rule(rule: Rule) -> None:
-    """Whether the parts of a rule go together.
+    """Refuse a rule with parts that contradict each other.
 
     Raises:
-        Invalid: with the part that does not.
+        Invalid: names the part.
     """
     if rule.percent is not None and rule.amount_off is not None:
-        raise Invalid("/amount_off", "does not go together with percent_off")
+        raise Invalid("/amount_off", "cannot be combined with percent_off")
     if rule.maximum_discount is not None and rule.percent is None:
         raise Invalid("/maximum_discount", "needs percent_off")
     amounts: dict[str, int | None] = {
@@ -80,31 +80,31 @@ def check_rule(rule: Rule) -> None:
     }
     for name, given in amounts.items():
         if given is not None and rule.currency is None:
-            raise Invalid("/currency", f"is missing: {name} is an amount of one")
+            raise Invalid("/currency", f"is missing: {name} needs a currency")
     if rule.currency is not None:
         check_currency(rule.currency, "/currency")
         if all(given is None for given in amounts.values()):
-            raise Invalid("/currency", "belongs to an amount, and there is none")
+            raise Invalid("/currency", "is only for an amount, and there is none")
 
 
 def check_currency(code: str, field: str) -> None:
-    """Whether a currency is one of ISO 4217.
+    """Refuse a currency that is not in ISO 4217.
 
     Raises:
         Invalid
     """
     if code not in _currencies():
-        raise Invalid(field, "is not a currency of ISO 4217")
+        raise Invalid(field, "is not an ISO 4217 currency code, such as EUR")
 
 
 @cache
 def _currencies() -> frozenset[str]:
-    # Gold, test codes and the like have no minor unit, and nothing can be paid in them.
+    # Gold, test codes and the like have no minor unit, and nobody pays in them.
     return frozenset(currency.code for currency in Currency if currency.exponent is not None)
 
 
 def taken_off(rule: Rule, amount: int) -> int:
-    """What comes off an order: never negative, never more than the order. Half a minor unit is rounded up."""
+    """Return how much comes off an order, from 0 to its amount. Half a minor unit is rounded up."""
     if rule.amount_off is not None:
         return min(rule.amount_off, amount)
     if rule.percent is None:
@@ -114,7 +114,7 @@ def taken_off(rule: Rule, amount: int) -> int:
 
 
 def refusals_of(rule: Rule, order: Order) -> list[Refusal]:
-    """What of an order the rule does not allow."""
+    """Return why a rule does not apply to an order; empty if it does."""
     if rule.currency is not None and order.currency != rule.currency:
         return [CurrencyMismatch(currency=rule.currency)]
     if rule.minimum_amount is not None and order.amount < rule.minimum_amount:
@@ -123,23 +123,25 @@ def refusals_of(rule: Rule, order: Order) -> list[Refusal]:
 
 
 def check_zone(name: str) -> None:
-    """Whether a time zone is one of IANA's.
+    """Refuse a time zone that is not in the IANA database.
 
     Raises:
         Invalid
     """
     if name not in _zones():
-        raise Invalid("/timezone", "is not a time zone of IANA, as Europe/Stockholm is")
+        raise Invalid("/timezone", "is not an IANA time zone, such as Europe/Stockholm")
 
 
 @cache
 def _zones() -> frozenset[str]:
-    # What a machine is set to, or was not set to, is no zone.
+    # These two name the setting of the machine, or its absence.
     return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 def calendar(zone: str, now: int) -> str:
-    """The day of a moment in a zone, and its neighbours, for the scripts: start, end, day, week, end of week of each.
+    """Return the day of a moment in a zone and its two neighbours, for the scripts.
+
+    Each has its start, its end, the day, the week and the end of the week.
 
     Starts and ends are microseconds since 1970 UTC, a day is 20261120, a week the ISO year and week, 202647 (ISO 8601).
     """
@@ -159,6 +161,6 @@ def _calendar(zone: str, today: date) -> str:
 
 
 def _midnight(day: date, zone: ZoneInfo) -> str:
-    """When a day begins. Where the clock jumps over midnight, that is the jump."""
+    """Return when a day begins. Where the clock skips midnight, this is the moment of the change."""
     moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     return f"{int(moment.timestamp()) * 1_000_000:016d}"

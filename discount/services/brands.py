@@ -1,4 +1,4 @@
-"""The verbs of brands and of their API keys."""
+"""The service of brands and of their API keys."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from discount.store.replies import pairs
 
 
 def create(store: Store, brand_id: str, name: str, email: str | None = None) -> Brand:
-    """Make a brand; the very same again gives the one there is.
+    """Create a brand. A repeated call with the same values returns the existing one.
 
     Raises:
-        BrandTaken: there is another with that id.
+        BrandTaken: a brand with that id exists and differs.
     """
     partition = keys.partition_of(brand_id, store.partitions)
     store.run(
@@ -35,7 +35,7 @@ def create(store: Store, brand_id: str, name: str, email: str | None = None) -> 
 
 
 def show(store: Store, brand_id: str) -> Brand:
-    """A brand.
+    """Return a brand.
 
     Raises:
         NotFound
@@ -47,7 +47,7 @@ def show(store: Store, brand_id: str) -> Brand:
 
 
 def read(store: Store, ids: Sequence[str]) -> dict[str, Brand | None]:
-    """Brands by their ids; None for those that are not there."""
+    """Return brands by their ids; None for an unknown id."""
     replies = store.commands([("HGETALL", _key(store, each)) for each in ids])
     return {each: _brand(each, dict(pairs(reply))) if reply else None for each, reply in zip(ids, replies, strict=True)}
 
@@ -63,7 +63,9 @@ def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> P
 
 
 def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | None]) -> Brand:
-    """Change a brand's name or e-mail, or which e-mails it does not want sent (`mails_off`); None takes one away.
+    """Change a brand's name, its e-mail address or the kinds of e-mails that are not sent (`mails_off`).
+
+    None removes a value.
 
     Raises:
         NotFound, BrandClosed
@@ -79,9 +81,9 @@ def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str
 
 
 def close(store: Store, brand_id: str) -> Brand:
-    """Close a brand for good: its keys are revoked, its discounts closed; codes that users hold stay good.
+    """Close a brand for good: revoke its keys and close its discounts. Codes that users hold stay good.
 
-    What a call that was cut off has left is done by the next one.
+    A repeated call finishes what an interrupted one left.
 
     Raises:
         NotFound
@@ -107,7 +109,10 @@ def create_key(
     scopes: Sequence[Scope] = KEY_SCOPES,
     expires_at: int | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key of a brand, and its text, which is kept nowhere. `secret` is what the installation hashes keys with.
+    """Create an API key; return it and its text, which is not stored.
+
+    Args:
+        secret: the installation's secret, with which keys are hashed.
 
     Raises:
         NotFound, BrandClosed
@@ -141,7 +146,7 @@ def create_key(
 
 
 def list_keys(store: Store, brand_id: str) -> list[ApiKey]:
-    """The keys of a brand, oldest first, those that have expired too.
+    """Return the keys of a brand, oldest first, including expired ones.
 
     Raises:
         NotFound
@@ -154,7 +159,7 @@ def list_keys(store: Store, brand_id: str) -> list[ApiKey]:
 
 
 def revoke_key(store: Store, brand_id: str, key_id: str) -> None:
-    """Take a key away; no call with it that starts later does anything.
+    """Revoke a key. Calls that start later with it are refused.
 
     Raises:
         NotFound
@@ -165,7 +170,7 @@ def revoke_key(store: Store, brand_id: str, key_id: str) -> None:
     name = keys.api_key(partition, key_id)
     if store.command("HGET", name, "brand") != brand_id:
         raise NotFound("The brand has no such key.")
-    # No script: a Redis that is full takes no scripts, and must take this.
+    # Plain commands: a full Redis runs no scripts, and revoking a key must work even then.
     store.commands([("DEL", name), ("ZREM", keys.brand_keys(partition, brand_id), key_id)])
 
 
@@ -174,7 +179,7 @@ def _key(store: Store, brand_id: str) -> str:
 
 
 def _no_brand(brand_id: str) -> NotFound:
-    return NotFound(f"There is no brand {brand_id}; it has to be made first.")
+    return NotFound(f"There is no brand {brand_id}; create it first.")
 
 
 def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:

@@ -1,4 +1,4 @@
-"""The verbs of pools: make the next codes, take a brand's own codes in, give codes out."""
+"""The service of code pools: make the next codes, import a brand's own codes, list codes that nobody holds."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,23 +19,23 @@ from discount.store.connection import Store
 
 #: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
 BLOCK = discounts.BLOCK
-#: Codes that one call of the import script takes: about a millisecond of Redis.
+#: Codes in one call of the import script: about a millisecond of Redis.
 AT_ONCE = 500
 #: Calls of the import script sent together.
 CALLS = 8
-#: Lines that one import may have.
+#: The most lines of one import.
 MOST_LINES = 20_000_000
-#: Lines that a report names one by one; all are counted.
+#: The most lines that a report names; all are counted.
 NAMED = 100
-#: The longest code that is taken in.
+#: The longest code that can be imported, in characters.
 LONGEST = 64
-# What stands where bytes were not UTF-8.
+# What the reader puts in place of bytes that are not UTF-8.
 _UNREADABLE = "\ufffd"
 
 
 @dataclass(slots=True)
 class Line:
-    """A line of an import that was not added, and why."""
+    """A line of an import that was not added, and the reason."""
 
     line: int
     reason: str
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(slots=True)
 class Report:
-    """What became of an import. `lines` names the first repeats and bad lines, in the file's order."""
+    """The result of an import. `lines` names the first repeated and bad lines, in the order of the file."""
 
     added_count: int = 0
     repeated_count: int = 0
@@ -52,16 +52,19 @@ class Report:
 
 
 def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]]) -> Report:
-    """Add a brand's own codes, in constant memory; `lines` are numbers and codes.
+    """Add a brand's own codes, in constant memory.
 
-    What comes again, within the import or of an earlier one, is counted and not stored, so an import that was cut off
-    can be sent again whole. A reader that fails half way leaves the batches read before it.
+    A code that is repeated, within the import or after an earlier one, is counted and not stored. So an interrupted
+    import can be sent again as a whole. If reading fails, the batches read before stay.
+
+    Args:
+        lines: pairs of a line number and a code.
 
     Raises:
         NotFound, Closed
         WrongKind: the discount's codes are not imported.
-        QuotaReached: batches that were added before stay.
-        Malformed: there are more lines than an import may have; those before are added.
+        QuotaReached: batches that were added before it stay.
+        Malformed: there are more than MOST_LINES lines; those up to there are added.
     """
     parsed = discounts.parse_id(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
@@ -70,42 +73,42 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     if discount.closed:
         raise Closed()
     report = Report()
-    several = _bounded(lines)
-    while some := list(islice(several, AT_ONCE * CALLS)):
-        _import_some(store, parsed, some, report)
+    bounded = _bounded(lines)
+    while batch := list(islice(bounded, AT_ONCE * CALLS)):
+        _import_batch(store, parsed, batch, report)
     return report
 
 
-def known_codes(store: Store, discount_id: str, several: Sequence[str]) -> list[bool]:
-    """Whether each of some codes was imported before.
+def known_codes(store: Store, discount_id: str, codes: Sequence[str]) -> list[bool]:
+    """Return for each code whether it was imported before.
 
     Raises:
-        NotFound: no discount of this service can have that id.
+        NotFound: no discount here can have that id.
     """
     parsed = discounts.parse_id(store, discount_id)
-    digests = [code_kinds.digest(code) for code in several]
+    digests = [code_kinds.digest(code) for code in codes]
     names = [keys.taken(parsed.partition, discount_id, digest % parsed.buckets) for digest in digests]
     replies = store.commands([("SISMEMBER", *each) for each in zip(names, digests, strict=True)])
     return [bool(reply) for reply in replies]
 
 
 def refusal_of(code: str) -> str:
-    """Why a code cannot be taken in; empty if it can."""
+    """Return why a code cannot be imported; empty if it can."""
     if not code:
         return "is empty"
     if len(code) > LONGEST:
-        return f"is longer than {LONGEST}"
+        return f"is longer than {LONGEST} characters"
     if _UNREADABLE in code:
-        return "has bytes that are not UTF-8, or not of the charset that was named"
+        return "has bytes that are not valid in UTF-8 or in the declared charset"
     if not code.isprintable():
-        return "has a character that cannot be read"
-    return "" if code_sequence.canonical(code) else "has nothing but blanks and dashes"
+        return "has an unprintable character"
+    return "" if code_sequence.canonical(code) else "has only spaces and dashes"
 
 
 def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
-    """The codes that nobody holds, in the order in which they would be given; in constant memory.
+    """Yield the codes that nobody holds, in the order in which they would be granted, in constant memory.
 
-    Of unique codes also those that are not made. A code that is granted meanwhile may still come; none is left out.
+    Unique codes that are not made yet are included. A code that is granted meanwhile may be listed; none is missed.
 
     Raises:
         NotFound
@@ -120,14 +123,14 @@ def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
 
 
 def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
-    """Make more codes for a pool that has less than `wanted`; another replica may do so meanwhile.
+    """Make more codes for a pool that has fewer than `wanted`. Another replica may do the same at the same time.
 
     Raises:
         NotFound
     """
     parsed = discounts.parse_id(store, discount_id)
     key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
-    # One thread makes the block; the others that ran dry wait for it instead of making it too.
+    # One thread makes the block; the others wait for it instead of making it too.
     with store.refill_lock, autopipeline.unbatched():
         (secret, pattern, alphabet, made, total), waiting = store.commands(
             [("HMGET", key, "key", "pattern", "alphabet", "made", "total"), ("LLEN", pool)]
@@ -150,63 +153,63 @@ def refill_ahead(store: Store, discount_id: str) -> None:
 
 
 def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The lines of an import, in slices, up to as many as there may be."""
+    """Yield the lines of an import up to the most that it may have, with pauses for other calls."""
     for count, line in enumerate(lines, 1):
         if count > MOST_LINES:
-            raise Malformed(f"An import may have {MOST_LINES:,} lines; send the rest as another one.")
+            raise Malformed(f"An import may have at most {MOST_LINES:,} lines; send the rest as another import.")
         if count % AT_ONCE == 0:
             slices.between()
         yield line
 
 
-def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], report: Report) -> None:
+def _import_batch(store: Store, parsed: DiscountId, batch: list[tuple[int, str]], report: Report) -> None:
     good: list[tuple[int, str]] = []
     lines: list[Line] = []
-    for number, code in some:
+    for number, code in batch:
         reason = refusal_of(code)
         if reason:
             report.bad_count += 1
             lines.append(Line(number, reason))
         else:
             good.append((number, code))
-    several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
+    pieces = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
     answers = store.run_many(
-        "import", [_import_call(parsed, [code for _, code in each], store.quotas.arguments) for each in several]
+        "import", [_import_call(parsed, [code for _, code in each], store.quotas.arguments) for each in pieces]
     )
-    for each, answer in zip(several, answers, strict=True):
+    for each, answer in zip(pieces, answers, strict=True):
         refusal = answer.refusal()
         if refusal is not None:
             raise refusal
         report.added_count += int(answer["added_count"])
         for position in map(int, answer["repeated"].split()):
             report.repeated_count += 1
-            lines.append(Line(each[position][0], "is there already"))
+            lines.append(Line(each[position][0], "was imported already"))
     lines.sort(key=lambda line: line.line)
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def _import_call(parsed: DiscountId, some: list[str], quotas: Sequence[str]) -> tuple[list[str], list[str | int]]:
+def _import_call(parsed: DiscountId, codes: list[str], quotas: Sequence[str]) -> tuple[list[str], list[str | int]]:
     partition = parsed.partition
     names = [keys.usage(partition), keys.discount(partition, parsed.text), keys.codes(partition, parsed.text)]
-    places: dict[int, int] = {}
+    key_numbers: dict[int, int] = {}
     arguments: list[str | int] = [*quotas]
-    for code in some:
+    for code in codes:
         digest = code_kinds.digest(code)
         bucket = digest % parsed.buckets
-        if bucket not in places:
+        if bucket not in key_numbers:
             names.append(keys.taken(parsed.partition, parsed.text, bucket))
-            places[bucket] = len(places) + 1
-        arguments += [places[bucket], digest, code]
+            key_numbers[bucket] = len(key_numbers) + 1
+        arguments += [key_numbers[bucket], digest, code]
     return names, arguments
 
 
 def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:
     names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
-    place = 0
+    position = 0
     while True:
-        answer = store.run("waiting", names, [place, BLOCK])
+        answer = store.run("waiting", names, [position, BLOCK])
         found = answer.rest("codes")
         if not found:
             return
         yield from found
-        place = int(answer["first"]) + len(found)
+        position = int(answer["first"]) + len(found)

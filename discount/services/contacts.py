@@ -1,4 +1,4 @@
-"""The verbs of contacts: where a user is reached, as a brand knows it or as the user says."""
+"""The service of contacts: how a user is reached, as a brand or as the user has entered it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ _FIELDS = ("email", "name", "locale", "unsubscribed")
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Where a user is reached. `unsubscribed` says that the user wants no e-mails of the brand."""
+    """A user's e-mail address, name and language. `unsubscribed` means: no e-mails of this brand."""
 
     user_id: str
     email: str | None
@@ -34,13 +34,16 @@ def put(
     locale: str = "",
     unsubscribed: bool | None = None,
 ) -> Contact:
-    """Write down where a brand, or without one the user itself, says that a user is reached.
+    """Store a user's contact for a brand; without a brand, the contact that the user entered.
 
-    What a brand says is seen and used by that brand alone. With no e-mail the user is reached no longer.
-    `unsubscribed`: None leaves it as it is.
+    Only that brand sees and uses its contact.
+
+    Args:
+        email: None removes the address, so the user gets no e-mails there.
+        unsubscribed: None leaves it unchanged.
 
     Raises:
-        AddressTaken: the user was enrolled here, and another one has that address.
+        AddressTaken: the user has an id made by `enrol`, and another such user has that address.
     """
     names = [_name(store, user_id, brand_id)]
     if brand_id is not None:
@@ -54,25 +57,29 @@ def put(
 
 
 def show(store: Store, user_id: str, *, brand_id: str | None) -> Contact:
-    """Where a user is reached by what a brand, or the user itself, has said.
+    """Return a user's contact at a brand; without a brand, the one that the user entered.
 
     Raises:
-        NotFound: nothing is known.
+        NotFound: there is none.
     """
     stored = store.command("HMGET", _name(store, user_id, brand_id), *_FIELDS)
     if not any(stored):
-        raise NotFound(f"Nothing is known of how {user_id} is reached.")
+        raise NotFound(f"There is no contact of the user {user_id}.")
     return _contact(user_id, stored)
 
 
 def find(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Contact | None]:
-    """Where brands reach users by e-mail: as the brand knows them, else as they say; None where it must not.
+    """Return e-mail contacts: the brand's entry first, then the user's own; None if unsubscribed or unknown.
 
     Args:
         wanted: pairs of a brand and a user.
     """
     replies = store.commands(
-        [("HMGET", _name(store, user_id, said_by), *_FIELDS) for brand, user_id in wanted for said_by in (brand, None)]
+        [
+            ("HMGET", _name(store, user_id, brand_id), *_FIELDS)
+            for brand, user_id in wanted
+            for brand_id in (brand, None)
+        ]
     )
     found: dict[tuple[str, str], Contact | None] = {}
     for pair, known, own in zip(wanted, replies[::2], replies[1::2], strict=True):
@@ -82,13 +89,13 @@ def find(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str
 
 
 def names(store: Store, brand_id: str, user_ids: Sequence[str]) -> dict[str, str]:
-    """What a brand calls users; those that it has no name for are left out."""
+    """Return the names that a brand uses for users; users without a name are left out."""
     found = store.commands([("HGET", _name(store, user_id, brand_id), "name") for user_id in user_ids])
     return {user_id: name for user_id, name in zip(user_ids, found, strict=True) if name}
 
 
 def note_address(store: Store, brand_id: str, user_id: str, email: str) -> None:
-    """Write down an address that a brand said with a grant; what else is known stays."""
+    """Store an address that a brand sent with a grant, and keep the rest of the contact."""
     known = _contact(user_id, store.command("HMGET", _name(store, user_id, brand_id), *_FIELDS))
     if known.email != email:
         with suppress(AddressTaken):
@@ -96,16 +103,16 @@ def note_address(store: Store, brand_id: str, user_id: str, email: str) -> None:
 
 
 def unsubscribe(store: Store, brand_id: str, user_id: str, *, wanted: bool = False) -> None:
-    """Note that a user wants no e-mails of a brand, or wants them again."""
+    """Unsubscribe a user from a brand's e-mails, or subscribe the user again if `wanted`."""
     listed = keys.user_brands(keys.partition_of(brand_id, store.partitions), user_id)
     store.run("unsubscribe", [_name(store, user_id, brand_id), listed], [brand_id, "1" if wanted else ""])
 
 
 def enrol(store: Store, brand_id: str, *, name: str, email: str) -> str:
-    """An id for a user who has none: the brand's next number, from 1.
+    """Store a contact and return a new id for its user: the brand's next number, from 1.
 
     Raises:
-        AddressTaken: another of them has that e-mail.
+        AddressTaken: another user with such an id has that address.
     """
     partition = keys.partition_of(brand_id, store.partitions)
     lists = [keys.brand_contacts(partition, brand_id), keys.addresses(partition, brand_id)]
@@ -140,13 +147,13 @@ def list_page(store: Store, brand_id: str, *, limit: int = 100, cursor: str | No
 
 
 def forget(store: Store, user_id: str, *, brand_id: str | None) -> None:
-    """Forget where a user is reached: by a brand, or without one by all of them and in the user's own words."""
+    """Delete a user's contact at a brand; without a brand, every contact of the user."""
     if brand_id is None:
         store.command("DEL", _name(store, user_id, None))
     for partition in keys.partitions_of(brand_id, store.partitions):
         listed = keys.user_brands(partition, user_id)
         for each in [brand_id] if brand_id is not None else store.command("SMEMBERS", listed):
-            # With no address first: another may take it from now on.
+            # Remove the address first, so that another user may take it.
             put(store, user_id, brand_id=each, email=None)
             store.commands(
                 [

@@ -1,4 +1,4 @@
-"""The verb of exports: every code of a discount, given out."""
+"""The service of exports: every code of a discount."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class ExportedCode:
 
 
 def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
-    """Every code of a discount, in constant memory: those that nobody holds, then those that are granted.
+    """Yield every code of a discount, in constant memory: codes that nobody holds, then granted ones.
 
-    A code that is granted meanwhile may come twice, last as granted; none is left out. Personal and shared codes only
-    come to be at the grant, so none of them waits.
+    A code that is granted meanwhile may be listed twice, the second time as granted; none is missed. Personal and
+    shared codes are made at the grant, so none of them is waiting.
 
     Raises:
         NotFound
@@ -36,6 +36,6 @@ def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
 
 
 def _list_granted(store: Store, discount_id: str) -> Iterator[ExportedCode]:
-    # Looked at when the codes that wait are through: the first grant of all may come meanwhile.
+    # A generator, so that this starts after the waiting codes are read: the first grant may come meanwhile.
     for each in grants.list_all(store, discount_id):
         yield ExportedCode(each.code, "granted", each.user_id, each.granted_at)

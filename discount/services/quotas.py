@@ -1,4 +1,4 @@
-"""The verbs of quotas: how much a brand may have, and how much it has."""
+"""The service of quotas: how much a brand may use, and how much it uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ from discount.store import keys
 from discount.store.connection import Store, moment_of
 from discount.store.quotas import NAMES, OFF
 
-#: In which e-mails of a day are counted, in seconds.
+#: The period in which a brand's e-mails are counted, in seconds.
 DAY = 86_400
-_UNSAID = "-"
+# Stands for a quota that the brand takes from the settings.
+_FROM_SETTINGS = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How much a brand may have of something, None for no bound, and how much it has.
+    """A quota of a brand and how much of it is used; `limit` is None for no bound.
 
-    `opens_at`: when it begins anew, in microseconds; None for one that does not.
+    `opens_at` is when counting starts again, in microseconds since 1970 UTC; None if it never does.
     """
 
     limit: int | None
@@ -26,7 +27,7 @@ class Quota:
 
 
 def show(store: Store, brand_id: str) -> dict[QuotaName, Quota]:
-    """A brand's quotas. A brand that was never made has those of the settings."""
+    """Return a brand's quotas. A brand that does not exist has those of the settings."""
     partition = keys.partition_of(brand_id, store.partitions)
     mailed = keys.brand_mailed(partition, brand_id)
     (own, counted), discounts, mails, left, time = store.commands(
@@ -49,19 +50,19 @@ def show(store: Store, brand_id: str) -> dict[QuotaName, Quota]:
         "stored_bytes": (stored, None),
     }
     limits = _limits(store, own)
-    return {name: Quota(limits[name], *told) for name, told in used.items()}
+    return {name: Quota(limits[name], *usage) for name, usage in used.items()}
 
 
 def change(store: Store, brand_id: str, wanted: Mapping[QuotaName, QuotaLimit]) -> None:
-    """Set quotas of a brand's own; None gives it those of the settings again."""
+    """Set quotas of a brand; None returns a quota to the settings."""
     usage, field = keys.usage(keys.partition_of(brand_id, store.partitions)), f"quotas {brand_id}"
-    words = _words(store.command("HGET", usage, field))
-    words |= {name: _UNSAID if most is None else str(most) for name, most in wanted.items()}
-    store.command("HSET", usage, field, " ".join(words.values()))
+    own = _own_limits(store.command("HGET", usage, field))
+    own |= {name: _FROM_SETTINGS if most is None else str(most) for name, most in wanted.items()}
+    store.command("HSET", usage, field, " ".join(own.values()))
 
 
 def count_email(store: Store, brand_id: str) -> bool:
-    """Count an e-mail of a brand that is about to be sent; whether it may be."""
+    """Count an e-mail that is about to be sent for a brand; return whether it may be sent."""
     partition = keys.partition_of(brand_id, store.partitions)
     mailed = keys.brand_mailed(partition, brand_id)
     own, _, count = store.commands(
@@ -79,15 +80,17 @@ def count_email(store: Store, brand_id: str) -> bool:
 
 
 def uncount_email(store: Store, brand_id: str) -> None:
-    """Take back the count of an e-mail that was not sent."""
+    """Undo the count of an e-mail that was not sent."""
     store.command("DECR", keys.brand_mailed(keys.partition_of(brand_id, store.partitions), brand_id))
 
 
-def _words(own: str | None) -> dict[QuotaName, str]:
-    """A brand's own quotas as they are stored."""
-    return dict(zip(NAMES, (own or " ".join([_UNSAID] * len(NAMES))).split(), strict=True))
+def _own_limits(own: str | None) -> dict[QuotaName, str]:
+    """Return a brand's own quotas as they are stored."""
+    return dict(zip(NAMES, (own or " ".join([_FROM_SETTINGS] * len(NAMES))).split(), strict=True))
 
 
 def _limits(store: Store, own: str | None) -> dict[QuotaName, int | None]:
-    found = {name: store.quotas.most(name) if word == _UNSAID else word for name, word in _words(own).items()}
-    return {name: None if word == OFF else int(word) for name, word in found.items()}
+    limits = {
+        name: store.quotas.most(name) if limit == _FROM_SETTINGS else limit for name, limit in _own_limits(own).items()
+    }
+    return {name: None if limit == OFF else int(limit) for name, limit in limits.items()}

@@ -1,6 +1,6 @@
-"""What takes long is done in slices, and between two of them others go on.
+"""Long work in slices: other calls run between two slices.
 
-A verb calls `between`; what happens there is up to whoever called the verb. On the command line nothing does.
+A service calls `between`; its caller decides with `with_pauses` what happens there. On the command line nothing does.
 """
 
 import threading
@@ -11,7 +11,7 @@ _local = threading.local()
 
 
 def between() -> None:
-    """Let others go on. What this raises ends the call: what its slices have done so far stays."""
+    """Let other calls run. An exception raised here ends the call; finished slices stay."""
     pause: Callable[[], None] | None = getattr(_local, "pause", None)
     if pause is not None:
         pause()
@@ -19,7 +19,7 @@ def between() -> None:
 
 @contextmanager
 def with_pauses(pause: Callable[[], None]) -> Iterator[None]:
-    """Let `between` do that in this thread, inside of the block."""
+    """Have `between` call `pause` in this thread, inside the block."""
     _local.pause = pause
     try:
         yield

@@ -1,4 +1,4 @@
-"""The events that name a user: found by the times of what the user did, so that no others need be read."""
+"""The events of one user, found by the times of the user's grants and redemptions, without reading all entries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -11,17 +11,18 @@ from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
 
-#: Entries read in one round trip, where all have to be looked at.
+#: Entries read in one round trip where every entry is examined.
 ENTRIES = 1000
-#: Moments looked up in one round trip, and entries read for each of them at first.
+#: Moments looked up in one round trip.
 MOMENTS = 100
+#: Entries read at first for each moment.
 NEAR = 20
-#: Milliseconds after a moment within which its entry stands: the script that took the time wrote it.
+#: Milliseconds after a moment within which its entry was written: by the script that read the clock.
 WITHIN = 10
 
 
-def newest_places(store: Store) -> list[str]:
-    """Where the newest event of each partition stands; the beginning, where there is none."""
+def newest_entries(store: Store) -> list[str]:
+    """Return the id of the newest entry of each partition; `0-0` where there is none."""
     replies = store.commands(
         [("XREVRANGE", keys.events(each), "+", "-", "COUNT", 1) for each in range(store.partitions)]
     )
@@ -29,7 +30,7 @@ def newest_places(store: Store) -> list[str]:
 
 
 def granted_at(store: Store, user_id: str, brand_id: str | None) -> dict[int, list[int]]:
-    """When the user was given the codes that it holds, by partition."""
+    """Return when the user was granted the codes that the user holds, by partition, in microseconds since 1970 UTC."""
     found: dict[int, list[int]] = {}
     for each in read_all(partial(user_grants.list_of_user, store, user_id, brand_id=brand_id, limit=MOMENTS)):
         found.setdefault(ids.partition_of(each.discount_id), []).append(each.granted_at)
@@ -37,9 +38,9 @@ def granted_at(store: Store, user_id: str, brand_id: str | None) -> dict[int, li
 
 
 def delete(store: Store, partition: int, user_id: str, brand_id: str | None, granted: Sequence[int]) -> int:
-    """Delete the events of what the user holds and has redeemed, of one brand or of all; how many those were.
+    """Delete the events of a user's grants and redemptions, of one brand or of all; return how many.
 
-    Where the clock of Redis went back, an entry stands elsewhere. If one is missing, all entries are looked at.
+    If the clock of Redis was set back, an entry is not where its time says. If one is missing, all are examined.
     """
     moments = dict.fromkeys(granted, True) | _redeemed_at(store, partition, user_id, brand_id)
     found = {
@@ -53,21 +54,21 @@ def delete(store: Store, partition: int, user_id: str, brand_id: str | None, gra
     return deleted
 
 
-def delete_after(store: Store, partition: int, user_id: str, brand_id: str | None, place: str) -> int:
-    """Delete the user's events that stand after a place, by a look at every entry there; how many those were."""
+def delete_after(store: Store, partition: int, user_id: str, brand_id: str | None, entry_id: str) -> int:
+    """Delete the user's events after an entry by examining every later entry; return how many."""
     deleted = 0
     while True:
-        reply = store.command("XRANGE", keys.events(partition), f"({place}", "+", "COUNT", ENTRIES)
+        reply = store.command("XRANGE", keys.events(partition), f"({entry_id}", "+", "COUNT", ENTRIES)
         entries = events.read_entries(partition, reply)
         concerned = [each for each in entries if _concerns(each, user_id, brand_id)]
         deleted += _delete(store, partition, user_id, concerned)
         if len(reply) < ENTRIES:
             return deleted
-        place = reply[-1][0]
+        entry_id = reply[-1][0]
 
 
 def _redeemed_at(store: Store, partition: int, user_id: str, brand_id: str | None) -> dict[int, bool]:
-    """When the user redeemed, held, confirmed and rolled back; whether it is sure that an event was written then."""
+    """Return when the user redeemed, held, confirmed or rolled back, and whether an event was surely written then."""
     found: dict[int, bool] = {}
     names = ("brand", "user", "hold_until", "earlier_at", "confirmed_at", "rolled_back_at")
     listed = keys.user_redemptions(partition, user_id)
@@ -77,7 +78,7 @@ def _redeemed_at(store: Store, partition: int, user_id: str, brand_id: str | Non
         replies = store.commands([("HMGET", keys.redemption(partition, each), *names) for each, _ in rows])
         for (_, score), (brand, by, hold_until, earlier, *later) in zip(rows, replies, strict=True):
             if brand_id in (None, brand):
-                # An order whose hold was over may be another user's now.
+                # Once its hold has ended, another user may redeem the order.
                 found[int(float(score))] = by == user_id and not hold_until
                 found |= {int(at): False for at in (earlier or "").split()}
                 found |= {int(at): by == user_id for at in later if at}
@@ -87,7 +88,7 @@ def _redeemed_at(store: Store, partition: int, user_id: str, brand_id: str | Non
 
 
 def _near(store: Store, partition: int, moments: Sequence[int]) -> Iterator[Entry]:
-    """Entries that stand where the events of some moments stand."""
+    """Yield the entries that were written near some moments."""
     stream = keys.events(partition)
     for first in range(0, len(moments), MOMENTS):
         starts: Mapping[int, str] = {at: str(at // 1000) for at in moments[first : first + MOMENTS]}
@@ -105,7 +106,7 @@ def _near(store: Store, partition: int, moments: Sequence[int]) -> Iterator[Entr
 
 
 def _kept(store: Store, partition: int, moment: int) -> bool:
-    """Whether entries of that time are kept still."""
+    """Return whether entries of that time are still kept."""
     oldest = store.command("XRANGE", keys.events(partition), "-", "+", "COUNT", 1)
     return bool(oldest) and int(oldest[0][0].partition("-")[0]) <= moment // 1000
 
@@ -115,9 +116,9 @@ def _concerns(entry: Entry, user_id: str, brand_id: str | None) -> bool:
 
 
 def _delete(store: Store, partition: int, user_id: str, entries: Sequence[Entry]) -> int:
-    """Delete entries, and the e-mails that they owed the user."""
+    """Delete entries, and the e-mails to the user that they led to."""
     if entries:
-        told = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
-        deliveries.remove(store, told)
+        delivery_ids = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
+        deliveries.remove(store, delivery_ids)
         store.command("XDEL", keys.events(partition), *(each.place for each in entries))
     return len(entries)

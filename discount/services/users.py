@@ -1,4 +1,4 @@
-"""The verb of users: forget what is kept about one."""
+"""The service of users: anonymise what is stored about one."""
 
 from dataclasses import dataclass, field
 
@@ -17,15 +17,15 @@ from discount.services import (
 from discount.store import keys
 from discount.store.connection import Store
 
-#: Redemptions that one script makes nobody's.
+#: Redemptions that one script call anonymises.
 RECORDS = 500
-#: How often a partition is gone through again because the user was busy meanwhile.
+#: How often a partition is processed again because the user made new requests meanwhile.
 TRIES = 10
 
 
 @dataclass(slots=True)
 class Forgotten:
-    """How many grants, redemptions and events were a user's."""
+    """How many grants and redemptions were anonymised, and how many events deleted."""
 
     grants: int = 0
     redemptions: int = 0
@@ -33,30 +33,30 @@ class Forgotten:
 
 
 def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgotten:
-    """Make nobody's what is kept of a user, of one brand or of all: grants, uses and redemptions go to a made-up name.
+    """Anonymise a user, for one brand or all: grants, uses and redemptions move to an invented name.
 
-    Codes that have the user's name in them lose it; events that name the user are deleted, so are reasons of
-    rollbacks, e-mails to the user and the address that they went to. Counts, sums and codes otherwise stay. What a call
-    that was cut off has left is done by the next one.
+    Codes that contain the user's name lose it. Events that name the user, reasons of rollbacks, e-mails to the user and
+    their addresses are deleted. Counts, sums and other codes stay. A repeated call finishes what an interrupted one
+    left.
 
     Raises:
         Unavailable: the user kept using codes meanwhile.
     """
     task = _Task(store, user_id, brand_id)
-    newest = user_events.newest_places(store)
+    newest = user_events.newest_entries(store)
     granted = user_events.granted_at(store, user_id, brand_id)
     for partition in keys.partitions_of(brand_id, store.partitions):
-        # First of all: once the grants are nobody's, nothing leads to their events.
+        # Before the grants are anonymised: they lead to their events.
         task.done.events += user_events.delete(store, partition, user_id, brand_id, granted.get(partition, ()))
         for _ in range(TRIES):
             if _forget_in(store, partition, user_id, task):
                 break
         else:
-            raise Unavailable("The user goes on using codes; try again.")
+            raise Unavailable("The user is still using codes; try again.")
         if brand_id is not None:
-            # Those at other brands end by themselves, and are not this brand's to end.
+            # Other brands' counts of wrong codes expire by themselves.
             store.command("DEL", keys.guesses(partition, brand_id, "user", user_id))
-        # What happened meanwhile.
+        # Events that were written meanwhile.
         task.done.events += user_events.delete_after(store, partition, user_id, brand_id, newest[partition])
     contacts.forget(store, user_id, brand_id=brand_id)
     return task.done
@@ -64,7 +64,7 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgot
 
 @dataclass(slots=True)
 class _Task:
-    """Forgetting one user: who is told apart from others in each discount by what made-up name, and what is done."""
+    """The anonymising of one user: an invented name for each discount, and what was done so far."""
 
     store: Store
     user_id: str
@@ -73,20 +73,20 @@ class _Task:
     names: dict[str, tuple[Discount, str]] = field(default_factory=dict)
 
     def forget(self, partition: int, discount_id: str, redemptions: list[str], page: int = -1) -> bool:
-        """Make nobody's what the user has of a discount, and these redemptions; False if it is another brand's.
+        """Anonymise what the user has of a discount, and these redemptions; return False for another brand's discount.
 
         Args:
-            page: in which page of the user's numbers the discount's stands; -1 for none.
+            page: the page of the user's numbers that lists the discount; -1 for none.
         """
         if discount_id not in self.names:
             discount = discounts.show(self.store, discount_id)[0]
             self.names[discount_id] = discount, f"forgotten-{shortuuid.uuid()}"
-        discount, nobody = self.names[discount_id]
+        discount, alias = self.names[discount_id]
         if self.brand_id not in (None, discount.brand_id):
             return False
         _forget_reminder(self.store, discount, self.user_id)
         buckets = discounts.parse_id(self.store, discount_id).buckets
-        old, new = (keys.grant_bucket(each, buckets) for each in (self.user_id, nobody))
+        old, new = (keys.grant_bucket(each, buckets) for each in (self.user_id, alias))
         answer = self.store.run(
             "forget",
             [
@@ -100,7 +100,7 @@ class _Task:
                 *(keys.redemption(partition, each) for each in redemptions),
             ],
             [
-                *(self.user_id, nobody, new, discount.brand_id, discount.number),
+                *(self.user_id, alias, new, discount.brand_id, discount.number),
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
             ],
         )
@@ -110,16 +110,16 @@ class _Task:
 
 
 def _forget_in(store: Store, partition: int, user_id: str, task: _Task) -> bool:
-    """Go through a partition once, some redemptions at a time; whether nothing was there.
+    """Process a partition once, a slice of redemptions at a time; return whether nothing was found.
 
-    Each slice is whole, and what is left of the others is found again by the next call.
+    Each slice is atomic, and a repeated call finds the slices that are left.
     """
     found = False
     listed = keys.user_redemptions(partition, user_id)
     passed = 0
     while ids := store.command("ZRANGE", listed, passed, passed + RECORDS - 1):
         replies = store.commands([("HMGET", keys.redemption(partition, each), "discount", "user") for each in ids])
-        # An order whose hold was over may be another user's now.
+        # Once its hold has ended, another user may redeem the order.
         moved = [each for each, (_, by) in zip(ids, replies, strict=True) if by != user_id]
         if moved:
             store.command("ZREM", listed, *moved)
@@ -141,7 +141,7 @@ def _forget_in(store: Store, partition: int, user_id: str, task: _Task) -> bool:
 
 
 def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:
-    """Forget what was to be told, or was told, of the end of a user's code."""
+    """Delete the planned or sent reminder of the end of a user's code."""
     store.command("ZREM", keys.expiring(discount.partition), f"{discount.id} {user_id}")
     try:
         held = grants.held_grant(store, discount.id, user_id)

@@ -1,4 +1,4 @@
-"""The verbs of webhooks: where a brand is told of its events, or of those of one discount."""
+"""The service of webhooks: addresses that get the events of a brand, or of one discount."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
 
-#: The most that a brand may have for all of its discounts.
+#: The most webhooks of a brand that are not for a single discount.
 MOST = 20
-#: For how long the secret before signs too, in seconds.
+#: How long the previous secret signs too after a rotation, in seconds.
 OVERLAP = 24 * 3600
 
 
@@ -29,28 +29,28 @@ def create(
     discount_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Webhook:
-    """A new webhook of a brand, or of one of its discounts; with the same idempotency key the one that there is.
+    """Create a webhook of a brand or of one of its discounts. A repeated idempotency key returns the first one.
 
     Args:
-        types: of the events that it tells; none for all.
+        types: the types of events that it gets; none for all.
 
     Raises:
-        NotFound: there is no such discount of the brand.
+        NotFound: the brand has no such discount.
         BrandClosed
-        WebhookTaken: the discount has one.
-        TooManyWebhooks: the brand has as many as it may.
+        WebhookTaken: the discount has a webhook already.
+        TooManyWebhooks: the brand has MOST webhooks.
         IdempotencyMismatch: the key was used for another webhook.
     """
     partition = keys.partition_of(brand_id, store.partitions)
     if discount_id is not None and discounts.get_definition(store, discount_id).brand_id != brand_id:
         raise NotFound(f"The brand has no discount {discount_id}.")
-    # What is asked for without a key is told from every other call all the same: Redis may be asked twice.
-    request, what = token_hex(12), discount_id
+    # Make a request id even without an idempotency key: the store may send a command twice.
+    request, source = token_hex(12), discount_id
     if idempotency_key is not None:
-        asked = json.dumps([brand_id, idempotency_key, url, *types])
-        request = blake2b(asked.encode(), digest_size=12).hexdigest()
-        what = what or json.dumps([brand_id, idempotency_key])
-    webhook_id = ids.make_webhook_id(partition, what or request)
+        content = json.dumps([brand_id, idempotency_key, url, *types])
+        request = blake2b(content.encode(), digest_size=12).hexdigest()
+        source = source or json.dumps([brand_id, idempotency_key])
+    webhook_id = ids.make_webhook_id(partition, source or request)
     of_discount = [] if discount_id is None else [keys.discount(partition, discount_id)]
     store.run(
         "create_webhook",
@@ -66,7 +66,7 @@ def create(
 
 
 def show(store: Store, webhook_id: str) -> Webhook:
-    """A webhook.
+    """Return a webhook.
 
     Raises:
         NotFound
@@ -78,14 +78,14 @@ def show(store: Store, webhook_id: str) -> Webhook:
 
 
 def read(store: Store, webhook_ids: Sequence[str]) -> dict[str, Webhook | None]:
-    """Webhooks by their ids; None for those that are not there."""
+    """Return webhooks by their ids; None for an unknown id."""
     replies = store.commands([("HGETALL", _key(store, each)) for each in webhook_ids])
-    told = zip(webhook_ids, map(dict, map(pairs, replies)), strict=True)
-    return {each: _webhook(each, stored) if stored.get("brand") else None for each, stored in told}
+    rows = zip(webhook_ids, map(dict, map(pairs, replies)), strict=True)
+    return {each: _webhook(each, stored) if stored.get("brand") else None for each, stored in rows}
 
 
 def list_of_brand(store: Store, brand_id: str) -> list[Webhook]:
-    """The webhooks that a brand has for all of its discounts, oldest first."""
+    """Return a brand's webhooks that are not for a single discount, oldest first."""
     partition = keys.partition_of(brand_id, store.partitions)
     webhook_ids = store.command("ZRANGE", keys.brand_webhooks(partition, brand_id), 0, -1)
     return [each for each in read(store, webhook_ids).values() if each is not None]
@@ -99,7 +99,7 @@ def change(
     types: Sequence[str] | None = None,
     on: bool | None = None,
 ) -> Webhook:
-    """Change where a webhook goes or what it tells, or switch it on or off; None leaves what is.
+    """Change a webhook's address or types, or switch it on or off. None leaves a value unchanged.
 
     Raises:
         NotFound
@@ -111,25 +111,25 @@ def change(
 
 
 def rotate(store: Store, webhook_id: str) -> Webhook:
-    """Give a webhook its next secret. The one before signs too, for OVERLAP seconds.
+    """Give a webhook its next secret. The previous one signs too, for OVERLAP seconds.
 
     Raises:
         NotFound
     """
-    # Asked twice, because the answer was lost, Redis must not rotate twice: the secret before would be gone.
+    # The present version makes the script repeatable: a second rotation would lose the previous secret.
     _run(store, "rotate_webhook", webhook_id, [show(store, webhook_id).version, OVERLAP * 1_000_000])
     return show(store, webhook_id)
 
 
 def remove(store: Store, webhook_id: str) -> None:
-    """Take a webhook away. What it is still owed stands among the failed deliveries after that.
+    """Remove a webhook. Its waiting deliveries fail.
 
     Raises:
         NotFound
     """
     found = show(store, webhook_id)
     partition = keys.partition_of(found.brand_id, store.partitions)
-    # No script: a Redis that is full takes no scripts, and must take this.
+    # Plain commands: a full Redis runs no scripts, and removing a webhook must work even then.
     listed: tuple[str, ...] = ("ZREM", keys.brand_webhooks(partition, found.brand_id), webhook_id)
     if found.discount_id is not None:
         listed = ("HDEL", keys.discount(partition, found.discount_id), "webhook")
@@ -137,7 +137,7 @@ def remove(store: Store, webhook_id: str) -> None:
 
 
 def test(store: Store, webhook_id: str) -> tuple[str, int]:
-    """Write an event that this webhook alone is told of: its place in the outbox, and its time.
+    """Write a test event for this webhook only; return the id of its entry, and its time in microseconds.
 
     Raises:
         NotFound
@@ -147,17 +147,17 @@ def test(store: Store, webhook_id: str) -> tuple[str, int]:
     return answer["entry_id"], int(answer["at"])
 
 
-def body_of(webhook: Webhook, told: Envelope) -> Envelope | CodeAlone:
-    """What a webhook is sent of an event."""
-    if webhook.body == "code" and isinstance(told, CodeGranted):
-        return CodeAlone(told.data.user_id, told.data.code, told.data.discount_id)
-    return told
+def body_of(webhook: Webhook, event: Envelope) -> Envelope | CodeAlone:
+    """Return the body that a webhook gets for an event."""
+    if webhook.body == "code" and isinstance(event, CodeGranted):
+        return CodeAlone(event.data.user_id, event.data.code, event.data.discount_id)
+    return event
 
 
 def versions(webhook: Webhook, now: int) -> list[int]:
-    """The versions of its secret that sign at that time, the newest first."""
-    before = webhook.before_until is not None and now < webhook.before_until
-    return [webhook.version, webhook.version - 1] if before else [webhook.version]
+    """Return the versions of the secret that sign at `now`, the newest first."""
+    overlaps = webhook.before_until is not None and now < webhook.before_until
+    return [webhook.version, webhook.version - 1] if overlaps else [webhook.version]
 
 
 def _run(store: Store, name: str, webhook_id: str, arguments: list[str | int]) -> None:

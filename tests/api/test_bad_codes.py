@@ -482,7 +482,7 @@ LATIN = "Märklin-1\nFrüh-€\n"
 def test_a_file_that_is_not_utf_8_is_told_so(client: Client, discount_id: str, media_type: str) -> None:
     answer = send(client, discount_id, b"code\n" + "Märklin".encode("latin-1"), media_type)
     assert counts(answer)[2] == 1
-    assert "not UTF-8" in reasons(answer)[0][1]
+    assert "not valid in UTF-8" in reasons(answer)[0][1]
     # What is UTF-8, and no code all the same, is not blamed for that.
     assert "UTF-8" not in reasons(send(client, discount_id, b"code\nA\0B\n", media_type))[0][1]
 

@@ -214,13 +214,13 @@ def test_a_report_names_each_line_that_was_not_added_and_why(client: Client) -> 
         3,
         4,
         [
-            (2, "is there already"),
-            (3, "is there already"),
-            (5, "is longer than 64"),
-            (6, "has nothing but blanks and dashes"),
-            (7, "has a character that cannot be read"),
-            (9, "is there already"),
-            (10, "has bytes that are not UTF-8, or not of the charset that was named"),
+            (2, "was imported already"),
+            (3, "was imported already"),
+            (5, "is longer than 64 characters"),
+            (6, "has only spaces and dashes"),
+            (7, "has an unprintable character"),
+            (9, "was imported already"),
+            (10, "has bytes that are not valid in UTF-8 or in the declared charset"),
         ],
     )
     assert waiting(client, discount_id) == ["OLD-1", "A1", "B2", "D4"]
@@ -230,9 +230,9 @@ def test_a_report_names_each_line_that_was_not_added_and_why(client: Client) -> 
 def test_lines_of_csv_are_counted_with_the_first_one_and_elements_of_json_from_one(client: Client) -> None:
     discount_id = imported(client)
     in_csv = send(client, discount_id, 'n,code\n1,A1\n2\n3,""\n"4\n5",A1\n', "text/csv")
-    assert report(in_csv) == (1, 1, 2, [(3, "is empty"), (4, "is empty"), (6, "is there already")])
+    assert report(in_csv) == (1, 1, 2, [(3, "is empty"), (4, "is empty"), (6, "was imported already")])
     in_json = send(client, discount_id, '{"codes": ["B2", "A1", "", " "]}', "application/json")
-    assert report(in_json) == (1, 1, 2, [(2, "is there already"), (3, "is empty"), (4, "is empty")])
+    assert report(in_json) == (1, 1, 2, [(2, "was imported already"), (3, "is empty"), (4, "is empty")])
 
 
 def test_an_import_that_is_sent_again_adds_nothing(client: Client) -> None:
@@ -240,14 +240,14 @@ def test_an_import_that_is_sent_again_adds_nothing(client: Client) -> None:
     discount_id = imported(client, *codes)
     added, repeated, bad, lines = report(send(client, discount_id, "\n".join([*codes, "NEW"])))
     assert (added, repeated, bad) == (1, 9001, 0)
-    assert lines == [(number, "is there already") for number in range(1, 101)]
+    assert lines == [(number, "was imported already") for number in range(1, 101)]
     assert waiting(client, discount_id) == [*codes, "NEW"]
 
 
 def test_a_granted_code_is_not_taken_in_again(client: Client) -> None:
     discount_id = imported(client, "A1", "B2")
     assert granted(client, discount_id) == "A1"
-    assert report(send(client, discount_id, "a-1\nC3\n")) == (1, 1, 0, [(1, "is there already")])
+    assert report(send(client, discount_id, "a-1\nC3\n")) == (1, 1, 0, [(1, "was imported already")])
     assert waiting(client, discount_id) == ["B2", "C3"]
 
 

@@ -101,13 +101,13 @@ class Model:
         for number, line in enumerate(lines, 1):
             if not canonical(line) or line == "\ufffd":
                 report.bad_count += 1
-                reason = {"": "is empty", "--": "has nothing but blanks and dashes"}.get(
-                    line, "has bytes that are not UTF-8, or not of the charset that was named"
+                reason = {"": "is empty", "--": "has only spaces and dashes"}.get(
+                    line, "has bytes that are not valid in UTF-8 or in the declared charset"
                 )
                 report.lines.append(Line(number, reason))
             elif canonical(line) in map(canonical, self.imported):
                 report.repeated_count += 1
-                report.lines.append(Line(number, "is there already"))
+                report.lines.append(Line(number, "was imported already"))
             else:
                 report.added_count += 1
                 self.imported.append(line)

@@ -36,7 +36,7 @@ from tests.support.redis_server import RedisServer
 
 KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
 IMPORTED = CodeKind("imported")
-THERE = "is there already"
+THERE = "was imported already"
 
 
 @pytest.fixture
@@ -138,17 +138,17 @@ def test_bad_lines_are_counted_and_named_with_the_reason(stage: ServiceHarness) 
         ],
     )
     assert (report.added_count, report.repeated_count, report.bad_count) == (2, 1, 10)
-    unreadable = "has a character that cannot be read"
+    unreadable = "has an unprintable character"
     assert [(each.line, each.reason) for each in report.lines] == [
         (1, "is empty"),
-        (3, "is longer than 64"),
+        (3, "is longer than 64 characters"),
         (4, unreadable),
         (5, unreadable),
         (6, unreadable),
-        (7, "has bytes that are not UTF-8, or not of the charset that was named"),
+        (7, "has bytes that are not valid in UTF-8 or in the declared charset"),
         (8, unreadable),
-        (9, "has nothing but blanks and dashes"),
-        (10, "has nothing but blanks and dashes"),
+        (9, "has only spaces and dashes"),
+        (10, "has only spaces and dashes"),
         (11, unreadable),
         (13, THERE),
     ]

@@ -65,7 +65,7 @@ def test_a_name_keeps_every_letter(stage: ServiceHarness) -> None:
 def test_an_expiry_before_the_start_is_refused(stage: ServiceHarness) -> None:
     now = stage.now()
     for expires_at in (now + SECOND, now + SECOND - 1):
-        with pytest.raises(Invalid, match="/expires_at is not after starts_at"):
+        with pytest.raises(Invalid, match="/expires_at must be after starts_at"):
             stage.create(starts_at=now + SECOND, expires_at=expires_at)
     assert stage.list_ids() == []
 

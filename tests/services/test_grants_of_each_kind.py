@@ -242,7 +242,7 @@ def test_two_discounts_of_one_pattern_have_codes_of_their_own(stage: ServiceHarn
 
 def test_unique_codes_are_never_without_limit(stage: ServiceHarness) -> None:
     found = stage.create_kind("unique")
-    assert refusal(stage, found.id, None) == ("/total_count", "cannot be without limit for unique codes")
+    assert refusal(stage, found.id, None) == ("/total_count", "cannot be null for unique codes")
 
 
 def test_unique_codes_are_never_raised_until_they_can_be_guessed(stage: ServiceHarness) -> None:
@@ -575,7 +575,7 @@ def test_an_imported_discount_begins_with_nothing_however_many_are_expected(stag
 def test_imported_codes_are_as_many_as_were_imported(stage: ServiceHarness) -> None:
     found = stage.create_kind("imported", total=2)
     stage.grant(found.id)
-    why = ("/total_count", "is how many codes were imported; import more")
+    why = ("/total_count", "cannot be set: it is the number of imported codes; import more instead")
     for total in (1, 2, 5, None):
         assert refusal(stage, found.id, total) == why
 

@@ -234,7 +234,7 @@ def test_codes_come_in_from_files_and_go_out_to_files(
     (tmp_path / "codes.csv").write_text('note,Code\n"a, b","=1+1"\nx,a-1\ny,\n', encoding="utf-8")
     by_column = call("import", found["id"], "codes.csv", "--column", "Code")
     assert (by_column.returncode, by_column.stdout) == (0, "1 added, 1 already known, 1 invalid\n")
-    assert by_column.stderr == "line 3: is there already\nline 4: is empty\n"
+    assert by_column.stderr == "line 3: was imported already\nline 4: is empty\n"
     (tmp_path / "codes.json").write_text('{"codes": ["D4", "E5"]}', encoding="utf-8")
     assert answer("import", found["id"], "codes.json") == "2 added, 0 already known, 0 invalid\n"
     (tmp_path / "unnamed").write_text("code\nF6\n", encoding="utf-8")

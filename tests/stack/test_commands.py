@@ -183,7 +183,7 @@ def test_brands_are_made_changed_listed_and_closed(said: Said, answer: Answer, c
     assert http.get("/brand/Zoo").get_json()["mails_off"] == []
     assert said("brand", "list") == http.get("/brand").get_json()
     assert ["Zoo", "The Zoo"] in table(answer("brand", "list"))
-    assert wrong(call("brand", "show", "None")) == "not-found: There is no brand None; it has to be made first."
+    assert wrong(call("brand", "show", "None")) == "not-found: There is no brand None; create it first."
     closed = said("brand", "close", "Zoo")
     assert closed | {"quotas": shown["quotas"]} == http.get("/brand/Zoo").get_json()
     assert wrong(call("webhook", "create", "Zoo", "https://zoo.example/x")) == "brand-closed: The brand is closed."

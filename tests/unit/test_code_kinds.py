@@ -61,7 +61,7 @@ class Refused(unittest.TestCase):
     def test_a_shared_code_that_a_reader_cannot_see_is_refused(self) -> None:
         for code in ("-", " – —", "\u200b", "\u00ad-\u00a0"):
             with self.subTest(repr(code)):
-                self.refused("/codes/code", "nothing but blanks and dashes", "shared", None, {"code": code})
+                self.refused("/codes/code", "only spaces and dashes", "shared", None, {"code": code})
 
     def test_a_pattern_with_too_little_room_is_refused_at_the_pattern(self) -> None:
         self.refused("/codes/pattern", "does not fit", "unique", 1000, {"pattern": "###"})
@@ -71,7 +71,7 @@ class Refused(unittest.TestCase):
     def test_letters_that_a_reader_cannot_tell_apart_are_refused(self) -> None:
         for alphabet in ("aA", "ABCDEb", "AA", "AＡ", "e\u0301É\u0301E"):
             with self.subTest(alphabet):
-                self.refused("/codes/alphabet", "same to a reader", "unique", 1, {"alphabet": alphabet})
+                self.refused("/codes/alphabet", "count as equal", "unique", 1, {"alphabet": alphabet})
 
     def test_an_unknown_placeholder_is_refused(self) -> None:
         for template in ("{nick}", "{}", "{User}", "{user", "user}", "{{user}}", "{user}{ id }", "{seq:04}"):
@@ -218,7 +218,7 @@ class Numbers(unittest.TestCase):
                 code_kinds.personal(template)
             [error] = caught.exception.facts["errors"]
             self.assertEqual(error["pointer"], "/codes/template")
-            self.assertIn("cannot be told from what stands beside it", error["detail"])
+            self.assertIn("beside text that could be part of the number", error["detail"])
 
     def test_what_is_refused_would_have_given_two_users_one_code(self) -> None:
         self.assertEqual(canonical(code_of("{user}-{seq}", 11, "a")), canonical(code_of("{user}-{seq}", 1, "a1")))

@@ -56,8 +56,8 @@ _REFUSED = {
     '"id": "ab😀"': ("/id", f"has '😀' (U+1F600) as character 3; {_ID_RULE}"),
     '"id": "a\\rb"': ("/id", f"has U+000D as character 2; {_ID_RULE}"),
     '"id": "a/b"': ("/id", f"has '/' (U+002F) as character 2; {_ID_RULE}"),
-    '"id": " a"': ("/id", f"begins with a blank; {_ID_RULE}"),
-    '"id": "a "': ("/id", f"ends with a blank; {_ID_RULE}"),
+    '"id": " a"': ("/id", f"begins with a space; {_ID_RULE}"),
+    '"id": "a "': ("/id", f"ends with a space; {_ID_RULE}"),
     '"id": ".."': ("/id", f"cannot be '..'; {_ID_RULE}"),
     '"currency": "EuR"': (
         "/currency",

@@ -121,26 +121,26 @@ class CheckRule(unittest.TestCase):
         rules.check_rule(rule)
 
     def test_a_percentage_and_an_amount_do_not_go_together(self) -> None:
-        self.refused(Rule(percent=1_000, amount_off=5, currency="EUR"), "/amount_off", "does not go together")
-        self.refused(Rule(percent=1_000, amount_off=5), "/amount_off", "does not go together")
+        self.refused(Rule(percent=1_000, amount_off=5, currency="EUR"), "/amount_off", "cannot be combined")
+        self.refused(Rule(percent=1_000, amount_off=5), "/amount_off", "cannot be combined")
 
     def test_a_maximum_needs_a_percentage(self) -> None:
         self.refused(Rule(maximum_discount=5, currency="EUR"), "/maximum_discount", "needs percent_off")
         self.refused(Rule(amount_off=9, maximum_discount=5, currency="EUR"), "/maximum_discount", "needs percent_off")
 
     def test_every_amount_needs_a_currency(self) -> None:
-        self.refused(Rule(amount_off=5), "/currency", "amount_off is an amount")
-        self.refused(Rule(minimum_amount=5), "/currency", "minimum_amount is an amount")
-        self.refused(Rule(percent=1_000, minimum_amount=0), "/currency", "minimum_amount is an amount")
-        self.refused(Rule(percent=1_000, maximum_discount=5), "/currency", "maximum_discount is an amount")
+        self.refused(Rule(amount_off=5), "/currency", "amount_off needs a currency")
+        self.refused(Rule(minimum_amount=5), "/currency", "minimum_amount needs a currency")
+        self.refused(Rule(percent=1_000, minimum_amount=0), "/currency", "minimum_amount needs a currency")
+        self.refused(Rule(percent=1_000, maximum_discount=5), "/currency", "maximum_discount needs a currency")
 
     def test_a_currency_needs_an_amount(self) -> None:
         self.refused(Rule(currency="EUR"), "/currency", "there is none")
         self.refused(Rule(percent=1_000, currency="EUR"), "/currency", "there is none")
 
     def test_a_currency_must_be_one(self) -> None:
-        self.refused(Rule(amount_off=5, currency="XAU"), "/currency", "not a currency")
-        self.refused(Rule(currency=""), "/currency", "not a currency")
+        self.refused(Rule(amount_off=5, currency="XAU"), "/currency", "not an ISO 4217 currency")
+        self.refused(Rule(currency=""), "/currency", "not an ISO 4217 currency")
 
 
 class CheckCurrency(unittest.TestCase):

@@ -16,7 +16,7 @@ class ImportedLine(Shape):
     """A line that was not added, counted from 1, and why."""
 
     line: int
-    reason: Annotated[str, Meta(examples=["is there already"])]
+    reason: Annotated[str, Meta(examples=["was imported already"])]
 
 
 class ImportOut(Shape):
