@@ -5,6 +5,7 @@ It serves clients of an earlier coupon service; doc/dialects.md lists its calls.
 
 import secrets
 from functools import partial
+from itertools import chain
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
@@ -28,8 +29,8 @@ from discount.domain.model import Caller
 from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
 from discount.services import contacts, discounts
-from discount.services.pagination import read_on
-from discount.services.redemptions import Checkout
+from discount.services.checkouts import Checkout
+from discount.services.pagination import read_all, read_pages
 from discount.store.connection import Store
 
 _TAG = "dialect: coupons"
@@ -72,7 +73,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         """List all coupons, oldest first; with `limit` or `cursor` one page, which may be shorter than `limit`."""
         list_page = partial(discounts.list_oldest, store, brand_of(caller))
         if query.whole:
-            return json_response(read_on(list_page, coupons.coupons_in), *_IN_MESSAGE)
+            return json_response(chain.from_iterable(map(coupons.coupons_in, read_pages(list_page))), *_IN_MESSAGE)
         page = list_page(limit=query.page_size, cursor=query.cursor)
         return page_response(coupons.coupons_in(page), page.next, _IN_MESSAGE)
 
@@ -228,6 +229,6 @@ def _add_users(contract: Contract, store: Store) -> None:
         """List all users in order of creation; with `limit` or `cursor` one page."""
         list_page = partial(contacts.list_page, store, brand_of(caller))
         if query.whole:
-            return json_response(read_on(partial(list_page, limit=1000), coupons.users_in), *_IN_MESSAGE)
+            return json_response(map(coupons.user_out, read_all(partial(list_page, limit=1000))), *_IN_MESSAGE)
         page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(coupons.users_in(page), page.next, _IN_MESSAGE)
+        return page_response(map(coupons.user_out, page.items), page.next, _IN_MESSAGE)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from discount.api.contract import ViewResult
@@ -18,8 +18,8 @@ from discount.domain.cursors import make_cursor
 from discount.domain.errors import Forbidden, Invalid, NotFound
 from discount.domain.model import Caller, Discount, Grant, Redemption
 from discount.domain.rules import Rule
-from discount.services import contacts, discounts, exclusive_codes, grants, redemptions
-from discount.services.pagination import read_on
+from discount.services import contacts, discounts, exclusive_codes, grants, redemption_lists, redemptions, user_grants
+from discount.services.pagination import read_pages
 from discount.store.connection import Store
 
 #: The most users who are granted a new code within the call that creates it.
@@ -62,7 +62,7 @@ def create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
 def grant_to_contacts(store: Store, discount: Discount) -> None:
     """Grant a new code to users whose e-mail address the brand knows. Each grant sends its user an e-mail."""
     page = contacts.list_page(store, discount.brand_id, limit=MAX_GRANTED)
-    grants.grant_many(store, discount.id, [contact.user_id for contact in page.contacts if contact.email])
+    grants.grant_many(store, discount.id, [contact.user_id for contact in page.items if contact.email])
 
 
 def find(store: Store, code: str, caller: Caller) -> Discount:
@@ -83,9 +83,9 @@ def list_codes(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
     """Return the caller's codes: a brand's newest first, a user's oldest grant first within each brand."""
     if caller.user_id is None:
         of_brand = partial(discounts.list_page, store, brand_id=caller.brand_id)
-        return _list_codes(query, of_brand, lambda page: _readable_discounts(store, page.discounts))
-    of_user = partial(grants.list_of_user, store, caller.user_id)
-    return _list_codes(query, of_user, lambda page: _granted_discounts(store, page.grants))
+        return _list_codes(query, of_brand, lambda page: _readable_discounts(store, page.items))
+    of_user = partial(user_grants.list_of_user, store, caller.user_id)
+    return _list_codes(query, of_user, lambda page: _granted_discounts(store, page.items))
 
 
 def list_uses(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
@@ -129,7 +129,8 @@ def _list_codes(
 ) -> ViewResult:
     """Return the readable codes on all pages, or on the requested one. Other rows of a page are left out."""
     if query.whole:
-        return json_response(map(code_out, read_on(partial(list_page, limit=_BATCH), discounts_on)))
+        pages = read_pages(partial(list_page, limit=_BATCH))
+        return json_response(map(code_out, chain.from_iterable(map(discounts_on, pages))))
     page = list_page(limit=query.page_size, cursor=query.cursor)
     return page_response(map(code_out, discounts_on(page)), page.next)
 
@@ -151,10 +152,11 @@ def _granted_discounts(store: Store, held: Sequence[Grant]) -> list[Discount]:
 def _all_uses(store: Store, caller: Caller) -> Iterator[Redemption]:
     if caller.user_id is None:
         list_page = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=_BATCH)
-        for discount in read_on(list_page, lambda page: _readable_discounts(store, page.discounts)):
-            yield from redemptions.list_all(store, discount.id, state="redeemed")
+        for page in read_pages(list_page):
+            for discount in _readable_discounts(store, page.items):
+                yield from redemption_lists.list_all(store, discount.id, state="redeemed")
         return
-    of_user = redemptions.list_all_of_user(store, caller.user_id, state="redeemed")
+    of_user = redemption_lists.list_all_of_user(store, caller.user_id, state="redeemed")
     while batch := list(islice(of_user, _BATCH)):
         yield from _readable_uses(store, batch)
 
@@ -171,21 +173,21 @@ def _page_of_uses(store: Store, caller: Caller, query: PageQuery) -> tuple[list[
     A brand's cursor has two parts: the cursor of the last finished code, and the one in the next code's uses.
     """
     if caller.user_id is not None:
-        of_user = redemptions.list_of_user(
+        of_user = redemption_lists.list_of_user(
             store, caller.user_id, state="redeemed", limit=query.page_size, cursor=query.cursor
         )
-        return list(_readable_uses(store, of_user.redemptions)), of_user.next
+        return list(_readable_uses(store, of_user.items)), of_user.next
     code_cursor, _, use_cursor = (query.cursor or "").partition(".")
     uses: list[Redemption] = []
     page = discounts.list_page(store, brand_id=caller.brand_id, limit=query.page_size, cursor=code_cursor or None)
-    for discount in _readable_discounts(store, page.discounts):
+    for discount in _readable_discounts(store, page.items):
         left = query.page_size - len(uses)
         if not left:
             return uses, f"{code_cursor}."
-        of_code = redemptions.list_of_discount(
+        of_code = redemption_lists.list_of_discount(
             store, discount.id, state="redeemed", limit=left, cursor=use_cursor or None
         )
-        uses += of_code.redemptions
+        uses += of_code.items
         if of_code.next is not None:
             return uses, f"{code_cursor}.{of_code.next}"
         code_cursor, use_cursor = make_cursor(discount.created_at, discount.id), ""

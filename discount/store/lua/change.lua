@@ -3,8 +3,9 @@
 --- KEYS  discount codes shared events
 --- ARGV  fields discount_id shared_code
 --- WITH  quotas
---- OK    changed ends-first
---- ERR   not-found closed below-granted code-taken
+--- OK    changed     The fields are changed.
+--- OK    ends-first  Nothing is changed: the discount would end before it starts.
+--- ERR   not-found closed below-granted(granted_count) code-taken
 local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'number', 'kind')
 if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end

@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  brand
 --- ARGV  fields
---- OK    changed
+--- OK    changed  The fields are changed.
 --- ERR   not-found brand-closed
 local there = redis.call('HMGET', brand, 'name', 'closed_at')
 if not there[1] then return {'not-found'} end

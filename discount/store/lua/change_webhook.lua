@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  fields switch
---- OK    changed
+--- OK    changed  The webhook is changed.
 --- ERR   not-found
 if redis.call('EXISTS', webhook) == 0 then return {'not-found'} end
 local values, at = cjson.decode(fields), now()

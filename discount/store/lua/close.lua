@@ -2,7 +2,8 @@
 --- COST  O(1): Redis frees the pool later, in a thread of its own.
 --- KEYS  discount codes events
 --- ARGV  granted_codes
---- OK    closed-now closed-before
+--- OK    closed-now     The discount is closed, or its granted codes are void as well.
+--- OK    closed-before  Nothing is changed: it was closed like this before.
 --- ERR   not-found
 local d = redis.call('HMGET', discount, 'brand', 'closed', 'number', 'kind')
 if not d[1] then return {'not-found'} end

@@ -2,7 +2,8 @@
 --- COST  O(1).
 --- KEYS  brand
 --- ARGV
---- OK    closed-now closed-before
+--- OK    closed-now     The brand is closed.
+--- OK    closed-before  Nothing is changed: it was closed before.
 --- ERR   not-found
 local there = redis.call('HMGET', brand, 'name', 'closed_at')
 if not there[1] then return {'not-found'} end

@@ -3,7 +3,9 @@
 --- KEYS  redemption discount uses holds events
 --- ARGV  id discount_id user
 --- WITH  uses
---- OK    confirmed again moved
+--- OK    confirmed  The use is final.
+--- OK    again      Nothing is changed: the use was final before.
+--- OK    moved      The order belongs to another user or discount now; look it up again.
 --- ERR   not-found hold-ended
 local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
 if not r[1] then return {'not-found'} end

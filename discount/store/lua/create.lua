@@ -3,8 +3,10 @@
 --- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
 --- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields held_by
 --- WITH  quotas
---- OK    created made held-by
---- ERR   idempotency-mismatch brand-closed expired code-taken
+--- OK    created(discount_id)  The discount is new.
+--- OK    made(discount_id)     The same request made this discount before.
+--- OK    held-by(discount_id)  This discount has the code; call again with its key as `holder`.
+--- ERR   idempotency-mismatch brand-closed expired(expires_at) code-taken
 -- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
 if fingerprint ~= '' then
   local made = redis.call('GET', idempotency)

@@ -2,7 +2,8 @@
 --- COST  O(log n) in the brands of the partition.
 --- KEYS  brand brands
 --- ARGV  brand_id name email
---- OK    created made
+--- OK    created  The brand is new.
+--- OK    made     The same request made the brand before.
 --- ERR   brand-taken
 local there = redis.call('HMGET', brand, 'name', 'email', 'closed_at')
 if there[1] then

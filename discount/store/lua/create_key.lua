@@ -2,8 +2,8 @@
 --- COST  O(log n) in the keys of the brand.
 --- KEYS  brand brand_keys key
 --- ARGV  key_id brand_id digest name scopes expires_at
---- OK    created
---- ERR   not-found brand-closed expired
+--- OK    created(created_at)  The key is new.
+--- ERR   not-found brand-closed expired(expires_at)
 local there = redis.call('HMGET', brand, 'name', 'closed_at')
 if not there[1] then return {'not-found'} end
 if there[2] then return {'brand-closed'} end

@@ -2,7 +2,8 @@
 --- COST  O(log n) in the webhooks of the brand, of which there are 20.
 --- KEYS  brand_record webhook brand_webhooks of_discount...
 --- ARGV  id brand discount_id url types request most
---- OK    created made
+--- OK    created  The webhook is new.
+--- OK    made     The same request made the webhook before.
 --- ERR   brand-closed webhook-taken too-many-webhooks idempotency-mismatch
 local there = redis.call('HMGET', webhook, 'url', 'request')
 if there[1] then

@@ -2,7 +2,9 @@
 --- COST  O(log n) in the redemptions and holds of the discount.
 --- KEYS  redemption redemptions user_redemptions holds
 --- ARGV  id discount_id user before
---- OK    dropped moved kept
+--- OK    dropped  The redemption is deleted.
+--- OK    moved    The order belongs to another discount now, and is off the list of this one.
+--- OK    kept     The hold has not ended, or the redemption belongs to another user or is new again.
 --- ERR
 local r = redis.call('HMGET', redemption, 'discount', 'user', 'at', 'state')
 local till, at = redis.call('ZSCORE', holds, id), now()

@@ -2,7 +2,8 @@
 --- COST  O(log n) in the users that the brand knows.
 --- KEYS  brand_contact brand_contacts addresses user_brands
 --- ARGV  last user brand email name call
---- OK    enrolled moved
+--- OK    enrolled     The user has this id.
+--- OK    moved(last)  The number is taken; call again with the one after `last`.
 --- ERR   address-taken
 -- The same call again, because its answer was lost on the way.
 if redis.call('HGET', brand_contact, 'enrolled') == call then return {'enrolled'} end

@@ -3,7 +3,7 @@
 --- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions records...
 --- ARGV  user nobody bucket brand number page named
 --- WITH  held
---- OK    forgotten
+--- OK    forgotten(grants)  The records are anonymous; `grants` is how many there were: 0 or 1.
 --- ERR
 local granted, used = redis.call('HGET', grants, user), redis.call('HGET', uses, user)
 local mine = redis.call('HGET', users, user)

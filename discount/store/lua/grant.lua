@@ -3,8 +3,13 @@
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users email candidates...
 --- WITH  quotas held guard
---- OK    granted held refill changed template clash
---- ERR   not-found closed paused expired not-started sold-out
+--- OK    granted(grant low expires_at valid_for timezone closed)  The user got a new code; `low` is not empty if the next block of codes is due.
+--- OK    held(grant low expires_at valid_for timezone closed)  The user held this code before.
+--- OK    refill                    The pool is empty; append codes and call again.
+--- OK    changed                   The codes that the user holds are not `expected_users` any more.
+--- OK    template                  The discount makes codes for each user; call again with candidates.
+--- OK    clash                     Every candidate is given already; call again with others.
+--- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out
 local held = redis.call('HGET', grants, user)
 local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'made', 'valid_for', 'timezone')
 -- With a code goes what its end depends on.

@@ -3,7 +3,8 @@
 --- KEYS
 --- ARGV  counts
 --- WITH  guesses guard
---- OK    counted free
+--- OK    counted  The wrong code is counted.
+--- OK    free     There were not too many wrong codes.
 --- ERR
 local stopped = too_many_guesses()
 if stopped then return stopped end

@@ -3,7 +3,7 @@
 --- KEYS  discount codes taken...
 --- ARGV  triples...
 --- WITH  quotas
---- OK    added
+--- OK    added(added_count repeated)  `repeated` are the positions in the slice of codes that were there before, with spaces.
 --- ERR   not-found closed wrong-kind
 -- Of each code: the number of the set that remembers it, what is remembered, and the code itself.
 local d = redis.call('HMGET', discount, 'kind', 'closed', 'brand')

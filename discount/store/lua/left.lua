@@ -3,7 +3,8 @@
 --- KEYS  discount uses holds
 --- ARGV  user calendar
 --- WITH  uses limits
---- OK    left clock
+--- OK    left(limits)  A JSON object: what is left, by name of the limit.
+--- OK    clock(now)    No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- ERR
 local at = now()
 local today = find_day(calendar, at)

@@ -2,7 +2,8 @@
 --- COST  O(n) in the groups that read the outbox, of which there is one for each kind of reader.
 --- KEYS  events
 --- ARGV  group
---- OK    opened there
+--- OK    opened  The group is new.
+--- OK    there   The group was there before.
 --- ERR
 if redis.call('EXISTS', events) == 1 then
   for _, each in ipairs(redis.call('XINFO', 'GROUPS', events)) do

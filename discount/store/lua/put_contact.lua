@@ -2,7 +2,7 @@
 --- COST  O(log n) in the users that the brand knows.
 --- KEYS  contact lists...
 --- ARGV  user brand email name locale
---- OK    put
+--- OK    put  The contact is stored.
 --- ERR   address-taken
 -- With three lists if it is a brand that knows the user: the brand's by time and by address, the user's of brands.
 local before = redis.call('HMGET', contact, 'email', 'enrolled')

@@ -3,7 +3,14 @@
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events records...
 --- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds most_holds valid_for term keep_seconds calendar
 --- WITH  uses limits holds guesses guard
---- OK    redeemed again checked refused compare term clock gives-way
+--- OK    redeemed(at code hold_until left)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
+--- OK    again(record...)          The order was redeemed before: the fields of its record, name and value in turn.
+--- OK    checked(reasons left)     Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
+--- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
+--- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
+--- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
+--- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
+--- OK    gives-way(ids...)         These holds of the user must end first; call again with their records.
 --- ERR   not-found
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
@@ -32,7 +39,7 @@ if right then
   before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at')
   -- A hold that ended, or gave way to another of its holder, is as if it had never been.
   local stands = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
-  local differs = {'idempotency-mismatch'}
+  local differs = {}
   if stands then
     local held_for = before[2] ~= '' and string.format('%.0f', (before[2] - before[7]) / 1000000) or ''
     if before[3] ~= discount_id then differs[#differs + 1] = 'code' end
@@ -42,11 +49,11 @@ if right then
     if mode ~= 'check' and held_for ~= hold_seconds then differs[#differs + 1] = 'hold_seconds' end
   end
   if mode == 'check' then
-    if #differs > 1 then reasons[1] = differs end
+    if #differs > 0 then reasons[1] = {slug = 'idempotency-mismatch', differs = differs} end
   else
     local known = keep_seconds ~= '' and redis.call('GET', idempotency)
-    if known and known ~= fingerprint then return {'refused', '[["idempotency-mismatch"]]'} end
-    if #differs > 1 then return {'refused', cjson.encode({differs})} end
+    if known and known ~= fingerprint then return {'refused', '[{"slug":"idempotency-mismatch"}]'} end
+    if #differs > 0 then return {'refused', cjson.encode({{slug = 'idempotency-mismatch', differs = differs}})} end
     if stands then return {'again', unpack(redis.call('HGETALL', redemption))} end
   end
 end
@@ -80,28 +87,28 @@ end
 local left = left_of(limits)
 
 -- After a close that keeps, codes are good for those who hold a grant. Only a shared code can be right without one.
-if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {'closed'} end
-if d[4] then reasons[#reasons + 1] = {'paused'} end
-if d[5] and at < d[5] then reasons[#reasons + 1] = {'not-started', d[5]} end
+if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {slug = 'closed'} end
+if d[4] then reasons[#reasons + 1] = {slug = 'paused'} end
+if d[5] and at < d[5] then reasons[#reasons + 1] = {slug = 'not-started', starts_at = d[5]} end
 local expires_at = d[6] or ''
 if right and valid_for ~= '' and granted_at then
   local ends = valid_for == 'by-calendar' and term_ends or string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
-if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {'expired', expires_at} end
+if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'expired', expires_at = expires_at} end
 for _, limit in ipairs(limits) do
   if limit.used + limit.held >= limit.most then
-    local opens_at = ({per_user_per_day = today.till, per_user_per_week = today.week_till})[limit.name] or ''
+    local opens_at = ({per_user_per_day = today.till, per_user_per_week = today.week_till})[limit.name]
     if limit.name == 'total' and limit.used < limit.most then opens_at = find_opening(holds, limit, own, at) end
-    if limit.most == 0 then opens_at = '' end
+    if limit.most == 0 then opens_at = nil end
     local once = limit.name == 'per_user' and limit.used > 0 and limit.most == 1
-    reasons[#reasons + 1] = {once and 'already-redeemed' or 'limit-reached', limit.name, opens_at}
+    reasons[#reasons + 1] = {slug = once and 'already-redeemed' or 'limit-reached', limit = limit.name, opens_at = opens_at}
   end
 end
 
 if not right then
   count_guess()
-  return {'refused', '[["not-granted"]]'}
+  return {'refused', '[{"slug":"not-granted"}]'}
 end
 if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
 if hold_seconds ~= '' and #staying >= tonumber(most_holds) then
@@ -109,7 +116,7 @@ if hold_seconds ~= '' and #staying >= tonumber(most_holds) then
   for _, hold in ipairs(staying) do
     if hold.till < opens_at then opens_at = hold.till end
   end
-  reasons[#reasons + 1] = {'too-many-holds', opens_at}
+  reasons[#reasons + 1] = {slug = 'too-many-holds', opens_at = opens_at}
 end
 if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
 

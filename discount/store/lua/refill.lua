@@ -2,7 +2,7 @@
 --- COST  O(n) in the codes of the block, which the caller bounds.
 --- KEYS  discount codes
 --- ARGV  from block
---- OK    filled
+--- OK    filled(made)  The pool has all codes up to this counter.
 --- ERR   not-found
 local d = redis.call('HMGET', discount, 'made', 'closed', 'total')
 if not d[1] then return {'not-found'} end

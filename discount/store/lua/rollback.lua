@@ -3,7 +3,9 @@
 --- KEYS  redemption discount uses holds events
 --- ARGV  id discount_id user reason
 --- WITH  uses
---- OK    rolled-back again moved
+--- OK    rolled-back  The use is undone, or the hold has ended.
+--- OK    again        Nothing is changed: there is no use or hold to undo any more.
+--- OK    moved        The order belongs to another user or discount now; look it up again.
 --- ERR   not-found
 local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
 if not r[1] then return {'not-found'} end

@@ -2,7 +2,8 @@
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  from overlap
---- OK    rotated there
+--- OK    rotated  The webhook has its next secret.
+--- OK    there    Nothing is changed: the version is not `from` any more.
 --- ERR   not-found
 local version = redis.call('HGET', webhook, 'version')
 if not version then return {'not-found'} end

@@ -1,8 +1,9 @@
 --- Write down how a delivery went: it is done, due again, or stands among the failed.
 --- COST  O(log n) in the deliveries that wait in the lane.
---- KEYS  delivery queue leases events webhooks...
+--- KEYS  delivery lane_deliveries leases events webhooks...
 --- ARGV  id lane lease state due_at keep_seconds status answer milliseconds off_after off_reason webhook_id
---- OK    settled again
+--- OK    settled  The result is stored.
+--- OK    again    Nothing is changed: the delivery was not waiting.
 --- ERR
 local d = redis.call('HMGET', delivery, 'state', 'brand')
 if d[1] ~= 'waiting' then return {'again'} end
@@ -34,9 +35,9 @@ elseif w[1] and w[2] and state == 'delivered' then
   redis.call('HDEL', webhooks[1], 'failing_since', 'failures')
 end
 if state == 'waiting' then
-  redis.call('ZADD', queue, due_at, id)
+  redis.call('ZADD', lane_deliveries, due_at, id)
 else
-  redis.call('ZREM', queue, id)
+  redis.call('ZREM', lane_deliveries, id)
   redis.call('EXPIRE', delivery, keep_seconds)
 end
 redis.call('ZADD', leases, 'XX', string.format('%.0f', tonumber(at) + tonumber(lease)), lane)

@@ -2,7 +2,7 @@
 --- COST  O(n) in the waiting codes before and within the slice that is asked for.
 --- KEYS  discount codes
 --- ARGV  place count
---- OK    waiting
+--- OK    waiting(first codes...)  Codes in the order of the pool; `first` is the position of the first one.
 --- ERR   not-found
 local d = redis.call('HMGET', discount, 'granted')
 if not d[1] then return {'not-found'} end

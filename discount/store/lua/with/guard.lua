@@ -1,6 +1,6 @@
 --- KEYS  caller_key caller_rate address_rate
 --- ARGV  key_digest caller_most caller_seconds address_most address_seconds
---- ERR   unauthenticated too-many-requests
+--- ERR   unauthenticated too-many-requests(retry_after)
 local function count_request(rate, most, seconds)
   local asked = redis.call('INCR', rate)
   if asked == 1 then redis.call('EXPIRE', rate, seconds) end

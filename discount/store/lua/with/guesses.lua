@@ -1,6 +1,6 @@
 --- KEYS  user_guesses address_guesses
 --- ARGV  guess_seconds user_limit address_limit
---- ERR   too-many-guesses
+--- ERR   too-many-guesses(retry_after)
 local guessed
 -- The refusal of a user, or an address, that tried too many wrong codes; nil while it may go on.
 local function too_many_guesses()

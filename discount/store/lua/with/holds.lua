@@ -32,5 +32,4 @@ local function find_opening(all, limit, own, at)
     while own[before + 1] and own[before + 1].till <= till do before = before + 1 end
     if n > before then return till end
   end
-  return ''
 end

@@ -1,6 +1,6 @@
 --- KEYS  usage
 --- ARGV  most_discounts most_codes most_grants_a_day most_stored_bytes
---- ERR   quota-reached
+--- ERR   quota-reached(quota quota_limit opens_at)
 -- Bytes of Redis that a discount, a code that waits, one with what is remembered of it, and a grant are taken to cost.
 local bytes_of = {discount = 2000, code = 20, imported = 80, granted = 300}
 -- What a brand uses, and the most that it may. Its own words go before the settings': `-` is no word, `off` no bound.
