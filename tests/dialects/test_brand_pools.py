@@ -131,13 +131,13 @@ def test_the_service_greets(raw: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()) == (200, {"status": "OK", "message": "hello!"})
 
 
-def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(world: TwoBrands) -> None:
-    ikea, lidl = world.open_shop("IKEA"), world.open_shop("Lidl")
+def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(two_brands: TwoBrands) -> None:
+    ikea, lidl = two_brands.open_shop("IKEA"), two_brands.open_shop("Lidl")
     body = {"brand": "IKEA", "number_to_create": 1}
-    (code,) = world.done("POST", CREATE, ikea.key, json=body)
-    foreign = world.ask("POST", CREATE, lidl.key, json=body)
+    (code,) = two_brands.done("POST", CREATE, ikea.key, json=body)
+    foreign = two_brands.ask("POST", CREATE, lidl.key, json=body)
     assert (foreign.status_code, foreign.get_json()) == (404, {"error": "There is no such brand."})
-    assert world.ask("POST", CREATE, signed("Ann"), json=body).status_code == 403
-    assert world.done("GET", "/v1/discount/fetch/IKEA/Ann", signed("Ann")) == {"discount_code": code}
-    assert world.ask("GET", "/v1/discount/fetch/IKEA/Ann", signed("Bo")).status_code == 403
-    assert world.ask("GET", "/v1/discount/fetch/IKEA/Bo", lidl.key).status_code == 404
+    assert two_brands.ask("POST", CREATE, signed("Ann"), json=body).status_code == 403
+    assert two_brands.done("GET", "/v1/discount/fetch/IKEA/Ann", signed("Ann")) == {"discount_code": code}
+    assert two_brands.ask("GET", "/v1/discount/fetch/IKEA/Ann", signed("Bo")).status_code == 403
+    assert two_brands.ask("GET", "/v1/discount/fetch/IKEA/Bo", lidl.key).status_code == 404

@@ -385,49 +385,49 @@ def test_a_coupon_without_limits_shows_null(raw: FlaskClient) -> None:
     check(raw.get(STATUS), 200, "Valid coupon")
 
 
-def test_each_brand_has_coupons_and_users_of_its_own(world: TwoBrands) -> None:
-    ikea, lidl = world.open_shop("IKEA"), world.open_shop("Lidl")
-    world.done("POST", "/coupon", ikea.key, data=TEN)
-    world.done("POST", "/user", ikea.key, data=ANN)
-    assert [each["code"] for each in world.done("GET", "/coupon", ikea.key)["message"]] == ["TEN"]
-    assert world.done("GET", "/coupon", lidl.key) == {"message": []}
+def test_each_brand_has_coupons_and_users_of_its_own(two_brands: TwoBrands) -> None:
+    ikea, lidl = two_brands.open_shop("IKEA"), two_brands.open_shop("Lidl")
+    two_brands.done("POST", "/coupon", ikea.key, data=TEN)
+    two_brands.done("POST", "/user", ikea.key, data=ANN)
+    assert [each["code"] for each in two_brands.done("GET", "/coupon", ikea.key)["message"]] == ["TEN"]
+    assert two_brands.done("GET", "/coupon", lidl.key) == {"message": []}
     # Whom a brand knows by an id of its own is listed too.
     ann = {"id": "Ann", "name": "", "email_id": "ann@brand.example"}
-    assert world.done("GET", "/user", lidl.key) == {"message": [ann]}
-    assert world.done("GET", "/user", ikea.key) == {"message": [ann, {"id": 1} | ANN]}
-    check(world.ask("GET", COUNTS, lidl.key), 404, "Coupon not found")
+    assert two_brands.done("GET", "/user", lidl.key) == {"message": [ann]}
+    assert two_brands.done("GET", "/user", ikea.key) == {"message": [ann, {"id": 1} | ANN]}
+    check(two_brands.ask("GET", COUNTS, lidl.key), 404, "Coupon not found")
     # The same words are no repeat with another brand.
-    world.done("POST", "/coupon", lidl.key, data=TEN)
-    world.done("POST", "/user", lidl.key, data=ANN)
-    world.done("PUT", COUNTS, ikea.key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
+    two_brands.done("POST", "/coupon", lidl.key, data=TEN)
+    two_brands.done("POST", "/user", lidl.key, data=ANN)
+    two_brands.done("PUT", COUNTS, ikea.key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
     body = {"user_id": 1, "coupon_code": "TEN"}
-    check(world.ask("POST", "/coupon/apply", lidl.key, data=body), 400, "User total redemption count reached.")
-    check_applied(world.ask("POST", "/coupon/apply", ikea.key, data=body))
+    check(two_brands.ask("POST", "/coupon/apply", lidl.key, data=body), 400, "User total redemption count reached.")
+    check_applied(two_brands.ask("POST", "/coupon/apply", ikea.key, data=body))
 
 
-def test_a_user_applies_for_itself(world: TwoBrands) -> None:
-    ikea = world.open_shop("IKEA")
-    world.done("POST", "/brand", ADMIN, json={"id": "coupons"})
-    for key, brand in ((ikea.key, "IKEA"), (world.make_key("coupons"), "coupons")):
-        world.done("POST", "/coupon", key, data=TEN)
-        world.done("PUT", COUNTS, key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
-        world.done("PUT", f"/user/Ann?brand_id={brand}", key, json={"email": "ann@user.example"})
+def test_a_user_applies_for_itself(two_brands: TwoBrands) -> None:
+    ikea = two_brands.open_shop("IKEA")
+    two_brands.done("POST", "/brand", ADMIN, json={"id": "coupons"})
+    for key, brand in ((ikea.key, "IKEA"), (two_brands.make_key("coupons"), "coupons")):
+        two_brands.done("POST", "/coupon", key, data=TEN)
+        two_brands.done("PUT", COUNTS, key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
+        two_brands.done("PUT", f"/user/Ann?brand_id={brand}", key, json={"email": "ann@user.example"})
     body = {"coupon_code": "TEN"}
     for more in ({"brand": "IKEA"}, {"user_id": "Ann"}):
-        check_applied(world.ask("POST", "/coupon/apply", signed("Ann"), data=body | more))
-        used_up = world.ask("POST", "/coupon/apply", signed("Ann"), data=body | more)
+        check_applied(two_brands.ask("POST", "/coupon/apply", signed("Ann"), data=body | more))
+        used_up = two_brands.ask("POST", "/coupon/apply", signed("Ann"), data=body | more)
         check(used_up, 400, "User total redemption count reached.")
-    check(world.ask("POST", "/coupon/apply", signed("Bo"), data=body), 404, "User not found")
-    check(world.ask("POST", "/coupon/apply", signed("Bo"), data=body | {"brand": "Lidl"}), 404, "Coupon not found")
+    check(two_brands.ask("POST", "/coupon/apply", signed("Bo"), data=body), 404, "User not found")
+    check(two_brands.ask("POST", "/coupon/apply", signed("Bo"), data=body | {"brand": "Lidl"}), 404, "Coupon not found")
     for named in ("Ann", 1, "1"):
-        foreign = world.ask("POST", "/coupon/apply", signed("Bo"), json=body | {"user_id": named})
+        foreign = two_brands.ask("POST", "/coupon/apply", signed("Bo"), json=body | {"user_id": named})
         check(foreign, 403, "A user acts for itself alone.")
-    check(world.ask("POST", "/coupon/apply", ikea.key, data=body), 400, "user_id is missing.")
-    foreign = world.ask("POST", "/coupon/apply", ikea.key, data=body | {"user_id": "Ann", "brand": "coupons"})
+    check(two_brands.ask("POST", "/coupon/apply", ikea.key, data=body), 400, "user_id is missing.")
+    foreign = two_brands.ask("POST", "/coupon/apply", ikea.key, data=body | {"user_id": "Ann", "brand": "coupons"})
     check(foreign, 404, "There is no such brand.")
     # A user whose id is a number is the same whether it is sent as one or as text.
-    world.done("POST", "/user", ikea.key, data={"name": "One", "email_id": "one@user.example"})
-    one = world.ask("POST", "/coupon/apply", signed("1"), json=body | {"user_id": 1, "brand": "IKEA"})
+    two_brands.done("POST", "/user", ikea.key, data={"name": "One", "email_id": "one@user.example"})
+    one = two_brands.ask("POST", "/coupon/apply", signed("1"), json=body | {"user_id": 1, "brand": "IKEA"})
     check(one, 400, NONE_LEFT)
 
 
