@@ -6,6 +6,7 @@ import pytest
 
 from discount.domain import code_kinds
 from discount.services import redemption_lists, redemptions, users
+from discount.store.answers import Answer
 from tests.services.harness import (
     ServiceHarness,
     fake_harness,
@@ -105,7 +106,7 @@ def test_what_a_call_that_was_cut_off_has_left_is_forgotten_by_the_next(
     before = counts(harness, ids)
     left: list[int] = []
 
-    def cut(name: str, *given: Any) -> Any:
+    def cut(name: str, *given: Any) -> Answer:
         if name == "forget":
             if not left:
                 raise CutOff

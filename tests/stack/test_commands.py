@@ -285,5 +285,5 @@ def test_a_redis_that_is_not_there_is_named_without_its_password(call: Call, tmp
     line = wrong(call("list", REDIS_URL="redis://ann:hush@127.0.0.1:1/0?password=hush"))
     assert line == ("unavailable: Redis cannot be reached. The address is redis://127.0.0.1:1/0, from REDIS_URL.")
     folder = wrong(call("list", REDIS_URL="", DATA="elsewhere"))
-    assert f"no `discount run` is at work in {tmp_path / 'elsewhere'}" in folder
-    assert "set DATA or the working directory" in folder
+    assert f"no `discount run` uses {tmp_path / 'elsewhere'}" in folder
+    assert "use the DATA or the working directory" in folder

@@ -1,4 +1,4 @@
---- Change where a webhook goes and what it tells, or switch it on or off.
+--- Change the URL or the event types of a webhook, or switch it on or off.
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  fields switch

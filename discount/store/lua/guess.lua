@@ -1,4 +1,4 @@
---- Count a wrong code that led to no discount, or only look whether there were too many.
+--- Count a wrong code that belongs to no discount, or only check that there were not too many.
 --- COST  O(1).
 --- KEYS
 --- ARGV  counts

@@ -1,5 +1,5 @@
---- Take something that is due for a while, so that nobody else does it meanwhile.
---- COST  O(log n) in what is going to end in the partition.
+--- Lease a due reminder for `lease` microseconds, so that no other worker plans it meanwhile.
+--- COST  O(log n) in the reminders of the partition.
 --- KEYS  expiring
 --- ARGV  member lease
 --- OK    leased(until)  The caller has the reminder until then.

@@ -1,12 +1,12 @@
---- Turn an event into the deliveries that it owes, once.
---- COST  O(log n) in the deliveries of the brand for each delivery owed, and for each that is forgotten.
+--- Store the planned deliveries of an event, once.
+--- COST  O(log n) in the deliveries of the brand for each planned delivery, and for each old one that leaves the list.
 --- KEYS  events leases brand_deliveries delivery_keys...
---- ARGV  group entry forgotten_before brand owed
+--- ARGV  group entry forgotten_before brand planned
 --- OK    planned  The deliveries that were not there before are stored.
 --- ERR
--- Of each delivery: its id, its lane, when it is due ('' for never), and its fields. Their records come first in delivery_keys,
--- then their lanes, then the brand's lanes of each one's kind, then the brands of that kind that are due.
-local list, fresh, leased = cjson.decode(owed), {}, {}
+-- `planned` has for each delivery: its id, its lane, when it is due ('' for never), and its fields. `delivery_keys` has
+-- four runs of one key per delivery: its record, its lane, the brand's lanes of its kind, and the due brands of its kind.
+local list, fresh, leased = cjson.decode(planned), {}, {}
 for n, each in ipairs(list) do
   fresh[n] = redis.call('EXISTS', delivery_keys[n]) == 0
   leased[n] = redis.call('ZSCORE', leases, each[2])
@@ -19,7 +19,7 @@ for n, each in ipairs(list) do
     redis.call('ZADD', brand_deliveries, at, each[1])
     if each[3] ~= '' then
       redis.call('ZADD', delivery_keys[lane_deliveries], each[3], each[1])
-      -- Who has the lane now puts it back by what is due in it.
+      -- A leased lane is listed again when its worker releases it.
       if not leased[n] then
         redis.call('ZADD', delivery_keys[lanes], 'LT', each[3], each[2])
         redis.call('ZADD', delivery_keys[due], 'LT', each[3], brand)

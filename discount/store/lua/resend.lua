@@ -1,5 +1,5 @@
---- Let a delivery be made once more, now.
---- COST  O(log n) in the deliveries that wait in the lane.
+--- Make a delivery due now, once more.
+--- COST  O(log n) in the deliveries of the lane.
 --- KEYS  delivery lane_deliveries lanes leases
 --- ARGV  id lane
 --- WITH  lanes

@@ -1,4 +1,4 @@
---- Give a webhook its next secret; the one before signs too, for a while.
+--- Give a webhook its next secret; the previous one signs too, for `overlap` microseconds.
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  from overlap

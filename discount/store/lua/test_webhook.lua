@@ -1,4 +1,4 @@
---- Write an event that only one webhook is told of.
+--- Write an event for one webhook alone.
 --- COST  O(1).
 --- KEYS  webhook events
 --- ARGV  id

@@ -1,4 +1,4 @@
---- Note that an API key was used, if it still stands.
+--- Store when an API key was used, if it exists.
 --- COST  O(1).
 --- KEYS  key
 --- ARGV  at

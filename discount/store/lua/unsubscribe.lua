@@ -1,4 +1,4 @@
---- Note whether a user wants e-mails of a brand.
+--- Store whether a user wants e-mails from a brand.
 --- COST  O(1).
 --- KEYS  brand_contact user_brands
 --- ARGV  brand wanted
