@@ -64,7 +64,7 @@ def test_a_user_gets_the_same_code_of_a_brand_ever_after(raw: FlaskClient) -> No
     assert fetch(raw, "Ann") == first
 
 
-def test_an_unknown_brand_is_told_from_one_that_is_sold_out(raw: FlaskClient) -> None:
+def test_an_unknown_brand_and_a_sold_out_one_get_different_answers(raw: FlaskClient) -> None:
     answer = raw.get("/v1/discount/fetch/nobody/Ann")
     assert (answer.status_code, answer.get_json()) == (404, {"error": "There is no such brand."})
 

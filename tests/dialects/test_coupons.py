@@ -150,7 +150,7 @@ def test_a_coupon_is_good_to_the_end_of_its_last_day(raw: FlaskClient, clock: Cl
     assert shown == today.strftime("%a, %d %b %Y 00:00:00 GMT")
 
 
-def test_users_get_ids_from_1_and_an_address_known_already_is_told_as_a_bare_string(raw: FlaskClient) -> None:
+def test_users_get_ids_from_1_and_a_known_address_is_answered_with_a_bare_string(raw: FlaskClient) -> None:
     check(raw.get("/user"), 200, [])
     enrol(raw, 3)
     known = raw.post("/user", data={"name": "other", "email_id": "user2@user.example"})
@@ -250,7 +250,7 @@ def test_a_coupon_is_applied_until_a_count_is_reached(raw: FlaskClient) -> None:
     check(apply(raw, 3), 400, NONE_LEFT)
 
 
-def test_the_user_is_told_of_the_total_before_the_week_before_the_day_before_all(raw: FlaskClient) -> None:
+def test_the_answer_names_the_users_total_first_then_week_day_and_all_users(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     check(apply(raw), 400, "User total redemption count reached.")
@@ -264,7 +264,7 @@ def test_the_user_is_told_of_the_total_before_the_week_before_the_day_before_all
     check_applied(apply(raw))
 
 
-def test_a_user_who_may_once_is_told_of_the_total(raw: FlaskClient) -> None:
+def test_a_user_with_one_use_is_refused_for_the_total(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     allow(raw, all=9, user_total=1)
@@ -326,7 +326,7 @@ def test_a_use_that_leaves_something_out_is_refused(raw: FlaskClient, field: str
     check(raw.post("/coupon/apply", data={n: v for n, v in body.items() if n != field}), 400, f"{field} is missing.")
 
 
-def test_the_status_tells_whether_a_coupon_can_be_used(raw: FlaskClient) -> None:
+def test_the_status_shows_whether_a_coupon_can_be_used(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     check(raw.get(STATUS), 403, NONE_LEFT)
@@ -351,7 +351,7 @@ def test_the_status_tells_whether_a_coupon_can_be_used(raw: FlaskClient) -> None
         ({"starts_at": "2279-01-01T00:00:00Z"}, "Coupon is not valid yet."),
     ],
 )
-def test_what_is_changed_natively_is_told_here(raw: FlaskClient, change: dict[str, Any], sentence: str) -> None:
+def test_native_changes_show_in_the_dialect(raw: FlaskClient, change: dict[str, Any], sentence: str) -> None:
     create(raw)
     enrol(raw)
     allow(raw, all=9)
@@ -440,7 +440,7 @@ def test_a_user_applies_for_itself(two_brands: TwoBrands) -> None:
         ({"expiry_date": "2020-01-01", "discount_percentage": "-1"}, "Expiry date cannot be less than today"),
     ],
 )
-def test_what_the_original_refused_is_told_in_its_sentences_and_order(
+def test_refusals_have_the_sentences_and_the_order_of_the_original(
     client: Client, wrong: dict[str, str], sentence: str
 ) -> None:
     check(client.http.post("/coupon", data=TEN | wrong), 400, sentence)

@@ -195,7 +195,7 @@ def test_a_code_that_expired_is_refused_and_an_unknown_one_is_not_there(raw: Fla
         (1, "10000000000.00", "9900000000.00"),
     ],
 )
-def test_an_amount_is_told_reduced(raw: FlaskClient, percent: float, amount: str, reduced: str) -> None:
+def test_an_amount_is_shown_reduced(raw: FlaskClient, percent: float, amount: str, reduced: str) -> None:
     create(raw, discount=percent)
     used = use(raw, amount=amount)
     assert (used.status_code, used.get_json()["reduced_amount"]) == (201, reduced)
@@ -227,7 +227,7 @@ def test_the_brand_hears_of_each_use(client: Client) -> None:
     assert (event["redemption"], event["amount"], event["discount_amount"]) == (used["id"], "500", "50")
 
 
-def test_users_whose_addresses_the_brand_knows_are_granted_a_new_code_by_which_they_are_told(
+def test_users_with_an_address_are_granted_a_new_code_and_so_get_an_e_mail(
     two_brands: TwoBrands,
 ) -> None:
     billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
@@ -279,7 +279,7 @@ def test_a_user_lists_the_codes_that_it_was_granted(two_brands: TwoBrands) -> No
     assert two_brands.done("GET", CODES, signed("Bo")) == []
 
 
-def test_no_more_users_are_told_of_a_code_than_one_call_bears(
+def test_a_code_is_announced_to_no_more_users_than_one_call_can_handle(
     raw: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readable_codes, "MAX_GRANTED", 2)

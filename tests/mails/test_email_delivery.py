@@ -267,7 +267,7 @@ def test_an_e_mail_that_was_not_sent_is_none_of_the_brands(harness: MailHarness)
     assert quotas.show(harness.store, "IKEA")["emails_a_day"].used == 0
 
 
-def test_a_brand_is_told_that_a_discount_is_sold_out(harness: MailHarness) -> None:
+def test_a_brand_gets_an_e_mail_when_a_discount_is_sold_out(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA", "name": "Möbelhaus", "email": SHOP})
     discount_id = harness.create(total_count=1)
     harness.grant(discount_id)
@@ -282,7 +282,7 @@ def test_a_brand_is_told_that_a_discount_is_sold_out(harness: MailHarness) -> No
     assert message["List-Unsubscribe"] is None
 
 
-def test_a_brand_is_told_that_a_limit_is_reached(harness: MailHarness) -> None:
+def test_a_brand_gets_an_e_mail_when_a_limit_is_reached(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA", "email": SHOP})
     discount_id = harness.create(limits={"total": 2, "per_user": None})
     code = harness.grant(discount_id)
@@ -293,7 +293,7 @@ def test_a_brand_is_told_that_a_limit_is_reached(harness: MailHarness) -> None:
     assert "Limit: 2 uses in all\n" in text_of(read(harness.box.mails[0]))
 
 
-def test_a_limit_that_was_lifted_between_is_told_no_longer(harness: MailHarness) -> None:
+def test_a_limit_that_was_lifted_meanwhile_leads_to_no_e_mail(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA", "email": SHOP})
     discount_id = harness.create(limits={"total": 1})
     harness.redeem(discount_id, harness.grant(discount_id), "1")
@@ -303,7 +303,7 @@ def test_a_limit_that_was_lifted_between_is_told_no_longer(harness: MailHarness)
     assert harness.box.mails == []
 
 
-def test_a_brand_is_told_that_its_webhook_is_off(harness: MailHarness) -> None:
+def test_a_brand_gets_an_e_mail_when_its_webhook_is_switched_off(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA", "email": SHOP})
     harness.done(
         "POST", "/webhook", {"brand_id": "IKEA", "url": "https://ikea.example/hook", "types": ["code.granted"]}
@@ -318,7 +318,7 @@ def test_a_brand_is_told_that_its_webhook_is_off(harness: MailHarness) -> None:
     assert "Its last answer: 410 We moved\n" in text
 
 
-def test_a_brand_without_an_address_is_told_nothing(harness: MailHarness) -> None:
+def test_a_brand_without_an_address_gets_no_e_mail(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA"})
     harness.grant(harness.create(total_count=1))
     harness.plan()
@@ -393,7 +393,7 @@ def test_the_link_works_for_any_user_and_any_brand(harness: MailHarness) -> None
 
 
 @pytest.mark.parametrize("ahead", [HOUR, DAY, 3 * DAY - HOUR])
-def test_before_a_code_ends_its_user_is_told(harness: MailHarness, ahead: int) -> None:
+def test_a_user_is_reminded_before_a_code_ends(harness: MailHarness, ahead: int) -> None:
     discount_id = harness.create(expires_at=ahead)
     code = harness.grant(discount_id, email=ANN)
     harness.send()
@@ -420,7 +420,7 @@ def ends_to_come(harness: MailHarness) -> int:
     return sum(harness.store.command("ZCARD", keys.expiring(each)) for each in range(harness.store.partitions))
 
 
-def test_nobody_is_told_of_an_end_that_is_far_off(harness: MailHarness) -> None:
+def test_an_end_that_is_far_off_leads_to_no_reminder(harness: MailHarness) -> None:
     harness.grant(harness.create(expires_at=3 * DAY + HOUR), email=ANN)
     assert harness.remind() == 0
     assert reminded(harness) == []
@@ -428,7 +428,7 @@ def test_nobody_is_told_of_an_end_that_is_far_off(harness: MailHarness) -> None:
     assert ends_to_come(harness) == 1
 
 
-def test_nobody_is_told_twice_of_the_same_end(harness: MailHarness) -> None:
+def test_the_same_end_leads_to_one_reminder(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     harness.grant(discount_id, email=ANN)
     harness.remind()
@@ -442,7 +442,7 @@ def test_nobody_is_told_twice_of_the_same_end(harness: MailHarness) -> None:
     assert reminded(harness) == ["ann"]
 
 
-def test_whoever_has_used_the_code_is_told_nothing(harness: MailHarness) -> None:
+def test_a_user_who_used_the_code_is_not_reminded(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     codes = {user: harness.grant(discount_id, user, email=f"{user}@mail.example") for user in ("ann", "bob")}
     harness.redeem(discount_id, codes["ann"], "1")
@@ -462,7 +462,7 @@ def test_a_use_that_was_rolled_back_counts_as_none(harness: MailHarness) -> None
 
 
 @pytest.mark.parametrize("how", ["used", "closed", "taken away"])
-def test_what_is_not_so_any_more_when_it_is_sent_is_not_told(harness: MailHarness, how: str) -> None:
+def test_a_reminder_that_is_no_longer_true_is_not_sent(harness: MailHarness, how: str) -> None:
     discount_id = harness.create(expires_at=DAY)
     code = harness.grant(discount_id, email=ANN)
     harness.send()
@@ -488,7 +488,7 @@ def test_an_e_mail_on_an_end_that_has_passed_is_not_sent(harness: MailHarness, m
 
 
 @pytest.mark.parametrize("how", ["closed", "over"])
-def test_nobody_is_told_of_a_discount_that_is_over_or_closed(harness: MailHarness, how: str) -> None:
+def test_a_discount_that_is_over_or_closed_leads_to_no_reminder(harness: MailHarness, how: str) -> None:
     discount_id = harness.create(expires_at=DAY)
     harness.grant(discount_id, email=ANN)
     if how == "closed":
@@ -500,7 +500,7 @@ def test_nobody_is_told_of_a_discount_that_is_over_or_closed(harness: MailHarnes
     assert reminded(harness) == []
 
 
-def test_whoever_unsubscribed_or_has_no_address_is_told_nothing(harness: MailHarness) -> None:
+def test_a_user_who_unsubscribed_or_has_no_address_is_not_reminded(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     for user in ("ann", "bob"):
         harness.grant(discount_id, user, email=f"{user}@mail.example")
@@ -519,7 +519,7 @@ def test_a_brand_that_switched_reminders_off_sends_none(harness: MailHarness) ->
     assert reminded(harness) == []
 
 
-def test_an_end_that_was_moved_is_told_anew(harness: MailHarness) -> None:
+def test_a_moved_end_leads_to_a_new_reminder(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     harness.grant(discount_id, email=ANN)
     harness.remind()
@@ -550,7 +550,7 @@ def test_an_end_that_is_moved_while_its_users_are_looked_up_is_kept(
     assert reminded(harness) == (["ann", "ann"] if to < REMIND_DAYS * DAY else ["ann"])
 
 
-def test_an_end_that_was_moved_far_off_is_not_told_yet(harness: MailHarness) -> None:
+def test_an_end_that_was_moved_far_off_leads_to_no_reminder_yet(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     harness.grant(discount_id, email=ANN)
     harness.done("PATCH", f"/discount/{discount_id}", {"expires_at": harness.at(30 * DAY)})
@@ -558,7 +558,7 @@ def test_an_end_that_was_moved_far_off_is_not_told_yet(harness: MailHarness) -> 
     assert reminded(harness) == []
 
 
-def test_an_end_that_was_taken_away_is_not_told(harness: MailHarness) -> None:
+def test_a_removed_end_leads_to_no_reminder(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     harness.grant(discount_id, email=ANN)
     harness.plan()
@@ -590,13 +590,13 @@ def test_a_code_that_is_good_for_a_month_ends_by_the_calendar_of_its_zone(harnes
     assert int(due_at) + REMIND_DAYS * DAY == from_time(datetime.fromisoformat(held["good_until"]))
 
 
-def test_a_discounts_end_before_the_grants_own_is_told_once(harness: MailHarness) -> None:
+def test_a_discounts_end_before_the_grants_own_leads_to_one_reminder(harness: MailHarness) -> None:
     harness.grant(harness.create(valid_for="P2D", expires_at=DAY), email=ANN)
     assert harness.remind() == 2
     assert reminded(harness) == ["ann"]
 
 
-def test_ids_of_reminders_are_the_same_whoever_plans_them(harness: MailHarness) -> None:
+def test_any_worker_gives_a_reminder_the_same_id(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY, total_count=20)
     for number in range(20):
         harness.grant(discount_id, str(number), email=f"user{number}@mail.example")

@@ -234,7 +234,7 @@ def test_a_signal_ends_it_though_somebody_is_connected(tmp_path: Path, own_port:
     assert len(mail_sink.list_mails(tmp_path)) == 1
 
 
-def test_a_port_that_is_taken_and_a_directory_that_is_none_are_told(tmp_path: Path) -> None:
+def test_a_taken_port_and_a_bad_directory_are_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError, match="Address already in use"):
         mail_sink.serve(tmp_path, port=taken.getsockname()[1])
     (tmp_path / "file").touch()

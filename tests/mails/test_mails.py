@@ -224,7 +224,7 @@ def test_every_month_has_a_german_name() -> None:
          {"en": "it answered that it is gone (410).", "de": "dass es ihn nicht mehr gibt (410)."}),
     ],
 )  # fmt: skip
-def test_brands_are_told_the_numbers_and_the_reasons(
+def test_e_mails_to_brands_have_the_numbers_and_the_reasons(
     kind: MailKind, facts: dict[str, Any], lines: dict[str, str]
 ) -> None:
     for locale, line in lines.items():

@@ -49,7 +49,7 @@ def test_a_user_gets_a_code_once_and_the_same_after_that(harness: ServiceHarness
     assert harness.show(found.id).granted_count == 1
 
 
-def test_a_grant_tells_who_holds_what_since_when(harness: ServiceHarness) -> None:
+def test_a_grant_has_the_user_the_code_and_the_time(harness: ServiceHarness) -> None:
     found = harness.create()
     held = harness.grant(found.id, "User 1")
     assert (held.discount_id, held.user_id) == (found.id, "User 1")
@@ -59,7 +59,7 @@ def test_a_grant_tells_who_holds_what_since_when(harness: ServiceHarness) -> Non
 
 @pytest.mark.parametrize("valid_for", [None, "PT1H", "P1M"])
 @pytest.mark.parametrize("seconds", [None, 60, 7200])
-def test_every_answer_tells_until_when_a_code_is_good_and_whether_it_is_void(
+def test_every_answer_shows_when_a_code_expires_and_whether_it_is_void(
     harness: ServiceHarness, valid_for: str | None, seconds: int | None
 ) -> None:
     length = durations.read(valid_for) if valid_for else None
@@ -116,7 +116,7 @@ def test_a_grant_is_one_event_and_asking_again_is_none(harness: ServiceHarness) 
     assert harness.events(found, "discount.sold-out") == []
 
 
-def test_the_last_code_also_tells_that_it_was_the_last(harness: ServiceHarness) -> None:
+def test_the_last_code_also_leads_to_a_sold_out_event(harness: ServiceHarness) -> None:
     found = harness.create(total=2)
     held = harness.grant_all(found.id, 2)
     assert [event["type"] for event in harness.events(found)] == [

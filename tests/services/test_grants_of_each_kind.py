@@ -515,7 +515,7 @@ def test_a_refused_grant_uses_no_number_up(harness: ServiceHarness) -> None:
     assert codes_of(grants.grant_many(harness.store, found.id, ["B", "A", "B"])) == ["no1", "no2", "no1"]
 
 
-def test_users_whose_names_are_written_alike_are_told_apart_by_the_number(harness: ServiceHarness) -> None:
+def test_users_whose_names_look_alike_get_different_numbers(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=50, template="{user}x{seq}")
     users = ["a", "ax1", "a x 1", "ax", "a-x", "x", "ax1x", "1", "ax11", "A", "ax 1 x 1", "a1"]
     codes = codes_of(grants.grant_many(harness.store, found.id, users))

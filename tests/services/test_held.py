@@ -119,7 +119,7 @@ def test_a_checkout_costs_the_same_however_much_the_user_holds(harness: ServiceH
     assert few == (4, 4)
 
 
-def test_whoever_guessed_too_often_costs_two_exchanges(harness: ServiceHarness) -> None:
+def test_a_user_who_guessed_too_often_costs_two_exchanges(harness: ServiceHarness) -> None:
     give(harness, ONE, 20)
     for _ in range(checkouts.USER_GUESSES):
         redemptions.validate(harness.store, attempt("WRONG"))

@@ -197,7 +197,7 @@ def test_a_limit_of_zero_lets_nobody_in(harness: ServiceHarness, limit: LimitNam
         redeem(harness, discount_id, "A-1", hold=600)
 
 
-def test_where_no_limit_is_set_none_is_told(harness: ServiceHarness) -> None:
+def test_without_a_limit_nothing_is_shown_as_left(harness: ServiceHarness) -> None:
     discount_id = shared(harness, dict.fromkeys(LIMITS))
     assert harness.show(discount_id).limits == {}
     for number in range(5):
@@ -213,7 +213,7 @@ def test_where_nobody_says_otherwise_a_user_redeems_once(harness: ServiceHarness
     assert redeem(harness, discount_id, "A-2", "User 2").state == "redeemed"
 
 
-def test_a_large_limit_is_told_exactly(harness: ServiceHarness) -> None:
+def test_a_large_limit_is_shown_exactly(harness: ServiceHarness) -> None:
     most = 10**9
     discount_id = shared(harness, dict.fromkeys(LIMITS, most))
     assert redeem(harness, discount_id, "A-1").left == dict.fromkeys(LIMITS, most - 1)
@@ -286,7 +286,7 @@ def test_rollbacks_below_a_lowered_limit_open_it_again(harness: ServiceHarness, 
     assert left(harness, discount_id) == {limit: 2}
 
 
-def test_what_was_redeemed_is_told_again_with_what_was_left_then(harness: ServiceHarness) -> None:
+def test_a_repeated_redemption_shows_what_was_left_then(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"total": 5})
     redeem(harness, discount_id, "A-1")
     harness.change(discount_id, limits={"total": 0, "per_user": 0})

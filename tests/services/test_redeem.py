@@ -128,7 +128,7 @@ def later(harness: ServiceHarness, microseconds: int = HOUR) -> int:
 # Uses
 
 
-def test_a_redemption_tells_what_was_used_by_whom_and_when(harness: ServiceHarness) -> None:
+def test_a_redemption_has_the_code_the_user_and_the_time(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 9, "per_user": 2})
     before = harness.now()
     made = redeem(harness, amount=1234)
@@ -247,7 +247,7 @@ def test_names_with_spaces_colons_and_more_are_kept_apart(harness: ServiceHarnes
 # Validation
 
 
-def test_a_validation_tells_what_would_come_off_and_changes_nothing(harness: ServiceHarness) -> None:
+def test_a_validation_shows_the_discount_and_changes_nothing(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 5, "per_user": 2, "per_user_per_day": 1})
     before = harness.state()
     verdict = [validate(harness), validate(harness, brand_id=None, discount_id=found.id)]
@@ -255,7 +255,7 @@ def test_a_validation_tells_what_would_come_off_and_changes_nothing(harness: Ser
     assert harness.state() == before
 
 
-def test_a_validation_tells_every_reason_and_changes_nothing(harness: ServiceHarness) -> None:
+def test_a_validation_gives_every_reason_and_changes_nothing(harness: ServiceHarness) -> None:
     rule = Rule(percent=1_000, currency="EUR", minimum_amount=1_000)
     limits = {"total": 2, "per_user": 1, "per_user_per_day": 1, "per_user_per_week": 1}
     found = shared(harness, rule=rule, limits=limits)
@@ -307,9 +307,7 @@ def test_a_validation_of_the_same_order_again_looks_at_the_limits(harness: Servi
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
-def test_a_validation_tells_that_the_order_has_redeemed_something_else(
-    harness: ServiceHarness, hold: int | None
-) -> None:
+def test_a_validation_refuses_an_order_that_redeemed_another_code(harness: ServiceHarness, hold: int | None) -> None:
     found = shared(harness, rule=Rule(percent=1_000, currency="EUR", minimum_amount=1_000))
     shared(harness, "AUTUMN")
     made = redeem(harness, "AUTUMN", hold=hold)
@@ -328,7 +326,7 @@ def test_a_validation_tells_that_the_order_has_redeemed_something_else(
     assert found.id == verdict.discount_id
 
 
-def test_a_validation_tells_what_would_come_off_also_where_something_stands_in_the_way(harness: ServiceHarness) -> None:
+def test_a_validation_shows_the_discount_even_if_the_code_cannot_be_used(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 1})
     redeem(harness)
     verdict = validate(harness, order="A-2")
@@ -338,7 +336,7 @@ def test_a_validation_tells_what_would_come_off_also_where_something_stands_in_t
     assert (words(verdict), verdict.discount_amount) == (["paused"], 500)
 
 
-def test_a_validation_of_a_wrong_code_tells_only_that(harness: ServiceHarness) -> None:
+def test_a_validation_of_a_wrong_code_gives_no_other_reason(harness: ServiceHarness) -> None:
     rule = Rule(amount_off=7, currency="EUR", minimum_amount=10_000)
     found = shared(harness, rule=rule, limits={"total": 0})
     harness.change(found.id, paused=True)
@@ -370,7 +368,7 @@ def test_a_discount_is_good_from_its_start_until_its_end_by_the_server_s_clock(h
     assert redeem(harness).state == "redeemed"
 
 
-def test_a_replica_whose_clock_is_far_off_is_told_the_time(harness: ServiceHarness) -> None:
+def test_a_replica_whose_clock_is_wrong_gets_the_time_from_redis(harness: ServiceHarness) -> None:
     shared(harness, limits={"per_user_per_day": 2}, timezone="Asia/Kathmandu")
     for days in (-400, -2, -1, 1, 2, 400):
         with mock.patch.object(time, "time_ns", return_value=(harness.now() + days * 24 * HOUR) * 1000):
@@ -454,7 +452,7 @@ def test_a_code_that_another_discount_took_over_is_that_discounts(harness: Servi
 
 
 @pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
-def test_a_voided_code_is_told_closed(harness: ServiceHarness, by_brand: bool) -> None:
+def test_a_voided_code_is_refused_as_closed(harness: ServiceHarness, by_brand: bool) -> None:
     found = harness.create()
     code = harness.grant(found.id).code
     harness.close(found.id, void=True)
@@ -625,7 +623,7 @@ def test_without_an_address_only_the_user_s_wrong_codes_are_counted(
     assert redeem(harness, CODE, "A-1", "User 9", address="").state == "redeemed"
 
 
-def test_what_was_redeemed_is_told_however_many_wrong_codes_came(harness: ServiceHarness) -> None:
+def test_a_repeated_redemption_is_answered_after_any_number_of_wrong_codes(harness: ServiceHarness) -> None:
     shared(harness)
     made = redeem(harness)
     for _ in range(checkouts.USER_GUESSES):
@@ -679,7 +677,7 @@ def test_the_same_again_gets_the_first_answer_and_counts_nothing(
     assert counted(harness, found.id)[:2] == ((0, 1) if hold else (1, 0))
 
 
-def test_the_same_again_is_told_whatever_became_of_the_discount(harness: ServiceHarness) -> None:
+def test_a_repeated_redemption_is_answered_whatever_became_of_the_discount(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 1})
     made = redeem(harness)
     harness.change(found.id, paused=True, expires_at=harness.now(), limits={"total": 0})
@@ -715,7 +713,7 @@ def test_an_order_or_a_key_with_something_else_is_refused(
         ({"order": "A-2"}, "This Idempotency-Key was used with another request."),
     ],
 )
-def test_a_mismatch_tells_what_differs(harness: ServiceHarness, other: dict[str, Any], detail: str) -> None:
+def test_a_mismatch_names_the_difference(harness: ServiceHarness, other: dict[str, Any], detail: str) -> None:
     shared(harness)
     shared(harness, "AUTUMN")
     redeem(harness, hold=600, key="key")
@@ -1058,7 +1056,7 @@ def test_a_user_has_so_many_holds_of_a_discount_and_no_more(
     assert counted(harness, other.id)[:2] == (0, 1)
 
 
-def test_100_own_holds_among_many_of_others_are_told_apart(harness: ServiceHarness) -> None:
+def test_100_own_holds_are_found_among_many_of_others(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 400})
     own, others = [], []
     for n in range(redemptions.HOLDS_PER_USER):
@@ -1112,7 +1110,7 @@ def test_what_is_left_is_what_is_left_now(harness: ServiceHarness) -> None:
 # Events
 
 
-def test_a_use_and_its_rollback_are_told(harness: ServiceHarness) -> None:
+def test_a_use_and_its_rollback_have_an_event_each(harness: ServiceHarness) -> None:
     found = shared(harness)
     made = redeem(harness, amount=1999)
     redeem(harness, amount=1999)
@@ -1139,7 +1137,7 @@ def told_of(harness: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
     return [(each["type"], each["redemption"]) for each in harness.events(found) if "redemption" in each]
 
 
-def test_a_hold_is_told_from_its_beginning_to_its_end(harness: ServiceHarness) -> None:
+def test_a_hold_has_events_from_its_beginning_to_its_end(harness: ServiceHarness) -> None:
     found = shared(harness)
     ended, confirmed, given_up = (redeem(harness, CODE, f"A-{n}", hold=600) for n in range(3))
     let_end(harness, ended)
@@ -1166,7 +1164,9 @@ def test_a_hold_is_told_from_its_beginning_to_its_end(harness: ServiceHarness) -
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
-def test_a_hold_that_gives_way_is_told_before_what_it_gives_way_to(harness: ServiceHarness, hold: int | None) -> None:
+def test_the_event_of_a_released_hold_comes_before_that_of_the_new_use(
+    harness: ServiceHarness, hold: int | None
+) -> None:
     found = shared(harness, limits={"per_user": 1})
     first = redeem(harness, hold=600, amount=1999)
     second = redeem(harness, CODE, "A-2", hold=hold)
@@ -1182,7 +1182,7 @@ def test_a_hold_that_gives_way_is_told_before_what_it_gives_way_to(harness: Serv
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
-def test_the_last_use_of_a_total_is_told(harness: ServiceHarness, hold: int | None) -> None:
+def test_the_last_use_of_a_total_has_an_event(harness: ServiceHarness, hold: int | None) -> None:
     found = shared(harness, limits={"total": 2, "per_user": 2})
     for order in ("A-1", "A-2"):
         assert harness.events(found, "discount.limit-reached") == []
@@ -1255,7 +1255,7 @@ def test_a_user_s_redemptions_of_all_brands_are_one_list(harness: ServiceHarness
         assert [each.id for each in listed(of_user(harness, brand="IKEA"), limit)] == of_one
 
 
-def test_two_brands_of_a_partition_are_told_apart_in_a_user_s_list(harness: ServiceHarness) -> None:
+def test_a_users_list_separates_two_brands_of_a_partition(harness: ServiceHarness) -> None:
     one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
     for brand in (one, other):
         shared(harness, brand=brand)
