@@ -269,7 +269,7 @@ def hurried(redis_server: Any, redis: Any) -> TwoBrands:
 
 
 @places
-def test_who_asks_too_often_is_told_when_to_come_back(hurried: TwoBrands, place: Place) -> None:
+def test_too_many_requests_are_answered_with_retry_after(hurried: TwoBrands, place: Place) -> None:
     hurried.done("POST", "/brand", "admin-" + "a" * 32, json={"id": "b"})
     key = hurried.make_key("b")
     answers = [hurried.ask(place.method, place.path, key, json=place.body) for _ in range(3)]
