@@ -8,11 +8,10 @@ from functools import partial
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.streaming import json_response
 from discount.dialects.adapters import coupons
 from discount.dialects.adapters.coupons import ALL_USED, NOT_NOW, NOT_VALID, brand_of
 from discount.dialects.error_formats import OF_MESSAGES, MessageOut
-from discount.dialects.pages import PageQuery, page_response
+from discount.dialects.pages import PageQuery, list_response
 from discount.dialects.schemas.coupons import (
     ApplyIn,
     CountsIn,
@@ -28,7 +27,6 @@ from discount.domain.model import Caller
 from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
 from discount.services import contacts, discounts
-from discount.services.pagination import read_on
 from discount.services.redemptions import Checkout
 from discount.store.connection import Store
 
@@ -71,10 +69,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     def list_coupons(query: PageQuery, caller: Caller) -> ViewResult:
         """List all coupons, oldest first; with `limit` or `cursor` one page, which may be shorter than `limit`."""
         list_page = partial(discounts.list_oldest, store, brand_of(caller))
-        if query.whole:
-            return json_response(read_on(list_page, coupons.coupons_in), *_IN_MESSAGE)
-        page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(coupons.coupons_in(page), page.next, _IN_MESSAGE)
+        return list_response(query, list_page, coupons.coupons_in, _IN_MESSAGE)
 
     @contract.declare(
         "PUT",
@@ -227,7 +222,4 @@ def _add_users(contract: Contract, store: Store) -> None:
     def list_users(query: PageQuery, caller: Caller) -> ViewResult:
         """List all users in order of creation; with `limit` or `cursor` one page."""
         list_page = partial(contacts.list_page, store, brand_of(caller))
-        if query.whole:
-            return json_response(read_on(partial(list_page, limit=1000), coupons.users_in), *_IN_MESSAGE)
-        page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(coupons.users_in(page), page.next, _IN_MESSAGE)
+        return list_response(query, list_page, coupons.users_in, _IN_MESSAGE)
