@@ -1,4 +1,4 @@
-"""Logs: one line an entry on standard error, JSON for machines or text for people."""
+"""Logs on standard error, one line per entry: JSON for machines or text for people."""
 
 import logging
 import sys
@@ -26,15 +26,15 @@ def _as_json(_logger: Any, _name: str, entry: EventDict) -> bytes:
 def _as_text(_logger: Any, _name: str, entry: EventDict) -> bytes:
     time, level, event = entry.pop("time"), entry.pop("level"), entry.pop("event")
     error = entry.pop("exception", None)
-    # Text from outside is quoted, so that a line break in it cannot make a line of its own.
+    # Quoted, so that a line break in text from outside cannot start a new line.
     rest = " ".join(f"{key}={value if isinstance(value, int | float) else repr(value)}" for key, value in entry.items())
-    told = event if event.isprintable() else repr(event)
+    message = event if event.isprintable() else repr(event)
     trace = "".join(f"\n  {line}" for line in error.splitlines()) if error else ""
-    return (f"{time[11:23]} {level:7} {told} {rest}".rstrip() + trace).encode()
+    return (f"{time[11:23]} {level:7} {message} {rest}".rstrip() + trace).encode()
 
 
 class Handler(logging.Handler):
-    """What libraries log, in the same form as our own."""
+    """Logs the entries of libraries in the same format as our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -45,7 +45,7 @@ class Handler(logging.Handler):
 
 
 class _Lines:
-    """Standard error, a line at a time; what a thread logs inside of `one_piece` goes out at its end."""
+    """Standard error, written by line, or at the end of `buffered` for a thread that is inside it."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -75,7 +75,7 @@ _lines = _Lines()
 
 @contextmanager
 def buffered() -> Iterator[None]:
-    """Write what this thread logs meanwhile at the end, all at once."""
+    """Buffer the log lines of this thread, and write them together at the end."""
     _lines.hold()
     try:
         yield
@@ -84,7 +84,7 @@ def buffered() -> Iterator[None]:
 
 
 def configure(settings: Settings) -> None:
-    """Set up logging of this process, of libraries too."""
+    """Set up logging for this process and its libraries."""
     level = getattr(logging, settings.log_level.upper())
     processors: list[Processor] = [
         structlog.processors.add_log_level,

@@ -1,8 +1,8 @@
-"""Figures for Prometheus, right with any number of worker processes.
+"""Prometheus metrics that are correct with any number of processes.
 
-Where PROMETHEUS_MULTIPROC_DIR names a folder, each process counts in files of its own there and a scrape of any of
-them adds all up. The files carry a slot instead of a process id: a worker that follows another takes over its slot,
-so the folder does not grow with restarts and no count is lost.
+If PROMETHEUS_MULTIPROC_DIR names a folder, each process keeps its counts in files there, and a scrape of any process
+returns the sums. The files are named by slot, not by process id. A new process takes over the slot of one that ended,
+so restarts neither add files nor lose counts.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 def _take_slot(folder: Path) -> int:
-    """The first number that no living process holds; held by a lock until this process ends."""
+    """Return the lowest slot that no running process holds; a file lock holds it until this process ends."""
     for slot in count():
         lock = os.open(folder / f"slot-{slot}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -36,7 +36,7 @@ if _FOLDER:
     _slot = _take_slot(Path(_FOLDER))
     values.ValueClass = values.MultiProcessValue(lambda: _slot)  # type: ignore[no-untyped-call]
 
-#: What the app alone has to tell.
+#: The metrics that only the app exposes.
 OF_APP = CollectorRegistry()
 REQUESTS = prometheus_client.Histogram(
     "discount_request_seconds",
@@ -45,21 +45,21 @@ REQUESTS = prometheus_client.Histogram(
     buckets=_BUCKETS,
     registry=OF_APP,
 )
-GRANTS = prometheus_client.Counter("discount_grants", "Codes handed out for the first time.", registry=OF_APP)
+GRANTS = prometheus_client.Counter("discount_grants", "Codes granted, not counting repeated requests.", registry=OF_APP)
 REDEMPTIONS = prometheus_client.Counter(
-    "discount_redemptions", "Uses of codes counted or held for the first time.", registry=OF_APP
+    "discount_redemptions", "Redemptions and holds, not counting repeated requests.", registry=OF_APP
 )
 REFUSALS = prometheus_client.Counter(
-    "discount_refusals", "Requests refused, by the word of the problem.", ("word",), registry=OF_APP
+    "discount_refusals", "Requests refused, by the slug of the problem.", ("word",), registry=OF_APP
 )
 ROUND_TRIPS = prometheus_client.Counter("discount_redis_round_trips", "Exchanges with Redis.")
 
 
 def exposition(own: CollectorRegistry = OF_APP) -> bytes:
-    """All figures of all processes of a kind, in the Prometheus text format.
+    """Return the metrics of all processes of this kind in the Prometheus text format.
 
     Args:
-        own: what this kind of process has to tell, besides what every process has.
+        own: the metrics that only this kind of process exposes.
     """
     if not _FOLDER:
         return generate_latest(prometheus_client.REGISTRY) + generate_latest(own)

@@ -27,7 +27,7 @@ from discount.domain.model import Caller
 from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
 from discount.services import contacts, discounts
-from discount.services.redemptions import Checkout
+from discount.services.checkouts import Checkout
 from discount.store.connection import Store
 
 _TAG = "dialect: coupons"
@@ -222,4 +222,4 @@ def _add_users(contract: Contract, store: Store) -> None:
     def list_users(query: PageQuery, caller: Caller) -> ViewResult:
         """List all users in order of creation; with `limit` or `cursor` one page."""
         list_page = partial(contacts.list_page, store, brand_of(caller))
-        return list_response(query, list_page, coupons.users_in, _IN_MESSAGE)
+        return list_response(query, list_page, lambda page: map(coupons.user_out, page.items), _IN_MESSAGE)

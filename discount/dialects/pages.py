@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from discount.api.contract import ViewResult
 from discount.api.schemas.common import Cursor, Limit, Shape
 from discount.api.streaming import json_response
-from discount.services.pagination import read_on
+from discount.services.pagination import read_pages
 
 #: Rows that a whole list reads at a time.
 BATCH = 500
@@ -46,7 +47,8 @@ def list_response(
         around: the JSON before and after the rows.
     """
     if query.whole:
-        return json_response(read_on(partial(list_page, limit=BATCH), rows_in), *around)
+        pages = read_pages(partial(list_page, limit=BATCH))
+        return json_response(chain.from_iterable(map(rows_in, pages)), *around)
     page = list_page(limit=query.page_size, cursor=query.cursor)
     return page_response(rows_in(page), page.next, around)
 

@@ -17,7 +17,7 @@ from discount.domain.errors import Invalid
 from discount.domain.model import Caller
 from discount.domain.rules import MAX_AMOUNT, NO_CURRENCY, Order
 from discount.services import redemptions
-from discount.services.redemptions import Checkout
+from discount.services.checkouts import Checkout
 from discount.store.connection import Store
 
 _TAG = "dialect: readable codes"

@@ -1,4 +1,4 @@
-"""The service as one command: a Redis of its own, the server, and an orderly end of both."""
+"""`discount run`: starts an embedded Redis, the mail sink, the server and the worker, and stops them in order."""
 
 import http.client
 import os
@@ -19,15 +19,15 @@ from discount.local.redis_server import EmbeddedRedis, die_with_parent
 from discount.local.welcome import welcome
 from discount.store.connection import Store, answers
 
-#: Seconds for the server to answer its first request, and for it to end after it was asked to.
+#: Seconds for the server to answer its first request, and for a child process to stop after SIGTERM.
 PATIENCE = 60
 
 
 def launch() -> None:
-    """Run the service until a signal asks for the end.
+    """Run the service until a signal stops it.
 
     Raises:
-        SettingsError, NoRedisError, LayoutError: one line each on what is wrong.
+        SettingsError, NoRedisError, LayoutError: the message is one line that says what is wrong.
     """
     pause = _stop_on_signals()
     for name, value in defaults_of_run(os.environ.get("AUTH") or "open").items():
@@ -41,29 +41,29 @@ def launch() -> None:
 
 
 def defaults_of_run(auth: str) -> dict[str, str]:
-    """Settings that `discount run` has where nothing else is said."""
-    meant = {"LOG_FORMAT": "text", "WORKER_PORT": "0"}
-    # With tokens there are brands that must not reach what else runs on this machine.
-    return meant | {"WEBHOOK_LOOPBACK": "1"} if auth == "open" else meant
+    """Return the defaults of `discount run` that differ from the usual ones."""
+    defaults = {"LOG_FORMAT": "text", "WORKER_PORT": "0"}
+    # With tokens, brands may be strangers, whose webhooks must not reach other services on this machine.
+    return defaults | {"WEBHOOK_LOOPBACK": "1"} if auth == "open" else defaults
 
 
 class _Stop(Exception):
-    """A signal asked for the end."""
+    """A signal asked the service to stop."""
 
 
 def _stop_on_signals() -> Callable[[], None]:
-    """A short sleep, out of which _Stop is raised once a signal came.
+    """Handle signals; return a function that sleeps briefly and raises _Stop once a signal has arrived.
 
-    Raised wherever a signal hits, it could lose a child that was just started, or break off the stopping.
+    Raising right in the signal handler could lose a child that was just started, or interrupt the shutdown.
     """
-    asked: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Started with nohup, the end of the terminal is not our end.
+        # Under nohup, SIGHUP is ignored and must stay so.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _frame: asked.append(number))
+            signal.signal(number, lambda number, _frame: signals.append(number))
 
     def pause() -> None:
-        if asked:
+        if signals:
             raise _Stop
         time.sleep(0.05)
 
@@ -80,23 +80,23 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
     address = _address(listener)
     environment = os.environ | {"REDIS_URL": url, "PUBLIC_URL": settings.public_url or f"http://{address}"}
     children: dict[str, subprocess.Popen[bytes]] = {}
-    caught = None if settings.smtp_url else _listen("127.0.0.1", 0)
-    if caught:
-        environment["SMTP_URL"] = f"smtp+plain://{_address(caught)}"
+    sink = None if settings.smtp_url else _listen("127.0.0.1", 0)
+    if sink:
+        environment["SMTP_URL"] = f"smtp+plain://{_address(sink)}"
     server = children["server"] = _start(started, [*_GUNICORN, "discount.app:create_app()"], environment, listener)
     _wait(address, server, pause)
-    # These would take the server's time while it starts; what they do can wait for its first answer.
-    mails = Path(settings.data) / "mail" if caught else None
+    # The sink and the worker start only now, because they would slow down the start of the server.
+    mails = Path(settings.data) / "mail" if sink else None
     if mails:
-        children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, caught)
+        children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, sink)
     children["worker"] = _start(started, ["discount", "worker"], environment)
     click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:
         for name, child in children.items():
             if child.poll() is not None:
-                raise SettingsError(f"the {name} ended by itself")
+                raise SettingsError(f"the {name} stopped unexpectedly")
         if redis and redis.ended():
-            raise SettingsError("Redis ended by itself")
+            raise SettingsError("Redis stopped unexpectedly")
         pause()
 
 
@@ -104,13 +104,13 @@ _GUNICORN = ["gunicorn", "-c", "python:discount.serving.gunicorn_config", "--bin
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The socket that the server will listen on; held from now on, so that nobody else takes the port meanwhile."""
+    """Return a socket that listens already, so that no other process can take the port before the child uses it."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        # Two that are only bound may share a port.
+        # With SO_REUSEADDR, two sockets may bind the same port as long as neither listens.
         listener.listen(1024)
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; set HOST or PORT") from None
@@ -118,7 +118,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _address(listener: socket.socket) -> str:
-    """Where this machine reaches what listens there."""
+    """Return the host and port under which this machine reaches the socket."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -138,20 +138,20 @@ def _check(url: str, settings: Settings) -> None:
 def _start(
     started: ExitStack, command: list[str], environment: dict[str, str], listener: socket.socket | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start a part of the service, and have it stopped in order at the end. `{fd}` becomes the listener's number."""
+    """Start a child process that `started` stops. `{fd}` in the command becomes the listener's file descriptor."""
     fds = [] if listener is None else [listener.fileno()]
     child = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", *(each.format(fd=fds[0]) if fds else each for each in command)],
         env=environment,
         stdin=subprocess.DEVNULL,
         pass_fds=fds,
-        # Ctrl-C reaches a whole group; the child is told by us, so that it stops once and before Redis.
+        # Ctrl-C reaches a whole process group. In its own session the child is stopped by us alone, before Redis.
         start_new_session=True,
         preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has no threads
     )
     started.callback(_stop, child)
     if listener is not None:
-        # From here on the child alone listens: once it has ended, nobody waits for an answer in vain.
+        # Now only the child listens, so that clients are refused at once when it has ended.
         listener.close()
     return child
 
@@ -169,7 +169,7 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
 def _wait(address: str, server: "subprocess.Popen[bytes]", pause: Callable[[], None]) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and server.poll() is None:
-        # Not urllib, which would ask a proxy that the environment names.
+        # Not urllib, which would use the proxy that the environment may name.
         connection = http.client.HTTPConnection(address, timeout=1)
         try:
             connection.request("GET", "/healthy")

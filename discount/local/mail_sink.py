@@ -1,4 +1,4 @@
-"""A mail server that delivers nothing: it writes what it takes into a directory, to be looked at."""
+"""Mail sink: a mail server that delivers nothing and keeps each e-mail as a file, for trying things out."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP
 
 from discount.config import SettingsError
 
-#: The most e-mails that are kept, and the most bytes that one may have.
+#: The most e-mails that are kept, and the most bytes of one e-mail.
 KEPT = 1000
 LARGEST = 1024 * 1024
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9]+-[0-9]{6,}\.eml")
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9]+-[0-9]{6,}\.eml")
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """An e-mail that was caught."""
+    """An e-mail in the sink."""
 
     path: str
     received_at: datetime
@@ -35,13 +35,13 @@ class Mail:
 
 
 def serve(directory: Path, *, host: str = "127.0.0.1", port: int = 1025, fd: int | None = None) -> None:
-    """Take e-mails from anybody until a signal asks for the end.
+    """Accept e-mails from any sender to any recipient until a signal stops it.
 
     Args:
         fd: a socket that listens already, instead of host and port.
 
     Raises:
-        SettingsError: nobody can listen there, or write there.
+        SettingsError: the address or the directory cannot be used.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -52,9 +52,9 @@ def serve(directory: Path, *, host: str = "127.0.0.1", port: int = 1025, fd: int
 
 
 def list_mails(directory: Path) -> list[Mail]:
-    """The e-mails in a directory, oldest first."""
-    found = (_read(path) for path in _paths(directory))
-    return [each for each in found if each is not None]
+    """Return the e-mails in a directory, oldest first."""
+    mails = (_read(path) for path in _paths(directory))
+    return [each for each in mails if each is not None]
 
 
 async def _serve(directory: Path, listener: socket.socket) -> None:
@@ -62,16 +62,16 @@ async def _serve(directory: Path, listener: socket.socket) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ending.set)
-    catcher = _Catcher(directory)
+    handler = _Handler(directory)
     server = await loop.create_server(
-        lambda: SMTP(catcher, data_size_limit=LARGEST, hostname="sink", enable_SMTPUTF8=True, loop=loop), sock=listener
+        lambda: SMTP(handler, data_size_limit=LARGEST, hostname="sink", enable_SMTPUTF8=True, loop=loop), sock=listener
     )
     async with server:
         await ending.wait()
 
 
-class _Catcher:
-    """Writes each e-mail into a file of its own; the file's name has nothing of the e-mail in it."""
+class _Handler:
+    """Writes each e-mail to a file. No part of the e-mail gets into the file name, so it cannot lead elsewhere."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -97,7 +97,7 @@ def _read(path: Path) -> Mail | None:
         with path.open("rb") as file:
             headers = BytesHeaderParser(policy=policy.default).parse(file)
     except FileNotFoundError:
-        # Newer ones have taken its place.
+        # Deleted meanwhile to make space for a newer one.
         return None
     received_at = datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return Mail(str(path), received_at, _shown(headers, "to"), _shown(headers, "subject"))
@@ -107,6 +107,6 @@ def _shown(headers: Message, name: str) -> str:
     try:
         text = str(headers[name] or "")
     except Exception:
-        # Python's parser stumbles over some headers in many ways; they are shown as they came.
+        # Python's parser raises various errors for malformed headers; show those as received.
         text = next(str(value) for each, value in headers.raw_items() if each.lower() == name)
     return "".join(letter if letter.isprintable() else " " for letter in text)

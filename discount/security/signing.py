@@ -1,4 +1,4 @@
-"""What the service signs: webhook calls, and the way out of e-mails. All secrets come of one, so none is stored."""
+"""Signs webhook calls and unsubscribe links. All keys are derived from one secret, so none of them is stored."""
 
 import base64
 import hmac
@@ -14,10 +14,10 @@ _TOKEN = re.compile(r"([A-Za-z0-9_-]{2,1400})\.([A-Za-z0-9_-]{22})")
 
 
 class Signer:
-    """Signs with what comes of the installation's secret; where none is set, Redis keeps one.
+    """Signs with keys derived from the installation's secret.
 
     Args:
-        secret: the setting; empty for none.
+        secret: the setting SECRET; if empty, a random secret that Redis keeps.
     """
 
     def __init__(self, store: Store, secret: str) -> None:
@@ -25,52 +25,52 @@ class Signer:
         self._secret = secret.encode()
 
     def webhook_secret(self, webhook_id: str, version: int) -> str:
-        """A webhook's secret, as the Standard Webhooks specification writes one."""
+        """Return the secret of a webhook, in the format of the Standard Webhooks specification."""
         return "whsec_" + base64.b64encode(self._derived(f"webhook:{webhook_id}:{version}")).decode()
 
     def sign_call(self, webhook_id: str, versions: list[int], event_id: str, at: int, body: bytes) -> str:
-        """The `webhook-signature` of a call, one for each version of the secret (Standard Webhooks 1.0).
+        """Return the `webhook-signature` header: one signature per version of the secret (Standard Webhooks 1.0).
 
         Args:
-            at: seconds since 1970, as in `webhook-timestamp`.
+            at: the `webhook-timestamp`, in seconds since 1970.
         """
         signed = f"{event_id}.{at}.".encode() + body
-        keys_of = (self._derived(f"webhook:{webhook_id}:{version}") for version in versions)
-        return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys_of)
+        derived = (self._derived(f"webhook:{webhook_id}:{version}") for version in versions)
+        return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in derived)
 
     def mail_token(self, brand_id: str, user_id: str) -> str:
-        """What a link in an e-mail says who wants no more of them, from whom."""
-        told = _text(json.dumps([brand_id, user_id], ensure_ascii=False, separators=(",", ":")).encode())
-        return f"{told}.{self._token_digest(told)}"
+        """Return the token of an unsubscribe link, which carries the brand and the user."""
+        payload = _text(json.dumps([brand_id, user_id], ensure_ascii=False, separators=(",", ":")).encode())
+        return f"{payload}.{self._token_digest(payload)}"
 
     def read_mail_token(self, token: str) -> tuple[str, str]:
-        """The brand and the user of a token.
+        """Return the brand id and the user id of an unsubscribe token.
 
         Raises:
-            NotFound: this service did not make it.
+            NotFound: the token is incomplete, or was not made with this secret.
         """
         match = _TOKEN.fullmatch(token)
         if not match or not hmac.compare_digest(match[2], self._token_digest(match[1])):
-            raise NotFound("This link is not one of ours, or not whole.")
+            raise NotFound("This link is incomplete or was not made by this service.")
         brand_id, user_id = json.loads(base64.urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)))
         return brand_id, user_id
 
-    def _token_digest(self, told: str) -> str:
-        return _text(hmac.digest(self._derived("unsubscribe"), told.encode(), "sha256")[:16])
+    def _token_digest(self, payload: str) -> str:
+        return _text(hmac.digest(self._derived("unsubscribe"), payload.encode(), "sha256")[:16])
 
-    def _derived(self, what: str) -> bytes:
+    def _derived(self, purpose: str) -> bytes:
         if not self._secret:
             own = installation.mark_of("")
             made = [("HSETNX", keys.INSTALLATION, "secret", own), ("HGET", keys.INSTALLATION, "secret")]
             kept = installation.kept_secret(self._store.commands(made)[1])
             if kept is None:
-                raise Unavailable("This data is used with a SECRET that is not set here.")
+                raise Unavailable("This data belongs to a SECRET that is not set here.")
             self._secret = kept.encode()
-        return hmac.new(self._secret, what.encode(), sha256).digest()
+        return hmac.new(self._secret, purpose.encode(), sha256).digest()
 
 
 def replace_secret(store: Store, secret: str) -> None:
-    """Make a secret the one that this data is used with. What was made with the one before is no longer good."""
+    """Accept a new secret for this data. API keys, signatures and links made with the old one stop working."""
     store.command("HSET", keys.INSTALLATION, "secret", installation.mark_of(secret))
 
 

@@ -1,4 +1,4 @@
-"""Whose a bearer token is: the admin's, a brand's by one of its API keys, or a user's."""
+"""Identifies the owner of a bearer token: the admin, a brand (by API key) or a user (by JWT)."""
 
 import time
 from hashlib import blake2b, sha256
@@ -12,17 +12,22 @@ from discount.store import keys
 from discount.store.connection import Store, moment_of
 from discount.store.replies import pairs
 
-#: A user's token that was good is good for so many microseconds more without another look, its end permitting.
-REMEMBERED = 60_000_000
-#: How many tokens a process remembers.
+#: Microseconds for which a verified user token is trusted without another check, unless it expires before.
+CACHED = 60_000_000
+#: The most tokens that a process caches.
 MOST = 10_000
-#: Microseconds within which the time of a key's last use is not written again; with/guard.lua has the same.
+#: Microseconds between two updates of the time when a key was last used. with/guard.lua has the same value.
 USED = 60_000_000
 
 
 class Tokens:
-    """Tells whose tokens are. What it found once it remembers; a key must then still be made sure of, by
-    `check_key` or by the guard of a script. `secret` is what API keys are hashed with.
+    """Identifies the owners of tokens, and caches them.
+
+    The cache does not see that an API key was revoked: check it again with `check_key` or the guard of a script.
+
+    Args:
+        admin_key: the admin's token; empty if there is none.
+        secret: the secret that API keys are hashed with.
     """
 
     def __init__(self, store: Store, users: UserTokens, *, admin_key: str, secret: str) -> None:
@@ -30,18 +35,18 @@ class Tokens:
         self._users = users
         self._admin = sha256(admin_key.encode()).digest() if admin_key else b""
         self._secret = secret
-        self._remembered: dict[bytes, tuple[Caller, int]] = {}
+        self._cache: dict[bytes, tuple[Caller, int]] = {}
 
     def identify(self, token: str) -> Caller:
-        """Whose a token is.
+        """Return the owner of a token.
 
         Raises:
-            Unauthenticated: nobody's.
-            Unavailable
+            Unauthenticated: the token is not valid.
+            Unavailable: Redis, or the server that publishes the keys of user tokens, does not answer.
         """
         text = token.encode()
         digest = blake2b(text, digest_size=32).digest()
-        caller, until = self._remembered.get(digest, (None, 0))
+        caller, until = self._cache.get(digest, (None, 0))
         now = time.time_ns() // 1000
         if caller is not None and now < until:
             return caller
@@ -52,24 +57,27 @@ class Tokens:
             caller, until = self._find_key(key_id, api_keys.digest(self._secret, token)), 1 << 62
         else:
             caller = self._users.verify(token)
-            until = min(caller.expires_at or 0, now + REMEMBERED)
-        if len(self._remembered) >= MOST:
-            self._remembered.clear()
-        self._remembered[digest] = caller, until
+            until = min(caller.expires_at or 0, now + CACHED)
+        if len(self._cache) >= MOST:
+            self._cache.clear()
+        self._cache[digest] = caller, until
         return caller
 
     def check_key(self, caller: Caller) -> None:
-        """Make sure that the key of a caller that has one still stands, and note that it was used.
+        """Check that a caller's API key has not been revoked or expired, and note when it was used.
+
+        Do nothing for callers without a key.
 
         Raises:
-            Unauthenticated
-            Unavailable
+            Unauthenticated: the key is no longer valid.
+            Unavailable: Redis does not answer.
         """
         if not caller.key_id:
             return
         name = keys.api_key(keys.partition_of(caller.brand_id or "", self._store.partitions), caller.key_id)
-        found, now = self._store.commands([("HMGET", name, "digest", "expires_at", "used_at"), ("TIME",)])
-        digest, expires_at, used_at = found
+        (digest, expires_at, used_at), now = self._store.commands(
+            [("HMGET", name, "digest", "expires_at", "used_at"), ("TIME",)]
+        )
         at = moment_of(now)
         if digest != caller.key_digest or (expires_at and at >= int(expires_at)):
             raise Unauthenticated()
@@ -77,7 +85,7 @@ class Tokens:
             try:
                 self._store.run("touch", [name], [at])
             except Unavailable:
-                # A Redis that is full still answers look-ups.
+                # A full Redis refuses writes but still answers reads, so the key stays usable.
                 return
 
     def _find_key(self, key_id: str, digest: str) -> Caller:

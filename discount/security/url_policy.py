@@ -1,4 +1,4 @@
-"""Which addresses webhooks may be at."""
+"""Which URLs webhooks may have."""
 
 import ipaddress
 
@@ -6,16 +6,16 @@ from ssrfguard import DEFAULT_DENIED, AddressTable, Block, Policy, Reach, SSRFGu
 
 from discount.domain.errors import Invalid
 
-#: Ports that webhooks may be at, besides any of this machine where loopback is allowed.
+#: The ports that webhooks may use; with `loopback`, any port.
 PORTS = frozenset({443, 8443})
-# What a gateway takes for any IPv4 address, one of this machine too. The library's table does not have it.
+# Gateways translate these to IPv4 addresses, private ones included. The library does not deny them by itself.
 _TRANSLATED = Block(ipaddress.IPv6Network("::ffff:0:0:0/96"), "IPv4-translated", "RFC2765", Reach.DENIED)
 _DENIED = AddressTable((*DEFAULT_DENIED.blocks, _TRANSLATED), snapshot=DEFAULT_DENIED.snapshot)
 _LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 
 
 def policy(*, loopback: bool) -> Policy:
-    """Which addresses may be reached: public ones by https; with `loopback` also this machine's, by http too."""
+    """Return the policy: https to public addresses only; with `loopback` also http, any port and this machine."""
     if not loopback:
         return Policy(allowed_schemes=frozenset({"https"}), allowed_ports=PORTS, denied_networks=_DENIED)
     return Policy(
@@ -27,17 +27,17 @@ def policy(*, loopback: bool) -> Policy:
 
 
 def check_url(allowed: Policy, url: str, field: str) -> None:
-    """Refuse an address as it is written; where its name leads is looked at anew for every call.
+    """Refuse a URL that webhooks may not have. Its host name is resolved and checked again for every call.
 
     Raises:
-        Invalid: naming the field.
+        Invalid: names the field.
     """
     try:
         allowed.check_url(url)
     except SSRFGuardError:
-        where = (
-            "http or https, on this machine or at a public address"
+        permitted = (
+            "http or https, to this machine or a public address"
             if "http" in allowed.allowed_schemes
-            else "https at a public address, with port 443 or 8443"
+            else "https, to a public address on port 443 or 8443"
         )
-        raise Invalid(field, f"is no address that a webhook may have; allowed are URLs with {where}") from None
+        raise Invalid(field, f"is not a URL that a webhook may have; use {permitted}") from None

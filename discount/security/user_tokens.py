@@ -1,4 +1,4 @@
-"""Users' tokens: JWTs (RFC 7519) of the marketplace, signed with a shared secret or with a key that it publishes."""
+"""Verifies user tokens: JWTs (RFC 7519) that the marketplace signs with a shared secret or a published key."""
 
 import re
 import time
@@ -12,26 +12,31 @@ from discount.domain.errors import Unauthenticated, Unavailable
 from discount.domain.model import Caller
 from discount.store import autopipeline
 
-#: Seconds by which the clocks of the marketplace and of a replica may differ.
+#: Seconds by which the clocks of the marketplace and a replica may differ.
 LEEWAY = 10
-#: Seconds that a fetch of the published keys may take, that they are taken as current, and between two tries.
+#: The most seconds that a fetch of the published keys may take.
 FETCH_SECONDS = 2
+#: Seconds after which fetched keys are fetched again.
 CURRENT_SECONDS = 300
+#: The least seconds between two fetches because of an unknown key id.
 AGAIN_SECONDS = 30
 _CLAIMS = {"require": ["sub", "exp", "aud", "iss"]}
-# A user id that no request could name is no user.
+# The same user ids that requests may name.
 _USER = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
-# Base64 without padding (RFC 7515), of which decoders take more: signs of other alphabets, and `=` at the end.
+# Base64url without padding (RFC 7515). Decoders are more lenient: they also accept `+`, `/` and trailing `=`.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# The last second that a double holds exactly.
+# Up to here a double holds every whole second exactly.
 _LATEST = 2**53
 
 
 class UserTokens:
-    """Verifies users' tokens: with the secret (HS256), or with the keys at `jwks_url`. With neither, none is good."""
+    """Verifies tokens with a shared secret (HS256) or with the keys published at `jwks_url`.
+
+    If neither is set, no token is valid.
+    """
 
     def __init__(self, *, secret: str, jwks_url: str, issuer: str, audience: str) -> None:
-        # Made once: from its text it would be made, and looked at for being another kind of key, at every token.
+        # Built once: PyJWT would parse the secret again for every token.
         self._secret = (
             jwt.PyJWK({"kty": "oct", "k": base64url_encode(secret.encode()).decode()}, "HS256") if secret else None
         )
@@ -40,16 +45,16 @@ class UserTokens:
         self._audience = audience
 
     def verify(self, token: str) -> Caller:
-        """The user whose token it is.
+        """Return the user of a token.
 
         Raises:
-            Unauthenticated
-            Unavailable: the keys cannot be fetched, and never could.
+            Unauthenticated: the token is not valid.
+            Unavailable: the published keys could not be fetched so far.
         """
         if not _TOKEN.fullmatch(token):
             raise Unauthenticated()
         key: Any = self._secret
-        # Never both kinds: a public key must not pass for a shared secret.
+        # Never allow both kinds: an attacker could sign with the public key as if it were the shared secret.
         algorithms = ["HS256"]
         try:
             if self._published:
@@ -71,7 +76,7 @@ class UserTokens:
         except (jwt.PyJWTError, ValueError, OverflowError):
             raise Unauthenticated() from None
         if not _USER.fullmatch(claims["sub"]):
-            raise Unauthenticated("The token's `sub` cannot be a user id.")
+            raise Unauthenticated("The token's `sub` is not a valid user id.")
         issued_at = claims.get("iat")
         return Caller(
             frozenset(["grant", "redeem", "read"]),
@@ -84,10 +89,10 @@ class UserTokens:
 
 
 def _moment(claim: Any) -> int:
-    """Microseconds of a time in a token, which the library also takes as text.
+    """Convert a time claim to microseconds.
 
     Raises:
-        Unauthenticated
+        Unauthenticated: it is not a number of seconds. The library would accept text as well.
     """
     if isinstance(claim, bool) or not isinstance(claim, int | float) or not 0 <= claim <= _LATEST:
         raise Unauthenticated()
@@ -95,10 +100,10 @@ def _moment(claim: Any) -> int:
 
 
 class _PublishedKeys:
-    """A JSON Web Key Set (RFC 7517) by its URL. While it cannot be fetched, the one fetched last is used.
+    """A JSON Web Key Set (RFC 7517) at a URL. If a fetch fails, the keys fetched last stay in use.
 
-    A thread of its own fetches it. A call waits for that once, for FETCH_SECONDS at most, and only after a fetch that
-    went well; a call that is gathered with others leaves them first. All others are answered by what is known.
+    A separate thread fetches the keys. A request waits for it only if its key is unknown and the last fetch succeeded,
+    and for little more than FETCH_SECONDS. It leaves its batch first, so that other requests do not wait.
     """
 
     def __init__(self, url: str) -> None:
@@ -111,10 +116,10 @@ class _PublishedKeys:
         self._fetched_at = self._tried_at = float("-inf")
 
     def find(self, token: str) -> jwt.PyJWK:
-        """The key that a token says it is signed with.
+        """Return the key that a token's header names.
 
         Raises:
-            PyJWTError: there is none, or the token cannot be read.
+            PyJWTError: no published key has that id, or the token is malformed.
             Unavailable: no keys have been fetched yet.
         """
         kid = jwt.get_unverified_header(token).get("kid")
@@ -124,7 +129,7 @@ class _PublishedKeys:
         elif time.monotonic() - self._fetched_at > CURRENT_SECONDS:
             self._fetch(FETCH_SECONDS)
         if self._keys is None:
-            raise Unavailable("The keys that users' tokens are signed with cannot be fetched.")
+            raise Unavailable("The keys that verify user tokens cannot be fetched right now.")
         if kid not in self._keys and self._fetch(AGAIN_SECONDS):
             self._wait()
         if kid not in self._keys:
@@ -137,7 +142,7 @@ class _PublishedKeys:
             self._done.wait(FETCH_SECONDS + 1)
 
     def _fetch(self, pause: float) -> bool:
-        """Have the keys fetched, unless that was tried within so many seconds; whether they are."""
+        """Start a fetch, unless one runs or began within `pause` seconds; return whether it was started."""
         with self._lock:
             now = time.monotonic()
             if not self._done.is_set() or now - self._tried_at < pause:

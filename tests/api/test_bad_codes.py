@@ -579,7 +579,7 @@ def test_csv_that_cannot_be_read_is_refused(client: Client, discount_id: str, va
     problem = refuse(client, discount_id, value, CSV, 400, "malformed")
     assert re.fullmatch(
         r"Line [\d,]+ cannot be read as CSV: a quote does not end with its cell, a line ends in CR alone,"
-        r" or a cell is too long\.|A line, text or number is longer than 262144 bytes\.",
+        r" or a cell is too long\.|A line, text or number is longer than 262,144 bytes\.",
         problem["detail"],
     )
 

@@ -213,8 +213,8 @@ def things(client: Client, store: Store) -> dict[str, str]:
     return {
         "discount_id": made["id"],
         "webhook_id": made["webhook_id"],
-        "delivery_id": deliveries.list_page(store, made["brand_id"], limit=1).deliveries[0].id,
-        "after": outbox.list_page(store, made["brand_id"], limit=1).events[0].id,
+        "delivery_id": deliveries.list_page(store, made["brand_id"], limit=1).items[0].id,
+        "after": outbox.list_page(store, made["brand_id"], limit=1).items[0].id,
         "token": Signer(store, SECRET).mail_token("IKEA", "User 1"),
     }
 

@@ -348,7 +348,7 @@ def test_every_wrong_code_is_told_the_same(client: Client) -> None:
         answers.append({name: value for name, value in problem.items() if name != "request_id"})
     assert answers == [answers[0]] * len(wrong)
     assert set(answers[0]) == {"type", "title", "status", "detail"}
-    assert answers[0]["detail"] == "The user holds no such code here; it may be mistyped."
+    assert answers[0]["detail"] == "The user holds no such code here; check the spelling."
 
 
 def test_a_code_that_was_voided_is_told_closed(client: Client) -> None:

@@ -178,8 +178,8 @@ class Offer:
         after = None
         while True:
             page = outbox.list_page(self.store, self.brand_id, after=after, limit=1000)
-            found |= {each.id: hashlib.sha256(msgspec.json.encode(each)).hexdigest() for each in page.events}
-            if not page.events:
+            found |= {each.id: hashlib.sha256(msgspec.json.encode(each)).hexdigest() for each in page.items}
+            if not page.items:
                 return found
             after = page.next
 
@@ -188,7 +188,7 @@ class Offer:
         cursor = None
         while True:
             page = deliveries.list_page(self.store, self.brand_id, limit=1000, cursor=cursor)
-            yield from page.deliveries
+            yield from page.items
             if not page.next:
                 return
             cursor = page.next

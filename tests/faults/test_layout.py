@@ -88,8 +88,8 @@ def refusal(redis_url: str, *command: str, **settings: str) -> str:
     return line
 
 
-USED = "discount: SECRET: this data is used with another one; see `discount secret replace`"
-NONE = "discount: SECRET: this data is used with one; set the same here"
+USED = "discount: SECRET: this data uses another SECRET; see `discount secret replace`"
+NONE = "discount: SECRET: this data uses a SECRET; set the same one here"
 
 
 SERVER = (
@@ -114,7 +114,7 @@ def test_a_process_with_another_secret_does_not_start(
 def test_a_process_with_a_secret_does_not_start_on_data_that_has_its_own(redis_server: RedisServer) -> None:
     Store.at(redis_server.url, PATIENCE, 16, secret="").prepare()
     line = refusal(redis_server.url, "discount", "worker", SECRET="s" * 32)
-    assert line == "discount: SECRET: this data has one of its own, kept in Redis; see `discount secret replace`"
+    assert line == "discount: SECRET: this data uses a generated secret; see `discount secret replace`"
 
 
 def test_no_api_key_is_made_with_another_secret(redis_server: RedisServer) -> None:

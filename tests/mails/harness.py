@@ -12,7 +12,7 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.domain.model import Delivery, Receipt, to_time
 from discount.security.signing import Signer
-from discount.services import deliveries, outbox
+from discount.services import deliveries, delivery_lanes, outbox
 from discount.store.connection import Store
 from discount.worker.dispatcher import Schedule
 from discount.worker.email_delivery import EmailDelivery
@@ -107,12 +107,12 @@ class MailHarness:
         """Make all deliveries that are due, and return them."""
         made: list[str] = []
         for partition, lane in due(self.store):
-            leased = deliveries.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
+            leased = delivery_lanes.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
             assert leased is not None
             for delivery, attempt in zip(leased, self._webhooks.prepare(leased), strict=True):
                 result = attempt()
                 due_at = self._schedule.next_try(delivery, result.receipt, self.now)
-                deliveries.settle(
+                delivery_lanes.settle(
                     self.store,
                     delivery,
                     result.receipt,
@@ -122,7 +122,7 @@ class MailHarness:
                     called=result.called,
                 )
                 made.append(delivery.id)
-            deliveries.release_lane(self.store, partition, lane)
+            delivery_lanes.release_lane(self.store, partition, lane)
         return [deliveries.show(self.store, each) for each in made]
 
     def send(self) -> list[Delivery]:
@@ -132,7 +132,7 @@ class MailHarness:
 
     def emails(self, brand_id: str = "IKEA") -> list[Delivery]:
         """Return the planned e-mails, newest first."""
-        return deliveries.list_page(self.store, brand_id, kind="email").deliveries
+        return deliveries.list_page(self.store, brand_id, kind="email").items
 
 
 @cache

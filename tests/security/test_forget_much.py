@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from discount.domain import code_kinds
-from discount.services import redemptions, users
+from discount.services import redemption_lists, redemptions, users
+from discount.store.answers import Answer
 from tests.services.harness import (
     ServiceHarness,
     fake_harness,
@@ -74,7 +75,7 @@ def test_a_user_of_more_uses_than_a_slice_is_forgotten_whole(stage: ServiceHarne
     assert names_in(stage) == []
     assert counts(stage, ids) == before
     for each in ids:
-        listed = list(redemptions.list_all(stage.store, each))
+        listed = list(redemption_lists.list_all(stage.store, each))
         assert len({found.user_id for found in listed}) == 1
         assert listed[0].user_id.startswith("forgotten-")
         held = [found for found in listed if found.state == "held"]
@@ -88,8 +89,8 @@ def test_a_brand_forgets_its_own_slices_only(stage: ServiceHarness) -> None:
     ids = use_often(stage)
     done = users.forget(stage.store, USER, brand_id=ONE)
     assert (done.grants, done.redemptions) == (1, 12)
-    assert list(redemptions.list_all_of_user(stage.store, USER, brand_id=ONE)) == []
-    assert len(list(redemptions.list_all_of_user(stage.store, USER, brand_id=OTHER))) == 12
+    assert list(redemption_lists.list_all_of_user(stage.store, USER, brand_id=ONE)) == []
+    assert len(list(redemption_lists.list_all_of_user(stage.store, USER, brand_id=OTHER))) == 12
     assert [each.discount_id for each in flat(stage.pages_of_user(USER, 5))] == [ids[1]]
 
 
@@ -105,7 +106,7 @@ def test_what_a_call_that_was_cut_off_has_left_is_forgotten_by_the_next(
     before = counts(stage, ids)
     left: list[int] = []
 
-    def cut(name: str, *given: Any) -> list[str]:
+    def cut(name: str, *given: Any) -> Answer:
         if name == "forget":
             if not left:
                 raise CutOff

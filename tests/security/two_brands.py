@@ -98,7 +98,7 @@ class TwoBrands:
     def plan_delivery(self, brand: str, webhook: str) -> str:
         """Plan a delivery of the webhook for the brand's oldest event, and return its id."""
         store = self.store()
-        event = outbox.list_page(store, brand, limit=1).events[0]
+        event = outbox.list_page(store, brand, limit=1).items[0]
         partition, place = place_of(event.id) or (0, "")
         delivery_id = make_delivery_id(partition, event.id, webhook)
         planned = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)

@@ -13,6 +13,7 @@ from discount.services import (
     discounts,
     exports,
     grants,
+    user_grants,
 )
 from discount.store import keys
 from discount.store.connection import Store
@@ -106,8 +107,8 @@ class ServiceHarness:
         cursor: str | None = None
         for _ in range(1000):
             page = discounts.list_page(self.store, limit=limit, cursor=cursor, **filters)
-            assert len(page.discounts) <= limit
-            found += [each.id for each in page.discounts]
+            assert len(page.items) <= limit
+            found += [each.id for each in page.items]
             cursor = page.next
             if cursor is None:
                 return found
@@ -118,7 +119,7 @@ class ServiceHarness:
 
     def pages_of_user(self, user: str, limit: int, brand: str | None = None) -> list[list[Grant]]:
         return self._pages(
-            lambda cursor: grants.list_of_user(self.store, user, brand_id=brand, limit=limit, cursor=cursor), limit
+            lambda cursor: user_grants.list_of_user(self.store, user, brand_id=brand, limit=limit, cursor=cursor), limit
         )
 
     def events(self, discount: Discount, kind: str = "") -> list[dict[str, str]]:
@@ -166,7 +167,7 @@ class ServiceHarness:
         assert sorted((entry["user"], f"{entry['at']} {entry['code']}") for entry in granted) == sorted(held.items())
         for user in held:
             text = self.redis.hget(keys.users(partition, user), user)
-            numbers = grants.numbers_in(self.store, partition, user, text)
+            numbers = user_grants.numbers_in(self.store, partition, user, text)
             assert numbers.count(str(discount.number)) == 1
         assert self.redis.hget(keys.numbers(partition), str(discount.number)) == discount_id
         assert self.redis.zscore(keys.discounts(partition), discount_id) == discount.created_at
@@ -239,9 +240,9 @@ class ServiceHarness:
         cursor: str | None = None
         for _ in range(1000):
             page = ask(cursor)
-            assert len(page.grants) <= limit
-            assert page.next is None or len(page.grants) == limit
-            pages.append(page.grants)
+            assert len(page.items) <= limit
+            assert page.next is None or len(page.items) == limit
+            pages.append(page.items)
             cursor = page.next
             if cursor is None:
                 return pages

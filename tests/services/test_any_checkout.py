@@ -27,8 +27,8 @@ from discount.domain.errors import Refusal
 from discount.domain.ids import make_redemption_id
 from discount.domain.model import Redemption
 from discount.domain.rules import Order, Rule
-from discount.services import discounts, redemptions
-from discount.services.redemptions import Checkout
+from discount.services import checkouts, discounts, redemption_lists, redemptions
+from discount.services.checkouts import Checkout
 from tests.services.harness import (
     SECOND,
     ServiceHarness,
@@ -864,7 +864,7 @@ class Calls(RuleBasedStateMachine):
                 sums[use.order.currency] = (orders + use.order.amount, off + use.off)
         shown = {each: (sum_.orders, sum_.discounts) for each, sum_ in found.sums.items()}
         assert {each: both for each, both in shown.items() if both != (0, 0)} == sums
-        self.compare_all(redemptions.list_of_discount(self.stage.store, model.id).redemptions, mine, now)
+        self.compare_all(redemption_lists.list_of_discount(self.stage.store, model.id).items, mine, now)
         events = [
             {name: value for name, value in each.items() if name not in ("brand", "number")}
             for each in self.stage.events(found)
@@ -890,12 +890,12 @@ class Calls(RuleBasedStateMachine):
         found: list[Redemption] = []
         cursor: str | None = None
         while True:
-            page = redemptions.list_of_user(
+            page = redemption_lists.list_of_user(
                 self.stage.store, user, brand_id=brand, state=state, since=since, until=until, limit=limit,
                 cursor=cursor,
             )  # fmt: skip
-            assert len(page.redemptions) <= limit
-            found += page.redemptions
+            assert len(page.items) <= limit
+            found += page.items
             cursor = page.next
             if cursor is None:
                 break
@@ -915,7 +915,7 @@ class Calls(RuleBasedStateMachine):
             self.compare(redemptions.show(self.stage.store, use.id), use, now)
         for user in USERS:
             mine = [use for use in self.uses.values() if use.user == user]
-            self.compare_all(redemptions.list_of_user(self.stage.store, user).redemptions, mine, now)
+            self.compare_all(redemption_lists.list_of_user(self.stage.store, user).items, mine, now)
         self.stage.check()
 
 
@@ -925,7 +925,7 @@ def run(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, s
         ("ADDRESS_GUESSES", ADDRESS_GUESSES),
         ("GUESS_SECONDS", GUESS_SECONDS),
     ):
-        monkeypatch.setattr(redemptions, name, value)
+        monkeypatch.setattr(checkouts, name, value)
     machine = type("Machine", (Calls,), {"stage": stage, "clock": Clock(stage.redis, monkeypatch)})
     run_in_batches(machine, examples, steps)
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 from discount.domain.errors import NotFound, Refusal
 from discount.domain.ids import make_discount_id
 from discount.domain.model import Grant
-from discount.services import discounts, grants
+from discount.services import brand_grants, discounts, grants
 from tests.services.harness import (
     BRANDS,
     SECOND,
@@ -142,7 +142,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(brand=st.sampled_from(MAKERS), user=st.sampled_from(USERS))
     def grant_of_a_brand(self, brand: str, user: str) -> None:
-        answer = self.outcome(lambda: grants.grant_of_brand(self.stage.store, brand, user))
+        answer = self.outcome(lambda: brand_grants.grant_of_brand(self.stage.store, brand, user))
         own = [model for model in self.newest_first if model.brand == brand]
         held = {model.codes[user] for model in own if user in model.codes}
         is_open = [model for model in own if not model.refusal()]

@@ -22,7 +22,7 @@ from discount.domain.errors import (
 )
 from discount.domain.ids import make_discount_id
 from discount.domain.model import Discount, Grant
-from discount.services import code_pools, exports, grants
+from discount.services import brand_grants, code_pools, exports, grants
 from discount.services.code_pools import Line, Report
 from discount.services.exports import ExportedCode
 from discount.store import keys
@@ -295,9 +295,9 @@ def test_an_import_after_the_last_grant_makes_codes_to_be_had(stage: ServiceHarn
 def test_the_brand_gives_what_was_just_imported(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
     with pytest.raises(SoldOut):
-        grants.grant_of_brand(stage.store, "IKEA", "User 1")
+        brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
     stage.import_lines(found.id, ["A"])
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == "A"
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == "A"
 
 
 def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(stage: ServiceHarness) -> None:
@@ -393,7 +393,7 @@ def test_the_script_refuses_another_kind_too(stage: ServiceHarness) -> None:
     ]
     before = stage.state()
     with pytest.raises(WrongKind):
-        stage.store.run("import", names, [*stage.store.quotas.words, 1, code_kinds.digest("A"), "A"])
+        stage.store.run("import", names, [*stage.store.quotas.arguments, 1, code_kinds.digest("A"), "A"])
     assert stage.state() == before
 
 

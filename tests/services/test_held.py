@@ -9,8 +9,8 @@ from discount.domain import code_kinds
 from discount.domain.errors import NotGranted, TooManyGuesses
 from discount.domain.model import Grant
 from discount.domain.rules import Order
-from discount.services import redemptions
-from discount.services.redemptions import Checkout
+from discount.services import checkouts, redemptions
+from discount.services.checkouts import Checkout
 from discount.store import keys
 from tests.services.harness import PARTITIONS, ServiceHarness, flat
 
@@ -121,7 +121,7 @@ def test_a_checkout_costs_the_same_however_much_the_user_holds(stage: ServiceHar
 
 def test_whoever_guessed_too_often_costs_two_exchanges(stage: ServiceHarness) -> None:
     give(stage, ONE, 20)
-    for _ in range(redemptions.USER_GUESSES):
+    for _ in range(checkouts.USER_GUESSES):
         redemptions.validate(stage.store, attempt("WRONG"))
 
     def ask() -> None:

@@ -17,8 +17,9 @@ from discount.domain.rules import (
     Order,
     Rule,
 )
-from discount.services import redemptions
-from discount.services.redemptions import Checkout, Verdict
+from discount.services import redemption_lists, redemptions
+from discount.services.checkouts import Checkout
+from discount.services.redemptions import Verdict
 from discount.store import keys
 from tests.services.harness import SECOND, ServiceHarness, partition_of
 
@@ -37,7 +38,7 @@ def counts_agree(stage: ServiceHarness) -> Iterator[None]:
 
 def check_counts(stage: ServiceHarness, found: Discount) -> None:
     """Check that the counts match the redemptions and none is negative."""
-    made = list(redemptions.list_all(stage.store, found.id))
+    made = list(redemption_lists.list_all(stage.store, found.id))
     states = Counter(each.state for each in made)
     assert (found.redeemed_count, found.on_hold_count) == (states["redeemed"], states["held"])
     assert found.rolled_back_count == states["rolled-back"]
@@ -54,7 +55,7 @@ def check_counts(stage: ServiceHarness, found: Discount) -> None:
 def count_standing(stage: ServiceHarness, discount_id: str, user: str, day: str, week: str) -> tuple[int, int, int]:
     """Count the uses of a user in all, of a day and of a week."""
     partition = partition_of(discount_id)
-    made = redemptions.list_all(stage.store, discount_id, state="redeemed")
+    made = redemption_lists.list_all(stage.store, discount_id, state="redeemed")
     names = [keys.redemption(partition, each.id) for each in made if each.user_id == user]
     of = [stage.redis.hmget(name, "day", "week") for name in names]
     return len(of), sum(each[0] == day for each in of), sum(each[1] == week for each in of)

@@ -230,7 +230,7 @@ def test_deliveries_are_listed_shown_and_made_again(
     webhook = said("webhook", "create", "Post", "https://post.example/x")["id"]
     said("create", "Post", "Sale", "--total", "1")
     store = Store.at(server.url, PATIENCE, 16)
-    event = outbox.list_page(store, "Post", limit=1).events[0]
+    event = outbox.list_page(store, "Post", limit=1).items[0]
     partition, place = place_of(event.id) or (0, "")
     found = make_delivery_id(partition, event.id, webhook)
     owed = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", place, 1)

@@ -41,7 +41,7 @@ class Run:
 
     def url(self) -> str:
         found = wait_until(
-            lambda: re.search(r"answers at (http://[\d.:]+)", self.output.read_text()) or self._ended(), "the URL"
+            lambda: re.search(r"runs at (http://[\d.:]+)", self.output.read_text()) or self._ended(), "the URL"
         )
         assert not isinstance(found, bool), self.output.read_text()
         return str(found[1])
@@ -154,7 +154,7 @@ def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:
     family = run.family()
     redis_of(run).kill()
     assert run.process.wait(PATIENCE) == 1
-    assert "discount: Redis ended by itself" in run.output.read_text()
+    assert "discount: Redis stopped unexpectedly" in run.output.read_text()
     wait_until(lambda: all_gone(family), "no process left")
 
 
@@ -165,7 +165,7 @@ def test_what_runs_along_and_ends_by_itself_ends_the_rest(runs: Any, name: str) 
     family = run.family()
     part_of(family, name).kill()
     assert run.process.wait(PATIENCE) == 1
-    assert f"discount: the {name} ended by itself" in run.output.read_text()
+    assert f"discount: the {name} stopped unexpectedly" in run.output.read_text()
     wait_until(lambda: all_gone(family), "no process left")
 
 
@@ -186,7 +186,7 @@ def commands_of(run: Run) -> tuple[str, str]:
     """Return the e-mail command and the example commands that a run prints once it is ready."""
     run.url()
     text = wait_until(lambda: "}'\n" in (text := run.output.read_text()) and text, "the whole text")
-    mails = re.search(r"`(.+ mails.*)` shows them", text)
+    mails = re.search(r"`(.+ mails.*)` lists them", text)
     assert mails, text
     return mails[1], text.partition(":\n\n")[2].partition("}'\n")[0] + "}'\n"
 

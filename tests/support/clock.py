@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from discount.store import connection
 from discount.store.connection import Store
 from discount.store.scripts import SCRIPTS
 
@@ -44,9 +43,7 @@ class Clock:
     def __init__(self, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self._redis = redis
         for name, script in SCRIPTS.items():
-            moved = replace(script, source=_MOVED + script.source)
-            monkeypatch.setitem(SCRIPTS, name, moved)
-            monkeypatch.setitem(connection._DIGESTS, name, moved.digests)
+            monkeypatch.setitem(SCRIPTS, name, replace(script, source=_MOVED + script.source))
         commands = Store.commands
 
         def shifted(store: Store, given: Sequence[Any]) -> list[Any]:

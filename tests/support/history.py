@@ -13,7 +13,7 @@ from typing import Any
 
 from discount.domain.code_sequence import Sequence
 from discount.domain.ids import parse_discount_id
-from discount.services import grants
+from discount.services import user_grants
 from discount.store import keys
 from tests.support.load import Answer
 from tests.support.service import ask
@@ -129,7 +129,7 @@ def _check_users(client: Any, discount_id: str, found: Stored) -> None:
 def _numbers(client: Any, partition: int, user: str, text: str) -> list[str]:
     """The numbers of the discounts in which a user holds a code: the first few, and page by page those beyond."""
     few, _, more = text.partition("+")
-    pages = -(-int(more.partition("-")[0] or 0) // grants.PAGE)
+    pages = -(-int(more.partition("-")[0] or 0) // user_grants.PAGE)
     beyond = client.hmget(keys.users(partition, user), [f"{user}\n{n}" for n in range(pages)]) if pages else []
     return [number for page in (few, *beyond) for number in (page or "").split()]
 

@@ -20,7 +20,7 @@ class Wire:
         return [command * 2 for command in commands]
 
     def ask(self, *commands: Any) -> list[Any]:
-        return autopipeline.exchange(self.send, commands)
+        return autopipeline.send(self.send, commands)
 
 
 class Together(unittest.TestCase):
@@ -67,11 +67,11 @@ class Together(unittest.TestCase):
 
         def patient() -> list[Any]:
             try:
-                return autopipeline.exchange(away, ["a"])
+                return autopipeline.send(away, ["a"])
             except Unavailable:
                 return self.wire.ask("b")
 
-        first, second = autopipeline.run_batch([patient, lambda: autopipeline.exchange(away, ["c"])])
+        first, second = autopipeline.run_batch([patient, lambda: autopipeline.send(away, ["c"])])
         self.assertEqual(first, ["bb"])
         self.assertIsInstance(second, Unavailable)
 

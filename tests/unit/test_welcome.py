@@ -63,6 +63,6 @@ class TheText(unittest.TestCase):
         self.assertNotIn("mails", welcome(Settings(smtp_url="smtp://mail.example"), URL, None))
 
     def test_names_the_folder_of_e_mails_if_the_command_would_not_find_it(self) -> None:
-        self.assertIn("discount mails` shows", welcome(Settings(), URL, Path("var/mail")))
+        self.assertIn("discount mails` lists", welcome(Settings(), URL, Path("var/mail")))
         elsewhere = Settings(data="/srv/my data")
-        self.assertIn("discount mails '/srv/my data/mail'` shows", welcome(elsewhere, URL, Path("/srv/my data/mail")))
+        self.assertIn("discount mails '/srv/my data/mail'` lists", welcome(elsewhere, URL, Path("/srv/my data/mail")))

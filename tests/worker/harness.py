@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, get_args
 
 from discount.domain.model import Delivery, DeliveryKind, Receipt
-from discount.services import deliveries
+from discount.services import deliveries, delivery_lanes
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker.dispatcher import Attempt, Dispatcher, Prepare, Schedule
@@ -73,8 +73,8 @@ def due(store: Store) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     now = store.now()
     for kind in KINDS:
-        brands = deliveries.due_brands(store, kind, now, 1000)
-        for lanes in deliveries.due_lanes(store, kind, now, brands, 1000):
+        brands = delivery_lanes.due_brands(store, kind, now, 1000)
+        for lanes in delivery_lanes.due_lanes(store, kind, now, brands, 1000):
             found += lanes
     return found
 
@@ -95,4 +95,4 @@ def until(true: Callable[[], Any]) -> None:
 
 def of_brand(store: Store, brand: str = "IKEA", **filters: Any) -> list[Delivery]:
     """Return a brand's deliveries, oldest first."""
-    return deliveries.list_page(store, brand, limit=1000, **filters).deliveries[::-1]
+    return deliveries.list_page(store, brand, limit=1000, **filters).items[::-1]

@@ -120,7 +120,7 @@ def test_a_brand_lists_whom_it_knows_and_nobody_else(client: Client, store: Stor
     found, cursor = [], None
     for _ in range(10):
         page = contacts.list_page(store, "IKEA", limit=3, cursor=cursor)
-        found += [each.user_id for each in page.contacts]
+        found += [each.user_id for each in page.items]
         cursor = page.next
         if cursor is None:
             break

@@ -16,7 +16,7 @@ from discount.domain.errors import NoLongerKept, WebhookOff
 from discount.domain.model import Delivery, Receipt
 from discount.security import url_policy
 from discount.security.signing import Signer
-from discount.services import deliveries, outbox, webhooks
+from discount.services import deliveries, delivery_lanes, outbox, webhooks
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import planner as planner_module
@@ -426,7 +426,7 @@ def fail(store: Store, webhook: str, count: int, off_after: float, receipt: Rece
     """Let some calls of a webhook fail."""
     found = of_brand(store, state="waiting", webhook_id=webhook)[0]
     for _ in range(count):
-        assert deliveries.settle(store, found, receipt, due_at=store.now(), lease=60, off_after=off_after)
+        assert delivery_lanes.settle(store, found, receipt, due_at=store.now(), lease=60, off_after=off_after)
 
 
 def test_a_webhook_is_switched_off_with_its_tenth_failure(client: Client, store: Store) -> None:
@@ -467,11 +467,11 @@ def test_one_call_that_goes_well_ends_the_failing(client: Client, store: Store) 
     plan(store)
     first, second = of_brand(store)
     for _ in range(9):
-        deliveries.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
-    deliveries.settle(store, second, DELIVERED, due_at=None, lease=60, off_after=0)
+        delivery_lanes.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
+    delivery_lanes.settle(store, second, DELIVERED, due_at=None, lease=60, off_after=0)
     found = webhooks.show(store, webhook)
     assert (found.failures, found.failing_since) == (0, None)
-    deliveries.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
+    delivery_lanes.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
     assert webhooks.show(store, webhook).off_at is None
 
 
@@ -481,7 +481,7 @@ def test_what_was_not_called_does_not_count_as_failing(client: Client, store: St
     plan(store)
     found = of_brand(store)[0]
     for _ in range(20):
-        deliveries.settle(store, found, RETRY, due_at=1, lease=60, off_after=0, called=False)
+        delivery_lanes.settle(store, found, RETRY, due_at=1, lease=60, off_after=0, called=False)
     shown = webhooks.show(store, webhook)
     assert (shown.off_at, shown.failures, shown.failing_since) == (None, 0, None)
     assert of_brand(store)[0].attempts == 0
@@ -520,8 +520,8 @@ def test_a_delivery_is_settled_once(client: Client, store: Store) -> None:
     client.create()
     plan(store)
     found = of_brand(store)[0]
-    assert deliveries.settle(store, found, DELIVERED, due_at=None, lease=60, off_after=0)
-    assert not deliveries.settle(store, found, RETRY, due_at=1, lease=60, off_after=0)
+    assert delivery_lanes.settle(store, found, DELIVERED, due_at=None, lease=60, off_after=0)
+    assert not delivery_lanes.settle(store, found, RETRY, due_at=1, lease=60, off_after=0)
     again = of_brand(store)[0]
     assert (again.state, again.attempts, again.status) == ("delivered", 1, "200")
 
@@ -542,7 +542,7 @@ def test_a_lane_is_taken_by_one_of_many(client: Client, store: Store, redis_serv
         own = Store.at(redis_server.url, PATIENCE, store.partitions)
         for partition, lane in lanes:
             barrier.wait(PATIENCE)
-            claimed = deliveries.lease_lane(own, partition, lane, 60, 1000)
+            claimed = delivery_lanes.lease_lane(own, partition, lane, 60, 1000)
             if claimed is not None:
                 won.append([each.id for each in claimed])
 
@@ -591,12 +591,12 @@ def test_a_lane_of_a_worker_that_is_gone_is_taken_over_after_its_lease(client: C
     client.create()
     plan(store)
     (partition, lane), *_ = due(store)
-    assert deliveries.lease_lane(store, partition, lane, 60, BATCH)
-    deliveries.release_ended_lanes(store, store.now())
+    assert delivery_lanes.lease_lane(store, partition, lane, 60, BATCH)
+    delivery_lanes.release_ended_lanes(store, store.now())
     assert (due(store), leased(store)) == ([], [(partition, lane)])
-    assert deliveries.lease_lane(store, partition, lane, 60, BATCH) is None
+    assert delivery_lanes.lease_lane(store, partition, lane, 60, BATCH) is None
     client.redis.zadd(keys.leases(partition), {lane: store.now() - 1})
-    deliveries.release_ended_lanes(store, store.now())
+    delivery_lanes.release_ended_lanes(store, store.now())
     calls = Calls()
     dispatch(store, calls.prepare)
     assert len(calls.made) == 1
@@ -610,10 +610,10 @@ def test_a_lease_is_longer_than_a_try_and_each_try_begins_it_anew(client: Client
     client.create()
     plan(store)
     (partition, lane), *_ = due(store)
-    found = deliveries.lease_lane(store, partition, lane, 1, BATCH)
+    found = delivery_lanes.lease_lane(store, partition, lane, 1, BATCH)
     assert found
     first = float(store.command("ZSCORE", keys.leases(partition), lane))
-    deliveries.settle(store, found[0], RETRY, due_at=1, lease=1000, off_after=1)
+    delivery_lanes.settle(store, found[0], RETRY, due_at=1, lease=1000, off_after=1)
     assert float(store.command("ZSCORE", keys.leases(partition), lane)) > first + 900 * SECOND
 
 
@@ -622,12 +622,12 @@ def test_what_is_planned_while_a_lane_is_taken_is_made_after_it_is_given_back(cl
     client.create()
     plan(store)
     (partition, lane), *_ = due(store)
-    claimed = deliveries.lease_lane(store, partition, lane, 60, BATCH)
+    claimed = delivery_lanes.lease_lane(store, partition, lane, 60, BATCH)
     assert claimed
     granted(client, 40)
     plan(store)
     assert lane not in {name for _, name in due(store)}
-    deliveries.release_lane(store, partition, lane)
+    delivery_lanes.release_lane(store, partition, lane)
     assert lane in {name for _, name in due(store)}
     dispatch(store, Calls().prepare)
     assert {each.state for each in of_brand(store, webhook_id=webhook)} == {"delivered"}

@@ -17,7 +17,9 @@ from discount.domain.errors import AlreadyRedeemed, CodeTaken, Invalid, LimitRea
 from discount.domain.model import Caller, Discount
 from discount.domain.rules import LIMITS, LimitName, Rule
 from discount.services import contacts, discounts, redemptions
-from discount.services.redemptions import Checkout
+from discount.services.checkouts import Checkout
+from discount.services.contacts import Contact
+from discount.services.discounts import DiscountPage
 from discount.store.connection import Store
 
 #: The brand that owns all coupons while the service is open, because callers are not identified then.
@@ -169,18 +171,17 @@ def uses_left(discount: Discount) -> int | None:
     return None if total is None else max(0, total - discount.redeemed_count - discount.on_hold_count)
 
 
-def coupons_in(page: discounts.Page) -> Iterable[CouponOut]:
+def coupons_in(page: DiscountPage) -> Iterable[CouponOut]:
     """Yield the coupons on a page of discounts, without removed ones."""
-    for number, discount in enumerate(page.discounts, page.first):
+    for number, discount in enumerate(page.items, page.first):
         if discount.codes.kind == "shared" and discount.closed != "void":
             yield _coupon_out(number, discount)
 
 
-def users_in(page: contacts.Page) -> Iterable[PersonOut]:
-    """Yield the users on a page of contacts."""
-    for contact in page.contacts:
-        user_id = int(contact.user_id) if _is_number(contact.user_id) else contact.user_id
-        yield PersonOut(user_id, contact.name, contact.email)
+def user_out(contact: Contact) -> PersonOut:
+    """Return a contact as the dialect shows a user."""
+    user_id = int(contact.user_id) if _is_number(contact.user_id) else contact.user_id
+    return PersonOut(user_id, contact.name, contact.email)
 
 
 def invalid_sentence(refused: Any) -> str:

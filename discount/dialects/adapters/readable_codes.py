@@ -17,8 +17,8 @@ from discount.domain.cursors import make_cursor
 from discount.domain.errors import Forbidden, Invalid, NotFound
 from discount.domain.model import Caller, Discount, Grant, Redemption
 from discount.domain.rules import Rule
-from discount.services import contacts, discounts, exclusive_codes, grants, redemptions
-from discount.services.pagination import read_on
+from discount.services import contacts, discounts, exclusive_codes, grants, redemption_lists, redemptions, user_grants
+from discount.services.pagination import read_pages
 from discount.store.connection import Store
 
 #: The most users who are granted a new code within the call that creates it.
@@ -59,7 +59,7 @@ def create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
 def grant_to_contacts(store: Store, discount: Discount) -> None:
     """Grant a new code to users whose e-mail address the brand knows. Each grant sends its user an e-mail."""
     page = contacts.list_page(store, discount.brand_id, limit=MAX_GRANTED)
-    grants.grant_many(store, discount.id, [contact.user_id for contact in page.contacts if contact.email])
+    grants.grant_many(store, discount.id, [contact.user_id for contact in page.items if contact.email])
 
 
 def find(store: Store, code: str, caller: Caller) -> Discount:
@@ -80,9 +80,9 @@ def list_codes(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
     """Return the caller's codes: a brand's newest first, a user's oldest grant first within each brand."""
     if caller.user_id is None:
         of_brand = partial(discounts.list_page, store, brand_id=caller.brand_id)
-        return list_response(query, of_brand, lambda page: map(code_out, _readable_discounts(store, page.discounts)))
-    of_user = partial(grants.list_of_user, store, caller.user_id)
-    return list_response(query, of_user, lambda page: map(code_out, _granted_discounts(store, page.grants)))
+        return list_response(query, of_brand, lambda page: map(code_out, _readable_discounts(store, page.items)))
+    of_user = partial(user_grants.list_of_user, store, caller.user_id)
+    return list_response(query, of_user, lambda page: map(code_out, _granted_discounts(store, page.items)))
 
 
 def list_uses(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
@@ -138,10 +138,11 @@ def _granted_discounts(store: Store, held: Sequence[Grant]) -> list[Discount]:
 def _all_uses(store: Store, caller: Caller) -> Iterator[Redemption]:
     if caller.user_id is None:
         list_page = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=BATCH)
-        for discount in read_on(list_page, lambda page: _readable_discounts(store, page.discounts)):
-            yield from redemptions.list_all(store, discount.id, state="redeemed")
+        for page in read_pages(list_page):
+            for discount in _readable_discounts(store, page.items):
+                yield from redemption_lists.list_all(store, discount.id, state="redeemed")
         return
-    of_user = redemptions.list_all_of_user(store, caller.user_id, state="redeemed")
+    of_user = redemption_lists.list_all_of_user(store, caller.user_id, state="redeemed")
     while batch := list(islice(of_user, BATCH)):
         yield from _readable_uses(store, batch)
 
@@ -158,21 +159,21 @@ def _page_of_uses(store: Store, caller: Caller, query: PageQuery) -> tuple[list[
     A brand's cursor has two parts: the cursor of the last finished code, and the one in the next code's uses.
     """
     if caller.user_id is not None:
-        of_user = redemptions.list_of_user(
+        of_user = redemption_lists.list_of_user(
             store, caller.user_id, state="redeemed", limit=query.page_size, cursor=query.cursor
         )
-        return list(_readable_uses(store, of_user.redemptions)), of_user.next
+        return list(_readable_uses(store, of_user.items)), of_user.next
     code_cursor, _, use_cursor = (query.cursor or "").partition(".")
     uses: list[Redemption] = []
     page = discounts.list_page(store, brand_id=caller.brand_id, limit=query.page_size, cursor=code_cursor or None)
-    for discount in _readable_discounts(store, page.discounts):
+    for discount in _readable_discounts(store, page.items):
         left = query.page_size - len(uses)
         if not left:
             return uses, f"{code_cursor}."
-        of_code = redemptions.list_of_discount(
+        of_code = redemption_lists.list_of_discount(
             store, discount.id, state="redeemed", limit=left, cursor=use_cursor or None
         )
-        uses += of_code.redemptions
+        uses += of_code.items
         if of_code.next is not None:
             return uses, f"{code_cursor}.{of_code.next}"
         code_cursor, use_cursor = make_cursor(discount.created_at, discount.id), ""
