@@ -5,16 +5,14 @@ It serves clients of an earlier coupon service; doc/dialects.md lists its calls.
 
 import secrets
 from functools import partial
-from itertools import chain
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
 from discount.api.inputs import JSON_OR_FORM
-from discount.api.streaming import json_response
 from discount.dialects.adapters import coupons
 from discount.dialects.adapters.coupons import ALL_USED, NOT_NOW, NOT_VALID, brand_of
 from discount.dialects.error_formats import OF_MESSAGES, MessageOut
-from discount.dialects.pages import PageQuery, page_response
+from discount.dialects.pages import PageQuery, list_response
 from discount.dialects.schemas.coupons import (
     ApplyIn,
     CountsIn,
@@ -31,7 +29,6 @@ from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
 from discount.services import contacts, discounts
 from discount.services.checkouts import Checkout
-from discount.services.pagination import read_all, read_pages
 from discount.store.connection import Store
 
 _TAG = "dialect: coupons"
@@ -69,10 +66,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     def list_coupons(query: PageQuery, caller: Caller) -> ViewResult:
         """List all coupons, oldest first; with `limit` or `cursor` one page, which may be shorter than `limit`."""
         list_page = partial(discounts.list_oldest, store, brand_of(caller))
-        if query.whole:
-            return json_response(chain.from_iterable(map(coupons.coupons_in, read_pages(list_page))), *_IN_MESSAGE)
-        page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(coupons.coupons_in(page), page.next, _IN_MESSAGE)
+        return list_response(query, list_page, coupons.coupons_in, _IN_MESSAGE)
 
     @contract.declare(
         "PUT",
@@ -211,7 +205,4 @@ def _add_users(contract: Contract, store: Store) -> None:
     def list_users(query: PageQuery, caller: Caller) -> ViewResult:
         """List all users in order of creation; with `limit` or `cursor` one page."""
         list_page = partial(contacts.list_page, store, brand_of(caller))
-        if query.whole:
-            return json_response(map(coupons.user_out, read_all(partial(list_page, limit=1000))), *_IN_MESSAGE)
-        page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(map(coupons.user_out, page.items), page.next, _IN_MESSAGE)
+        return list_response(query, list_page, lambda page: map(coupons.user_out, page.items), _IN_MESSAGE)
