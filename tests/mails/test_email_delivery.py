@@ -64,7 +64,7 @@ def test_a_grant_with_an_address_sends_the_code(works: MailHarness) -> None:
     assert headers["subject"] == "Your code from IKEA: Christmas"
     assert headers["message-id"] == f"<{made.id}@shop.example>"
     assert f"    {code}\n" in text
-    assert "What comes off: 12.5%\n" in text
+    assert "Your discount: 12.5%\n" in text
     until = datetime.fromisoformat(works.done("GET", f"/discount/{discount_id}")["expires_at"])
     shown_until = until.astimezone(ZoneInfo("Asia/Tokyo"))
     assert f"Valid until: {shown_until.day}\xa0{shown_until:%B %Y, %H:%M}\xa0JST\n" in text
@@ -276,7 +276,7 @@ def test_a_brand_is_told_that_a_discount_is_sold_out(works: MailHarness) -> None
     assert recipients(works) == [SHOP]
     assert subjects(works) == ["Sold out: Christmas"]
     message = read(works.box.mails[0])
-    assert "Codes in all: 1\n" in text_of(message)
+    assert "Total codes: 1\n" in text_of(message)
     assert "the address of the brand Möbelhaus" in text_of(message)
     # A brand is not unsubscribed by a link: it has a setting.
     assert message["List-Unsubscribe"] is None
@@ -290,7 +290,7 @@ def test_a_brand_is_told_that_a_limit_is_reached(works: MailHarness) -> None:
         works.redeem(discount_id, code, order)
     assert outcomes(works.send()) == [("discount.limit-reached", "delivered", "250")]
     assert subjects(works) == ["Limit reached: Christmas"]
-    assert "Limit: 2 uses in all\n" in text_of(read(works.box.mails[0]))
+    assert "Limit: 2 uses in total\n" in text_of(read(works.box.mails[0]))
 
 
 def test_a_limit_that_was_lifted_between_is_told_no_longer(works: MailHarness) -> None:
@@ -309,7 +309,7 @@ def test_a_brand_is_told_that_its_webhook_is_off(works: MailHarness) -> None:
     works.grant(works.create())
     assert outcomes(works.send()) == [("code.granted", "failed", "410")]
     assert outcomes(works.send()) == [("webhook.disabled", "delivered", "250")]
-    assert subjects(works) == ["A webhook of IKEA is switched off"]
+    assert subjects(works) == ["A webhook of IKEA has been switched off"]
     text = text_of(read(works.box.mails[0]))
     assert "it answered that it is gone (410)." in text
     assert "Webhook: https://ikea.example/hook\n" in text
@@ -401,7 +401,7 @@ def test_before_a_code_ends_its_user_is_told(works: MailHarness, ahead: int) -> 
     (made,) = works.deliver()
     assert (made.type, made.kind, made.state, made.event_id) == ("code.expiring", "email", "delivered", "")
     (mail,) = works.box.mails
-    assert headers_of(mail)["subject"] == "Your code from IKEA ends soon: Christmas"
+    assert headers_of(mail)["subject"] == "Your code from IKEA expires soon: Christmas"
     assert headers_of(mail)["message-id"] == f"<{made.id}@shop.example>"
     assert f"    {code}\n" in text_of(read(mail))
     assert "Valid until: " in text_of(read(mail))
