@@ -123,7 +123,10 @@ def test_the_longest_link_stands_whole_in_its_header() -> None:
 
 @pytest.mark.parametrize(
     ("locale", "alone", "for_all"),
-    [("en", "only for you", "feel free to share it"), ("de", "Er gilt nur für Sie", "Sie dürfen ihn also gerne weitergeben")],
+    [
+        ("en", "only for you", "feel free to share it"),
+        ("de", "Er gilt nur für Sie", "also gerne weitergeben"),
+    ],
 )
 def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone: str, for_all: str) -> None:
     for shared in (False, True):
