@@ -1,47 +1,61 @@
-# `make help` lists what there is. Settings are environment variables; doc/settings.md lists them.
+# `make help` lists the targets. Settings are environment variables; doc/settings.md lists them.
 
 VENV ?= .venv
 PYTHON ?= python3
-# What pytest is told, such as ARGS="tests/unit -k docs".
+# The arguments of pytest, such as ARGS="tests/unit -k docs".
 ARGS ?= tests
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos hostile docs up clean
+.PHONY: help run unit test cover check format bench chaos hostile docs up clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(BIN)/discount ## start the service with a Redis of its own; PORT, HOST, DATA and REDIS_URL can be set
+run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
 	@exec $(BIN)/discount run
 
-test: $(VENV)/.tests ## run the whole suite, or what ARGS names
+unit: $(VENV)/.tests ## run the unit tests: seconds, no server
+	$(BIN)/python -m pytest tests/unit -n 4
+
+test: $(VENV)/.tests ## run all tests, or those in ARGS
 	@$(BIN)/python tests/support/programs.py
 	$(BIN)/python -m pytest $(ARGS) -n 4 --dist worksteal
 
-check: $(VENV)/.tests ## lint, format and types
+cover: $(VENV)/.tests ## run the tests like `make test`, and print the branch coverage
+	@$(BIN)/python tests/support/programs.py
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS) -n 4 --dist worksteal
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(VENV)/.tests ## check lint rules, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.tests ## measure, side by side in one run
+format: $(VENV)/.tests ## format the code, and fix what the linter can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
 
-docs: $(BIN)/discount ## renew the pages that are made from the code
+docs: $(BIN)/discount ## update the pages that are made from the code
 	$(BIN)/python -m doc.generate
 
-chaos: $(VENV)/.tests ## hand out 10,000 codes while workers, Redis and receivers fail; five minutes at most
+chaos: $(VENV)/.tests ## grant 10,000 codes while workers, Redis and receivers fail; at most five minutes
 	$(BIN)/python bench/chaos.py
 
-hostile: $(VENV)/.tests ## what a neighbour notices of each attack of one tenant; some five minutes
+hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py
 
-up: ## build and start with Docker: nginx, three replicas, Redis
+up: ## build and start the service with Docker: nginx, three replicas, Redis
 	docker compose up --build -d --scale app=3
 
-clean: ## remove what make made, but no data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove what make has installed and cached, but no data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON")'
@@ -52,7 +66,7 @@ $(VENV)/.runs: requirements.txt | $(BIN)/pip
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-# Editable: a change of the code is seen at the next start.
+# Editable, so that a change of the code applies at the next start.
 $(BIN)/discount: pyproject.toml $(VENV)/.runs
 	@$(PIP) --no-deps --editable .
 	@touch $@

@@ -75,10 +75,18 @@ def _storm(grants: int, kills: int, seed: int, *, restarts: bool) -> tuple[Figur
                 server.kill()
                 server.start()
 
-        with WorkerProcesses(server.url, workers=3, smtp_url=sink.url) as crew:
-            crew.await_ready()
+        with WorkerProcesses(server.url, workers=3, smtp_url=sink.url) as workers:
+            workers.await_ready()
             found = chaos_run(
-                server, crew, receiver, offers, seed=seed, grants=grants, kills=kills, midway=restart, patience=PATIENCE
+                server,
+                workers,
+                receiver,
+                offers,
+                seed=seed,
+                grants=grants,
+                kills=kills,
+                midway=restart,
+                patience=PATIENCE,
             )
         mails = sink.mails()
         assert {mail.to for mail in mails} == set(reached), "every user with an address was told"

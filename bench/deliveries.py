@@ -33,15 +33,15 @@ def _measure(events: int, brands: int) -> tuple[str, str, str, str]:
             _grant(offer, events // brands)
         with server.client() as client:
             before = client.info("stats")["total_commands_processed"]
-            with WorkerProcesses(server.url, workers=1, webhook_timeout=10) as crew:
+            with WorkerProcesses(server.url, workers=1, webhook_timeout=10) as workers:
                 started = time.monotonic()
                 _await_calls(receiver, events // brands * brands + brands)
                 seconds = time.monotonic() - started
-                process = crew.processes[0]
+                process = workers.processes[0]
                 assert process is not None
                 spent = psutil.Process(process.pid).cpu_times()
                 asked = client.info("stats")["total_commands_processed"] - before
-                await_end(server, offers, crew)
+                await_end(server, offers, workers)
         made, _, _ = check_arrived(receiver, offers)
     return (
         str(brands),

@@ -13,6 +13,7 @@ from discount.domain.ids import parse_discount_id
 from discount.domain.model import Discount, Grant
 from discount.domain.rules import Order
 from discount.services import (
+    checkouts,
     code_pools,
     discounts,
     grants,
@@ -101,7 +102,7 @@ def _show_redemptions(total: int) -> None:
         users = [f"{_SHORT}{10_000_000 + number}" for number in range(total)]
         held = [each for each in grants.grant_many(store, made.id, users) if isinstance(each, Grant)]
         attempts = [
-            redemptions.Checkout(
+            checkouts.Checkout(
                 each.user_id, each.code, Order(f"order {number:08d}", 10_001, "EUR"), discount_id=made.id
             )
             for number, each in enumerate(held)

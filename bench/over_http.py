@@ -24,7 +24,7 @@ from tests.stack.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 BRAND = "IKEA"
-SECRET = "only for measuring, and only here"
+SECRET = "only-for-measuring-and-only-here"
 NOOP, GRANT, KEY, AGAIN = "Flask no-op", "grant", "grant with an API key", "grant again: the code held"
 REFUSED, REDEMPTION = "grant refused: sold out", "redemption"
 FIRST = "grant with a user's token, seen first"
@@ -110,12 +110,11 @@ def _start(
     endless = dict.fromkeys(("RATE_KEY", "RATE_USER", "RATE_ADDRESS"), "1000000000/minute")
     tokens = {
         "AUTH": "token",
-        "SECRET": SECRET,
         "ADMIN_KEY": "admin-" + SECRET,
         "JWT_SECRET": SECRET,
         "JWT_ISSUER": "shop",
     }
-    settings = {"REDIS_URL": redis.url}
+    settings = {"REDIS_URL": redis.url, "SECRET": SECRET}
 
     def serve(app: str, **more: str) -> tuple[int, int]:
         return started.enter_context(servers.gunicorn(app, workers, threads, settings | more))

@@ -25,8 +25,8 @@ import hiredis
 from bench import servers, tables
 from discount.domain import code_kinds
 from discount.services import code_pools, discounts, grants
-from discount.store import guards
 from discount.store.connection import Store
+from discount.store.guards import Guard
 from discount.store.scripts import SCRIPTS
 from tests.support.redis_server import RedisServer
 
@@ -125,7 +125,7 @@ def _digest(redis: RedisServer) -> str:
 def _script_call(store: Store, discount_id: str, digest: str, user: str) -> list[str]:
     """Return the command that the service sends for a user's grant."""
     names, arguments = grants._call(store, discounts.parse_id(store, discount_id), user, "*")
-    more_names, more_arguments = guards.words(None, names[0])
+    more_names, more_arguments = Guard().keys_and_args(names[0])
     count = len(more_names) + len(names)
     return [str(each) for each in ("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments)]
 

@@ -1,4 +1,4 @@
-"""The suites. Properties are checked on the same examples every time, state machines on the first so many of them."""
+"""The tests; README.md says which suite holds what. Hypothesis tries the same examples in every run."""
 
 from hypothesis import settings
 

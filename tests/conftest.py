@@ -1,4 +1,4 @@
-"""What is said at the end of a run: which tests were left out, and what they need."""
+"""The summary of a run: which tests were skipped, and what they need."""
 
 from collections import defaultdict
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name each test that was left out, under the reason."""
+    """List the skipped tests by reason."""
     left_out: dict[str, set[str]] = defaultdict(set)
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2].removeprefix("Skipped: ")

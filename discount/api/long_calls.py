@@ -1,4 +1,6 @@
-"""Calls that take long: so many at a time in a process, of a brand and of a key, and at most half of its time.
+"""Calls that take long: so many at a time in a process, of a brand and of a key.
+
+One alone computes for at most half of the time. Several together compute for a third of it or less.
 
 There are threads enough for all of them beside those of ordinary calls (`discount.serving.gunicorn_config`), so an
 ordinary call never waits for a long one.
@@ -108,7 +110,7 @@ class LongCalls:
 
 
 class _Pause:
-    """Called between two slices: rests so long that all long calls together compute half of the time at most."""
+    """Rests between two slices: one long call computes for half of the time, several for a third of it together."""
 
     def __init__(self, places: Places, client: socket.socket | None) -> None:
         self._places = places
@@ -119,7 +121,7 @@ class _Pause:
         if self._client is not None and _has_gone(self._client):
             raise NotRead("bad-request", "The connection was closed before the answer.")
         worked = time.thread_time() - self._since
-        time.sleep(min(LONGEST_PAUSE, worked * max(1, 2 * self._places.taken - 1)))
+        time.sleep(min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3)))
         self._since = time.thread_time()
 
 

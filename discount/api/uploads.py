@@ -110,7 +110,7 @@ class _Parts:
     def _counted(self, piece: bytes) -> bytes:
         self.size += len(piece)
         if self.size > _PART:
-            raise Malformed(f"A line, text or number is longer than {_PART} bytes.")
+            raise Malformed(f"A line, text or number is longer than {_PART:,} bytes.")
         return piece
 
 

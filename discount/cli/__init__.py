@@ -1,13 +1,13 @@
-"""The command line: the operations of HTTP, straight on Redis. Tables for people, `--json` for programs.
+"""The command line: the operations of the HTTP API, run directly on Redis. It prints tables, or JSON with `--json`.
 
-A command's module is imported when it is asked for: what runs the service need not wait for what lists discounts.
+A command's module is imported when the command is called, so that `discount run` starts faster.
 """
 
 from importlib import import_module
 
 import click
 
-# Each command: its module, and its name there.
+# Each command's module and its name there.
 _COMMANDS = {
     "run": ("run", "run"),
     "worker": ("worker", "worker"),
@@ -50,7 +50,8 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands)
 def main() -> None:
-    """Brands create discounts; users get a code out of one, once.
+    """Create discounts for brands, and grant and redeem their codes.
 
-    Every command but `run` talks to the Redis of REDIS_URL, or to the one that `discount run` has in DATA (./var).
+    Every command except `run` uses the Redis of REDIS_URL. If that is not set, it uses the one that `discount run`
+    has started in DATA (./var).
     """

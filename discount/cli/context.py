@@ -1,4 +1,4 @@
-"""What commands talk to: the Redis of the service, and what the service itself is set to."""
+"""The service that commands act for: its settings and its Redis."""
 
 import os
 import re
@@ -12,9 +12,9 @@ from discount.store.quotas import Quotas
 
 
 def find_settings() -> Settings:
-    """The settings of the service that commands act for.
+    """Return the settings of the service that commands act for.
 
-    Where REDIS_URL is not set, they are those that `discount run` has, if one is at work in DATA.
+    If REDIS_URL is not set, these are the settings of the `discount run` that uses DATA, if there is one.
 
     Raises:
         SettingsError
@@ -25,12 +25,15 @@ def find_settings() -> Settings:
     url = redis_server.address_of(Path(settings.data))
     if url is None:
         return settings
-    given = {name: value for name, value in os.environ.items() if value}
-    return read_settings(defaults_of_run(settings.auth) | given | {"REDIS_URL": url})
+    environment = {name: value for name, value in os.environ.items() if value}
+    return read_settings(defaults_of_run(settings.auth) | environment | {"REDIS_URL": url})
 
 
 def open_store(settings: Settings | None = None, *, any_secret: bool = False) -> Store:
-    """Open the Redis of the service. A SECRET that is set must be the one in use there, unless any will do.
+    """Connect to the service's Redis.
+
+    Args:
+        any_secret: accept a SECRET that differs from the one that the data was made with.
 
     Raises:
         SettingsError, LayoutError, Unavailable
@@ -46,15 +49,15 @@ def open_store(settings: Settings | None = None, *, any_secret: bool = False) ->
     return store
 
 
-def whereabouts() -> str:
-    """Which Redis commands look for, without its password, and what to do if that is not the one that is meant."""
+def describe_redis() -> str:
+    """Return a sentence on which Redis commands use, without its password, and how to choose another."""
     settings = find_settings()
-    # A password may stand before an @, or in the query.
-    told = f"The address is {re.sub('//.*@', '//', settings.redis_url).partition('?')[0]}"
+    # The password is before an @ or in the query.
+    address = f"The address is {re.sub('//.*@', '//', settings.redis_url).partition('?')[0]}"
     if os.environ.get("REDIS_URL"):
-        return f"{told}, from REDIS_URL."
+        return f"{address}, from REDIS_URL."
     folder = Path(settings.data).resolve()
     return (
-        f"{told}: REDIS_URL is not set, and no `discount run` is at work in {folder}."
-        " Start one, or set DATA or the working directory to those of the one that is meant."
+        f"{address}: REDIS_URL is not set, and no `discount run` uses {folder}."
+        " Start one, or use the DATA or the working directory of the one that is running."
     )

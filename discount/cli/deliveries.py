@@ -1,4 +1,4 @@
-"""Commands of deliveries: what was sent to whom, how it went, once more."""
+"""Commands for deliveries: list, show and resend them."""
 
 from typing import Any
 
@@ -7,29 +7,29 @@ import click
 from discount.api.routes import deliveries as routes
 from discount.api.schemas.deliveries import DeliveriesQuery, ResendIn, ResendOut
 from discount.cli.asking import ask, ask_list, paged
+from discount.cli.commands import CommandGroup
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_json, print_page
-from discount.cli.verbs import Noun
 
 _HELPS = {
-    "type": "Of this type of event.",
-    "webhook_id": "To this webhook.",
-    "since": "Planned at that time or later.",
-    "state": "Those in this state.",
-    "kind": "Webhook calls, or e-mails.",
+    "type": "Only for events of this type.",
+    "webhook_id": "Only to this webhook.",
+    "since": "Only those planned at this time or later.",
+    "state": "Only those in this state.",
+    "kind": "Only webhook calls, or only e-mails.",
 }
-#: Deliveries that are made again in one step.
-STEP = "1000"
+#: Deliveries that `resend-all` resends per request.
+BATCH = "1000"
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def delivery() -> None:
-    """List and show webhook calls and e-mails, and make them again."""
+    """List, show and resend webhook calls and e-mails."""
 
 
-@delivery.command("list", does=("list_deliveries",), example="IKEA --state failed --since 2026-11-01T00:00:00Z")
+@delivery.command("list", operations=("list_deliveries",), example="IKEA --state failed --since 2026-11-01T00:00:00Z")
 @click.argument("brand_id", metavar="BRAND")
-@fields(DeliveriesQuery, but=("brand_id", "limit", "cursor"), helps=_HELPS)
+@fields(DeliveriesQuery, exclude=("brand_id", "limit", "cursor"), helps=_HELPS)
 @paged
 @json_option
 def list_deliveries(as_json: bool, **given: Any) -> None:
@@ -40,38 +40,38 @@ def list_deliveries(as_json: bool, **given: Any) -> None:
     print_page(page, as_json, ("id", "kind", "type", "to", "state", ">tries", "answer", "tried"), rows)
 
 
-@delivery.command(does=("show_delivery",), example="dlv-…")
+@delivery.command(operations=("show_delivery",), example="dlv-…")
 @click.argument("delivery_id", metavar="ID")
 @json_option
 def show(as_json: bool, **given: Any) -> None:
-    """Show a delivery, and what the other side said last."""
+    """Show a delivery and the receiver's last answer."""
     print_answer(ask(routes, "show_delivery", given), as_json)
 
 
-@delivery.command(does=("resend_delivery",), example="dlv-…")
+@delivery.command(operations=("resend_delivery",), example="dlv-…")
 @click.argument("delivery_id", metavar="ID")
 @json_option
 def resend(as_json: bool, **given: Any) -> None:
-    """Make a delivery once more, now and with all its tries; the event's id stays the same."""
+    """Resend a delivery now, with all its attempts again. The event keeps its id."""
     print_answer(ask(routes, "resend_delivery", given), as_json)
 
 
-@delivery.command("resend-all", does=("resend_deliveries",), example="IKEA --webhook-id whk-…")
+@delivery.command("resend-all", operations=("resend_deliveries",), example="IKEA --webhook-id whk-…")
 @click.argument("brand_id", metavar="BRAND")
-@fields(ResendIn, but=("brand_id", "limit", "cursor"), helps=_HELPS)
+@fields(ResendIn, exclude=("brand_id", "limit", "cursor"), helps=_HELPS)
 @json_option
 def resend_all(as_json: bool, **given: Any) -> None:
-    """Make all of a brand's deliveries once more that failed, or are in another state."""
-    done, cursor = ResendOut(0, 0, None), None
+    """Resend all of a brand's deliveries that failed, or those in another state."""
+    total, cursor = ResendOut(0, 0, None), None
     while True:
-        some = ask(routes, "resend_deliveries", {**given, "limit": STEP, "cursor": cursor})
-        done.resent_count += some.resent_count
-        done.refused_count += some.refused_count
-        cursor = some.next
+        batch = ask(routes, "resend_deliveries", {**given, "limit": BATCH, "cursor": cursor})
+        total.resent_count += batch.resent_count
+        total.refused_count += batch.refused_count
+        cursor = batch.next
         if cursor is None:
             break
-        click.echo(f"{done.resent_count:,} so far", err=True)
+        click.echo(f"{total.resent_count:,} so far", err=True)
     if as_json:
-        print_json(done)
+        print_json(total)
         return
-    click.echo(f"{done.resent_count:,} wait again, {done.refused_count:,} could not be sent again")
+    click.echo(f"{total.resent_count:,} will be resent, {total.refused_count:,} cannot be resent")

@@ -1,4 +1,4 @@
-"""Commands of events: what has happened, in order."""
+"""Commands that list and follow events."""
 
 from contextlib import suppress
 from typing import Any
@@ -9,52 +9,52 @@ import msgspec
 from discount.api.routes import events as routes
 from discount.api.schemas.events import EventsQuery
 from discount.cli.asking import ask
+from discount.cli.commands import CommandGroup
 from discount.cli.fields import fields
 from discount.cli.output import json_option, print_json
-from discount.cli.verbs import Noun
 
-_HELPS = {"types": "Some types, with commas between; all of them if left out."}
-#: Seconds for which one look waits for the next event.
-LOOK = "25"
+_HELPS = {"types": "Types of events, separated by commas; all types by default."}
+#: Seconds for which one request waits for the next event.
+WAIT = "25"
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def event() -> None:
-    """Replay and follow what has happened."""
+    """List and follow events."""
 
 
-@event.command("list", does=("list_events",), example="IKEA --types code.granted,code.redeemed")
+@event.command("list", operations=("list_events",), example="IKEA --types code.granted,code.redeemed")
 @click.argument("brand_id", metavar="BRAND")
-@fields(EventsQuery, but=("brand_id", "limit"), helps=_HELPS)
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The most to be shown.")
+@fields(EventsQuery, exclude=("brand_id", "limit"), helps=_HELPS)
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The most rows to show.")
 @json_option
 def list_events(as_json: bool, **given: Any) -> None:
-    """Replay a brand's events in order, those after an event if one is named."""
+    """List a brand's events, oldest first; with --after those after an event."""
     page = ask(routes, "list_events", {**given, "limit": str(given["limit"])})
     if as_json:
         print_json(page)
         return
-    for each in page.events:
-        _print(each)
+    for event in page.events:
+        _print(event)
     if page.next is not None:
-        click.echo(f"To go on: --after {page.next}", err=True)
+        click.echo(f"Continue with: --after {page.next}", err=True)
 
 
 @event.command(example="IKEA --types code.granted")
 @click.argument("brand_id", metavar="BRAND")
-@fields(EventsQuery, but=("brand_id", "limit", "wait"), helps=_HELPS)
-@click.option("--json", "as_json", is_flag=True, help="Print an event of HTTP a line.")
+@fields(EventsQuery, exclude=("brand_id", "limit", "wait"), helps=_HELPS)
+@click.option("--json", "as_json", is_flag=True, help="Print one event per line, as the HTTP API returns it.")
 def follow(as_json: bool, **given: Any) -> None:
-    """Print a brand's events as they happen, until it is stopped (Ctrl-C)."""
+    """Print a brand's events as they happen, until interrupted (Ctrl-C)."""
     with suppress(KeyboardInterrupt):
         while True:
-            page = ask(routes, "list_events", {**given, "limit": "1000", "wait": LOOK})
-            for each in page.events:
-                print_json(each) if as_json else _print(each)
+            page = ask(routes, "list_events", {**given, "limit": "1000", "wait": WAIT})
+            for event in page.events:
+                print_json(event) if as_json else _print(event)
             given["after"] = page.next
 
 
 def _print(event: Any) -> None:
-    told = msgspec.to_builtins(event)
-    data = ", ".join(f"{name} {value}" for name, value in told["data"].items() if value is not None)
-    click.echo(f"{told['time']}  {told['id']}  {told['type']}  {data}")
+    fields = msgspec.to_builtins(event)
+    data = ", ".join(f"{name} {value}" for name, value in fields["data"].items() if value is not None)
+    click.echo(f"{fields['time']}  {fields['id']}  {fields['type']}  {data}")

@@ -1,4 +1,4 @@
-"""Options made from the shapes of requests: the same names, the same words."""
+"""Options of the commands, made from the shapes of requests."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import msgspec.inspect as shapes
 from discount.api.inputs import read_fields
 from discount.domain.errors import Invalid
 
-#: What stands for null, or for an empty list, where that says something else than nothing.
+#: The value that sets a field to null, or to an empty list.
 NONE = "none"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,15 +28,17 @@ class Field:
     required: bool
     nullable: bool
     default: Any
+    #: Words that are allowed besides values of the type, such as `off` besides a number.
+    words: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """What it is called in Python."""
+        """The name of its parameter in Python."""
         return "__".join(self.path)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What is allowed, if it is a closed set."""
+        """The allowed values, if they are a closed set; else empty."""
         inner = self.type.item_type if isinstance(self.type, shapes.ListType) else self.type
         if not isinstance(inner, shapes.LiteralType):
             return ()
@@ -46,21 +48,23 @@ class Field:
 def fields(
     shape: type,
     *,
-    but: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     names: Mapping[str, Sequence[str]] | None = None,
     helps: Mapping[str, str] | None = None,
 ) -> Callable[[Command], Command]:
-    """Options for the fields of a shape. One inside another has both names; those of `codes` have their own alone.
+    """Add an option for each field of a shape.
+
+    The option of a nested field has the names of both, such as `--order-id`. Fields of `codes` are named without it.
 
     Args:
-        but: fields that are no options, but arguments.
-        names: of options that are called otherwise.
-        helps: what is said of options of which the shape says nothing.
+        exclude: the fields that get no option.
+        names: the names of options that are not named after their fields.
+        helps: help texts that replace the shape's descriptions.
     """
 
     def decorate(command: Command) -> Command:
         for field in reversed(_fields_of(shape)):
-            if field.name not in but:
+            if field.name not in exclude:
                 declare = _option(field, (names or {}).get(field.name, ()), (helps or {}).get(field.name, ""))
                 command = declare(command)
         return command
@@ -69,43 +73,44 @@ def fields(
 
 
 def read(shape: type, given: Mapping[str, Any]) -> Any:
-    """What was given, as that shape.
+    """Return the values of a command's options as a shape.
 
     Raises:
         Invalid
     """
-    found: dict[str, Any] = {}
+    request: dict[str, Any] = {}
     for field in _fields_of(shape):
         value = given.get(field.name)
         if value is None or value == ():
             continue
-        inner = found
+        parent = request
         for name in field.path[:-1]:
-            inner = inner.setdefault(name, {})
-        inner[field.path[-1]] = _value(field, value)
-    return read_fields(found, shape)
+            parent = parent.setdefault(name, {})
+        parent[field.path[-1]] = _value(field, value)
+    return read_fields(request, shape)
 
 
 def _option(field: Field, names: Sequence[str], text: str) -> Callable[[Any], Any]:
-    word = "-".join(field.path[1:] if field.path[0] == "codes" else field.path).replace("_", "-")
-    told: dict[str, Any] = {"help": text or field.description, "required": field.required}
+    name = "-".join(field.path[1:] if field.path[0] == "codes" else field.path).replace("_", "-")
+    attributes: dict[str, Any] = {"help": text or field.description, "required": field.required}
     if field.nullable:
-        told["help"] = f"{told['help']} `{NONE}` for none.".strip()
+        attributes["help"] = f"{attributes['help']} `{NONE}` clears it.".strip()
     if isinstance(field.type, shapes.BoolType):
-        return click.option(*(names or (f"--{word}/--no-{word}",)), field.name, default=None, **told)
+        return click.option(*(names or (f"--{name}/--no-{name}",)), field.name, default=None, **attributes)
     if field.choices:
-        told |= {"type": click.Choice(field.choices), "metavar": "TYPE" if len(field.choices) > _MANY else None}
+        metavar = "TYPE" if len(field.choices) > _MAX_CHOICES_SHOWN else None
+        attributes |= {"type": click.Choice(field.choices), "metavar": metavar}
     else:
-        told["metavar"] = _METAVARS.get(type(field.type), "TEXT")
+        attributes["metavar"] = _METAVARS.get(type(field.type), "TEXT")
     if isinstance(field.type, shapes.ListType):
-        told |= {"multiple": True, "help": f"{told['help']} May be repeated.".strip()}
+        attributes |= {"multiple": True, "help": f"{attributes['help']} May be repeated.".strip()}
     elif isinstance(field.default, str | int) and field.default != "":
-        told |= {"default": str(field.default), "show_default": True}
-    return click.option(*(names or (f"--{word}",)), field.name, **told)
+        attributes |= {"default": str(field.default), "show_default": True}
+    return click.option(*(names or (f"--{name}",)), field.name, **attributes)
 
 
-#: More choices than these are not written out in a line of help.
-_MANY = 6
+#: An option with more choices shows a placeholder in its help instead of listing them.
+_MAX_CHOICES_SHOWN = 6
 _METAVARS: dict[type, str] = {
     shapes.IntType: "N",
     shapes.FloatType: "NUMBER",
@@ -117,41 +122,53 @@ _METAVARS: dict[type, str] = {
 def _value(field: Field, given: Any) -> Any:
     if field.nullable and given in (NONE, (NONE,)):
         return [] if isinstance(field.type, shapes.ListType) else None
+    if given in field.words:
+        return given
     if isinstance(given, str) and isinstance(field.type, shapes.IntType | shapes.FloatType):
         whole = isinstance(field.type, shapes.IntType)
         try:
             return int(given) if whole else float(given)
         except ValueError:
-            raise Invalid(field.name.replace("__", "/"), f"is not a {'whole ' if whole else ''}number") from None
+            reason = f"is not a {'whole ' if whole else ''}number{''.join(f' or `{word}`' for word in field.words)}"
+            raise Invalid(field.name.replace("__", "/"), reason) from None
     return list(given) if isinstance(given, tuple) else given
 
 
 @cache
 def _fields_of(shape: type) -> tuple[Field, ...]:
-    described = shapes.type_info(shape)
-    if not isinstance(described, shapes.StructType):
+    struct = shapes.type_info(shape)
+    if not isinstance(struct, shapes.StructType):
         raise TypeError(f"{shape} has no fields")
-    return tuple(_read(described, (), required=True))
+    return tuple(_flatten(struct, (), required=True))
 
 
-def _read(struct: shapes.StructType, path: tuple[str, ...], *, required: bool) -> Iterator[Field]:
+def _flatten(struct: shapes.StructType, parent: tuple[str, ...], *, required: bool) -> Iterator[Field]:
+    """Yield the fields of a struct, those of nested structs included."""
     for field in struct.fields:
         kind, description, nullable = _unwrap(field.type)
-        here = (*path, field.name)
+        path = (*parent, field.name)
         if isinstance(kind, shapes.StructType):
-            yield from _read(kind, here, required=required and field.required)
+            yield from _flatten(kind, path, required=required and field.required)
             continue
         if isinstance(kind, shapes.ListType):
-            # An empty list says something where one that is left out is not empty.
+            # `none` makes an empty list, which differs from an omitted one only if that is not empty.
             nullable = not field.required and field.default_factory is msgspec.NODEFAULT
         else:
-            # What is null unless it is given need not be said to be null.
+            # A field that is null by default need not be set to null.
             nullable = nullable and field.default is not None
-        yield Field(here, kind, description, required and field.required, nullable, field.default)
+        yield Field(path, kind, description, required and field.required, nullable, field.default, _words(field.type))
+
+
+def _words(kind: shapes.Type) -> tuple[str, ...]:
+    """Return the words that a union allows besides its other types."""
+    if isinstance(kind, shapes.Metadata):
+        return _words(kind.type)
+    members = kind.types if isinstance(kind, shapes.UnionType) else ()
+    return tuple(str(word) for member in members if isinstance(member, shapes.LiteralType) for word in member.values)
 
 
 def _unwrap(kind: shapes.Type) -> tuple[shapes.Type, str, bool]:
-    """A type without what surrounds it, what is said of it, and whether it may be null."""
+    """Return a type without metadata and union, its description, and whether it may be null."""
     if isinstance(kind, shapes.Metadata):
         inner, description, nullable = _unwrap(kind.type)
         return inner, (kind.extra_json_schema or {}).get("description", "") or description, nullable

@@ -1,4 +1,4 @@
-"""Commands of grants: codes handed to users."""
+"""Commands that grant codes to users and list the grants."""
 
 import sys
 from collections.abc import Iterator
@@ -14,56 +14,56 @@ from discount.api.schemas.common import UserId
 from discount.api.schemas.grants import GrantOutcome, GrantsQuery
 from discount.api.streaming import json_pieces
 from discount.cli.asking import ask, ask_list, paged
+from discount.cli.commands import Command
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_json, print_page, print_stream, print_table
-from discount.cli.verbs import Verb
 from discount.domain.errors import Invalid
 
-#: Users that are asked for at once; what they got is printed before the next ones are read.
-SLICE = 1000
+#: Users per request. The outcome of each request is printed before the next ids are read.
+BATCH = 1000
 
 
-@click.command(cls=Verb, does=("grant_code", "grant_codes"), example="dsc-… 'User 1'")
+@click.command(cls=Command, operations=("grant_code", "grant_codes"), example="dsc-… 'User 1'")
 @click.argument("discount_id", metavar="ID")
 @click.argument("user_ids", metavar="USER...", nargs=-1)
-@click.option("--email", metavar="TEXT", help="Where the brand reaches the user; for one user alone.")
-@click.option("--users", type=click.File("r"), metavar="FILE", help="A user's id a line; - is the standard input.")
+@click.option("--email", metavar="TEXT", help="The user's e-mail address; only with one USER.")
+@click.option("--users", type=click.File("r"), metavar="FILE", help="A file with one user's id per line; - for stdin.")
 @json_option
 def grant(discount_id: str, user_ids: tuple[str, ...], email: str | None, users: TextIO | None, as_json: bool) -> None:
-    """Hand each user a code, or show the one held already. Ends with 1 if a user got none."""
+    """Grant each user a code, or show the code that the user already holds. The exit code is 1 if a user got none."""
     given = {"discount_id": discount_id, "email": email}
     if users is None and len(user_ids) == 1:
         granted = ask(routes, "grant_code", given | {"user_id": user_ids[0]})
         print_json(granted) if as_json else click.echo(granted.code)
         return
     if email is not None:
-        raise Invalid("email", "is of one user, and several are named")
+        raise Invalid("email", "needs exactly one user")
     if users is None and not user_ids:
-        raise click.UsageError("Missing argument 'USER...', or --users.")
-    for each in user_ids:
-        _check(each)
+        raise click.UsageError("Missing argument 'USER...' or option --users.")
+    for user_id in user_ids:
+        _check(user_id)
     outcomes = _grant(discount_id, chain(user_ids, _lines(users) if users is not None else ()))
     refused = _print_json(discount_id, outcomes) if as_json else _print_table(outcomes)
     if refused:
         sys.exit(1)
 
 
-@click.command(cls=Verb, does=("show_grant",), example="dsc-… 'User 1'")
+@click.command(cls=Command, operations=("show_grant",), example="dsc-… 'User 1'")
 @click.argument("discount_id", metavar="ID")
 @click.argument("user_id", metavar="USER")
 @json_option
 def held(as_json: bool, **given: Any) -> None:
-    """Show the grant that a user holds, and hand out nothing."""
+    """Show a user's grant without granting anything."""
     print_answer(ask(routes, "show_grant", given), as_json)
 
 
-@click.command("grants", cls=Verb, does=("list_grants",), example="dsc-… --format csv")
+@click.command("grants", cls=Command, operations=("list_grants",), example="dsc-… --format csv")
 @click.argument("discount_id", metavar="ID")
-@fields(GrantsQuery, but=("limit", "cursor"))
+@fields(GrantsQuery, exclude=("limit", "cursor"))
 @paged
 @json_option
 def list_grants(as_json: bool, **given: Any) -> None:
-    """List who holds what: a table, or everything as CSV."""
+    """List a discount's grants: a table, or all of them as CSV."""
     if given["format"] == "csv":
         print_stream(ask(routes, "list_grants", {**given, "limit": None}))
         return
@@ -87,16 +87,16 @@ def _check(user_id: str) -> None:
         raise Invalid("user_ids", f"{error.facts['errors'][0]['detail']}: {user_id}") from None
 
 
-def _grant(discount_id: str, everybody: Iterator[str]) -> Iterator[list[GrantOutcome]]:
-    """What each got, some at a time, as the ids are read."""
-    while some := list(islice(everybody, SLICE)):
-        for each in some:
-            _check(each)
-        yield ask(routes, "grant_codes", {"discount_id": discount_id, "user_ids": tuple(some)}).grants
+def _grant(discount_id: str, user_ids: Iterator[str]) -> Iterator[list[GrantOutcome]]:
+    """Grant in batches and yield the outcomes of each."""
+    while batch := tuple(islice(user_ids, BATCH)):
+        for user_id in batch:
+            _check(user_id)
+        yield ask(routes, "grant_codes", {"discount_id": discount_id, "user_ids": batch}).grants
 
 
 def _print_json(discount_id: str, outcomes: Iterator[list[GrantOutcome]]) -> int:
-    """Print one object, however long, as it comes; how many got none."""
+    """Print one JSON object piece by piece, and return how many users got no code."""
     refused = 0
 
     def rows() -> Iterator[GrantOutcome]:
@@ -113,9 +113,9 @@ def _print_json(discount_id: str, outcomes: Iterator[list[GrantOutcome]]) -> int
 
 
 def _print_table(outcomes: Iterator[list[GrantOutcome]]) -> int:
-    """Print a table for each slice; how many got none."""
+    """Print a table for each batch, and return how many users got no code."""
     refused = 0
-    for some in outcomes:
-        print_table(("user", "code"), ([each.user_id, each.code or f"({each.refusal})"] for each in some))
-        refused += sum(not each.granted for each in some)
+    for batch in outcomes:
+        print_table(("user", "code"), ([each.user_id, each.code or f"({each.refusal})"] for each in batch))
+        refused += sum(not each.granted for each in batch)
     return refused

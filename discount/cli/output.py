@@ -1,4 +1,4 @@
-"""What commands print: tables for people, and JSON for programs."""
+"""Output of the commands: tables for people, and JSON for programs."""
 
 import sys
 from datetime import datetime
@@ -12,39 +12,39 @@ from rich.text import Text
 
 from discount.api.streaming import Stream
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print what HTTP would answer.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON that the HTTP API returns.")
 
 
 def print_json(value: Any) -> None:
-    """Print what HTTP would answer."""
+    """Print the JSON that the HTTP API returns."""
     click.echo(msgspec.json.encode(value))
 
 
 def minute(moment: datetime | None) -> str:
-    """A moment for people, to the minute; nothing for none."""
+    """Format a time to the minute; return an empty string for None."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def thousands(number: int | None) -> str:
-    """A number for people; nothing for none."""
+    """Format a number with thousands separators; return an empty string for None."""
     return "" if number is None else f"{number:,}"
 
 
 def print_table(head: tuple[str, ...], rows: Any) -> None:
-    """A table as wide as it needs; a head with `>` is of numbers."""
+    """Print a table. A column whose head starts with `>` is aligned to the right."""
     table = Table(box=None, show_header=any(head), pad_edge=False)
-    for place, name in enumerate(head):
+    for index, name in enumerate(head):
         justify: Literal["right", "left"] = "right" if name.startswith(">") else "left"
-        table.add_column(name.lstrip(">"), justify=justify, overflow="fold", no_wrap=place == 0)
+        table.add_column(name.lstrip(">"), justify=justify, overflow="fold", no_wrap=index == 0)
     for row in rows:
-        # What a brand wrote is text, not the library's markup.
+        # `Text` keeps rich from reading a brand's text as markup.
         table.add_row(*(Text(click.unstyle(cell)) for cell in row))
-    # Nobody reads a file or a pipe in columns of 80.
+    # In a file or a pipe no row is wrapped.
     Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
 def print_answer(answer: Any, as_json: bool) -> None:
-    """Print one thing: a line for each of its fields."""
+    """Print one resource, a line per field."""
     if as_json:
         print_json(answer)
         return
@@ -52,27 +52,27 @@ def print_answer(answer: Any, as_json: bool) -> None:
 
 
 def print_page(page: Any, as_json: bool, head: tuple[str, ...], rows: Any) -> None:
-    """Print a page of a list, and where the next one begins."""
+    """Print a page of a list, and on standard error how to get the next one."""
     if as_json:
         print_json(page)
         return
     print_table(head, rows)
     if page.next is not None:
-        click.echo(f"There are more: --cursor {page.next}", err=True)
+        click.echo(f"For more rows: --cursor {page.next}", err=True)
 
 
 def print_stream(stream: Stream) -> None:
-    """Print what comes in pieces, as it comes."""
+    """Print a stream piece by piece."""
     for piece in stream.pieces:
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
 
 def _plain(value: Any) -> str:
-    """A value of JSON as people write it; nothing for null."""
+    """Format a JSON value for people; return an empty string for null."""
     if isinstance(value, dict):
-        told = ((name, _plain(each)) for name, each in value.items())
-        return ", ".join(f"{name} {each}" for name, each in told if each)
+        parts = ((name, _plain(item)) for name, item in value.items())
+        return ", ".join(f"{name} {text}" for name, text in parts if text)
     if isinstance(value, list):
         return "; ".join(map(_plain, value))
     if isinstance(value, bool):

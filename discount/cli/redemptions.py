@@ -1,4 +1,4 @@
-"""Commands of redemptions: codes at a checkout."""
+"""Commands for redemptions: validate and redeem codes, and follow up on their uses."""
 
 import sys
 from typing import Any
@@ -13,81 +13,83 @@ from discount.api.schemas.redemptions import (
     ValidationIn,
 )
 from discount.cli.asking import ask, ask_list, key_option, paged
+from discount.cli.commands import CommandGroup
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_page, print_stream, thousands
-from discount.cli.verbs import Noun
 
 _NAMES = {"brand_id": ("--brand", "--brand-id")}
 _HELPS = {
-    "discount_id": "The discount; with it or the brand, or both.",
-    "order__id": "The order, by the shop's own id.",
-    "order__amount": "What is to be paid, in minor units: 1050 is 10.50 EUR.",
-    "hold_seconds": "Reserve the use for so many seconds only.",
+    "discount_id": "The discount. Either it or the brand is needed.",
+    "order__id": "The shop's id of the order.",
+    "order__amount": "The amount of the order, in minor units: 1050 is 10.50 EUR.",
+    "hold_seconds": "Hold the use for this many seconds instead of making it final.",
     "state": "Only those in this state.",
-    "since": "Redeemed at that time or later.",
-    "until": "Redeemed before that time.",
-    "reason": "Why the use is undone.",
+    "since": "Only those redeemed at this time or later.",
+    "until": "Only those redeemed before this time.",
+    "reason": "The reason for the rollback.",
 }
 _CHECKOUT = "'User 1' 'em5f sfzw ueqa' --brand IKEA --order-id A-17 --order-amount 10001 --order-currency EUR"
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def redemption() -> None:
-    """Validate and redeem codes, hold, confirm and roll back uses."""
+    """Validate and redeem codes; hold, confirm and roll back redemptions."""
 
 
-@redemption.command(does=("validate_code",), example=_CHECKOUT)
+@redemption.command(operations=("validate_code",), example=_CHECKOUT)
 @click.argument("user_id", metavar="USER")
 @click.argument("code", metavar="CODE")
-@fields(ValidationIn, but=("user_id", "code"), names=_NAMES, helps=_HELPS)
+@fields(ValidationIn, exclude=("user_id", "code"), names=_NAMES, helps=_HELPS)
 @json_option
 def validate(as_json: bool, **given: Any) -> None:
-    """Tell what a code would take off an order, and all that stands in the way. Ends with 1 if something does."""
-    told = ask(routes, "validate_code", given)
-    print_answer(told, as_json)
-    if not told.valid:
+    """Show what a code takes off an order, or all reasons why it is not valid. The exit code is 1 if it is not."""
+    verdict = ask(routes, "validate_code", given)
+    print_answer(verdict, as_json)
+    if not verdict.valid:
         sys.exit(1)
 
 
-@redemption.command(does=("redeem_code",), example=_CHECKOUT)
+@redemption.command(operations=("redeem_code",), example=_CHECKOUT)
 @click.argument("user_id", metavar="USER")
 @click.argument("code", metavar="CODE")
-@fields(RedemptionIn, but=("user_id", "code"), names=_NAMES, helps=_HELPS)
+@fields(RedemptionIn, exclude=("user_id", "code"), names=_NAMES, helps=_HELPS)
 @key_option
 @json_option
 def redeem(as_json: bool, **given: Any) -> None:
-    """Use a code for an order, or hold it with --hold-seconds. The same order again gets the first answer."""
+    """Redeem a code for an order, or hold it with --hold-seconds. Repeating an order returns the first answer."""
     print_answer(ask(routes, "redeem_code", given), as_json)
 
 
-@redemption.command(does=("show_redemption",), example="rdm-…")
+@redemption.command(operations=("show_redemption",), example="rdm-…")
 @click.argument("redemption_id", metavar="ID")
 @json_option
 def show(as_json: bool, **given: Any) -> None:
-    """Show a redemption with its state."""
+    """Show a redemption and its state."""
     print_answer(ask(routes, "show_redemption", given), as_json)
 
 
-@redemption.command(does=("confirm_redemption",), example="rdm-…")
+@redemption.command(operations=("confirm_redemption",), example="rdm-…")
 @click.argument("redemption_id", metavar="ID")
 @json_option
 def confirm(as_json: bool, **given: Any) -> None:
-    """Make a held use final."""
+    """Make a held redemption final."""
     print_answer(ask(routes, "confirm_redemption", given), as_json)
 
 
-@redemption.command(does=("roll_back_redemption",), example="rdm-… --reason returned")
+@redemption.command(operations=("roll_back_redemption",), example="rdm-… --reason returned")
 @click.argument("redemption_id", metavar="ID")
 @fields(RollbackIn, helps=_HELPS)
 @json_option
 def rollback(as_json: bool, **given: Any) -> None:
-    """Undo a use or give a hold up: it comes back to the limits, once."""
+    """Undo a redemption or release a hold. The limits get the use back, unless the discount has --no-returns-use."""
     print_answer(ask(routes, "roll_back_redemption", given), as_json)
 
 
-@redemption.command("list", does=("list_redemptions",), example="dsc-… --state redeemed --since 2026-11-01T00:00:00Z")
+@redemption.command(
+    "list", operations=("list_redemptions",), example="dsc-… --state redeemed --since 2026-11-01T00:00:00Z"
+)
 @click.argument("discount_id", metavar="DISCOUNT")
-@fields(RedemptionsQuery, but=("limit", "cursor"), helps=_HELPS)
+@fields(RedemptionsQuery, exclude=("limit", "cursor"), helps=_HELPS)
 @paged
 @json_option
 def list_redemptions(as_json: bool, **given: Any) -> None:

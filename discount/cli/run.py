@@ -1,12 +1,12 @@
-"""The service as one command."""
+"""The command that runs the whole service."""
 
 import click
 
-from discount.cli.verbs import Verb
+from discount.cli.commands import Command
 from discount.local.launch import launch
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 def run() -> None:
-    """Run the service here, with a Redis of its own unless REDIS_URL names one."""
+    """Run the service on this machine. Unless REDIS_URL names a Redis, it starts one."""
     launch()

@@ -1,16 +1,16 @@
-"""The worker as a command."""
+"""The command that runs a worker."""
 
 import click
 
 from discount import logs
-from discount.cli.verbs import Verb
+from discount.cli.commands import Command
 from discount.config import read_settings
 from discount.worker import service
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 def worker() -> None:
-    """Turn events into webhook calls and e-mails, and make them; any number of these may run."""
+    """Run a worker, which makes webhook calls and sends e-mails for events. Any number of workers may run."""
     settings = read_settings()
     logs.configure(settings)
     service.run(settings)

@@ -1,1 +1,1 @@
-"""Dialects: what clients of earlier services say, in words of the verbs. They own no rule and no key."""
+"""Dialects: the HTTP interfaces of earlier services, as thin layers over ours. They own no rule and no key."""

@@ -1,36 +1,24 @@
-"""The dialect of brand pools: a brand has one pool of codes, of which it makes more, and each user gets one."""
+"""The dialect of brand pools: a brand adds codes to its one pool, and each user gets one of them.
+
+It serves clients of an earlier service, which had one pool per brand; doc/dialects.md lists its calls.
+"""
 
 import secrets
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, Shape, UserId
+from discount.api.schemas.common import BrandId, UserId
 from discount.dialects.error_formats import OF_ERRORS
+from discount.dialects.schemas.brand_pools import CodeOut, PoolIn
 from discount.domain import code_sequence
 from discount.domain.code_kinds import CodeKind
 from discount.services import code_pools, discounts, grants
 from discount.store.connection import Store
 
-LETTERS = 10
+#: Characters in a code.
+LENGTH = 10
 _TAG = "dialect: brand pools"
 _POOL = "brand pool"
-
-
-class PoolIn(msgspec.Struct):
-    """How many codes a brand wants more."""
-
-    brand_id: BrandId = msgspec.field(name="brand")
-    number_to_create: Annotated[int, Meta(ge=1, le=1000, examples=[10])]
-
-
-class CodeOut(Shape):
-    """The user's code."""
-
-    discount_code: str
 
 
 def add_routes(contract: Contract, store: Store) -> None:
@@ -52,8 +40,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         voice=OF_ERRORS,
     )
     def create_codes_of_brand(body: PoolIn) -> ViewResult:
-        """Make more codes for a brand's pool."""
-        return _add(store, body.brand_id, body.number_to_create), 200
+        """Add new codes to a brand's pool."""
+        return _add_codes(store, body.brand_id, body.number_to_create), 200
 
     @contract.declare(
         "GET",
@@ -67,14 +55,15 @@ def add_routes(contract: Contract, store: Store) -> None:
         voice=of_fetching,
     )
     def fetch_code_of_brand(brand_id: str, user_id: str) -> ViewResult:
-        """Hand a user a code of a brand's pool: the same one ever after."""
-        held = grants.grant(store, discounts.id_of(store, brand_id, _POOL), user_id)
-        if held.fresh:
+        """Grant a user a code of a brand's pool; the same user always gets the same code."""
+        grant = grants.grant(store, discounts.id_of(store, brand_id, _POOL), user_id)
+        if grant.fresh:
             metrics.GRANTS.inc()
-        return CodeOut(held.code), 200
+        return CodeOut(grant.code), 200
 
 
-def _add(store: Store, brand_id: str, count: int) -> list[str]:
+def _add_codes(store: Store, brand_id: str, count: int) -> list[str]:
+    """Create the brand's discount if it has none yet, and return the codes that were added to it."""
     discount, _ = discounts.create(
         store,
         brand_id=brand_id,
@@ -83,13 +72,16 @@ def _add(store: Store, brand_id: str, count: int) -> list[str]:
         kind=CodeKind("imported"),
         name=_POOL,
     )
-    fresh: dict[str, None] = {}
-    while len(fresh) < count:
-        made = [
-            "".join(secrets.choice(code_sequence.ALPHABET) for _ in range(LETTERS)) for _ in range(count - len(fresh))
-        ]
-        # Looked up before, not read from the import's report: that calls an import repeated whose answer was lost.
-        known = code_pools.known_codes(store, discount.id, made)
-        fresh |= {code: None for code, there in zip(made, known, strict=True) if not there}
-    code_pools.import_codes(store, discount.id, enumerate(fresh))
-    return list(fresh)
+    # A dict drops repeated codes and keeps their order.
+    added: dict[str, None] = {}
+    while len(added) < count:
+        codes = [_random_code() for _ in range(count - len(added))]
+        # Looked up before the import: its report counts new codes as repeated if Redis's first answer was lost.
+        known = code_pools.known_codes(store, discount.id, codes)
+        added |= {code: None for code, is_known in zip(codes, known, strict=True) if not is_known}
+    code_pools.import_codes(store, discount.id, enumerate(added))
+    return list(added)
+
+
+def _random_code() -> str:
+    return "".join(secrets.choice(code_sequence.ALPHABET) for _ in range(LENGTH))

@@ -1,9 +1,9 @@
-"""How the dialects tell what is refused."""
+"""The bodies and statuses with which the dialects refuse."""
 
 from discount.api.error_formats import ErrorFormat
 from discount.api.schemas.common import Shape
 
-# What HTTP tells apart by 409, 415 and 422 was all one to the earlier services.
+# The earlier services answered 400 where a problem has 409, 415 or 422.
 _STATUSES = {
     "invalid": 400,
     "malformed": 400,
@@ -25,19 +25,19 @@ _STATUSES = {
 
 
 class ErrorOut(Shape):
-    """What went wrong."""
+    """The reason for a refusal."""
 
     error: str
 
 
 class DetailOut(Shape):
-    """What went wrong."""
+    """The reason for a refusal."""
 
     detail: str
 
 
 class MessageOut(Shape):
-    """What went wrong, or well."""
+    """The reason for a refusal, or a confirmation."""
 
     message: str
 

@@ -1,4 +1,4 @@
-"""The address by which clients of several earlier services look whether the service is there."""
+"""The addresses at which clients of several earlier services check that the service is up."""
 
 from typing import Literal
 
@@ -9,18 +9,18 @@ from discount.dialects.error_formats import OF_ERRORS, OF_MESSAGES
 
 
 class GreetingOut(Shape):
-    """The service is there."""
+    """The service is up."""
 
     status: Literal["OK"]
     message: Literal["hello!"]
 
 
 def add_root(contract: Contract) -> None:
-    """Declare the greeting of personal codes, where no other dialect is spoken: it stands at the root."""
+    """Declare the greeting of personal codes. It takes the root address, so no other dialect may be enabled."""
 
     @contract.declare("GET", "/", tag="dialects", answers={200: None}, also=("text/plain",), voice=OF_MESSAGES)
     def greet_at_root() -> ViewResult:
-        """Say that the service is there, in two letters."""
+        """Answer `Ok` if the service is up."""
         return text_response("Ok")
 
 
@@ -29,5 +29,5 @@ def add_routes(contract: Contract) -> None:
 
     @contract.declare("GET", "/test", tag="dialects", answers={200: GreetingOut}, voice=OF_ERRORS)
     def greet() -> ViewResult:
-        """Say that the service is there."""
+        """Greet the client if the service is up."""
         return GreetingOut("OK", "hello!"), 200

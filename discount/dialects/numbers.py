@@ -1,4 +1,4 @@
-"""Decimal numbers of the dialects, as the integers of the verbs."""
+"""Decimal numbers of the dialects, which the services know as integers."""
 
 from decimal import Decimal
 
@@ -8,20 +8,24 @@ from discount.domain.model import Discount
 _ONE_HUNDREDTH = Decimal("0.01")
 
 
-def hundredths_in(given: Decimal, field: str, most: int) -> int:
-    """A decimal number in hundredths.
+def hundredths_in(value: Decimal, field: str, most: int) -> int:
+    """Return a decimal number in hundredths.
+
+    Args:
+        field: names the number in a refusal.
+        most: the largest allowed value, in hundredths.
 
     Raises:
-        Invalid: it is no number from 0 to the most (in hundredths), or has more than two decimals.
+        Invalid: It is not a number from 0 to `most`, or has more than two decimals.
     """
-    if not (given.is_finite() and 0 <= given <= Decimal(most) / 100):
-        raise Invalid(field, f"is not a number from 0 to {most // 100}")
-    if given != given.quantize(_ONE_HUNDREDTH):
-        raise Invalid(field, "has more than two decimals")
-    return int(given.quantize(_ONE_HUNDREDTH) * 100)
+    if not (value.is_finite() and 0 <= value <= Decimal(most) / 100):
+        raise Invalid(field, f"must be a number from 0 to {most // 100}")
+    if value != value.quantize(_ONE_HUNDREDTH):
+        raise Invalid(field, "must have at most two decimals")
+    return int(value.quantize(_ONE_HUNDREDTH) * 100)
 
 
 def percent_out(discount: Discount) -> int | float:
-    """What a discount takes off, in percent; a rule that takes nothing off is none."""
+    """Return the percentage that a discount takes off; 0 if it has none."""
     percent = discount.rule.percent or 0
     return percent / 100 if percent % 100 else percent // 100

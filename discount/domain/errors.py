@@ -5,7 +5,6 @@ tests hold the four together. Words carry no status: the command line shows them
 """
 
 import errno
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -21,8 +20,6 @@ class Refusal(Exception):
 
     slug: ClassVar[str]
     title: ClassVar[str]
-    #: The name of what a script answers after the slug, if it answers more; several, with blanks between.
-    fact: ClassVar[str] = "value"
 
     def __init__(self, detail: str = "", **facts: Any) -> None:
         super().__init__(detail or self.title)
@@ -48,13 +45,11 @@ class SoldOut(Refusal):
 class NotStarted(Refusal):
     slug = "not-started"
     title = "The discount has not started."
-    fact = "starts_at"
 
 
 class Expired(Refusal):
     slug = "expired"
     title = "The discount has expired."
-    fact = "expires_at"
 
 
 class Paused(Refusal):
@@ -70,7 +65,6 @@ class Closed(Refusal):
 class BelowGranted(Refusal):
     slug = "below-granted"
     title = "The total cannot be less than what is granted already."
-    fact = "granted_count"
 
 
 class CodeTaken(Refusal):
@@ -131,7 +125,6 @@ class AlreadyRedeemed(Refusal):
 class TooManyHolds(Refusal):
     slug = "too-many-holds"
     title = "The user has as many holds of this discount as one may have."
-    fact = "opens_at"
 
 
 class MinimumAmount(Refusal):
@@ -152,7 +145,6 @@ class HoldEnded(Refusal):
 class TooManyGuesses(Refusal):
     slug = "too-many-guesses"
     title = "Too many wrong codes came from here."
-    fact = "retry_after"
 
 
 class Unauthenticated(Refusal):
@@ -173,13 +165,11 @@ class CrossSite(Refusal):
 class TooManyRequests(Refusal):
     slug = "too-many-requests"
     title = "Too many requests came with this token or from this address."
-    fact = "retry_after"
 
 
 class TooManyAtOnce(Refusal):
     slug = "too-many-at-once"
     title = "As many calls that take long are under way as may be at a time."
-    fact = "retry_after"
 
 
 class IdempotencyMismatch(Refusal):
@@ -192,7 +182,6 @@ class QuotaReached(Refusal):
 
     slug = "quota-reached"
     title = "The brand has reached a quota."
-    fact = "quota quota_limit opens_at"
 
     def __init__(self, detail: str = "", *, quota: str = "", quota_limit: str = "0", opens_at: str = "") -> None:
         facts: dict[str, Any] = {"quota": quota, "quota_limit": int(quota_limit)} if quota else {}
@@ -224,9 +213,3 @@ class Unavailable(Refusal):
 
 
 BY_SLUG: dict[str, type[Refusal]] = {kind.slug: kind for kind in Refusal.__subclasses__()}
-
-
-def refusal_in(answer: Sequence[str]) -> Refusal:
-    """The refusal that a script answered: its slug, and its facts."""
-    kind = BY_SLUG[answer[0]]
-    return kind(**dict(zip(kind.fact.split(), answer[1:], strict=False)))

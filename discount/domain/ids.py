@@ -1,40 +1,33 @@
-"""discount.domain.ids"""
+"""Ids: each carries its partition, so that keys can be named without a look-up."""
 
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Literal
 from uuid import UUID, uuid4
 
 import shortuuid
 
+from discount.domain.errors import NotFound
+
+#: The largest total of a discount.
 MAX_TOTAL = 100_000_000
-
-
-# A discount id carries what a replica needs to name its keys with no look-up: `dsc-`, the partition as two hex
-# digits, the power of two of its grant buckets as one base-36 digit, and a short UUID.
-_REDEMPTION_ID = re.compile(r"rdm-([0-9a-f]{2})[0-9a-f]{24}")
-
-
-_WEBHOOK_ID = re.compile(r"whk-([0-9a-f]{2})[0-9a-f]{24}")
-
-
-_DELIVERY_ID = re.compile(r"dlv-([0-9a-f]{2})[0-9a-f]{24}")
-
-
-_DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}")
-
-
-# A bucket of about this many grants is what Redis still keeps packed; see doc/decisions/002-packed-grants.md.
+#: Grants in one bucket: about as many as Redis still keeps packed; see doc/decisions/002-packed-grants.md.
 GRANTS_PER_BUCKET = 128
-
-
-# Where nobody says how many there will be: packed up to a million grants, correct beyond.
+#: Power of two of the buckets where the total is unknown: packed up to a million grants, correct beyond.
 UNKNOWN_POWER = 13
+
+#: The prefix of an id: a redemption, a webhook, a delivery.
+Prefix = Literal["rdm", "whk", "dlv"]
+# After the prefix: the partition as two hex digits, then a digest.
+_ID = re.compile(r"(rdm|whk|dlv)-[0-9a-f]{26}")
+# A discount's id: the partition as two hex digits, the power of two of its buckets as one base-36 digit, a short UUID.
+_DISCOUNT_ID = re.compile(r"dsc-([0-9a-f]{2})([0-9a-p])[2-9A-HJ-NP-Za-km-z]{22}")
 
 
 @dataclass(frozen=True, slots=True)
 class DiscountId:
-    """A discount id taken apart."""
+    """The parts of a discount's id."""
 
     text: str
     partition: int
@@ -42,9 +35,9 @@ class DiscountId:
 
 
 def make_discount_id(partition: int, total_count: int | None, name: str | None = None) -> str:
-    """A new id for a discount of that partition and size; None where the size is not known.
+    """Return an id for a discount of that partition and size; `total_count` is None where the size is unknown.
 
-    With a name the id is always the same one, so that who knows the name needs no list to find the discount.
+    The same name always gives the same id, so a discount can be found by its name without a list.
     """
     power = UNKNOWN_POWER if total_count is None else ((total_count - 1) // GRANTS_PER_BUCKET).bit_length()
     number = uuid4() if name is None else UUID(bytes=blake2b(name.encode(), digest_size=16).digest())
@@ -52,7 +45,7 @@ def make_discount_id(partition: int, total_count: int | None, name: str | None =
 
 
 def parse_discount_id(text: str) -> DiscountId | None:
-    """The parts of an id, or None if this service cannot have made it."""
+    """Return the parts of a discount's id; None if this service cannot have made it."""
     match = _DISCOUNT_ID.fullmatch(text)
     if match is None:
         return None
@@ -60,42 +53,50 @@ def parse_discount_id(text: str) -> DiscountId | None:
 
 
 def make_redemption_id(partition: int, brand_id: str, order_id: str, user_id: str | None = None) -> str:
-    """The id of what a brand's order redeems: one order, one id, so that a repeat finds the first.
+    """Return the id of the redemption of a brand's order. A repeated order gets the same id and finds the first.
 
-    `user_id` is for an order that the user names, not the shop: so no user can take an order of the shop's.
+    Args:
+        user_id: the user, if the user named the order, not the shop: no user can occupy an order of the shop.
     """
     named = f"{len(brand_id)}:{brand_id}:{order_id}"
-    # Other names begin with a digit, so the two kinds never meet.
+    # Names of the shop's orders begin with a digit, so the two kinds never collide.
     named = named if user_id is None else f"user:{len(user_id)}:{user_id}:{named}"
     return f"rdm-{partition:02x}{_digest(named)}"
 
 
-def redemption_partition(text: str) -> int | None:
-    """The partition of a redemption's id, or None if this service cannot have made it."""
-    match = _REDEMPTION_ID.fullmatch(text)
-    return int(match[1], 16) if match else None
-
-
-def make_webhook_id(partition: int, what: str) -> str:
-    """The id of a webhook: of the same request or discount, the same."""
-    return f"whk-{partition:02x}{_digest(what)}"
-
-
-def webhook_partition(text: str) -> int | None:
-    """The partition of a webhook's id, or None if this service cannot have made it."""
-    match = _WEBHOOK_ID.fullmatch(text)
-    return int(match[1], 16) if match else None
+def make_webhook_id(partition: int, source: str) -> str:
+    """Return the id of a webhook. The same source, a request or a discount, gives the same id."""
+    return f"whk-{partition:02x}{_digest(source)}"
 
 
 def make_delivery_id(partition: int, cause: str, target: str) -> str:
-    """The id of what a cause owes to a target: planned again, it is the same."""
+    """Return the id of the delivery of a cause to a target: the same each time it is planned."""
     return f"dlv-{partition:02x}{_digest(f'{len(cause)}:{cause}:{target}')}"
 
 
-def delivery_partition(text: str) -> int | None:
-    """The partition of a delivery's id, or None if this service cannot have made it."""
-    match = _DELIVERY_ID.fullmatch(text)
-    return int(match[1], 16) if match else None
+def is_id(prefix: Prefix, text: str) -> bool:
+    """Return whether this service can have made an id with that prefix."""
+    return text.startswith(prefix) and _ID.fullmatch(text) is not None
+
+
+def partition_of(valid_id: str) -> int:
+    """Return the partition that an id of this service carries, whatever its prefix."""
+    return int(valid_id[4:6], 16)
+
+
+def find_partition(prefix: Prefix, text: str, partitions: int, missing: str) -> int:
+    """Return the partition of an id that a caller sent.
+
+    Args:
+        partitions: how many partitions there are.
+        missing: the detail of the refusal.
+
+    Raises:
+        NotFound: nothing here can have that id.
+    """
+    if not is_id(prefix, text) or partition_of(text) >= partitions:
+        raise NotFound(missing)
+    return partition_of(text)
 
 
 def _digest(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
+from discount.domain.ids import partition_of
 from discount.domain.rules import (
     NO_RULE,
     LimitName,
@@ -116,7 +117,7 @@ class Discount:
     @property
     def partition(self) -> int:
         """The partition that its id carries."""
-        return int(self.id[4:6], 16)
+        return partition_of(self.id)
 
     @property
     def definition(self) -> Definition:

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
-from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
 from discount.domain.errors import Expired, Invalid, NotFound
 from discount.domain.model import (
     KEY_SCOPES,
@@ -14,18 +13,10 @@ from discount.domain.model import (
 )
 from discount.security import api_keys
 from discount.services import discounts
-from discount.services.pagination import newest_rows
+from discount.services.pagination import Page, list_newest
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some brands, and where the next page begins."""
-
-    brands: list[Brand]
-    next: str | None
 
 
 def create(store: Store, brand_id: str, name: str, email: str | None = None) -> Brand:
@@ -61,18 +52,14 @@ def read(store: Store, ids: Sequence[str]) -> dict[str, Brand | None]:
     return {each: _brand(each, dict(pairs(reply))) if reply else None for each, reply in zip(ids, replies, strict=True)}
 
 
-def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> Page:
-    """All brands, newest first.
+def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> Page[Brand]:
+    """Return a page of all brands, newest first.
 
     Raises:
-        Invalid: the cursor is none of ours.
+        Invalid: this service did not make the cursor.
     """
-    before = _read_place(cursor) if cursor else None
-    rows = newest_rows(store, [keys.brands(each) for each in range(store.partitions)], before, limit + 1)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    found = read(store, [each for _, each in rows]).values()
-    return Page([each for each in found if each is not None], make_cursor(*rows[-1]) if more else None)
+    zsets = [keys.brands(each) for each in range(store.partitions)]
+    return list_newest(store, zsets, partial(read, store), is_id=bool, limit=limit, cursor=cursor)
 
 
 def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | None]) -> Brand:
@@ -105,15 +92,10 @@ def close(store: Store, brand_id: str) -> Brand:
         raise _no_brand(brand_id) from None
     for each in list_keys(store, brand_id):
         revoke_key(store, brand_id, each.id)
-    cursor: str | None = None
-    while True:
-        page = discounts.list_page(store, brand_id=brand_id, limit=1000, cursor=cursor)
-        for discount in page.discounts:
-            if not discount.closed:
-                discounts.close(store, discount.id)
-        if page.next is None:
-            return show(store, brand_id)
-        cursor = page.next
+    for discount in discounts.list_all(store, brand_id=brand_id):
+        if not discount.closed:
+            discounts.close(store, discount.id)
+    return show(store, brand_id)
 
 
 def create_key(
@@ -135,7 +117,7 @@ def create_key(
     key_id, text = api_keys.make(partition)
     ordered = tuple(each for each in KEY_SCOPES if each in scopes)
     try:
-        _, at = store.run(
+        answer = store.run(
             "create_key",
             [
                 keys.brand(partition, brand_id),
@@ -155,7 +137,7 @@ def create_key(
         raise _no_brand(brand_id) from None
     except Expired:
         raise Invalid("/expires_at", "is in the past") from None
-    return ApiKey(key_id, brand_id, name, ordered, int(at), expires_at), text
+    return ApiKey(key_id, brand_id, name, ordered, int(answer["created_at"]), expires_at), text
 
 
 def list_keys(store: Store, brand_id: str) -> list[ApiKey]:
@@ -218,10 +200,3 @@ def _api_key(key_id: str, stored: Mapping[str, str]) -> ApiKey:
         expires_at=int(expires_at) if expires_at else None,
         used_at=int(used_at) if used_at else None,
     )
-
-
-def _read_place(cursor: str) -> tuple[int, str]:
-    score, brand_id = read_cursor(cursor)
-    if not brand_id:
-        raise bad_cursor()
-    return score, brand_id

@@ -4,16 +4,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from threading import Lock
 
 from discount.domain import code_kinds, code_sequence
 from discount.domain.errors import (
-    BY_SLUG,
     Closed,
     Malformed,
     NotFound,
     WrongKind,
-    refusal_in,
 )
 from discount.domain.ids import DiscountId
 from discount.services import discounts, slices
@@ -34,8 +31,6 @@ NAMED = 100
 LONGEST = 64
 # What stands where bytes were not UTF-8.
 _UNREADABLE = "\ufffd"
-
-_refilling = Lock()
 
 
 @dataclass(slots=True)
@@ -133,7 +128,7 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
     parsed = discounts.parse_id(store, discount_id)
     key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
     # One thread makes the block; the others that ran dry wait for it instead of making it too.
-    with _refilling, autopipeline.unbatched():
+    with store.refill_lock, autopipeline.unbatched():
         (secret, pattern, alphabet, made, total), waiting = store.commands(
             [("HMGET", key, "key", "pattern", "alphabet", "made", "total"), ("LLEN", pool)]
         )
@@ -147,6 +142,11 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
         for first in range(start, end, BLOCK):
             block = sequence.codes(first, min(BLOCK, end - first))
             store.run("refill", [key, pool], [str(first), json.dumps(block)])
+
+
+def refill_ahead(store: Store, discount_id: str) -> None:
+    """Make the next block of codes in the background: the present answer does not need it yet."""
+    store.background.submit(refill, store, discount_id, BLOCK)
 
 
 def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -171,13 +171,14 @@ def _import_some(store: Store, parsed: DiscountId, some: list[tuple[int, str]], 
             good.append((number, code))
     several = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
     answers = store.run_many(
-        "import", [_import_call(parsed, [code for _, code in each], store.quotas.words) for each in several]
+        "import", [_import_call(parsed, [code for _, code in each], store.quotas.arguments) for each in several]
     )
-    for each, (word, *rest) in zip(several, answers, strict=True):
-        if word in BY_SLUG:
-            raise refusal_in([word, *rest])
-        report.added_count += int(rest[0])
-        for position in map(int, rest[1].split()):
+    for each, answer in zip(several, answers, strict=True):
+        refusal = answer.refusal()
+        if refusal is not None:
+            raise refusal
+        report.added_count += int(answer["added_count"])
+        for position in map(int, answer["repeated"].split()):
             report.repeated_count += 1
             lines.append(Line(each[position][0], "is there already"))
     lines.sort(key=lambda line: line.line)
@@ -203,8 +204,9 @@ def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:
     names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
     place = 0
     while True:
-        _, first, *found = store.run("waiting", names, [place, BLOCK])
+        answer = store.run("waiting", names, [place, BLOCK])
+        found = answer.rest("codes")
         if not found:
             return
         yield from found
-        place = int(first) + len(found)
+        place = int(answer["first"]) + len(found)

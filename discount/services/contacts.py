@@ -5,11 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
-from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
 from discount.domain.errors import AddressTaken, NotFound
+from discount.services.pagination import Page, oldest_rows, read_row_cursor
 from discount.store import keys
 from discount.store.connection import Store
-from discount.store.replies import pairs
 
 _FIELDS = ("email", "name", "locale", "unsubscribed")
 
@@ -23,14 +22,6 @@ class Contact:
     name: str
     locale: str
     unsubscribed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some contacts, and where the next page begins."""
-
-    contacts: list[Contact]
-    next: str | None
 
 
 def put(
@@ -127,40 +118,25 @@ def enrol(store: Store, brand_id: str, *, name: str, email: str) -> str:
             [keys.brand_contact(partition, brand_id, user_id), *lists, keys.user_brands(partition, user_id)],
             [last, user_id, brand_id, email, name, call],
         )
-        if answer[0] == "enrolled":
+        if answer.status == "enrolled":
             return user_id
-        last = answer[1]
+        last = answer["last"]
 
 
-def list_page(store: Store, brand_id: str, *, limit: int = 100, cursor: str | None = None) -> Page:
-    """Users that a brand has said something of, those known longest first.
+def list_page(store: Store, brand_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Contact]:
+    """Return a page of a brand's contacts, those known longest first.
 
     Raises:
-        Invalid: the cursor is none of ours.
+        Invalid: this service did not make the cursor.
     """
     partition = keys.partition_of(brand_id, store.partitions)
-    since = f"({_read_place(cursor)}" if cursor else "-inf"
-    rows = list(
-        pairs(
-            store.command(
-                "ZRANGEBYSCORE",
-                keys.brand_contacts(partition, brand_id),
-                since,
-                "+inf",
-                "WITHSCORES",
-                "LIMIT",
-                0,
-                limit + 1,
-            )
-        )
-    )
-    more = len(rows) > limit
-    rows = rows[:limit]
+    after = read_row_cursor(cursor, is_id=bool) if cursor else None
+    rows, following = oldest_rows(store, keys.brand_contacts(partition, brand_id), after, limit)
     replies = store.commands(
-        [("HMGET", keys.brand_contact(partition, brand_id, user_id), *_FIELDS) for user_id, _ in rows]
+        [("HMGET", keys.brand_contact(partition, brand_id, user_id), *_FIELDS) for _, user_id in rows]
     )
-    found = [_contact(user_id, stored) for (user_id, _), stored in zip(rows, replies, strict=True)]
-    return Page(found, make_cursor(int(float(rows[-1][1])), rows[-1][0]) if more else None)
+    contacts = [_contact(user_id, stored) for (_, user_id), stored in zip(rows, replies, strict=True)]
+    return Page(contacts, following)
 
 
 def forget(store: Store, user_id: str, *, brand_id: str | None) -> None:
@@ -190,10 +166,3 @@ def _name(store: Store, user_id: str, brand_id: str | None) -> str:
 def _contact(user_id: str, stored: list[str | None]) -> Contact:
     email, name, locale, unsubscribed = stored
     return Contact(user_id, email or None, name or "", locale or "", bool(unsubscribed))
-
-
-def _read_place(cursor: str) -> int:
-    score, user_id = read_cursor(cursor)
-    if not user_id:
-        raise bad_cursor()
-    return score

@@ -1,55 +1,53 @@
-"""The verbs of deliveries: what is owed to whom, how it went, once more. Workers share them by taking lanes."""
+"""The service of deliveries: plan webhook calls and e-mails, show and list them, send them again, remove them."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
-from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
+from discount.domain import ids
 from discount.domain.errors import (
     Invalid,
     NoLongerKept,
     NotFound,
     WebhookOff,
 )
-from discount.domain.ids import delivery_partition, make_delivery_id
 from discount.domain.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
     Discount,
     Grant,
-    Receipt,
 )
 from discount.services import outbox, webhooks
-from discount.services.pagination import newest_rows
+from discount.services.pagination import Page, list_newest
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
 
-#: For how long deliveries can be seen, in seconds: those that went well, those that did not.
+#: How long a delivery is kept once it was delivered, in seconds.
 DELIVERED_SECONDS = 7 * 86400
+#: How long a delivery is kept once it failed, in seconds.
 FAILED_SECONDS = 30 * 86400
-#: Lanes of one webhook, and of one brand's e-mails: how many of each are under way at the same time.
+#: Lanes of one webhook, and of one brand's e-mails: so many of their deliveries can be under way at a time.
 LANES = 4
-#: How many deliveries one page may look at when it filters; a page can be shorter than asked for.
+#: Deliveries that one page may examine when it filters; the page can be shorter than its limit.
 LOOKED_AT = 2000
-_SECOND = 1_000_000
-#: A brand as lanes name it: its partition, and a digest of its id.
+#: Microseconds in a second.
+MICROSECONDS = 1_000_000
+#: A brand as lanes name it: its partition and a digest of its id.
 LaneBrand = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some deliveries, and where the next page begins."""
-
-    deliveries: list[Delivery]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PlannedDelivery:
-    """A delivery to be made. `due_at` in microseconds; None for one that is not made, with its reason as `status`."""
+    """A delivery before it is stored.
+
+    Args:
+        place: the id of the event's entry in the outbox; empty without an event.
+        due_at: microseconds since 1970 UTC; None for a delivery that is not made, for the reason in `status`.
+    """
 
     id: str
     brand_id: str
@@ -64,15 +62,15 @@ class PlannedDelivery:
 
     @property
     def lane(self) -> str:
-        """Where it waits: a lane is of one webhook, or of one brand's e-mails; a few of each can be under way at once.
+        """The lane in which the delivery waits, named by kind, brand, webhook and number.
 
-        Its name says the kind and the brand, so that whoever takes it knows both.
+        Several lanes of a webhook, or of a brand's e-mails, can be under way at a time.
         """
         of_webhook = f"{self.target}." if self.kind == "webhook" else ""
         return f"{self.kind}.{_brand_digest(self.brand_id)}.{of_webhook}{int(self.id[-4:], 16) % LANES}"
 
     def fields(self) -> dict[str, str]:
-        """What is stored of it."""
+        """Return the fields that are stored."""
         return {
             "brand": self.brand_id,
             "kind": self.kind,
@@ -89,30 +87,31 @@ class PlannedDelivery:
 
 
 def id_of(partition: int, cause: str, kind: DeliveryKind, target: str) -> str:
-    """The id of what a cause, an event mostly, owes to a target."""
-    return make_delivery_id(partition, cause, f"{kind}:{target}")
+    """Return the id of the delivery that a cause, usually an event, leads to for a target."""
+    return ids.make_delivery_id(partition, cause, f"{kind}:{target}")
 
 
 def reminder_id(discount: Discount, held: Grant) -> str:
-    """The id of the e-mail on the end of a user's code."""
+    """Return the id of the e-mail that reminds a user of the end of a code."""
     cause = f"{discount.id} {discount.good_until(held.granted_at)}"
     return id_of(discount.partition, cause, "email", f"user:{held.user_id}")
 
 
-def plan(store: Store, partition: int, now: int, owed: Sequence[tuple[str, Sequence[PlannedDelivery]]]) -> None:
-    """Write down what entries of the outbox owe, once, and that they are done with.
+def plan(store: Store, partition: int, now: int, planned: Sequence[tuple[str, Sequence[PlannedDelivery]]]) -> None:
+    """Store the deliveries that entries of the outbox lead to, once, and acknowledge the entries.
 
     Args:
-        owed: places of entries, '' for none, each with what it owes.
+        now: microseconds since 1970 UTC.
+        planned: ids of entries, '' for none, each with one or more deliveries of one brand.
     """
     calls: list[tuple[list[str], list[str | int]]] = []
-    for place, several in owed:
-        told = [
+    for entry_id, several in planned:
+        rows = [
             [
                 each.id,
                 each.lane,
                 "" if each.due_at is None else str(each.due_at),
-                [word for field in each.fields().items() for word in field],
+                [part for field in each.fields().items() for part in field],
             ]
             for each in several
         ]
@@ -122,134 +121,33 @@ def plan(store: Store, partition: int, now: int, owed: Sequence[tuple[str, Seque
             keys.brand_deliveries(partition, several[0].brand_id),
             *(keys.delivery(partition, each.id) for each in several),
             *(keys.lane(partition, each.lane) for each in several),
-            *(_lanes_key(partition, each.lane) for each in several),
+            *(lanes_key(partition, each.lane) for each in several),
             *(keys.due(partition, each.kind) for each in several),
         ]
         brand = _brand_digest(several[0].brand_id)
-        calls.append((names, [outbox.GROUP, place, now - FAILED_SECONDS * _SECOND, brand, json.dumps(told)]))
+        calls.append((names, [outbox.GROUP, entry_id, now - FAILED_SECONDS * MICROSECONDS, brand, json.dumps(rows)]))
     if calls:
         store.run_many("plan", calls)
 
 
 def brand_of(partition: int, lane: str) -> LaneBrand:
-    """Whose deliveries a lane has."""
+    """Return the brand that a lane belongs to."""
     return partition, lane.split(".")[1]
 
 
-def due_brands(store: Store, kind: DeliveryKind, now: int, most: int) -> list[LaneBrand]:
-    """Brands for which deliveries of a kind are due that nobody works on: so many at most of each partition."""
-    replies = store.commands(
-        [
-            ("ZRANGEBYSCORE", keys.due(partition, kind), "-inf", now, "LIMIT", 0, most)
-            for partition in range(store.partitions)
-        ]
-    )
-    return [(partition, brand) for partition, brands in enumerate(replies) for brand in brands]
-
-
-def due_lanes(
-    store: Store, kind: DeliveryKind, now: int, several: Sequence[LaneBrand], most: int
-) -> list[list[tuple[int, str]]]:
-    """Lanes of each of some brands that nobody works on and in which something is due, with their partitions."""
-    replies = store.commands(
-        [
-            ("ZRANGEBYSCORE", keys.lanes(partition, kind, brand), "-inf", now, "LIMIT", 0, most)
-            for partition, brand in several
-        ]
-    )
-    return [[(partition, lane) for lane in lanes] for (partition, _), lanes in zip(several, replies, strict=True)]
-
-
-def lease_lane(store: Store, partition: int, lane: str, lease: float, most: int) -> list[Delivery] | None:
-    """Take a lane for so many seconds, and what is due in it; None if another worker was first."""
-    answer = store.run(
-        "claim",
-        _lane_keys(partition, lane),
-        [brand_of(partition, lane)[1], lane, _microseconds(lease), most],
-    )
-    if answer[0] == "taken":
-        return None
-    read = _read(store, partition, answer[1:])
-    missing = set(answer[1:]) - {each.id for each in read}
-    if missing:
-        store.command("ZREM", keys.lane(partition, lane), *missing)
-    return read
-
-
-def settle(
-    store: Store,
-    delivery: Delivery,
-    receipt: Receipt,
-    *,
-    due_at: int | None,
-    lease: float,
-    off_after: float,
-    called: bool = True,
-) -> bool:
-    """Write down how a try went: it is done, or due again, or stands among the failed. Whether it was waiting still.
-
-    Args:
-        due_at: when to try again; None for never.
-        lease: seconds for which the lane is ours from now on.
-        off_after: seconds of failing after which its webhook is switched off.
-        called: somebody was really asked.
-    """
-    partition = _partition(store, delivery.id)
-    of_webhook = [keys.webhook(partition, delivery.target)] if delivery.kind == "webhook" else []
-    state: DeliveryState = "delivered" if receipt.outcome == "delivered" else "waiting" if due_at else "failed"
-    answer = store.run(
-        "settle",
-        [
-            keys.delivery(partition, delivery.id),
-            keys.lane(partition, delivery.lane),
-            keys.leases(partition),
-            keys.events(partition),
-            *of_webhook,
-        ],
-        [
-            delivery.id,
-            delivery.lane,
-            _microseconds(lease),
-            state,
-            str(due_at or ""),
-            DELIVERED_SECONDS if state == "delivered" else FAILED_SECONDS,
-            receipt.status,
-            receipt.answer,
-            receipt.milliseconds if called else "",
-            _microseconds(off_after),
-            "gone" if receipt.gone else "",
-            delivery.target,
-        ],
-    )
-    return answer[0] == "settled"
-
-
-def release_lane(store: Store, partition: int, lane: str, *, not_before: int = 0, ended_only: bool = False) -> None:
-    """Give a lane back; its next turn is when its first delivery is due, and not before that time."""
-    store.run(
-        "release",
-        _lane_keys(partition, lane),
-        [brand_of(partition, lane)[1], lane, not_before, "1" if ended_only else ""],
-    )
-
-
-def release_ended_lanes(store: Store, now: int) -> None:
-    """Give back the lanes of workers that are gone."""
-    replies = store.commands(
-        [("ZRANGEBYSCORE", keys.leases(partition), "-inf", now) for partition in range(store.partitions)]
-    )
-    for partition, lanes in enumerate(replies):
-        for lane in lanes:
-            release_lane(store, partition, lane, ended_only=True)
+def lanes_key(partition: int, lane: str) -> str:
+    """Return the key of the lanes of the same kind and brand."""
+    kind, brand, _ = lane.split(".", 2)
+    return keys.lanes(partition, kind, brand)
 
 
 def show(store: Store, delivery_id: str) -> Delivery:
-    """A delivery.
+    """Return a delivery.
 
     Raises:
-        NotFound: there is none, or it is kept no longer.
+        NotFound: there is none, or it is no longer kept.
     """
-    found = _read(store, _partition(store, delivery_id), [delivery_id])
+    found = read(store, _partition(store, delivery_id), [delivery_id])
     if not found:
         raise _no_delivery()
     return found[0]
@@ -266,48 +164,47 @@ def list_page(
     since: int | None = None,
     limit: int = 100,
     cursor: str | None = None,
-) -> Page:
-    """A brand's deliveries, newest first. With a filter a page can be shorter than `limit`.
+) -> Page[Delivery]:
+    """Return a page of a brand's deliveries, newest first. With a filter it can be shorter than `limit`.
+
+    Args:
+        since: the earliest time, in microseconds since 1970 UTC.
 
     Raises:
-        Invalid: the cursor is none of ours.
+        Invalid: this service did not make the cursor.
     """
-    before = _read_place(cursor) if cursor else None
     partition = keys.partition_of(brand_id, store.partitions)
-    found: list[Delivery] = []
-    looked_at = 0
-    while True:
-        wanted = min(1000, max(limit, 100))
-        rows = newest_rows(store, [keys.brand_deliveries(partition, brand_id)], before, wanted + 1, since=since or 0)
-        more = len(rows) > wanted
-        rows = rows[:wanted]
-        read = {each.id: each for each in _read(store, partition, [each for _, each in rows])}
-        for row in rows:
-            before = row
-            each = read.get(row[1])
-            if (
-                each is not None
-                and state in (None, each.state)
-                and kind in (None, each.kind)
-                and webhook_id in (None, each.target)
-                and type in (None, each.type)
-            ):
-                found.append(each)
-                if len(found) == limit:
-                    more = more or row != rows[-1]
-                    return Page(found, make_cursor(*before) if more else None)
-        looked_at += len(rows)
-        if not more or looked_at >= LOOKED_AT:
-            return Page(found, make_cursor(*before) if more and before else None)
+
+    def is_wanted(each: Delivery) -> bool:
+        return (
+            state in (None, each.state)
+            and kind in (None, each.kind)
+            and webhook_id in (None, each.target)
+            and type in (None, each.type)
+        )
+
+    return list_newest(
+        store,
+        [keys.brand_deliveries(partition, brand_id)],
+        lambda delivery_ids: {each.id: each for each in read(store, partition, delivery_ids)},
+        is_id=partial(ids.is_id, "dlv"),
+        limit=limit,
+        cursor=cursor,
+        keep=is_wanted,
+        # Also without a filter: deliveries that are no longer kept may still be listed.
+        batch=min(1000, max(limit, 100)),
+        most_rows=LOOKED_AT,
+        since=since,
+    )
 
 
 def resend(store: Store, delivery_id: str) -> Delivery:
-    """Make a delivery once more, from now on with all its tries.
+    """Make a delivery due now, with all its attempts again.
 
     Raises:
-        NotFound: there is no such delivery, or its webhook was taken away.
+        NotFound: there is no such delivery, or its webhook was removed.
         WebhookOff
-        NoLongerKept: its event has been cut off.
+        NoLongerKept: its event was trimmed from the outbox.
     """
     return _resend(store, show(store, delivery_id))
 
@@ -322,31 +219,32 @@ def resend_page(
     limit: int = 100,
     cursor: str | None = None,
 ) -> tuple[int, int, str | None]:
-    """Make a page of deliveries once more: how many, how many could not be, and where the next page begins.
+    """Resend a page of deliveries. Return how many were resent, how many were refused, and the next cursor.
 
     Raises:
-        Invalid: the cursor is none of ours.
+        Invalid: this service did not make the cursor.
     """
     try:
         page = list_page(store, brand_id, state=state, webhook_id=webhook_id, since=since, limit=limit, cursor=cursor)
     except Invalid as error:
+        # Here the cursor comes in the body.
         raise Invalid("/cursor", error.facts["errors"][0]["detail"]) from None
     refused = 0
-    for each in page.deliveries:
+    for each in page.items:
         try:
             _resend(store, each)
         except (NotFound, WebhookOff, NoLongerKept):
             refused += 1
-    return len(page.deliveries) - refused, refused, page.next
+    return len(page.items) - refused, refused, page.next
 
 
 def remove(store: Store, delivery_ids: Sequence[str]) -> None:
-    """Take deliveries away, those that there are; whoever has one in hand still makes it."""
+    """Remove those of the deliveries that exist. A worker that is making one of them still finishes it."""
     by_partition: dict[int, list[str]] = {}
     for each in delivery_ids:
         by_partition.setdefault(_partition(store, each), []).append(each)
-    for partition, ids in by_partition.items():
-        for found in _read(store, partition, ids):
+    for partition, of_partition in by_partition.items():
+        for found in read(store, partition, of_partition):
             store.commands(
                 [
                     ("ZREM", keys.brand_deliveries(partition, found.brand_id), found.id),
@@ -354,6 +252,14 @@ def remove(store: Store, delivery_ids: Sequence[str]) -> None:
                     ("DEL", keys.delivery(partition, found.id)),
                 ]
             )
+
+
+def read(store: Store, partition: int, delivery_ids: Sequence[str]) -> list[Delivery]:
+    """Return those of the deliveries that exist."""
+    replies = store.commands([("HGETALL", keys.delivery(partition, each)) for each in delivery_ids])
+    stored = zip(delivery_ids, map(dict, map(pairs, replies)), strict=True)
+    # A delivery that expired and was written to afterwards is a remnant without a brand.
+    return [_delivery(each, fields) for each, fields in stored if fields.get("brand")]
 
 
 def _resend(store: Store, delivery: Delivery) -> Delivery:
@@ -369,7 +275,7 @@ def _resend(store: Store, delivery: Delivery) -> Delivery:
                 keys.due(partition, delivery.kind),
                 keys.delivery(partition, delivery.id),
                 keys.lane(partition, delivery.lane),
-                _lanes_key(partition, delivery.lane),
+                lanes_key(partition, delivery.lane),
                 keys.leases(partition),
             ],
             [brand_of(partition, delivery.lane)[1], delivery.id, delivery.lane],
@@ -377,14 +283,6 @@ def _resend(store: Store, delivery: Delivery) -> Delivery:
     except NotFound:
         raise _no_delivery() from None
     return show(store, delivery.id)
-
-
-def _read(store: Store, partition: int, ids: Sequence[str]) -> list[Delivery]:
-    """Those of the deliveries that exist."""
-    replies = store.commands([("HGETALL", keys.delivery(partition, each)) for each in ids])
-    told = zip(ids, map(dict, map(pairs, replies)), strict=True)
-    # One that has expired between may have been written to since: without its brand it is none.
-    return [_delivery(each, stored) for each, stored in told if stored.get("brand")]
 
 
 def _delivery(delivery_id: str, stored: Mapping[str, str]) -> Delivery:
@@ -415,42 +313,12 @@ def _delivery(delivery_id: str, stored: Mapping[str, str]) -> Delivery:
 
 
 def _partition(store: Store, delivery_id: str) -> int:
-    partition = delivery_partition(delivery_id)
-    if partition is None or partition >= store.partitions:
-        raise _no_delivery()
-    return partition
-
-
-def _brand_digest(brand_id: str) -> str:
-    return blake2b(brand_id.encode(), digest_size=8).hexdigest()
-
-
-def _lanes_key(partition: int, lane: str) -> str:
-    """The key of the lanes of a lane's kind and brand."""
-    kind, brand, _ = lane.split(".", 2)
-    return keys.lanes(partition, kind, brand)
-
-
-def _lane_keys(partition: int, lane: str) -> list[str]:
-    """What changes when a lane is taken, or given back."""
-    return [
-        keys.due(partition, lane.partition(".")[0]),
-        _lanes_key(partition, lane),
-        keys.leases(partition),
-        keys.lane(partition, lane),
-    ]
+    return ids.find_partition("dlv", delivery_id, store.partitions, "There is no such delivery.")
 
 
 def _no_delivery() -> NotFound:
     return NotFound("There is no such delivery.")
 
 
-def _microseconds(seconds: float) -> int:
-    return int(seconds * _SECOND)
-
-
-def _read_place(cursor: str) -> tuple[int, str]:
-    score, delivery_id = read_cursor(cursor)
-    if delivery_partition(delivery_id) is None:
-        raise bad_cursor()
-    return score, delivery_id
+def _brand_digest(brand_id: str) -> str:
+    return blake2b(brand_id.encode(), digest_size=8).hexdigest()

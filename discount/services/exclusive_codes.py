@@ -20,7 +20,7 @@ def digest(code: str) -> str:
 def claim(store: Store, code: str, brand_id: str) -> bool:
     """Claim a code for a brand, for good; whether the brand has it now."""
     owner = f"{brand_id}\n{code_sequence.canonical(code)}"
-    return store.run("claim_code", [keys.claim(digest(code), store.partitions)], [owner])[1] == owner
+    return store.run("claim_code", [keys.claim(digest(code), store.partitions)], [owner])["owner"] == owner
 
 
 def find(store: Store, several: Sequence[str]) -> list[str | None]:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from discount.domain import events
 from discount.domain.errors import Invalid, NoLongerKept
 from discount.domain.events import Entry, Envelope
+from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -19,14 +19,6 @@ ENTRIES = 500
 LOOKED_AT = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some events, and what to ask for the next ones with; None only where nothing has ever happened."""
-
-    events: list[Envelope]
-    next: str | None
-
-
 def list_page(
     store: Store,
     brand_id: str,
@@ -35,7 +27,7 @@ def list_page(
     types: Collection[str] = (),
     limit: int = 100,
     wait: float = 0,
-) -> Page:
+) -> Page[Envelope]:
     """A brand's events in the order in which they happened, those after one that is named, of some types or of all.
 
     Looks at so many entries of the partition at most; a page can be shorter than asked for, and have a next one.
@@ -151,7 +143,7 @@ def _start(store: Store, partition: int, after: str | None) -> str:
     return named[1]
 
 
-def _page(store: Store, partition: int, found: list[Entry], last: str) -> Page:
+def _page(store: Store, partition: int, found: list[Entry], last: str) -> Page[Envelope]:
     by_number = discount_ids(store, partition, found)
     told = [events.envelope(entry, by_number) for entry in found]
     if told and last == found[-1].place:

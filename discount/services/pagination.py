@@ -1,57 +1,135 @@
-"""Lists by time over several sorted sets: the newest first, page by page."""
+"""Pages of lists, and the scan that fills a page from sorted sets in which the score is a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
 from discount.store.connection import Store
 from discount.store.replies import pairs
 
+T = TypeVar("T")
+P = TypeVar("P", bound="Page[Any]")
+#: A member of a sorted set: its time in microseconds since 1970 UTC, and its id.
+Row = tuple[int, str]
 
-def newest_rows(
-    store: Store, zsets: Sequence[str], before: tuple[int, str] | None, count: int, *, since: int = 0
-) -> list[tuple[int, str]]:
-    """Times and ids of the newest entries before a place and not before a time, merged over the sets."""
-    # The page's last moment is asked for again: there may be more of the same microsecond, in this set or another.
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list, and the cursor of the page after it; None on the last page."""
+
+    items: list[T]
+    next: str | None
+
+
+def read_row_cursor(cursor: str, is_id: Callable[[str], object]) -> Row:
+    """Return the row at which the page before ended.
+
+    Args:
+        is_id: accepts an id of the kind that the list holds.
+
+    Raises:
+        Invalid: this service did not make the cursor for such a list.
+    """
+    score, row_id = read_cursor(cursor)
+    if not is_id(row_id):
+        raise bad_cursor()
+    return score, row_id
+
+
+def list_newest(
+    store: Store,
+    zsets: Sequence[str],
+    read: Callable[[list[str]], Mapping[str, T | None]],
+    *,
+    is_id: Callable[[str], object],
+    limit: int,
+    cursor: str | None,
+    keep: Callable[[T], bool] = lambda _: True,
+    batch: int = 0,
+    most_rows: int = 0,
+    since: int | None = None,
+    until: int | None = None,
+) -> Page[T]:
+    """Return a page of what the sorted sets list, newest first. A page can be shorter than `limit`.
+
+    Args:
+        read: returns the items that exist, by id.
+        keep: the filter.
+        batch: rows read in one round trip; `limit` by default.
+        most_rows: rows examined before the page ends early; `limit` by default.
+        since: the earliest time to list, in microseconds since 1970 UTC.
+        until: the time before which to begin, unless a cursor is given.
+
+    Raises:
+        Invalid: the cursor was not made for this list.
+    """
+    batch = batch or limit
+    # Every id sorts after the empty string, so rows of the moment `until` itself are left out.
+    before = read_row_cursor(cursor, is_id) if cursor else None if until is None else (until, "")
+    found: list[T] = []
+    examined = 0
+    while True:
+        rows = newest_rows(store, zsets, before, batch + 1, since=since or 0)
+        more = len(rows) > batch
+        rows = rows[:batch]
+        items = read([row_id for _, row_id in rows])
+        for row in rows:
+            before = row
+            item = items.get(row[1])
+            if item is not None and keep(item):
+                found.append(item)
+                if len(found) == limit:
+                    more = more or row != rows[-1]
+                    return Page(found, make_cursor(*row) if more else None)
+        examined += len(rows)
+        if not more or examined >= (most_rows or limit):
+            return Page(found, make_cursor(*before) if more and before else None)
+
+
+def newest_rows(store: Store, zsets: Sequence[str], before: Row | None, count: int, *, since: int = 0) -> list[Row]:
+    """Return the newest rows before a row and not before a time, merged over the sorted sets."""
+    # Rows of the same microsecond may be left, in this set or another: the read begins at that moment again.
     top = str(before[0]) if before else "+inf"
-    asked = count + 1
+    wanted = count + 1
     while True:
         replies = store.commands(
-            [("ZREVRANGEBYSCORE", zset, top, since or "-inf", "WITHSCORES", "LIMIT", 0, asked) for zset in zsets]
+            [("ZREVRANGEBYSCORE", zset, top, since or "-inf", "WITHSCORES", "LIMIT", 0, wanted) for zset in zsets]
         )
         sets = [[(int(float(score)), each) for each, score in pairs(reply)] for reply in replies]
         left = [[row for row in rows if before is None or row < before] for rows in sets]
-        # What the page before had is no row of this one; a set that had many of them may have more to give.
-        if all(len(rows) < asked or len(own) >= count for rows, own in zip(sets, left, strict=True)):
+        # Rows that the page before listed are dropped; a set that lost many of them may hold more.
+        if all(len(rows) < wanted or len(own) >= count for rows, own in zip(sets, left, strict=True)):
             return sorted((row for own in left for row in own), reverse=True)[:count]
-        asked *= 2
+        wanted *= 2
 
 
-class Page(Protocol):
-    """What all pages have: where the next one begins."""
-
-    @property
-    def next(self) -> str | None: ...
-
-
-P = TypeVar("P", bound=Page)
-T = TypeVar("T")
+def oldest_rows(store: Store, zset: str, after: Row | None, limit: int) -> tuple[list[Row], str | None]:
+    """Return rows of a sorted set, oldest first, and the cursor of the next page. No two rows have the same time."""
+    since = f"({after[0]}" if after else "-inf"
+    reply = store.command("ZRANGEBYSCORE", zset, since, "+inf", "WITHSCORES", "LIMIT", 0, limit + 1)
+    rows = [(int(float(score)), row_id) for row_id, score in pairs(reply)]
+    return rows[:limit], make_cursor(*rows[limit - 1]) if len(rows) > limit else None
 
 
-def read_on(list_some: Callable[..., P], rows: Callable[[P], Iterable[T]]) -> Iterator[T]:
-    """What stands on all pages, in constant memory. Reads the first page at once, and so raises what that raises.
+def read_pages(list_page: Callable[..., P]) -> Iterator[P]:
+    """Yield the pages of a list. The first one is read at once, so its errors are raised here.
 
     Args:
-        list_some: gives a page, the one at `cursor` if that is given.
-        rows: what stands on a page.
+        list_page: returns the first page, or the page at `cursor`.
     """
-    page = list_some()
+    first = list_page()
 
-    def read() -> Iterator[T]:
-        following = page
-        while True:
-            yield from rows(following)
-            if following.next is None:
-                return
-            following = list_some(cursor=following.next)
+    def read() -> Iterator[P]:
+        page = first
+        yield page
+        while page.next is not None:
+            page = list_page(cursor=page.next)
+            yield page
 
     return read()
+
+
+def read_all(list_page: Callable[..., Page[T]]) -> Iterator[T]:
+    """Yield the items of all pages, in constant memory; like `read_pages`, it reads the first page at once."""
+    return (item for page in read_pages(list_page) for item in page.items)

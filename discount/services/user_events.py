@@ -5,8 +5,8 @@ from functools import partial
 
 from discount.domain import events, ids
 from discount.domain.events import Entry
-from discount.services import deliveries, grants
-from discount.services.pagination import read_on
+from discount.services import deliveries, user_grants
+from discount.services.pagination import read_all
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
@@ -31,11 +31,8 @@ def newest_places(store: Store) -> list[str]:
 def granted_at(store: Store, user_id: str, brand_id: str | None) -> dict[int, list[int]]:
     """When the user was given the codes that it holds, by partition."""
     found: dict[int, list[int]] = {}
-    list_some = partial(grants.list_of_user, store, user_id, brand_id=brand_id, limit=MOMENTS)
-    for each in read_on(list_some, lambda page: page.grants):
-        parsed = ids.parse_discount_id(each.discount_id)
-        if parsed is not None:
-            found.setdefault(parsed.partition, []).append(each.granted_at)
+    for each in read_all(partial(user_grants.list_of_user, store, user_id, brand_id=brand_id, limit=MOMENTS)):
+        found.setdefault(ids.partition_of(each.discount_id), []).append(each.granted_at)
     return found
 
 

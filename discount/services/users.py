@@ -12,6 +12,7 @@ from discount.services import (
     discounts,
     grants,
     user_events,
+    user_grants,
 )
 from discount.store import keys
 from discount.store.connection import Store
@@ -103,7 +104,7 @@ class _Task:
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
             ],
         )
-        self.done.grants += int(answer[1])
+        self.done.grants += int(answer["grants"])
         self.done.redemptions += len(redemptions)
         return True
 
@@ -132,7 +133,7 @@ def _forget_in(store: Store, partition: int, user_id: str, task: _Task) -> bool:
             else:
                 passed += len(redemptions)
     text = store.command("HGET", keys.users(partition, user_id), user_id)
-    for page, numbers in enumerate(grants.pages_in(store, partition, user_id, text), -1):
+    for page, numbers in enumerate(user_grants.pages_in(store, partition, user_id, text), -1):
         held = store.command("HMGET", keys.numbers(partition), *numbers) if numbers else []
         for discount_id in held:
             found = task.forget(partition, discount_id, [], page) or found

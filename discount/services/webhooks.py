@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from secrets import token_hex
 
+from discount.domain import ids
 from discount.domain.errors import NotFound
 from discount.domain.events import CodeAlone, CodeGranted, Envelope
-from discount.domain.ids import make_webhook_id, webhook_partition
 from discount.domain.model import Webhook
 from discount.services import discounts
 from discount.store import keys
@@ -50,7 +50,7 @@ def create(
         asked = json.dumps([brand_id, idempotency_key, url, *types])
         request = blake2b(asked.encode(), digest_size=12).hexdigest()
         what = what or json.dumps([brand_id, idempotency_key])
-    webhook_id = make_webhook_id(partition, what or request)
+    webhook_id = ids.make_webhook_id(partition, what or request)
     of_discount = [] if discount_id is None else [keys.discount(partition, discount_id)]
     store.run(
         "create_webhook",
@@ -87,8 +87,8 @@ def read(store: Store, webhook_ids: Sequence[str]) -> dict[str, Webhook | None]:
 def list_of_brand(store: Store, brand_id: str) -> list[Webhook]:
     """The webhooks that a brand has for all of its discounts, oldest first."""
     partition = keys.partition_of(brand_id, store.partitions)
-    ids = store.command("ZRANGE", keys.brand_webhooks(partition, brand_id), 0, -1)
-    return [each for each in read(store, ids).values() if each is not None]
+    webhook_ids = store.command("ZRANGE", keys.brand_webhooks(partition, brand_id), 0, -1)
+    return [each for each in read(store, webhook_ids).values() if each is not None]
 
 
 def change(
@@ -144,7 +144,7 @@ def test(store: Store, webhook_id: str) -> tuple[str, int]:
     """
     partition = _partition(store, webhook_id)
     answer = store.run("test_webhook", [keys.webhook(partition, webhook_id), keys.events(partition)], [webhook_id])
-    return answer[1], int(answer[2])
+    return answer["entry_id"], int(answer["at"])
 
 
 def body_of(webhook: Webhook, told: Envelope) -> Envelope | CodeAlone:
@@ -172,10 +172,7 @@ def _key(store: Store, webhook_id: str) -> str:
 
 
 def _partition(store: Store, webhook_id: str) -> int:
-    partition = webhook_partition(webhook_id)
-    if partition is None or partition >= store.partitions:
-        raise _no_webhook()
-    return partition
+    return ids.find_partition("whk", webhook_id, store.partitions, "There is no such webhook.")
 
 
 def _no_webhook() -> NotFound:

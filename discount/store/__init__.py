@@ -1,1 +1,1 @@
-"""The only way to Redis."""
+"""Redis: connection, scripts and keys. Every command and script goes through `connection.Store`."""

@@ -1,7 +1,7 @@
-"""Calls that come at the same time share an exchange with Redis: a wait on the network costs more than what it carries.
+"""Autopipelining: concurrent calls share an exchange with Redis, since a round trip costs more than its content.
 
-Each call runs in a greenlet of one thread, in the plain code that it has anyway. Where it would send to Redis, it
-waits; once all wait or are done, what they have to send goes out in one piece, and each goes on with its replies.
+Each call runs its plain code in a greenlet of one thread. It waits where it would send to Redis. Once every call waits
+or has ended, their commands go out together, and each call goes on with its replies.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,66 +15,70 @@ Exchange = Callable[[Sequence[Any]], list[Any]]
 
 
 class _Call(greenlet):  # type: ignore[misc]
-    """One call of several; it is switched to with replies, and switches back with what it wants to send."""
+    """One call of a batch. It is switched to with replies, and switches back with an exchange and its commands."""
 
-    alone = False
+    unbatched = False
 
 
-def exchange(send: Exchange, commands: Sequence[Any]) -> list[Any]:
-    """The replies to commands, by `send`: at once, or together with those of the other calls of a `run`."""
+def send(exchange: Exchange, commands: Sequence[Any]) -> list[Any]:
+    """Return the replies to commands. Inside `run_batch` they go out with the commands of the other calls."""
     current = getcurrent()
-    if not isinstance(current, _Call) or current.alone:
-        return send(commands)
-    replies: list[Any] = current.parent.switch((send, commands))
+    if not isinstance(current, _Call) or current.unbatched:
+        return exchange(commands)
+    replies: list[Any] = current.parent.switch((exchange, commands))
     return replies
 
 
 @contextmanager
 def unbatched() -> Iterator[None]:
-    """Inside of this a call waits for nobody: so must one that holds a lock, or others of its thread wait in vain."""
+    """Send at once, unbatched. Needed while holding a lock: the thread's other calls would deadlock."""
     current = getcurrent()
     if not isinstance(current, _Call):
         yield
         return
-    before, current.alone = current.alone, True
+    before, current.unbatched = current.unbatched, True
     try:
         yield
     finally:
-        current.alone = before
+        current.unbatched = before
 
 
 class Leave(BaseException):
-    """A call of several must wait for something else than Redis, and is to be made again by itself."""
+    """A call of a batch has to wait for something other than Redis; run it again, outside a batch."""
 
 
 def leave() -> None:
-    """Go on only if this call holds up no other: one of several ends here, and is made again by itself."""
+    """Return outside a batch; inside one, end this call, since its wait would block the others.
+
+    Raises:
+        Leave: this call is one of a batch.
+    """
     if isinstance(getcurrent(), _Call):
         raise Leave
 
 
 def run_batch(calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-    """What the calls give or raise, in their order. Commands of one call stay together and in order."""
+    """Return what each call returned or raised, in order. The commands of one call stay together and in order."""
     results: dict[_Call, T | BaseException] = {}
 
-    def guarded(call: Callable[[], T]) -> None:
+    def keep_result(function: Callable[[], T]) -> None:
         try:
-            results[getcurrent()] = call()
+            results[getcurrent()] = function()
         except BaseException as error:
             results[getcurrent()] = error
 
-    started = [_Call(guarded) for _ in calls]
-    waiting = [(each, each.switch(call)) for each, call in zip(started, calls, strict=True)]
-    while waiting := [(each, asked) for each, asked in waiting if not each.dead]:
-        # A process has one way to Redis; should there be several, each is asked for its own.
-        send = waiting[0][1][0]
-        now = [(each, asked[1]) for each, asked in waiting if asked[0] == send]
-        later = [(each, asked) for each, asked in waiting if asked[0] != send]
+    started = [_Call(keep_result) for _ in calls]
+    waiting = [(call, call.switch(function)) for call, function in zip(started, calls, strict=True)]
+    while waiting := [(call, request) for call, request in waiting if not call.dead]:
+        # A process has one Store, so one exchange; with several, each gets the commands that are for it.
+        exchange = waiting[0][1][0]
+        now = [(call, request[1]) for call, request in waiting if request[0] == exchange]
+        later = [(call, request) for call, request in waiting if request[0] != exchange]
         try:
-            replies = iter(send([command for _, commands in now for command in commands]))
+            replies = iter(exchange([command for _, commands in now for command in commands]))
         except Exception as error:
-            waiting = [(each, each.throw(type(error), error)) for each, _ in now] + later
+            waiting = [(call, call.throw(type(error), error)) for call, _ in now] + later
         else:
-            split = [(each, [next(replies) for _ in commands]) for each, commands in now]
-            waiting = [(each, each.switch(own)) for each, own in split] + later
-    return [results[each] for each in started]
+            split = [(call, [next(replies) for _ in commands]) for call, commands in now]
+            waiting = [(call, call.switch(own)) for call, own in split] + later
+    return [results[call] for call in started]

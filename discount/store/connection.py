@@ -1,12 +1,12 @@
-"""The only way to Redis: commands, pipelines and scripts over one connection a thread.
+"""The connection to Redis: all commands, pipelines and scripts go through `Store`.
 
-One connection a thread, packed by hand-over to the client's C packer, costs half of what the client's pooled commands
-cost. Every script may be run twice with the same arguments and every bare command
-reads or may be repeated, so a call whose answer was lost is sent again once.
+One connection per thread and hiredis packing take half the CPU of redis-py's pooled commands. Every script may run
+twice with the same arguments, and every bare command may be repeated. So a call is sent once more if its reply is lost.
 """
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hiredis import pack_command
@@ -14,22 +14,14 @@ from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import (
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-)
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
-from discount.domain.errors import Unavailable, refusal_in
-from discount.store import (
-    autopipeline,
-    guards,
-    installation,
-    keys,
-)
+from discount.domain.errors import Unavailable
+from discount.domain.model import Definition
+from discount.store import autopipeline, installation, keys
+from discount.store.answers import Answer
 from discount.store.guards import Guard
 from discount.store.quotas import Quotas
 from discount.store.scripts import SCRIPTS, Script
@@ -37,23 +29,23 @@ from discount.store.scripts import SCRIPTS, Script
 SCHEMA = "1"
 Command = tuple[str | int, ...]
 
-# What Redis answers when it cannot serve or cannot write, by the first word of its error.
+# The first word of each error with which Redis says that it cannot serve or write at the moment.
 _CANNOT_NOW = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
 
 
 class LayoutError(Exception):
-    """The data in Redis was laid out for other settings; the message is one line for the operator."""
+    """The data in Redis was laid out for other settings. The message is one line for the operator."""
 
 
 class Store:
-    """Redis, as the verbs see it.
+    """Redis, as the services use it.
 
     Args:
-        connect: makes a connection that answers in text (RESP 2).
-        partitions: how many partitions the data has.
+        connect: makes a connection that decodes replies to text (RESP 2).
+        partitions: the number of partitions of the data.
         on_round_trip: called once for each exchange with Redis.
-        patience: for how long, in seconds, a command may block.
-        secret: the setting, which must be the one that this data is used with; None for a process that needs none.
+        patience: the most seconds that a command may block.
+        secret: the setting SECRET, which must be the one of this data; None for a process that needs no secret.
     """
 
     def __init__(
@@ -65,7 +57,7 @@ class Store:
         secret: str | None = None,
     ) -> None:
         self.partitions = partitions
-        #: For how long, in seconds, a command may block in Redis.
+        #: The most seconds that a command may block in Redis.
         self.patience = patience
         self._connect = connect
         self._on_round_trip = on_round_trip
@@ -73,9 +65,13 @@ class Store:
         self._local = threading.local()
         self._shebang: bool | None = None
         self._prepared = False
-        #: What verbs remember of a discount's definition that can never change, by id.
-        self.definitions: dict[str, Any] = {}
-        #: How much any brand may have.
+        #: Definitions of discounts, by id, cached by the services: they never change.
+        self.definitions: dict[str, Definition] = {}
+        #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
+        self.refill_lock = threading.Lock()
+        #: Runs work that no answer waits for; its thread starts with the first task.
+        self.background = ThreadPoolExecutor(1, "background")
+        #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
 
     @classmethod
@@ -87,7 +83,7 @@ class Store:
         on_round_trip: Callable[[], None] = lambda: None,
         secret: str | None = None,
     ) -> "Store":
-        """A store at a Redis URL; nothing is connected yet. `timeout` in seconds bounds each wait for Redis."""
+        """Return a store for a Redis URL, without connecting. Each wait for Redis ends after `timeout` seconds."""
         pool = ConnectionPool.from_url(
             url,
             decode_responses=True,
@@ -98,16 +94,16 @@ class Store:
         )
         return cls(pool.make_connection, partitions, on_round_trip, timeout / 2, secret)
 
-    def command(self, *words: str | int) -> Any:
-        """The reply to one command that may be sent twice."""
-        return self.commands([words])[0]
+    def command(self, *command: str | int) -> Any:
+        """Return the reply to one command that may be sent twice."""
+        return self.commands([command])[0]
 
     def now(self) -> int:
-        """The time on the Redis server, by which all is judged, in microseconds since 1970 UTC."""
+        """Return the time on the Redis server, in microseconds since 1970 UTC. All decisions use this clock."""
         return moment_of(self.command("TIME"))
 
     def commands(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands that may be sent twice, in one round trip; in none, if there are none."""
+        """Return the replies to commands that may be sent twice, in one round trip; none for no commands."""
         replies = self._exchange(commands) if commands else []
         for reply in replies:
             if isinstance(reply, RedisError):
@@ -116,55 +112,54 @@ class Store:
 
     def run(
         self, name: str, names: Sequence[str], arguments: Sequence[str | int], guard: Guard | None = None
-    ) -> list[str]:
-        """Run one script in one round trip: its answer, the word first. `guard` is only for scripts that have one.
+    ) -> Answer:
+        """Run one script in one round trip. `guard` is only for scripts that have one.
 
         Raises:
-            Refusal: the one whose word the script answered, with what else the script answered as its fact.
+            Refusal: the script refused; the fields of its answer are the facts.
         """
         answer = self.run_many(name, [(names, arguments)], guard)[0]
-        if answer[0] in SCRIPTS[name].refusals:
-            raise refusal_in(answer)
+        refusal = answer.refusal()
+        if refusal is not None:
+            raise refusal
         return answer
 
     def run_many(
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
-    ) -> list[list[str]]:
-        """Run one script for many, in one round trip: the answers, refusals among them as words."""
+    ) -> list[Answer]:
+        """Run one script several times in one round trip; refusals are returned, not raised."""
         script = SCRIPTS[name]
         digest = self._digest(script)
+        guard = guard or Guard()
         if script.guarded:
             commands: list[Command] = []
             for names, arguments in calls:
-                more_names, more_arguments = guards.words(guard, names[0])
-                count = len(names) + len(more_names)
-                commands.append(("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments))
+                guard_names, guard_arguments = guard.keys_and_args(names[0])
+                count = len(names) + len(guard_names)
+                commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
             commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
-        answers = self._exchange(commands)
-        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        replies = self._exchange(commands)
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            # With its text, which Redis keeps: loaded first, it could be gone again by the time it is called.
+            # EVAL runs and caches the script. After a SCRIPT LOAD it could be gone again before the call.
             text = script.shebang_source if self._shebang else script.source
             again = self._exchange([("EVAL", text, *commands[i][2:]) for i in unknown])
-            for i, answer in zip(unknown, again, strict=True):
-                answers[i] = answer
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise _refused_by_redis(answer)
-            if answer[0] not in script.answers and answer[0] not in script.refusals:
-                raise RuntimeError(f"{name}.lua answered {answer[0]!r}, which its header does not name")
-        if guard is not None:
-            guard.read(answers)
-        return answers
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise _refused_by_redis(reply)
+        guard.take_rate(replies)
+        return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:
-        """Write down what this data is laid out for at the first start; compare it at every other.
+        """Store the layout of the data at the first start, and compare it at every later one.
 
-        Asked for before the first exchange of a process, and again after Redis was lost: another may have come back.
+        Called before a process's first exchange, and after a lost connection: another Redis may answer then.
 
         Raises:
-            LayoutError: the data there is laid out for other settings.
+            LayoutError: the data is laid out for other settings.
             Unavailable
         """
         self._prepared = True
@@ -173,30 +168,30 @@ class Store:
             wanted["secret"] = installation.mark_of(self._secret)
         try:
             self.commands([("HSETNX", keys.INSTALLATION, field, value) for field, value in wanted.items()])
-            found = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
+            stored = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
         except Unavailable:
             self._prepared = False
             raise
-        mark = found.pop("secret", None)
-        refusals = [
-            f"this Redis holds data with {field} {there}, the setting says {wanted[field]}"
-            for field, there in found.items()
-            if there != wanted[field]
+        mark = stored.pop("secret", None)
+        problems = [
+            f"this Redis holds data with {field} {value}, the setting says {wanted[field]}"
+            for field, value in stored.items()
+            if value != wanted[field]
         ]
         if self._secret is not None and mark is not None:
-            refusals += filter(None, [installation.refusal(self._secret, mark)])
-        if refusals:
+            problems += filter(None, [installation.problem(self._secret, mark)])
+        if problems:
             self._prepared = False
-            raise LayoutError(refusals[0])
+            raise LayoutError(problems[0])
 
     def _digest(self, script: Script) -> str:
         if self._shebang is None:
-            # `#!lua` is known from Redis 7 and Valkey on: with it a full or read-only server refuses a script whole.
+            # Redis 7 and Valkey know `#!lua`: with it, a full or read-only server refuses a script before it starts.
             probe = self._exchange([("EVAL", "#!lua\nreturn 1", 0)])[0]
             if isinstance(probe, RedisError) and str(probe).startswith(_CANNOT_NOW):
                 raise _refused_by_redis(probe)
             self._shebang = not isinstance(probe, RedisError)
-        return _DIGESTS[script.name][self._shebang]
+        return script.digests[self._shebang]
 
     def _connection(self) -> ConnectionInterface:
         connection: ConnectionInterface | None = getattr(self._local, "connection", None)
@@ -205,21 +200,21 @@ class Store:
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.exchange(self._exchange_now, commands)
+        return autopipeline.send(self._exchange_now, commands)
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         if not self._prepared:
             try:
                 self.prepare()
             except LayoutError as error:
-                # Redis was away when this process started, or another one came back.
+                # Redis was away when this process started, or another Redis has its address now.
                 raise Unavailable(f"This process is not set up for this data: {error}.") from error
         connection = self._connection()
         self._on_round_trip()
         try:
             return _send_and_read(connection, commands)
         except ConnectionLost:
-            # Redis closed an idle connection or came back: everything sent through here may be sent twice.
+            # Redis closed an idle connection, or restarted: send once more, as every call may be sent twice.
             self._prepared = False
         except (TimedOut, OSError) as error:
             raise Unavailable("Redis did not answer in time.") from error
@@ -230,12 +225,12 @@ class Store:
 
 
 def moment_of(reply: Sequence[str]) -> int:
-    """The answer to TIME in microseconds since 1970 UTC."""
+    """Return the reply to TIME as microseconds since 1970 UTC."""
     return int(reply[0]) * 1_000_000 + int(reply[1])
 
 
 def answers(url: str) -> bool:
-    """Whether a Redis answers there and has its data loaded."""
+    """Return whether a Redis answers at a URL and has loaded its data."""
     with Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
         try:
             return bool(client.ping())
@@ -249,7 +244,7 @@ def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command])
         connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
         return [_read(connection) for _ in commands]
     except BaseException:
-        # Anything that ends an exchange half way leaves replies behind, which the next one would take for its own.
+        # An exchange that ends early leaves replies on the connection, which the next exchange would read as its own.
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise
 
@@ -265,6 +260,3 @@ def _refused_by_redis(error: RedisError) -> Exception:
     if isinstance(error, (OutOfMemoryError, ReadOnlyError)) or str(error).startswith(_CANNOT_NOW):
         return Unavailable("Redis cannot serve or store this now.")
     return error
-
-
-_DIGESTS = {name: script.digests for name, script in SCRIPTS.items()}

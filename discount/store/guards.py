@@ -1,4 +1,4 @@
-"""What a script makes sure of before it acts: that its caller's key still stands, and that nobody asks too often."""
+"""The guard: a script checks the caller's API key and counts the request before it acts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,15 @@ from functools import lru_cache
 from discount.store import keys
 from discount.store.rate_limits import Rate
 
-_STOPPED = ("unauthenticated", "too-many-requests")
+_REFUSED_BY_GUARD = ("unauthenticated", "too-many-requests")
 
 
 @dataclass(slots=True)
 class Guard:
-    """One request's guard. `rate` is the caller's once a script has run: the most, what is left, seconds to its end."""
+    """One request's guard; one without fields checks nothing.
+
+    `rate` is set once a script has run: the caller's limit, the requests left in this window, and its seconds left.
+    """
 
     key_id: str = ""
     key_digest: str = ""
@@ -21,43 +24,37 @@ class Guard:
     rate: tuple[int, int, int] | None = None
     counted: bool = False
 
-    def read(self, answers: Sequence[list[str]]) -> None:
-        """Take off what the guard told behind the answers; a request counts once, whatever more it runs."""
-        for answer in answers:
-            if answer[0] in _STOPPED or self.caller is None or self.counted:
-                continue
-            reset, left = int(answer.pop()), int(answer.pop())
-            self.rate = (self.caller.most, left, reset)
+    def keys_and_args(self, script_key: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+        """Return the keys and arguments for the guard of a script, in the partition of one of the script's keys.
+
+        A request is counted once, however many scripts it runs.
+        """
+        caller, address = (None, None) if self.counted else (self.caller, self.address)
+        return _keys_and_args(self.key_id, self.key_digest, caller, address, keys.partition_in(script_key))
+
+    def take_rate(self, replies: Sequence[list[str]]) -> None:
+        """Remove the two items that the guard appended to each reply, and keep them as `rate`."""
+        if self.caller is not None and not self.counted:
+            for reply in replies:
+                if reply[0] not in _REFUSED_BY_GUARD:
+                    seconds, left = int(reply.pop()), int(reply.pop())
+                    self.rate = (self.caller.most, left, seconds)
         self.counted = True
 
 
-def words(guard: Guard | None, own: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    """The guard's keys, in the partition of a script's own first key, and its arguments; empty ones switch off."""
-    if guard is None:
-        # Every script that has a guard is given its keys, in its own slot.
-        return (own, own, own), _NOTHING
-    partition = keys.partition_in(own)
-    if guard.counted:
-        found, (digest, *_) = _words(guard.key_id, guard.key_digest, guard.caller, guard.address, partition)
-        return found, (digest, *_NOTHING[1:])
-    return _words(guard.key_id, guard.key_digest, guard.caller, guard.address, partition)
-
-
-_NOTHING = ("", "", "", "", "")
-
-
-# A key asks again and again.
+# Cached: the same caller asks again and again.
 @lru_cache(maxsize=4096)
-def _words(
+def _keys_and_args(
     key_id: str, key_digest: str, caller: Rate | None, address: Rate | None, partition: int
 ) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    own = keys.events(partition)
+    # The script reads no key for which it has an empty argument; any key of the partition may fill its position.
+    unused = keys.events(partition)
     return (
-        keys.api_key(partition, key_id) if key_id else own,
-        keys.rate(partition, caller.kind, caller.who) if caller else own,
-        keys.rate(partition, address.kind, address.who) if address else own,
-    ), (key_digest, *_rate(caller), *_rate(address))
+        keys.api_key(partition, key_id) if key_id else unused,
+        keys.rate(partition, caller.kind, caller.who) if caller else unused,
+        keys.rate(partition, address.kind, address.who) if address else unused,
+    ), (key_digest, *_limit_args(caller), *_limit_args(address))
 
 
-def _rate(rate: Rate | None) -> tuple[str | int, ...]:
+def _limit_args(rate: Rate | None) -> tuple[str | int, ...]:
     return (rate.most, rate.seconds) if rate else ("", "")

@@ -1,4 +1,4 @@
-"""Which secret an installation uses: a digest of the one that is set, or one that Redis keeps."""
+"""The secret of an installation: Redis stores a digest of the setting SECRET, or a generated secret if none is set."""
 
 import hmac
 from secrets import token_hex
@@ -7,23 +7,23 @@ _SET, _KEPT = "digest ", "kept "
 
 
 def mark_of(secret: str) -> str:
-    """What is kept of the secret that is set; with none set, a new one that is kept whole."""
+    """Return what Redis stores: a digest of the secret that is set, or else a new secret in full."""
     if not secret:
         return _KEPT + token_hex(32)
     return _SET + hmac.digest(secret.encode(), b"installation", "sha256").hex()
 
 
 def kept_secret(mark: str) -> str | None:
-    """The secret that Redis keeps; None where one is set."""
+    """Return the generated secret that Redis stores; None if the setting SECRET is used."""
     return mark.removeprefix(_KEPT) if mark.startswith(_KEPT) else None
 
 
-def refusal(secret: str, mark: str) -> str:
-    """Why a process with that secret may not use this data; empty if it may."""
+def problem(secret: str, mark: str) -> str:
+    """Return why a process with that secret may not use this data; empty if it may."""
     if kept_secret(mark) is not None:
-        return "SECRET: this data has one of its own, kept in Redis; see `discount secret replace`" if secret else ""
+        return "SECRET: this data uses a generated secret; see `discount secret replace`" if secret else ""
     if not secret:
-        return "SECRET: this data is used with one; set the same here"
+        return "SECRET: this data uses a SECRET; set the same one here"
     if not hmac.compare_digest(mark_of(secret), mark):
-        return "SECRET: this data is used with another one; see `discount secret replace`"
+        return "SECRET: this data uses another SECRET; see `discount secret replace`"
     return ""

@@ -1,55 +1,55 @@
 """Every key that the service has in Redis.
 
-`{pp}` is the tag of a partition, two hex digits: all keys of a brand stand in one partition, so that every script
-finds its keys in one slot of a Redis Cluster. Ids from outside are the last part of their key, or percent-encoded
-where something follows, so that two different ids can never give the same key.
+`{pp}` is the tag of a partition, two hex digits. All keys of a brand are in one partition, so every script finds its
+keys in one slot of a Redis Cluster. An id from a caller is the last part of its key, or percent-encoded if more
+follows; so two different ids never make the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions`, `schema`: what this data was laid out for; `secret`: a digest of SECRET, or a secret where none is set | start |
-| `{pp}:brands` | zset | brand by creation time in microseconds | create_brand |
-| `{pp}:brand:<brand>` | hash | name, e-mail, e-mails that are off, times | create_brand, change_brand, close_brand |
+| `{00}:installation` | hash | `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set | start |
+| `{pp}:brands` | zset | brands by creation time in microseconds | create_brand |
+| `{pp}:brand:<brand>` | hash | name, e-mail, kinds of e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
 | `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
-| `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller, or an address, asked for in this window | grant, redeem, guess |
-| `{pp}:contact:<user>` | hash | where a user is reached, in the user's own words: e-mail, name, locale | put_contact |
-| `{pp}:brand:<brand>:contact:<user>` | hash | the same in a brand's words, and whether the user wants no e-mails of it | put_contact, enrol, unsubscribe |
-| `{pp}:brand:<brand>:contacts` | zset | users that a brand knows, by the time since when | put_contact, enrol |
-| `{pp}:brand:<brand>:addresses` | hash | of users that got their id here: e-mail → user, `#` → the last id | put_contact, enrol |
-| `{pp}:user:<user>:brands` | set | brands of the partition that know, or were told, how the user is reached | put_contact, enrol, unsubscribe |
-| `{pp}:brand:<brand>:mailed` | string, expires | e-mails that were sent for a brand within this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; the last day with its grants, bytes as estimated, the sum of its totals | create, change, grant, import, app |
-| `{pp}:discounts` | zset | id by creation time in microseconds; no two equal within the partition | create |
+| `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller or an address asked for in this window | grant, redeem, guess |
+| `{pp}:contact:<user>` | hash | the contact that a user gave: e-mail, name, locale | put_contact |
+| `{pp}:brand:<brand>:contact:<user>` | hash | the contact of a user that a brand gave, and whether the user wants no e-mails from the brand | put_contact, enrol, unsubscribe |
+| `{pp}:brand:<brand>:contacts` | zset | users of whom a brand has a contact, by the time of the first one | put_contact, enrol |
+| `{pp}:brand:<brand>:addresses` | hash | of users with an id that this service made: e-mail → user, `#` → the last id | put_contact, enrol |
+| `{pp}:user:<user>:brands` | set | brands of the partition that have a contact of the user, or were unsubscribed | put_contact, enrol, unsubscribe |
+| `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
+| `{pp}:usage` | hash | by brand: quotas of its own; the last day, its grants, the estimated bytes, and the sum of all totals | create, change, grant, import, app |
+| `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
 | `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
-| `{pp}:discount:<id>:codes` | list | the pool: codes that nobody holds | create, refill, import, grant, change, close |
+| `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
-| `{pp}:claim:<digest>` | string | a code, by its SHA-256, of which no other brand may have one, and the brand that has it | claim_code |
-| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes given or imported, 8 bytes each | grant, import |
+| `{pp}:claim:<digest>` | string | an exclusive code, by its SHA-256: the brand that claimed it, and the code | claim_code |
+| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts in which the user holds a code; of the ninth on in fields of their own, by page and by brand and code | grant, forget |
-| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, of the last day and week, holds | redeem, confirm, rollback, forget |
-| `{pp}:discount:<id>:holds` | zset | redemptions that are on hold, by the time at which they end | redeem, confirm, rollback, drop |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code | grant, forget |
+| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
+| `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
 | `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
-| `{pp}:redemption:<id>` | hash | one use, and its state | redeem, confirm, rollback, forget, drop |
-| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user, or an address, has tried at a brand | redeem, guess |
-| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and what it made | create, redeem |
-| `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of its discounts, by creation time | create_webhook |
-| `{pp}:webhook:<id>` | hash | address, types, version of its secret, how it goes | create_webhook, change_webhook, rotate_webhook, create, settle |
-| `{pp}:delivery:<id>` | hash, expires once done | one webhook call or e-mail that is owed, and how it went | plan, settle, resend |
+| `{pp}:redemption:<id>` | hash | one redemption and its state | redeem, confirm, rollback, forget, drop |
+| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
+| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
+| `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
+| `{pp}:webhook:<id>` | hash | URL, event types, version of its secret, failures, when it was switched off | create_webhook, change_webhook, rotate_webhook, create, settle |
+| `{pp}:delivery:<id>` | hash, expires once done | one planned webhook call or e-mail, and the result of its last attempt | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
-| `{pp}:lane:<lane>` | zset | deliveries of one webhook, or e-mails of one brand, that wait, by the time when they are due | plan, settle, resend |
-| `{pp}:due:<kind>` | zset | digests of brands with webhook calls, or e-mails, to be made, by when the first of their lanes is due | plan, claim, release, resend |
-| `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that nobody works on, by when the first of each is due | plan, claim, release, resend |
-| `{pp}:leases` | zset | lanes that a worker has, by the time until when | claim, settle, release |
-| `{pp}:expiring` | zset | discounts, and single grants, of whose end users are to be told, by when | take_turn, worker |
-| `{pp}:mailed:<digest>` | string, expires | e-mails that went to an address within this day | worker |
-| `{pp}:trimmed` | string | the last entry that was cut off the outbox | worker |
-| `{pp}:events` | stream | the outbox: one entry an event, its discount by number | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
-Besides these, the limits library counts all other requests in `LIMITS:LIMITER/…`, strings that expire.
+| `{pp}:lane:<lane>` | zset | waiting deliveries of one webhook, or e-mails of one brand, by the time at which they are due | plan, settle, resend |
+| `{pp}:due:<kind>` | zset | digests of brands with deliveries of this kind, by the time at which their first lane is due | plan, lease_lane, release_lane, resend |
+| `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that no worker has leased, by the time at which each is due | plan, lease_lane, release_lane, resend |
+| `{pp}:leases` | zset | leased lanes, by the end of their lease | lease_lane, settle, release_lane |
+| `{pp}:expiring` | zset | discounts, and single grants, that get a reminder of their end, by the time at which it is due | lease_reminder, worker |
+| `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
+| `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
+The limits library counts all other requests in strings that expire, `LIMITS:LIMITER/…`.
 """
 
 from hashlib import blake2b
@@ -60,21 +60,22 @@ USER_BUCKETS = 32768
 
 
 def _outside(text: str) -> str:
+    """Encode an id from a caller, so that it cannot run into the next part of a key."""
     return text.replace("%", "%25").replace(":", "%3A")
 
 
 def partition_of(brand_id: str, partitions: int) -> int:
-    """The partition in which a brand's keys stand."""
+    """Return the partition of a brand's keys."""
     return crc32(brand_id.encode()) % partitions
 
 
 def partitions_of(brand_id: str | None, partitions: int) -> list[int]:
-    """The partition of a brand; all of them where there is none."""
+    """Return the partition of a brand; without a brand, all partitions."""
     return list(range(partitions)) if brand_id is None else [partition_of(brand_id, partitions)]
 
 
 def partition_in(key: str) -> int:
-    """The partition in which a key stands."""
+    """Return the partition of a key."""
     return int(key[1:3], 16)
 
 
@@ -243,9 +244,9 @@ def guesses(partition: int, brand_id: str, kind: str, who: str) -> str:
 
 
 def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = None) -> str:
-    # Hashed: a key of 255 letters from outside would cost its length for a day, and all parts are free text.
-    whose = (brand_id,) if user_id is None else (brand_id, user_id)
-    return f"{{{partition:02x}}}:idempotency:{_digest(*whose, key)}"
+    # Hashed: all parts are free text, and a key of 255 letters would take that much memory for a day.
+    scope = (brand_id,) if user_id is None else (brand_id, user_id)
+    return f"{{{partition:02x}}}:idempotency:{_digest(*scope, key)}"
 
 
 def _digest(*parts: str) -> str:
@@ -253,5 +254,5 @@ def _digest(*parts: str) -> str:
 
 
 def grant_bucket(user_id: str, buckets_count: int) -> int:
-    """The bucket of a discount in which a user's grant stands."""
+    """Return the bucket of a discount that holds a user's grant."""
     return crc32(user_id.encode()) & (buckets_count - 1)

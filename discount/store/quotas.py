@@ -1,4 +1,4 @@
-"""The quotas of the settings, as scripts and verbs are given them."""
+"""The quotas of the settings, in the form in which scripts and services take them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,22 +6,23 @@ from dataclasses import dataclass, field
 from discount.domain.model import QuotaName
 
 OFF = "off"
-#: Those that scripts judge, in the order in which they are given them; a brand's own are stored in the order of NAMES.
+#: The quotas that scripts enforce, in the order of their arguments.
 IN_SCRIPTS: tuple[QuotaName, ...] = ("discounts", "codes", "grants_a_day", "stored_bytes")
+#: All quotas, in the order in which those of a single brand are stored.
 NAMES: tuple[QuotaName, ...] = (*IN_SCRIPTS, "emails_a_day")
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """How much any brand may have, by name: a number, or `off`."""
+    """The most that any brand may have, by name of the quota: a number as text, or `off`."""
 
-    texts: Mapping[str, str] = field(default_factory=dict)
+    by_name: Mapping[str, str] = field(default_factory=dict)
 
     def most(self, name: QuotaName) -> str:
-        """A quota as it was set."""
-        return self.texts.get(name, OFF)
+        """Return a quota as the settings give it; `off` if they give none."""
+        return self.by_name.get(name, OFF)
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """What scripts are given."""
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments `most_…` of the scripts that share `quotas`."""
         return tuple(map(self.most, IN_SCRIPTS))

@@ -1,4 +1,4 @@
-"""How often somebody may ask: windows of requests in Redis, counted by a library, or by the guard of a script."""
+"""Rate limits: fixed windows in Redis, counted by the limits library, or by the guard of a script."""
 
 import math
 import time
@@ -15,7 +15,10 @@ from redis.retry import Retry
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rate:
-    """`most` requests in a window of `seconds`, for whoever of that kind. It is compared by being the same one."""
+    """At most `most` requests in a window of `seconds`, for one caller or address.
+
+    Compared by identity: instances are cached.
+    """
 
     kind: str
     who: str
@@ -25,7 +28,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Requests that are `left` of a window, and the seconds to its end; negative: there was none left for this one."""
+    """The limit of a window, the requests `left` in it, and the seconds to its end.
+
+    `left` is negative for a request over the limit.
+    """
 
     most: int
     left: int
@@ -33,10 +39,10 @@ class Counted:
 
 
 class Rates:
-    """The rates of the settings. A Redis that is away or full counts nothing, and lets everybody pass.
+    """The rate limits of the settings. While Redis is away or full, nothing is counted and every request may pass.
 
     Args:
-        texts: by kind, like `100/minute`, or `off`.
+        texts: the limits by kind of caller, such as `100/minute`, or `off`.
     """
 
     def __init__(self, redis_url: str, timeout: float, texts: dict[str, str]) -> None:
@@ -47,12 +53,12 @@ class Rates:
         self._limiter = FixedWindowRateLimiter(RedisStorage(url, **options))  # type: ignore[arg-type]
 
     def _rate(self, kind: str, who: str) -> Rate | None:
-        """The rate of somebody, for a guard to count; None if there is none."""
+        """Return the rate limit of a caller or address, for a guard to count; None if it has no limit."""
         item = self._items.get(kind)
         return Rate(kind, who, item.amount, item.get_expiry()) if item else None
 
     def count(self, kind: str, who: str) -> Counted | None:
-        """Count a request; None if nothing is counted."""
+        """Count a request and return its window; None if there is no limit, or Redis cannot count."""
         item = self._items.get(kind)
         if item is None:
             return None

@@ -1,8 +1,8 @@
-"""discount.store.replies"""
+"""Replies of Redis in a handier form."""
 
 from collections.abc import Iterator, Sequence
 
 
 def pairs(reply: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What Redis gives as one flat list, two by two."""
+    """Yield the items of a flat reply in pairs, such as the fields of a hash with their values."""
     return zip(reply[::2], reply[1::2], strict=True)

@@ -1,23 +1,28 @@
-"""The Lua scripts: read from `lua/`, checked against their headers, told apart by name.
+"""The Lua scripts: read from `lua/`, checked against their headers, kept by name.
 
-A script's header is what its body sees: the names after KEYS and ARGV become local variables, so the header cannot
-drift from the code. The words after OK and ERR are the only answers that the script may give. What stands after WITH
-are files of `lua/with/`, functions that several scripts share. With `guard`, the script runs inside of its function.
-COST is a sentence: the most work that one call does.
+The names after KEYS and ARGV become the script's local variables, so the header cannot drift from the code. Each OK
+line names one status that the script may answer, with the fields that follow it and its meaning. ERR names the
+refusals with their fields; `domain/errors.py` says what each slug means. WITH names files of `lua/with/`: functions
+that several scripts share. A script with `guard` runs inside that function. COST bounds the work of one call.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
+
+from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
 READING = ("left", "waiting")
 _COST = re.compile(r"--- COST\s+(.+)")
 _LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
+_ANSWER = re.compile(r"([a-z-]+)(?:\(([a-z_]+(?: [a-z_]+)*(?:\.{3})?)\))?(?:\s+([A-Z`].*))?")
+_REFUSAL = re.compile(r"[a-z-]+(?:\([^)]*\))?")
 _LUA = resources.files(__package__) / "lua"
 
-# The Redis server's clock, as sixteen digits of microseconds: no replica's clock is ever asked. It is looked at once.
+# The time on the Redis server as sixteen digits of microseconds, read once. A replica's clock is never used.
 _PRELUDE = (
     "local clock local function now() if not clock then local t = redis.call('TIME') "
     "clock = t[1] .. string.format('%06d', t[2]) end return clock end "
@@ -32,21 +37,34 @@ class Script:
     purpose: str
     keys: tuple[str, ...]
     arguments: tuple[str, ...]
-    answers: frozenset[str]
+    #: Every status that it may answer, refusals included.
+    statuses: Mapping[str, Status]
     refusals: frozenset[str]
     guarded: bool
     source: str
-    #: The most work that one call does, in a sentence.
     cost: str = ""
+    #: SHA-1 of `source` and of `shebang_source`.
+    digests: tuple[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digests", (_sha1(self.source), _sha1(self.shebang_source)))
 
     @property
     def shebang_source(self) -> str:
         return ("#!lua flags=no-writes\n" if self.name in READING else "#!lua\n") + self.source
 
-    @property
-    def digests(self) -> tuple[str, str]:
-        """SHA-1 of the plain source and of the one with the first line that Redis 7 knows."""
-        return _sha1(self.source), _sha1(self.shebang_source)
+    def read(self, reply: list[str]) -> Answer:
+        """Return a reply of Redis as an answer.
+
+        Raises:
+            RuntimeError: the header does not name that status with that many fields.
+        """
+        status = self.statuses.get(reply[0])
+        if status is None or (len(reply) != status.length and not (status.has_rest and len(reply) > status.length)):
+            raise RuntimeError(
+                f"{self.name}.lua answered {reply[0]!r} with {len(reply) - 1} fields, which its header does not name"
+            )
+        return Answer(status, reply)
 
 
 def _sha1(text: str) -> str:
@@ -54,7 +72,7 @@ def _sha1(text: str) -> str:
 
 
 def _bind(table: str, names: tuple[str, ...]) -> str:
-    """Local variables for what a script is given; a last name with three dots is the list of all the rest."""
+    """Return Lua that binds each item of a table to a local name; a last name with three dots takes the rest."""
     return "".join(
         f"local {name[:-3]} = {{unpack({table}, {i})}} " if name.endswith("...") else f"local {name} = {table}[{i}] "
         for i, name in enumerate(names, 1)
@@ -62,48 +80,69 @@ def _bind(table: str, names: tuple[str, ...]) -> str:
 
 
 def parse(name: str, text: str) -> Script:
-    """A script from its file's text.
+    """Return the script in a file's text.
 
     Raises:
-        ValueError: the header is not whole, or names something twice.
+        ValueError: the header is incomplete, or gives a name twice.
     """
     lines = text.splitlines()
-    header, count = _header(lines)
+    header = _header(name, lines)
     has_purpose = bool(lines) and lines[0].startswith("--- ") and not _LINE.fullmatch(lines[0])
-    shared = header.pop("WITH", ())
-    if count != 4 + bool(shared) or set(header) != {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
-        raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR, once each")
-    if set(header["OK"]) & set(header["ERR"]):
-        raise ValueError(f"{name}.lua: a word stands in both OK and ERR")
+    if not header.keys() >= {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
+        raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR")
+    keys, arguments = tuple(header["KEYS"].split()), tuple(header["ARGV"].split())
+    answers, refusals = header["OK"], header["ERR"]
+    shared = header.get("WITH", "").split()
     functions = ""
     for each in shared:
         own = (_LUA / "with" / f"{each}.lua").read_text(encoding="utf-8").splitlines()
-        # What the shared functions are given comes first: a script's own list may end in "all the rest".
-        header = {part: _header(own)[0].get(part, ()) + names for part, names in header.items()}
+        more = _header(each, own)
+        # Those of the shared functions come first: a script's own list may end with a name that takes the rest.
+        keys = (*more.get("KEYS", "").split(), *keys)
+        arguments = (*more.get("ARGV", "").split(), *arguments)
+        refusals = f"{more.get('ERR', '')} {refusals}"
         functions += " ".join(line.strip() for line in own if not line.startswith("--")) + " "
-    names = header["KEYS"] + header["ARGV"]
+    names = keys + arguments
     if len(set(names)) != len(names):
-        raise ValueError(f"{name}.lua: a name stands twice in KEYS and ARGV")
+        raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")
+    ok, err = _statuses(name, answers.splitlines()), _statuses(name, _REFUSAL.findall(refusals))
+    if ok.keys() & err.keys():
+        raise ValueError(f"{name}.lua: OK and ERR give the same status")
     guarded = "guard" in shared
-    # One line before the file's first, so that a line number in an error of Redis is the file's own, plus one.
-    before = _PRELUDE + _bind("KEYS", header["KEYS"]) + _bind("ARGV", header["ARGV"]) + functions
+    # All of this is one line, so that a line number in an error of Redis is the file's own plus one.
+    before = _PRELUDE + _bind("KEYS", keys) + _bind("ARGV", arguments) + functions
     return Script(
         name=name,
         purpose=lines[0][4:],
-        keys=header["KEYS"],
-        arguments=header["ARGV"],
-        answers=frozenset(header["OK"]),
-        refusals=frozenset(header["ERR"]),
+        keys=keys,
+        arguments=arguments,
+        statuses=ok | err,
+        refusals=frozenset(err),
         guarded=guarded,
         source=f"{before}return guarded(function()\n{text}\nend)" if guarded else f"{before}\n{text}",
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
     )
 
 
-def _header(lines: list[str]) -> tuple[dict[str, tuple[str, ...]], int]:
-    """The parts of a header, and how many lines name one."""
-    parts = [match for match in map(_LINE.fullmatch, lines) if match]
-    return {part[1]: tuple(part[2].split()) for part in parts}, len(parts)
+def _header(name: str, lines: list[str]) -> dict[str, str]:
+    """Return the parts of a header; there may be several OK lines, which are joined by line ends."""
+    parts: dict[str, str] = {}
+    for match in filter(None, map(_LINE.fullmatch, lines)):
+        if match[1] in parts and match[1] != "OK":
+            raise ValueError(f"{name}.lua: the header has two lines of {match[1]}")
+        parts[match[1]] = f"{parts[match[1]]}\n{match[2]}" if match[1] in parts else match[2]
+    return parts
+
+
+def _statuses(name: str, texts: list[str]) -> dict[str, Status]:
+    """Return statuses as a header gives them: `granted(grant low)  The user got a code.`"""
+    found: dict[str, Status] = {}
+    for text in texts:
+        match = _ANSWER.fullmatch(text)
+        if match is None or match[1] in found:
+            raise ValueError(f"{name}.lua: {text!r} is no status, or is given twice")
+        found[match[1]] = Status(match[1], tuple((match[2] or "").split()), match[3] or "")
+    return found
 
 
 def _load() -> dict[str, Script]:

@@ -12,7 +12,7 @@ from structlog import get_logger
 
 from discount.domain.errors import Unavailable
 from discount.domain.model import Delivery, DeliveryKind, Receipt
-from discount.services import deliveries
+from discount.services import deliveries, delivery_lanes
 from discount.services.deliveries import LaneBrand
 from discount.store.connection import Store
 from discount.worker import metrics
@@ -127,7 +127,7 @@ class Dispatcher:
     def turn(self) -> int:
         """Start work on due lanes while threads are free; return how many lanes were started."""
         now = self._store.now()
-        due_brands = deliveries.due_brands(self._store, self._kind, now, MOST_BRANDS)
+        due_brands = delivery_lanes.due_brands(self._store, self._kind, now, MOST_BRANDS)
         with self._lock:
             busy = Counter(self._under_way.values())
         # Without the shuffle, workers that look at the same moment would compete for the same lanes.
@@ -135,7 +135,7 @@ class Dispatcher:
         due_brands.sort(key=busy.__getitem__)
         # Up to one brand per thread is busy already, and its lanes may be refused; so look at twice as many.
         chosen = due_brands[: 2 * self._threads]
-        lanes = deliveries.due_lanes(self._store, self._kind, now, chosen, 2 * self._threads)
+        lanes = delivery_lanes.due_lanes(self._store, self._kind, now, chosen, 2 * self._threads)
         for each in lanes:
             random.shuffle(each)
         started = 0
@@ -173,10 +173,10 @@ class Dispatcher:
         with self._lock:
             most = 1 if (partition, lane) in self._slow else BATCH
         try:
-            leased = deliveries.lease_lane(self._store, partition, lane, self._schedule.lease, most)
+            leased = delivery_lanes.lease_lane(self._store, partition, lane, self._schedule.lease, most)
             if leased is not None:
                 not_before, slow = self._deliver(leased)
-                deliveries.release_lane(self._store, partition, lane, not_before=not_before)
+                delivery_lanes.release_lane(self._store, partition, lane, not_before=not_before)
         except Unavailable as error:
             # The lease expires by itself; attempts with no stored result are repeated.
             get_logger().warning("Redis is unavailable", detail=error.detail)
@@ -218,7 +218,7 @@ class Dispatcher:
 
     def _settle(self, delivery: Delivery, attempt: Attempt, due_at: int | None) -> None:
         """Store the result of an attempt; count it if the delivery was still waiting."""
-        settled = deliveries.settle(
+        settled = delivery_lanes.settle(
             self._store,
             delivery,
             attempt.receipt,

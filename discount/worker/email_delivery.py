@@ -153,7 +153,7 @@ class EmailDelivery:
 
     def _webhook_facts(self, brand_id: str, webhook_id: str, reason: str) -> dict[str, Any]:
         webhook = webhooks.show(self._store, webhook_id)
-        newest = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).deliveries
+        newest = deliveries.list_page(self._store, brand_id, webhook_id=webhook_id, kind="webhook", limit=1).items
         last = f"{newest[0].status} {newest[0].answer}".strip() if newest else None
         return {"webhook_url": webhook.url, "reason": reason, "last_answer": last}
 

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from discount.domain.model import DeliveryKind
-from discount.services import deliveries, outbox
+from discount.services import delivery_lanes, outbox
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import metrics
@@ -30,7 +30,7 @@ class Housekeeper:
 
     def take_over(self) -> int:
         """Take over the lanes and entries of dead workers; return how many entries were planned again."""
-        deliveries.release_ended_lanes(self._store, self._store.now())
+        delivery_lanes.release_ended_lanes(self._store, self._store.now())
         return self._planner.take_over()
 
     def remind(self) -> int:

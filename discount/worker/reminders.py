@@ -55,8 +55,8 @@ class Reminders:
     def _handle(self, partition: int, member: str, now: int) -> int:
         """Lease an end and plan its reminders; return 1, or 0 if another worker has it."""
         name = keys.expiring(partition)
-        status, *lease_ends = self._store.run("take_turn", [name], [member, LEASE * _SECOND])
-        if status == "busy":
+        answer = self._store.run("lease_reminder", [name], [member, LEASE * _SECOND])
+        if answer.status == "not-due":
             return 0
         discount_id, _, user_id = member.partition(" ")
         try:
@@ -72,7 +72,7 @@ class Reminders:
             # The user was forgotten meanwhile.
             pass
         # Remove by score, not by name: an end that was moved meanwhile has another score, and must stay.
-        self._store.command("ZREMRANGEBYSCORE", name, lease_ends[0], lease_ends[0])
+        self._store.command("ZREMRANGEBYSCORE", name, answer["until"], answer["until"])
         return 1
 
     def _plan(self, partition: int, discount: Discount, held: Iterable[Grant], now: int) -> None:

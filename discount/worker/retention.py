@@ -1,6 +1,6 @@
 """Deletes redemptions that are older than the retention period, a limited number at a time."""
 
-from discount.services import redemptions
+from discount.services import redemption_lists
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -31,7 +31,7 @@ class Retention:
             *("ZRANGEBYSCORE", keys.discounts(partition), self._continue_at[partition], "+inf"),
             *("WITHSCORES", "LIMIT", 0, DISCOUNTS),
         )
-        dropped = sum(redemptions.drop(self._store, each, before, USES) for each in rows[::2])
+        dropped = sum(redemption_lists.drop(self._store, each, before, USES) for each in rows[::2])
         # After a full page continue behind its last discount; a shorter page was the last one, so start over.
         is_full = len(rows) == 2 * DISCOUNTS
         self._continue_at[partition] = f"({int(float(rows[-1]))}" if is_full else "-inf"

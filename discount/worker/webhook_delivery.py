@@ -8,7 +8,7 @@ import msgspec
 
 from discount.domain import events
 from discount.domain.events import Entry
-from discount.domain.ids import delivery_partition
+from discount.domain.ids import partition_of
 from discount.domain.model import Delivery, Receipt, Webhook
 from discount.security.signing import Signer
 from discount.services import outbox, webhooks
@@ -37,7 +37,7 @@ class WebhookDelivery:
         """Look up what the deliveries of one lane need; return one function per delivery that attempts it."""
         if not leased:
             return []
-        partition = delivery_partition(leased[0].id) or 0
+        partition = partition_of(leased[0].id)
         entry_ids = sorted({each.place for each in leased if each.place})
         entries = {each.place: each for each in outbox.read_entries(self._store, partition, entry_ids)}
         discount_ids = outbox.discount_ids(self._store, partition, list(entries.values()))

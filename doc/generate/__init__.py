@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from doc.generate import commands, events, limits, problems, settings
+from doc.generate import commands, events, floors, limits, problems, settings
 
 #: The function that renews each page.
 PAGES: dict[str, Callable[[str], str]] = {
+    "architecture.md": floors.renew,
     "command-line.md": commands.renew,
     "events.md": events.renew,
     "limits.md": limits.renew,

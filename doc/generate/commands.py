@@ -1,4 +1,4 @@
-"""The commands as doc/command-line.md shows them, made from their own help: `make docs`."""
+"""The commands in doc/command-line.md, made from their own help."""
 
 import re
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ import click
 from discount.cli import main
 
 _PART = re.compile(r"(?<=<!-- commands -->\n).*(?=<!-- end of commands -->)", re.DOTALL)
-#: Letters in a line of help.
+#: Characters in a line of help.
 _WIDTH = 100
 
 
 def describe() -> str:
-    """Each command: what its `--help` says."""
+    """Return the `--help` of each command."""
     return "".join(_describe(click.Context(main, info_name="discount", terminal_width=_WIDTH)))
 
 
 def renew(page: str) -> str:
-    """A page with its commands as they are."""
+    """Return the page with its commands renewed."""
     return _PART.sub(lambda _: describe() + "\n", page)
 
 

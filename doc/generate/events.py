@@ -1,4 +1,4 @@
-"""The types of events as doc/events.md shows them, made from the shapes: `make docs`."""
+"""The types of events in doc/events.md, made from their shapes."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from discount.domain import events
 from discount.domain.events import TYPES, Entry
 
 _PARTS = re.compile(r"(?<=<!-- types -->\n).*(?=<!-- end of types -->)", re.DOTALL)
-# An entry of the outbox that has what any type may tell.
+# An entry of the outbox with the fields of all types.
 _FIELDS = {
     "at": "1795248947478078",
     "brand": "IKEA",
@@ -29,18 +29,18 @@ _DISCOUNTS = {"1": "dsc-0c05qtUGiDSAmByonEQYXesRh"}
 
 
 def describe() -> str:
-    """Each type: when it is told, and an example."""
+    """Return each type with its meaning and an example."""
     return "".join(
         f"\n### `{name}`\n\n{inspect.getdoc(kind)}\n\n```json\n{_example(name)}\n```\n" for name, kind in TYPES.items()
     )
 
 
 def renew(page: str) -> str:
-    """A page with its types as they are."""
+    """Return the page with its types renewed."""
     return _PARTS.sub(lambda _: describe() + "\n", page)
 
 
 def _example(name: str) -> str:
     fields = _FIELDS | {"type": name, "reason": _REASONS.get(name, "")}
-    told = events.envelope(Entry(12, "1795248947478-0", fields), _DISCOUNTS)
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+    event = events.envelope(Entry(12, "1795248947478-0", fields), _DISCOUNTS)
+    return msgspec.json.format(msgspec.json.encode(event), indent=2).decode()

@@ -5,15 +5,15 @@ import re
 from discount.api.problem_pages import ADVICE
 from discount.api.problems import STATUS
 
-_TABLE = re.compile(r"(?<=<!-- words -->\n).*(?=<!-- end of words -->)", re.DOTALL)
+_TABLE = re.compile(r"(?<=<!-- slugs -->\n).*(?=<!-- end of slugs -->)", re.DOTALL)
 
 
 def describe() -> str:
-    """The table: each word with its status, when it is told, and what to do."""
-    rows = [f"| `{word}` | {STATUS[word]} | {when} | {what} |" for word, (when, what) in ADVICE.items()]
-    return "\n".join(["| word | status | when | what to do |", "|---|---|---|---|", *rows]) + "\n"
+    """Return the table: each slug with its status, when it is the answer, and what to do."""
+    rows = [f"| `{slug}` | {STATUS[slug]} | {when} | {what} |" for slug, (when, what) in ADVICE.items()]
+    return "\n".join(["| slug | status | when | what to do |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def renew(page: str) -> str:
-    """A page with its table as it is."""
+    """Return the page with its table renewed."""
     return _TABLE.sub(lambda _: describe(), page)

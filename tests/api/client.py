@@ -1,11 +1,9 @@
-"""What tests of the HTTP contract speak with."""
+"""The client of the HTTP tests, and the check of a problem document."""
 
 from typing import Any
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
-
-from tests.support.patience import PATIENCE  # noqa: F401 - for those who use the client
 
 DISCOUNT = {"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}
 JSON = "application/json"
@@ -13,14 +11,14 @@ SECRET = "s" * 32
 
 
 class Client:
-    """The service over HTTP, with a look at what Redis holds."""
+    """The service over HTTP, and a look at the data in Redis."""
 
     def __init__(self, http: FlaskClient, redis: Any) -> None:
         self.http = http
         self.redis = redis
 
     def create(self, **changes: Any) -> dict[str, Any]:
-        """A new discount, as answered."""
+        """Create a discount, and return the answer."""
         answer = self.http.post("/discount", json=DISCOUNT | changes)
         assert answer.status_code == 201, answer.text
         found: dict[str, Any] = answer.get_json()
@@ -30,21 +28,21 @@ class Client:
         return self.http.post(f"/discount/{discount_id}/grant", json={"user_id": user})
 
     def state(self) -> dict[str, bytes]:
-        """Everything that Redis holds, to compare."""
+        """Return all data in Redis, to compare."""
         return {key: self.redis.dump(key) for key in self.redis.keys("*")}
 
-    def refused(self, method: str, path: str, status: int, word: str, place: str | None = None, **call: Any) -> Any:
-        """Make a call that must be refused, completely: status, word, named field, and nothing stored."""
+    def refused(self, method: str, path: str, status: int, slug: str, place: str | None = None, **call: Any) -> Any:
+        """Make a call that must be refused and change nothing; return its problem document."""
         before = self.state()
         answer = self.http.open(path, method=method, **call)
         assert self.state() == before
-        return check_problem(answer, status, word, place)
+        return check_problem(answer, status, slug, place)
 
 
-def check_problem(answer: TestResponse, status: int, word: str, place: str | None = None) -> Any:
-    """The problem document of an answer; `place` is a JSON pointer, or the name of a parameter or header."""
+def check_problem(answer: TestResponse, status: int, slug: str, place: str | None = None) -> Any:
+    """Check and return a problem document. `place` is a JSON pointer, or the name of a parameter or header."""
     problem = answer.get_json(force=True)
-    assert (answer.status_code, problem["type"]) == (status, f"/problems/{word}"), problem
+    assert (answer.status_code, problem["type"]) == (status, f"/problems/{slug}"), problem
     assert answer.content_type == "application/problem+json"
     assert (problem["status"], problem["request_id"]) == (status, answer.headers["X-Request-Id"])
     assert problem["title"].endswith(".")

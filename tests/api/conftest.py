@@ -1,6 +1,5 @@
-"""The application as a client sees it, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the API suite: the application in this process, on a real Redis that each test finds empty."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +10,9 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.store.connection import Store
 from tests.api.client import SECRET, Client
+from tests.support.fixtures import redis, redis_server
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -28,15 +22,8 @@ def app(redis_server: RedisServer) -> Flask:
 
 
 @pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[Any]:
-    with redis_server.client() as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
 def raw(app: Flask, redis: Any) -> FlaskClient:
-    """The framework's own client."""
+    """Flask's own test client."""
     return app.test_client()
 
 

@@ -1,4 +1,4 @@
-"""Bad input: the right 4xx, the field by its name, and nothing stored."""
+"""Bad input is refused with the right 4xx and the name of the field, and stores nothing."""
 
 import io
 import json
@@ -271,7 +271,7 @@ def test_json_is_json_however_it_is_written(client: Client, media_type: str) -> 
 
 
 class Blanks(io.RawIOBase):
-    """A body of blanks that takes no memory."""
+    """A body of spaces that takes no memory."""
 
     def __init__(self, size: int) -> None:
         self.left = size

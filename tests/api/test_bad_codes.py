@@ -1,5 +1,4 @@
-"""Bad input about codes: a problem that names the place, or a report that names the line; nothing stored by what is
-refused."""
+"""Bad input about codes: a problem names the field, or a report names the line, and nothing refused is stored."""
 
 import io
 import json
@@ -24,7 +23,7 @@ TEXT, CSV = "text/plain", "text/csv"
 
 @pytest.fixture
 def discount_id(client: Client) -> str:
-    """A discount that waits for its brand's codes."""
+    """A discount for a brand's own codes, without any yet."""
     return str(client.create(codes={"kind": "imported"})["id"])
 
 
@@ -47,9 +46,9 @@ def refuse(
 
 
 def counts(answer: Any) -> tuple[int, int, int]:
-    told = answer.get_json()
-    assert answer.status_code == 200, told
-    return told["added_count"], told["repeated_count"], told["bad_count"]
+    counts = answer.get_json()
+    assert answer.status_code == 200, counts
+    return counts["added_count"], counts["repeated_count"], counts["bad_count"]
 
 
 def reasons(answer: Any) -> list[tuple[int, str]]:
@@ -143,7 +142,7 @@ BAD_TEMPLATES = {
     "blank": "  ",
     "nothing that differs": "SUMMER",
     "only the brand": "{brand}-SUMMER",
-    "unknown placeholder": "{name}-{id}",
+    "unknown placeholder": "{nickname}-{id}",
     "index": "{0}-{id}",
     "attribute": "{user.__class__}-{id}",
     "conversion": "{user!r}-{id}",
@@ -353,7 +352,7 @@ def test_a_file_of_no_type_is_refused(client: Client, discount_id: str) -> None:
 
 @pytest.fixture
 def small(redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A service that takes files of a thousand bytes."""
+    """A service that takes files of at most 1,000 bytes."""
     monkeypatch.setattr(routes, "IMPORT_BODY", 1000)
     settings = Settings(redis_url=redis_server.url)
     app: Flask = create_app(settings, Store.at(redis_server.url, PATIENCE, settings.partitions))
@@ -580,7 +579,7 @@ def test_csv_that_cannot_be_read_is_refused(client: Client, discount_id: str, va
     problem = refuse(client, discount_id, value, CSV, 400, "malformed")
     assert re.fullmatch(
         r"Line [\d,]+ cannot be read as CSV: a quote does not end with its cell, a line ends in CR alone,"
-        r" or a cell is too long\.|A line, text or number is longer than 262144 bytes\.",
+        r" or a cell is too long\.|A line, text or number is longer than 262,144 bytes\.",
         problem["detail"],
     )
 

@@ -1,4 +1,4 @@
-"""Bad input at the checkout and in rules and limits: the right 4xx, the named field, and nothing stored."""
+"""Bad checkouts, rules and limits are refused with the right 4xx and the name of the field, and store nothing."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ NOT_WHOLE: list[Any] = [None, "10", 1.5, True, [], {}]
 
 
 def with_field(field: str, value: Any) -> dict[str, Any]:
-    """The body with one field of it, as `/order/amount`, changed."""
+    """Return the body with one field, such as `/order/amount`, changed."""
     body: dict[str, Any] = json.loads(json.dumps(CHECKOUT))
     inner, name = (body["order"], field[7:]) if field.startswith("/order/") else (body, field[1:])
     inner[name] = value
@@ -53,7 +53,7 @@ HOLDS: list[tuple[str, Any]] = [("/hold_seconds", value) for value in [*NOT_WHOL
 
 @pytest.fixture(autouse=True)
 def open_discount(client: Client) -> str:
-    """A discount with one code for all, of which nothing is used."""
+    """A discount with one code for all, not used yet."""
     return str(client.create(total_count=None, codes={"kind": "shared", "code": "SUMMER-26"}, percent_off=10)["id"])
 
 
@@ -142,15 +142,15 @@ def test_unknown_anothers_and_malformed_codes_get_one_answer(client: Client) -> 
     held = client.create(discount_code="Held", total_count=3)["id"]
     anothers = client.grant(held, "User 2").get_json()["code"]
     for path in PATHS:
-        told = []
+        answers = []
         for code in ("UNKNOWN-1", anothers, anothers.lower(), "\x00\ufffd", "🎄", "-", "x" * 64):
             body = CHECKOUT | {"code": code, "user_id": f"User of {path[1:]}"}
             answer = client.http.post(path, json=body)
             text = answer.get_json()
             text.pop("request_id", None)
-            told.append((answer.status_code, json.dumps(text), answer.content_type))
-        assert len(set(told)) == 1, told
-        assert "not-granted" in told[0][1]
+            answers.append((answer.status_code, json.dumps(text), answer.content_type))
+        assert len(set(answers)) == 1, answers
+        assert "not-granted" in answers[0][1]
 
 
 # Redemptions by their id

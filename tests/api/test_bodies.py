@@ -1,4 +1,4 @@
-"""Bodies of any kind at any operation: none is taken for whole that is not, and none costs more than its share."""
+"""Random bodies at every operation: no incomplete body is accepted, and none costs too much CPU."""
 
 import io
 import json
@@ -26,7 +26,7 @@ SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Place:
-    """An operation that takes a body, and the media types that it takes."""
+    """An operation that takes a body, and its media types."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Place:
 
 
 def places(app: Flask) -> list[Place]:
-    """Every operation of the document that takes a body, with names of things that are not there."""
+    """Return every operation that takes a body; ids in its address do not exist."""
     document = app.test_client().get("/openapi.json").get_json()
     return [
         Place(
@@ -64,6 +64,7 @@ def test_a_body_that_is_shorter_than_declared_is_refused_by_every_operation(app:
                 method=place.method,
                 data=body,
                 content_type=media_type,
+                headers={"brand_auth_token": "IKEA", "user_auth_token": "A"},
                 environ_overrides=declared,
             )
             assert answer.status_code == 400, (place, media_type, answer.text)
@@ -101,7 +102,7 @@ def _names(twice: bool) -> bytes:
 
 
 def _mixed(seed: int) -> bytes:
-    """JSON of that size out of anything, with escapes, so that nobody may look at a part of it only."""
+    """Return random JSON of a size, with escapes, so that all of it must be parsed."""
     rnd = random.Random(seed)
 
     def some(depth: int) -> Any:
@@ -129,7 +130,7 @@ def _mixed(seed: int) -> bytes:
 
 
 def _fields(value: str) -> bytes:
-    """The fields that operations know, with a value that is not for them."""
+    """Return the fields that operations know, each with a value of the wrong type."""
     names = ["user_id", "code", "discount_code", "brand_id", "brand", "id", "name", "email", "types", "amount", "rule"]
     return ("{" + ",".join(f'"{name}":{value}' for name in names) + "}").encode()
 
@@ -180,7 +181,7 @@ _BODIES: dict[str, bytes] = {
 
 
 def _cost(call: Callable[[], Any]) -> float:
-    """CPU seconds of this process: the best of some tries, so that nothing else that runs in it is counted."""
+    """Return the CPU seconds of this process, the best of some tries, so that other threads do not count."""
     best = float("inf")
     for _ in range(5):
         started = time.process_time()

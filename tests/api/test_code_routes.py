@@ -1,4 +1,4 @@
-"""Codes over HTTP: the four kinds, a brand's own in, all of them out, and one to show at a till."""
+"""Codes over HTTP: the four kinds, imports, exports, and the picture of a code."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 def imported(client: Client, *codes: str, **changes: Any) -> str:
-    """A discount of the brand's own codes: its id."""
+    """Create a discount for a brand's own codes, and return its id."""
     discount_id = str(client.create(codes={"kind": "imported"}, **changes)["id"])
     if codes:
         assert send(client, discount_id, "\n".join(codes)).get_json()["added_count"] == len(codes)
@@ -33,16 +33,16 @@ def send(client: Client, discount_id: str, body: str | bytes, media_type: str = 
 
 
 def report(answer: TestResponse) -> tuple[int, int, int, list[tuple[int, str]]]:
-    """Added, repeated, bad, and the lines that are named."""
-    told = answer.get_json()
-    assert answer.status_code == 200, told
-    assert set(told) == {"discount_id", "added_count", "repeated_count", "bad_count", "lines"}
-    lines = [(each["line"], each["reason"]) for each in told["lines"]]
-    return told["added_count"], told["repeated_count"], told["bad_count"], lines
+    """Return the added, repeated and bad counts, and the lines that are named."""
+    counts = answer.get_json()
+    assert answer.status_code == 200, counts
+    assert set(counts) == {"discount_id", "added_count", "repeated_count", "bad_count", "lines"}
+    lines = [(each["line"], each["reason"]) for each in counts["lines"]]
+    return counts["added_count"], counts["repeated_count"], counts["bad_count"], lines
 
 
 def waiting(client: Client, discount_id: str) -> list[str]:
-    """The codes that nobody holds, by the export."""
+    """Return the codes that no user holds, by the export."""
     answer = client.http.get(f"/discount/{discount_id}/codes?format=ndjson")
     rows = [json.loads(line) for line in answer.text.splitlines()]
     return [row["code"] for row in rows if row["state"] == "waiting"]
@@ -359,7 +359,7 @@ def test_an_export_that_is_imported_again_adds_nothing(client: Client) -> None:
     assert sorted(row["code"] for row in exported(client, other, "ndjson")) == sorted(codes)
 
 
-# To show at a till
+# Pictures
 
 
 def picture(client: Client, discount_id: str, **query: str) -> TestResponse:
@@ -369,12 +369,12 @@ def picture(client: Client, discount_id: str, **query: str) -> TestResponse:
 
 
 def drawn(code: str) -> list[list[bool]]:
-    """The squares of a code's picture, with a border of four."""
+    """Return the squares of a code's picture, with a border of four."""
     return [[bool(square) for square in row] for row in segno.make_qr(code, error="m").matrix_iter(border=4)]
 
 
 def squares_of_png(image: bytes, scale: int = 8) -> list[list[bool]]:
-    """The dark squares of a PNG of one bit a pixel."""
+    """Return the dark squares of a PNG with one bit a pixel."""
     assert image.startswith(b"\x89PNG\r\n\x1a\n")
     place, packed, header = 8, b"", b""
     while place < len(image):
@@ -399,7 +399,7 @@ def squares_of_png(image: bytes, scale: int = 8) -> list[list[bool]]:
 
 
 def squares_of_svg(image: bytes) -> list[list[bool]]:
-    """The dark squares of an SVG whose path has a horizontal stroke for each run of them."""
+    """Return the dark squares of an SVG whose path has a horizontal stroke for each run of them."""
     root = ElementTree.fromstring(image)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     size = round(float(root.attrib["viewBox"].split()[2]))
@@ -443,7 +443,7 @@ def test_two_codes_have_two_pictures(client: Client) -> None:
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its elements, their addresses, its text."""
+    """The elements, addresses and text of an HTML page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A body of 64 KB costs the app little CPU, whatever stands in it, at every operation that takes one."""
+"""A body of 64 KB costs little CPU, whatever it contains, at every operation that takes one."""
 
 import json
 import random
@@ -18,7 +18,7 @@ TRIES = 5
 
 
 def _fitted(one: Callable[[int], str], before: str, after: str, between: str = ",") -> bytes:
-    """As many parts as fit between a beginning and an end."""
+    """Return as many parts as fit between a beginning and an end."""
     parts: list[str] = []
     size = len(before) + len(after)
     while size + len(part := one(len(parts))) + len(between) <= SMALL_BODY:
@@ -28,7 +28,7 @@ def _fitted(one: Callable[[int], str], before: str, after: str, between: str = "
 
 
 def bodies(seed: int) -> dict[str, bytes]:
-    """Bodies of 64 KB that could be dear to read; the seed says which."""
+    """Return bodies of 64 KB that could be slow to parse, chosen by the seed."""
     chance = random.Random(seed)
 
     def value(depth: int = 0) -> object:

@@ -1,4 +1,4 @@
-"""Pages for people: the way to the API page, and what each problem means."""
+"""Pages for people: the API page, and the meaning of each problem."""
 
 import html
 import re
@@ -57,8 +57,8 @@ def test_the_type_of_every_problem_leads_to_what_it_means(raw: FlaskClient, word
     assert page.headers["Vary"] == "Accept"
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     text = html.unescape(re.sub(r"</?code>", "`", page.text))
-    for told in (TITLES[word], str(STATUS[word]), f"`{word}`", when, what):
-        assert told in text
+    for expected in (TITLES[word], str(STATUS[word]), f"`{word}`", when, what):
+        assert expected in text
 
 
 def test_a_problem_that_does_not_exist_has_no_page(client: Client) -> None:

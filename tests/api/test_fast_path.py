@@ -1,4 +1,4 @@
-"""Hot calls go past the framework, and nobody can tell."""
+"""The fast path answers exactly as the framework does."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ ORDER = {"id": "A-17", "amount": 1000, "currency": "EUR"}
 
 @pytest.fixture
 def slow(app: Flask) -> WsgiClient:
-    """The same app with no hot path."""
+    """The same app without a fast path."""
     return WsgiClient(RequestMiddleware(app.wsgi_app._app, FastPath()))  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""An open service takes nothing from web pages of other sites that its owner happens to look at."""
+"""An open service refuses calls from web pages of other sites."""
 
 import io
 from typing import Any

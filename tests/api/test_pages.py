@@ -1,4 +1,4 @@
-"""Lists in pages: a link leads to the next one, and a cursor is good for its own list alone."""
+"""Lists in pages: a link leads to the next page, and a cursor is valid for its own list only."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.worker.harness import plan
 
 
 def link_of(answer: Any) -> str | None:
-    """The address of the next page, as an answer's header has it."""
+    """Return the address of the next page from an answer's header."""
     header = answer.headers.get("Link")
     if header is None:
         return None
@@ -25,7 +25,7 @@ def link_of(answer: Any) -> str | None:
 
 
 def follow(client: Client, address: str) -> list[Any]:
-    """What stands on all pages, by nothing but their links."""
+    """Return the items of all pages, found by the links alone."""
     rows: list[Any] = []
     following: str | None = address
     pages = 0
@@ -45,7 +45,7 @@ def follow(client: Client, address: str) -> list[Any]:
 
 @pytest.fixture
 def filled(client: Client, redis_server: RedisServer) -> str:
-    """Three brands, each with three discounts, grants, uses, webhooks and deliveries; gives a discount."""
+    """Create three brands, each with three discounts, grants, uses, webhooks and deliveries; return a discount."""
     for brand in ("IKEA", "Åhlens & Co", "H+M"):
         client.http.post("/brand", json={"id": brand})
         for name in "abc":

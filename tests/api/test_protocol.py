@@ -1,4 +1,4 @@
-"""What HTTP itself asks for: addresses, methods, headers, request ids, media types."""
+"""HTTP itself: addresses, methods, headers, request ids, media types."""
 
 import csv
 import io
@@ -67,8 +67,14 @@ OPERATIONS = {
     "/api/v1/discountcode/": {"GET", "POST"},
     "/api/v1/discountcode/A/": {"GET"},
     "/api/v1/discountcodeusage/": {"GET", "POST"},
+    "/api/v1/discountcodeusage/A/": {"GET"},
+    "/api/discountcodeusage/A/": {"GET"},
+    "/create-discount-codes": {"POST"},
+    "/get-discount-code": {"GET", "POST"},
     "/coupon": {"GET", "POST"},
-    "/coupon/apply": {"POST"},
+    "/coupon/A": {"DELETE"},
+    "/coupon/apply": {"POST", "DELETE"},
+    "/coupon/A/expiry_date": {"PUT"},
     "/coupon/A/repeat_count": {"GET", "PUT"},
     "/coupon/A/status": {"GET"},
     "/user": {"GET", "POST"},

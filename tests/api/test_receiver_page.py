@@ -1,4 +1,4 @@
-"""The page on webhooks: what it says to write does receive."""
+"""The example receiver in the page on webhooks works."""
 
 import re
 import time
@@ -23,7 +23,7 @@ def signatures() -> Signer:
 
 @pytest.fixture
 def receiver(signatures: Signer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the code of the page defines."""
+    """The names that the code of the page defines."""
     monkeypatch.setenv("WEBHOOK_SECRET", signatures.webhook_secret(WEBHOOK, 1))
     code = re.search(r"## Receive in Flask\n\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert code

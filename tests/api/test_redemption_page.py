@@ -1,4 +1,4 @@
-"""The page on redemptions: its calls work from top to bottom, as they stand there."""
+"""The calls in the page on redemptions work from top to bottom."""
 
 import json
 import re

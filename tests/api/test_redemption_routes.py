@@ -1,4 +1,4 @@
-"""Codes at a checkout, over HTTP: what would come off, a use, a hold, its confirm, a rollback, and the lists."""
+"""Redemptions over HTTP: validation, use, hold, confirm, rollback, and the lists."""
 
 import csv
 import io
@@ -22,12 +22,12 @@ PAST = "2020-01-01T00:00:00.000001Z"
 
 
 def opened(client: Client, **changes: Any) -> str:
-    """A discount with one code for all and 10 % off: its id."""
+    """Create a discount with one code for all and 10 % off, and return its id."""
     return str(client.create(**{"total_count": None, "codes": SHARED, "percent_off": 10} | changes)["id"])
 
 
 def checkout(order: str = "A-1", user: str = "User 1", amount: int = 5000, **changes: Any) -> dict[str, Any]:
-    """The body of a redemption of the shared code."""
+    """Return the body of a redemption of the shared code."""
     of_order = {"id": order, "amount": amount, "currency": changes.pop("currency", "EUR")}
     return {"brand_id": "IKEA", "user_id": user, "code": "SUMMER-26", "order": of_order} | changes
 
@@ -38,7 +38,7 @@ def redeem(client: Client, *given: Any, key: str | None = None, **changes: Any) 
 
 
 def redeemed(client: Client, *given: Any, **changes: Any) -> dict[str, Any]:
-    """A new redemption, as answered."""
+    """Redeem, and return the answer."""
     answer = redeem(client, *given, **changes)
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.get_json()
@@ -53,13 +53,13 @@ def validated(client: Client, *given: Any, **changes: Any) -> dict[str, Any]:
 
 
 def figures(client: Client, discount_id: str) -> tuple[int, int, int, dict[str, Any]]:
-    """What a discount shows of its redemptions: redeemed, on hold, rolled back, sums."""
+    """Return a discount's counts of redemptions, holds and rollbacks, and its sums."""
     shown = client.http.get(f"/discount/{discount_id}").get_json()
     return shown["redeemed_count"], shown["on_hold_count"], shown["rolled_back_count"], shown["sums"]
 
 
 def listed(client: Client, path: str, **query: Any) -> list[dict[str, Any]]:
-    """The redemptions of all pages."""
+    """Return the redemptions of all pages."""
     found: list[dict[str, Any]] = []
     while True:
         page = client.http.get(path, query_string=query).get_json()
@@ -71,7 +71,7 @@ def listed(client: Client, path: str, **query: Any) -> list[dict[str, Any]]:
         query["cursor"] = page["next"]
 
 
-# The way through
+# All calls in order
 
 
 def test_a_redemption_shows_exactly_its_fields(client: Client) -> None:
@@ -137,10 +137,10 @@ def test_a_validation_tells_all_that_stands_in_the_way(client: Client) -> None:
     discount_id = opened(client, limits={"total": 1, "per_user": None}, minimum_amount=6000, currency="EUR")
     redeemed(client, amount=6000)
     client.http.patch(f"/discount/{discount_id}", json={"paused": True, "starts_at": LATER})
-    told = validated(client, "A-2", amount=5999)
-    assert (told["valid"], told["discount_amount"], told["amount_to_pay"]) == (False, 0, 5999)
-    assert told["left"] == NO_LEFT | {"total": 0}
-    reasons = {each.pop("word"): each for each in told["reasons"]}
+    verdict = validated(client, "A-2", amount=5999)
+    assert (verdict["valid"], verdict["discount_amount"], verdict["amount_to_pay"]) == (False, 0, 5999)
+    assert verdict["left"] == NO_LEFT | {"total": 0}
+    reasons = {each.pop("word"): each for each in verdict["reasons"]}
     assert all(each.pop("title").endswith(".") for each in reasons.values())
     assert reasons == {
         "minimum-amount": {"minimum_amount": 6000, "currency": "EUR"},
@@ -152,9 +152,9 @@ def test_a_validation_tells_all_that_stands_in_the_way(client: Client) -> None:
 
 def test_a_validation_of_a_wrong_code_tells_only_that(client: Client) -> None:
     opened(client, limits={"total": 0}, minimum_amount=6000, currency="SEK")
-    told = validated(client, code="WINTER")
-    assert [each["word"] for each in told.pop("reasons")] == ["not-granted"]
-    assert told == {
+    verdict = validated(client, code="WINTER")
+    assert [each["word"] for each in verdict.pop("reasons")] == ["not-granted"]
+    assert verdict == {
         "valid": False,
         "discount_id": None,
         "discount_amount": 0,
@@ -205,16 +205,16 @@ def test_a_rollback_gives_back_once(client: Client, hold: int | None) -> None:
     at = undone.get_json()["rolled_back_at"]
     assert re.fullmatch(MOMENT, at)
     assert undone.status_code == 200
-    told = made | {"state": "rolled-back", "rolled_back_at": at, "reason": "The order was cancelled. ✂"}
+    expected = made | {"state": "rolled-back", "rolled_back_at": at, "reason": "The order was cancelled. ✂"}
     # What is left is what is left now; the answer to a repeat has what was left after the use.
-    repeated, told = told, told | {"left": made["left"] | {"total": 1, "per_user": 1}}
-    assert undone.get_json() == told
+    repeated, expected = expected, expected | {"left": made["left"] | {"total": 1, "per_user": 1}}
+    assert undone.get_json() == expected
     sums = {} if hold else {"EUR": {"orders": 0, "discounts": 0}}
     assert figures(client, discount_id) == (0, 0, 1, sums)
     # Once more, with no body or another reason: it stays as it was.
-    assert client.http.post(path).get_json() == told
-    assert client.http.post(path, json={"reason": "Another"}).get_json() == told
-    assert client.http.post(path, json={}).get_json() == told
+    assert client.http.post(path).get_json() == expected
+    assert client.http.post(path, json={"reason": "Another"}).get_json() == expected
+    assert client.http.post(path, json={}).get_json() == expected
     assert figures(client, discount_id) == (0, 0, 1, sums)
     assert redeem(client, hold_seconds=hold).get_json() == repeated
     client.refused("POST", f"/redemption/{made['id']}/confirm", 409, "hold-ended")
@@ -262,7 +262,7 @@ def test_a_holder_who_starts_again_is_not_in_the_own_way(client: Client) -> None
     check_problem(redeem(client, "A-3"), 409, "limit-reached")
 
 
-# What comes off
+# Discount amounts
 
 
 @pytest.mark.parametrize(
@@ -288,9 +288,9 @@ def test_a_holder_who_starts_again_is_not_in_the_own_way(client: Client) -> None
 )
 def test_what_comes_off_is_exact(client: Client, rule: dict[str, Any], amount: int, off: int) -> None:
     discount_id = opened(client, **({} if "percent_off" in rule else {"percent_off": None}) | rule)
-    told = validated(client, amount=amount)
+    verdict = validated(client, amount=amount)
     made = redeemed(client, amount=amount)
-    assert [(each["discount_amount"], each["amount_to_pay"]) for each in (told, made)] == [(off, amount - off)] * 2
+    assert [(each["discount_amount"], each["amount_to_pay"]) for each in (verdict, made)] == [(off, amount - off)] * 2
     assert figures(client, discount_id)[3] == {"EUR": {"orders": amount, "discounts": off}}
     assert f'"amount":{amount},' in client.http.get(f"/redemption/{made['id']}").text
 
@@ -348,7 +348,7 @@ def test_every_wrong_code_is_told_the_same(client: Client) -> None:
         answers.append({name: value for name, value in problem.items() if name != "request_id"})
     assert answers == [answers[0]] * len(wrong)
     assert set(answers[0]) == {"type", "title", "status", "detail"}
-    assert answers[0]["detail"] == "The user holds no such code here; it may be mistyped."
+    assert answers[0]["detail"] == "The user holds no such code here; check the spelling."
 
 
 def test_a_code_that_was_voided_is_told_closed(client: Client) -> None:
@@ -389,7 +389,7 @@ def test_every_refusal_of_a_redemption_has_its_problem(client: Client) -> None:
     client.refused("POST", "/redemption", 409, "paused", json=body)
     client.http.delete(address + "?granted_codes=void")
     client.refused("POST", "/redemption", 409, "closed", json=body)
-    # What was redeemed is told all the same.
+    # A repeat of a redemption is answered all the same.
     assert redeem(client).status_code == 200
 
 
@@ -450,7 +450,7 @@ def test_a_month_is_one_of_the_calendar_of_the_discounts_zone(client: Client) ->
     assert ends.day == begun.day or (ends + timedelta(days=1)).day == 1
 
 
-# Once
+# Repeated calls
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,7 @@ def test_redemptions_are_saved_as_csv(client: Client) -> None:
 def test_a_list_of_more_than_a_page_is_saved_whole(client: Client) -> None:
     discount_id = opened(client, limits={"per_user": None})
     redeemed(client, "first")
-    # Behind the service's back: made one by one they would take seconds.
+    # Written straight to Redis, as creating them one by one takes seconds.
     partition, first = int(discount_id[4:6], 16), client.http.get("/user/User%201/redemptions").get_json()
     of_first = f"{{{partition:02x}}}:redemption:{first['redemptions'][0]['id']}"
     fields = client.redis.hgetall(of_first)

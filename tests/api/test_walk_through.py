@@ -1,4 +1,4 @@
-"""The four calls that must work to the letter, and the rest of the way through the service."""
+"""The first four calls exactly as specified, then all others in one walk through the service."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Grants while workers are killed and calls go wrong; then, that every event has arrived."""
+"""Grant codes while workers are killed and calls fail, then check that every event has arrived."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from tests.support.service import wait_until
 
 @dataclass(frozen=True)
 class Figures:
-    """What a storm came to: `repeated` calls came after the first of their event, `twice` after a good answer."""
+    """The figures of a run. `repeated` counts calls after an event's first one, `twice` those after a good answer."""
 
     events: int
     deliveries: int
@@ -30,35 +30,35 @@ class Figures:
     seconds: float
 
 
-def kill_while_it_calls(crew: WorkerProcesses, receiver: Receiver, chance: random.Random) -> None:
-    """Kill any worker once some more calls have come, and start another one instead."""
-    victim = chance.randrange(len(crew.processes))
+def kill_while_it_calls(workers: WorkerProcesses, receiver: Receiver, chance: random.Random) -> None:
+    """Kill a random worker once some more calls have come, and start another in its place."""
+    victim = chance.randrange(len(workers.processes))
     wanted = receiver.counts().total() + chance.randrange(60)
     until = time.monotonic() + 1.0
-    # Some are killed before they do anything, and some when there is nothing left to do.
+    # Some are killed before they do anything, some after all is done.
     while receiver.counts().total() < wanted and time.monotonic() < until:
         time.sleep(0.01)
-    crew.kill(victim)
-    crew.start(victim)
+    workers.kill(victim)
+    workers.start(victim)
 
 
-def kill_while_it_plans(crew: WorkerProcesses, server: RedisServer) -> bool:
-    """Kill a worker that has read events and is not done with them; whether there was one."""
+def kill_while_it_plans(workers: WorkerProcesses, server: RedisServer) -> bool:
+    """Kill a worker that is planning events; return whether there was one within a second."""
     until = time.monotonic() + 1.0
     with server.client() as client:
         while time.monotonic() < until:
             for partition in range(16):
                 for consumer in client.xpending(keys.events(partition), outbox.GROUP)["consumers"]:
-                    victim = crew.number_of(int(consumer["name"].split("-")[-2]))
+                    victim = workers.number_of(int(consumer["name"].split("-")[-2]))
                     if victim is not None:
-                        crew.kill(victim)
-                        crew.start(victim)
+                        workers.kill(victim)
+                        workers.start(victim)
                         return True
     return False
 
 
 def open_work(server: RedisServer, offers: Sequence[Offer]) -> list[str]:
-    """What is not done yet."""
+    """Return the events, lanes and deliveries that are not done yet."""
     with server.client() as client:
         names = list(client.scan_iter("{*}:*", count=10_000))
         left = [name for name in names if name.split(":")[1] in ("lane", "lanes", "leases")]
@@ -71,8 +71,10 @@ def open_work(server: RedisServer, offers: Sequence[Offer]) -> list[str]:
     return left
 
 
-def await_end(server: RedisServer, offers: Sequence[Offer], crew: WorkerProcesses, patience: float = PATIENCE) -> None:
-    """Wait until nothing is left to be done."""
+def await_end(
+    server: RedisServer, offers: Sequence[Offer], workers: WorkerProcesses, patience: float = PATIENCE
+) -> None:
+    """Wait until every event is planned and every delivery is made."""
     left: list[str] = []
 
     def done() -> bool:
@@ -82,11 +84,13 @@ def await_end(server: RedisServer, offers: Sequence[Offer], crew: WorkerProcesse
     try:
         wait_until(done, "all is delivered", patience)
     except TimeoutError:
-        raise AssertionError(f"{len(left)} are left, as {left[:5]}; the workers say:\n{crew.log()[-3000:]}") from None
+        raise AssertionError(
+            f"{len(left)} are left, such as {left[:5]}; the workers' log:\n{workers.log()[-3000:]}"
+        ) from None
 
 
 def check_arrived(receiver: Receiver, offers: Sequence[Offer]) -> tuple[int, int, int]:
-    """Every event arrived, as it is, well signed, and no other; how many events, deliveries and calls that were."""
+    """Check that all events arrived unchanged and signed; return the numbers of events, deliveries and calls."""
     calls = receiver.calls()
     assert {each.name for each in calls} == {offer.brand_id for offer in offers}
     assert [each for each in calls if not each.verified] == []
@@ -94,7 +98,7 @@ def check_arrived(receiver: Receiver, offers: Sequence[Offer]) -> tuple[int, int
     for offer in offers:
         bodies = offer.event_bodies()
         own = [each for each in calls if each.name == offer.brand_id]
-        # The digest, too: what is told again is told in the same words.
+        # A repeated call has the same body, so its digest is the same.
         assert {(each.id, each.digest) for each in own} == set(bodies.items())
         assert {each.id for each in own if each.answer == "200"} == set(bodies)
         found = [each for each in offer.deliveries() if each.kind == "webhook"]
@@ -107,7 +111,7 @@ def check_arrived(receiver: Receiver, offers: Sequence[Offer]) -> tuple[int, int
 
 def chaos_run(
     server: RedisServer,
-    crew: WorkerProcesses,
+    workers: WorkerProcesses,
     receiver: Receiver,
     offers: Sequence[Offer],
     *,
@@ -117,7 +121,7 @@ def chaos_run(
     midway: Callable[[], None] = lambda: None,
     patience: float = PATIENCE,
 ) -> Figures:
-    """Hand out codes in slices, and kill a worker with each; `midway` happens between."""
+    """Grant codes in slices, and kill a worker during each. `midway` is called after half of the kills."""
     started = time.monotonic()
     chance = random.Random(seed)
     users = [f"user {number}" for number in range(grants)]
@@ -126,20 +130,20 @@ def chaos_run(
     with ThreadPoolExecutor(1) as granter:
         for step, first in enumerate(range(0, grants, size)):
             granting = granter.submit(_grant, offers, users[first : first + size])
-            killed = step % 2 == 0 and step < kills and kill_while_it_plans(crew, server)
+            killed = step % 2 == 0 and step < kills and kill_while_it_plans(workers, server)
             in_planning += killed
             granting.result()
             if step == kills // 2:
                 midway()
             if step < kills and not killed:
-                kill_while_it_calls(crew, receiver, chance)
-    await_end(server, offers, crew, patience)
+                kill_while_it_calls(workers, receiver, chance)
+    await_end(server, offers, workers, patience)
     events, made, calls = check_arrived(receiver, offers)
     well = sum(each.answer == "200" for each in receiver.calls())
     granted = [each for offer in offers for each in offer.deliveries() if each.type == "code.granted"]
     assert len([each for each in granted if each.kind == "webhook"]) == grants
     return Figures(
-        events, made, calls, calls - events, well - events, crew.kills, in_planning, time.monotonic() - started
+        events, made, calls, calls - events, well - events, workers.kills, in_planning, time.monotonic() - started
     )
 
 
@@ -149,7 +153,7 @@ def _grant(offers: Sequence[Offer], users: Sequence[str]) -> None:
 
 
 def store_at(server: RedisServer) -> Store:
-    """The verbs' way to that Redis, from the test itself."""
+    """Return a store on that Redis, for the test's own calls of services."""
     store = Store.at(server.url, 20.0, 16)
     store.prepare()
     return store

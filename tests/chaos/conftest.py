@@ -1,4 +1,4 @@
-"""A Redis that keeps every write, and receivers that answer by chance."""
+"""Fixtures of the chaos suite: a Redis that saves every write, and a receiver of webhooks."""
 
 from collections.abc import Iterator
 

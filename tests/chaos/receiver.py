@@ -1,11 +1,11 @@
-"""A brand's receiver, in a process of its own: it answers as it likes, and tells afterwards who called.
+"""A receiver of webhooks in its own process: it answers by chance or in a set way, and records all calls.
 
     with Receiver(seed=7, faults=0.33) as receiver:
-        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `500`, `hang` or `held`
-        receiver.trust("IKEA", secret)      # what calls there are verified with, by the reference library
+        url = receiver.url("any", "IKEA")   # `any` by chance, else always `ok`, `late`, `slow`, `500`, `hang` or `held`
+        receiver.trust("IKEA", secret)      # verify the calls to IKEA, with the reference library
         receiver.calls()
 
-By chance, a call is answered 500, never, half, or not at all after it was taken.
+By chance, a call is answered with 500, never, with half an answer, or by closing the connection.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-#: Seconds that a late answer takes.
-LATE = 0.2
+#: Seconds before an answer, by the mode.
+DELAYS = {"late": 0.2, "slow": 7.0}
 FAULTS = ("500", "hang", "half", "drop")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call as the receiver saw it. `answer` is `200`, or what went wrong."""
+    """A call as received. `answer` is `200`, or the fault."""
 
     name: str
     id: str
@@ -43,7 +43,7 @@ class Call:
 
 
 class Receiver:
-    """The process, from outside; see the module for its use."""
+    """Starts and controls the process; the module's docstring shows how to use it."""
 
     def __init__(self, *, seed: int = 0, faults: float = 0.0) -> None:
         command = [sys.executable, "-m", "tests.chaos.receiver", str(seed), str(faults)]
@@ -56,40 +56,40 @@ class Receiver:
             raise RuntimeError("the receiver did not start")
 
     def url(self, mode: str, name: str) -> str:
-        """Where calls to one name are answered in one mode."""
+        """Return the address whose calls are for a name and are answered in a mode."""
         return f"http://127.0.0.1:{self.port}/{mode}/{name}"
 
     def trust(self, name: str, secret: str) -> None:
-        """What calls to a name are verified with."""
+        """Set the secret with which calls to a name are verified."""
         self._ask("PUT", f"/trust/{name}", secret.encode())
 
     def behave(self, faults: float) -> None:
-        """Which share of calls by chance go wrong from now on."""
+        """Set the share of `any` calls that fail from now on."""
         self._ask("PUT", "/faults", str(faults).encode())
 
     def turn(self, name: str, mode: str) -> None:
-        """How calls to a name are answered from now on, whatever their URL says; '' for as that says."""
+        """Set the mode for calls to a name from now on, instead of the URL's mode; '' restores that."""
         self._ask("PUT", f"/turn/{name}", mode.encode())
 
     def let_go(self, name: str) -> None:
-        """Answer the calls to a name that are held now; those that come later are held again."""
+        """Answer the calls to a name that are held now; later ones are held again."""
         self._ask("PUT", f"/let-go/{name}")
 
     def calls(self) -> list[Call]:
-        """All calls that came whole, in order."""
+        """Return all complete calls, in order."""
         return [Call(*each) for each in self._ask("GET", "/calls")]
 
     def counts(self) -> "Counter[str]":
-        """How many calls came whole, by the name they were for."""
+        """Count the complete calls by the name they were for."""
         return Counter(self._ask("GET", "/counts"))
 
     def held(self, name: str) -> int:
-        """How many calls to a name, all of which are held, wait for their answer now."""
+        """Return how many calls to a name wait for their answer now; its mode must be `held`."""
         answered = Counter(self._ask("GET", "/answered"))[name]
         return self.counts()[name] - answered
 
     def stop(self) -> None:
-        """End it. Ending it twice is fine."""
+        """End it. May be called twice."""
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -147,8 +147,8 @@ class _Server:
         _, mode, name = path.split("/")
         mode = self.turned.get(name) or mode
         answer = mode if mode != "any" else self._by_chance()
-        late, held = answer == "late", answer == "held"
-        answer = "200" if answer in ("ok", "late", "held") else answer
+        delay, held = DELAYS.get(answer, 0), answer == "held"
+        answer = "200" if answer in ("ok", "held", *DELAYS) else answer
         self.counts[name] += 1
         self.calls.append(
             Call(
@@ -160,13 +160,13 @@ class _Server:
             )
         )
         if answer == "hang":
-            # Until the other side gives up.
+            # Wait until the other side gives up.
             await reader.read(1)
         elif answer == "half":
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of")
             await writer.drain()
         elif answer != "drop":
-            await asyncio.sleep(LATE if late else 0)
+            await asyncio.sleep(delay)
             if held:
                 await self.held[name].wait()
                 self.answered[name] += 1

@@ -1,4 +1,4 @@
-"""The service's own sink of e-mails as a process, and what it caught.
+"""The service's mail sink as a process, and the e-mails that it took.
 
 with Sink(folder) as sink:
     sink.url        # for SMTP_URL
@@ -22,19 +22,19 @@ from tests.support.service import ROOT
 
 @dataclass(frozen=True)
 class Mail:
-    """An e-mail that was caught."""
+    """An e-mail that the sink took."""
 
     to: str
     message_id: str
     text: str
 
     def names(self, code: str) -> bool:
-        """Whether its text has a code in it, as a whole word."""
+        """Return whether its text has a code in it as a whole word."""
         return re.search(rf"(?<![\w-]){re.escape(code)}(?![\w-])", self.text) is not None
 
 
 class Sink:
-    """The process; see the module for its use."""
+    """Starts and ends the process; the module's docstring shows how to use it."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
@@ -46,11 +46,11 @@ class Sink:
         self._finalizer = weakref.finalize(self, _end, self._process)
 
     def mails(self) -> list[Mail]:
-        """What was caught so far."""
+        """Return the e-mails taken so far."""
         return [_read(path) for path in sorted(self._folder.glob("[0-9]*.eml"))]
 
     def stop(self) -> None:
-        """End it; its folder stays. Ending it twice is fine."""
+        """End it; its folder stays. May be called twice."""
         self._finalizer()
 
     def __enter__(self) -> Self:

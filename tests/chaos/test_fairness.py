@@ -1,4 +1,4 @@
-"""Nobody waits for somebody else's receiver; workers share the work."""
+"""A slow receiver delays no other brand, and workers share the work."""
 
 import socket
 import time
@@ -16,12 +16,12 @@ from tests.chaos.worker_processes import Offer, WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
 
-#: Longer than a test may take: a call that hangs does so until the worker is ended.
+#: Seconds: longer than a test, so a call that hangs does so until the worker ends.
 LONG = 60
 
 
 def brand_in(partition: int, beginning: str) -> str:
-    """A brand whose keys stand in a partition."""
+    """Return a brand whose keys are in a partition."""
     return next(f"{beginning}{n}" for n in range(1000) if keys.partition_of(f"{beginning}{n}", 16) == partition)
 
 
@@ -50,7 +50,7 @@ def test_a_brand_with_many_receivers_that_hang_delays_no_other(
     slow.grant([f"user {number}" for number in range(400)])
     fast = make_offer(store, receiver, "ok", brand_in(3, "fast"), 100)
     with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="3,600"):
-        # Then each is known to the worker for what it is.
+        # Wait until the worker knows that each of them fails.
         wait_until(lambda: left_alone(redis_server, 3) == 40, "all of the lanes are left alone for a while")
         receiver.turn(slow.brand_id, "hang")
         wait_until(lambda: hanging(receiver, slow), "calls that hang")
@@ -102,11 +102,11 @@ def test_a_mail_server_that_hangs_delays_no_webhook(
     for offer in offers:
         for user in users:
             contacts.put(store, user, brand_id=offer.brand_id, email=f"{offer.brand_id}@example.org")
-    # It takes connections, and says no word.
+    # It accepts connections, and never answers.
     silent = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"smtp+plain://127.0.0.1:{silent.getsockname()[1]}"
-    with silent, WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as crew:
-        crew.await_ready()
+    with silent, WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, smtp_url=url) as workers:
+        workers.await_ready()
         for offer in offers:
             offer.grant(users)
         # Before the first of the e-mails can have ended.
@@ -123,7 +123,7 @@ def test_an_event_that_cannot_be_told_holds_up_no_other(
             client.xadd(stream, {"type": "strange", "at": "1", "brand": "IKEA"})
     offer.grant([f"user {number}" for number in range(50)])
     with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=LONG, webhook_pauses="0.1,0.1"):
-        wait_until(lambda: receiver.counts()["IKEA"] == 51, "what can be told")
+        wait_until(lambda: receiver.counts()["IKEA"] == 51, "all events of IKEA")
         wait_until(lambda: len(failed(offer)) == 20, "what cannot stands among the failed")
     assert {each.status for each in failed(offer)} == {"broken"}
 
@@ -134,15 +134,15 @@ def failed(offer: Offer) -> list[Delivery]:
 
 def test_two_workers_plan_and_send(redis_server: RedisServer, store: Store, receiver: Receiver) -> None:
     offers = [make_offer(store, receiver, "ok", brand_in(number, "brand"), 1000) for number in range(16)]
-    with WorkerProcesses(redis_server.url, workers=2, webhook_timeout=LONG) as crew:
-        crew.await_ready()
+    with WorkerProcesses(redis_server.url, workers=2, webhook_timeout=LONG) as workers:
+        workers.await_ready()
         for first in range(0, 160, 10):
             for offer in offers:
                 offer.grant([f"user {number}" for number in range(first, first + 10)])
-        await_end(redis_server, offers, crew)
-        sent = [crew.figure(number, "discount_deliveries_total") for number in (0, 1)]
+        await_end(redis_server, offers, workers)
+        sent = [workers.figure(number, "discount_deliveries_total") for number in (0, 1)]
     assert check_arrived(receiver, offers)[0] == sum(sent) == 16 * 161
     assert min(sent) > 0
     with redis_server.client() as client:
-        told = [each for p in range(16) for each in client.xinfo_consumers(keys.events(p), "deliveries")]
-    assert len({each["name"] for each in told}) == 2
+        consumers = [each for p in range(16) for each in client.xinfo_consumers(keys.events(p), "deliveries")]
+    assert len({each["name"] for each in consumers}) == 2

@@ -25,11 +25,11 @@ def test_tries_that_failed_do_not_count_as_mails_of_the_day(
     away = socket.socket()
     away.bind(("127.0.0.1", 0))
     port = away.getsockname()[1]
-    with away, WorkerProcesses(redis_server.url, workers=1, smtp_url=f"smtp+plain://127.0.0.1:{port}") as crew:
+    with away, WorkerProcesses(redis_server.url, workers=1, smtp_url=f"smtp+plain://127.0.0.1:{port}") as workers:
         wait_until(lambda: fewest_tries(offer) > 5, "more than 50 tries in all")
         away.close()
         with Sink(tmp_path, port) as sink:
-            await_end(redis_server, [offer], crew)
+            await_end(redis_server, [offer], workers)
             assert len(sink.mails()) == 10
     assert {each.state for each in mails(offer)} == {"delivered"}
 

@@ -1,4 +1,4 @@
-"""Redis dies and comes back: what it kept is delivered, and workers need no start of their own."""
+"""Redis is killed and started again: what it kept is delivered, and the workers continue by themselves."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ def test_every_event_and_every_mail_arrives_while_redis_is_killed(
         redis_server.kill()
         redis_server.start()
 
-    with Sink(tmp_path) as sink, WorkerProcesses(redis_server.url, workers=2, smtp_url=sink.url) as crew:
-        crew.await_ready()
-        found = chaos_run(redis_server, crew, receiver, [offer], seed=2, grants=200, kills=2, midway=restart)
+    with Sink(tmp_path) as sink, WorkerProcesses(redis_server.url, workers=2, smtp_url=sink.url) as workers:
+        workers.await_ready()
+        found = chaos_run(redis_server, workers, receiver, [offer], seed=2, grants=200, kills=2, midway=restart)
         mails = sink.mails()
     assert found.events == 200 + 2
     codes = {address: offer.code_of(user) for user, address in reached.items()}
@@ -36,11 +36,11 @@ def test_every_event_and_every_mail_arrives_while_redis_is_killed(
 
 
 def test_a_redis_that_comes_back_empty_is_worked_on_again(receiver: Receiver) -> None:
-    with RedisServer() as server, WorkerProcesses(server.url, workers=1) as crew:
+    with RedisServer() as server, WorkerProcesses(server.url, workers=1) as workers:
         for brand in ("IKEA", "Billo"):
             offer = make_offer(store_at(server), receiver, "ok", brand, 10)
             offer.grant(["User 1"])
-            await_end(server, [offer], crew)
+            await_end(server, [offer], workers)
             server.kill()
             server.start()
         assert receiver.counts() == {"IKEA": 2, "Billo": 2}

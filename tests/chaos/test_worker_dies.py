@@ -1,4 +1,4 @@
-"""Every event arrives at least once, whichever worker is killed, and however the receiver answers."""
+"""Every event arrives at least once, although workers are killed and receivers fail."""
 
 from discount.services import outbox
 from discount.store import keys
@@ -15,9 +15,9 @@ def test_every_event_arrives_while_workers_are_killed(
 ) -> None:
     receiver.behave(0.33)
     offers = [make_offer(store, receiver, "any", brand, 400) for brand in ("IKEA", "Billo")]
-    with WorkerProcesses(redis_server.url, workers=3) as crew:
-        crew.await_ready()
-        found = chaos_run(redis_server, crew, receiver, offers, seed=1, grants=400, kills=5)
+    with WorkerProcesses(redis_server.url, workers=3) as workers:
+        workers.await_ready()
+        found = chaos_run(redis_server, workers, receiver, offers, seed=1, grants=400, kills=5)
     assert found.events == 400 + 2
     assert found.kills == 5
     assert found.repeated >= 100, "calls that went wrong were made again"
@@ -29,7 +29,7 @@ def test_what_a_worker_had_read_when_it_died_is_planned_by_another(
     offer = make_offer(store, receiver, "ok", "IKEA", 100)
     offer.grant([f"user {number}" for number in range(50)])
     stream = keys.events(keys.partition_of("IKEA", 16))
-    # What is left of a worker that was killed between an event and its deliveries: it has read, and said no more.
+    # The state after a worker was killed between reading an event and planning its deliveries.
     store.run("open_group", [stream], [outbox.GROUP])
     read = store.command("XREADGROUP", "GROUP", outbox.GROUP, "gone", "COUNT", 1000, "STREAMS", stream, ">")
     assert len(read[0][1]) == 51

@@ -1,4 +1,4 @@
-"""A worker that is asked to end, and one that hangs."""
+"""A worker that is asked to end, and a worker that hangs."""
 
 import threading
 from functools import partial
@@ -20,18 +20,18 @@ def test_a_worker_that_is_asked_to_end_brings_its_calls_to_theirs(
 ) -> None:
     offer = make_offer(store, receiver, "late", "IKEA", 1000)
     offer.grant([f"user {number}" for number in range(100)])
-    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=30) as crew:
+    with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=30) as workers:
         for _ in range(2):
-            crew.await_ready()
+            workers.await_ready()
             wait_until(partial(has_come, receiver, receiver.counts()["IKEA"] + 5), "calls under way")
-            assert crew.terminate(0) == 0
+            assert workers.terminate(0) == 0
             with redis_server.client() as client:
                 assert list(client.scan_iter("{*}:leases")) == [], "no lane is left for others to wait for"
-            told = [each for each in offer.deliveries() if each.state == "delivered"]
-            assert len(told) == receiver.counts()["IKEA"], "no call that was made is open"
-            crew.start(0)
+            delivered = [each for each in offer.deliveries() if each.state == "delivered"]
+            assert len(delivered) == receiver.counts()["IKEA"], "no call that was made is open"
+            workers.start(0)
         receiver.turn("IKEA", "ok")
-        await_end(redis_server, [offer], crew)
+        await_end(redis_server, [offer], workers)
     assert check_arrived(receiver, [offer]) == (101, 101, 101), "none twice"
 
 
@@ -40,16 +40,16 @@ def has_come(receiver: Receiver, count: int) -> bool:
 
 
 def test_health_and_figures_of_a_worker_are_told(redis_server: RedisServer) -> None:
-    with WorkerProcesses(redis_server.url, workers=1) as crew:
-        crew.await_ready()
-        assert crew.get(0, "/healthy") == (200, "OK")
-        assert crew.get(0, "/ready") == (200, "OK")
-        assert crew.get(0, "/elsewhere")[0] == 404
-        status, told = crew.get(0, "/metrics")
+    with WorkerProcesses(redis_server.url, workers=1) as workers:
+        workers.await_ready()
+        assert workers.get(0, "/healthy") == (200, "OK")
+        assert workers.get(0, "/ready") == (200, "OK")
+        assert workers.get(0, "/elsewhere")[0] == 404
+        status, text = workers.get(0, "/metrics")
         assert status == 200
         for name in ("discount_events_waiting", "discount_events_oldest_seconds", "discount_brands_due"):
-            assert f"\n{name} 0.0\n" in told
-        assert "discount_redis_round_trips_total" in told
+            assert f"\n{name} 0.0\n" in text
+        assert "discount_redis_round_trips_total" in text
 
 
 @pytest.mark.parametrize("hangs", [True, False], ids=["waits for ever", "fails every time"])

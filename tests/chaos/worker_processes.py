@@ -1,9 +1,9 @@
-"""Worker processes that are killed and started again, and what must be true once all is delivered.
+"""Worker processes to kill and start again, and discounts whose events they deliver.
 
-with Crew(redis.url, workers=3) as crew:
-    crew.kill(0)        # SIGKILL
-    crew.start(0)       # another one in its place
-    crew.terminate(1)   # SIGTERM; its exit code
+with WorkerProcesses(redis.url, workers=3) as workers:
+    workers.kill(0)        # SIGKILL
+    workers.start(0)       # another one in its place
+    workers.terminate(1)   # SIGTERM; its exit code
 """
 
 import hashlib
@@ -39,12 +39,12 @@ from tests.support.service import ROOT, ask, wait_until
 
 SECRET = "chaos" * 8
 TIMEOUT = 0.5
-#: More tries than bad luck can take: of calls that go wrong one time in three, none does so 60 times.
+#: Seconds between tries. With one call in three failing, no delivery fails 60 times by chance.
 PAUSES = ",".join(["0.1", "0.2", "0.3", *["0.5"] * 57])
 
 
 class WorkerProcesses:
-    """Workers of one Redis; see the module for its use. Settings are those of the service in lower case."""
+    """Worker processes on one Redis. Settings are those of the service in lower case."""
 
     def __init__(self, redis_url: str, *, workers: int = 3, **settings: str | int | float) -> None:
         defaults = {
@@ -53,7 +53,7 @@ class WorkerProcesses:
         }
         given = {"redis_url": redis_url, **defaults, **settings}
         self._environment = os.environ | {name.upper(): str(value) for name, value in given.items()}
-        self.folder = Path(tempfile.mkdtemp(prefix="crew-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="workers-"))
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * workers
         self.kills = 0
         self._started: list[subprocess.Popen[bytes]] = []
@@ -85,7 +85,7 @@ class WorkerProcesses:
         self.kills += 1
 
     def terminate(self, number: int) -> int:
-        """Ask a worker to end in order: its exit code."""
+        """Ask a worker to end cleanly, and return its exit code."""
         process = self._running(number)
         process.terminate()
         code = process.wait(PATIENCE)
@@ -93,30 +93,30 @@ class WorkerProcesses:
         return code
 
     def number_of(self, pid: int) -> int | None:
-        """Which of them a process is, if it runs."""
+        """Return the number of the worker with a process id, or None."""
         return next((i for i, each in enumerate(self.processes) if each is not None and each.pid == pid), None)
 
     def get(self, number: int, path: str) -> tuple[int, str]:
-        """What a worker answers: status and text."""
+        """Ask a worker over HTTP, and return the status and the text."""
         reply = ask(f"http://127.0.0.1:{self._port(number)}", "GET", path)
         return reply.status, reply.raw.decode()
 
     def await_ready(self) -> None:
-        """Wait until all workers are at work."""
+        """Wait until all workers have started."""
         for number in range(len(self.processes)):
-            wait_until(partial(self._port, number), f"worker {number} is at work")
+            wait_until(partial(self._port, number), f"worker {number} has started")
 
     def figure(self, number: int, name: str) -> float:
-        """A figure of a worker, over all of its labels."""
+        """Return a metric of a worker, summed over all its labels."""
         lines = self.get(number, "/metrics")[1].splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
     def log(self) -> str:
-        """What all workers printed so far."""
+        """Return the output of all workers so far."""
         return "".join(self._log_file(number).read_text(errors="replace") for number in range(len(self._started)))
 
     def stop(self) -> None:
-        """End all at once and remove their folder. Ending them twice is fine."""
+        """Kill all workers and remove their folder. May be called twice."""
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -130,11 +130,11 @@ class WorkerProcesses:
         self.stop()
 
     def _port(self, number: int) -> int:
-        """Where a worker answers, as it says in its log; 0 before it does."""
+        """Return a worker's port from its log; 0 before it is there."""
         process = self._running(number)
         assert process.poll() is None, f"worker {number} ended with {process.returncode}:\n{self.log()[-3000:]}"
-        said = self._log_file(self._started.index(process)).read_text(errors="replace")
-        found = [line for line in said.splitlines() if '"event":"The worker is running"' in line]
+        log = self._log_file(self._started.index(process)).read_text(errors="replace")
+        found = [line for line in log.splitlines() if '"event":"The worker is running"' in line]
         return int(json.loads(found[0])["port"]) if found else 0
 
     def _log_file(self, number: int) -> Path:
@@ -156,7 +156,7 @@ def _clean(started: "list[subprocess.Popen[bytes]]", folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Offer:
-    """A discount of a brand, whose receiver is told of all its events."""
+    """A discount of a brand, and a webhook that receives all the brand's events."""
 
     store: Store
     brand_id: str
@@ -164,38 +164,38 @@ class Offer:
     webhook_id: str
 
     def grant(self, users: Sequence[str]) -> None:
-        """Hand a code to each user."""
+        """Grant a code to each user."""
         outcomes = grants.grant_many(self.store, self.discount_id, users)
         assert all(isinstance(each, Grant) for each in outcomes), outcomes
 
     def code_of(self, user: str) -> str:
-        """The code that a user holds."""
+        """Return the code that a user holds."""
         return grants.held_grant(self.store, self.discount_id, user).code
 
     def event_bodies(self) -> dict[str, str]:
-        """The digest of what a receiver must be told, by event."""
+        """Return the digest of the body that a receiver must get, by event id."""
         found: dict[str, str] = {}
         after = None
         while True:
             page = outbox.list_page(self.store, self.brand_id, after=after, limit=1000)
-            found |= {each.id: hashlib.sha256(msgspec.json.encode(each)).hexdigest() for each in page.events}
-            if not page.events:
+            found |= {each.id: hashlib.sha256(msgspec.json.encode(each)).hexdigest() for each in page.items}
+            if not page.items:
                 return found
             after = page.next
 
     def deliveries(self) -> Iterator[Delivery]:
-        """All deliveries of the brand."""
+        """Yield all deliveries of the brand."""
         cursor = None
         while True:
             page = deliveries.list_page(self.store, self.brand_id, limit=1000, cursor=cursor)
-            yield from page.deliveries
+            yield from page.items
             if not page.next:
                 return
             cursor = page.next
 
 
 def make_offer(store: Store, receiver: Receiver, mode: str, brand_id: str, total_count: int) -> Offer:
-    """An offer whose webhook is answered in that mode."""
+    """Create a discount with a webhook that is answered in a mode."""
     webhook = webhooks.create(store, brand_id, receiver.url(mode, brand_id))
     receiver.trust(brand_id, Signer(store, SECRET).webhook_secret(webhook.id, webhook.version))
     made, _ = discounts.create(

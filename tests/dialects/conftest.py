@@ -1,28 +1,22 @@
-"""What clients of earlier services say: to the open service, and with tokens."""
+"""Fixtures of the dialect suite: the application in this process, with and without tokens, and two replicas."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.api.conftest import (  # noqa: F401
+from tests.api.conftest import (
     app,
     client,
     raw,
-    redis,
 )
-from tests.security.conftest import world  # noqa: F401
+from tests.security.conftest import world
+from tests.support.fixtures import redis, redis_server
 from tests.support.redis_server import RedisServer
-from tests.support.service import Service, pytest_runtest_makereport  # noqa: F401
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
+from tests.support.service import Service, pytest_runtest_makereport
 
 
 @pytest.fixture(scope="session")
 def service(redis_server: RedisServer) -> Iterator[Service]:
-    """Two replicas."""
+    """Two replicas of the service."""
     with Service(redis_server.url, replicas=2, long_calls=200) as running:
         yield running

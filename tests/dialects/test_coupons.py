@@ -27,7 +27,7 @@ def check(answer: TestResponse, status: int, message: Any) -> None:
 
 @pytest.fixture
 def clock(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that stands still until it is moved, so that no day ends unawares."""
+    """A clock that only the test moves, so that no day ends by surprise."""
     return Clock(redis, monkeypatch)
 
 
@@ -42,7 +42,7 @@ def enrol(http: FlaskClient, count: int = 1) -> None:
 
 
 def allow(http: FlaskClient, **counts: int) -> None:
-    """Set counts by their kinds; `all` stands for those that are not named."""
+    """Set counts by their kinds; `all` stands for the kinds not named."""
     rest = counts.pop("all", None)
     wanted = {} if rest is None else dict.fromkeys(KINDS, rest)
     fields = {f"{kind}_repeat_count": count for kind, count in (wanted | counts).items()}
@@ -339,7 +339,7 @@ def test_the_status_tells_whether_a_coupon_can_be_used(raw: FlaskClient) -> None
     expire(raw)
     check(raw.get(STATUS), 403, "Coupon expired.")
     check(apply(raw), 400, "Coupon expired.")
-    # Of both, that none is left is told first.
+    # With both reasons, the answer names the total first.
     allow(raw, all=1)
     check(raw.get(STATUS), 403, NONE_LEFT)
 

@@ -1,4 +1,4 @@
-"""Bad input to the dialects: refused in their own shapes, with nothing stored, and never a 5xx."""
+"""Bad input to the dialects is refused in their own shapes, stores nothing, and never leads to a 5xx."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ MULTIPART = "multipart/form-data; boundary=limit"
 
 @dataclass(frozen=True)
 class Place:
-    """An operation that takes a body, and what its refusals look like."""
+    """An operation that takes a body, and the shape of its refusals."""
 
     method: str
     path: str
@@ -95,7 +95,7 @@ places = pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 
 @pytest.fixture
 def stocked(client: Client) -> Client:
-    """With something in it that good input would find."""
+    """The service with data that good input would find."""
     http = client.http
     http.environ_base |= ASKING
     assert http.post("/v1/discount/create", json=PLACES[0].body).status_code == 200
@@ -107,10 +107,10 @@ def stocked(client: Client) -> Client:
 
 
 def check(answer: TestResponse, status: int, key: str) -> str:
-    """The sentence of a refusal in a dialect."""
-    told = answer.get_json()
-    assert (answer.status_code, answer.content_type, list(told)) == (status, JSON, [key]), answer.text
-    sentence: str = told[key]
+    """Check a refusal in a dialect, and return its sentence."""
+    body = answer.get_json()
+    assert (answer.status_code, answer.content_type, list(body)) == (status, JSON, [key]), answer.text
+    sentence: str = body[key]
     assert sentence[-1] in ".!" or " not found" in sentence
     return sentence
 
@@ -180,8 +180,8 @@ def test_a_parameter_that_is_not_known_is_refused(stocked: Client, place: Place)
 
 @pytest.mark.parametrize(("path", "key"), LISTS.items())
 def test_a_list_knows_no_other_parameters(stocked: Client, path: str, key: str) -> None:
-    told = check(stocked.http.get(path + "?x=1"), 400, key)
-    assert told.startswith("x is not a parameter of this address")
+    sentence = check(stocked.http.get(path + "?x=1"), 400, key)
+    assert sentence.startswith("x is not a parameter of this address")
 
 
 anything = st.recursive(

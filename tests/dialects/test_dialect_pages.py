@@ -1,4 +1,4 @@
-"""The calls of doc/dialects.md answer what stands beneath them."""
+"""The calls in doc/dialects.md get the answers shown below them."""
 
 import json
 import re
@@ -15,13 +15,13 @@ PAGE = (Path(__file__).parents[2] / "doc" / "dialects.md").read_text(encoding="u
 CALL = re.compile(r"^(curl (?:.*\\\n)*.*)\n# → (\d+) (.*)$", re.MULTILINE)
 
 
-def same(told: Any, shown: Any) -> bool:
-    """Whether an answer is what the page shows; `…` stands for any text."""
-    if isinstance(told, dict) and isinstance(shown, dict):
-        return list(told) == list(shown) and all(same(told[name], shown[name]) for name in shown)
-    if isinstance(told, list) and isinstance(shown, list):
-        return len(told) == len(shown) and all(map(same, told, shown))
-    return (shown == "…" and isinstance(told, str)) or told == shown
+def same(answered: Any, shown: Any) -> bool:
+    """Return whether an answer is as on the page; `…` stands for any text."""
+    if isinstance(answered, dict) and isinstance(shown, dict):
+        return list(answered) == list(shown) and all(same(answered[name], shown[name]) for name in shown)
+    if isinstance(answered, list) and isinstance(shown, list):
+        return len(answered) == len(shown) and all(map(same, answered, shown))
+    return (shown == "…" and isinstance(answered, str)) or answered == shown
 
 
 def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_server: RedisServer) -> None:
@@ -37,8 +37,8 @@ def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_s
             text=True,
             check=True,
         )
-        told, _, found = done.stdout.rpartition("\n")
-        assert (found, same(json.loads(told), json.loads(body))) == (status, True), (command, done.stdout)
+        answered, _, found = done.stdout.rpartition("\n")
+        assert (found, same(json.loads(answered), json.loads(body))) == (status, True), (command, done.stdout)
 
 
 def test_the_page_names_every_dialect_and_every_address(service: Service) -> None:
@@ -49,6 +49,6 @@ def test_the_page_names_every_dialect_and_every_address(service: Service) -> Non
     for path, methods in json.loads(shown.stdout)["paths"].items():
         for method, operation in methods.items():
             if operation["tags"][0].startswith("dialect: "):
-                told = re.sub(r"{\w+_id}", lambda found: "{" + found[0][1:-4] + "}", path)
-                told = told.replace("discountcode/{code}", "discountcode/{id}")
-                assert f"`{method.upper()} {told}`" in PAGE
+                address = re.sub(r"{\w+_id}", lambda found: "{" + found[0][1:-4] + "}", path)
+                address = address.replace("discountcode/{code}", "discountcode/{id}")
+                assert f"`{method.upper()} {address}`" in PAGE

@@ -1,4 +1,4 @@
-"""Redis has done it, and its answer is lost on the way: clients of the dialects see nothing of that."""
+"""Redis did the work but its reply is lost: clients of the dialects do not notice."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,7 +36,7 @@ def http(line: LossyLine) -> FlaskClient:
 
 @pytest.fixture
 def lose(line: LossyLine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Lets each call of a verb lose the answer of the first script that it runs."""
+    """Make each call of a service lose the reply to the first script that it runs."""
 
     def lose_answers_of(*verbs: tuple[Any, str]) -> None:
         for module, name in verbs:
@@ -60,18 +60,18 @@ def test_a_pool_has_the_codes_that_its_brand_was_told_of(
     http: FlaskClient, line: LossyLine, lose: Callable[..., None]
 ) -> None:
     lose((discounts, "create"), (code_pools, "import_codes"), (grants, "grant"))
-    told = [
+    replies = [
         code
         for count in (3, 700)
         for code in check(http.post("/v1/discount/create", json={"brand": "b", "number_to_create": count}), 200)
     ]
     assert line.lost == 4
-    assert len(set(told)) == 703
+    assert len(set(replies)) == 703
     (found,) = check(http.get("/discount"), 200)["discounts"]
     assert found["total_count"] == 703
     users = [f"user {number}" for number in range(5)]
     held = [check(http.get(f"/v1/discount/fetch/b/{user}"), 200)["discount_code"] for user in users]
-    assert held == told[:5]
+    assert held == replies[:5]
     assert line.lost == 9
 
 

@@ -101,8 +101,8 @@ def test_the_discount_is_a_native_one(raw: FlaskClient) -> None:
     assert (found["discount_code"], found["total_count"], found["granted_count"]) == ("Summer sale", 2, 1)
     assert found["codes"]["kind"] == "personal"
     assert raw.get("/user/Stina/grants").get_json()["grants"][0]["code"] == code
-    told = raw.get(f"/webhook/{found['webhook_id']}").get_json()
-    assert (told["url"], told["types"]) == ("https://nike.example/codes", ["code.granted"])
+    webhook = raw.get(f"/webhook/{found['webhook_id']}").get_json()
+    assert (webhook["url"], webhook["types"]) == ("https://nike.example/codes", ["code.granted"])
 
 
 @pytest.mark.parametrize(

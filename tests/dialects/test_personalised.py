@@ -1,4 +1,4 @@
-"""Personalised codes: the native service, by the two scripts that come along."""
+"""Personalised codes with the native service, by the two example scripts."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_a_discount_is_created_and_a_user_gets_the_same_code_each_time(service: 
 
 @pytest.fixture
 def calls() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
-    """An address that is there to be called, and the calls that come."""
+    """The address of a webhook, and the calls that it gets."""
     came: Queue[tuple[dict[str, str], bytes]] = Queue()
 
     class Receiver(BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ def calls() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
 
 @pytest.fixture
 def worker(redis_server: RedisServer) -> Iterator[None]:
-    """A worker of the same Redis, which is empty at its start."""
+    """A worker on the same Redis, which starts empty."""
     redis_server.client().flushall()
     settings = {"REDIS_URL": redis_server.url, "WEBHOOK_LOOPBACK": "1", "WORKER_PORT": "0", "SECRET": PEPPER}
     command = [sys.executable, "-m", "discount", "worker"]
@@ -121,15 +121,15 @@ def test_a_webhook_of_the_dialect_is_called_with_user_code_and_discount_alone(
         assert made.status == 200, made.raw
         wanted = {"discount_id": made.json["id"]}
         got = ask(url, "GET", "/get-discount-code", wanted, headers={"user_auth_token": "Stina"})
-        headers, told = came.get(timeout=60)
+        headers, received = came.get(timeout=60)
     assert got.json == {"discount-code": f"Nike-thinks-Stina-is-awesome-{made.json['id']}"}
-    assert json.loads(told) == {
+    assert json.loads(received) == {
         "user_id": "Stina",
         "discount_code": got.json["discount-code"],
         "discount_id": made.json["id"],
     }
     assert headers["Content-Type"] == "application/json"
-    # It is told of codes alone, not of the discount that was made, nor that this was its last code.
+    # It gets events of codes only, not of the new discount or of its last code.
     assert came.empty()
 
 

@@ -1,4 +1,4 @@
-"""The Postman collection of the coupons, run as anybody would run it: with newman."""
+"""The Postman collection of the coupons, run with newman."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_the_collection_passes_and_can_be_run_again(
 
 
 def newman(base: str, report: Path) -> Any:
-    """What newman reports of two runs, one after the other."""
+    """The reports of newman on two runs, one after the other."""
     need("node")
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""The dialects under the race of the native grant: two replicas, every call at once, and exact counts."""
+"""Races in the dialects: two replicas, all calls at once, and exact counts."""
 
 from collections import Counter
 from typing import Any
@@ -23,7 +23,7 @@ def statuses(answers: list[Answer]) -> Counter[int]:
     return Counter(answer.status for answer in answers)
 
 
-def told(answers: list[Answer], field: str) -> Counter[tuple[int, Any]]:
+def count_by(answers: list[Answer], field: str) -> Counter[tuple[int, Any]]:
     return Counter((answer.status, answer.body[field]) for answer in answers)
 
 
@@ -131,7 +131,10 @@ def test_no_count_of_a_coupon_is_passed(
 
     answers = drive(service.urls, shuffled(calls * 6))
 
-    assert told(answers, "message") == {(200, "Successfully coupon applied."): applied, (400, sentence): 240 - applied}
+    assert count_by(answers, "message") == {
+        (200, "Successfully coupon applied."): applied,
+        (400, sentence): 240 - applied,
+    }
     most = min(counts.values())
     if "global_total_repeat_count" not in counts:
         assert set(Counter(each.user for each in answers if each.status == 200).values()) == {most}

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from discount.dialects import readable_codes
+from discount.dialects.adapters import readable_codes
 from discount.domain.errors import Unavailable
 from discount.services import discounts, exclusive_codes
 from tests.api.client import Client
@@ -58,10 +58,10 @@ def test_what_comes_off_may_stand_in_a_rule(raw: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()["rule"]["discount"]) == (201, 25)
 
 
-@pytest.mark.parametrize(("given", "told"), [(0, 0), (100, 100), (12.5, 12.5), ("7", 7), (0.01, 0.01)])
-def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, given: Any, told: float) -> None:
-    assert create(raw, discount=given)["rule"]["discount"] == told
-    assert raw.get(f"{CODES}AHMED2022BILLO/").get_json()["rule"]["discount"] == told
+@pytest.mark.parametrize(("given", "shown"), [(0, 0), (100, 100), (12.5, 12.5), ("7", 7), (0.01, 0.01)])
+def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, given: Any, shown: float) -> None:
+    assert create(raw, discount=given)["rule"]["discount"] == shown
+    assert raw.get(f"{CODES}AHMED2022BILLO/").get_json()["rule"]["discount"] == shown
 
 
 NOT_PERCENTAGES: list[Any] = [-1, -0.01, 100.01, 101, "ten", "NaN", "Infinity", "1E+9", None, 1.234, []]
@@ -222,9 +222,9 @@ def test_the_brand_hears_of_each_use(client: Client) -> None:
     used = use(client.http, amount="5.00").get_json()
     partition = made["rule"]["id"][4:6]
     entries = [entry for _, entry in client.redis.xrange(f"{{{partition}}}:events")]
-    (told,) = [entry for entry in entries if entry["type"] == "code.redeemed"]
-    assert (told["brand"], told["user"], told["code"]) == ("Billo", "user-1", "AHMED2022BILLO")
-    assert (told["redemption"], told["amount"], told["discount_amount"]) == (used["id"], "500", "50")
+    (event,) = [entry for entry in entries if entry["type"] == "code.redeemed"]
+    assert (event["brand"], event["user"], event["code"]) == ("Billo", "user-1", "AHMED2022BILLO")
+    assert (event["redemption"], event["amount"], event["discount_amount"]) == (used["id"], "500", "50")
 
 
 def test_users_whose_addresses_the_brand_knows_are_granted_a_new_code_by_which_they_are_told(
@@ -282,7 +282,7 @@ def test_a_user_lists_the_codes_that_it_was_granted(world: TwoBrands) -> None:
 def test_no_more_users_are_told_of_a_code_than_one_call_bears(
     raw: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readable_codes, "TOLD", 2)
+    monkeypatch.setattr(readable_codes, "MAX_GRANTED", 2)
     for user in ("a", "b", "c"):
         body = {"email": f"{user}@user.example"}
         assert raw.put(f"/user/{user}?brand_id=Billo", json=body).status_code == 200

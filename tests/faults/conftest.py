@@ -1,11 +1,11 @@
-"""A Redis to be broken: reached over TCP, every write on disk before its answer."""
+"""Fixtures of the fault suite: a Redis over TCP that has every write on disk before it answers."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.redis_server import RedisServer
-from tests.support.service import pytest_runtest_makereport  # noqa: F401
+from tests.support.service import pytest_runtest_makereport
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""A line to Redis that loses answers: a request gets through and is done, its reply never arrives.
+"""A connection to Redis that loses replies: the request arrives and is done, its reply never comes.
 
 with LossyLine("127.0.0.1", 6379) as line:
     store = Store.at(f"redis://127.0.0.1:{line.port}/0", ...)
-    line.lose(2)        # the next two scripts are run, and their connections end before the reply
+    line.lose(2)        # the next two scripts run, and their connections end before the reply
 """
 
 import socket
@@ -23,7 +23,7 @@ class LossyLine:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     def lose(self, count: int) -> None:
-        """Lose the answers of the next so many scripts, whoever runs them."""
+        """Lose the replies of the next `count` scripts, of any client."""
         with self._guard:
             self._to_lose = count
 
@@ -32,7 +32,7 @@ class LossyLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A thread that waits in accept() is woken by this, not by close().
+        # This wakes a thread that waits in accept(); close() does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -47,12 +47,12 @@ class LossyLine:
     def _forward(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server) as server:
             try:
-                # The service sends a request in one piece and waits for the whole reply: so do we.
+                # The service sends a request in one piece and waits for the whole reply, so one recv() each is enough.
                 while request := client.recv(1 << 20):
                     server.sendall(request)
                     reply = server.recv(1 << 20)
                     with self._guard:
-                        # Of scripts that have run: their answers are lists.
+                        # Only replies of scripts that ran: they are lists.
                         lose = self._to_lose > 0 and b"EVAL" in request and reply.startswith(b"*")
                         self._to_lose -= lose
                         self.lost += lose

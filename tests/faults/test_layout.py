@@ -1,4 +1,4 @@
-"""Data that was laid out for other settings, and data that is still being loaded."""
+"""Data that was written with other settings, and data that Redis is still loading."""
 
 import subprocess
 import sys
@@ -57,20 +57,20 @@ def test_a_redis_that_loads_its_data_is_unavailable_until_it_has_it(redis_server
         redis_server.kill()
         with ThreadPoolExecutor(1) as starter:
             started = starter.submit(redis_server.start)
-            told = set()
+            statuses = set()
             while not started.done():
                 before = is_loading(redis_server)
                 status = ask(url, "GET", f"/discount/{discount_id}").status
                 if before and is_loading(redis_server):
-                    told.add(status)
+                    statuses.add(status)
             started.result()
-        assert told == {503}
+        assert statuses == {503}
         wait_until(lambda: ask(url, "GET", "/ready").status == 200, "the service is ready")
         assert ask(url, "GET", f"/discount/{discount_id}").json["remaining_count"] == 200
 
 
 def refusal(redis_url: str, *command: str, **settings: str) -> str:
-    """The one line with which a process ends that cannot start."""
+    """Return the one line with which a process ends that cannot start."""
     given = {"REDIS_URL": redis_url, "PORT": "0", "WORKER_PORT": "0", "PATH": "", **settings}
     ended = subprocess.run(
         [sys.executable, "-m", *command],
@@ -88,8 +88,8 @@ def refusal(redis_url: str, *command: str, **settings: str) -> str:
     return line
 
 
-USED = "discount: SECRET: this data is used with another one; see `discount secret replace`"
-NONE = "discount: SECRET: this data is used with one; set the same here"
+USED = "discount: SECRET: this data uses another SECRET; see `discount secret replace`"
+NONE = "discount: SECRET: this data uses a SECRET; set the same one here"
 
 
 SERVER = (
@@ -113,8 +113,8 @@ def test_a_process_with_another_secret_does_not_start(
 
 def test_a_process_with_a_secret_does_not_start_on_data_that_has_its_own(redis_server: RedisServer) -> None:
     Store.at(redis_server.url, PATIENCE, 16, secret="").prepare()
-    told = refusal(redis_server.url, "discount", "worker", SECRET="s" * 32)
-    assert told == "discount: SECRET: this data has one of its own, kept in Redis; see `discount secret replace`"
+    line = refusal(redis_server.url, "discount", "worker", SECRET="s" * 32)
+    assert line == "discount: SECRET: this data uses a generated secret; see `discount secret replace`"
 
 
 def test_no_api_key_is_made_with_another_secret(redis_server: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""Redemptions while Redis is killed, and while it is full: none that was answered is lost, none counts twice."""
+"""Redemptions while Redis is killed or full: no answered one is lost, and none counts twice."""
 
 import threading
 from collections.abc import Iterator
@@ -33,8 +33,8 @@ def test_no_answered_redemption_is_lost_while_redis_is_killed(redis_server: Redi
         assert counts[409, "limit-reached"] == 400
         found = ledger.check(redis_server.client(), proxy.url, discount_id)
         assert found.counts == {"redeemed": 400}
-        told = {each["id"] for each in ledger.told(load.answers)}
-        assert told == set(found.records)
+        shown = {each["id"] for each in ledger.shown_redemptions(load.answers)}
+        assert shown == set(found.records)
 
 
 def test_holds_confirms_and_rollbacks_survive_a_killed_redis(redis_server: RedisServer) -> None:
@@ -45,7 +45,7 @@ def test_holds_confirms_and_rollbacks_survive_a_killed_redis(redis_server: Redis
         stopped = threading.Event()
 
         def answered(method: str, path: str, body: Any = None) -> Any:
-            """Ask until Redis is there to answer."""
+            """Repeat a call until Redis is back."""
             while True:
                 reply = ask(base, method, path, body)
                 if reply.status != 503:

@@ -1,4 +1,4 @@
-"""Redis ends with SIGKILL and comes back with what it had on disk."""
+"""Redis is killed and comes back with its data from disk."""
 
 from pathlib import Path
 

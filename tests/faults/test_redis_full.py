@@ -1,4 +1,4 @@
-"""Redis is there and cannot write: its memory is full, or its disk refuses. What only reads goes on."""
+"""Redis cannot write because its memory is full or its disk fails; reading goes on."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
 
 NEW = {"brand_id": "IKEA", "discount_code": "New", "total_count": 5000}
-# Little enough to be used up soon.
+# Bytes: little enough to be full soon.
 STEP = 16 * 1024
 
 
 def everything(redis: Any) -> dict[str, bytes]:
-    """What Redis holds, but for what the test itself put there."""
+    """Return all data in Redis but the test's own."""
     return {key: redis.dump(key) for key in redis.keys("{*")}
 
 
 def check_refused(redis: Any, url: str, discount_id: str) -> None:
-    """Changes are refused and do nothing; look-ups are answered."""
+    """Check that changes are refused and do nothing, and that reads are answered."""
     grant = f"/discount/{discount_id}/grant"
     before = everything(redis)
     for method, path, body in (
@@ -45,7 +45,7 @@ def memory_server() -> Any:
 
 
 def test_a_full_redis_changes_nothing_or_everything(memory_server: RedisServer) -> None:
-    """Memory runs out at another point in each round; what is refused half done would be missing or left over."""
+    """Memory runs out at another point in each round; a change done by half would show as a difference."""
     with Service(memory_server.url, replicas=1) as service, memory_server.client() as redis:
         url = service.urls[0]
         discount_id = create(url, 3000)
@@ -86,7 +86,7 @@ def test_a_redis_that_cannot_save_changes_nothing(memory_server: RedisServer) ->
 
         check_refused(redis, url, discount_id)
 
-        # Asked to save, it would not end either.
+        # It would try to save, and not end.
         redis.config_set("save", "")
         redis.config_set("stop-writes-on-bgsave-error", "no")
         assert ask(url, "POST", f"/discount/{discount_id}/grant", {"user_id": "after"}).status == 201

@@ -1,4 +1,4 @@
-"""Redis stops answering without a word: connections stay open, nothing comes back."""
+"""Redis hangs: connections stay open, and no reply comes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,7 +31,7 @@ def test_a_redis_that_hangs_is_waited_for_no_longer_than_set(redis_server: Redis
 
         redis_server.resume()
         wait_until(lambda: ask(url, "GET", "/ready").status == 200, "the service is ready again")
-        # What was given up may have been done by Redis afterwards: whoever asks again finds it.
+        # Redis may have run a script after its call timed out; a repeated call finds the result.
         answers = [answered("user 0", held)]
         for number in range(25):
             base = service.urls[number % 2]

@@ -1,4 +1,4 @@
-"""Redis has done it, and its answer is lost on the way: nothing is done twice."""
+"""Redis did the work but its reply is lost: nothing is done twice."""
 
 from collections.abc import Iterator
 
@@ -64,7 +64,7 @@ def test_a_discount_whose_answer_was_lost_is_made_once(line: LossyLine, store: S
     line.lose(1)
     discount_id = make(store, key)
     assert line.lost == 1
-    assert [each.id for each in discounts.list_page(store).discounts] == [discount_id, other]
+    assert [each.id for each in discounts.list_page(store).items] == [discount_id, other]
 
 
 def test_a_discount_asked_for_again_with_its_key_is_the_same(line: LossyLine, store: Store) -> None:
@@ -73,7 +73,7 @@ def test_a_discount_asked_for_again_with_its_key_is_the_same(line: LossyLine, st
     with pytest.raises(Unavailable):
         make(store, "a key")
     discount_id = make(store, "a key")
-    assert [each.id for each in discounts.list_page(store).discounts] == [discount_id, other]
+    assert [each.id for each in discounts.list_page(store).items] == [discount_id, other]
 
 
 def test_a_change_and_a_close_whose_answers_were_lost_are_told(line: LossyLine, store: Store) -> None:

@@ -1,8 +1,8 @@
-"""Two brands on one service: an attacker with what any tenant may have, and a neighbour who is to notice nothing.
+"""Two brands on one service: an attacker with the rights of any tenant, and a neighbour who must not notice.
 
 with Street() as street:
     quiet = street.watch(5)
-    with attacks.slow_uploads(street):
+    with attacks.slow_uploads(street, Size()):
         attacked = street.watch(5)
 """
 
@@ -39,7 +39,7 @@ ATTACKER, NEIGHBOUR = "Attacker", "Neighbour"
 
 @dataclass
 class Watch:
-    """What the neighbour and the probe were answered, and how long that took, in seconds."""
+    """The answers to the neighbour and to the health probe, and their times in seconds."""
 
     statuses: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -47,18 +47,18 @@ class Watch:
     health_times: list[float] = field(default_factory=list)
 
     def add(self, other: "Watch") -> None:
-        """Take in what was seen another time."""
+        """Add the figures of another watch."""
         for name in ("statuses", "times", "health", "health_times"):
             getattr(self, name).extend(getattr(other, name))
 
     @property
     def p99(self) -> float:
-        """The time that one grant in a hundred takes longer than."""
+        """The time in seconds that one grant in a hundred exceeds."""
         return sorted(self.times)[int(len(self.times) * 0.99)]
 
 
 class Street:
-    """nginx, two replicas and Redis, with tokens; `key` is the attacker's, and `mine` its discount."""
+    """nginx, two replicas and Redis, with tokens. `key` is the attacker's, `mine` is its discount."""
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
@@ -70,7 +70,15 @@ class Street:
             self.redis = self._started.enter_context(RedisServer())
             tokens = {"auth": "token", "admin_key": ADMIN, "secret": PEPPER}
             users = {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "rate_user": "off"}
-            settings = {"threads": 4, "proxies": 1, "redis_timeout": 20, **tokens, **users, **self._settings}
+            settings = {
+                "threads": 4,
+                "proxies": 1,
+                "redis_timeout": 20,
+                "webhook_loopback": 1,
+                **tokens,
+                **users,
+                **self._settings,
+            }
             self.service = self._started.enter_context(Service(self.redis.url, replicas=2, **settings))
             folder = Path(self._started.enter_context(TemporaryDirectory(prefix="hostile-")))
             self.proxy = self._started.enter_context(Proxy(self.service.addresses, folder))
@@ -86,22 +94,26 @@ class Street:
         self._started.close()
 
     def wanted(self, brand: str, total: int, **fields: Any) -> dict[str, Any]:
-        """The body of a new discount."""
+        """Return the body of a new discount."""
         return {"brand_id": brand, "discount_code": "Sale", "total_count": total, **fields}
 
     def create(self, total: int, **fields: Any) -> str:
-        """A discount of the attacker's."""
+        """Create a discount of the attacker, and return its id."""
         return str(self.done("POST", "/discount", self.wanted(ATTACKER, total, **fields))["id"])
 
     def done(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Any:
-        """The answer to a call that must succeed; the attacker's, unless a token is given."""
+        """Make a call that must succeed, with the attacker's key by default, and return its answer."""
         headers = {"Authorization": f"Bearer {token or self.key}"}
         reply = ask(self.url, method, path, body, headers=headers, timeout=PATIENCE)
         assert reply.status < 300, reply.raw
         return reply.json
 
+    def granted(self) -> int:
+        """Return how many codes of the neighbour are granted."""
+        return int(self.done("GET", f"/discount/{self.theirs}", token=self.other)["granted_count"])
+
     def watch(self, seconds: float) -> Watch:
-        """Let the neighbour grant, and the probe ask, for so long: each grant at its time, whatever the others take."""
+        """Grant as the neighbour at a fixed rate, and probe `/healthy`, for some seconds."""
         seen, lock = Watch(), threading.Lock()
         local = threading.local()
         headers = {"Authorization": f"Bearer {self.other}", "Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""Whatever one tenant does, a neighbour's grants are answered and `/healthy` is too. `make hostile` measures it."""
+"""Whatever one tenant does, a neighbour's grants and `/healthy` are answered. `make hostile` measures it."""
 
 from collections.abc import Iterator
 
@@ -24,5 +24,5 @@ def test_a_neighbour_is_answered_whatever_a_tenant_does(street: Street, attack: 
         seen = street.watch(LONG)
     assert set(seen.statuses) == {201}
     assert set(seen.health) == {200}
-    # No bound on speed: only that nobody waits for an attacker to end.
+    # No check of speed: only that no call waits for the attack to end.
     assert max(seen.times + seen.health_times) < 20

@@ -1,4 +1,4 @@
-"""What is to be sent, from the call to the mail server, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the mail suite: a service, its worker and a mail server, on a real Redis that each test finds empty."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,9 @@ import pytest
 
 from tests.mails.harness import MailHarness
 from tests.mails.servers import Mailbox, serving
+from tests.support.fixtures import redis_server
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture

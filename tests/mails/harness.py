@@ -1,4 +1,4 @@
-"""A worker in pieces, of which a test does each when it wants, and the service that it works for."""
+"""The parts of a worker, run by hand in a test, and the service whose events it handles."""
 
 import ssl
 from functools import cache
@@ -12,7 +12,7 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.domain.model import Delivery, Receipt, to_time
 from discount.security.signing import Signer
-from discount.services import deliveries, outbox
+from discount.services import deliveries, delivery_lanes, outbox
 from discount.store.connection import Store
 from discount.worker.dispatcher import Schedule
 from discount.worker.email_delivery import EmailDelivery
@@ -30,14 +30,14 @@ PUBLIC = "https://shop.example/discounts"
 REMIND_DAYS = 3
 DAY = 86_400_000_000
 HOUR = DAY // 24
-# Certificates play no part where nothing is encrypted, and reading them takes a while.
+# Nothing is encrypted here, and loading the real certificates is slow.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class MailHarness:
-    """The service over HTTP, and its worker's planner, reminders and mailer.
+    """The service over HTTP, and its worker's planner, reminders and e-mail delivery.
 
-    `plan()`, `remind()` and `deliver()` do all that is to be done; then `box` has what the mail server took.
+    `plan()`, `remind()` and `deliver()` do all pending work; afterwards `box` has the e-mails that were sent.
     """
 
     def __init__(self, redis_url: str, box: Mailbox, smtp_url: str, *, public_url: str = PUBLIC) -> None:
@@ -55,9 +55,9 @@ class MailHarness:
             sender="Discounts <mail@shop.example>",
             public_url=public_url,
         )
-        # Who receives webhooks wants no more of them.
+        # Every webhook is answered with 410 Gone.
         gone = SimpleNamespace(post=lambda *_: Receipt("failed", "410", "We moved", 1, gone=True))
-        self._courier = WebhookDelivery(self.store, cast(WebhookClient, gone), signatures, self.mailer)
+        self._webhooks = WebhookDelivery(self.store, cast(WebhookClient, gone), signatures, self.mailer)
         self._schedule = Schedule((60.0,), PATIENCE, 86400.0)
 
     @property
@@ -68,20 +68,20 @@ class MailHarness:
         return self.http.open(path, method=method, json=body)
 
     def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer to a call that must succeed."""
+        """Make a call that must succeed, and return its answer."""
         answer = self.ask(method, path, body)
         assert answer.status_code in (200, 201), answer.text
         return answer.get_json()
 
     def create(self, **fields: Any) -> str:
-        """A new discount of IKEA; times in microseconds from now."""
+        """Create a discount of IKEA, and return its id. Times are in microseconds from now."""
         for name in {"expires_at"} & fields.keys():
             fields[name] = self.at(fields[name])
         body = {"brand_id": "IKEA", "discount_code": "Christmas", "total_count": 10, **fields}
         return str(self.done("POST", "/discount", body)["id"])
 
     def at(self, ahead: int) -> str:
-        """A time so many microseconds from now, as HTTP takes it."""
+        """Return the time in `ahead` microseconds, as HTTP takes it."""
         return to_time(self.now + ahead).isoformat().replace("+00:00", "Z")
 
     def grant(self, discount_id: str, user_id: str = "ann", **fields: Any) -> str:
@@ -94,49 +94,49 @@ class MailHarness:
         self.done("POST", "/redemption", body)
 
     def plan(self) -> None:
-        """Plan what every event owes."""
+        """Plan the deliveries of all events."""
         while any(outbox.waiting(self.store, each)[0] for each in range(self.store.partitions)):
             self.planner.turn()
 
     def remind(self) -> int:
-        """Plan what ends to come owe; how many ends were due."""
+        """Plan all reminders of codes that end soon, and return how many ends were due."""
         self.plan()
         return self.reminders.turn(self.now)
 
     def deliver(self) -> list[Delivery]:
-        """Make all that is due; what was made."""
+        """Make all deliveries that are due, and return them."""
         made: list[str] = []
         for partition, lane in due(self.store):
-            claimed = deliveries.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
-            assert claimed is not None
-            for delivery, attempt in zip(claimed, self._courier.prepare(claimed), strict=True):
-                told = attempt()
-                due_at = self._schedule.next_try(delivery, told.receipt, self.now)
-                deliveries.settle(
+            leased = delivery_lanes.lease_lane(self.store, partition, lane, self._schedule.lease, 100)
+            assert leased is not None
+            for delivery, attempt in zip(leased, self._webhooks.prepare(leased), strict=True):
+                result = attempt()
+                due_at = self._schedule.next_try(delivery, result.receipt, self.now)
+                delivery_lanes.settle(
                     self.store,
                     delivery,
-                    told.receipt,
+                    result.receipt,
                     due_at=due_at,
                     lease=self._schedule.lease,
                     off_after=self._schedule.off_after,
-                    called=told.called,
+                    called=result.called,
                 )
                 made.append(delivery.id)
-            deliveries.release_lane(self.store, partition, lane)
+            delivery_lanes.release_lane(self.store, partition, lane)
         return [deliveries.show(self.store, each) for each in made]
 
     def send(self) -> list[Delivery]:
-        """Plan and deliver all there is."""
+        """Plan and make all deliveries."""
         self.plan()
         return self.deliver()
 
-    def owed(self, brand_id: str = "IKEA") -> list[Delivery]:
-        """The e-mails that were planned, newest first."""
-        return deliveries.list_page(self.store, brand_id, kind="email").deliveries
+    def emails(self, brand_id: str = "IKEA") -> list[Delivery]:
+        """Return the planned e-mails, newest first."""
+        return deliveries.list_page(self.store, brand_id, kind="email").items
 
 
 @cache
 def _service(redis_url: str) -> tuple[Store, Flask]:
-    """Making the application takes longer than any of its tests."""
+    """Return the store and application for a Redis, made once: that takes longer than a test."""
     store = Store.at(redis_url, PATIENCE, 4)
     return store, create_app(Settings(redis_url=redis_url, partitions=4, secret=SECRET), store)

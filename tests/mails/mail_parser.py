@@ -1,4 +1,4 @@
-"""E-mails as one who gets them reads them."""
+"""Write example e-mails, and parse e-mails as a mail client does."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -34,14 +34,14 @@ FACTS: dict[MailKind, dict[str, Any]] = {
 
 
 def letter(kind: MailKind = "code-granted", to: Recipient | None = None, **given: Any) -> EmailMessage:
-    """An e-mail as it is written; what is given replaces facts of that name, or what `write` takes besides."""
+    """Write an example e-mail. `given` replaces facts and arguments of `write` by name."""
     facts = {name: given.pop(name, value) for name, value in FACTS[kind].items()}
     more: dict[str, Any] = {"sender": SENDER, "message_id": MESSAGE_ID, "date": DATE} | given
     return write(kind, to or Recipient("ann@mail.example"), facts, **more)
 
 
 def read(raw: bytes) -> EmailMessage:
-    """What a mail client makes of some bytes."""
+    """Parse an e-mail as a mail client does."""
     parsed = BytesParser(policy=default).parsebytes(raw)
     assert isinstance(parsed, EmailMessage)
     return parsed
@@ -56,7 +56,7 @@ def html_of(message: EmailMessage) -> str:
 
 
 def shown(html: str) -> "Page":
-    """What a browser makes of some HTML."""
+    """Parse HTML as a browser does."""
     page = Page()
     page.feed(html)
     page.close()
@@ -64,7 +64,7 @@ def shown(html: str) -> "Page":
 
 
 class Page(HTMLParser):
-    """The tags of a page and its text, entities read."""
+    """The tags, links and text of a page; entities are decoded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,20 +81,20 @@ class Page(HTMLParser):
 
 
 def headers_of(raw: bytes) -> Mapping[str, str]:
-    """The headers by name; each stands once."""
+    """Return the headers by name, and check that none is repeated."""
     found = [(name.lower(), str(value)) for name, value in read(raw).items()]
     assert len(found) == len(dict(found)), found
     return dict(found)
 
 
 def decoded(raw: bytes, name: str) -> str:
-    """A header by RFC 2047 to the letter: Python's newer parser puts blanks between the encoded words of a name."""
+    """Decode a header strictly by RFC 2047. Python's newer parser puts spaces between the encoded words of a name."""
     value = BytesParser(policy=compat32).parsebytes(raw)[name]
     return str(make_header(decode_header(value.replace("\r\n", "")))).lstrip()
 
 
 def bare(name: str) -> str:
-    """A name without its quotes."""
+    """Return a name without its quotes."""
     return name.replace('"', "").replace("\\", "")
 
 

@@ -1,4 +1,4 @@
-"""Mail servers for tests, good and evil, each on a free port of 127.0.0.1."""
+"""Mail servers for tests, correct and faulty, each on a free port of 127.0.0.1."""
 
 import asyncio
 import socket
@@ -6,79 +6,18 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.support.patience import PATIENCE
 
-#: Longer than any wait of the one who is tested.
+#: Seconds: longer than any wait of the SMTP client.
 _AGES = 20.0
 
 
-class Authority:
-    """A certificate authority of the tests' own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tests' own authority")])
-        self._certificate = self._sign(self._name, self._key.public_key(), x509.BasicConstraints(True, None))
-
-    def client(self) -> ssl.SSLContext:
-        """What trusts this authority, and no other."""
-        return ssl.create_default_context(cadata=_pem(self._certificate).decode())
-
-    def server(self, host: str) -> ssl.SSLContext:
-        """What shows a certificate for a host."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        try:
-            names: list[x509.GeneralName] = [x509.IPAddress(ip_address(host))]
-        except ValueError:
-            names = [x509.DNSName(host)]
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        signed = self._sign(subject, key.public_key(), x509.SubjectAlternativeName(names))
-        file = self._folder / f"{host}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        file.write_bytes(private + _pem(signed))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-    def _sign(
-        self, subject: x509.Name, public: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
-    ) -> x509.Certificate:
-        # Long before and after: clocks of tests may be anywhere.
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=2))
-            .not_valid_after(now + timedelta(days=2))
-            .add_extension(extension, critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
 class Mailbox:
-    """What a mail server took; `answers` are what it says instead of yes, by command."""
+    """The e-mails that a mail server took. `answers` are its refusals, by command."""
 
     def __init__(self, **answers: str) -> None:
         self.answers = answers
@@ -115,7 +54,7 @@ class Mailbox:
 
 @contextmanager
 def serving(box: Mailbox, *, tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[int]:
-    """A whole mail server; its port. With `tls` it speaks that from the start, with `tls_context` after STARTTLS."""
+    """Run a mail server, and yield its port. `tls` encrypts from the start, `tls_context` after STARTTLS."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(
         loop.create_server(lambda: SMTP(box, loop=loop, hostname="tests", **settings), "127.0.0.1", 0, ssl=tls)
@@ -135,10 +74,10 @@ def serving(box: Mailbox, *, tls: ssl.SSLContext | None = None, **settings: Any)
 
 
 class Evil:
-    """A server that does one thing with each who connects, until the `with` ends.
+    """A faulty server: it calls `act` for each connection, until the `with` ends.
 
     Args:
-        act: what it does with a connection; it may wait on `ended`.
+        act: handles a connection; it may wait on `ended`.
     """
 
     def __init__(self, act: Callable[["Evil", socket.socket], None]) -> None:
@@ -154,7 +93,7 @@ class Evil:
         return port
 
     def talk(self, connection: socket.socket, lines: Sequence[bytes]) -> None:
-        """Say each line, and hear one after it, as far as the other side goes on."""
+        """Send each line and read one after it, until the other side closes."""
         for line in lines:
             connection.sendall(line)
             heard = b""
@@ -171,7 +110,7 @@ class Evil:
 
     def __exit__(self, *_: object) -> None:
         self.ended.set()
-        # Wakes who waits for a connection.
+        # Wakes the thread that waits for a connection.
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
         self._thread.join(PATIENCE)

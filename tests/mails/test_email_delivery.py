@@ -1,4 +1,4 @@
-"""From what happened to the e-mail on it: who gets one and who does not, what it tells, and the way out of it."""
+"""From an event to its e-mail: who gets one, who does not, its content, and how to unsubscribe."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -32,12 +32,12 @@ SHOP = "shop@ikea.example"
 
 
 def outcomes(made: list[Delivery]) -> list[tuple[str, str, str]]:
-    """What each delivery was and how it went."""
+    """Return the kind and outcome of each delivery."""
     return sorted((each.type, each.state, each.status) for each in made)
 
 
 def recipients(works: MailHarness) -> list[str]:
-    """Whom the mail server has e-mails for, in order."""
+    """Return the recipients of the e-mails that the server took, in order."""
     found = [each for _, several in works.box.envelopes for each in several]
     assert [headers_of(mail)["to"].rpartition("<")[2].rstrip(">") for mail in works.box.mails] == found
     return found
@@ -83,7 +83,7 @@ def test_what_is_said_of_a_code_fits_its_kind(works: MailHarness, codes: dict[st
     works.grant(works.create(codes=codes), email=ANN)
     works.send()
     text = " ".join(text_of(read(works.box.mails[0])).split())
-    assert ("yours alone" in text, "you may pass it on" in text) == (not for_all, for_all)
+    assert ("only for you" in text, "feel free to share it" in text) == (not for_all, for_all)
 
 
 def test_the_same_grant_again_sends_nothing_more(works: MailHarness) -> None:
@@ -98,11 +98,11 @@ def test_the_same_grant_again_sends_nothing_more(works: MailHarness) -> None:
 def test_an_event_planned_twice_is_one_delivery_with_one_id(works: MailHarness) -> None:
     works.grant(works.create(), email=ANN)
     works.plan()
-    (first,) = works.owed()
+    (first,) = works.emails()
     for partition in range(works.store.partitions):
         works.store.command("XGROUP", "SETID", keys.events(partition), outbox.GROUP, "0")
     works.plan()
-    assert [each.id for each in works.owed()] == [first.id]
+    assert [each.id for each in works.emails()] == [first.id]
     works.deliver()
     assert recipients(works) == [ANN]
 
@@ -141,7 +141,7 @@ def test_the_address_is_the_one_known_when_it_is_sent(works: MailHarness) -> Non
 def test_nobody_is_written_to_without_an_address(works: MailHarness) -> None:
     works.grant(works.create())
     assert works.send() == []
-    assert works.owed() == []
+    assert works.emails() == []
 
 
 @pytest.mark.parametrize(
@@ -153,14 +153,14 @@ def test_an_address_that_is_gone_by_then_is_not_written_to(works: MailHarness, c
     works.done("PUT", "/user/ann?brand_id=IKEA", contact)
     assert outcomes(works.deliver()) == [("code.granted", "failed", "no-address")]
     assert works.box.mails == []
-    assert works.owed()[0].attempts == 0
+    assert works.emails()[0].attempts == 0
 
 
 def test_a_user_who_unsubscribed_has_nothing_planned(works: MailHarness) -> None:
     works.done("PUT", "/user/ann?brand_id=IKEA", {"email": ANN, "unsubscribed": True})
     works.grant(works.create(), email=ANN)
     works.plan()
-    assert works.owed() == []
+    assert works.emails() == []
 
 
 def test_a_brand_switches_kinds_of_e_mails_off(works: MailHarness) -> None:
@@ -231,12 +231,12 @@ def test_tries_that_failed_are_not_counted_as_e_mails_of_a_day(
     monkeypatch.setattr(email_delivery, "MOST_PER_MAILBOX", 3)
     works.grant(works.create(), email=ANN)
     works.plan()
-    (owed,) = works.owed()
-    entry = outbox.read_entry(works.store, int(owed.id[4:6], 16), owed.place)
+    (email,) = works.emails()
+    entry = outbox.read_entry(works.store, int(email.id[4:6], 16), email.place)
     works.box.answers["mail"] = "451 later"
-    assert [works.mailer.send(owed, entry).receipt.status for _ in range(4)] == ["451"] * 4
+    assert [works.mailer.send(email, entry).receipt.status for _ in range(4)] == ["451"] * 4
     works.box.answers.clear()
-    assert [works.mailer.send(owed, entry).receipt.status for _ in range(4)] == ["250", "250", "250", "too-many"]
+    assert [works.mailer.send(email, entry).receipt.status for _ in range(4)] == ["250", "250", "250", "too-many"]
 
 
 def test_a_brand_sends_so_many_e_mails_a_day(works: MailHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,9 +251,9 @@ def test_a_brand_sends_so_many_e_mails_a_day(works: MailHarness, monkeypatch: py
         *[("IKEA", "250")] * 2,
         *[("IKEA", "quota-reached")] * 2,
     ]
-    told = quotas.show(works.store, "IKEA")["emails_a_day"]
-    assert (told.limit, told.used) == (2, 2)
-    assert told.opens_at is not None
+    quota = quotas.show(works.store, "IKEA")["emails_a_day"]
+    assert (quota.limit, quota.used) == (2, 2)
+    assert quota.opens_at is not None
     # A day later they can be sent again.
     works.store.command("DEL", keys.brand_mailed(keys.partition_of("IKEA", works.store.partitions), "IKEA"))
     assert works.ask("POST", "/delivery/resend", {"brand_id": "IKEA", "state": "failed"}).status_code == 202
@@ -277,7 +277,7 @@ def test_a_brand_is_told_that_a_discount_is_sold_out(works: MailHarness) -> None
     assert subjects(works) == ["Sold out: Christmas"]
     message = read(works.box.mails[0])
     assert "Total codes: 1\n" in text_of(message)
-    assert "the address of the brand Möbelhaus" in text_of(message)
+    assert "the contact address of the brand Möbelhaus" in text_of(message)
     # A brand is not unsubscribed by a link: it has a setting.
     assert message["List-Unsubscribe"] is None
 
@@ -311,16 +311,16 @@ def test_a_brand_is_told_that_its_webhook_is_off(works: MailHarness) -> None:
     assert outcomes(works.send()) == [("webhook.disabled", "delivered", "250")]
     assert subjects(works) == ["A webhook of IKEA has been switched off"]
     text = text_of(read(works.box.mails[0]))
-    assert "it answered that it is gone (410)." in text
+    assert "it replied that it no longer exists (410 Gone)." in text
     assert "Webhook: https://ikea.example/hook\n" in text
-    assert "Its last answer: 410 We moved\n" in text
+    assert "Last response: 410 We moved\n" in text
 
 
 def test_a_brand_without_an_address_is_told_nothing(works: MailHarness) -> None:
     works.done("POST", "/brand", {"id": "IKEA"})
     works.grant(works.create(total_count=1))
     works.plan()
-    assert works.owed() == []
+    assert works.emails() == []
 
 
 def test_what_a_mail_server_refuses_for_good_has_failed_and_all_else_is_due_again(works: MailHarness) -> None:
@@ -328,17 +328,17 @@ def test_what_a_mail_server_refuses_for_good_has_failed_and_all_else_is_due_agai
     works.grant(discount_id, email=ANN)
     works.box.answers["rcpt"] = f"450 {ANN} later"
     assert outcomes(works.send()) == [("code.granted", "waiting", "450")]
-    (owed,) = works.owed()
-    assert (owed.attempts, owed.answer) == (1, "a…@mail.example later")
-    assert owed.due_at is not None
-    assert owed.due_at > works.now
+    (email,) = works.emails()
+    assert (email.attempts, email.answer) == (1, "a…@mail.example later")
+    assert email.due_at is not None
+    assert email.due_at > works.now
     assert works.deliver() == []
     works.box.answers["rcpt"] = "550 no such user"
     works.grant(discount_id, "bob", email="bob@mail.example")
     assert outcomes(works.send()) == [("code.granted", "failed", "550")]
     works.box.answers.clear()
-    assert works.ask("POST", f"/delivery/{owed.id}/resend").status_code == 202
-    assert [each.id for each in works.deliver()] == [owed.id]
+    assert works.ask("POST", f"/delivery/{email.id}/resend").status_code == 202
+    assert [each.id for each in works.deliver()] == [email.id]
     assert recipients(works) == [ANN]
 
 
@@ -409,12 +409,12 @@ def test_before_a_code_ends_its_user_is_told(works: MailHarness, ahead: int) -> 
 
 
 def reminded(works: MailHarness) -> list[str]:
-    """Who has been reminded, or will be: the users of the e-mails planned."""
-    return sorted(each.target.removeprefix("user:") for each in works.owed() if each.type == "code.expiring")
+    """Return the users of the planned reminders."""
+    return sorted(each.target.removeprefix("user:") for each in works.emails() if each.type == "code.expiring")
 
 
 def ends_to_come(works: MailHarness) -> int:
-    """How many ends are kept."""
+    """Return how many ends of codes are stored."""
     return sum(works.store.command("ZCARD", keys.expiring(each)) for each in range(works.store.partitions))
 
 
@@ -431,12 +431,12 @@ def test_nobody_is_told_twice_of_the_same_end(works: MailHarness) -> None:
     works.grant(discount_id, email=ANN)
     works.remind()
     works.deliver()
-    before = [each.id for each in works.owed()]
+    before = [each.id for each in works.emails()]
     # Any change notes the end anew.
     works.done("PATCH", f"/discount/{discount_id}", {"discount_code": "Other name"})
     assert works.remind() == 1
     assert works.deliver() == []
-    assert [each.id for each in works.owed()] == before
+    assert [each.id for each in works.emails()] == before
     assert reminded(works) == ["ann"]
 
 
@@ -479,10 +479,10 @@ def test_an_e_mail_on_an_end_that_has_passed_is_not_sent(works: MailHarness, mon
     works.grant(works.create(expires_at=DAY), email=ANN)
     works.send()
     works.remind()
-    (owed,) = [each for each in works.owed() if each.type == "code.expiring"]
+    (email,) = [each for each in works.emails() if each.type == "code.expiring"]
     later = works.now + DAY
     monkeypatch.setattr(works.store, "now", lambda: later)
-    assert works.mailer.send(owed, None).receipt.status == "no-longer-so"
+    assert works.mailer.send(email, None).receipt.status == "no-longer-so"
 
 
 @pytest.mark.parametrize("how", ["closed", "over"])
@@ -524,7 +524,7 @@ def test_an_end_that_was_moved_is_told_anew(works: MailHarness) -> None:
     works.done("PATCH", f"/discount/{discount_id}", {"expires_at": works.at(2 * DAY)})
     assert works.remind() == 1
     assert reminded(works) == ["ann", "ann"]
-    assert len({each.id for each in works.owed()}) == 3
+    assert len({each.id for each in works.emails()}) == 3
 
 
 @pytest.mark.parametrize("to", [2 * DAY, 30 * DAY])
@@ -599,10 +599,10 @@ def test_ids_of_reminders_are_the_same_whoever_plans_them(works: MailHarness) ->
     for number in range(20):
         works.grant(discount_id, str(number), email=f"user{number}@mail.example")
     works.remind()
-    first = {each.id for each in works.owed()}
+    first = {each.id for each in works.emails()}
     works.reminders.note(int(discount_id[4:6], 16), discount_id, works.now)
     works.remind()
-    assert {each.id for each in works.owed()} == first
+    assert {each.id for each in works.emails()} == first
     assert reminded(works) == sorted(str(number) for number in range(20))
 
 

@@ -1,4 +1,4 @@
-"""The sink: a mail server whose e-mails end in files, and the command that lists them."""
+"""The mail sink, which writes e-mails to files, and the command that lists them."""
 
 import json
 import re
@@ -34,7 +34,7 @@ NAME = re.compile(r"\d{8}T\d{6}-\d+-\d{6}\.eml")
 
 @contextmanager
 def started(command: Sequence[str], *, fd: int | None = None) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process of ours, ended at the end."""
+    """A process that ends with the test."""
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
@@ -89,7 +89,7 @@ def send(port: int, message: EmailMessage | None = None) -> EmailMessage:
 
 
 def listed(folder: Path) -> list[dict[str, Any]]:
-    """What `discount mails` tells a program."""
+    """Return the output of `discount mails --json`."""
     done = CliRunner().invoke(main, ["mails", str(folder), "--json"])
     assert done.exit_code == 0, done.output
     found: list[dict[str, Any]] = json.loads(done.stdout)["mails"]

@@ -1,4 +1,4 @@
-"""What is written to users and brands: headers, parts, languages, and nothing that a name could smuggle in."""
+"""E-mails to users and brands: headers, parts, languages, and names that try to inject something."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from email.parser import BytesParser
@@ -411,7 +411,7 @@ def test_a_fact_that_cannot_be_shown_raises() -> None:
 
 
 def _assert_shown_only(name: str, text: str) -> None:
-    """The e-mail is the usual one with that text in place of a name: same headers, same tags, the text as it is."""
+    """Check that an e-mail shows a name as plain text: same headers and tags, the text unchanged."""
     kind: MailKind = "webhook-off" if name == "last_answer" else "code-granted"
     to = Recipient("ann@mail.example", text if name == "name" else "Ann")
     facts = {} if name == "name" else {name: text}

@@ -1,4 +1,4 @@
-"""The postman against real mail servers: the good, those that refuse, and those that hang, lie or break off."""
+"""The SMTP client against real servers: correct ones, and ones that refuse, hang, lie or disconnect."""
 
 import socket
 import ssl
@@ -22,17 +22,18 @@ from tests.mails.mail_parser import (
     read,
     text_of,
 )
-from tests.mails.servers import Authority, Evil, Mailbox, serving
+from tests.mails.servers import Evil, Mailbox, serving
+from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
-# Servers that ask for a log-in without TLS are what is tested.
+# Some tests need a server that asks for a login without TLS.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
 ANN = "ann.smith@mail.example"
 MASKED = "a…@mail.example"
 LOGIN = "shop%40ikea:s3cret%2F%3A%40%20%25"
-#: What one conversation may take, for those that are to end it; a hundredth of what a busy machine is given.
+#: A short timeout in seconds, for tests in which it must end the conversation.
 TIMEOUT = 0.5
 
 
@@ -43,15 +44,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @cache
 def usual() -> ssl.SSLContext:
-    """What trusts the machine's authorities; reading them takes a while."""
+    """Return a TLS context that trusts the computer's authorities; loading them is slow."""
     return ssl.create_default_context()
 
 
 def send(
     url: str, message: EmailMessage | None = None, *, timeout: float = PATIENCE, authority: Authority | None = None
 ) -> Receipt:
-    """A receipt, of which nothing tells the password or the address."""
-    postman = SmtpClient(url, timeout, authority.client() if authority else usual())
+    """Send an e-mail, and check that the receipt shows neither the password nor the address."""
+    postman = SmtpClient(url, timeout, authority.client_context() if authority else usual())
     receipt = postman.send(message or letter(to=Recipient(ANN)))
     for text in (repr(postman), str(postman), repr(receipt)):
         assert "s3cret" not in text
@@ -63,19 +64,19 @@ def send(
     return receipt
 
 
-def told(receipt: Receipt) -> tuple[str, str, str]:
+def outcome_of(receipt: Receipt) -> tuple[str, str, str]:
     return receipt.outcome, receipt.status, receipt.answer
 
 
 @pytest.mark.parametrize("scheme", ["smtp+plain", "smtps", "smtp"])
 def test_an_e_mail_arrives_whole(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     secured = {"smtps": {"tls": certificate}, "smtp": {"tls_context": certificate}, "smtp+plain": {}}[scheme]
     written = letter(to=Recipient(ANN, "Ann"))
     with serving(box, **secured) as port:
         receipt = send(f"{scheme}://127.0.0.1:{port}", written, authority=authority)
-    assert told(receipt) == ("delivered", "250", "")
+    assert outcome_of(receipt) == ("delivered", "250", "")
     assert box.envelopes == [("mail@shop.example", [ANN])]
     assert box.encrypted == [scheme != "smtp+plain"]
     assert box.mails == [bytes(written)]
@@ -122,7 +123,7 @@ def test_a_server_without_starttls_gets_nothing_in_clear(authority: Authority) -
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
 def test_a_certificate_for_another_host_is_refused(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("elsewhere.example")
+    certificate = authority.server_context("elsewhere.example")
     secured = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     with serving(box, authenticator=box.authenticate, auth_require_tls=False, **secured) as port:
         receipt = send(f"{scheme}://{LOGIN}@127.0.0.1:{port}", authority=authority)
@@ -135,7 +136,7 @@ def test_a_certificate_for_another_host_is_refused(scheme: str, authority: Autho
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
 def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     secured = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     with serving(box, **secured) as port:
         receipt = send(f"{scheme}://127.0.0.1:{port}")
@@ -147,13 +148,13 @@ def test_a_certificate_of_an_unknown_authority_is_refused(scheme: str, authority
 @pytest.mark.parametrize("scheme", ["smtp+plain", "smtps", "smtp"])
 def test_a_percent_encoded_login_reaches_the_server(scheme: str, authority: Authority) -> None:
     box = Mailbox()
-    certificate = authority.server("127.0.0.1")
+    certificate = authority.server_context("127.0.0.1")
     settings: dict[str, Any] = {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": False}
     if scheme != "smtp+plain":
         settings["tls" if scheme == "smtps" else "tls_context"] = certificate
     with serving(box, **settings) as port:
         receipt = send(f"{scheme}://{LOGIN}@127.0.0.1:{port}", authority=authority)
-    assert told(receipt) == ("delivered", "250", "")
+    assert outcome_of(receipt) == ("delivered", "250", "")
     assert box.logins == [("shop@ikea", "s3cret/:@ %")]
     assert len(box.mails) == 1
 
@@ -187,7 +188,7 @@ def test_what_is_refused_for_good_has_failed_and_all_else_is_tried_again(
     with serving(box) as port:
         receipt = send(f"smtp+plain://127.0.0.1:{port}")
     status, _, words = answer.partition(" ")
-    assert told(receipt) == (outcome, status, words)
+    assert outcome_of(receipt) == (outcome, status, words)
     assert box.mails == []
 
 
@@ -196,13 +197,13 @@ def test_a_greeting_that_refuses_says_nothing_about_the_e_mail(greeting: bytes) 
     with Evil(lambda server, connection: server.talk(connection, [greeting])) as evil:
         receipt = send(f"smtp+plain://127.0.0.1:{evil.port}")
     status, words = greeting.decode().strip().split(" ")
-    assert told(receipt) == ("retry", status, words)
+    assert outcome_of(receipt) == ("retry", status, words)
 
 
 def test_a_server_that_knows_no_hello_is_tried_again() -> None:
     with Evil(lambda server, connection: server.talk(connection, [b"220 Hi\r\n"] + [b"502 What\r\n"] * 9)) as evil:
         receipt = send(f"smtp+plain://127.0.0.1:{evil.port}")
-    assert told(receipt) == ("retry", "502", "What")
+    assert outcome_of(receipt) == ("retry", "502", "What")
     assert b"MAIL" not in evil.heard
 
 
@@ -266,7 +267,7 @@ def test_a_server_that_hangs_is_left_when_the_time_for_all_of_it_is_over() -> No
             receipt = send(f"{scheme}://127.0.0.1:{evil.port}", timeout=TIMEOUT)
             in_time = TIMEOUT * 0.9 <= time.monotonic() - started < PATIENCE / 2
         assert receipt.milliseconds >= TIMEOUT * 900
-        return how, told(receipt), in_time
+        return how, outcome_of(receipt), in_time
 
     with ThreadPoolExecutor(len(HANGS)) as pool:
         found = list(pool.map(left, HANGS))
@@ -319,7 +320,7 @@ def test_what_goes_wrong_after_the_e_mail_was_taken_changes_nothing() -> None:
         connection.sendall(b"250 Taken\r\n")
 
     with Evil(act) as evil:
-        assert told(send(f"smtp+plain://127.0.0.1:{evil.port}")) == ("delivered", "250", "")
+        assert outcome_of(send(f"smtp+plain://127.0.0.1:{evil.port}")) == ("delivered", "250", "")
 
 
 def test_nobody_there_is_tried_again() -> None:
@@ -335,7 +336,7 @@ def test_an_unknown_host_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     receipt = send("smtp+plain://mail.invalid:25")
-    assert told(receipt) == ("retry", "no-answer", f"[Errno {socket.EAI_NONAME}] Name or service not known")
+    assert outcome_of(receipt) == ("retry", "no-answer", f"[Errno {socket.EAI_NONAME}] Name or service not known")
 
 
 @pytest.mark.parametrize(

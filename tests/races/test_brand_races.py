@@ -1,4 +1,4 @@
-"""A brand with several open discounts: a user is handed one code of it, whichever discount it comes from."""
+"""A brand with several open discounts: each user gets one code, from whichever discount."""
 
 from tests.support import history
 from tests.support.load import Call, drive, shuffled

@@ -1,4 +1,4 @@
-"""Many users at once at one discount."""
+"""Many users ask for codes of one discount at once."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_bulk_grants_and_single_grants_share_the_codes(service: Service, redis_s
     discount_id = create(service.urls[0], 400)
     users = [f"user {number}" for number in range(800)]
     singles = [grant_call(discount_id, user) for user in users]
-    # Every user stands in two of the lists as well, and a list's own end runs into the next one's beginning.
+    # Every user is in two lists, as the end of each list is the beginning of the next.
     lists = [[users[(first + step) % 800] for step in range(100)] for first in range(0, 800, 50)]
     bulks = [Call("", "POST", f"/discount/{discount_id}/grants", {"user_ids": each}) for each in lists]
 
@@ -79,14 +79,14 @@ def test_pool_that_several_replicas_refill_skips_and_repeats_no_code(
 ) -> None:
     discount_id = create(service.urls[0], 5000)
     users = [f"user {number}" for number in range(5200)]
-    # Lists of users empty a block faster than a replica makes one, so several are refilling at once.
+    # Bulk grants empty a block faster than a replica makes one, so several replicas refill at once.
     lists = [users[first : first + 65] for first in range(0, 5200, 65)]
     calls = [Call("", "POST", f"/discount/{discount_id}/grants", {"user_ids": each}) for each in lists]
 
     answers = drive(service.urls, calls)
 
     assert {answer.status for answer in answers} == {200}
-    codes = [each.code for each in history.told(answers)]
+    codes = [each.code for each in history.shown_codes(answers)]
     found = history.check(redis_server.client(), service.urls[1], discount_id, answers)
     assert len(codes) == 5000
     assert set(codes) == set(Sequence(found.fields["key"]).codes(0, 5000))

@@ -1,4 +1,4 @@
-"""Many at once at one code: no limit is passed, no use is lost, nothing counts twice."""
+"""Many redemptions of one code at once: no limit is exceeded, no use is lost, and none counts twice."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ CREATED, REPEATED, FULL = (201, ""), (200, ""), (409, "limit-reached")
 
 
 def where_it_is_noon() -> str:
-    """A zone in which no day and no week ends during the test."""
+    """Return a time zone in which no day and no week ends during the test."""
     hours = 12 - datetime.now(UTC).hour
     return f"Etc/GMT{-hours:+d}" if hours else "UTC"
 
@@ -28,8 +28,8 @@ def test_1000_users_redeem_a_shared_code_100_times(service: Service, redis_serve
 
     assert history.statuses(answers) == {CREATED: 100, FULL: 900}
     assert {answer.body["limit"] for answer in answers if answer.status == 409} == {"total"}
-    # Each of the hundred was told another number of what is left.
-    assert sorted(each["left"]["total"] for each in ledger.told(answers)) == list(range(100))
+    # Each of the hundred answers has a different number left.
+    assert sorted(each["left"]["total"] for each in ledger.shown_redemptions(answers)) == list(range(100))
     found = ledger.check(redis_server.client(), service.urls[1], discount_id, answers)
     assert found.counts == {"redeemed": 100}
     assert history.event_counts(redis_server.client(), discount_id) == {
@@ -124,8 +124,8 @@ def test_200_holds_of_20_and_their_confirms_twice_give_20_uses(service: Service,
     confirmed = drive(service.urls, [confirm_call(each) for each in found.records for _ in range(2)])
 
     assert history.statuses(confirmed) == {REPEATED: 40}
-    assert {each["state"] for each in ledger.told(confirmed)} == {"redeemed"}
-    assert len({(each["id"], each["confirmed_at"]) for each in ledger.told(confirmed)}) == 20
+    assert {each["state"] for each in ledger.shown_redemptions(confirmed)} == {"redeemed"}
+    assert len({(each["id"], each["confirmed_at"]) for each in ledger.shown_redemptions(confirmed)}) == 20
     assert ledger.check(client, service.urls[1], discount_id, confirmed).counts == {"redeemed": 20}
     last = ask(service.urls[0], "POST", "/redemption", redeem_call(discount_id, "late", "late").body)
     assert (last.status, last.slug) == FULL
@@ -143,19 +143,19 @@ def test_rollbacks_sent_5_times_at_once_give_back_once(
         [redeem_call(discount_id, f"user {n}", f"order {n}", hold=HOLD if n < 10 else None) for n in range(30)],
     )
     assert history.statuses(made) == {CREATED: 30}
-    calls = [rollback_call(each["id"], f"try {n}") for each in ledger.told(made) for n in range(5)]
+    calls = [rollback_call(each["id"], f"try {n}") for each in ledger.shown_redemptions(made) for n in range(5)]
 
     answers = drive(service.urls, calls)
 
     assert history.statuses(answers) == {REPEATED: 150}
-    told = list(ledger.told(answers))
-    assert {each["state"] for each in told} == {"rolled-back"}
-    assert len({(each["id"], each["rolled_back_at"], each["reason"]) for each in told}) == 30
+    shown = list(ledger.shown_redemptions(answers))
+    assert {each["state"] for each in shown} == {"rolled-back"}
+    assert len({(each["id"], each["rolled_back_at"], each["reason"]) for each in shown}) == 30
     assert ledger.check(client, service.urls[1], discount_id, answers).counts == {"rolled-back": 30}
 
     again = drive(service.urls, [redeem_call(discount_id, f"late {n}", f"late {n}") for n in range(60)])
 
-    # A hold was never a use: what it held comes back in any case.
+    # A hold never counted as a use, so a rollback always frees it.
     back = 30 if returns_use else 10
     assert history.statuses(again) == {CREATED: back, FULL: 60 - back}
     assert ledger.check(client, service.urls[1], discount_id, again).counts == {"rolled-back": 30, "redeemed": back}
@@ -166,7 +166,7 @@ def test_a_confirm_and_a_rollback_of_one_hold_at_once_end_in_one_state(
 ) -> None:
     discount_id = open_discount(service.urls[0], limits={"total": 100})
     made = drive(service.urls, [redeem_call(discount_id, f"user {n}", f"order {n}", hold=HOLD) for n in range(100)])
-    ids = [each["id"] for each in ledger.told(made)]
+    ids = [each["id"] for each in ledger.shown_redemptions(made)]
     assert len(ids) == 100
 
     answers = drive(

@@ -1,4 +1,4 @@
-"""The service with tokens on, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the security suite: the service with tokens on, on a real Redis that each test finds empty."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,13 +7,8 @@ import pytest
 
 from tests.security.issuer import Issuer
 from tests.security.two_brands import TwoBrands
+from tests.support.fixtures import redis, redis_server
 from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -23,20 +18,13 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[Any]:
-    with redis_server.client() as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
 def world(redis_server: RedisServer, redis: Any) -> TwoBrands:
-    """Users' tokens are signed with a shared secret."""
+    """The service with tokens on; users' tokens are signed with a shared secret."""
     return TwoBrands(redis_server.url, redis)
 
 
 @pytest.fixture
 def published(redis_server: RedisServer, redis: Any, issuer: Issuer) -> TwoBrands:
-    """Users' tokens are signed with keys that their issuer publishes."""
+    """The service with tokens on; users' tokens are signed with keys that their issuer publishes."""
     issuer.restart()
     return TwoBrands(redis_server.url, redis, jwt_secret="", jwks_url=issuer.url)

@@ -1,4 +1,4 @@
-"""Who signs users' tokens: makes them, and publishes the keys over HTTP."""
+"""An issuer of users' tokens: it signs them, and publishes its keys over HTTP."""
 
 import base64
 import hmac
@@ -19,19 +19,19 @@ _ALGORITHMS: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdD
 
 
 def claims(user: str = "Ann", **changes: Any) -> dict[str, Any]:
-    """The claims of a good token; a change to None leaves one out."""
+    """Return the claims of a good token; a change to None leaves one out."""
     now = int(time.time())
     given = {"sub": user, "exp": now + 600, "iat": now, "aud": AUDIENCE, "iss": ISSUER} | changes
     return {name: value for name, value in given.items() if value is not None}
 
 
 def signed(user: str = "Ann", *, secret: str = SECRET, **changes: Any) -> str:
-    """A user's token, signed with the shared secret."""
+    """Return a user's token, signed with the shared secret."""
     return jwt.encode(claims(user, **changes), secret, algorithm="HS256")
 
 
 def unsigned(user: str = "Ann") -> str:
-    """A token that says that it needs no signature."""
+    """Return a token that claims to need no signature."""
     return jwt.encode(claims(user), "", algorithm="none")
 
 
@@ -73,7 +73,7 @@ class Issuer:
         self._server.server_close()
 
     def restart(self) -> None:
-        """New keys of each kind, published."""
+        """Make and publish new keys of each kind."""
         self.keys = {
             "RS256": rsa.generate_private_key(65537, 2048),
             "ES256": ec.generate_private_key(ec.SECP256R1()),
@@ -82,12 +82,15 @@ class Issuer:
         self.extra, self.up, self.asked = [], True, 0
 
     def sign(self, algorithm: str, user: str = "Ann", *, kid: str | None = None, **changes: Any) -> str:
-        """A user's token, signed with a published key."""
+        """Return a user's token, signed with a published key."""
         headers = {"kid": kid or algorithm}
         return jwt.encode(claims(user, **changes), self.keys[algorithm], algorithm=algorithm, headers=headers)
 
     def confused(self, user: str = "Ann") -> str:
-        """HS256 with the public RSA key for a secret, which a verifier that trusts the token's `alg` would take."""
+        """Return a token signed with HS256 and the public RSA key as the secret.
+
+        A verifier that trusts the token's `alg` would accept it.
+        """
         public = self.keys["RS256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         text = _part({"alg": "HS256", "typ": "JWT", "kid": "RS256"}) + "." + _part(claims(user))
         mac = hmac.digest(public, text.encode(), "sha256")

@@ -196,10 +196,10 @@ def introspect(world: TwoBrands, token: str, asked_by: str) -> dict[str, Any]:
 
 
 def test_a_token_tells_what_it_is_good_for(world: TwoBrands, ikea: Shop) -> None:
-    told = introspect(world, ikea.key, ADMIN)
-    assert told.pop("iat") > 1_700_000_000
+    shown = introspect(world, ikea.key, ADMIN)
+    assert shown.pop("iat") > 1_700_000_000
     scope = "manage grant redeem read"
-    assert told == {
+    assert shown == {
         "active": True,
         "scope": scope,
         "client_id": "IKEA",
@@ -232,15 +232,15 @@ def test_a_token_tells_what_its_user_is_called_by_whom_asks(world: TwoBrands, ik
         (ADMIN, "Cy himself", "cy@home.example"),
         (signed("Cy"), "Cy himself", "cy@home.example"),
     ):
-        told = introspect(world, signed("Cy"), asked_by)
-        assert (told["active"], told["sub"], told["name"], told["email"]) == (True, "Cy", name, email)
-    # What the user told others is not this brand's to know.
+        shown = introspect(world, signed("Cy"), asked_by)
+        assert (shown["active"], shown["sub"], shown["name"], shown["email"]) == (True, "Cy", name, email)
+    # This brand does not see the contact that the user gave to others.
     assert {"name", "email"}.isdisjoint(introspect(world, signed("Cy"), lidl.key))
 
 
 def test_a_user_learns_of_its_own_tokens_alone(world: TwoBrands, ikea: Shop) -> None:
-    told = introspect(world, signed("Ann"), signed("Ann"))
-    assert (told["active"], told["sub"], told["scope"]) == (True, "Ann", "grant redeem read")
+    shown = introspect(world, signed("Ann"), signed("Ann"))
+    assert (shown["active"], shown["sub"], shown["scope"]) == (True, "Ann", "grant redeem read")
     for token in (signed("Bo"), ikea.key, ADMIN, "garbage"):
         assert introspect(world, token, signed("Ann")) == {"active": False}
 

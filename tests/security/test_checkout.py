@@ -1,8 +1,8 @@
-"""Users and shops at the checkout: neither takes the other's orders, keys or tries."""
+"""Users and shops at the checkout: neither uses up the other's orders, idempotency keys or guesses."""
 
 import pytest
 
-from discount.services import redemptions
+from discount.services import checkouts
 from tests.api.client import check_problem
 from tests.security.issuer import signed
 from tests.security.two_brands import TwoBrands, checkout
@@ -31,7 +31,7 @@ def test_a_user_takes_no_order_and_no_key_of_the_shop(world: TwoBrands) -> None:
 def test_a_shop_is_no_address_for_its_customers_and_a_user_has_one(
     world: TwoBrands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redemptions, "ADDRESS_GUESSES", 3)
+    monkeypatch.setattr(checkouts, "ADDRESS_GUESSES", 3)
     shop = world.open_shop("IKEA")
     for number in range(6):
         wrong = checkout(shop, user=f"Customer {number}") | {"code": "WRONG"}
@@ -46,7 +46,7 @@ def test_a_shop_is_no_address_for_its_customers_and_a_user_has_one(
 def test_wrong_codes_at_a_brand_stay_that_brand_s_own_also_when_it_forgets_the_user(world: TwoBrands) -> None:
     shops = [world.open_shop(brand) for brand in ("IKEA", "Other")]
     for shop in shops:
-        for _ in range(redemptions.USER_GUESSES):
+        for _ in range(checkouts.USER_GUESSES):
             world.ask("POST", "/validation", shop.key, json=checkout(shop) | {"code": "WRONG"})
     world.done("DELETE", "/user/Ann", shops[0].key)
     statuses = [world.ask("POST", "/validation", shop.key, json=checkout(shop)).status_code for shop in shops]
@@ -58,8 +58,8 @@ def test_a_validation_tells_the_detail_of_each_reason(world: TwoBrands) -> None:
     world.done("POST", "/redemption", shop.key, json=checkout(shop))
     body = checkout(shop)
     body["order"]["amount"] = 7
-    told = world.done("POST", "/validation", shop.key, json=body)
-    assert told["reasons"][0]["word"] == "idempotency-mismatch"
-    assert told["reasons"][0]["detail"] == "This order was used with another amount."
+    verdict = world.done("POST", "/validation", shop.key, json=body)
+    assert verdict["reasons"][0]["word"] == "idempotency-mismatch"
+    assert verdict["reasons"][0]["detail"] == "This order was used with another amount."
     wrong = world.done("POST", "/validation", shop.key, json=checkout(shop) | {"code": "WRONG"})
-    assert [each["detail"] for each in wrong["reasons"]] == ["The user holds no such code here; it may be mistyped."]
+    assert [each["detail"] for each in wrong["reasons"]] == ["The user holds no such code here; check the spelling."]

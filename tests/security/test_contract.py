@@ -1,4 +1,4 @@
-"""Whatever fits the OpenAPI document or just does not, with any token: no 5xx, and no answer that it does not know."""
+"""Random calls that fit the OpenAPI document, or just do not, with any token: no 5xx, and only documented answers."""
 
 from typing import Any
 

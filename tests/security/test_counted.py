@@ -1,4 +1,4 @@
-"""Refusals count: whoever asks in vain has no more tries than whoever asks for good."""
+"""Refused calls count against the rate, just as successful ones do."""
 
 from typing import Any
 

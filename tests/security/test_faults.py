@@ -1,4 +1,4 @@
-"""Tokens while Redis is full or away: what can be answered is, nothing is let in that should not be."""
+"""Tokens while Redis is full or away: reads are answered where possible, and no caller gets in without a right."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""A user is forgotten: nothing that is kept names the user any more, and every count stays."""
+"""A user is forgotten: no stored data names the user, and every count stays."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ NAME = "Ånn-of-4711"
 
 @pytest.fixture
 def shops(world: TwoBrands) -> list[Shop]:
-    """Two brands, of which the user holds all kinds of code, has redeemed, rolled back and holds."""
+    """Two brands, of which the user holds all kinds of codes and has redemptions, rollbacks and holds."""
     found = []
     for brand in ("IKEA", "Other"):
         shop = world.open_shop(brand)
@@ -47,7 +47,7 @@ def shops(world: TwoBrands) -> list[Shop]:
 
 
 def everything(world: TwoBrands) -> str:
-    """All that Redis holds, as text."""
+    """Return all data in Redis as text."""
     found = []
     for key in world.redis.keys("*"):
         kind = world.redis.type(key)
@@ -77,9 +77,9 @@ def counts(world: TwoBrands, shop: Shop) -> list[Any]:
 def test_nothing_names_the_user_any_more_and_every_count_stays(world: TwoBrands, shops: list[Shop]) -> None:
     before = [counts(world, shop) for shop in shops]
     assert NAME in everything(world)
-    told = world.done("DELETE", f"/user/{NAME}", ADMIN)
-    assert (told["user_id"], told["grants"], told["redemptions"]) == (NAME, 6, 18)
-    assert told["events"] > 0
+    report = world.done("DELETE", f"/user/{NAME}", ADMIN)
+    assert (report["user_id"], report["grants"], report["redemptions"]) == (NAME, 6, 18)
+    assert report["events"] > 0
     found = everything(world)
     for text in (NAME, "ann-of-4711", "asked for it"):
         assert text not in found
@@ -99,8 +99,8 @@ def test_what_others_have_stays_as_it_is(world: TwoBrands, shops: list[Shop]) ->
 
 def test_a_brand_forgets_what_it_keeps_itself(world: TwoBrands, shops: list[Shop]) -> None:
     ikea, other = shops
-    told = world.done("DELETE", f"/user/{NAME}", ikea.key)
-    assert (told["grants"], told["redemptions"]) == (3, 9)
+    report = world.done("DELETE", f"/user/{NAME}", ikea.key)
+    assert (report["grants"], report["redemptions"]) == (3, 9)
     assert world.done("GET", f"/user/{NAME}/grants", ikea.key)["grants"] == []
     assert len(world.done("GET", f"/user/{NAME}/grants", other.key)["grants"]) == 3
     assert len(world.done("GET", f"/user/{NAME}/redemptions", other.key)["redemptions"]) == 9
@@ -140,7 +140,7 @@ def test_a_user_is_not_forgotten_by_users(world: TwoBrands, shops: list[Shop]) -
 
 
 def fill_outbox(world: TwoBrands, brand: str, count: int) -> None:
-    """So many events of others in a brand's partition."""
+    """Add events of other users to a brand's partition."""
     stream = keys.events(keys.partition_of(brand, 16))
     pipeline = world.redis.pipeline()
     for number in range(count):
@@ -158,9 +158,9 @@ def test_forgetting_costs_the_same_however_many_events_others_have(
         if user == NAME:
             world.done("POST", f"/discount/{shops[0].discount}/grant", shops[0].key, json={"user_id": NAME})
         before = world.trips
-        told = world.done("DELETE", f"/user/{user}", shops[0].key)
+        report = world.done("DELETE", f"/user/{user}", shops[0].key)
         trips.append(world.trips - before)
-        assert (told["events"] > 0) == (user == NAME)
+        assert (report["events"] > 0) == (user == NAME)
     # The first time the user holds and has redeemed more.
     assert trips[1] <= trips[0]
 

@@ -1,11 +1,12 @@
-"""A user with many codes and uses is forgotten slice by slice; what a call that was cut off has left, the next does."""
+"""A user with many codes and uses is forgotten in slices; a second call completes an interrupted one."""
 
 from typing import Any
 
 import pytest
 
 from discount.domain import code_kinds
-from discount.services import redemptions, users
+from discount.services import redemption_lists, redemptions, users
+from discount.store.answers import Answer
 from tests.services.harness import (
     ServiceHarness,
     fake_harness,
@@ -25,7 +26,7 @@ from tests.services.test_held import (
 
 @pytest.fixture(params=["fakeredis", "redis"])
 def stage(request: pytest.FixtureRequest) -> ServiceHarness:
-    """A stage that is not checked in the end: the events of who was forgotten are gone."""
+    """A harness without the final check: the forgotten user's events are gone."""
     return fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
 
 
@@ -35,7 +36,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_often(stage: ServiceHarness) -> list[str]:
-    """Two discounts with one code for all, of two brands, each used by the user eleven times and held once."""
+    """Create two discounts of two brands with one code for all; the user has eleven uses and a hold of each."""
     found = []
     for brand in (ONE, OTHER):
         kind = code_kinds.make("shared", None, {"code": "SALE"})
@@ -50,7 +51,7 @@ def use_often(stage: ServiceHarness) -> list[str]:
 
 
 def names_in(stage: ServiceHarness) -> list[str]:
-    """Keys that name the user, or hold something under the user's name."""
+    """Return the keys that name the user, or hold something under the name."""
     found = []
     for key in stage.redis.keys("*"):
         text = {"hash": stage.redis.hgetall, "zset": lambda name: stage.redis.zrange(name, 0, -1)}
@@ -74,7 +75,7 @@ def test_a_user_of_more_uses_than_a_slice_is_forgotten_whole(stage: ServiceHarne
     assert names_in(stage) == []
     assert counts(stage, ids) == before
     for each in ids:
-        listed = list(redemptions.list_all(stage.store, each))
+        listed = list(redemption_lists.list_all(stage.store, each))
         assert len({found.user_id for found in listed}) == 1
         assert listed[0].user_id.startswith("forgotten-")
         held = [found for found in listed if found.state == "held"]
@@ -88,8 +89,8 @@ def test_a_brand_forgets_its_own_slices_only(stage: ServiceHarness) -> None:
     ids = use_often(stage)
     done = users.forget(stage.store, USER, brand_id=ONE)
     assert (done.grants, done.redemptions) == (1, 12)
-    assert list(redemptions.list_all_of_user(stage.store, USER, brand_id=ONE)) == []
-    assert len(list(redemptions.list_all_of_user(stage.store, USER, brand_id=OTHER))) == 12
+    assert list(redemption_lists.list_all_of_user(stage.store, USER, brand_id=ONE)) == []
+    assert len(list(redemption_lists.list_all_of_user(stage.store, USER, brand_id=OTHER))) == 12
     assert [each.discount_id for each in flat(stage.pages_of_user(USER, 5))] == [ids[1]]
 
 
@@ -105,7 +106,7 @@ def test_what_a_call_that_was_cut_off_has_left_is_forgotten_by_the_next(
     before = counts(stage, ids)
     left: list[int] = []
 
-    def cut(name: str, *given: Any) -> list[str]:
+    def cut(name: str, *given: Any) -> Answer:
         if name == "forget":
             if not left:
                 raise CutOff

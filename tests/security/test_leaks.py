@@ -1,4 +1,4 @@
-"""A whole run of the service, as it runs: no secret in a log line, an answer, an event, a metric or a key."""
+"""A whole run of the real service: no secret in a log line, an answer, an event, a metric or a key."""
 
 from typing import Any
 
@@ -27,11 +27,11 @@ def service(redis_server: RedisServer, redis: Any) -> Any:
 
 def test_no_secret_comes_out_anywhere(service: Service, redis: Any) -> None:
     base = service.urls[0]
-    told: list[str] = []
+    texts: list[str] = []
 
     def call(method: str, path: str, token: str, body: Any = None) -> Any:
         reply = ask(base, method, path, body, headers={"Authorization": f"Bearer {token}"})
-        told.append(f"{reply.raw!r} {reply.headers}")
+        texts.append(f"{reply.raw!r} {reply.headers}")
         return reply
 
     call("POST", "/brand", ADMIN, {"id": "IKEA"})
@@ -52,15 +52,15 @@ def test_no_secret_comes_out_anywhere(service: Service, redis: Any) -> None:
             call(method, path, token, body)
     form = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Bearer {ADMIN}"}
     for token in (key, user, late, ADMIN):
-        told.append(str(ask(base, "POST", "/token/introspect", f"token={token}".encode(), headers=form).raw))
-    told.append(ask(base, "GET", "/metrics").raw.decode())
-    told.append(ask(base, "GET", "/openapi.json").raw.decode())
+        texts.append(str(ask(base, "POST", "/token/introspect", f"token={token}".encode(), headers=form).raw))
+    texts.append(ask(base, "GET", "/metrics").raw.decode())
+    texts.append(ask(base, "GET", "/openapi.json").raw.decode())
     ask(base, "GET", "/nowhere", headers={"X-Request-Id": "the-last-one"})
     wait_until(lambda: "the-last-one" in service.log(0), "the last line of the log")
-    told.append(service.log(0))
+    texts.append(service.log(0))
     for name in redis.keys("*"):
-        told.append(name + str(redis.dump(name)))
-    everything = "\n".join(told)
+        texts.append(name + str(redis.dump(name)))
+    everything = "\n".join(texts)
     assert "request_id" in service.log(0)
     signatures = [token.rpartition(".")[2] for token in (user, late, other)]
     for secret in (ADMIN, PEPPER, SECRET, key, cut, key.split("_")[2], user, late, other, *signatures):

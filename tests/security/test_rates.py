@@ -1,4 +1,4 @@
-"""How often a token and an address may ask: told in every answer, refused beyond, counted by all replicas together."""
+"""Rates of tokens and addresses: shown in every answer, enforced, and counted across all replicas."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every route with every sort of token: who may, who may not, and what each is told."""
+"""Every route with every sort of token: who is allowed, and the answers to those who are not."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,22 +23,22 @@ SCOPES = ("manage", "grant", "redeem", "read")
 
 @dataclass(frozen=True)
 class Route:
-    """One operation, and who may do it: keys with one of the scopes, `admin`, and users for themselves."""
+    """An operation and its callers: keys with one of the scopes, `admin`, and users for themselves."""
 
     method: str
     path: str
     needs: tuple[str, ...]
     user: bool = False
     call: dict[str, Any] = field(default_factory=dict)
-    #: What another brand's key is told.
+    #: The status for another brand's key.
     elsewhere: int = 404
-    #: What another user is told.
+    #: The status for another user.
     not_mine: int = 403
-    #: It speaks as an earlier service did, and its refusals are no problem documents.
+    #: Its refusals have the shape of an earlier service, not that of a problem document.
     dialect: bool = False
-    #: A key needs every one of the scopes.
+    #: Whether a key needs all of the scopes.
     every: bool = False
-    #: Keys may do it, and not users alone.
+    #: Whether keys may do it, and not only users.
     keys: bool = True
 
     @property
@@ -123,7 +123,7 @@ ROUTES += [
     Route("GET", "/api/v1/discountcodeusage/", ("read",), True, elsewhere=200, not_mine=200, dialect=True),
     Route("GET", "/api/v1/discountcodeusage/{used}/", ("read",), True, not_mine=404, dialect=True),
     Route("GET", "/api/discountcodeusage/{used}/", ("read",), True, not_mine=404, dialect=True),
-    # Here a brand is never named: it is always the caller's own that is spoken of.
+    # No brand is named here: the call is about the caller's own.
     Route("POST", "/coupon", ("manage",), call=COUPON, elsewhere=200, dialect=True),
     Route("GET", "/coupon", ("read",), elsewhere=200, dialect=True),
     Route("PUT", "/coupon/TEN/repeat_count", ("manage",), call=COUNTS, dialect=True),
@@ -150,7 +150,7 @@ ROUTES += [
     ),
 ]
 OPEN = {("GET", "/healthy"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/test")}
-# Whoever has the link may, and nobody else has it.
+# Anyone with the link may call these.
 BY_LINK = {("GET", "/unsubscribe/{token}"), ("POST", "/unsubscribe/{token}")}
 named = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
@@ -174,20 +174,20 @@ def ikea(world: TwoBrands) -> Shop:
 
 
 def check_refusal(route: Route, answer: TestResponse, status: int, word: str) -> Any:
-    """The problem document of a refusal, or what a dialect tells in its place."""
+    """Check a refusal: a problem document, or a dialect's own body."""
     if not route.dialect:
         return check_problem(answer, status, word)
-    told = answer.get_json()
-    # One sentence stands alone, as it always did.
-    told = {"message": told} if isinstance(told, str) else told
-    assert (answer.status_code, answer.content_type, len(told)) == (status, "application/json", 1), told
-    assert set(told) < {"error", "detail", "message"}
-    sentence = next(iter(told.values()))
+    body = answer.get_json()
+    # One dialect answers with a plain sentence.
+    body = {"message": body} if isinstance(body, str) else body
+    assert (answer.status_code, answer.content_type, len(body)) == (status, "application/json", 1), body
+    assert set(body) < {"error", "detail", "message"}
+    sentence = next(iter(body.values()))
     return {"detail": "" if sentence == BY_SLUG[word].title else sentence}
 
 
 def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestResponse:
-    """The call, with the shop's own things in it."""
+    """Make the call with the shop's ids in it."""
     call = dict(route.call)
     if str(call.get("json", "")).startswith("checkout"):
         of_brand = call["json"] == "checkout of the brand"
@@ -210,7 +210,7 @@ def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestRe
 
 
 def unchanged(world: TwoBrands) -> dict[str, bytes]:
-    """What is stored, but for counts of requests and of guesses, and the times at which keys were used."""
+    """Return all data but request and guess counts and the times at which keys were used."""
     kept = [key for key in world.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
     return {key: world.redis.dump(key) for key in kept}
 
@@ -278,9 +278,9 @@ def test_a_key_needs_one_of_the_scopes(world: TwoBrands, ikea: Shop, route: Rout
     if all_but:
         lacking = world.make_key("IKEA", *all_but)
         answer = ask(world, ikea, route, lacking)
-        told = check_refusal(route, answer, 403, "forbidden")
+        problem = check_refusal(route, answer, 403, "forbidden")
         scope = " ".join(route.needs)
-        assert route.dialect or told["scope"] == scope
+        assert route.dialect or problem["scope"] == scope
         assert f'error="insufficient_scope", scope="{scope}"' in answer.headers["WWW-Authenticate"]
     if route.every:
         for scope in route.needs:
@@ -314,11 +314,11 @@ def test_another_brands_things_are_not_there(world: TwoBrands, ikea: Shop, route
     assert answer.status_code == route.elsewhere, answer.text
     if route.elsewhere == 404:
         check_refusal(route, answer, 404, "not-found")
-    told = answer.get_json(silent=True, force=True)
-    assert ikea.discount not in answer.text.replace(str(isinstance(told, dict) and told.get("detail")), "")
+    body = answer.get_json(silent=True, force=True)
+    assert ikea.discount not in answer.text.replace(str(isinstance(body, dict) and body.get("detail")), "")
     assert ikea.code not in answer.text
     if "{imported}" not in route.path:
-        # Nothing of the other brand's: all that may differ is what this brand itself has.
+        # The other brand's data is unchanged; only this brand's may differ.
         own = f"{{{partition_of('Other', world.settings.partitions):02x}}}:"
         assert {key for key, value in unchanged(world).items() if before.get(key) != value and own not in key} == set()
 
@@ -387,7 +387,7 @@ def test_a_brands_key_says_for_which_brand_a_request_is(world: TwoBrands, ikea: 
     for path in ("/webhook", "/delivery", "/event", "/discount"):
         found = world.done("GET", path, ikea.key)
         assert found == world.done("GET", f"{path}?brand_id=IKEA", ikea.key)
-    # Another brand's name is not taken for its own, and whoever is no brand has to name one.
+    # A brand may not name another brand; a caller that is no brand must name one.
     check_problem(world.ask("POST", "/discount", ikea.key, json=discount | {"brand_id": "B"}), 404, "not-found")
 
 

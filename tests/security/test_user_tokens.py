@@ -1,4 +1,4 @@
-"""Users' tokens that are signed with keys which somebody publishes."""
+"""Users' tokens that are signed with published keys."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unknown keys are asked for again at once."""
+    """A service that fetches unknown keys again at once."""
     monkeypatch.setattr(user_tokens, "AGAIN_SECONDS", 0)
 
 

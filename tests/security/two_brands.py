@@ -1,4 +1,4 @@
-"""Two brands, each with a key, a discount and what two users have of it: what callers reach for."""
+"""Two brands with tokens on, each with a key, a discount, and the codes and uses of two users."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ PEPPER = "pepper-" + "p" * 32
 
 @dataclass
 class Shop:
-    """A brand and its things."""
+    """A brand, its key, and the ids of its things."""
 
     brand: str
     key: str
@@ -42,7 +42,7 @@ class Shop:
 
 
 class TwoBrands:
-    """The service with tokens on. `ikea` is the brand that is asked about, `other` is another."""
+    """The service with tokens on, and shortcuts for calls and for setting up a brand."""
 
     def __init__(self, redis_url: str, redis: Any, **settings: Any) -> None:
         given = {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE} | settings
@@ -53,11 +53,11 @@ class TwoBrands:
         self.http = self.app.test_client()
 
     def store(self) -> Store:
-        """What the worker has of Redis."""
+        """Return a store, as a worker has it."""
         return Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions)
 
     def replica(self) -> Flask:
-        """Another replica of the service."""
+        """Return another replica of the service."""
 
         def count() -> None:
             self.trips += 1
@@ -69,7 +69,7 @@ class TwoBrands:
         return self.http.open(path, method=method, headers=headers | call.pop("headers", {}), **call)
 
     def done(self, method: str, path: str, token: str, **call: Any) -> Any:
-        """The answer to a call that must succeed."""
+        """Make a call that must succeed, and return its answer."""
         answer = self.ask(method, path, token, **call)
         assert answer.status_code in (200, 201), answer.text
         return answer.get_json()
@@ -80,7 +80,7 @@ class TwoBrands:
         return text
 
     def open_shop(self, brand: str) -> Shop:
-        """A new brand with a discount, of which Ann holds a code that she has redeemed."""
+        """Create a brand with a discount, of which Ann holds and has redeemed a code."""
         self.done("POST", "/brand", ADMIN, json={"id": brand, "email": "shop@brand.example"})
         key = self.make_key(brand)
         body = {"brand_id": brand, "discount_code": "Sale", "total_count": 9, "limits": {"per_user": 9}}
@@ -96,17 +96,17 @@ class TwoBrands:
         return shop
 
     def plan_delivery(self, brand: str, webhook: str) -> str:
-        """A delivery of the webhook, as a worker plans it for the brand's oldest event."""
+        """Plan a delivery of the webhook for the brand's oldest event, and return its id."""
         store = self.store()
-        event = outbox.list_page(store, brand, limit=1).events[0]
+        event = outbox.list_page(store, brand, limit=1).items[0]
         partition, place = place_of(event.id) or (0, "")
         delivery_id = make_delivery_id(partition, event.id, webhook)
-        owed = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
-        deliveries.plan(store, partition, store.now(), [("", [owed])])
+        planned = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
+        deliveries.plan(store, partition, store.now(), [("", [planned])])
         return delivery_id
 
 
 def checkout(shop: Shop, order: str = "A-1", user: str = "Ann") -> dict[str, Any]:
-    """The body of a redemption."""
+    """Return the body of a redemption."""
     of_order = {"id": order, "amount": 1000, "currency": "EUR"}
     return {"discount_id": shop.discount, "user_id": user, "code": shop.code, "order": of_order}

@@ -1,4 +1,4 @@
-"""What a test of the verbs stands on: a store, and a look behind its back at what Redis holds."""
+"""The harness of the service tests: a store, shortcuts for calls, and checks of the data in Redis."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -13,6 +13,7 @@ from discount.services import (
     discounts,
     exports,
     grants,
+    user_grants,
 )
 from discount.store import keys
 from discount.store.connection import Store
@@ -21,7 +22,7 @@ from tests.support.redis_server import RedisServer
 from tests.unit.fake import fake_redis, fake_store
 
 PARTITIONS = 16
-#: What a test that does not care asks for.
+#: Default templates and codes for each kind.
 GIVEN: dict[code_kinds.Kind, dict[str, str]] = {
     "unique": {"prefix": "IK-"},
     "imported": {},
@@ -30,9 +31,9 @@ GIVEN: dict[code_kinds.Kind, dict[str, str]] = {
 }
 UNIQUE = code_kinds.unique(1)
 SECOND = 1_000_000
-# The most codes that the look at all that is stored reads out of one discount.
+#: The most codes of one discount that a check exports.
 READ = 3000
-# One brand in each partition, by the service's own rule.
+#: One brand for each partition.
 BRANDS = [
     next(f"Brand {n}" for n in range(10_000) if keys.partition_of(f"Brand {n}", PARTITIONS) == partition)
     for partition in range(PARTITIONS)
@@ -48,7 +49,7 @@ class ServiceHarness:
         store.prepare()
 
     def now(self) -> int:
-        """The server's clock, in microseconds."""
+        """Return the server's time, in microseconds."""
         seconds, rest = self.redis.time()
         return int(seconds) * SECOND + int(rest)
 
@@ -57,26 +58,26 @@ class ServiceHarness:
         return discounts.create(self.store, **({"kind": UNIQUE} | given | more))[0]
 
     def create_kind(self, kind: code_kinds.Kind, total: int | None = 3, brand: str = "IKEA", **given: str) -> Discount:
-        """A discount of that kind; without more, with what GIVEN has for it. Imported ones get as many codes."""
+        """Create a discount of a kind, by default as in GIVEN; an imported one gets `total` codes."""
         made = code_kinds.make(kind, total, given or GIVEN[kind])
         found = self.create(total=total, brand=brand, kind=made)
         if kind == "imported":
-            self.take_in(found.id, [f"Own {number}" for number in range(total or 0)])
+            self.import_lines(found.id, [f"Own {number}" for number in range(total or 0)])
         return self.show(found.id)
 
-    def take_in(self, discount_id: str, lines: Iterable[str]) -> code_pools.Report:
-        """Import a file of those lines."""
+    def import_lines(self, discount_id: str, lines: Iterable[str]) -> code_pools.Report:
+        """Import a file with those lines."""
         return code_pools.import_codes(self.store, discount_id, enumerate(lines, 1))
 
     def export(self, discount_id: str) -> list[exports.ExportedCode]:
         return list(exports.list_codes(self.store, discount_id))
 
     def waiting(self, discount_id: str) -> list[str]:
-        """The exported codes that nobody holds, in order."""
+        """Return the exported codes that no user holds, in order."""
         return [each.code for each in self.export(discount_id) if each.state != "granted"]
 
     def sequence(self, discount_id: str) -> code_sequence.Sequence:
-        """What makes the codes of a discount of unique ones."""
+        """Return the sequence of a discount's unique codes."""
         kind = self.show(discount_id).codes
         secret = self.redis.hget(keys.discount(partition_of(discount_id), discount_id), "key")
         return code_sequence.Sequence(secret, kind.pattern, kind.alphabet)
@@ -101,13 +102,13 @@ class ServiceHarness:
         return discounts.close(self.store, discount_id, void=void)[0]
 
     def list_ids(self, limit: int = 100, **filters: Any) -> list[str]:
-        """The ids of all pages, with every promise of a page checked on the way."""
+        """Return the ids of all pages, and check the limit of each page."""
         found: list[str] = []
         cursor: str | None = None
         for _ in range(1000):
             page = discounts.list_page(self.store, limit=limit, cursor=cursor, **filters)
-            assert len(page.discounts) <= limit
-            found += [each.id for each in page.discounts]
+            assert len(page.items) <= limit
+            found += [each.id for each in page.items]
             cursor = page.next
             if cursor is None:
                 return found
@@ -118,11 +119,11 @@ class ServiceHarness:
 
     def pages_of_user(self, user: str, limit: int, brand: str | None = None) -> list[list[Grant]]:
         return self._pages(
-            lambda cursor: grants.list_of_user(self.store, user, brand_id=brand, limit=limit, cursor=cursor), limit
+            lambda cursor: user_grants.list_of_user(self.store, user, brand_id=brand, limit=limit, cursor=cursor), limit
         )
 
     def events(self, discount: Discount, kind: str = "") -> list[dict[str, str]]:
-        """A discount's events in the outbox, in order, of one type or of all."""
+        """Return a discount's events in order, of one type or of all."""
         stream = self.redis.xrange(keys.events(keys.partition_of(discount.brand_id, PARTITIONS)))
         return [
             entry
@@ -135,11 +136,11 @@ class ServiceHarness:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Everything that Redis holds, to compare."""
+        """Return all data in Redis, to compare."""
         return {key: self.redis.dump(key) for key in self.redis.keys("*")}
 
     def check(self) -> None:
-        """What must be true of all discounts after every call."""
+        """Check the invariants of all discounts; they hold after every call."""
         for partition in range(PARTITIONS):
             for discount_id in self.redis.zrange(keys.discounts(partition), 0, -1):
                 self._check_discount(partition, discount_id)
@@ -162,11 +163,11 @@ class ServiceHarness:
         assert {grant.user_id: grant.code for grant in grants.list_all(self.store, discount_id)} == {
             user: value.split(" ", 1)[1] for user, value in held.items()
         }
-        told = self.events(discount, "code.granted")
-        assert sorted((entry["user"], f"{entry['at']} {entry['code']}") for entry in told) == sorted(held.items())
+        granted = self.events(discount, "code.granted")
+        assert sorted((entry["user"], f"{entry['at']} {entry['code']}") for entry in granted) == sorted(held.items())
         for user in held:
             text = self.redis.hget(keys.users(partition, user), user)
-            numbers = grants.numbers_in(self.store, partition, user, text)
+            numbers = user_grants.numbers_in(self.store, partition, user, text)
             assert numbers.count(str(discount.number)) == 1
         assert self.redis.hget(keys.numbers(partition), str(discount.number)) == discount_id
         assert self.redis.zscore(keys.discounts(partition), discount_id) == discount.created_at
@@ -174,7 +175,7 @@ class ServiceHarness:
         assert self.redis.zscore(brand_key, discount_id) == discount.created_at
 
     def _check_codes(self, discount: Discount, given: list[str], pool: list[str], made: int) -> None:
-        """That codes are such as their kind makes, nobody's is another's, and all are remembered that must be."""
+        """Check that the codes fit their kind, that no two users share one, and that imported ones are remembered."""
         kind = discount.codes.kind
         partition = partition_of(discount.id)
         if kind in ("unique", "imported"):
@@ -184,7 +185,7 @@ class ServiceHarness:
         else:
             assert (pool, made) == ([], 0)
         if kind == "unique":
-            # The n-th grant is the n-th code of the sequence, and the pool goes on from there.
+            # The n-th grant got the n-th code of the sequence, and the pool continues from there.
             sequence = self.sequence(discount.id)
             assert sorted(map(str, map(sequence.counter, given))) == sorted(map(str, range(len(given))))
             assert pool == sequence.codes(len(given), len(pool))
@@ -198,8 +199,8 @@ class ServiceHarness:
         for name in self.redis.keys(keys.taken(partition, discount.id, 0)[:-1].replace("[", "\\[") + "*"):
             remembered |= self.redis.smembers(name)
         if kind == "imported" or (kind == "personal" and not code_kinds.always_differs(discount.codes)):
-            there = {str(code_kinds.digest(code)) for code in given + pool}
-            assert there == remembered
+            expected = {str(code_kinds.digest(code)) for code in given + pool}
+            assert expected == remembered
         else:
             assert not remembered
 
@@ -239,9 +240,9 @@ class ServiceHarness:
         cursor: str | None = None
         for _ in range(1000):
             page = ask(cursor)
-            assert len(page.grants) <= limit
-            assert page.next is None or len(page.grants) == limit
-            pages.append(page.grants)
+            assert len(page.items) <= limit
+            assert page.next is None or len(page.items) == limit
+            pages.append(page.items)
             cursor = page.next
             if cursor is None:
                 return pages
@@ -249,13 +250,13 @@ class ServiceHarness:
 
 
 def fake_harness() -> ServiceHarness:
-    """A stage on a fakeredis of its own."""
+    """Return a harness on a new fakeredis."""
     fake = fake_redis()
     return ServiceHarness(fake_store(fake), fake)
 
 
 def real_harness(server: RedisServer) -> ServiceHarness:
-    """A stage on that server, emptied."""
+    """Return a harness on a server, and empty that."""
     redis = server.client()
     redis.flushall()
     return ServiceHarness(Store.at(server.url, PATIENCE, PARTITIONS), redis)

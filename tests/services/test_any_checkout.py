@@ -1,7 +1,7 @@
-"""Codes granted, validated, redeemed, held, confirmed, rolled back, while limits change and time passes, in any order.
+"""Checkouts in any order: grants, validations, redemptions, holds, confirms, rollbacks, changed limits, passing time.
 
-The model keeps a list of uses and counts them anew for every question. Time stands still but for the steps that move
-it, so that the very microsecond of a midnight, or of a hold's end, is met.
+The model keeps a list of uses and counts them again for every question. Time moves only in steps of its own, so that
+the exact microsecond of a midnight or of a hold's end occurs.
 """
 
 from collections import Counter
@@ -27,8 +27,8 @@ from discount.domain.errors import Refusal
 from discount.domain.ids import make_redemption_id
 from discount.domain.model import Redemption
 from discount.domain.rules import Order, Rule
-from discount.services import discounts, redemptions
-from discount.services.redemptions import Checkout
+from discount.services import checkouts, discounts, redemption_lists, redemptions
+from discount.services.checkouts import Checkout
 from tests.services.harness import (
     SECOND,
     ServiceHarness,
@@ -60,7 +60,7 @@ DAY = 86400
 GUESSES, ADDRESS_GUESSES, GUESS_SECONDS = 4, 7, 900
 #: Limits, the narrowest last.
 NARROW = ["total", "per_user", "per_user_per_week", "per_user_per_day"]
-#: What a moment that would never come is for the model.
+#: The model's moment for what never happens.
 NEVER = 10**17
 LIMITS = st.fixed_dictionaries(
     {},
@@ -82,19 +82,19 @@ PURCHASES = st.tuples(st.sampled_from([1, 499, 500, 1001, 1004]), st.sampled_fro
 HOLDS = st.sampled_from([60, 7200, DAY])
 KEYS = st.sampled_from([None, None, None, "key 1", "key 2"])
 WINDOWS = st.sampled_from([(None, None)] * 5 + [(60, None), (None, DAY), (60, 9 * DAY)])
-# Whose code is typed, mostly the own; and what the call names, mostly the discount.
+# Whose code is typed, mostly the user's own; and what the call names, mostly the discount.
 TYPED = st.sampled_from(["own"] * 12 + ["nobody's", "another's"])
 NAMED = st.sampled_from(["discount"] * 4 + ["brand", "brand", "both", "another brand"])
 NAMED_RIGHT = st.sampled_from(["discount", "brand", "both"])
 
 
-#: A brand, an order or a key, and the user in whose own space that stands, if it is not the brand's.
+#: A brand, an order or idempotency key, and the user whose space it is in, unless it is the brand's.
 Place = tuple[str, str, str | None]
 
 
 @dataclass
 class Use:
-    """What an order did with a code."""
+    """The use of a code for an order."""
 
     brand: str
     order: Order
@@ -138,7 +138,7 @@ class Use:
 
 
 def month_after(moment: int, zone: str) -> int:
-    """The same time of the same day of the next month, or of its last day."""
+    """Return the same time a month later, on the last day if there is no such day."""
     local = datetime.fromtimestamp(moment // SECOND, ZoneInfo(zone))
     last = (local.replace(day=1) + timedelta(days=62)).replace(day=1) - timedelta(days=1)
     ended = last.replace(day=min(local.day, last.day))
@@ -147,7 +147,7 @@ def month_after(moment: int, zone: str) -> int:
 
 @dataclass
 class Model:
-    """A discount as anybody would write it down."""
+    """The plainest model of a discount."""
 
     id: str
     brand: str
@@ -187,12 +187,12 @@ class Model:
         return []
 
     def period(self, name: str, moment: int) -> Any:
-        """The day or the week of a moment, for the limits that are of one; for the others all time is the same."""
+        """Return the day or week of a moment that a limit counts by; a constant for other limits."""
         day: date = datetime.fromtimestamp(moment // SECOND, ZoneInfo(self.zone)).date()
         return {"per_user_per_day": day, "per_user_per_week": day.isocalendar()[:2]}.get(name)
 
     def end_of(self, name: str, moment: int) -> int:
-        """When the period of a moment ends, found by asking the calendar alone."""
+        """Return the end of the period of a moment, by the calendar alone."""
         ended, period = moment + 9 * DAY * SECOND, self.period(name, moment)
         if self.period(name, ended) == period:
             return NEVER
@@ -202,7 +202,7 @@ class Model:
         return ended
 
     def ends_for(self, user: str) -> int:
-        """When this user's code is good no longer."""
+        """Return when this user's code expires."""
         ends = [NEVER if self.expires_at is None else self.expires_at]
         if self.valid_for is not None and user in self.grants:
             at = self.grants[user][0]
@@ -211,7 +211,7 @@ class Model:
 
 
 class Calls(RuleBasedStateMachine):
-    """The verbs on one side, the model on the other."""
+    """The services on one side, the model on the other."""
 
     stage: ServiceHarness
     clock: Clock
@@ -266,13 +266,13 @@ class Calls(RuleBasedStateMachine):
         return use
 
     def outcome(self, call: Any) -> Any:
-        """The answer, or the refusal as `told` has it."""
+        """Return the answer, or the refusal as a slug and facts."""
         try:
             return call()
         except Refusal as refusal:
-            return self.told(refusal)
+            return self.slug_and_facts(refusal)
 
-    def told(self, refusal: Refusal) -> tuple[str, dict[str, Any]]:
+    def slug_and_facts(self, refusal: Refusal) -> tuple[str, dict[str, Any]]:
         facts = {name: int(value) if name.endswith("_at") else value for name, value in refusal.facts.items()}
         return refusal.slug, facts
 
@@ -300,7 +300,7 @@ class Calls(RuleBasedStateMachine):
             expires_at=expires_at,
         )
         if kind == "imported":
-            self.stage.take_in(found.id, [f"É-own {number} {each}" for each in range(total or 0)])
+            self.stage.import_lines(found.id, [f"É-own {number} {each}" for each in range(total or 0)])
         self.touched = Model(
             found.id, brand, kind, total, code, rule, dict(limits), zone, valid_for, returns_use, starts_at, expires_at
         )
@@ -313,7 +313,7 @@ class Calls(RuleBasedStateMachine):
     # What the model expects
 
     def count(self, model: Model, name: str, user: str, now: int, without: list[Use]) -> int:
-        """Uses and holds that a limit counts at a moment, without some."""
+        """Count the uses and holds that a limit counts at a moment, except some."""
         found = 0
         for use in self.uses.values():
             if use.discount is not model or (name != "total" and use.user != user):
@@ -327,7 +327,7 @@ class Calls(RuleBasedStateMachine):
         return found
 
     def judge(self, model: Model, user: str, now: int, without: list[Use]) -> tuple[dict[str, int], list[Any]]:
-        """What is left of each limit, and what is told of those that are used up."""
+        """Return what is left of each limit, and the reasons for those that are used up."""
         left: dict[str, int] = {}
         hit: list[Any] = []
         for name in ("total", "per_user", "per_user_per_day", "per_user_per_week"):
@@ -346,23 +346,23 @@ class Calls(RuleBasedStateMachine):
         return left, hit
 
     def expect(self, model: Model, user: str, now: int) -> tuple[list[Any], dict[str, int], list[Use]]:
-        """What stands in the way of somebody with the right code, what is left of limits, and holds that give way."""
-        told: list[Any] = []
+        """Return the expected reasons, what is left of the limits, and the holds that are released."""
+        expected: list[Any] = []
         if model.closed == "void" or (model.closed and user not in model.grants):
-            told.append(("closed", {}))
+            expected.append(("closed", {}))
         if model.paused:
-            told.append(("paused", {}))
+            expected.append(("paused", {}))
         if model.starts_at is not None and now < model.starts_at:
-            told.append(("not-started", {"starts_at": model.starts_at}))
+            expected.append(("not-started", {"starts_at": model.starts_at}))
         if now >= model.ends_for(user):
-            told.append(("expired", {"expires_at": model.ends_for(user)}))
+            expected.append(("expired", {"expires_at": model.ends_for(user)}))
         left, hit = self.judge(model, user, now, [])
         own = [use for use in self.uses.values() if use.discount is model and use.user == user and use.live(now)]
         if not hit or not own:
-            return told + hit, left, []
+            return expected + hit, left, []
         without_own = self.judge(model, user, now, own)
         if without_own[1]:
-            return told + without_own[1], without_own[0], []
+            return expected + without_own[1], without_own[0], []
         gives_way: list[Use] = []
         while hit:
             name = max((facts["limit"] for _, facts in hit), key=NARROW.index)
@@ -375,10 +375,10 @@ class Calls(RuleBasedStateMachine):
                 )
             )
             left, hit = self.judge(model, user, now, gives_way)
-        return told, left, gives_way
+        return expected, left, gives_way
 
     def guessed(self, attempt: Checkout, brand: str, now: int) -> list[tuple[list[int], int]]:
-        """The guesses of a user and of an address that still count, and how many they may be."""
+        """Return the guesses of a user and of an address that still count, with their limits."""
         found = []
         for kind, who, most in (("user", attempt.user_id, GUESSES), ("address", attempt.address, ADDRESS_GUESSES)):
             guesses = self.guesses.setdefault((brand, kind, who), [])
@@ -388,7 +388,7 @@ class Calls(RuleBasedStateMachine):
         return found
 
     def has_to_wait(self, guessed: list[tuple[list[int], int]], answer: Any, now: int) -> bool:
-        """Whether there were too many guesses, and that the answer says so then and only then."""
+        """Return whether there were too many guesses, and check that the answer says so exactly then."""
         for guesses, most in guessed:
             if len(guesses) >= most:
                 word, facts = answer
@@ -444,7 +444,7 @@ class Calls(RuleBasedStateMachine):
     def attempt(
         self, data: st.DataObject, user: str, order: Order, typed: str, named: str, address: str
     ) -> tuple[Checkout, str, Model | None]:
-        """Somebody at the checkout, the brand that is asked, and the discount that the code is of."""
+        """Return a user at the checkout, the brand, and the discount of the code."""
         model = self.pick(data)
         others = [held for who, (_, held) in model.grants.items() if who != user]
         code = model.code_of(user)
@@ -491,19 +491,19 @@ class Calls(RuleBasedStateMachine):
         verdict = self.outcome(lambda: redemptions.validate(self.stage.store, attempt))
         if self.has_to_wait(guessed, verdict, now):
             return
-        reasons = [self.told(each) for each in verdict.reasons]
+        reasons = [self.slug_and_facts(each) for each in verdict.reasons]
         if model is None:
             for guesses, _ in guessed:
                 guesses.append(now)
             assert (reasons, verdict.discount_amount) == ([("not-granted", {})], 0)
             return
-        told, left, _ = self.expect(model, attempt.user_id, now)
+        expected, left, _ = self.expect(model, attempt.user_id, now)
         before, of_order = self.known(self.place_of(attempt, brand), now), model.refusals_of(attempt.order)
         if before and before.content[:-1] != (model.id, attempt.user_id, attempt.order):
-            told = [("idempotency-mismatch", {}), *of_order, *told]
+            expected = [("idempotency-mismatch", {}), *of_order, *expected]
         else:
-            told = of_order + told
-        assert reasons == told
+            expected = of_order + expected
+        assert reasons == expected
         assert (verdict.discount_id, dict(verdict.left)) == (model.id, left)
         assert verdict.discount_amount == (0 if of_order else model.off(attempt.order.amount))
 
@@ -521,7 +521,7 @@ class Calls(RuleBasedStateMachine):
         else:
             self.at_checkout(attempt, brand, model, hold, key)
 
-    # Twice more, without all that may be wrong: what follows from uses is only met where there are many.
+    # Two more rules without faulty input, as some cases occur only after many uses.
 
     @rule(data=st.data(), several=st.lists(st.tuples(st.sampled_from(USERS), PURCHASES), min_size=1, max_size=4))
     def buy(self, data: st.DataObject, several: list[tuple[str, tuple[int, str]]]) -> None:
@@ -543,7 +543,7 @@ class Calls(RuleBasedStateMachine):
     def check_out_and_wait(
         self, data: st.DataObject, user: str, hold: int | None, early: int, till: str, then: str, more: bool
     ) -> None:
-        """What is used or held on one side of a midnight, and confirmed or rolled back on the other."""
+        """Redeem or hold before a midnight, and confirm or roll back after it."""
         model = self.pick(data)
         midnight = model.end_of("per_user_per_week" if till == "week" else "per_user_per_day", self.clock.now())
         if till != "its end":
@@ -625,9 +625,9 @@ class Calls(RuleBasedStateMachine):
             return
         if self.has_to_wait(guessed, answer, now):
             return
-        told, left, gives_way = self.expect(model, user, now)
-        if of_order or told:
-            assert answer == (of_order + told)[0]
+        expected, left, gives_way = self.expect(model, user, now)
+        if of_order or expected:
+            assert answer == (of_order + expected)[0]
             return
         assert (answer.fresh, answer.redeemed_at) == (True, now)
         for use in gives_way:
@@ -652,7 +652,7 @@ class Calls(RuleBasedStateMachine):
         return brand, attempt.order.id, attempt.user_id if attempt.by_user else None
 
     def known(self, place: Place, now: int) -> Use | None:
-        """The use that an order stands for; a hold that is over, or gave way, is none."""
+        """Return the use of an order, if it is not an ended or released hold."""
         use = self.uses.get(place)
         return use if use is not None and use.state_at(now) != "released" else None
 
@@ -735,7 +735,7 @@ class Calls(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
     )
     def manage(self, data: st.DataObject, what: str, user: str) -> None:
-        """All that stops a discount, in one step: with one for each most would be stopped most of the time."""
+        """Change what stops a discount, in one step: as steps of their own, they would stop it most of the time."""
         model = self.pick(data)
         if what == "pause":
             self.pause(model, True)
@@ -802,7 +802,7 @@ class Calls(RuleBasedStateMachine):
             ends += [model.starts_at or 0, *(model.ends_for(user) for user in USERS)]
         ahead = sorted({each - early for each in ends if now < each - early and each < NEVER})
         if ahead:
-            # What is near is met more often: what is far ends what is near too.
+            # Near ends are met more often, as moving to a far one passes the near ones.
             self.clock.go_to(ahead[data.draw(st.sampled_from([0, 0, 1, -1])) % len(ahead)])
 
     @rule()
@@ -812,7 +812,7 @@ class Calls(RuleBasedStateMachine):
     # Looking
 
     def compare(self, found: Redemption, use: Use, now: int, left: dict[str, int] | None = None) -> None:
-        """That a redemption is as the model has it; without `left`, that it tells what is left now."""
+        """Check a redemption against the model; without `left`, it shows what is left now."""
         assert (found.id, found.discount_id, found.brand_id) == (use.id, use.discount.id, use.brand)
         assert (found.user_id, found.code, found.order) == (use.user, use.code, use.order)
         assert (found.state, found.discount_amount) == (use.state_at(now), use.off)
@@ -822,7 +822,7 @@ class Calls(RuleBasedStateMachine):
         assert found.reason == use.reason
 
     def compare_all(self, found: list[Redemption], uses: list[Use], now: int) -> None:
-        """That a list has these uses and no other, the newest first."""
+        """Check that a list has exactly these uses, newest first."""
         assert len(found) == len(uses)
         for each, use in zip(found, sorted(uses, key=lambda use: (use.at, use.id), reverse=True), strict=True):
             self.compare(each, use, now, use.left)
@@ -836,7 +836,7 @@ class Calls(RuleBasedStateMachine):
     def what_is_left_for_a_user_is_as_the_model_says(self) -> None:
         if not self.touched:
             return
-        # Of whom this step was, or one in turn: all of them would take thrice the time and find little more.
+        # The user of this step, or one in turn: checking all would take three times as long and find little more.
         self.steps += 1
         user, self.user = self.user or USERS[self.steps % len(USERS)], ""
         code = self.touched.code_of(user)
@@ -862,9 +862,9 @@ class Calls(RuleBasedStateMachine):
             if use.state == "redeemed":
                 orders, off = sums.get(use.order.currency, (0, 0))
                 sums[use.order.currency] = (orders + use.order.amount, off + use.off)
-        told = {each: (sum_.orders, sum_.discounts) for each, sum_ in found.sums.items()}
-        assert {each: both for each, both in told.items() if both != (0, 0)} == sums
-        self.compare_all(redemptions.list_of_discount(self.stage.store, model.id).redemptions, mine, now)
+        shown = {each: (sum_.orders, sum_.discounts) for each, sum_ in found.sums.items()}
+        assert {each: both for each, both in shown.items() if both != (0, 0)} == sums
+        self.compare_all(redemption_lists.list_of_discount(self.stage.store, model.id).items, mine, now)
         events = [
             {name: value for name, value in each.items() if name not in ("brand", "number")}
             for each in self.stage.events(found)
@@ -890,12 +890,12 @@ class Calls(RuleBasedStateMachine):
         found: list[Redemption] = []
         cursor: str | None = None
         while True:
-            page = redemptions.list_of_user(
+            page = redemption_lists.list_of_user(
                 self.stage.store, user, brand_id=brand, state=state, since=since, until=until, limit=limit,
                 cursor=cursor,
             )  # fmt: skip
-            assert len(page.redemptions) <= limit
-            found += page.redemptions
+            assert len(page.items) <= limit
+            found += page.items
             cursor = page.next
             if cursor is None:
                 break
@@ -915,7 +915,7 @@ class Calls(RuleBasedStateMachine):
             self.compare(redemptions.show(self.stage.store, use.id), use, now)
         for user in USERS:
             mine = [use for use in self.uses.values() if use.user == user]
-            self.compare_all(redemptions.list_of_user(self.stage.store, user).redemptions, mine, now)
+            self.compare_all(redemption_lists.list_of_user(self.stage.store, user).items, mine, now)
         self.stage.check()
 
 
@@ -925,7 +925,7 @@ def run(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, s
         ("ADDRESS_GUESSES", ADDRESS_GUESSES),
         ("GUESS_SECONDS", GUESS_SECONDS),
     ):
-        monkeypatch.setattr(redemptions, name, value)
+        monkeypatch.setattr(checkouts, name, value)
     machine = type("Machine", (Calls,), {"stage": stage, "clock": Clock(stage.redis, monkeypatch)})
     run_in_batches(machine, examples, steps)
 

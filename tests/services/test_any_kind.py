@@ -1,4 +1,4 @@
-"""Discounts of every kind, imports and changed totals, in any order, leave what a plain model leaves."""
+"""Discounts of every kind, imports and changed totals, in any order, compared with a plain model."""
 
 import re
 from collections.abc import Iterator
@@ -56,13 +56,13 @@ BLOCK, LINES, SLICE = 2, 4, 3
 
 @dataclass
 class Model:
-    """A discount as anybody would write it down."""
+    """The plainest model of a discount."""
 
     id: str
     brand: str
     kind: CodeKind
     total: int | None
-    #: Where its codes come from: the sequence of unique ones, the file's order of imported ones.
+    #: The source of its codes: the sequence of unique ones, the file of imported ones.
     sequence: Sequence | None = None
     imported: list[str] = field(default_factory=list)
     closed: str = ""
@@ -74,14 +74,14 @@ class Model:
         return "sold-out" if self.total is not None and len(self.codes) == self.total else ""
 
     def waiting(self) -> list[str]:
-        """The codes that nobody holds, in the order in which they will be given."""
+        """Return the codes that no user holds, in the order of their grants."""
         if self.sequence:
             assert self.total is not None
             return self.sequence.codes(len(self.codes), self.total - len(self.codes))
         return self.imported[len(self.codes) :]
 
     def next_code(self, user: str) -> str:
-        """A regular expression of the next code, should this user get it."""
+        """Return a regular expression of the next code, if this user gets it."""
         if self.kind.kind == "shared":
             return re.escape(self.kind.code)
         if self.kind.kind != "personal":
@@ -96,7 +96,7 @@ class Model:
                 return re.escape(code)
         return f"{re.escape(plain)}-{SHAPES['random']}"
 
-    def take_in(self, lines: list[str]) -> Report:
+    def import_lines(self, lines: list[str]) -> Report:
         report = Report()
         for number, line in enumerate(lines, 1):
             if not canonical(line) or line == "\ufffd":
@@ -116,7 +116,7 @@ class Model:
 
 
 class Calls(RuleBasedStateMachine):
-    """The verbs on one side, the model on the other."""
+    """The services on one side, the model on the other."""
 
     stage: ServiceHarness
 
@@ -133,7 +133,7 @@ class Calls(RuleBasedStateMachine):
         lines=FILES,
     )
     def begin(self, totals: tuple[int, int | None, int | None], templates: tuple[str, str], lines: list[str]) -> None:
-        """One discount of each kind, so that most steps have something to meet."""
+        """Create one discount of each kind, so that most steps have something to work on."""
         self.create_unique("IKEA", totals[0], "")
         self.create_imported("IKEA", totals[1], lines)
         for template, total in zip(templates, totals[1:], strict=True):
@@ -148,7 +148,7 @@ class Calls(RuleBasedStateMachine):
 
     @property
     def more_to_close(self) -> bool:
-        """Most discounts stay open: of the closed ones little more is to be known."""
+        """Close few discounts: closed ones have little left to test."""
         return sum(not model.closed for model in self.models.values()) > 3
 
     def outcome(self, call: Any) -> Any:
@@ -178,7 +178,7 @@ class Calls(RuleBasedStateMachine):
     @rule(brand=st.sampled_from(list(BRANDS)), expected=st.none() | TOTALS, lines=FILES)
     def create_imported(self, brand: str, expected: int | None, lines: list[str]) -> None:
         model = self.create(brand, expected, CodeKind("imported"))
-        self.take_in(model, lines)
+        self.import_lines(model, lines)
 
     @rule(brand=st.sampled_from(list(BRANDS)), total=st.none() | TOTALS, template=st.sampled_from(TEMPLATES))
     def create_personal(self, brand: str, total: int | None, template: str) -> None:
@@ -200,7 +200,7 @@ class Calls(RuleBasedStateMachine):
     # Granting
 
     def take(self, model: Model, user: str, answer: Any) -> None:
-        """What a grant's answer must be, and what follows from it."""
+        """Check a grant's answer, and note it in the model."""
         if user in model.codes:
             assert (answer.code, answer.fresh) == (model.codes[user], False)
         elif model.refusal():
@@ -239,17 +239,17 @@ class Calls(RuleBasedStateMachine):
 
     # Importing
 
-    def take_in(self, model: Model, lines: list[str]) -> None:
-        assert self.stage.take_in(model.id, lines) == model.take_in(lines)
+    def import_lines(self, model: Model, lines: list[str]) -> None:
+        assert self.stage.import_lines(model.id, lines) == model.import_lines(lines)
 
     @precondition(lambda self: self.has("imported"))
     @rule(data=st.data(), lines=FILES)
     def import_a_file(self, data: st.DataObject, lines: list[str]) -> None:
         model = self.pick(data, "imported")
         if not model.closed:
-            self.take_in(model, lines)
+            self.import_lines(model, lines)
         elif any(not code_pools.refusal_of(line) for line in lines):
-            assert self.outcome(lambda: self.stage.take_in(model.id, lines)) == "closed"
+            assert self.outcome(lambda: self.stage.import_lines(model.id, lines)) == "closed"
 
     @precondition(lambda self: self.has("imported"))
     @rule(data=st.data(), lines=FILES)
@@ -262,16 +262,16 @@ class Calls(RuleBasedStateMachine):
             yield from lines
             raise Invalid("", "ends half way")
 
-        assert self.outcome(lambda: self.stage.take_in(model.id, reader())) == "invalid"
-        model.take_in(lines[: len(lines) // LINES * LINES])
+        assert self.outcome(lambda: self.stage.import_lines(model.id, reader())) == "invalid"
+        model.import_lines(lines[: len(lines) // LINES * LINES])
         self.check(model)
-        self.take_in(model, [*lines, "the end"])
+        self.import_lines(model, [*lines, "the end"])
 
     @precondition(lambda self: self.has("unique", "personal", "shared"))
     @rule(data=st.data(), lines=FILES)
     def import_into_another_kind(self, data: st.DataObject, lines: list[str]) -> None:
         model = self.pick(data, "unique", "personal", "shared")
-        assert self.outcome(lambda: self.stage.take_in(model.id, lines)) == "wrong-kind"
+        assert self.outcome(lambda: self.stage.import_lines(model.id, lines)) == "wrong-kind"
 
     # Changing
 

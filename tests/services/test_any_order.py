@@ -1,4 +1,4 @@
-"""Any calls in any order leave what a plain model of the service leaves."""
+"""Any calls in any order, compared with a plain model of the service."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 from discount.domain.errors import NotFound, Refusal
 from discount.domain.ids import make_discount_id
 from discount.domain.model import Grant
-from discount.services import discounts, grants
+from discount.services import brand_grants, discounts, grants
 from tests.services.harness import (
     BRANDS,
     SECOND,
@@ -38,7 +38,7 @@ BLOCK = 2
 
 @dataclass
 class Model:
-    """A discount as anybody would write it down."""
+    """The plainest model of a discount."""
 
     id: str
     brand: str
@@ -59,7 +59,7 @@ class Model:
 
 
 class Calls(RuleBasedStateMachine):
-    """The verbs on one side, the model on the other."""
+    """The services on one side, the model on the other."""
 
     stage: ServiceHarness
 
@@ -89,7 +89,7 @@ class Calls(RuleBasedStateMachine):
             return refusal.slug
 
     def take(self, model: Model, user: str, answer: Any) -> None:
-        """What a grant's answer must be, and what follows from it."""
+        """Check a grant's answer, and note it in the model."""
         if user in model.codes:
             assert (answer.code, answer.fresh) == (model.codes[user], False)
         elif model.refusal():
@@ -142,7 +142,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(brand=st.sampled_from(MAKERS), user=st.sampled_from(USERS))
     def grant_of_a_brand(self, brand: str, user: str) -> None:
-        answer = self.outcome(lambda: grants.grant_of_brand(self.stage.store, brand, user))
+        answer = self.outcome(lambda: brand_grants.grant_of_brand(self.stage.store, brand, user))
         own = [model for model in self.newest_first if model.brand == brand]
         held = {model.codes[user] for model in own if user in model.codes}
         is_open = [model for model in own if not model.refusal()]

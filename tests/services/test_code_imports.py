@@ -1,4 +1,4 @@
-"""A brand's own codes in, all codes out."""
+"""Imports of a brand's own codes, and exports of all codes."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -22,7 +22,7 @@ from discount.domain.errors import (
 )
 from discount.domain.ids import make_discount_id
 from discount.domain.model import Discount, Grant
-from discount.services import code_pools, exports, grants
+from discount.services import brand_grants, code_pools, exports, grants
 from discount.services.code_pools import Line, Report
 from discount.services.exports import ExportedCode
 from discount.store import keys
@@ -41,7 +41,7 @@ THERE = "is there already"
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Imports that go to Redis in calls of three codes, two calls at a time: how many lines are read at once."""
+    """Shrink imports to calls of three codes, two at a time; return how many lines are read at once."""
     monkeypatch.setattr(code_pools, "AT_ONCE", 3)
     monkeypatch.setattr(code_pools, "CALLS", 2)
     return 6
@@ -55,13 +55,13 @@ def counts(discount: Discount) -> tuple[int | None, int, int | None]:
     return discount.total_count, discount.granted_count, discount.remaining_count
 
 
-# What is taken in
+# Imports
 
 
 def test_codes_are_added_in_the_order_of_the_file_and_granted_in_it(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
     codes = ["Zebra", "apple", "10", "9", "Ärger", "10%", "a:b", "{x}"]
-    assert stage.take_in(found.id, codes) == Report(added_count=8)
+    assert stage.import_lines(found.id, codes) == Report(added_count=8)
     assert stage.pool(found.id) == stage.waiting(found.id) == codes
     assert counts(stage.show(found.id)) == (8, 0, 8)
     assert [each.code for each in stage.grant_all(found.id, 8)] == codes
@@ -82,7 +82,7 @@ def test_a_code_is_given_as_it_was_written(stage: ServiceHarness) -> None:
         "%s{seq}",
         "low",
     ]
-    assert stage.take_in(found.id, codes).added_count == len(codes)
+    assert stage.import_lines(found.id, codes).added_count == len(codes)
     assert [each.code for each in stage.grant_all(found.id, len(codes))] == codes
     held = {each.user_id: each.code for each in stage.export(found.id)}
     assert [held[f"User {number}"] for number in range(len(codes))] == codes
@@ -90,36 +90,36 @@ def test_a_code_is_given_as_it_was_written(stage: ServiceHarness) -> None:
 
 def test_what_comes_again_in_a_file_is_counted_and_named_by_its_line(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
-    report = stage.take_in(found.id, ["AB-12", "CD-34", "AB-12", "ab12", "A B 1 2", "ＡＢ１２", "ab–12", "CD-35"])
+    report = stage.import_lines(found.id, ["AB-12", "CD-34", "AB-12", "ab12", "A B 1 2", "ＡＢ１２", "ab–12", "CD-35"])
     assert report == Report(3, 5, 0, [Line(number, THERE) for number in (3, 4, 5, 6, 7)])
     assert stage.pool(found.id) == ["AB-12", "CD-34", "CD-35"]
 
 
 def test_what_comes_again_of_an_earlier_import_is_counted_and_not_stored(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
-    stage.take_in(found.id, ["Café-1", "Café-2"])
-    report = stage.take_in(found.id, ["new", "CAFE\u0301 1", "cafe1", "cafe\u03012"])
+    stage.import_lines(found.id, ["Café-1", "Café-2"])
+    report = stage.import_lines(found.id, ["new", "CAFE\u0301 1", "cafe1", "cafe\u03012"])
     assert report == Report(2, 2, 0, [Line(2, THERE), Line(4, THERE)])
     assert stage.pool(found.id) == ["Café-1", "Café-2", "new", "cafe1"]
 
 
 def test_a_code_that_was_granted_does_not_come_again(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
-    stage.take_in(found.id, ["A1", "A2"])
+    stage.import_lines(found.id, ["A1", "A2"])
     assert stage.grant(found.id).code == "A1"
-    assert stage.take_in(found.id, ["a-1", "A3"]) == Report(1, 1, 0, [Line(1, THERE)])
+    assert stage.import_lines(found.id, ["a-1", "A3"]) == Report(1, 1, 0, [Line(1, THERE)])
     assert stage.waiting(found.id) == ["A2", "A3"]
     assert counts(stage.show(found.id)) == (3, 1, 2)
 
 
 def test_two_discounts_may_have_the_same_codes(stage: ServiceHarness) -> None:
     for _ in range(2):
-        assert stage.take_in(stage.create(kind=IMPORTED).id, own(0, 5)) == Report(5)
+        assert stage.import_lines(stage.create(kind=IMPORTED).id, own(0, 5)) == Report(5)
 
 
 def test_bad_lines_are_counted_and_named_with_the_reason(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
-    report = stage.take_in(
+    report = stage.import_lines(
         found.id,
         [
             "",
@@ -164,10 +164,10 @@ def test_lines_have_the_numbers_that_the_reader_gives_them(stage: ServiceHarness
 def test_the_first_hundred_are_named_and_all_are_counted(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
     assert code_pools.NAMED == 100
-    report = stage.take_in(found.id, ["same"] * 251)
+    report = stage.import_lines(found.id, ["same"] * 251)
     assert (report.added_count, report.repeated_count, report.bad_count) == (1, 250, 0)
     assert report.lines == [Line(number, THERE) for number in range(2, 102)]
-    report = stage.take_in(found.id, [""] * 251)
+    report = stage.import_lines(found.id, [""] * 251)
     assert (report.added_count, report.repeated_count, report.bad_count) == (0, 0, 251)
     assert report.lines == [Line(number, "is empty") for number in range(1, 101)]
 
@@ -175,7 +175,7 @@ def test_the_first_hundred_are_named_and_all_are_counted(stage: ServiceHarness) 
 @pytest.mark.usefixtures("small")
 def test_the_first_hundred_are_counted_over_all_calls(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
-    report = stage.take_in(found.id, ["same"] * 75 + [""] * 75)
+    report = stage.import_lines(found.id, ["same"] * 75 + [""] * 75)
     assert (report.added_count, report.repeated_count, report.bad_count) == (1, 74, 75)
     assert [each.line for each in report.lines] == list(range(2, 102))
 
@@ -184,7 +184,7 @@ def test_the_first_hundred_are_counted_over_all_calls(stage: ServiceHarness) -> 
 def test_the_first_hundred_are_those_of_the_file_whatever_is_wrong_with_them(
     stage: ServiceHarness, lines: list[str]
 ) -> None:
-    report = stage.take_in(stage.create(kind=IMPORTED).id, lines)
+    report = stage.import_lines(stage.create(kind=IMPORTED).id, lines)
     assert [each.line for each in report.lines] == list(range(2, 102))
 
 
@@ -192,9 +192,9 @@ def test_the_first_hundred_are_those_of_the_file_whatever_is_wrong_with_them(
 @pytest.mark.usefixtures("small")
 def test_any_number_of_lines_goes_in_whole(stage: ServiceHarness, lines: int) -> None:
     found = stage.create(kind=IMPORTED)
-    assert stage.take_in(found.id, own(0, lines)) == Report(lines)
+    assert stage.import_lines(found.id, own(0, lines)) == Report(lines)
     assert stage.pool(found.id) == own(0, lines)
-    again = stage.take_in(found.id, own(0, lines))
+    again = stage.import_lines(found.id, own(0, lines))
     assert again == Report(0, lines, 0, [Line(number, THERE) for number in range(1, lines + 1)])
 
 
@@ -202,15 +202,15 @@ def test_a_large_file_goes_in_and_comes_out_in_order(redis_server: RedisServer) 
     stage = real_harness(redis_server)
     found = stage.create(total=10_000, kind=IMPORTED)
     codes = own(0, 10_000)
-    assert stage.take_in(found.id, codes + codes[::-1]).repeated_count == 10_000
+    assert stage.import_lines(found.id, codes + codes[::-1]).repeated_count == 10_000
     assert stage.waiting(found.id) == codes
 
 
 @pytest.mark.parametrize("expected", [None, 1, 100_000, 100_000_000])
 def test_repeats_are_found_whatever_number_was_expected(stage: ServiceHarness, expected: int | None) -> None:
     found = stage.create(total=expected, kind=IMPORTED)
-    assert stage.take_in(found.id, own(0, 300)).added_count == 300
-    assert stage.take_in(found.id, own(200, 400)) == Report(
+    assert stage.import_lines(found.id, own(0, 300)).added_count == 300
+    assert stage.import_lines(found.id, own(200, 400)) == Report(
         100, 100, 0, [Line(number, THERE) for number in range(1, 101)]
     )
     assert stage.pool(found.id) == own(0, 400)
@@ -218,11 +218,11 @@ def test_repeats_are_found_whatever_number_was_expected(stage: ServiceHarness, e
 
 def test_an_empty_file_and_one_of_bad_lines_change_nothing(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
-    stage.take_in(found.id, own(0, 2))
+    stage.import_lines(found.id, own(0, 2))
     before = stage.state()
-    assert stage.take_in(found.id, []) == Report()
-    assert stage.take_in(found.id, ["", "-"]).bad_count == 2
-    assert stage.take_in(found.id, own(0, 2)).repeated_count == 2
+    assert stage.import_lines(found.id, []) == Report()
+    assert stage.import_lines(found.id, ["", "-"]).bad_count == 2
+    assert stage.import_lines(found.id, own(0, 2)).repeated_count == 2
     assert stage.state() == before
 
 
@@ -235,10 +235,10 @@ def test_a_file_is_read_as_it_is_stored(stage: ServiceHarness, small: int) -> No
             assert number - len(stage.pool(found.id)) < small
             yield code
 
-    assert stage.take_in(found.id, reader()).added_count == 40
+    assert stage.import_lines(found.id, reader()).added_count == 40
 
 
-# Importing goes on while the discount is used
+# Imports while the discount is used
 
 
 @pytest.mark.usefixtures("small")
@@ -254,7 +254,7 @@ def test_codes_are_granted_while_others_come_in(stage: ServiceHarness) -> None:
                 assert shown.granted_count + len(stage.pool(found.id)) == shown.total_count
             yield code
 
-    assert stage.take_in(found.id, reader()) == Report(40)
+    assert stage.import_lines(found.id, reader()) == Report(40)
     assert granted == own(0, len(granted))
     assert stage.waiting(found.id) == own(len(granted), 40)
     assert counts(stage.show(found.id)) == (40, len(granted), 40 - len(granted))
@@ -268,10 +268,10 @@ def test_two_imports_at_once_add_every_code_once(stage: ServiceHarness) -> None:
     def reader() -> Iterator[str]:
         for number, code in enumerate(own(0, 30)):
             if number == 13:
-                inner.append(stage.take_in(found.id, own(10, 40)))
+                inner.append(stage.import_lines(found.id, own(10, 40)))
             yield code
 
-    outer = stage.take_in(found.id, reader())
+    outer = stage.import_lines(found.id, reader())
     assert outer.added_count + inner[0].added_count == 40
     assert outer.repeated_count + inner[0].repeated_count == 20
     assert sorted(stage.pool(found.id)) == own(0, 40)
@@ -283,7 +283,7 @@ def test_an_import_after_the_last_grant_makes_codes_to_be_had(stage: ServiceHarn
     with pytest.raises(SoldOut):
         stage.grant(found.id, "User 2")
     assert stage.status(found.id) == "sold-out"
-    stage.take_in(found.id, ["More 1", "More 2"])
+    stage.import_lines(found.id, ["More 1", "More 2"])
     assert stage.status(found.id) == "active"
     assert counts(stage.show(found.id)) == (4, 2, 2)
     assert [each.code for each in stage.grant_all(found.id, 4)[2:]] == ["More 1", "More 2"]
@@ -295,21 +295,21 @@ def test_an_import_after_the_last_grant_makes_codes_to_be_had(stage: ServiceHarn
 def test_the_brand_gives_what_was_just_imported(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED)
     with pytest.raises(SoldOut):
-        grants.grant_of_brand(stage.store, "IKEA", "User 1")
-    stage.take_in(found.id, ["A"])
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == "A"
+        brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
+    stage.import_lines(found.id, ["A"])
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == "A"
 
 
 def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(stage: ServiceHarness) -> None:
     found = stage.create(kind=IMPORTED, starts_at=stage.now() + 10**9)
-    assert stage.take_in(found.id, ["A"]).added_count == 1
+    assert stage.import_lines(found.id, ["A"]).added_count == 1
     stage.change(found.id, paused=True)
-    assert stage.take_in(found.id, ["B"]).added_count == 1
+    assert stage.import_lines(found.id, ["B"]).added_count == 1
     stage.change(found.id, paused=False, starts_at=None)
     assert [each.code for each in stage.grant_all(found.id, 2)] == ["A", "B"]
 
 
-# Cut off
+# Interrupted calls
 
 
 @pytest.mark.parametrize("read", [0, 1, 5, 6, 7, 20, 24])
@@ -323,11 +323,11 @@ def test_an_import_whose_reader_fails_is_sent_again_and_ends_right(
         raise Invalid("", "ends half way")
 
     with pytest.raises(Invalid):
-        stage.take_in(found.id, reader())
+        stage.import_lines(found.id, reader())
     there = read - read % small
     assert stage.pool(found.id) == own(0, there)
     stage.check()
-    report = stage.take_in(found.id, own(0, 24))
+    report = stage.import_lines(found.id, own(0, 24))
     assert (report.added_count, report.repeated_count) == (24 - there, there)
     assert stage.pool(found.id) == own(0, 24)
     assert counts(stage.show(found.id)) == (24, 0, 24)
@@ -347,12 +347,12 @@ def test_an_import_that_loses_redis_half_way_is_sent_again_and_ends_right(stage:
                 raise Unavailable("Redis did not answer in time.") from None
 
         with mock.patch.object(stage.store, "run_many", run_some), pytest.raises(Unavailable):
-            stage.take_in(found.id, own(0, 24))
+            stage.import_lines(found.id, own(0, 24))
         assert stage.pool(found.id) == own(0, 6 * calls)
         stage.check()
     # Granted meanwhile, so what was lost comes after it, and nothing comes twice.
     assert stage.grant(found.id).code == "C-0000"
-    assert stage.take_in(found.id, own(0, 24)).added_count == 12
+    assert stage.import_lines(found.id, own(0, 24)).added_count == 12
     assert stage.waiting(found.id) == own(1, 24)
 
 
@@ -365,12 +365,12 @@ def test_an_answer_that_was_lost_adds_nothing_twice(stage: ServiceHarness) -> No
         return run_many(*call)
 
     with mock.patch.object(stage.store, "run_many", run_twice):
-        stage.take_in(found.id, own(0, 10))
+        stage.import_lines(found.id, own(0, 10))
     assert stage.pool(found.id) == own(0, 10)
     assert counts(stage.show(found.id)) == (10, 0, 10)
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "imported"])
@@ -379,7 +379,7 @@ def test_only_a_discount_of_imported_codes_takes_them(stage: ServiceHarness, kin
     before = stage.state()
     for lines in (own(0, 3), [], [""]):
         with pytest.raises(WrongKind):
-            stage.take_in(found.id, lines)
+            stage.import_lines(found.id, lines)
     assert stage.state() == before
 
 
@@ -393,7 +393,7 @@ def test_the_script_refuses_another_kind_too(stage: ServiceHarness) -> None:
     ]
     before = stage.state()
     with pytest.raises(WrongKind):
-        stage.store.run("import", names, [*stage.store.quotas.words, 1, code_kinds.digest("A"), "A"])
+        stage.store.run("import", names, [*stage.store.quotas.arguments, 1, code_kinds.digest("A"), "A"])
     assert stage.state() == before
 
 
@@ -401,7 +401,7 @@ def test_an_unknown_discount_takes_no_code_and_exports_none(stage: ServiceHarnes
     before = stage.state()
     for unknown in ("x", "", make_discount_id(3, 10), make_discount_id(200, 10)):
         with pytest.raises(NotFound):
-            stage.take_in(unknown, own(0, 3))
+            stage.import_lines(unknown, own(0, 3))
         # At the call, before the first code is asked for.
         with pytest.raises(NotFound):
             exports.list_codes(stage.store, unknown)
@@ -417,7 +417,7 @@ def test_a_closed_discount_takes_no_code(stage: ServiceHarness) -> None:
     before = stage.state()
     for lines in (own(0, 3), [], [""]):
         with pytest.raises(Closed):
-            stage.take_in(found.id, lines)
+            stage.import_lines(found.id, lines)
     assert stage.state() == before
 
 
@@ -433,13 +433,13 @@ def test_a_discount_that_closes_while_codes_come_in_takes_no_more(stage: Service
             yield code
 
     with pytest.raises(Closed):
-        stage.take_in(found.id, reader())
+        stage.import_lines(found.id, reader())
     assert counts(stage.show(found.id)) == (12, 1, 11)
     assert stage.pool(found.id) == own(1, 12)
     assert [each.state for each in stage.export(found.id)] == ["unused"] * 11 + ["granted"]
 
 
-# Out
+# Exports
 
 
 def waiting(codes: list[str]) -> list[ExportedCode]:
@@ -451,12 +451,12 @@ def granted(held: list[Grant]) -> list[ExportedCode]:
 
 
 def in_order(exported: list[ExportedCode]) -> list[ExportedCode]:
-    """An export with its granted part, which has no order that a caller could know, by user."""
+    """Sort the granted part of an export, which has no fixed order, by user."""
     return sorted(exported, key=lambda each: each.user_id)
 
 
 def all_codes(stage: ServiceHarness, found: Discount) -> list[str]:
-    """What a discount that has granted nothing will give, in order."""
+    """Return the codes that a new discount will grant, in order."""
     if found.codes.kind == "unique":
         return stage.sequence(found.id).codes(0, found.total_count or 0)
     return [f"Own {number}" for number in range(found.total_count or 0)] if found.codes.kind == "imported" else []
@@ -563,7 +563,7 @@ def test_no_code_is_left_out_of_an_export_while_codes_are_granted(
         stage.grant_all(found.id, 2 * number)
     exported += exporting
     assert {each.code for each in exported} == set(codes)
-    # Whoever reads to the end knows of each code what it was last.
+    # The last line of each code has its latest state.
     last = {each.code: each.state for each in exported}
     assert [code for code in codes if last[code] == "granted"] == codes[:17]
     assert len([each for each in exported if each.state == "granted"]) == 17
@@ -584,17 +584,17 @@ def test_what_is_imported_during_an_export_comes_at_its_end(
 ) -> None:
     monkeypatch.setattr(code_pools, "BLOCK", 3)
     found = stage.create(kind=IMPORTED)
-    stage.take_in(found.id, own(0, 5))
+    stage.import_lines(found.id, own(0, 5))
     exporting = exports.list_codes(stage.store, found.id)
     first = list(islice(exporting, 4))
-    stage.take_in(found.id, own(0, 9))
+    stage.import_lines(found.id, own(0, 9))
     assert [each.code for each in (*first, *exporting)] == own(0, 9)
 
 
 def test_a_large_pool_comes_out_in_few_round_trips(redis_server: RedisServer) -> None:
     stage = real_harness(redis_server)
     found = stage.create(total=5000, kind=IMPORTED)
-    stage.take_in(found.id, own(0, 5000))
+    stage.import_lines(found.id, own(0, 5000))
     trips = mock.Mock()
     with mock.patch.object(stage.store, "_on_round_trip", trips):
         assert len(stage.export(found.id)) == 5000
@@ -626,7 +626,7 @@ def test_any_files_leave_what_a_set_of_codes_leaves(files: list[list[str]], gran
                     repeated.append(number)
                 else:
                     known[canonical(code)] = code
-            report = stage.take_in(found.id, codes)
+            report = stage.import_lines(found.id, codes)
             assert (report.repeated_count, report.bad_count) == (len(repeated), len(bad))
             assert report.added_count == len(codes) - len(repeated) - len(bad)
             assert [each.line for each in report.lines if each.reason == THERE] == repeated

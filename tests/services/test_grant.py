@@ -1,4 +1,4 @@
-"""Granting: one code a user, one user a code, never one more than there is."""
+"""Granting: one code a user, one user a code, and never more codes than the total."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,10 +23,13 @@ from discount.domain.ids import make_discount_id
 from discount.domain.model import Grant
 from discount.domain.rules import LimitName, Order
 from discount.services import (
+    brand_grants,
+    checkouts,
     code_pools,
     discounts,
     grants,
     redemptions,
+    user_grants,
 )
 from discount.store import keys
 from tests.services.harness import BRANDS, PARTITIONS, SECOND, ServiceHarness, fake_harness, flat, real_harness
@@ -66,15 +69,15 @@ def test_every_answer_tells_until_when_a_code_is_good_and_whether_it_is_void(
     held = stage.grant(found.id)
     ends = [each for each in (expires_at, length and length.after(held.granted_at, "Asia/Tokyo")) if each]
     for void in (False, True):
-        told = [
+        seen = [
             stage.grant(found.id),
             grants.held_grant(stage.store, found.id, "User 1"),
             *grants.grant_many(stage.store, found.id, ["User 1"]),
-            *grants.list_page(stage.store, found.id).grants,
-            *grants.list_of_user(stage.store, "User 1").grants,
+            *grants.list_page(stage.store, found.id).items,
+            *user_grants.list_of_user(stage.store, "User 1").items,
         ]
         wanted = replace(held, fresh=False, good_until=min(ends, default=None), void=void)
-        assert told == [wanted] * 5
+        assert seen == [wanted] * 5
         stage.close(found.id, void=True)
     assert held.good_until == min(ends, default=None)
 
@@ -235,7 +238,7 @@ def test_looking_grants_nothing(stage: ServiceHarness) -> None:
     with pytest.raises(NotGranted):
         grants.held_grant(stage.store, found.id, "User 1")
     grants.list_page(stage.store, found.id)
-    grants.list_of_user(stage.store, "User 1")
+    user_grants.list_of_user(stage.store, "User 1")
     assert stage.state() == before
 
 
@@ -268,7 +271,7 @@ def test_the_next_block_is_made_before_the_first_is_gone(stage: ServiceHarness) 
     grants.grant_many(stage.store, found.id, [f"Many {number}" for number in range(511)])
     assert len(stage.pool(found.id)) == 489
     stage.grant(found.id)
-    wait_for_blocks()
+    wait_for_blocks(stage)
     assert len(stage.pool(found.id)) == 1488
 
 
@@ -276,13 +279,13 @@ def test_no_block_is_made_ahead_of_a_discount_that_is_all_made(stage: ServiceHar
     found = stage.create(total=1000)
     grants.grant_many(stage.store, found.id, [f"Many {number}" for number in range(511)])
     stage.grant(found.id)
-    wait_for_blocks()
+    wait_for_blocks(stage)
     assert len(stage.pool(found.id)) == 488
 
 
-def wait_for_blocks() -> None:
-    """Until the thread that makes blocks ahead has done what it was told."""
-    grants._ahead.submit(int).result(PATIENCE)
+def wait_for_blocks(stage: ServiceHarness) -> None:
+    """Wait until the thread that makes codes ahead is done."""
+    stage.store.background.submit(int).result(PATIENCE)
 
 
 # Bulk
@@ -371,16 +374,16 @@ def test_a_bulk_of_nobody_is_nothing(stage: ServiceHarness) -> None:
 
 def test_a_brand_grants_from_its_newest_open_discount(stage: ServiceHarness) -> None:
     oldest, middle, newest = (stage.create(total=1) for _ in range(3))
-    given = [grants.grant_of_brand(stage.store, "IKEA", f"User {number}").discount_id for number in range(3)]
+    given = [brand_grants.grant_of_brand(stage.store, "IKEA", f"User {number}").discount_id for number in range(3)]
     assert given == [newest.id, middle.id, oldest.id]
     with pytest.raises(SoldOut):
-        grants.grant_of_brand(stage.store, "IKEA", "User 3")
+        brand_grants.grant_of_brand(stage.store, "IKEA", "User 3")
 
 
 def test_a_brand_gives_a_user_one_code_of_all_its_discounts(stage: ServiceHarness) -> None:
     for _ in range(3):
         stage.create()
-    first, *others = [grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(3)]
+    first, *others = [brand_grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(3)]
     assert first.fresh
     assert [(each.code, each.fresh) for each in others] == [(first.code, False)] * 2
 
@@ -389,7 +392,7 @@ def test_a_brand_gives_the_code_that_the_user_holds_of_any_of_its_discounts(stag
     oldest = stage.create()
     stage.create()
     held = stage.grant(oldest.id)
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
 
 
 @pytest.mark.parametrize("how", ["void", "past its end", "past the code's own end", "used up", "used up by others"])
@@ -408,11 +411,11 @@ def test_a_held_code_that_is_dead_does_not_stand_in_the_way_of_an_open_discount(
         user = "User 1" if how == "used up" else "User 2"
         code = stage.grant(old.id, user).code
         order = Order("A-1", 100, "EUR")
-        redemptions.redeem(stage.store, redemptions.Checkout(user, code, order, discount_id=old.id))
+        redemptions.redeem(stage.store, checkouts.Checkout(user, code, order, discount_id=old.id))
     with pytest.raises(SoldOut):
-        grants.grant_of_brand(stage.store, "IKEA", "User 1")
+        brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
     good = stage.create()
-    given = [grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(2)]
+    given = [brand_grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(2)]
     assert [(each.discount_id, each.fresh) for each in given] == [(good.id, True), (good.id, False)]
     assert stage.grant(old.id).code == dead.code
 
@@ -433,18 +436,18 @@ def test_a_held_code_that_can_still_be_used_is_the_one_that_the_brand_gives(stag
         stage.change(found.id, starts_at=stage.now() + 3600 * SECOND)
     elif how.startswith("used"):
         order = Order("A-1", 100, "EUR")
-        redemptions.redeem(stage.store, redemptions.Checkout("User 1", held.code, order, discount_id=found.id))
+        redemptions.redeem(stage.store, checkouts.Checkout("User 1", held.code, order, discount_id=found.id))
     stage.create()
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held.code
 
 
 @pytest.mark.parametrize("limits", [{"total": 1}, {"total": 0}, {"per_user": 0}])
 def test_a_brand_gives_no_code_that_nobody_can_use(stage: ServiceHarness, limits: dict[LimitName, int | None]) -> None:
     good, full = stage.create(), stage.create(limits={"total": 1})
     code = stage.grant(full.id, "User 2").code
-    redemptions.redeem(stage.store, redemptions.Checkout("User 2", code, Order("A-1", 100, "EUR"), discount_id=full.id))
+    redemptions.redeem(stage.store, checkouts.Checkout("User 2", code, Order("A-1", 100, "EUR"), discount_id=full.id))
     stage.change(full.id, limits=limits)
-    given = [grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(2)]
+    given = [brand_grants.grant_of_brand(stage.store, "IKEA", "User 1") for _ in range(2)]
     assert [(each.discount_id, each.fresh) for each in given] == [(good.id, True), (good.id, False)]
     with pytest.raises(NotGranted):
         grants.held_grant(stage.store, full.id, "User 1")
@@ -454,31 +457,31 @@ def test_of_several_held_codes_a_good_one_wins(stage: ServiceHarness) -> None:
     made = [stage.create() for _ in range(3)]
     held = [stage.grant(each.id) for each in made]
     stage.change(made[0].id, expires_at=stage.now())
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[1].code
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[1].code
     stage.close(made[1].id, void=True)
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[2].code
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[2].code
 
 
 def test_a_brand_looks_at_so_many_held_codes_and_no_more(
     stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grants, "HELD", 5)
-    monkeypatch.setattr(grants, "CANDIDATES", 2)
+    monkeypatch.setattr(brand_grants, "HELD", 5)
+    monkeypatch.setattr(user_grants, "CANDIDATES", 2)
     made = [stage.create() for _ in range(8)]
     held = [stage.grant(each.id) for each in made]
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[3].code
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[3].code
     for each in made[3:7]:
         stage.close(each.id, void=True)
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[7].code
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == held[7].code
 
 
 def test_what_a_user_holds_of_another_brand_of_the_partition_does_not_count(stage: ServiceHarness) -> None:
     one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
     stage.grant(stage.create(brand=one).id)
     mine = stage.create(brand=other)
-    held = grants.grant_of_brand(stage.store, other, "User 1")
+    held = brand_grants.grant_of_brand(stage.store, other, "User 1")
     assert (held.discount_id, held.fresh) == (mine.id, True)
-    assert not grants.grant_of_brand(stage.store, other, "User 1").fresh
+    assert not brand_grants.grant_of_brand(stage.store, other, "User 1").fresh
 
 
 def test_a_brand_passes_over_what_is_not_open(stage: ServiceHarness) -> None:
@@ -489,44 +492,44 @@ def test_a_brand_passes_over_what_is_not_open(stage: ServiceHarness) -> None:
     stage.change(stage.create().id, paused=True)
     stage.change(stage.create().id, expires_at=now - 1)
     stage.grant(stage.create(total=1).id, "Somebody else")
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").discount_id == good.id
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").discount_id == good.id
 
 
 def test_a_brand_finds_the_one_open_discount_behind_many(
     stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grants, "CANDIDATES", 2)
+    monkeypatch.setattr(user_grants, "CANDIDATES", 2)
     monkeypatch.setattr(discounts, "LOOKED_AT", 10)
     good = stage.create()
     for _ in range(30):
         stage.change(stage.create(total=1).id, paused=True)
-    assert grants.grant_of_brand(stage.store, "IKEA", "User 1").discount_id == good.id
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").discount_id == good.id
 
 
 def test_a_discount_that_closes_between_the_look_and_the_grant_is_passed_over(stage: ServiceHarness) -> None:
     good, newest = stage.create(), stage.create()
     listed = discounts.list_page
 
-    def close_after_listing(*arguments: Any, **named: Any) -> discounts.Page:
+    def close_after_listing(*arguments: Any, **named: Any) -> discounts.DiscountPage:
         page = listed(*arguments, **named)
         stage.close(newest.id)
         return page
 
     with mock.patch.object(discounts, "list_page", close_after_listing):
-        assert grants.grant_of_brand(stage.store, "IKEA", "User 1").discount_id == good.id
+        assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").discount_id == good.id
 
 
 def test_a_grant_that_comes_between_is_the_one_that_the_brand_gives(stage: ServiceHarness) -> None:
     oldest, _ = stage.create(), stage.create()
     listed = discounts.list_page
 
-    def grant_after_listing(*arguments: Any, **named: Any) -> discounts.Page:
+    def grant_after_listing(*arguments: Any, **named: Any) -> discounts.DiscountPage:
         page = listed(*arguments, **named)
         stage.grant(oldest.id)
         return page
 
     with mock.patch.object(discounts, "list_page", grant_after_listing):
-        held = grants.grant_of_brand(stage.store, "IKEA", "User 1")
+        held = brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
     assert (held.discount_id, held.fresh) == (oldest.id, False)
     assert len(flat(stage.pages_of_user("User 1", 10))) == 1
 
@@ -534,13 +537,13 @@ def test_a_grant_that_comes_between_is_the_one_that_the_brand_gives(stage: Servi
 def test_a_brand_without_a_discount_is_not_found(stage: ServiceHarness) -> None:
     stage.create()
     with pytest.raises(NotFound):
-        grants.grant_of_brand(stage.store, "Unknown", "User 1")
+        brand_grants.grant_of_brand(stage.store, "Unknown", "User 1")
 
 
 def test_a_brand_whose_discounts_are_all_closed_is_sold_out(stage: ServiceHarness) -> None:
     stage.close(stage.create().id)
     with pytest.raises(SoldOut):
-        grants.grant_of_brand(stage.store, "IKEA", "User 1")
+        brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
 
 
 # Lists
@@ -573,7 +576,7 @@ def test_a_page_of_few_grants_of_a_million_codes_takes_few_round_trips(stage: Se
     found = stage.create(total=1_000_000)
     stage.grant_all(found.id, 40)
     with mock.patch.object(stage.store, "commands", wraps=stage.store.commands) as sent:
-        assert len(grants.list_page(stage.store, found.id).grants) == 40
+        assert len(grants.list_page(stage.store, found.id).items) == 40
     assert sent.call_count < 60
 
 
@@ -584,7 +587,7 @@ def test_a_grant_made_while_paging_hides_none_that_was_there(stage: ServiceHarne
     cursor: str | None = None
     for number in range(100):
         page = grants.list_page(stage.store, found.id, limit=2, cursor=cursor)
-        seen += [each.user_id for each in page.grants]
+        seen += [each.user_id for each in page.items]
         stage.grant(found.id, f"Late {number}")
         cursor = page.next
         if cursor is None:
@@ -618,7 +621,7 @@ def test_what_a_user_holds_of_one_brand_is_listed_oldest_first(stage: ServiceHar
 def test_more_discounts_than_are_read_at_once_are_listed(
     stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grants, "CANDIDATES", 3)
+    monkeypatch.setattr(user_grants, "CANDIDATES", 3)
     for _ in range(10):
         stage.grant(stage.create().id)
     for limit in (1, 3, 4, 10):
@@ -636,7 +639,7 @@ def test_a_cursor_of_another_list_is_refused(stage: ServiceHarness) -> None:
     stage.grant(found.id)
     for cursor in ("x", make_cursor(0, "a"), make_cursor(0, "-1"), make_cursor(1, "1.5")):
         with pytest.raises(Invalid, match="cursor is not a cursor"):
-            grants.list_of_user(stage.store, "User 1", cursor=cursor)
+            user_grants.list_of_user(stage.store, "User 1", cursor=cursor)
     with pytest.raises(Invalid, match="cursor is not a cursor"):
         grants.list_page(stage.store, found.id, cursor="x")
 
@@ -645,7 +648,7 @@ def test_a_cursor_of_a_bucket_far_away_is_an_empty_page(stage: ServiceHarness) -
     found = stage.create(total=1000)
     stage.grant_all(found.id, 10)
     page = grants.list_page(stage.store, found.id, cursor=make_cursor(10**16 - 1, "x"))
-    assert (page.grants, page.next) == ([], None)
+    assert (page.items, page.next) == ([], None)
 
 
 def test_a_pool_that_others_empty_again_and_again_is_unavailable(stage: ServiceHarness) -> None:

@@ -22,7 +22,7 @@ from discount.domain.errors import (
     Unavailable,
 )
 from discount.domain.model import Grant
-from discount.services import contacts, discounts, grants
+from discount.services import brand_grants, contacts, discounts, grants
 from tests.services.harness import (
     BRANDS,
     GIVEN,
@@ -40,12 +40,12 @@ LETTERS = "[2-9a-hjkmnp-z]{8}"
 
 
 def codes_of(outcomes: list[Grant | Refusal]) -> list[str]:
-    """The codes in order, or the words of the refusals."""
+    """Return the codes in order, and the slugs of refusals."""
     return [each.slug if isinstance(each, Refusal) else each.code for each in outcomes]
 
 
 def refusal(stage: ServiceHarness, discount_id: str, total: int | None) -> tuple[str, str]:
-    """Where and why a total is refused; nothing is changed."""
+    """Check that a total is refused and nothing changes; return the field and the reason."""
     before = stage.state()
     with pytest.raises(Invalid) as caught:
         stage.change(discount_id, total_count=total, paused=True)
@@ -63,7 +63,7 @@ def test_a_discount_of_any_kind_is_shown_and_listed_as_it_was_asked_for(stage: S
     assert found.codes == code_kinds.make(kind, 3, GIVEN[kind])
     assert (found.total_count, found.granted_count, found.remaining_count) == (3, 0, 3)
     assert stage.status(found.id) == "active"
-    assert discounts.list_page(stage.store, brand_id="IKEA").discounts == [found]
+    assert discounts.list_page(stage.store, brand_id="IKEA").items == [found]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,11 +105,11 @@ def test_a_bulk_of_any_kind_gives_what_there_is_in_the_order_of_the_users(stage:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_brand_gives_of_any_kind(stage: ServiceHarness, kind: Kind) -> None:
     found = stage.create_kind(kind, total=1)
-    held = grants.grant_of_brand(stage.store, "IKEA", "User 1")
+    held = brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
     assert (held.discount_id, held.fresh) == (found.id, True)
-    assert not grants.grant_of_brand(stage.store, "IKEA", "User 1").fresh
+    assert not brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").fresh
     with pytest.raises(SoldOut):
-        grants.grant_of_brand(stage.store, "IKEA", "User 2")
+        brand_grants.grant_of_brand(stage.store, "IKEA", "User 2")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -540,7 +540,7 @@ def test_a_replica_that_does_not_know_a_template_learns_it(stage: ServiceHarness
     stage.store.definitions.clear()
     codes += codes_of(grants.grant_many(stage.store, found.id, ["User 1", "User 2", "User 3"]))
     stage.store.definitions.clear()
-    codes.append(grants.grant_of_brand(stage.store, "IKEA", "User 4").code)
+    codes.append(brand_grants.grant_of_brand(stage.store, "IKEA", "User 4").code)
     assert codes == ["user-1x1", "user-1x1", "user-2x2", "user-3x3", "user-4x4"]
     assert stage.store.definitions == {found.id: found.definition}
 
@@ -602,7 +602,7 @@ def test_a_code_has_the_name_that_the_brand_knows_of_its_user(stage: ServiceHarn
         f"u3-has-{found.id}",
         f"Stina Åkerman-has-{found.id}",
     ]
-    assert grants.grant_of_brand(stage.store, "IKEA", "u2").code == f"stina åkerman-has-{found.id}-2"
+    assert brand_grants.grant_of_brand(stage.store, "IKEA", "u2").code == f"stina åkerman-has-{found.id}-2"
 
 
 def test_only_a_code_with_a_name_in_it_costs_a_look_for_the_name(

@@ -1,4 +1,4 @@
-"""What a user holds, however much: each code is found and listed once, and a checkout costs the same."""
+"""A user with many codes: each is found and listed once, and a checkout costs no more."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from discount.domain import code_kinds
 from discount.domain.errors import NotGranted, TooManyGuesses
 from discount.domain.model import Grant
 from discount.domain.rules import Order
-from discount.services import redemptions
-from discount.services.redemptions import Checkout
+from discount.services import checkouts, redemptions
+from discount.services.checkouts import Checkout
 from discount.store import keys
 from tests.services.harness import PARTITIONS, ServiceHarness, flat
 
@@ -20,13 +20,13 @@ USER = "User 1"
 
 
 def give(stage: ServiceHarness, brand: str, number: int, code: str = "") -> list[Grant]:
-    """So many codes of a brand, one of each of so many discounts."""
+    """Grant a user codes of a brand, one of each of several discounts."""
     kind = code_kinds.make("imported", None, {}) if code else code_kinds.unique(1)
     found = []
     for _ in range(number):
         made = stage.create(total=None if code else 1, brand=brand, kind=kind)
         if code:
-            stage.take_in(made.id, [code.replace("#", str(made.number))])
+            stage.import_lines(made.id, [code.replace("#", str(made.number))])
         found.append(stage.grant(made.id, USER))
     return found
 
@@ -36,14 +36,14 @@ def attempt(code: str, order: str = "A-1", brand: str = ONE) -> Checkout:
 
 
 def redeem_each(stage: ServiceHarness, held: list[Grant], brand: str) -> None:
-    """That each code is found by its brand."""
+    """Check that each code is found by its brand."""
     for number, each in enumerate(held):
         made = redemptions.redeem(stage.store, attempt(each.code, f"{brand} {number}", brand))
         assert (made.discount_id, made.code) == (each.discount_id, each.code)
 
 
 def exchanges(stage: ServiceHarness, call: Callable[[], Any]) -> int:
-    """How many exchanges with Redis a call makes once the process knows the discount."""
+    """Return the exchanges with Redis of a call, once the discount is cached."""
     call()
     found: list[int] = []
     before = stage.store._on_round_trip
@@ -56,7 +56,7 @@ def exchanges(stage: ServiceHarness, call: Callable[[], Any]) -> int:
 
 
 def fields_of(stage: ServiceHarness) -> dict[str, str]:
-    """All that is kept of the user among what users hold."""
+    """Return all that is stored of the codes that a user holds."""
     kept: dict[str, str] = stage.redis.hgetall(keys.users(5, USER))
     return kept
 
@@ -121,7 +121,7 @@ def test_a_checkout_costs_the_same_however_much_the_user_holds(stage: ServiceHar
 
 def test_whoever_guessed_too_often_costs_two_exchanges(stage: ServiceHarness) -> None:
     give(stage, ONE, 20)
-    for _ in range(redemptions.USER_GUESSES):
+    for _ in range(checkouts.USER_GUESSES):
         redemptions.validate(stage.store, attempt("WRONG"))
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""Limits: exact at their number, changed at any time, in the days and weeks of a zone."""
+"""Limits: exact, changeable at any time, by the days and weeks of a time zone."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,9 @@ from discount.domain.rules import (
     Order,
     Rule,
 )
-from discount.services import redemptions
-from discount.services.redemptions import Checkout, Verdict
+from discount.services import redemption_lists, redemptions
+from discount.services.checkouts import Checkout
+from discount.services.redemptions import Verdict
 from discount.store import keys
 from tests.services.harness import SECOND, ServiceHarness, partition_of
 
@@ -36,8 +37,8 @@ def counts_agree(stage: ServiceHarness) -> Iterator[None]:
 
 
 def check_counts(stage: ServiceHarness, found: Discount) -> None:
-    """That what is counted is what the redemptions say, and nothing is negative."""
-    made = list(redemptions.list_all(stage.store, found.id))
+    """Check that the counts match the redemptions and none is negative."""
+    made = list(redemption_lists.list_all(stage.store, found.id))
     states = Counter(each.state for each in made)
     assert (found.redeemed_count, found.on_hold_count) == (states["redeemed"], states["held"])
     assert found.rolled_back_count == states["rolled-back"]
@@ -52,9 +53,9 @@ def check_counts(stage: ServiceHarness, found: Discount) -> None:
 
 
 def count_standing(stage: ServiceHarness, discount_id: str, user: str, day: str, week: str) -> tuple[int, int, int]:
-    """How many uses of a user stand, in all, of a day and of a week."""
+    """Count the uses of a user in all, of a day and of a week."""
     partition = partition_of(discount_id)
-    made = redemptions.list_all(stage.store, discount_id, state="redeemed")
+    made = redemption_lists.list_all(stage.store, discount_id, state="redeemed")
     names = [keys.redemption(partition, each.id) for each in made if each.user_id == user]
     of = [stage.redis.hmget(name, "day", "week") for name in names]
     return len(of), sum(each[0] == day for each in of), sum(each[1] == week for each in of)
@@ -65,7 +66,7 @@ def shown(stage: ServiceHarness) -> list[Discount]:
 
 
 def shared(stage: ServiceHarness, limits: Mapping[LimitName, int | None], **given: Any) -> str:
-    """A discount with one code for all, in a zone where no day ends during the test: its id."""
+    """Create a discount with one code for all, in a zone where no day ends during the test; return its id."""
     kind = code_kinds.make("shared", None, {"code": given.pop("code", CODE)})
     found = {
         "total": None,
@@ -103,7 +104,7 @@ def left(stage: ServiceHarness, discount_id: str, user: str = "User 1") -> Mappi
 def refused(
     stage: ServiceHarness, discount_id: str, user: str = "User 1", kind: type[Refusal] = LimitReached
 ) -> dict[str, Any]:
-    """That a further order of the user is refused and changes nothing: the facts of the refusal."""
+    """Check that another order of the user is refused and changes nothing; return the facts."""
     before = stage.state()
     with pytest.raises(kind) as caught:
         redeem(stage, discount_id, "never", user)
@@ -113,7 +114,7 @@ def refused(
 
 
 def uses_of(stage: ServiceHarness, discount_id: str) -> dict[str, str]:
-    """What is stored of the uses of all users."""
+    """Return the stored uses of all users."""
     found: dict[str, str] = {}
     for name in stage.redis.keys(keys.uses(partition_of(discount_id), discount_id, 0)[:-1] + "*"):
         found |= stage.redis.hgetall(name)
@@ -121,7 +122,7 @@ def uses_of(stage: ServiceHarness, discount_id: str) -> dict[str, str]:
 
 
 def let_days_pass(stage: ServiceHarness, discount_id: str, days: int) -> None:
-    """All uses and holds of a discount, moved some days back; holds stay as long as they were to stay."""
+    """Move all uses and holds of a discount some days back; holds keep their length."""
     check_counts(stage, stage.show(discount_id))
     partition = partition_of(discount_id)
 
@@ -144,7 +145,7 @@ def let_days_pass(stage: ServiceHarness, discount_id: str, days: int) -> None:
 
 
 def let_end(stage: ServiceHarness, held: Redemption) -> None:
-    """The end of a hold, moved to now behind the service's back."""
+    """Move the end of a hold to now, in Redis."""
     partition = partition_of(held.discount_id)
     until, now = f"{held.hold_until:016d}", f"{stage.now():016d}"
     stage.redis.hset(keys.redemption(partition, held.id), "hold_until", now)
@@ -159,11 +160,11 @@ def local(moment: int, zone: str) -> datetime:
 
 
 def same_week(stage: ServiceHarness, discount_id: str, days: int) -> bool:
-    """Whether the day so many days ago is of this week."""
+    """Return whether the day some days ago is of this week."""
     return local(stage.now(), stage.show(discount_id).timezone).weekday() >= days
 
 
-# At its number
+# Exact limits
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -224,7 +225,7 @@ def test_uses_of_another_discount_do_not_count(stage: ServiceHarness) -> None:
     assert redemptions.redeem(stage.store, last).left == dict.fromkeys(LIMITS, 0)
 
 
-# Changed
+# Changed limits
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -330,8 +331,8 @@ def test_uses_of_yesterday_count_no_more_today(stage: ServiceHarness) -> None:
     let_days_pass(stage, discount_id, 1)
     of_week = 2 if same_week(stage, discount_id, 1) else 4
     assert left(stage, discount_id) == {"total": 7, "per_user": 3, "per_user_per_day": 2, "per_user_per_week": of_week}
-    told = redeem(stage, discount_id, "A-2").left
-    assert told == {"total": 6, "per_user": 2, "per_user_per_day": 1, "per_user_per_week": of_week - 1}
+    left_now = redeem(stage, discount_id, "A-2").left
+    assert left_now == {"total": 6, "per_user": 2, "per_user_per_day": 1, "per_user_per_week": of_week - 1}
 
 
 def test_uses_of_last_week_count_no_more_this_week(stage: ServiceHarness) -> None:
@@ -419,7 +420,7 @@ def test_a_use_that_does_not_return_stays_counted_in_every_limit(stage: ServiceH
     assert redeem(stage, discount_id, "A-2").left == {limit: 0}
 
 
-# Together
+# Several limits
 
 
 def test_all_limits_that_are_reached_are_told_and_the_first_refuses(stage: ServiceHarness) -> None:
@@ -427,9 +428,11 @@ def test_all_limits_that_are_reached_are_told_and_the_first_refuses(stage: Servi
     redeem(stage, discount_id, "A-1")
     assert validate(stage, discount_id) == Verdict(discount_id, 500, dict.fromkeys(LIMITS, 1), [])
     redeem(stage, discount_id, "A-2")
-    told = validate(stage, discount_id)
-    assert [(each.slug, each.facts["limit"]) for each in told.reasons] == [("limit-reached", each) for each in LIMITS]
-    assert [sorted(each.facts) for each in told.reasons] == [["limit"], ["limit"], *[["limit", "opens_at"]] * 2]
+    verdict = validate(stage, discount_id)
+    assert [(each.slug, each.facts["limit"]) for each in verdict.reasons] == [
+        ("limit-reached", each) for each in LIMITS
+    ]
+    assert [sorted(each.facts) for each in verdict.reasons] == [["limit"], ["limit"], *[["limit", "opens_at"]] * 2]
     for limit in LIMITS:
         assert refused(stage, discount_id)["limit"] == limit
         stage.change(discount_id, limits={limit: 3})

@@ -1,4 +1,4 @@
-"""Listing discounts: every one once, newest first, over all partitions."""
+"""Lists of discounts: each one once, newest first, over all partitions."""
 
 import random
 
@@ -19,12 +19,12 @@ from tests.services.harness import (
 
 
 def fill(stage: ServiceHarness, count: int) -> list[str]:
-    """Discounts of all partitions, newest first."""
+    """Create discounts in all partitions, and return them newest first."""
     return [stage.create(total=1, brand=BRANDS[number * 7 % PARTITIONS]).id for number in range(count)][::-1]
 
 
 def move_to(stage: ServiceHarness, discount_id: str, created_at: int) -> None:
-    """Let a discount have been created at another moment."""
+    """Change when a discount was created."""
     partition = partition_of(discount_id)
     brand = stage.show(discount_id).brand_id
     stage.redis.hset(keys.discount(partition, discount_id), "created_at", created_at)
@@ -39,7 +39,7 @@ def test_pages_together_are_everything_newest_first(stage: ServiceHarness, limit
 
 def test_an_empty_service_lists_nothing(stage: ServiceHarness) -> None:
     page = discounts.list_page(stage.store)
-    assert (page.discounts, page.next) == ([], None)
+    assert (page.items, page.next) == ([], None)
     assert discounts.list_page(stage.store, brand_id="IKEA", status="active").next is None
 
 
@@ -80,7 +80,7 @@ def test_a_discount_made_while_paging_moves_nothing(stage: ServiceHarness) -> No
     first = discounts.list_page(stage.store, limit=3)
     stage.create(brand=BRANDS[3])
     second = discounts.list_page(stage.store, limit=3, cursor=first.next)
-    assert [each.id for each in first.discounts + second.discounts] == made
+    assert [each.id for each in first.items + second.items] == made
     assert second.next is None
 
 
@@ -130,7 +130,7 @@ def test_a_page_of_a_rare_status_looks_at_a_bounded_number(
     made = fill(stage, 230)
     stage.change(made[-1], paused=True)
     page = discounts.list_page(stage.store, status="paused", limit=10)
-    assert (page.discounts, page.next is None) == ([], False)
+    assert (page.items, page.next is None) == ([], False)
     assert stage.list_ids(10, status="paused") == [made[-1]]
 
 
@@ -145,5 +145,5 @@ def test_a_cursor_beyond_either_end_is_an_empty_or_a_first_page(stage: ServiceHa
     made = fill(stage, 3)
     oldest = discounts.list_page(stage.store, cursor=make_cursor(0, make_discount_id(0, 1)))
     newest = discounts.list_page(stage.store, cursor=make_cursor(10**16 - 1, make_discount_id(15, 1)))
-    assert (oldest.discounts, oldest.next) == ([], None)
-    assert [each.id for each in newest.discounts] == made
+    assert (oldest.items, oldest.next) == ([], None)
+    assert [each.id for each in newest.items] == made

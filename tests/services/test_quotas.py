@@ -1,4 +1,4 @@
-"""Quotas: a brand has so much and no more, and what is refused changes nothing."""
+"""Quotas: a brand gets no more than its quota, and a refused call changes nothing."""
 
 from typing import Any
 
@@ -68,11 +68,11 @@ def test_the_sum_follows_a_total_that_is_taken_away_and_set_again(stage: Service
 def test_imported_codes_count_and_those_that_are_there_already_do_not(stage: ServiceHarness) -> None:
     limit(stage, codes=5)
     found = stage.create_kind("imported", None)
-    stage.take_in(found.id, ["A", "B", "C", "D"])
-    refused(stage, "codes", 5, stage.take_in, found.id, ["E", "F"])
-    assert stage.take_in(found.id, ["A", "B", "E", "E", "C"]).added_count == 1
+    stage.import_lines(found.id, ["A", "B", "C", "D"])
+    refused(stage, "codes", 5, stage.import_lines, found.id, ["E", "F"])
+    assert stage.import_lines(found.id, ["A", "B", "E", "E", "C"]).added_count == 1
     assert used(stage, "codes") == 5
-    assert stage.take_in(found.id, ["A", "E"]).repeated_count == 2
+    assert stage.import_lines(found.id, ["A", "E"]).repeated_count == 2
 
 
 def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(stage: ServiceHarness) -> None:
@@ -80,10 +80,10 @@ def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(st
     first, second = stage.create(), stage.create()
     held = stage.grant(first.id, "Ann")
     stage.grant(second.id, "Ann")
-    told = refused(stage, "grants_a_day", 2, stage.grant, first.id, "Bob")
+    refusal = refused(stage, "grants_a_day", 2, stage.grant, first.id, "Bob")
     now = stage.now()
-    assert 0 < int(told.facts["opens_at"]) - now <= DAY
-    assert int(told.facts["opens_at"]) % DAY == 0
+    assert 0 < int(refusal.facts["opens_at"]) - now <= DAY
+    assert int(refusal.facts["opens_at"]) % DAY == 0
     assert stage.grant(first.id, "Ann").code == held.code
     assert stage.grant(stage.create(brand="Billo").id, "Bob").fresh
     # The next day.
@@ -110,9 +110,9 @@ def test_what_a_brand_stores_is_estimated_and_bounded(stage: ServiceHarness) -> 
     stage.grant_all(found.id, 5)
     assert used(stage, "stored_bytes") == 2800 + 5 * 300
     refused(stage, "stored_bytes", 6000, stage.create)
-    refused(stage, "stored_bytes", 6000, stage.take_in, found.id, [f"More {number}" for number in range(30)])
+    refused(stage, "stored_bytes", 6000, stage.import_lines, found.id, [f"More {number}" for number in range(30)])
     stage.grant(found.id, "a sixth"), stage.grant(found.id, "a seventh")
-    stage.take_in(found.id, [f"More {number}" for number in range(10)])
+    stage.import_lines(found.id, [f"More {number}" for number in range(10)])
     assert used(stage, "stored_bytes") == 5700
     stage.grant(found.id, "an eighth")
     refused(stage, "stored_bytes", 6000, stage.grant, found.id, "a ninth")
@@ -125,8 +125,8 @@ def test_a_brands_own_quotas_go_before_those_of_the_settings(stage: ServiceHarne
     refused(stage, "discounts", 2, stage.create)
     stage.grant_all(found.id, 3)
     quotas.change(stage.store, "IKEA", {"discounts": None, "codes": 6})
-    told = quotas.show(stage.store, "IKEA")
-    assert {name: each.limit for name, each in told.items()} == {
+    shown = quotas.show(stage.store, "IKEA")
+    assert {name: each.limit for name, each in shown.items()} == {
         **{"discounts": 1, "codes": 6, "grants_a_day": None, "emails_a_day": None, "stored_bytes": None}
     }
     refused(stage, "codes", 6, stage.change, found.id, total_count=9)

@@ -1,4 +1,4 @@
-"""Redeeming: what would come off, a use, a hold, its confirm, a rollback, each once; and what of it is told."""
+"""Redemptions: validation, use, hold, confirm and rollback, each done once, and their events."""
 
 import time
 from collections.abc import Callable
@@ -32,8 +32,10 @@ from discount.domain.errors import (
 from discount.domain.ids import make_discount_id, make_redemption_id
 from discount.domain.model import Discount, Redemption, Sums
 from discount.domain.rules import MAX_AMOUNT, Order, Rule
-from discount.services import brands, discounts, redemptions
-from discount.services.redemptions import Checkout, Verdict
+from discount.services import brands, checkouts, discounts, redemption_lists, redemptions
+from discount.services.checkouts import Checkout
+from discount.services.pagination import Page
+from discount.services.redemptions import Verdict
 from discount.store import keys
 from tests.services.harness import (
     BRANDS,
@@ -49,11 +51,11 @@ HOUR = 3600 * SECOND
 TEN_PERCENT = Rule(percent=1_000)
 CODE = "SUMMER-26"
 ADDRESS = "192.0.2.9"
-WRONG = "The user holds no such code here; it may be mistyped."
+WRONG = "The user holds no such code here; check the spelling."
 
 
 def shared(stage: ServiceHarness, code: str = CODE, **given: Any) -> Discount:
-    """A discount with one code for all, 10 % off, redeemed as often as anybody likes."""
+    """Create a discount with one code for all, 10 % off, without limits."""
     kind = code_kinds.make("shared", None, {"code": code})
     return stage.create(**{"total": None, "kind": kind, "rule": TEN_PERCENT, "limits": {}} | given)
 
@@ -90,7 +92,7 @@ def confirm(stage: ServiceHarness, found: Redemption) -> Redemption:
 
 
 def refused(stage: ServiceHarness, refusal: type[Refusal], *given: Any, **more: Any) -> dict[str, Any]:
-    """That a redemption is refused and changes nothing: the facts of the refusal."""
+    """Check that a redemption is refused and changes nothing; return the facts."""
     before = stage.state()
     with pytest.raises(refusal) as caught:
         redeem(stage, *given, **more)
@@ -99,14 +101,14 @@ def refused(stage: ServiceHarness, refusal: type[Refusal], *given: Any, **more: 
 
 
 def counted(stage: ServiceHarness, discount_id: str) -> tuple[int, int, int, dict[str, tuple[int, int]]]:
-    """What a discount shows of its redemptions: redeemed, on hold, rolled back, sums."""
+    """Return a discount's counts of redemptions, holds and rollbacks, and its sums."""
     found = stage.show(discount_id)
     sums = {currency: (each.orders, each.discounts) for currency, each in found.sums.items()}
     return found.redeemed_count, found.on_hold_count, found.rolled_back_count, sums
 
 
 def let_end(stage: ServiceHarness, held: Redemption) -> None:
-    """The end of a hold, moved to now behind the service's back."""
+    """Move the end of a hold to now, in Redis."""
     partition = partition_of(held.discount_id)
     discount = keys.discount(partition, held.discount_id)
     until, now = f"{held.hold_until:016d}", f"{stage.now():016d}"
@@ -123,7 +125,7 @@ def later(stage: ServiceHarness, microseconds: int = HOUR) -> int:
     return stage.now() + microseconds
 
 
-# A use
+# Uses
 
 
 def test_a_redemption_tells_what_was_used_by_whom_and_when(stage: ServiceHarness) -> None:
@@ -181,7 +183,7 @@ def test_every_one_of_many_codes_of_a_user_is_found_by_the_brand(stage: ServiceH
 def test_a_code_is_the_same_however_it_is_typed(stage: ServiceHarness, kind: Kind, by_brand: bool) -> None:
     found = stage.create(total=3, kind=code_kinds.make(kind, 3, GIVEN[kind]), limits={})
     if kind == "imported":
-        stage.take_in(found.id, ["Own-1 2"])
+        stage.import_lines(found.id, ["Own-1 2"])
     code = stage.grant(found.id).code
     wide = "".join(chr(ord(letter) + 0xFEE0) if letter.isalnum() else letter for letter in code)
     typed = [code, code.upper(), code.lower(), code.replace("-", ""), code.replace("-", " – "), f"\t{code}\u00a0", wide]
@@ -238,18 +240,18 @@ def test_names_with_spaces_colons_and_more_are_kept_apart(stage: ServiceHarness)
             held = redeem(stage, CODE, f"{user}, ", user, brand_id=brand, hold=60)
             assert (confirm(stage, held).order.id, held.user_id) == (f"{user}, ", user)
     for user in names:
-        listed = redemptions.list_of_user(stage.store, user).redemptions
+        listed = redemption_lists.list_of_user(stage.store, user).items
         assert sorted(each.brand_id for each in listed) == sorted(names)
 
 
-# What would come off
+# Validation
 
 
 def test_a_validation_tells_what_would_come_off_and_changes_nothing(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"total": 5, "per_user": 2, "per_user_per_day": 1})
     before = stage.state()
-    told = [validate(stage), validate(stage, brand_id=None, discount_id=found.id)]
-    assert told == [Verdict(found.id, 500, {"total": 5, "per_user": 2, "per_user_per_day": 1}, [])] * 2
+    verdict = [validate(stage), validate(stage, brand_id=None, discount_id=found.id)]
+    assert verdict == [Verdict(found.id, 500, {"total": 5, "per_user": 2, "per_user_per_day": 1}, [])] * 2
     assert stage.state() == before
 
 
@@ -265,15 +267,15 @@ def test_a_validation_tells_every_reason_and_changes_nothing(stage: ServiceHarne
     assert words(validate(stage, order="A-3", amount=999)) == ["minimum-amount", "paused", "not-started", *limits_told]
     stage.close(found.id, void=True)
     before = stage.state()
-    told = validate(stage, order="A-3", amount=999)
-    assert words(told) == ["minimum-amount", "closed", "not-started", *limits_told]
+    verdict = validate(stage, order="A-3", amount=999)
+    assert words(verdict) == ["minimum-amount", "closed", "not-started", *limits_told]
     # The rule gives nothing to an order that is too small.
-    assert (told.discount_id, told.discount_amount) == (found.id, 0)
-    assert told.left == dict.fromkeys(limits, 0)
-    facts = {each.slug: each.facts for each in told.reasons}
+    assert (verdict.discount_id, verdict.discount_amount) == (found.id, 0)
+    assert verdict.left == dict.fromkeys(limits, 0)
+    facts = {each.slug: each.facts for each in verdict.reasons}
     assert facts["minimum-amount"] == {"minimum_amount": 1_000, "currency": "EUR"}
     assert int(facts["not-started"]["starts_at"]) == starts
-    limits_told = [each.facts["limit"] for each in told.reasons if "limit" in each.facts]
+    limits_told = [each.facts["limit"] for each in verdict.reasons if "limit" in each.facts]
     assert limits_told == ["total", "per_user", "per_user_per_day", "per_user_per_week"]
     assert words(validate(stage, order="A-3", currency="SEK"))[0] == "currency-mismatch"
     assert stage.state() == before
@@ -306,9 +308,9 @@ def test_a_validation_tells_that_the_order_has_redeemed_something_else(stage: Se
     made = redeem(stage, "AUTUMN", hold=hold)
     with pytest.raises(IdempotencyMismatch) as refusal:
         redeem(stage, hold=hold)
-    told = validate(stage)
-    assert [(each.slug, each.detail) for each in told.reasons] == [(refusal.value.slug, refusal.value.detail)]
-    assert told.discount_amount == 500
+    verdict = validate(stage)
+    assert [(each.slug, each.detail) for each in verdict.reasons] == [(refusal.value.slug, refusal.value.detail)]
+    assert verdict.discount_amount == 500
     assert words(validate(stage, amount=1)) == ["idempotency-mismatch", "minimum-amount"]
     assert words(validate(stage, by_user=True)) == []
     roll_back(stage, made)
@@ -316,17 +318,17 @@ def test_a_validation_tells_that_the_order_has_redeemed_something_else(stage: Se
     with pytest.raises(IdempotencyMismatch):
         redeem(stage)
     assert words(validate(stage, order="A-2")) == []
-    assert found.id == told.discount_id
+    assert found.id == verdict.discount_id
 
 
 def test_a_validation_tells_what_would_come_off_also_where_something_stands_in_the_way(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"per_user": 1})
     redeem(stage)
-    told = validate(stage, order="A-2")
-    assert (words(told), told.discount_amount) == (["already-redeemed"], 500)
+    verdict = validate(stage, order="A-2")
+    assert (words(verdict), verdict.discount_amount) == (["already-redeemed"], 500)
     stage.change(found.id, limits={"per_user": 2}, paused=True)
-    told = validate(stage, order="A-2")
-    assert (words(told), told.discount_amount) == (["paused"], 500)
+    verdict = validate(stage, order="A-2")
+    assert (words(verdict), verdict.discount_amount) == (["paused"], 500)
 
 
 def test_a_validation_of_a_wrong_code_tells_only_that(stage: ServiceHarness) -> None:
@@ -334,9 +336,14 @@ def test_a_validation_of_a_wrong_code_tells_only_that(stage: ServiceHarness) -> 
     found = shared(stage, rule=rule, limits={"total": 0})
     stage.change(found.id, paused=True)
     for place in ({"brand_id": "IKEA"}, {"brand_id": None, "discount_id": found.id}):
-        told = validate(stage, "WINTER", **place)
-        assert (told.discount_id, told.discount_amount, told.left, words(told)) == (None, 0, {}, ["not-granted"])
-        assert told.reasons[0].facts == {}
+        verdict = validate(stage, "WINTER", **place)
+        assert (verdict.discount_id, verdict.discount_amount, verdict.left, words(verdict)) == (
+            None,
+            0,
+            {},
+            ["not-granted"],
+        )
+        assert verdict.reasons[0].facts == {}
 
 
 # Refusals
@@ -425,7 +432,7 @@ def test_after_the_close_a_shared_code_is_good_for_those_who_hold_it_and_nobody_
     for user in ("User 2", "User 3"):
         refused(stage, Closed, code, f"of {user}", user, **place)
         assert words(validate(stage, code, f"of {user}", user, **place)) == ["closed"]
-    # What was done before the close is told as it was.
+    # A redemption from before the close is repeated unchanged.
     assert redeem(stage, code, "A-1", "User 2", **place).state == "redeemed"
 
 
@@ -453,7 +460,7 @@ def test_a_code_is_good_for_some_time_after_its_grant(stage: ServiceHarness, kin
     short, long = (stage.create(kind=made, valid_for=durations.read(each)) for each in ("PT0.000001S", "PT1H"))
     for each in (short, long):
         if kind == "imported":
-            stage.take_in(each.id, ["Own 1", "Own 2"])
+            stage.import_lines(each.id, ["Own 1", "Own 2"])
     over, good = stage.grant(short.id), stage.grant(long.id)
     facts = refused(stage, Expired, over.code, discount_id=short.id)
     assert int(facts["expires_at"]) == over.granted_at + 1
@@ -481,7 +488,7 @@ def test_a_month_after_the_grant_is_one_of_the_calendar(stage: ServiceHarness, b
 
 
 def told_at(stage: ServiceHarness, found: Discount) -> str:
-    """When the first grant was, as its event tells it."""
+    """Return the time of the first grant, from its event."""
     return stage.events(found, "code.granted")[0]["at"]
 
 
@@ -562,13 +569,13 @@ def test_a_wrong_code_shows_nothing_of_the_rule_and_counts_as_one(stage: Service
 def test_after_too_many_wrong_codes_a_user_has_to_wait(stage: ServiceHarness, call: Any, by_brand: bool) -> None:
     found = shared(stage)
     place = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
-    for _ in range(redemptions.USER_GUESSES):
+    for _ in range(checkouts.USER_GUESSES):
         assert words(validate(stage, "WRONG", **place)) == ["not-granted"]
     before = stage.state()
     for code in ("WRONG", CODE):
         with pytest.raises(TooManyGuesses) as caught:
             call(stage, code, **place)
-        assert 0 < int(caught.value.facts["retry_after"]) <= redemptions.GUESS_SECONDS
+        assert 0 < int(caught.value.facts["retry_after"]) <= checkouts.GUESS_SECONDS
     assert stage.state() == before
     assert redeem(stage, CODE, "A-1", "User 2").state == "redeemed"
     stage.redis.delete(keys.guesses(partition_of(found.id), "IKEA", "user", "User 1"))
@@ -576,7 +583,7 @@ def test_after_too_many_wrong_codes_a_user_has_to_wait(stage: ServiceHarness, ca
 
 
 def test_wrong_codes_of_an_address_count_over_its_users(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redemptions, "ADDRESS_GUESSES", 6)
+    monkeypatch.setattr(checkouts, "ADDRESS_GUESSES", 6)
     found = shared(stage)
     places: list[dict[str, Any]] = [{}, {"brand_id": None, "discount_id": found.id}]
     for number in range(6):
@@ -591,7 +598,7 @@ def test_wrong_codes_at_one_brand_are_not_counted_at_another(stage: ServiceHarne
     one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
     for brand in (one, other):
         shared(stage, brand=brand)
-    for _ in range(redemptions.USER_GUESSES):
+    for _ in range(checkouts.USER_GUESSES):
         validate(stage, "WRONG", brand_id=one)
     with pytest.raises(TooManyGuesses):
         redeem(stage, brand_id=one)
@@ -601,7 +608,7 @@ def test_wrong_codes_at_one_brand_are_not_counted_at_another(stage: ServiceHarne
 def test_without_an_address_only_the_user_s_wrong_codes_are_counted(
     stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redemptions, "ADDRESS_GUESSES", 2)
+    monkeypatch.setattr(checkouts, "ADDRESS_GUESSES", 2)
     found = shared(stage)
     places: list[dict[str, Any]] = [{}, {"brand_id": None, "discount_id": found.id}]
     for number in range(6):
@@ -612,7 +619,7 @@ def test_without_an_address_only_the_user_s_wrong_codes_are_counted(
 def test_what_was_redeemed_is_told_however_many_wrong_codes_came(stage: ServiceHarness) -> None:
     shared(stage)
     made = redeem(stage)
-    for _ in range(redemptions.USER_GUESSES):
+    for _ in range(checkouts.USER_GUESSES):
         validate(stage, "WRONG")
     assert redeem(stage).id == made.id
 
@@ -620,7 +627,7 @@ def test_what_was_redeemed_is_told_however_many_wrong_codes_came(stage: ServiceH
 def test_right_codes_and_refusals_are_no_guesses(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"total": 1}, rule=Rule(amount_off=1, currency="EUR"))
     redeem(stage)
-    for number in range(redemptions.USER_GUESSES + 1):
+    for number in range(checkouts.USER_GUESSES + 1):
         refused(stage, LimitReached, CODE, f"B-{number}")
         refused(stage, CurrencyMismatch, CODE, f"B-{number}", currency="SEK")
     assert guesses_of(stage) == guesses_of(stage, ADDRESS, "address") == 0
@@ -641,10 +648,10 @@ def test_a_wrong_code_is_forgotten_after_some_time(stage: ServiceHarness) -> Non
         keys.guesses(partition, "IKEA", "user", "User 1"),
         keys.guesses(partition, "IKEA", "address", ADDRESS),
     ):
-        assert 100 < stage.redis.ttl(name) <= redemptions.GUESS_SECONDS
+        assert 100 < stage.redis.ttl(name) <= checkouts.GUESS_SECONDS
 
 
-# Once
+# Repeated calls
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
@@ -893,7 +900,7 @@ def test_an_order_whose_hold_is_over_may_be_tried_again(
     assert (again.id, again.fresh) == (held.id, True)
     assert show(stage, again).state == again.state == ("held" if hold else "redeemed")
     assert counted(stage, found.id)[:3] == ((0, 1, 0) if hold else (1, 0, 0))
-    assert [each.id for each in redemptions.list_all(stage.store, found.id)] == [held.id]
+    assert [each.id for each in redemption_lists.list_all(stage.store, found.id)] == [held.id]
     roll_back(stage, again)
     assert redeem(stage, CODE, "A-2").left == {"total": 0, "per_user": 0}
 
@@ -1021,7 +1028,7 @@ def test_an_order_whose_hold_gave_way_may_redeem_another_discount_at_once(
 def test_a_user_has_so_many_holds_of_a_discount_and_no_more(
     stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redemptions, "HOLDS", 3)
+    monkeypatch.setattr(redemptions, "HOLDS_PER_USER", 3)
     found, other = shared(stage), shared(stage, "AUTUMN")
     held = [redeem(stage, CODE, f"A-{n}", hold=600 - n) for n in range(3)]
     assert int(refused(stage, TooManyHolds, CODE, "A-3", hold=600)["opens_at"]) == held[2].hold_until
@@ -1043,7 +1050,7 @@ def test_a_user_has_so_many_holds_of_a_discount_and_no_more(
 def test_100_own_holds_among_many_of_others_are_told_apart(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"total": 400})
     own, others = [], []
-    for n in range(redemptions.HOLDS):
+    for n in range(redemptions.HOLDS_PER_USER):
         others.append(redeem(stage, CODE, f"B-{n}", f"User {2 + n}", hold=1000 - n))
         own.append(redeem(stage, CODE, f"A-{n}", hold=1000 - n))
     refused(stage, TooManyHolds, CODE, "A-100", hold=600)
@@ -1057,8 +1064,8 @@ def test_100_own_holds_among_many_of_others_are_told_apart(stage: ServiceHarness
     )
     stage.change(found.id, limits={"total": 101})
     redeem(stage, CODE, "A-101")
-    # All own holds gave way, each told.
-    assert len(stage.events(found, "redemption.released")) == redemptions.HOLDS
+    # All own holds were released, with an event each.
+    assert len(stage.events(found, "redemption.released")) == redemptions.HOLDS_PER_USER
     assert counted(stage, found.id)[:2] == (1, 100)
 
 
@@ -1086,7 +1093,7 @@ def test_what_is_left_is_what_is_left_now(stage: ServiceHarness) -> None:
         assert show(stage, held).left == {"per_user": 0, "per_user_per_day": 3}
     # A list, and the answer to a repeat, have what was left after the use.
     assert redeem(stage, hold=600).left == held.left
-    assert [each.left for each in redemptions.list_all(stage.store, found.id) if each.id == held.id] == [held.left]
+    assert [each.left for each in redemption_lists.list_all(stage.store, found.id) if each.id == held.id] == [held.left]
 
 
 # Events
@@ -1115,7 +1122,7 @@ def test_a_use_and_its_rollback_are_told(stage: ServiceHarness) -> None:
 
 
 def told_of(stage: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
-    """The types of a discount's events of redemptions, each with its redemption."""
+    """Return the types of a discount's redemption events, each with its redemption."""
     return [(each["type"], each["redemption"]) for each in stage.events(found) if "redemption" in each]
 
 
@@ -1156,9 +1163,9 @@ def test_a_hold_that_gives_way_is_told_before_what_it_gives_way_to(stage: Servic
         ("redemption.released", first.id),
         (word, second.id),
     ]
-    told = stage.events(found, "redemption.released")[0]
-    assert (told["at"], told["reason"]) == (str(second.redeemed_at), "")
-    assert (told["amount"], told["discount_amount"], told["currency"]) == ("1999", "200", "EUR")
+    event = stage.events(found, "redemption.released")[0]
+    assert (event["at"], event["reason"]) == (str(second.redeemed_at), "")
+    assert (event["amount"], event["discount_amount"], event["currency"]) == ("1999", "200", "EUR")
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
@@ -1181,36 +1188,36 @@ def test_the_last_use_of_a_total_is_told(stage: ServiceHarness, hold: int | None
 def test_a_refusal_a_validation_and_a_wrong_code_are_no_events(stage: ServiceHarness) -> None:
     found = shared(stage, limits={"per_user": 1})
     redeem(stage)
-    told = stage.events(found)
+    events = stage.events(found)
     refused(stage, AlreadyRedeemed, CODE, "A-2")
     validate(stage, CODE, "A-2", "User 2")
     validate(stage, "WRONG")
-    assert stage.events(found) == told
+    assert stage.events(found) == events
 
 
 # Lists
 
 
-def listed(ask: Callable[..., redemptions.Page], limit: int = 100, **filters: Any) -> list[Redemption]:
-    """The redemptions of all pages, each page no longer than asked for."""
+def listed(ask: Callable[..., Page[Redemption]], limit: int = 100, **filters: Any) -> list[Redemption]:
+    """Return the redemptions of all pages, and check the size of each page."""
     found: list[Redemption] = []
     cursor: str | None = None
     for _ in range(1000):
         page = ask(limit=limit, cursor=cursor, **filters)
-        assert len(page.redemptions) <= limit
-        found += page.redemptions
+        assert len(page.items) <= limit
+        found += page.items
         cursor = page.next
         if cursor is None:
             return found
     raise AssertionError("the pages have no end")
 
 
-def of_discount(stage: ServiceHarness, discount_id: str) -> Callable[..., redemptions.Page]:
-    return lambda **filters: redemptions.list_of_discount(stage.store, discount_id, **filters)
+def of_discount(stage: ServiceHarness, discount_id: str) -> Callable[..., Page[Redemption]]:
+    return lambda **filters: redemption_lists.list_of_discount(stage.store, discount_id, **filters)
 
 
-def of_user(stage: ServiceHarness, user: str = "User 1", brand: str | None = None) -> Callable[..., redemptions.Page]:
-    return lambda **filters: redemptions.list_of_user(stage.store, user, brand_id=brand, **filters)
+def of_user(stage: ServiceHarness, user: str = "User 1", brand: str | None = None) -> Callable[..., Page[Redemption]]:
+    return lambda **filters: redemption_lists.list_of_user(stage.store, user, brand_id=brand, **filters)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 9, 10, 11])
@@ -1220,7 +1227,7 @@ def test_pages_are_together_all_redemptions_newest_first(stage: ServiceHarness, 
     whole = [show(stage, each) for each in made]
     assert listed(of_discount(stage, found.id), limit) == whole
     assert listed(of_user(stage), limit) == [each for each in whole if each.user_id == "User 1"]
-    assert list(redemptions.list_all(stage.store, found.id)) == whole
+    assert list(redemption_lists.list_all(stage.store, found.id)) == whole
 
 
 def test_a_user_s_redemptions_of_all_brands_are_one_list(stage: ServiceHarness) -> None:
@@ -1259,7 +1266,7 @@ def test_a_list_is_filtered_by_state(stage: ServiceHarness, limit: int) -> None:
         wanted = [made[n].id for n in (8 + place, 4 + place, place)]
         for ask in (of_discount(stage, found.id), of_user(stage)):
             assert [each.id for each in listed(ask, limit, state=state)] == wanted
-        assert [each.id for each in redemptions.list_all(stage.store, found.id, state=state)] == wanted
+        assert [each.id for each in redemption_lists.list_all(stage.store, found.id, state=state)] == wanted
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
@@ -1269,7 +1276,7 @@ def test_a_list_is_filtered_from_a_moment_on_and_before_a_moment(stage: ServiceH
     times = [each.redeemed_at for each in made]
     for ask in (of_discount(stage, found.id), of_user(stage)):
 
-        def orders(ask: Callable[..., redemptions.Page] = ask, **filters: int) -> str:
+        def orders(ask: Callable[..., Page[Redemption]] = ask, **filters: int) -> str:
             return "".join(each.order.id[2:] for each in listed(ask, limit, **filters))
 
         assert orders(since=times[2]) == "5432"
@@ -1278,7 +1285,7 @@ def test_a_list_is_filtered_from_a_moment_on_and_before_a_moment(stage: ServiceH
         assert orders(until=times[2] + 1) == "210"
         assert orders(since=times[1], until=times[4]) == "321"
         assert orders(since=times[4], until=times[1]) == orders(since=times[5] + 1) == orders(until=times[0]) == ""
-    between = redemptions.list_all(stage.store, found.id, since=times[1], until=times[4])
+    between = redemption_lists.list_all(stage.store, found.id, since=times[1], until=times[4])
     assert [each.id for each in between] == [each.id for each in made[3:0:-1]]
 
 
@@ -1308,21 +1315,21 @@ def test_an_order_that_moved_on_is_listed_where_it_is_now(stage: ServiceHarness,
         assert [each.id for each in listed(of_discount(stage, first.id), limit)] == others[::-1]
         assert [each.id for each in listed(of_user(stage, "User 2"), limit)] == [now]
         assert [each.id for each in listed(of_discount(stage, second.id), limit)] == [now]
-    assert [each.id for each in redemptions.list_all(stage.store, first.id)] == others[::-1]
+    assert [each.id for each in redemption_lists.list_all(stage.store, first.id)] == others[::-1]
 
 
 def test_a_filter_looks_at_some_and_leads_on(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redemptions, "LOOKED_AT", 4)
+    monkeypatch.setattr(redemption_lists, "LOOKED_AT", 4)
     found = shared(stage)
     made = [redeem(stage, CODE, f"A-{n}", hold=None if n in (0, 9) else 600) for n in range(12)]
-    page = redemptions.list_of_discount(stage.store, found.id, limit=2, state="rolled-back")
-    assert (page.redemptions, page.next is None) == ([], False)
+    page = redemption_lists.list_of_discount(stage.store, found.id, limit=2, state="rolled-back")
+    assert (page.items, page.next is None) == ([], False)
     for limit in (1, 2, 3):
         assert [each.id for each in listed(of_discount(stage, found.id), limit, state="redeemed")] == [
             made[9].id,
             made[0].id,
         ]
-    assert len(list(redemptions.list_all(stage.store, found.id))) == 12
+    assert len(list(redemption_lists.list_all(stage.store, found.id))) == 12
 
 
 def test_a_redemption_made_while_paging_hides_none_that_was_there(stage: ServiceHarness) -> None:
@@ -1331,8 +1338,8 @@ def test_a_redemption_made_while_paging_hides_none_that_was_there(stage: Service
     seen: list[str] = []
     cursor: str | None = None
     for number in range(10):
-        page = redemptions.list_of_discount(stage.store, found.id, limit=2, cursor=cursor)
-        seen += [each.id for each in page.redemptions]
+        page = redemption_lists.list_of_discount(stage.store, found.id, limit=2, cursor=cursor)
+        seen += [each.id for each in page.items]
         redeem(stage, CODE, f"B-{number}")
         cursor = page.next
         if cursor is None:
@@ -1343,13 +1350,13 @@ def test_a_redemption_made_while_paging_hides_none_that_was_there(stage: Service
 def test_a_discount_and_a_user_without_redemptions_list_none(stage: ServiceHarness) -> None:
     found = shared(stage)
     redeem(stage)
-    assert list(redemptions.list_all(stage.store, stage.create().id)) == []
+    assert list(redemption_lists.list_all(stage.store, stage.create().id)) == []
     assert listed(of_user(stage, "User 2")) == listed(of_user(stage, brand="Other")) == []
     for discount_id in ("x", make_discount_id(partition_of(found.id), 10)):
         with pytest.raises(NotFound):
-            redemptions.list_of_discount(stage.store, discount_id)
+            redemption_lists.list_of_discount(stage.store, discount_id)
         with pytest.raises(NotFound):
-            redemptions.list_all(stage.store, discount_id)
+            redemption_lists.list_all(stage.store, discount_id)
 
 
 def test_a_cursor_of_another_list_is_refused(stage: ServiceHarness) -> None:

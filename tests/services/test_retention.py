@@ -1,4 +1,4 @@
-"""Uses are let go after some days: of each all that is stored, and nothing of what was counted."""
+"""Old uses are deleted after some days; the counts stay."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from discount.domain.code_kinds import CodeKind
 from discount.domain.errors import LimitReached, NotFound
 from discount.domain.model import Discount
 from discount.domain.rules import Order
-from discount.services import discounts, redemptions
-from discount.services.redemptions import Checkout
+from discount.services import discounts, redemption_lists, redemptions
+from discount.services.checkouts import Checkout
 from discount.store import keys
 from discount.worker import retention
 from discount.worker.retention import Retention
@@ -26,7 +26,7 @@ def redeem(stage: ServiceHarness, order: str, user: str = "Ann", code: str = "SA
 
 
 def let_go(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, after: int, days: int = 7) -> int:
-    """A turn as it would be made so much later."""
+    """Delete old uses as the worker would some time later; return how many."""
     with monkeypatch.context() as patched:
         now = stage.store.now() + after
         patched.setattr(type(stage.store), "now", lambda _: now)
@@ -89,7 +89,7 @@ def test_a_turn_does_a_bounded_amount_and_the_next_goes_on(
     monkeypatch.setattr(type(stage.store), "now", lambda _: now)
     keeper = Retention(stage.store, 7)
     assert [keeper.turn() for _ in range(7)] == [6, 6, 3, 2, 2, 1, 0]
-    assert all(not list(redemptions.list_all(stage.store, each.id)) for each in several)
+    assert all(not list(redemption_lists.list_all(stage.store, each.id)) for each in several)
     assert len(list(discounts.list_all(stage.store, brand_id="IKEA"))) == 5
 
 
@@ -101,6 +101,6 @@ def test_an_order_that_became_another_discounts_is_that_ones(
     redemptions.roll_back(stage.store, held)
     # As the order is left whose hold was over before it was redeemed with another discount.
     stage.redis.hset(keys.redemption(partition_of(found.id), held), "discount", other.id)
-    assert redemptions.drop(stage.store, found.id, stage.store.now() + DAY, 100) == 0
+    assert redemption_lists.drop(stage.store, found.id, stage.store.now() + DAY, 100) == 0
     assert redemptions.show(stage.store, held).discount_id == other.id
     assert stage.redis.zcard(keys.redemptions(partition_of(found.id), found.id)) == 0

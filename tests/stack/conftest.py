@@ -1,18 +1,13 @@
-"""The whole stack: nginx with the project's files, three replicas, a real Redis."""
+"""Fixtures of the stack suite: nginx with the project's files, three replicas, a real Redis."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.stack.proxy import Proxy
+from tests.support.fixtures import redis_server
 from tests.support.redis_server import RedisServer
-from tests.support.service import Service, pytest_runtest_makereport  # noqa: F401
-
-
-@pytest.fixture(scope="package")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
+from tests.support.service import Service, pytest_runtest_makereport
 
 
 @pytest.fixture(scope="package")

@@ -1,9 +1,9 @@
-"""The real nginx with the project's own files, in front of replicas on this machine.
+"""The real nginx with the project's own files, in front of replicas on this computer.
 
     with Proxy(["127.0.0.1:8001", "127.0.0.1:8002"], tmp_path) as proxy:
         urllib.request.urlopen(proxy.url + "/healthy")
 
-Only the list of replicas, the port and the folders differ from the container: here the addresses are fixed.
+Only the replicas, the port and the folders differ from the container's settings.
 """
 
 import os
@@ -24,7 +24,7 @@ NGINX = Path(__file__).parents[2] / "nginx"
 
 
 class Proxy:
-    """nginx as a child; a context manager. `url` is its address, `log()` its access log."""
+    """nginx as a child process. `url` is its address, `log()` its access log."""
 
     def __init__(self, replicas: list[str], folder: Path, balance: str = "round-robin") -> None:
         self.folder = folder / "nginx"
@@ -57,7 +57,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         nginx = need("nginx")
-        # Started by root, its workers would be another user, who may not enter a test's private folder.
+        # Started by root, its workers would run as a user who may not enter the test's folder.
         user = "user root; " if os.geteuid() == 0 else ""
         self._process = subprocess.Popen(
             [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", f"{user}daemon off;"],
@@ -88,5 +88,5 @@ class Proxy:
         self._kept.close()
 
     def log(self) -> str:
-        """The access log, a JSON object a line."""
+        """Return the access log, one JSON object a line."""
         return (self.folder / "access.log").read_text()

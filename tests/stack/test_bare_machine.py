@@ -1,4 +1,4 @@
-"""What `make run` and `make test` do on a machine that has Python and make alone."""
+"""`make run` and `make test` on a computer that has only Python and make."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from tests.support.programs import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
 SETUP = ROOT / "tests" / "support" / "programs.py"
-#: Where a plain user's PATH does not lead, but the tests look too.
+#: Folders outside a plain user's PATH in which the tests look too.
 FOUND_ANYWAY = {"nginx"}
 
 
 def tools(folder: Path, **scripts: str) -> Path:
-    """A folder for PATH that has these shell scripts and `env`, and nothing else."""
+    """Return a folder for PATH with these shell scripts and `env`, and nothing else."""
     folder.mkdir()
     (folder / "env").symlink_to(shutil.which("env") or "/usr/bin/env")
     for name, script in scripts.items():
@@ -42,9 +42,9 @@ def set_up(path: Path, **environment: str) -> "subprocess.CompletedProcess[str]"
 
 
 def test_what_is_missing_is_said_in_one_line_each_and_the_suite_goes_on(tmp_path: Path) -> None:
-    told = set_up(tools(tmp_path / "bin"))
-    assert (told.returncode, told.stderr) == (0, "")
-    *lines, last = told.stdout.splitlines()
+    result = set_up(tools(tmp_path / "bin"))
+    assert (result.returncode, result.stderr) == (0, "")
+    *lines, last = result.stdout.splitlines()
     said = {line.removeprefix("make: ").partition(" is missing: ")[0] for line in lines}
     assert set(PROGRAMS) - FOUND_ANYWAY <= said <= set(PROGRAMS)
     assert len(lines) == len(said)
@@ -52,9 +52,9 @@ def test_what_is_missing_is_said_in_one_line_each_and_the_suite_goes_on(tmp_path
 
 
 def test_what_is_missing_is_a_failure_where_nothing_may_be_left_out(tmp_path: Path) -> None:
-    told = set_up(tools(tmp_path / "bin"), CI="true")
-    assert (told.returncode, told.stderr) == (1, "")
-    assert told.stdout.endswith("make: CI=true: nothing may be left out\n")
+    result = set_up(tools(tmp_path / "bin"), CI="true")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout.endswith("make: CI=true: nothing may be left out\n")
 
 
 # The script of apt-get installs curl as a script, and knows no other package.
@@ -66,11 +66,11 @@ SUDO = 'shift; "$@"'
 
 def test_who_may_install_has_it_installed_and_is_told_so(tmp_path: Path) -> None:
     path, calls = tools(tmp_path / "bin", apt_get=APT, sudo=SUDO), tmp_path / "calls"
-    told = set_up(path, BIN=str(path), CALLS=str(calls))
-    assert "make: curl is missing, installing curl\n" in told.stdout
-    assert "make: npx is missing, installing npm\nmake: E: Unable to locate the package\n" in told.stdout
-    assert "make: npx is missing: get it with `sudo apt-get install npm`\n" in told.stdout
-    assert "make: curl is missing: " not in told.stdout
+    result = set_up(path, BIN=str(path), CALLS=str(calls))
+    assert "make: curl is missing, installing curl\n" in result.stdout
+    assert "make: npx is missing, installing npm\nmake: E: Unable to locate the package\n" in result.stdout
+    assert "make: npx is missing: get it with `sudo apt-get install npm`\n" in result.stdout
+    assert "make: curl is missing: " not in result.stdout
     assert [line.split()[0] for line in calls.read_text().splitlines()].count("update") == 1
 
 
@@ -84,23 +84,23 @@ def test_who_may_not_install_is_told_how_to_get_it(
         assert "curl" in programs.make_sure()
     finally:
         programs.find.cache_clear()
-    told = capsys.readouterr().out
-    assert "make: curl is missing: get it with `sudo apt-get install curl`\n" in told
-    assert "installing" not in told
+    result = capsys.readouterr().out
+    assert "make: curl is missing: get it with `sudo apt-get install curl`\n" in result
+    assert "installing" not in result
 
 
 def test_a_command_that_only_tells_where_to_get_the_program_is_not_the_program(tmp_path: Path) -> None:
     path = tools(tmp_path / "bin", chromium="echo 'requires the snap' >&2; exit 1", curl="echo curl 8.0")
-    told = set_up(path).stdout
-    assert "make: chromium is missing: " in told
-    assert "make: curl is missing: " not in told
+    result = set_up(path).stdout
+    assert "make: chromium is missing: " in result
+    assert "make: curl is missing: " not in result
 
 
 def test_a_program_that_is_too_old_is_missing(tmp_path: Path) -> None:
     path = tools(tmp_path / "bin", node="echo v12.22.9", redis_server="echo 'Redis server v=6.0.16 sha=0'")
-    told = set_up(path).stdout
-    assert "make: node is missing: " in told
-    assert "make: redis-server is missing: " in told
+    result = set_up(path).stdout
+    assert "make: node is missing: " in result
+    assert "make: redis-server is missing: " in result
 
 
 NEEDY = """
@@ -133,9 +133,9 @@ def run_needy(folder: Path, workers: int, **environment: str) -> "subprocess.Com
 
 
 def test_the_end_of_a_run_names_the_tests_that_were_left_out(tmp_path: Path) -> None:
-    told = run_needy(tmp_path, 2)
-    assert told.returncode == 0, told.stdout + told.stderr
-    _, _, end = told.stdout.partition(" left out ")
+    result = run_needy(tmp_path, 2)
+    assert result.returncode == 0, result.stdout + result.stderr
+    _, _, end = result.stdout.partition(" left out ")
     assert "curl is missing: " in end
     assert end.count("test_needy.py::test_that_needs_a_program") == 1
     assert "test_that_needs_none" not in end
@@ -143,14 +143,14 @@ def test_the_end_of_a_run_names_the_tests_that_were_left_out(tmp_path: Path) -> 
 
 
 def test_where_nothing_may_be_left_out_a_test_that_needs_what_is_missing_fails(tmp_path: Path) -> None:
-    told = run_needy(tmp_path, 0, CI="true")
-    assert told.returncode == 1
-    assert "2 failed, 1 passed" in told.stdout
-    assert "curl is missing: " in told.stdout
+    result = run_needy(tmp_path, 0, CI="true")
+    assert result.returncode == 1
+    assert "2 failed, 1 passed" in result.stdout
+    assert "curl is missing: " in result.stdout
 
 
 def environment_of_its_own(folder: Path) -> Path:
-    """A virtual environment that has what ours has, but not the project."""
+    """Make a virtual environment with our packages, but without the project."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     found = subprocess.run(
         [folder / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
@@ -170,12 +170,12 @@ def test_make_installs_the_command_which_runs_the_code_of_the_clone(tmp_path: Pa
     command = venv / "bin" / "discount"
     done = subprocess.run(["make", f"VENV={venv}", command], cwd=clone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "Brands create discounts" in told
+    result = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "Brands create discounts" in result
     changed = clone / "discount" / "cli" / "__init__.py"
     changed.write_text(changed.read_text(encoding="utf-8").replace("Brands create discounts", "Something else"))
-    told = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "Something else" in told
+    result = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "Something else" in result
 
 
 def test_the_package_brings_every_file_of_the_project(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_package_brings_every_file_of_the_project(tmp_path: Path) -> None:
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """What an installation needs of the clone, where it leaves nothing behind."""
+    """Copy the files that an installation needs, so that it leaves nothing in the clone."""
     clone = folder / "clone"
     shutil.copytree(ROOT / "discount", clone / "discount", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):

@@ -1,4 +1,4 @@
-"""Hot calls that are answered together: each as if it were alone, whatever its client does."""
+"""Requests of the fast path in batches: each is answered as if it were alone, whatever its client does."""
 
 import json
 import re
@@ -12,14 +12,14 @@ from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
 
-#: gunicorn drops a header with an underscore, so this changes nothing but the way: past it, or through its parser.
+#: gunicorn ignores a header with an underscore, but the fast parser then leaves the request to gunicorn's parser.
 THROUGH_PARSER = "X_Way: parser"
 SECRET = "only-for-this-test-and-only-in-here"
 
 
 @pytest.fixture(scope="module")
 def alone(redis_server: RedisServer) -> Iterator[Service]:
-    """One replica of one process, so that all that comes at once comes to it."""
+    """One replica with one process, so that simultaneous requests meet in it."""
     with Service(redis_server.url, replicas=1) as service:
         yield service
 
@@ -43,7 +43,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def users(connection: socket.socket, count: int) -> list[str]:
-    """The users of so many answers that come on a connection."""
+    """Return the users of the next answers on a connection."""
     seen = b""
     while seen.count(b'"granted":true') < count:
         piece = connection.recv(65536)
@@ -53,8 +53,8 @@ def users(connection: socket.socket, count: int) -> list[str]:
 
 
 def round_trips(service: Service) -> float:
-    told = ask(service.urls[0], "GET", "/metrics").raw.decode()
-    return float(re.findall(r"^discount_redis_round_trips_total (\S+)$", told, re.MULTILINE)[0])
+    text = ask(service.urls[0], "GET", "/metrics").raw.decode()
+    return float(re.findall(r"^discount_redis_round_trips_total (\S+)$", text, re.MULTILINE)[0])
 
 
 def test_calls_at_once_share_exchanges_with_redis(alone: Service) -> None:
@@ -128,7 +128,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """One answer as it came, but for its time."""
+    """Return the next answer without its time."""
     seen = b""
     while not (head := seen.partition(b"\r\n\r\n"))[1]:
         seen += receive(connection)
@@ -146,7 +146,7 @@ def receive(connection: socket.socket) -> bytes:
 
 
 def both_ways(service: Service, path: str, body: bytes, *headers: str) -> bytes:
-    """The answer, the same past the parser and through it."""
+    """Send a request past the parser and through it, check that the answers are equal, and return one."""
     with connect(service) as connection:
         connection.sendall(post(path, body, *headers))
         past = answer(connection)
@@ -212,12 +212,11 @@ def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
     assert found[0].startswith(b"HTTP/1.1 201 Created\r\n")
 
 
-def test_tokens_and_rates_are_minded_past_the_parser_as_through_it(redis_server: RedisServer) -> None:
+def test_tokens_and_rates_are_minded_past_the_parser_as_through_it() -> None:
     rates = {"rate_key": "4/hour", "rate_address": "4/hour"}
     owner = {"Authorization": f"Bearer {SECRET}"}
-    with Service(
-        redis_server.url, replicas=1, auth="token", admin_key=SECRET, secret="another-" + SECRET, **rates
-    ) as service:
+    settings = rates | {"auth": "token", "admin_key": SECRET, "secret": "another-" + SECRET}
+    with RedisServer() as own, Service(own.url, replicas=1, **settings) as service:
         wanted = {"brand_id": "Mine", "discount_code": "Spring", "total_count": 1}
         ask(service.urls[0], "POST", "/brand", {"id": "Mine"}, headers=owner)
         key = ask(service.urls[0], "POST", "/brand/Mine/keys", {"name": "till"}, headers=owner).json["key"]
@@ -250,6 +249,6 @@ def test_a_request_leaves_the_same_line_either_way(redis_server: RedisServer) ->
 
 
 def lines(service: Service) -> list[dict[str, object]]:
-    """What the log tells of requests, but for when and how long."""
+    """Return the log lines of requests, without times."""
     whole = [json.loads(line) for line in service.log(0).splitlines(keepends=True) if line.endswith("}\n")]
     return [{name: each[name] for name in each if name not in ("ms", "time")} for each in whole if "route" in each]

@@ -1,4 +1,4 @@
-"""What measures still runs, and measures what it says: small numbers, and nothing of how fast."""
+"""The benchmarks still run and print their tables: small numbers, and no check of speed."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The rows of the tables in a text, without their heads."""
+    """Return the rows of the tables in a text, without their heads."""
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     heads = {number - 1 for number, each in enumerate(cells) if set(each) == {"---"}}
     return [each for number, each in enumerate(cells) if number not in heads and set(each) != {"---"}]
@@ -27,30 +27,32 @@ def names(text: str) -> list[str]:
 
 def test_single_calls_are_measured_beside_a_no_op(capsys: pytest.CaptureFixture[str]) -> None:
     over_http.run(1, 64, workers=1, connections=4)
-    told = names(capsys.readouterr().out)
-    assert told[:2] == ["Flask no-op", "grant"]
-    assert told[13:] == [name for name, _, _ in over_http.BARS]
+    printed = names(capsys.readouterr().out)
+    assert printed[:2] == ["Flask no-op", "grant"]
+    assert printed[13:] == [name for name, _, _ in over_http.BARS]
     assert tables.kept["http: grant"]["rate"] > 0
 
 
 def test_layers_are_measured() -> None:
     # In a process of its own: it sets up the log.
     words = [sys.executable, "-c", "from bench import layers; layers.run(1)"]
-    told = names(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout)
-    assert {"grant: the script, in Redis", "redemption: read, past the server's parser"} <= set(told)
+    printed = names(
+        subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    )
+    assert {"grant: the script, in Redis", "redemption: read, past the server's parser"} <= set(printed)
 
 
 def test_bulk_is_measured_beside_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     script.run(1, 1200)
-    told = names(capsys.readouterr().out)
-    assert {script.PACKED, "HTTP, 1,200 a call, 1 worker", "the longest script"} <= set(told)
+    printed = names(capsys.readouterr().out)
+    assert {script.PACKED, "HTTP, 1,200 a call, 1 worker", "the longest script"} <= set(printed)
 
 
 def test_the_start_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     startup.run(1, 64)
-    told = names(capsys.readouterr().out)
-    assert told[4:8] == ["a worker", "the master"] * 2
-    assert told[-1] == "all"
+    printed = names(capsys.readouterr().out)
+    assert printed[4:8] == ["a worker", "the master"] * 2
+    assert printed[-1] == "all"
 
 
 def test_what_does_not_grow_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,8 +62,8 @@ def test_what_does_not_grow_is_measured(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_memory_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     memory.run((1_000,), 1_000)
-    told = rows(capsys.readouterr().out)
-    assert [each[1] for each in told if each[0] == "unique"] == ["1,000", "1,000"]
+    printed = rows(capsys.readouterr().out)
+    assert [each[1] for each in printed if each[0] == "unique"] == ["1,000", "1,000"]
     assert tables.kept["memory: redemption"]["bytes"] > 100
 
 
@@ -76,8 +78,8 @@ def test_two_endpoints_are_compared(service: Service, capsys: pytest.CaptureFixt
     words = ["--ours", service.urls[0] + path, "--theirs", service.urls[1] + path, "--connections", "4"]
     options = ["--ours-body", body, "--theirs-body", body, "--rounds", "2", "--requests", "40"]
     compare.main([*words, *options, "--theirs-header", "X-Mine: yes"])
-    told = {each[0]: each[-1] for each in rows(capsys.readouterr().out)}
-    assert told == {"ours": "201: 80", "theirs": "201: 80"}
+    printed = {each[0]: each[-1] for each in rows(capsys.readouterr().out)}
+    assert printed == {"ours": "201: 80", "theirs": "201: 80"}
     # The rounds that warm up grant too.
     assert ask(service.urls[0], "GET", f"/discount/{discount_id}").json["granted_count"] == 240
 

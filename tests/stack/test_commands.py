@@ -1,6 +1,6 @@
-"""Each command beside the call of HTTP that does the same: the same answers, the same refusals, on a real Redis."""
+"""Each command beside the HTTP call that does the same: same answers, same refusals, on a real Redis."""
 
-# ruff: noqa: F811 - a fixture that is imported is named again where it is taken
+# ruff: noqa: F811 - an imported fixture is named again as a parameter
 
 import json
 import os
@@ -41,7 +41,7 @@ LOOPBACK = {"WEBHOOK_LOOPBACK": "1"}
 
 @pytest.fixture
 def said(answer: Answer) -> Said:
-    """What a command says with --json, which is one line."""
+    """Run a command with --json, and return its one line."""
 
     def run(*words: str) -> Any:
         text = answer(*words, "--json")
@@ -58,7 +58,7 @@ def discount(http: FlaskClient) -> Any:
 
 
 def rows(text: str) -> dict[str, str]:
-    """A table of one thing: its fields that have a value."""
+    """Return the rows that a table of one thing must have: its fields with a value."""
     return dict(row for row in table(text) if len(row) == 2)
 
 
@@ -95,7 +95,7 @@ def test_a_discount_is_changed_and_closed(
     assert (shown["status"], shown["limits"], "expires_at" in shown) == ("active", "per_user 5", False)
     assert http.get(address).get_json()["limits"]["total"] is None
     assert wrong(call("change", discount["id"])) == "invalid: The command has nothing to change."
-    assert wrong(call("change", discount["id"], "--total", "0")).startswith("invalid: --total is less than 1")
+    assert wrong(call("change", discount["id"], "--total", "0")).startswith("invalid: --total must be from 1 to")
     closed = said("close", discount["id"], "--granted-codes", "void")
     assert closed == http.get(address).get_json()
     assert closed["status"] == "closed"
@@ -119,13 +119,13 @@ def test_grants_are_shown_listed_and_read_from_a_file(
     assert as_csv == http.get(f"{address}/grants?format=csv").text.replace("\r\n", "\n")
     first = call("grants", discount["id"], "--limit", "2")
     assert len(table(first.stdout)) == 3
-    assert first.stderr.startswith("There are more: --cursor ")
+    assert first.stderr.startswith("For more rows: --cursor ")
     rest = answer("grants", discount["id"], "--cursor", first.stderr.split()[-1])
     assert len(table(rest)) == 2
     held = said("brand", "grant", "Till", "Ann")
     assert held == http.post("/brand/Till/grant", json={"user_id": "Ann"}).get_json()
     refused = call("grant", discount["id"], "Dan", "Eve", "--email", "dan@x.example")
-    assert wrong(refused) == "invalid: --email is of one user, and several are named."
+    assert wrong(refused) == "invalid: --email needs exactly one user."
 
 
 def test_a_code_is_validated_redeemed_held_confirmed_and_rolled_back(
@@ -174,7 +174,9 @@ def test_a_code_is_validated_redeemed_held_confirmed_and_rolled_back(
 
 def test_brands_are_made_changed_listed_and_closed(said: Said, answer: Answer, call: Call, http: FlaskClient) -> None:
     made = said("brand", "create", "Zoo", "--name", "The Zoo", "--email", "zoo@zoo.example")
-    assert made == said("brand", "show", "Zoo") == http.get("/brand/Zoo").get_json()
+    shown = said("brand", "show", "Zoo")
+    assert shown == http.get("/brand/Zoo").get_json()
+    assert shown == made | {"quotas": shown["quotas"]}
     changed = said("brand", "change", "Zoo", "--email", "none", "--mails-off", "sold-out", "--mails-off", "webhook-off")
     assert (changed["email"], changed["mails_off"]) == (None, ["sold-out", "webhook-off"])
     assert said("brand", "change", "Zoo", "--mails-off", "none") == http.get("/brand/Zoo").get_json()
@@ -182,7 +184,8 @@ def test_brands_are_made_changed_listed_and_closed(said: Said, answer: Answer, c
     assert said("brand", "list") == http.get("/brand").get_json()
     assert ["Zoo", "The Zoo"] in table(answer("brand", "list"))
     assert wrong(call("brand", "show", "None")) == "not-found: There is no brand None; it has to be made first."
-    assert said("brand", "close", "Zoo") == http.get("/brand/Zoo").get_json()
+    closed = said("brand", "close", "Zoo")
+    assert closed | {"quotas": shown["quotas"]} == http.get("/brand/Zoo").get_json()
     assert wrong(call("webhook", "create", "Zoo", "https://zoo.example/x")) == "brand-closed: The brand is closed."
 
 
@@ -227,7 +230,7 @@ def test_deliveries_are_listed_shown_and_made_again(
     webhook = said("webhook", "create", "Post", "https://post.example/x")["id"]
     said("create", "Post", "Sale", "--total", "1")
     store = Store.at(server.url, PATIENCE, 16)
-    event = outbox.list_page(store, "Post", limit=1).events[0]
+    event = outbox.list_page(store, "Post", limit=1).items[0]
     partition, place = place_of(event.id) or (0, "")
     found = make_delivery_id(partition, event.id, webhook)
     owed = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", place, 1)
@@ -242,9 +245,7 @@ def test_deliveries_are_listed_shown_and_made_again(
     again = said("delivery", "resend-all", "Post", "--state", "waiting")
     assert again == {"resent_count": 1, "refused_count": 0, "next": None}
     answer("webhook", "change", webhook, "--off")
-    assert answer("delivery", "resend-all", "Post", "--state", "waiting") == (
-        "0 wait again, 1 could not be sent again\n"
-    )
+    assert answer("delivery", "resend-all", "Post", "--state", "waiting") == ("0 will be resent, 1 cannot be resent\n")
     assert wrong(call("delivery", "resend", found)).startswith("webhook-off: ")
     assert wrong(call("delivery", "show", "dlv-x")).startswith("not-found: ")
 
@@ -260,7 +261,7 @@ def test_events_are_replayed(said: Said, call: Call, http: FlaskClient) -> None:
     assert [each["id"] for each in some["events"]] == [page["events"][1]["id"]]
     shown = call("event", "list", "Past", "--after", page["events"][0]["id"])
     assert [line.split("  ")[2] for line in shown.stdout.splitlines()] == words[1:]
-    assert shown.stderr == f"To go on: --after {page['next']}\n"
+    assert shown.stderr == f"Continue with: --after {page['next']}\n"
     assert wrong(call("event", "list", "Past", "--types", "code.lost")).startswith("invalid: --types has 'code.lost'")
 
 
@@ -281,8 +282,8 @@ def test_events_are_followed_until_it_is_stopped(said: Said, server: RedisServer
 
 
 def test_a_redis_that_is_not_there_is_named_without_its_password(call: Call, tmp_path: Path) -> None:
-    told = wrong(call("list", REDIS_URL="redis://ann:hush@127.0.0.1:1/0?password=hush"))
-    assert told == ("unavailable: Redis cannot be reached. The address is redis://127.0.0.1:1/0, from REDIS_URL.")
+    line = wrong(call("list", REDIS_URL="redis://ann:hush@127.0.0.1:1/0?password=hush"))
+    assert line == ("unavailable: Redis cannot be reached. The address is redis://127.0.0.1:1/0, from REDIS_URL.")
     folder = wrong(call("list", REDIS_URL="", DATA="elsewhere"))
-    assert f"no `discount run` is at work in {tmp_path / 'elsewhere'}" in folder
-    assert "set DATA or the working directory" in folder
+    assert f"no `discount run` uses {tmp_path / 'elsewhere'}" in folder
+    assert "use the DATA or the working directory" in folder

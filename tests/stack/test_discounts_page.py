@@ -1,4 +1,4 @@
-"""The calls of doc/discounts.md answer what stands beneath them."""
+"""The calls in doc/discounts.md get the answers shown below them."""
 
 import json
 import re
@@ -13,19 +13,19 @@ PAGE = (Path(__file__).parents[2] / "doc" / "discounts.md").read_text(encoding="
 CALL = re.compile(r"^(curl (?:.|\n)*?)\n# → (\d+) (.*)$", re.MULTILINE)
 
 
-def shows(told: Any, shown: Any) -> bool:
-    """Whether an answer has what the page shows of it; `…` stands for any text."""
-    if isinstance(told, dict) and isinstance(shown, dict):
-        return all(name in told and shows(told[name], shown[name]) for name in shown)
-    if isinstance(told, list) and isinstance(shown, list):
-        return len(told) == len(shown) and all(map(shows, told, shown))
-    if isinstance(told, str) and isinstance(shown, str):
-        return re.fullmatch(re.escape(shown).replace("…", ".+"), told) is not None
-    return bool(told == shown)
+def shows(answered: Any, shown: Any) -> bool:
+    """Return whether an answer has the parts that the page shows; `…` stands for any text."""
+    if isinstance(answered, dict) and isinstance(shown, dict):
+        return all(name in answered and shows(answered[name], shown[name]) for name in shown)
+    if isinstance(answered, list) and isinstance(shown, list):
+        return len(answered) == len(shown) and all(map(shows, answered, shown))
+    if isinstance(answered, str) and isinstance(shown, str):
+        return re.fullmatch(re.escape(shown).replace("…", ".+"), answered) is not None
+    return bool(answered == shown)
 
 
 def ask(command: str) -> tuple[str, str]:
-    """The body and the status that a call of the page gets."""
+    """Make a call of the page, and return its status and body."""
     done = subprocess.run(
         ["bash", "-c", command + " -sS --max-time 60 --write-out '\\n%{http_code}'"],
         capture_output=True,
@@ -48,10 +48,10 @@ def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_s
         if not shown.startswith("{"):
             assert body.splitlines()[0] == shown
             continue
-        told = json.loads(body)
-        assert shows(told, json.loads(shown)), (command, body)
-        discount_id = told["id"] if status == "201" and "id" in told else discount_id
-        cursor = told.get("next") or cursor
+        answered = json.loads(body)
+        assert shows(answered, json.loads(shown)), (command, body)
+        discount_id = answered["id"] if status == "201" and "id" in answered else discount_id
+        cursor = answered.get("next") or cursor
 
 
 def test_the_page_says_what_each_status_allows(service: Service) -> None:

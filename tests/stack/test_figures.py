@@ -1,4 +1,4 @@
-"""/metrics with several workers: any of them tells what all of them did, those that died included."""
+"""/metrics with several workers: each worker shows the figures of all, dead ones included."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
 def figures(service: Service) -> Counter[tuple[str, ...]]:
-    """Every sample by its name and the values of its labels in order of their names."""
+    """Return every sample by its name and its label values, in order of the label names."""
     text = ask(service.urls[0], "GET", "/metrics").raw.decode()
     found: Counter[tuple[str, ...]] = Counter()
     for name, labels, value in _SAMPLE.findall(text):
@@ -23,7 +23,7 @@ def figures(service: Service) -> Counter[tuple[str, ...]]:
 
 
 def requests(found: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
-    """How many requests there were by method, route and status, other than for the figures themselves."""
+    """Count the requests by method, route and status, except those for metrics."""
     name = "discount_request_seconds_count"
     return {key[1:]: value for key, value in found.items() if key[0] == name and key[2] not in ("/metrics", "/healthy")}
 

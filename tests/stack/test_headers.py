@@ -1,4 +1,4 @@
-"""Headers with underscores: the two tokens of personal codes arrive, and nothing else can be passed off by one."""
+"""Headers with underscores: the two tokens of personal codes arrive, and no other header can be forged that way."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -41,12 +41,12 @@ def test_a_client_of_personal_codes_is_served(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(redis_server: RedisServer) -> Iterator[Service]:
-    """A replica behind one proxy, with tokens on, that counts what an address asks in vain."""
+def guarded() -> Iterator[Service]:
+    """A replica behind one proxy, with tokens on, that limits the failed calls of an address."""
     users = {"jwt_secret": SECRET, "jwt_audience": AUDIENCE, "jwt_issuer": ISSUER}
     limits = {"proxies": 1, "rate_address": "20/hour"}
     settings: dict[str, Any] = {"auth": "token", "admin_key": ADMIN, "secret": PEPPER, **limits, **users}
-    with Service(redis_server.url, replicas=1, **settings) as running:
+    with RedisServer() as own, Service(own.url, replicas=1, **settings) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""Large files of codes through nginx into real replicas: as they come in, in little memory, and again after a cut."""
+"""Large files of codes through nginx into real replicas: streamed, in little memory, and sent again after a cut."""
 
 import http.client
 import json
@@ -17,13 +17,13 @@ from tests.support.service import Reply, Service, ask, wait_until
 
 LINES = 200_000
 PIECE = 64 * 1024
-#: What the replica that takes the file in may grow by, in bytes.
+#: How much the importing replica may grow, in bytes.
 GROWTH = 30 * 1024 * 1024
 
 
 @pytest.fixture
 def discount_id(proxy: Proxy) -> str:
-    """A discount that waits for its brand's codes."""
+    """A discount for a brand's own codes, without any yet."""
     body = {"brand_id": "IKEA", "discount_code": "Own codes", "codes": {"kind": "imported"}}
     return str(ask(proxy.url, "POST", "/discount", body).json["id"])
 
@@ -40,7 +40,7 @@ def pieces(body: bytes) -> Iterator[bytes]:
 def upload(
     base: str, discount_id: str, body: Iterable[bytes], media_type: str = "text/plain", length: int | None = None
 ) -> Reply:
-    """An import sent piece by piece; chunked where no length is given."""
+    """Send an import piece by piece; chunked without a length."""
     headers = {"Content-Type": media_type} | ({} if length is None else {"Content-Length": str(length)})
     connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=PATIENCE)
     with closing(connection):
@@ -53,7 +53,7 @@ def imported(base: str, discount_id: str) -> int:
 
 
 def exported(base: str, discount_id: str) -> list[str]:
-    """The codes that a discount has, in order."""
+    """Return the codes of a discount, in order."""
     reply = ask(base, "GET", f"/discount/{discount_id}/codes?format=ndjson")
     assert reply.status == 200
     return [json.loads(line)["code"] for line in reply.raw.splitlines()]
@@ -65,7 +65,7 @@ def counts(reply: Reply) -> tuple[int, int, int]:
 
 
 class Memory:
-    """The resident memory of all replicas' workers: how much any of them has grown by, at its highest."""
+    """The largest growth of resident memory of any replica's worker."""
 
     def __init__(self, service: Service) -> None:
         workers = {pid for replica in range(len(service.urls)) for pid in service.workers(replica)}
@@ -77,7 +77,7 @@ class Memory:
         self.growth = max(self.growth, *grown)
 
     def watched(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """The same pieces, with a look before each: what is not taken yet waits in small buffers between us."""
+        """Yield the pieces, and look at the memory before each."""
         for piece in body:
             self.look()
             yield piece
@@ -123,7 +123,7 @@ def test_all_codes_go_out_with_little_memory(proxy: Proxy, service: Service, dis
 
 
 def begin(proxy: Proxy, discount_id: str, how: str, sent: bytes) -> socket.socket:
-    """The head of an import and some of its body, on a connection that stays open."""
+    """Send the head and a part of an import, and return the open connection."""
     connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE)
     head = (
         f"POST /discount/{discount_id}/codes HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n{how}\r\n\r\n"
@@ -150,7 +150,7 @@ def test_codes_are_there_before_the_file_has_come_in_whole(proxy: Proxy, discoun
 
 
 def ended(service: Service) -> float:
-    """How many imports all replicas have ended, well or not."""
+    """Return how many imports all replicas have ended, with success or not."""
     total = 0.0
     for url in service.urls:
         for line in ask(url, "GET", "/metrics").raw.decode().splitlines():

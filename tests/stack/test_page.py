@@ -1,4 +1,4 @@
-"""The page to try calls on, in a real browser that reaches nothing but the service."""
+"""The page to try calls on, in a real browser that can reach only the service."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from tests.support.patience import PATIENCE
 
 
 def rendered(url: str, folder: Path) -> str:
-    """The page's HTML after its scripts have run; every host but this machine is unknown to the browser."""
+    """Return the page's HTML after its scripts ran; the browser resolves no other host."""
     command = [
         need("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         "--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder}",

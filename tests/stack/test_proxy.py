@@ -1,4 +1,4 @@
-"""nginx in front of three replicas: what it passes on, what it keeps out, what it says itself."""
+"""nginx in front of three replicas: requests that it passes on, that it blocks, and its own answers."""
 
 import http.client
 import json
@@ -96,15 +96,15 @@ def test_request_id_goes_through_and_into_the_log(proxy: Proxy, service: Service
     assert reply.json["request_id"] == "from-outside.1"
     lines = wait_until(lambda: [line for line in proxy.log().splitlines() if "from-outside.1" in line], "its log line")
     assert len(lines) == 1
-    told = json.loads(lines[0])
-    assert (told["request_id"], told["status"], told["method"], told["path"]) == (
+    entry = json.loads(lines[0])
+    assert (entry["request_id"], entry["status"], entry["method"], entry["path"]) == (
         "from-outside.1",
         404,
         "GET",
         "/discount/nothing",
     )
-    assert told["replica"] == reply.headers["X-Served-By"]
-    assert told["replica"] in service.addresses
+    assert entry["replica"] == reply.headers["X-Served-By"]
+    assert entry["replica"] in service.addresses
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_what_costs_much_is_not_sent_again_while_it_is_under_way(tmp_path: Path,
     with ReplicaStub() as one, ReplicaStub() as two:
         proxy = Proxy([one.address, two.address], tmp_path)
         routes = proxy.folder / "routes.conf"
-        # The real figure is two minutes; that it is a limit at all shows with less.
+        # The real timeout is two minutes; a short one shows that there is one.
         assert routes.read_text().count("proxy_read_timeout 120s;") == 2
         routes.write_text(routes.read_text().replace("proxy_read_timeout 120s;", "proxy_read_timeout 1s;"))
         one.thinks = two.thinks = 2
@@ -261,7 +261,7 @@ def test_client_that_stops_sending_is_cut_off(service: Service, tmp_path: Path, 
     proxy = Proxy(service.addresses, tmp_path)
     settings = proxy.folder / "service.conf"
     text = settings.read_text()
-    # The real figure is 10 s; that it is a limit at all shows with less.
+    # The real timeout is 10 s; a short one shows that there is one.
     assert text.count("client_header_timeout 10s;") == text.count("client_body_timeout 10s;") == 1
     settings.write_text(text.replace("_timeout 10s;", "_timeout 1s;"))
 

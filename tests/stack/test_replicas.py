@@ -1,4 +1,4 @@
-"""Replicas that die and come back, and replicas that stop in order, under load through nginx."""
+"""Replicas that are killed or stopped under load through nginx, and come back."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What nginx does with a request that found nobody, and how it tells what it does not pass on."""
+"""Requests whose replica does not answer: nginx sends some to another replica, and refuses the others."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ from tests.support.service import Reply, ask
 
 @pytest.fixture
 def nobody() -> Iterator[list[str]]:
-    """Two addresses that nobody listens on or can take meanwhile."""
+    """Two addresses on which nothing listens, kept for this test."""
     with Port() as one, Port() as two:
         yield [one.address, two.address]
 
@@ -48,8 +48,8 @@ def test_request_of_which_nothing_was_sent_finds_the_replica_that_lives(
 def test_log_has_the_method_as_it_was_sent(nobody: list[str], tmp_path: Path) -> None:
     with Proxy(nobody, tmp_path) as proxy:
         assert ask(proxy.url, "DELETE", "/discount/a?token=secret").status == 503
-    told = json.loads(proxy.log())
-    assert (told["method"], told["path"], told["status"]) == ("DELETE", "/discount/a", 503)
+    entry = json.loads(proxy.log())
+    assert (entry["method"], entry["path"], entry["status"]) == ("DELETE", "/discount/a", 503)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`discount run`, which is what `make run` starts: its own Redis, one line for what is wrong, nothing left behind."""
+"""`discount run`, which `make run` starts: its own Redis, errors in one line, nothing left behind."""
 
 import os
 import re
@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class Run:
-    """A `discount run` on a free port and a folder."""
+    """A `discount run` on a free port and in a folder."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.output = folder / "output"
-        # A wait for Redis that no slow moment of the machine reaches.
+        # A timeout for Redis that a busy computer does not reach.
         ours = {"PORT": "0", "DATA": str(folder / "data"), "WORKERS": "1", "REDIS_TIMEOUT": "20"}
         inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "LOG_FORMAT")}
         with self.output.open("ab") as output:
@@ -85,7 +85,7 @@ def redis_of(run: Run) -> psutil.Process:
 
 
 def users_of(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a folder."""
+    """Return the processes that work in a folder."""
     return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
 
 
@@ -183,7 +183,7 @@ def test_what_is_granted_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> N
 
 
 def commands_of(run: Run) -> tuple[str, str]:
-    """The command of e-mails in what a run says once it answers, and the lines that it says to try."""
+    """Return the e-mail command and the example commands that a run prints once it is ready."""
     run.url()
     text = wait_until(lambda: "}'\n" in (text := run.output.read_text()) and text, "the whole text")
     mails = re.search(r"`(.+ mails.*)` lists them", text)
@@ -227,8 +227,8 @@ def test_a_taken_port_is_one_line(runs: Any) -> None:
 
 def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
     with Port() as nobody:
-        told = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
-    assert told == "discount: REDIS_URL: Redis cannot be reached."
+        line = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
+    assert line == "discount: REDIS_URL: Redis cannot be reached."
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_a_wrong_setting_is_one_line_that_names_it(runs: Any, name: str, value: 
 
 @pytest.mark.parametrize(("name", "address"), [("HOST", "0.0.0.0"), ("ADDRESS", "shop.example")])
 def test_an_open_service_for_other_machines_is_one_line(runs: Any, name: str, address: str) -> None:
-    told = refusal(runs(**{name: address}))
-    assert told.startswith(f"discount: AUTH='open': anyone who reaches {address} could do anything; ")
+    line = refusal(runs(**{name: address}))
+    assert line.startswith(f"discount: AUTH='open': anyone who reaches {address} could do anything; ")
 
 
 def test_tokens_without_their_secrets_are_one_line(runs: Any) -> None:
@@ -276,8 +276,8 @@ def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
         first.process.terminate()
         first.process.wait(PATIENCE)
         first.output.unlink()
-        told = refusal(runs(REDIS_URL=server.url, PARTITIONS="4"))
-        assert told == "discount: this Redis holds data with partitions 16, the setting says 4"
+        line = refusal(runs(REDIS_URL=server.url, PARTITIONS="4"))
+        assert line == "discount: this Redis holds data with partitions 16, the setting says 4"
 
 
 def test_an_address_of_redis_that_is_none_is_one_line(runs: Any) -> None:
@@ -308,7 +308,7 @@ def test_a_second_run_on_the_same_folder_is_one_line(runs: Any, tmp_path: Path) 
 
 
 def run_of_the_wheel(runs: Any, folder: Path) -> Run:
-    """A run where no redis-server is on PATH, with a discount made in it."""
+    """Start a run without redis-server on PATH, and create a discount in it."""
     tools = folder / "bin"
     tools.mkdir()
     run: Run = runs(PATH=str(tools))

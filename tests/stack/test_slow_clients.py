@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or wrong, straight at the app's port: they hold up nobody, and are told why."""
+"""Slow, silent and faulty clients on the app's own port: they hold up no other client, and learn why."""
 
 import json
 import socket
@@ -23,7 +23,7 @@ ADMIN, SECRET = "admin-" + "a" * 32, "secret-" + "s" * 32
 
 @pytest.fixture(scope="module")
 def narrow(redis_server: RedisServer) -> Iterator[Service]:
-    """One replica of one process, with one thread for ordinary calls."""
+    """One replica with one process and one thread for ordinary calls."""
     with Service(redis_server.url, replicas=1, threads=1, long_calls=3, log_level="info") as service:
         yield service
 
@@ -33,7 +33,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def read(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
+    """Return everything until the other side closes."""
     seen = b""
     while piece := connection.recv(65536):
         seen += piece
@@ -42,7 +42,7 @@ def read(connection: socket.socket) -> bytes:
 
 @contextmanager
 def many(service: Service, begun: bytes, count: int = 24) -> Iterator[None]:
-    """So many connections on which a request is begun and not ended."""
+    """Open connections with an incomplete request on each."""
     with ExitStack() as open_ones:
         for _ in range(count):
             open_ones.enter_context(connect(service)).sendall(begun)
@@ -90,7 +90,7 @@ def test_clients_that_do_not_close_hold_up_nobody(narrow: Service) -> None:
 
 
 def fill(service: Service, discount_id: str, open_ones: ExitStack, token: str = "") -> int:
-    """Begin imports, and send nothing more, until one is refused; how many were not."""
+    """Begin imports and send nothing more, until one is refused; return how many were accepted."""
     head = f"POST /discount/{discount_id}/codes HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
     head += f"Authorization: Bearer {token}\r\n" if token else ""
     for count in range(20):
@@ -117,13 +117,13 @@ def test_long_calls_leave_a_thread_to_others(narrow: Service) -> None:
         assert fill(narrow, own, open_ones) == 3
         assert ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 429
         assert_all_is_answered(narrow, discount_id)
-    # Who has gone gives its place back.
+    # A closed connection frees its place.
     wait_until(lambda: ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 200, "a place is free")
 
 
-def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs(redis_server: RedisServer) -> None:
+def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs() -> None:
     settings: dict[str, Any] = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "long_calls_per_brand": 3}
-    with Service(redis_server.url, replicas=1, **settings) as service, ExitStack() as open_ones:
+    with RedisServer() as redis, Service(redis.url, replicas=1, **settings) as service, ExitStack() as open_ones:
         admin = {"Authorization": f"Bearer {ADMIN}"}
 
         def key_of(brand: str) -> str:
@@ -184,12 +184,12 @@ def test_what_cannot_be_read_is_refused_with_a_problem(narrow: Service, status: 
     with connect(narrow) as connection:
         connection.sendall(named)
         head, _, body = read(connection).partition(b"\r\n\r\n")
-    told = json.loads(body)
-    assert (int(head[9:12]), told["status"], told["type"]) == (status, status, f"/problems/{word}")
+    problem = json.loads(body)
+    assert (int(head[9:12]), problem["status"], problem["type"]) == (status, status, f"/problems/{word}")
     headers = {line.partition(b": ")[0]: line.partition(b": ")[2] for line in head.split(b"\r\n")[1:]}
     assert headers[b"Content-Type"] == b"application/problem+json"
-    assert headers[b"X-Request-Id"].decode() == told["request_id"]
-    assert not rest or word != "bad-request" or told["request_id"] == "mine"
+    assert headers[b"X-Request-Id"].decode() == problem["request_id"]
+    assert not rest or word != "bad-request" or problem["request_id"] == "mine"
     assert headers[b"Cache-Control"] == b"no-store"
 
 
@@ -265,12 +265,12 @@ def test_an_answer_that_is_not_read_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not client.held
 
 
-def test_a_key_server_that_hangs_holds_up_no_hot_call(redis_server: RedisServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+def test_a_key_server_that_hangs_holds_up_no_hot_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, RedisServer() as redis:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
         tokens = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "jwks_url": url}
         settings: dict[str, Any] = {**tokens, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "threads": 1}
-        with Service(redis_server.url, replicas=1, **settings) as service:
+        with Service(redis.url, replicas=1, **settings) as service:
             admin = {"Authorization": f"Bearer {ADMIN}"}
             ask(service.urls[0], "POST", "/brand", {"id": "Patient"}, headers=admin)
             made = ask(service.urls[0], "POST", "/brand/Patient/keys", {"name": "till"}, headers=admin)

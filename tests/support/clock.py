@@ -1,4 +1,4 @@
-"""A clock for Redis, fake or real, that stands still until a test moves it; the service's code stays as it is."""
+"""A clock for Redis, fake or real, that only moves when a test moves it. The service's code is not patched for it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from discount.store import connection
 from discount.store.connection import Store
 from discount.store.scripts import SCRIPTS
 
 _SECOND = 1_000_000
 _NOW = "test:now"
 _ENDS = "test:ends"
-# What the scripts see of Redis. It expires keys by its own clock, so what would expire is written down instead.
+# Put before each script: it replaces the time, and records expiries instead of setting them.
+# Redis itself expires keys by its own clock.
 _MOVED = f"""
 local redis = (function(real)
   local function call(name, key, value, option, seconds)
@@ -24,7 +24,7 @@ local redis = (function(real)
       if not ends then return real.call('TTL', key) end
       return math.floor((tonumber(ends) - tonumber(now)) / {_SECOND} + 0.5)
     end
-    assert(option == nil or option == 'EX', 'the clock of the tests does not know this SET')
+    assert(option == nil or option == 'EX', 'the clock of the tests does not support this SET')
     real.call('ZREM', '{_ENDS}', key)
     if option then
       real.call('ZADD', '{_ENDS}', string.format('%.0f', tonumber(now) + tonumber(seconds) * {_SECOND}), key)
@@ -38,14 +38,12 @@ end)(redis)
 
 
 class Clock:
-    """The clock that the scripts and the verbs see. Made before the first script is sent."""
+    """The clock that scripts and services see. Make it before the first script is sent."""
 
     def __init__(self, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self._redis = redis
         for name, script in SCRIPTS.items():
-            moved = replace(script, source=_MOVED + script.source)
-            monkeypatch.setitem(SCRIPTS, name, moved)
-            monkeypatch.setitem(connection._DIGESTS, name, moved.digests)
+            monkeypatch.setitem(SCRIPTS, name, replace(script, source=_MOVED + script.source))
         commands = Store.commands
 
         def shifted(store: Store, given: Sequence[Any]) -> list[Any]:
@@ -59,21 +57,21 @@ class Clock:
         self.reset()
 
     def reset(self, moment: int | None = None) -> None:
-        """Start on a server that was emptied, at a moment after 2001 or at the server's own time."""
+        """Start again on an emptied server, at a moment after 2001 or at the server's own time."""
         seconds, rest = self._redis.time()
         self._now = int(seconds) * _SECOND + int(rest) if moment is None else moment
         self._redis.set(_NOW, str(self._now))
 
     def now(self) -> int:
-        """Microseconds since 1970 UTC."""
+        """Return the microseconds since 1970 UTC."""
         return self._now
 
     def move(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Move on by a number of seconds."""
         self.go_to(self._now + round(seconds * _SECOND))
 
     def go_to(self, moment: int) -> None:
-        """Let time pass until that moment; what would expire by then is gone."""
+        """Move on to a moment, and delete the keys that would have expired by then."""
         assert moment >= self._now
         self._now = moment
         self._redis.set(_NOW, str(moment))

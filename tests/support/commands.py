@@ -1,9 +1,9 @@
-"""`python -m discount`, each command a process of its own with its own arguments, environment, folder and streams.
+"""Run `python -m discount`: each command is a process with its own arguments, environment, folder and streams.
 
     with Commands() as commands:
-        told = commands.run("list", "--json", folder=tmp_path, environment={"REDIS_URL": server.url})
+        result = commands.run("list", "--json", folder=tmp_path, environment={"REDIS_URL": server.url})
 
-Most of what a command costs is to start Python and to import: it is forked from a process that has done that.
+Starting Python and importing take most of a command's time, so commands are forked from a process that has done both.
 """
 
 import json
@@ -24,12 +24,12 @@ import click
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-# What the arguments and the environment of a command have room in.
+#: The most bytes that the arguments and the environment of a command may take.
 MESSAGE = 1 << 18
 
 
 class Commands:
-    """Runs commands, several at once if asked from several threads; a context manager."""
+    """Runs commands, from several threads at once if need be; a context manager."""
 
     def __init__(self) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -46,8 +46,8 @@ class Commands:
     def run(
         self, *words: str | bytes, folder: Path, environment: Mapping[str, str], stdin: Any = None
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end, as subprocess.run does; the environment is added to ours."""
-        told = {
+        """Run a command to its end, as subprocess.run does. `environment` is added to this process's own."""
+        request = {
             "words": [os.fsdecode(word) for word in words],
             "folder": str(folder),
             "environment": os.environ | environment,
@@ -57,7 +57,7 @@ class Commands:
             with theirs, open(os.devnull, "rb") as nothing:
                 streams = [stream.fileno() for stream in (stdin or nothing, output, errors, theirs)]
                 with self._turn:
-                    socket.send_fds(self._line, [json.dumps(told).encode()], streams)
+                    socket.send_fds(self._line, [json.dumps(request).encode()], streams)
             ours.settimeout(PATIENCE)
             code = ours.recv(16)
             assert code, "the process that commands are forked from has ended"
@@ -70,13 +70,13 @@ class Commands:
 
     def __exit__(self, *_: object) -> None:
         self._line.close()
-        # With it goes a command that has not ended in time.
+        # This also ends a command that has not ended in time.
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
 def _serve(line: socket.socket) -> None:
-    """Return in the process of each command, once a command."""
+    """Fork a process for each request, and return in it. The parent never returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, descriptors, _, _ = socket.recv_fds(line, MESSAGE, 4)
@@ -91,7 +91,7 @@ def _serve(line: socket.socket) -> None:
         *streams, answer = descriptors
         command = os.fork()
         if command:
-            # Whoever else had them open would keep a reader of theirs waiting.
+            # While they are open here, too, their reader would not see their end.
             for each in streams:
                 os.close(each)
             code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
@@ -101,18 +101,18 @@ def _serve(line: socket.socket) -> None:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        told = json.loads(message)
-        os.chdir(told["folder"])
+        request = json.loads(message)
+        os.chdir(request["folder"])
         os.environ.clear()
-        os.environ.update(told["environment"])
-        sys.argv[1:] = told["words"]
+        os.environ.update(request["environment"])
+        sys.argv[1:] = request["words"]
         return
 
 
 if __name__ == "__main__":
     from discount.cli import main
 
-    # The modules of all commands but the worker's, which only it needs.
+    # Import the modules of all commands but the worker, whose imports no other command needs.
     for name in main.list_commands(click.Context(main)):
         if name != "worker":
             main.get_command(click.Context(main), name)

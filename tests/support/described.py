@@ -1,4 +1,4 @@
-"""What the OpenAPI document says can be called, for tests that make any call that fits it or just does not.
+"""The operations of the OpenAPI document, for tests that make random calls which fit it, or just do not.
 
 for operation in operations(app):
 
@@ -20,9 +20,9 @@ _read: dict[tuple[Any, str], Any] = {}
 
 
 def operations(app: Flask) -> Iterator[Any]:
-    """The operations of the application's own document, as Schemathesis has them."""
+    """Yield the operations of the application's own document, as Schemathesis reads them."""
     config: Any = schemathesis.Config()
-    config.projects.default.analysis.constants.enabled = False  # else what is tried depends on what was imported
+    config.projects.default.analysis.constants.enabled = False  # else the calls depend on the modules imported so far
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(st, "from_regex", _read_once)
         schema: Any = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
@@ -31,15 +31,15 @@ def operations(app: Flask) -> Iterator[Any]:
 
 
 def _read_once(regex: Any, **given: Any) -> Any:
-    """The strategy of a pattern. That of ids has a million letters: a second to read, and most calls have it."""
+    """Return the strategy of a pattern, read once. The pattern of ids takes a second to read, and most calls use it."""
     key = (regex, repr(sorted(given.items())))
     if key not in _read:
         lazy: Any = _from_regex(regex, **given)
         try:
             lazy.validate()
         except InvalidArgument:
-            # Who asked for it finds out alike, and tries another.
+            # The caller sees the same error, and tries another strategy.
             return lazy
-        # What is made out of the lazy one would read the pattern again.
+        # Strategies made from the lazy one would read the pattern again.
         _read[key] = lazy.wrapped_strategy
     return _read[key]

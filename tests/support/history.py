@@ -1,9 +1,9 @@
-"""What must hold of a discount after any load and any fault: the clients' answers against what stands in the store.
+"""Check the invariants of a discount after any load and any fault: the clients' answers against the store.
 
     history.check(redis.client(), base, discount_id, answers)
 
-The store alone can look right although a grant was lost, since a lost grant leaves no trace there: what clients were
-told is the other witness. Raises AssertionError; nothing is assumed of the calls but that they were grants.
+A lost grant leaves no trace in the store, so the store alone can look right: the answers that clients got are the
+second source. Raises AssertionError. The calls must all have been grants.
 """
 
 from collections import Counter
@@ -13,15 +13,15 @@ from typing import Any
 
 from discount.domain.code_sequence import Sequence
 from discount.domain.ids import parse_discount_id
-from discount.services import grants
+from discount.services import user_grants
 from discount.store import keys
 from tests.support.load import Answer
 from tests.support.service import ask
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One user was told of one code."""
+class ShownCode:
+    """A code that an answer showed to a user. `fresh` is true for a new grant."""
 
     discount_id: str
     user: str
@@ -31,81 +31,81 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """All that the store has of a discount."""
+    """What the store holds of a discount. `grants` maps users to codes."""
 
     fields: dict[str, str]
     grants: dict[str, str]
     pool: list[str]
 
 
-def told(answers: Iterable[Answer]) -> Iterator[Told]:
-    """Every code that an answer showed, of single grants and of bulk grants."""
+def shown_codes(answers: Iterable[Answer]) -> Iterator[ShownCode]:
+    """Yield every code in the answers to grants and bulk grants."""
     for answer in answers:
         if answer.status in (200, 201) and "grants" in answer.body:
             for each in answer.body["grants"]:
                 if each["granted"]:
-                    yield Told(answer.body["discount_id"], each["user_id"], each["code"], fresh=False)
+                    yield ShownCode(answer.body["discount_id"], each["user_id"], each["code"], fresh=False)
         elif answer.status in (200, 201):
             body = answer.body
-            yield Told(body["discount_id"], body["user_id"], body["code"], answer.status == 201)
+            yield ShownCode(body["discount_id"], body["user_id"], body["code"], answer.status == 201)
 
 
 def statuses(answers: Iterable[Answer]) -> Counter[tuple[int, str]]:
-    """How many answers had each status and word."""
+    """Count the answers by status and slug."""
     return Counter((answer.status, answer.slug) for answer in answers)
 
 
 def stored(client: Any, discount_id: str) -> Stored:
-    """What the store has, read key by key: the users of no grant may stand in two buckets."""
-    place = parse_discount_id(discount_id)
-    assert place is not None
+    """Read a discount key by key, and check that each user is in the bucket of that user alone."""
+    parsed = parse_discount_id(discount_id)
+    assert parsed is not None
     grants: dict[str, str] = {}
-    for bucket in range(place.buckets):
-        held = client.hgetall(keys.grants(place.partition, discount_id, bucket))
-        assert not held or client.getbit(keys.buckets(place.partition, discount_id), bucket) == 1
+    for bucket in range(parsed.buckets):
+        held = client.hgetall(keys.grants(parsed.partition, discount_id, bucket))
+        assert not held or client.getbit(keys.buckets(parsed.partition, discount_id), bucket) == 1
         for user, value in held.items():
-            assert keys.grant_bucket(user, place.buckets) == bucket, f"{user} stands in a bucket that is not the user's"
+            assert keys.grant_bucket(user, parsed.buckets) == bucket, f"{user} is in the bucket of other users"
             grants[user] = value.partition(" ")[2]
     return Stored(
-        fields=client.hgetall(keys.discount(place.partition, discount_id)),
+        fields=client.hgetall(keys.discount(parsed.partition, discount_id)),
         grants=grants,
-        pool=client.lrange(keys.codes(place.partition, discount_id), 0, -1),
+        pool=client.lrange(keys.codes(parsed.partition, discount_id), 0, -1),
     )
 
 
 def granted(client: Any, discount_id: str) -> int:
-    """How many grants the store counts."""
+    """Return the number of grants that the store counts."""
     return int(client.hget(keys.discount(int(discount_id[4:6], 16), discount_id), "granted"))
 
 
 def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer]) -> Stored:
-    """Every invariant of one discount; `answers` of other discounts are passed over.
+    """Check every invariant of one discount; `answers` about other discounts are ignored.
 
-    I1 what is granted was made; I2 a code has one user; I3 a user has one code; I4 nothing is missing and nothing is
-    left over; I5 one event a grant; I6 no event is gone; I7 what was answered is there.
+    I1 granted codes were made; I2 a code has one user; I3 a user has one code; I4 no code is missing or left over;
+    I5 one event a grant; I6 no event is lost; I7 every answer is in the store.
     """
     found = stored(client, discount_id)
-    shown = [each for each in told(answers) if each.discount_id == discount_id]
+    shown = [each for each in shown_codes(answers) if each.discount_id == discount_id]
     made, granted, total = (int(found.fields[name]) for name in ("made", "granted", "total"))
     sequence = Sequence(found.fields["key"], found.fields["pattern"]).codes(0, made)
 
     assert Counter(found.grants.values()) == Counter(sequence[:granted]), "I1, I2: granted codes are the first made"
     assert found.pool == ([] if "closed" in found.fields else sequence[granted:]), "I4: the pool is all the others"
-    assert len(found.grants) == granted <= made <= total, "I4: the counters say what there is"
+    assert len(found.grants) == granted <= made <= total, "I4: the counters match the grants"
     _check_answers(found, shown)
     _check_events(client, discount_id, found)
     _check_users(client, discount_id, found)
     live = ask(base, "GET", f"/discount/{discount_id}").json
     counts = (live["granted_count"], live["remaining_count"], live["total_count"])
-    assert counts == (granted, total - granted, total), "I4: granted + remaining = total, as anybody sees it"
+    assert counts == (granted, total - granted, total), "I4: granted + remaining = total, over HTTP"
     return found
 
 
-def _check_answers(found: Stored, shown: list[Told]) -> None:
+def _check_answers(found: Stored, shown: list[ShownCode]) -> None:
     lost = {(each.user, each.code) for each in shown if found.grants.get(each.user) != each.code}
-    assert not lost, f"I7: answered, but not there: {sorted(lost)[:5]} of {len(lost)}"
+    assert not lost, f"I7: answered, but not in the store: {sorted(lost)[:5]} of {len(lost)}"
     fresh = Counter(each.user for each in shown if each.fresh)
-    assert not fresh or max(fresh.values()) == 1, "I3: nobody was handed a code twice"
+    assert not fresh or max(fresh.values()) == 1, "I3: no user gets a code twice"
 
 
 def _check_events(client: Any, discount_id: str, found: Stored) -> None:
@@ -129,7 +129,7 @@ def _check_users(client: Any, discount_id: str, found: Stored) -> None:
 def _numbers(client: Any, partition: int, user: str, text: str) -> list[str]:
     """The numbers of the discounts in which a user holds a code: the first few, and page by page those beyond."""
     few, _, more = text.partition("+")
-    pages = -(-int(more.partition("-")[0] or 0) // grants.PAGE)
+    pages = -(-int(more.partition("-")[0] or 0) // user_grants.PAGE)
     beyond = client.hmget(keys.users(partition, user), [f"{user}\n{n}" for n in range(pages)]) if pages else []
     return [number for page in (few, *beyond) for number in (page or "").split()]
 
@@ -147,8 +147,8 @@ def event_counts(client: Any, discount_id: str) -> Counter[str]:
 
 
 def check_order(answers: Iterable[Answer]) -> None:
-    """Once somebody was told that all is gone, no call that began later hands out a code (of a total that stays)."""
-    several = list(answers)
-    gone = min((each.ended for each in several if each.slug == "sold-out"), default=float("inf"))
-    late = [each for each in several if each.status == 201 and each.started > gone]
-    assert not late, f"granted after somebody had been told that all is gone: {late[:3]}"
+    """Check that no call which began after a first `sold-out` got a code; the total must not have changed."""
+    answers = list(answers)
+    sold_out = min((each.ended for each in answers if each.slug == "sold-out"), default=float("inf"))
+    late = [each for each in answers if each.status == 201 and each.started > sold_out]
+    assert not late, f"granted after an answer said sold-out: {late[:3]}"

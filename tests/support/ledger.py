@@ -1,12 +1,12 @@
-"""What must hold of a discount's redemptions after any load and any fault: records, counters, events and answers.
+"""Check a discount's redemptions after any load and any fault: records, counters, events and answers.
 
     discount_id = open_discount(base, limits={"total": 100})
     answers = drive(urls, [redeem_call(discount_id, user, order) for ...])
     ledger.check(redis.client(), base, discount_id, answers)
 
-Every redemption is a record with a state. All else that is stored of redemptions, and all that anybody is shown, are
-sums over these records: what was written by half shows as two sums that differ. Raises AssertionError. Limits must not
-have been lowered, nor a hold end during the check.
+Every redemption is a record with a state. Everything else that is stored or shown of redemptions is a sum over these
+records, so a write that was done by half shows as two sums that differ. Raises AssertionError. Limits must not have
+been lowered before the check, and no hold may end during it.
 """
 
 from collections import Counter, defaultdict
@@ -30,23 +30,23 @@ _brands = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The records of a discount's redemptions by their ids; `states` are those that stand in GET."""
+    """The records of a discount's redemptions by id; `states` are those that GET shows."""
 
     records: dict[str, dict[str, str]]
     states: dict[str, str]
 
     @property
     def counts(self) -> Counter[str]:
-        """How many redemptions are in each state."""
+        """Count the redemptions in each state."""
         return Counter(self.states.values())
 
     def users(self, *states: str) -> Counter[str]:
-        """How many redemptions in these states each user has."""
+        """Count each user's redemptions in these states."""
         return Counter(each["user"] for name, each in self.records.items() if self.states[name] in states)
 
 
 def open_discount(base: str, **fields: Any) -> str:
-    """A new discount of a brand of its own, with one code for all and 10 % off."""
+    """Create a discount of a new brand: one code for all, 10 % off."""
     given = {"codes": {"kind": "shared", "code": CODE}, "percent_off": 10} | fields
     return create(base, 1_000_000, f"Shop {next(_brands)}", **given)
 
@@ -54,7 +54,7 @@ def open_discount(base: str, **fields: Any) -> str:
 def redeem_call(
     discount_id: str, user: str, order: str, *, amount: int = 1000, hold: int | None = None, code: str = CODE
 ) -> Call:
-    """A user redeems the code for an order, or holds it."""
+    """Return the call with which a user redeems the code for an order, or holds it for `hold` seconds."""
     body = {"discount_id": discount_id, "user_id": user, "code": code}
     of_order = {"id": order, "amount": amount, "currency": CURRENCY}
     more = {} if hold is None else {"hold_seconds": hold}
@@ -70,20 +70,20 @@ def rollback_call(redemption_id: str, reason: str = "") -> Call:
     return Call("", "POST", f"/redemption/{redemption_id}/rollback", body)
 
 
-def told(answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
-    """Every redemption that an answer showed."""
+def shown_redemptions(answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
+    """Yield every redemption in the answers."""
     for answer in answers:
         if answer.status in (200, 201) and isinstance(answer.body, dict) and "redeemed_at" in answer.body:
             yield answer.body
 
 
 def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = ()) -> Ledger:
-    """Every invariant of one discount's redemptions; `answers` of other discounts are passed over.
+    """Check every invariant of one discount's redemptions; `answers` about other discounts are ignored.
 
-    R1 a record stands in the lists of its discount and of its user, and nothing else does; R2 what is held stands
-    among the holds; R3 counters and sums are those of the records; R4 so are the uses of every user; R5 no limit is
-    passed; R6 one event for each use, rollback and end of a hold, and the sums are theirs; R7 what anybody is shown is
-    what stands there; R8 what was answered is there, and was new once.
+    R1 the lists of the discount and of each user have exactly the records; R2 the holds are the held records; R3
+    counters and sums match the records; R4 so do the uses of every user; R5 no limit is passed; R6 one event for each
+    use, rollback and end of a hold, with the same sums; R7 HTTP shows the records; R8 every answer is in the store,
+    and was new once.
     """
     records = _records(client, discount_id)
     states = _states(client, discount_id, records)
@@ -99,14 +99,14 @@ def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = 
 
 
 def _records(client: Any, discount_id: str) -> dict[str, dict[str, str]]:
-    """Every record of the discount, found without its list."""
+    """Find every record of the discount without its list."""
     start = keys.redemption(int(discount_id[4:6], 16), "")
     names = client.keys(start.replace("{", "[{]") + "*")
     pipeline = client.pipeline(transaction=False)
     for name in names:
         pipeline.hgetall(name)
-    several = dict(zip(names, pipeline.execute(), strict=True))
-    return {name.removeprefix(start): each for name, each in several.items() if each["discount"] == discount_id}
+    records = dict(zip(names, pipeline.execute(), strict=True))
+    return {name.removeprefix(start): each for name, each in records.items() if each["discount"] == discount_id}
 
 
 def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -
         for name, each in records.items()
     }
     held = {name: int(records[name]["hold_until"]) for name, state in states.items() if state == "held"}
-    assert holds == held, "R2: the holds are those that are held, until then"
+    assert holds == held, "R2: the holds are the held records, with the same ends"
     return states
 
 
@@ -138,12 +138,12 @@ def _check_lists(client: Any, discount_id: str, records: dict[str, dict[str, str
 
 
 def _was_used(record: dict[str, str]) -> bool:
-    """Whether a record that is redeemed or rolled back ever counted as a use."""
+    """Return whether a redeemed or rolled-back record ever counted as a use."""
     return not record["hold_until"] or "confirmed_at" in record
 
 
 def _counted(fields: dict[str, str], found: Ledger) -> list[dict[str, str]]:
-    """The records that count against the limits for good."""
+    """Return the records that count against the limits for good."""
     kept = ("redeemed", "rolled-back") if "keeps_use" in fields else ("redeemed",)
     return [each for name, each in found.records.items() if found.states[name] in kept and _was_used(each)]
 
@@ -169,14 +169,14 @@ def _sums(found: Ledger) -> Counter[str]:
 
 
 def _check_uses(client: Any, discount_id: str, fields: dict[str, str], found: Ledger) -> None:
-    place = parse_discount_id(discount_id)
-    assert place is not None
+    parsed = parse_discount_id(discount_id)
+    assert parsed is not None
     stored: dict[str, str] = {}
-    start = keys.uses(place.partition, discount_id, 0)[:-1]
+    start = keys.uses(parsed.partition, discount_id, 0)[:-1]
     for name in client.keys(start.replace("{", "[{]") + "*"):
         uses = client.hgetall(name)
         for user in uses:
-            assert name == start + str(keys.grant_bucket(user, place.buckets)), f"R4: {user} in another's bucket"
+            assert name == start + str(keys.grant_bucket(user, parsed.buckets)), f"R4: {user} in another's bucket"
         stored |= uses
     assert stored.keys() == {each["user"] for each in found.records.values()}, "R4: users with a use or a hold"
     counted: dict[str, list[dict[str, str]]] = defaultdict(list)
@@ -191,7 +191,7 @@ def _check_uses(client: Any, discount_id: str, fields: dict[str, str], found: Le
         own = counted[user]
         days, weeks = Counter(each["day"] for each in own), Counter(each["week"] for each in own)
         assert (int(used), int(of_day), int(of_week)) == (len(own), days[day], weeks[week]), f"R4: uses of {user}"
-        # One that has ended may stand there until the user's next call.
+        # A hold that has ended is removed by the user's next call.
         names = {each.partition(",")[0] for each in holds}
         assert names >= held[user].keys(), f"R4: holds of {user}"
         assert {found.states.get(each, "released") for each in names - held[user].keys()} <= {"released"}
@@ -217,23 +217,23 @@ def _check_events(client: Any, discount_id: str, found: Ledger) -> None:
         ),
         ("redemption.confirmed", [n for n, r in found.records.items() if "confirmed_at" in r]),
     ):
-        told_of = Counter(each["redemption"] for each in entries if each["type"] == kind)
-        assert told_of == Counter(expected), f"R6: one {kind} each"
-    # An order whose hold was over may have been held again, so there may be several of each.
+        events = Counter(each["redemption"] for each in entries if each["type"] == kind)
+        assert events == Counter(expected), f"R6: one {kind} each"
+    # An order whose hold ended may have been held again, so there may be several of each.
     held, released = (
         Counter(each["redemption"] for each in entries if each["type"] == kind)
         for kind in ("redemption.held", "redemption.released")
     )
     assert released <= held, "R6: only what was held is released"
     ends = [n for n, r in found.records.items() if r["state"] == "released" or (r["hold_until"] and _given_up(r))]
-    assert Counter(ends) <= released, "R6: one redemption.released for each hold that was given up or gave way"
+    assert Counter(ends) <= released, "R6: one redemption.released for each hold that was rolled back or released"
     sums: Counter[str] = Counter()
     for each in entries:
         sign = {"code.redeemed": 1, "redemption.rolled-back": -1}.get(each["type"], 0)
         if sign:
             sums["orders:" + each["currency"]] += sign * int(each["amount"])
             sums["discounts:" + each["currency"]] += sign * int(each["discount_amount"])
-    assert sums == _sums(found), "R6: uses less rollbacks are the sums"
+    assert sums == _sums(found), "R6: uses minus rollbacks are the sums"
 
 
 def _given_up(record: dict[str, str]) -> bool:
@@ -266,14 +266,14 @@ def _check_shown(base: str, discount_id: str, fields: dict[str, str], found: Led
 
 
 def _check_answers(discount_id: str, found: Ledger, answers: list[Answer]) -> None:
-    for each in told(answers):
+    for each in shown_redemptions(answers):
         if each["discount_id"] == discount_id:
             record = found.records.get(each["id"])
-            assert record is not None, f"R8: answered, but not there: {each['id']}"
-            there = (record["user"], record["code"], record["order"], int(record["amount"]))
+            assert record is not None, f"R8: answered, but not in the store: {each['id']}"
+            stored = (record["user"], record["code"], record["order"], int(record["amount"]))
             order = each["order"]
-            assert there == (each["user_id"], each["code"], order["id"], order["amount"]), "R8: what was answered"
-    # A hold that gave way or ended leaves its order free: made again, it is another use, of a later moment.
+            assert stored == (each["user_id"], each["code"], order["id"], order["amount"]), "R8: answered as stored"
+    # An order whose hold was released or ended may be redeemed again: another use, at a later moment.
     new = [each for each in answers if each.status == 201]
-    fresh = Counter((each["id"], each["redeemed_at"]) for each in told(new))
+    fresh = Counter((each["id"], each["redeemed_at"]) for each in shown_redemptions(new))
     assert not fresh or max(fresh.values()) == 1, "R8: nothing is new twice"

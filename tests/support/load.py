@@ -1,14 +1,14 @@
-"""Load on the service from several processes, and a line for every call.
+"""Put load on the service from several processes, and record the answer to every call.
 
     calls = [Call(user, "POST", f"/discount/{id}/grant", {"user_id": user}) for user in twice(users, "pairs")]
     answers = drive(["http://127.0.0.1:8001", "http://127.0.0.1:8002"], calls)
 
-Calls are made in the order of the list, 64 at a time, call n to base n modulo the number of bases: two calls side by
-side go to two replicas at the same moment. With `retries`, a call that found nobody (no connection, 502, 503, 504) is
-made again at the next base, as a client does who knows that a grant may be repeated.
+Calls are made in the order of the list, 64 at a time. Call n goes to base n modulo the number of bases, so neighbours
+in the list go to two replicas at the same moment. With `retries`, a call that fails (no connection, 502, 503, 504) is
+repeated at the next base, as a client may do because a grant is idempotent.
 
     with Load(bases, calls, retries=100) as load:
-        load.wait_for(500)      # so many are answered; now break something
+        load.wait_for(500)      # 500 calls are answered; now break something
     answers = load.answers
 """
 
@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 
 PROCESSES = 4
 CONNECTIONS = 64
-# A process that would have less to do than this costs more to start than it brings.
+#: With fewer calls than this, a process takes longer to start than it saves.
 CALLS_A_PROCESS = 200
-# The longest that one call, and then a whole load, may take: far more than either needs.
+#: The longest that one call and a whole load may take, in seconds: far more than either needs.
 CALL_SECONDS = 180.0
 LOAD_SECONDS = 360.0
 PAUSE = 0.1
@@ -50,7 +50,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call got: status 0 if nobody answered; `errors` is what each try before the last one met."""
+    """The answer to one call: status 0 if there was none. `errors` has the error of each try before the last."""
 
     user: str
     status: int
@@ -62,7 +62,7 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """The code in the answer."""
+        """The code in the answer, if there is one."""
         found: str | None = self.body.get("code") if isinstance(self.body, dict) else None
         return found
 
@@ -73,32 +73,32 @@ class Answer:
 
 
 def grant_call(discount_id: str, user: str) -> Call:
-    """A user asks for a code of a discount."""
+    """Return the call with which a user asks for a code of a discount."""
     return Call(user, "POST", f"/discount/{discount_id}/grant", {"user_id": user})
 
 
 def twice(users: Sequence[str], order: Order, seed: int | None = None) -> list[str]:
-    """Every user two times: side by side, or anywhere. The seed of the second is printed."""
+    """Return each user twice: side by side, or shuffled by a seed that is printed."""
     both = [user for user in users for _ in range(2)]
     return both if order == "pairs" else shuffled(both, seed)
 
 
 def shuffled(things: Sequence[Thing], seed: int | None = None) -> list[Thing]:
-    """The same in another order; the seed is printed, so that a failure can be repeated."""
+    """Return the same things in random order. The seed is printed, so that a failure can be repeated."""
     seed = random.randrange(2**32) if seed is None else seed
     print(f"shuffled with seed {seed}")
     return random.Random(seed).sample(things, len(things))
 
 
 def drive(bases: Sequence[str], calls: Sequence[Call], *, retries: int = 0) -> list[Answer]:
-    """Make all calls; the answers in the order of the calls."""
+    """Make all calls, and return the answers in the order of the calls."""
     with Load(bases, calls, retries=retries) as load:
         pass
     return load.answers
 
 
 class Load:
-    """A load that runs while its `with` block does something else; leaving the block waits for its end."""
+    """A load that runs while its `with` block does something else. Leaving the block waits for all answers."""
 
     def __init__(self, bases: Sequence[str], calls: Sequence[Call], *, retries: int = 0) -> None:
         self.calls = calls
@@ -123,10 +123,10 @@ class Load:
     def __enter__(self) -> Self:
         processes = max(2, min(PROCESSES, len(self.calls) // CALLS_A_PROCESS))
         for number in range(processes):
-            # Neighbours stay together: their threads of one process send them at the same moment.
+            # Neighbours go to one process, whose threads send them at the same moment.
             share = [(n, call) for n, call in enumerate(self.calls) if n // 2 % processes == number]
             process = subprocess.Popen(
-                # Alone, it imports next to nothing.
+                # Isolated, it imports almost nothing.
                 [sys.executable, "-I", __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -231,7 +231,7 @@ class _Client:
                 response = connection.getresponse()
                 break
             except (ConnectionError, http.client.RemoteDisconnected):
-                # A server may close a connection that stood idle just as it is used again: every client opens another.
+                # A server may close an idle connection just as it is used again; then every client opens another.
                 if fresh:
                     raise
                 self._connections.pop(base).close()
@@ -241,7 +241,7 @@ class _Client:
 
 
 def _work() -> None:
-    """One process of the load: a job on standard input, a line for every call on standard output."""
+    """Run one process of the load: read a job from standard input, write a line for every call."""
     job = json.loads(sys.stdin.readline())
     calls: Iterator[list[Any]] = iter(job["calls"])
     turn, output = threading.Lock(), threading.Lock()

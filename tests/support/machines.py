@@ -1,7 +1,7 @@
-"""State machines, run in batches: as many as a quiet machine has time for, fewer on a busy one.
+"""Run state machines in batches: fewer batches on a busy computer.
 
-Batch n is the same on every machine, so what fails in one fails again; how fast the machine is decides only how many
-batches are run. A test that is given examples alone would take six times as long at six times the load.
+Batch n is the same everywhere, so a failure can be repeated; the speed of the computer only decides how many batches
+run. A fixed number of examples would take six times as long at six times the load.
 """
 
 import time
@@ -9,14 +9,14 @@ import time
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-#: Examples of a batch; the first ones of each are the simplest, so many small batches would find less.
+#: Examples in a batch. The first of each batch are the simplest, so many small batches would find less.
 BATCH = 40
-#: Seconds after which no batch is begun.
+#: Seconds after which no further batch begins.
 ENOUGH = 60.0
 
 
 def run_in_batches(machine: type[RuleBasedStateMachine], examples: int, steps: int) -> int:
-    """Run a machine with so many examples, or fewer once time is over, but one batch at least: how many were begun."""
+    """Run a machine with that many examples, fewer when time is up, but one batch at least; return the number."""
     until = time.monotonic() + ENOUGH
     begun = 0
     while begun < examples and (begun == 0 or time.monotonic() < until):
@@ -28,7 +28,7 @@ def run_in_batches(machine: type[RuleBasedStateMachine], examples: int, steps: i
                 max_examples=size,
                 stateful_step_count=steps,
                 suppress_health_check=list(HealthCheck),
-                # Making a failure smaller takes minutes; as it is found it has a few dozen steps.
+                # Shrinking a failure takes minutes; as found, it has a few dozen steps.
                 phases=[Phase.generate],
             ),
         )

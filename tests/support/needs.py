@@ -1,4 +1,4 @@
-"""What a test needs of this machine: a program that works, or else the test is left out."""
+"""Skip tests whose program is not on this computer."""
 
 import os
 
@@ -8,7 +8,7 @@ from tests.support import programs
 
 
 def need(name: str) -> str:
-    """Return the path of a program; a test that needs one that is missing is left out, and fails where CI=true."""
+    """Return the path of a program. Where it is missing the test is skipped, or fails if CI=true."""
     path = programs.find(name)
     if path is None:
         leave_out = pytest.fail if os.environ.get("CI") == "true" else pytest.skip

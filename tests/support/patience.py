@@ -1,3 +1,3 @@
-"""For how many seconds tests wait for what must come: only what hangs takes so long, however busy the machine is."""
+"""The longest wait of a test, in seconds. Only something that hangs takes so long, however busy the computer is."""
 
 PATIENCE = 180.0

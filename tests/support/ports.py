@@ -1,7 +1,7 @@
-"""Ports of 127.0.0.1 that are a test's own, however many tests run side by side.
+"""Ports of 127.0.0.1 that no other test gets, however many run side by side.
 
 with Port() as port:
-    port.number     # nobody listens on it, and nobody but a server that is told the number ever will
+    port.number     # nothing listens on it until a test gives the number to a server
 """
 
 import socket
@@ -10,16 +10,16 @@ from typing import Self
 
 
 class Port:
-    """A port kept from before its server starts until it is given back, through the server's ends and starts too."""
+    """A reserved port. It stays reserved while its server ends and starts again, until `close`."""
 
     def __init__(self) -> None:
         self._socket = socket.socket()
-        # A server with the same option, and all of ours have it, may listen where this one does not.
+        # A server with the same option may still listen here, and all of ours set it.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", 0))
         self.number: int = self._socket.getsockname()[1]
         if sys.platform != "linux":
-            # Elsewhere two may not be bound to one port; there it is free at this moment, and no more.
+            # Other systems allow no second bind, so there the port is merely free at this moment.
             self._socket.close()
 
     @property
@@ -27,7 +27,7 @@ class Port:
         return f"127.0.0.1:{self.number}"
 
     def close(self) -> None:
-        """Give it back. Twice is fine."""
+        """Free the port. May be called twice."""
         self._socket.close()
 
     def __enter__(self) -> Self:

@@ -1,11 +1,11 @@
-"""The programs that the suite talks to, and the installation of those that are missing.
+"""Find the programs that the tests need, and install those that are missing.
 
-    python tests/support/programs.py          # what the tests talk to: `make test` runs this first
-    python tests/support/programs.py venv     # what a virtual environment is made with
+    python tests/support/programs.py          # the programs of the tests: `make test` runs this first
+    python tests/support/programs.py venv     # the packages that `python -m venv` needs
 
-Root, or whoever may use sudo without a password, has them installed where there is apt-get. Everybody else is told in
-one line each what is missing and how to get it. The exit code is 1 if Python's own part is missing, or any part where
-the environment says `CI=true`. The file runs before anything is installed, so it imports the standard library alone.
+With apt-get, root and users of sudo without a password get them installed. All others get one line for each missing
+program that says how to install it. The exit code is 1 if venv is missing, or any program where `CI=true` is set.
+This runs before anything is installed, so it imports the standard library alone.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-#: Far longer than a program takes to tell its version.
+#: Seconds: far longer than a program takes to print its version.
 PATIENCE = 120
 OLDEST_NODE = 16
 OLDEST_REDIS = 7
@@ -29,11 +29,11 @@ class Program(NamedTuple):
     """A program, the names it goes by, and where it comes from."""
 
     commands: tuple[str, ...]
-    #: What makes it tell its version.
+    #: The option that prints its version.
     version: str
     #: The packages of Debian and Ubuntu.
     packages: tuple[str, ...]
-    #: Whether what it tells is new enough.
+    #: Whether the printed version is new enough.
     suits: Callable[[str], bool] = bool
     #: A service that its package starts.
     service: str = ""
@@ -42,8 +42,8 @@ class Program(NamedTuple):
 def at_least(oldest: int) -> Callable[[str], bool]:
     """Return whether the first number of a text is at least `oldest`."""
 
-    def suits(told: str) -> bool:
-        found = re.search(r"v=?(\d+)\.", told)
+    def suits(version: str) -> bool:
+        found = re.search(r"v=?(\d+)\.", version)
         return found is not None and int(found[1]) >= oldest
 
     return suits
@@ -76,16 +76,16 @@ def _paths(program: Program) -> list[str]:
 
 
 def _suits(program: Program, path: str) -> bool:
-    # Some packages bring a command that only says where to get the program.
+    # Some packages have a command that only says where to get the program.
     try:
-        told = _run(path, program.version, patience=PATIENCE)
+        result = _run(path, program.version, patience=PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return told.returncode == 0 and program.suits(told.stdout + told.stderr)
+    return result.returncode == 0 and program.suits(result.stdout + result.stderr)
 
 
 def advice(name: str) -> str:
-    """Return in one line that a program is missing, and how to get it."""
+    """Return a line that says that a program is missing and how to get it."""
     if name == "chromium" and _is_ubuntu():
         return "chromium is missing: Ubuntu has it as a snap alone, get it with `sudo snap install chromium`"
     return f"{name} is missing: {_how(PROGRAMS[name].packages)}"
@@ -103,14 +103,14 @@ def _is_ubuntu() -> bool:
 
 
 class Installer:
-    """Installs packages with apt-get, if it may."""
+    """Installs packages with apt-get, where that is allowed."""
 
     def __init__(self) -> None:
         self._prefix = _as_root()
         self._updated = False
 
     def install_program(self, name: str) -> None:
-        """Install a program if that is allowed, and stop the service of its package: the tests start their own."""
+        """Install a program where that is allowed, and stop the service that its package starts."""
         program = PROGRAMS[name]
         was_there = bool(_paths(program))
         self.install(program.packages, name)
@@ -118,7 +118,7 @@ class Installer:
             self._run("systemctl", "disable", "--now", program.service)
 
     def install(self, packages: tuple[str, ...], what: str) -> None:
-        """Install packages if that is allowed, and say so; a failure is said in one line."""
+        """Install packages where that is allowed. Print what is installed, and a line on failure."""
         if self._prefix is None:
             return
         _say(f"{what} is missing, installing {' '.join(packages)}")
@@ -176,7 +176,7 @@ def make_sure() -> list[str]:
 
 
 def make_sure_of_venv() -> bool:
-    """Install what `python -m venv` needs where that is allowed: whether it is there, or one line that it is not."""
+    """Install the packages of `python -m venv` where that is allowed; return whether it works, and print if not."""
     if _has_venv():
         return True
     packages = (f"python{sys.version_info.major}.{sys.version_info.minor}-venv",)
@@ -188,13 +188,13 @@ def make_sure_of_venv() -> bool:
 
 
 def _has_venv() -> bool:
-    # Asked anew each time: an import that failed once is remembered.
+    # Python remembers an import that failed.
     importlib.invalidate_caches()
     return all(importlib.util.find_spec(name) is not None for name in ("venv", "ensurepip"))
 
 
 def main(words: list[str]) -> int:
-    """Make sure of what was asked for: the exit code."""
+    """Install what was asked for, and return the exit code."""
     if words == ["venv"]:
         return 0 if make_sure_of_venv() else 1
     missing = make_sure()

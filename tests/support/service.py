@@ -1,14 +1,14 @@
-"""The service as it runs: gunicorn replicas on ports of 127.0.0.1, each a master with its workers.
+"""The service in production form: gunicorn replicas on ports of 127.0.0.1, each a master with its workers.
 
     with Service(redis.url, replicas=3, workers=1) as service:
         service.urls            # one base URL a replica
         service.kill(0)         # SIGKILL to the replica's master and workers at once
         service.start(0)        # again, on the same port
-        service.terminate(1)    # SIGTERM, as an orderly stop sends it
-        service.wait(1)         # its exit code
+        service.terminate(1)    # SIGTERM, for a clean stop
+        service.wait(1)         # wait for its end; its exit code
 
-Settings are those of the service in lower case. What a replica printed is in `log(i)`; a failed test shows it, where
-its conftest.py has `from tests.support.service import pytest_runtest_makereport`.
+Settings are those of the service in lower case. `log(i)` is the output of a replica; a failed test shows it if the
+suite's conftest.py imports `pytest_runtest_makereport` from here.
 """
 
 import http.client
@@ -36,17 +36,17 @@ _running: "weakref.WeakSet[Service]" = weakref.WeakSet()
 
 
 def wait_until(done: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Ask until the answer is true, and give it; a deadline far beyond what it should take."""
+    """Call `done` until its result is true, and return that. Raises TimeoutError after `patience` seconds."""
     deadline = time.monotonic() + patience
-    while not (answer := done()):
+    while not (result := done()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not in {patience:.0f} s: {what}")
         time.sleep(0.02)
-    return answer
+    return result
 
 
 class Reply:
-    """An HTTP answer, read."""
+    """An HTTP response with its body."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
@@ -72,7 +72,7 @@ def ask(
     headers: dict[str, str] | None = None,
     timeout: float = PATIENCE,
 ) -> Reply:
-    """One request on a connection of its own; `body` as it is if bytes, else as JSON."""
+    """Send one request on a new connection. `body` is sent as it is if bytes, else as JSON."""
     content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=timeout)
     try:
@@ -84,7 +84,7 @@ def ask(
 
 
 def create(base: str, total_count: int, brand_id: str = "IKEA", **fields: Any) -> str:
-    """A new discount's id."""
+    """Create a discount, and return its id."""
     body = {"brand_id": brand_id, "discount_code": "Christmas 2020 discount", "total_count": total_count, **fields}
     reply = ask(base, "POST", "/discount", body)
     assert reply.status == 201, reply.raw
@@ -92,10 +92,10 @@ def create(base: str, total_count: int, brand_id: str = "IKEA", **fields: Any) -
 
 
 class Service:
-    """Replicas of the service; see the module for its use."""
+    """Replicas of the service; the module's docstring shows how to use it."""
 
     def __init__(self, redis_url: str, *, replicas: int = 2, **settings: str | int | float) -> None:
-        # A wait for Redis that no slow moment of the machine reaches; the tests of faults set their own.
+        # A timeout for Redis that a busy computer does not reach; the tests of faults set their own.
         defaults = {"workers": 1, "threads": 8, "redis_timeout": 20, "log_level": "warning", "host": "127.0.0.1"}
         given = {"redis_url": redis_url, **defaults, **settings}
         self._settings = {name.upper(): str(value) for name, value in given.items()}
@@ -114,7 +114,7 @@ class Service:
 
     @property
     def addresses(self) -> list[str]:
-        """Host and port of each replica, as a proxy is told them."""
+        """Host and port of each replica, for a proxy's settings."""
         return [f"127.0.0.1:{port}" for port in self.ports]
 
     def launch(self, replica: int) -> "subprocess.Popen[bytes]":
@@ -130,7 +130,7 @@ class Service:
         ]
         data = self.folder / f"data-{replica}"
         data.mkdir(exist_ok=True)
-        # What a killed replica leaves behind stands in our folder.
+        # A killed replica leaves files behind; they go with our folder.
         own = {"PORT": str(self.ports[replica]), "DATA": str(data), "TMPDIR": str(data)}
         environment = os.environ | self._settings | own
         with self._log_file(replica).open("ab") as log:
@@ -164,37 +164,37 @@ class Service:
         wait_until(healthy, f"replica {replica} is healthy")
 
     def healthy(self, replica: int) -> bool:
-        """Whether a replica answers."""
+        """Return whether a replica answers `/healthy`."""
         try:
             return ask(self.urls[replica], "GET", "/healthy", timeout=5).status == 200
         except (OSError, http.client.HTTPException):
             return False
 
     def kill(self, replica: int) -> None:
-        """End a replica as a crash does: SIGKILL to its master and its workers in one go."""
+        """End a replica as a crash does: SIGKILL to its master and its workers at once."""
         process = self._process(replica)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(PATIENCE)
         self._processes[replica] = None
-        # Workers are not our children; that they are gone shows when nobody listens.
+        # Workers are not our children, so wait until nothing listens any more.
         wait_until(lambda: not self.healthy(replica), f"replica {replica} is gone")
 
     def terminate(self, replica: int) -> None:
-        """Ask a replica to end in order: what is in flight is answered first."""
+        """Ask a replica to end cleanly: it answers the requests in flight first."""
         self._process(replica).terminate()
 
     def wait(self, replica: int, patience: float = PATIENCE) -> int:
-        """Wait for a replica's end: its exit code."""
+        """Wait for a replica's end, and return its exit code."""
         code = self._process(replica).wait(patience)
         self._processes[replica] = None
         return code
 
     def workers(self, replica: int) -> set[int]:
-        """The process ids of a replica's workers."""
+        """Return the process ids of a replica's workers."""
         return {child.pid for child in psutil.Process(self._process(replica).pid).children()}
 
     def kill_worker(self, replica: int) -> None:
-        """SIGKILL to one worker, and wait until its master has replaced it."""
+        """Kill one worker, and wait until its master has replaced it."""
         before = self.workers(replica)
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
@@ -206,12 +206,12 @@ class Service:
         wait_until(replaced, f"a worker of replica {replica} is replaced")
 
     def log(self, replica: int) -> str:
-        """What a replica printed so far."""
+        """Return the output of a replica so far."""
         file = self._log_file(replica)
         return file.read_text(errors="replace") if file.exists() else ""
 
     def stop(self) -> None:
-        """End all replicas in order and remove their folder. Ending them twice is fine."""
+        """End all replicas cleanly and remove their folder. May be called twice."""
         for process in self._processes:
             if process is not None and process.poll() is None:
                 process.terminate()
@@ -262,7 +262,7 @@ def _clean(started: "list[subprocess.Popen[bytes]]", folder: Path) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the running replicas printed when a test fails."""
+    """Add the output of the running replicas to the report of a failed test."""
     report = yield
     if report.failed:
         for service in list(_running):

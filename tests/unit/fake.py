@@ -1,4 +1,4 @@
-"""A store on fakeredis: a Redis of this process's own, gone with the test."""
+"""A store on fakeredis: a Redis inside this process, gone with the test."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ PARTITIONS = 16
 
 
 def fake_redis() -> Any:
-    """A fresh server; the client library's own types do not know that its answers are text."""
+    """Return a client of a new fake server. Its type is Any because the library types its answers as bytes."""
     return fakeredis.FakeRedis(decode_responses=True, protocol=2)
 
 
 def fake_store(server: Any = None, partitions: int = PARTITIONS) -> Store:
-    """A store on that server, or on a fresh one."""
+    """Return a store on that server, or on a new one."""
     return Store((server or fake_redis()).connection_pool.get_connection, partitions)

@@ -1,4 +1,4 @@
-"""Addresses of webhooks: what is allowed is told where one is refused."""
+"""Addresses of webhooks: a refusal says what is allowed."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""Calls at the same time: one exchange for all that wait, and each call gets its own replies."""
+"""Simultaneous calls share one exchange, and each gets its own replies."""
 
 import unittest
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from discount.store import autopipeline
 
 
 class Wire:
-    """Answers each command with itself doubled, and remembers what went out in one piece."""
+    """A connection that answers each command with itself doubled, and records what was sent in one piece."""
 
     def __init__(self) -> None:
         self.sent: list[list[Any]] = []
@@ -20,7 +20,7 @@ class Wire:
         return [command * 2 for command in commands]
 
     def ask(self, *commands: Any) -> list[Any]:
-        return autopipeline.exchange(self.send, commands)
+        return autopipeline.send(self.send, commands)
 
 
 class Together(unittest.TestCase):
@@ -67,11 +67,11 @@ class Together(unittest.TestCase):
 
         def patient() -> list[Any]:
             try:
-                return autopipeline.exchange(away, ["a"])
+                return autopipeline.send(away, ["a"])
             except Unavailable:
                 return self.wire.ask("b")
 
-        first, second = autopipeline.run_batch([patient, lambda: autopipeline.exchange(away, ["c"])])
+        first, second = autopipeline.run_batch([patient, lambda: autopipeline.send(away, ["c"])])
         self.assertEqual(first, ["bb"])
         self.assertIsInstance(second, Unavailable)
 

@@ -1,4 +1,4 @@
-"""The kinds of code: what a brand may ask for, and that no two users' codes read the same."""
+"""The kinds of code: valid settings, and codes that differ for a reader."""
 
 import string
 import unittest
@@ -158,7 +158,7 @@ class Stored(unittest.TestCase):
 
 
 def code_of(template: str, number: int, user: str, brand: str = "IKEA") -> str:
-    """The code that the grant of that number would give, made as the script makes it."""
+    """Return the code of a numbered grant, as the script makes it."""
     [code] = code_kinds.candidates(CodeKind("personal", template=template), brand, user)
     return code.replace("{seq}", str(number))
 

@@ -1,4 +1,4 @@
-"""Codes: a permutation, readable however it is typed."""
+"""The sequence of codes: a permutation; codes are the same however they are typed."""
 
 import itertools
 import unittest

@@ -1,4 +1,4 @@
-"""The page of commands shows them as they are."""
+"""The page of commands is up to date."""
 
 import unittest
 from pathlib import Path
@@ -14,8 +14,8 @@ class Page(unittest.TestCase):
         self.assertEqual(page, command_page.renew(page))
 
     def test_every_command_stands_on_it_with_its_example(self) -> None:
-        told = command_page.describe()
+        page = command_page.describe()
         for words in ("create", "redemption redeem", "delivery resend-all", "user forget"):
             with self.subTest(words):
-                self.assertIn(f"### `discount {words}`\n", told)
-                self.assertRegex(told, rf"Example:\n  discount {words} ")
+                self.assertIn(f"### `discount {words}`\n", page)
+                self.assertRegex(page, rf"Example:\n  discount {words} ")

@@ -1,4 +1,4 @@
-"""The tree of commands: each operation of HTTP has its command, and each command says what it does, with an example."""
+"""Each operation of HTTP has a command, and each command has a description and an example."""
 
 import io
 import shlex
@@ -13,7 +13,7 @@ import click
 
 from discount.app import create_app
 from discount.cli import main
-from discount.cli.verbs import Verb
+from discount.cli.commands import Command
 from discount.config import Settings
 from tests.unit.fake import fake_store
 
@@ -31,8 +31,8 @@ EXCEPTIONS = {
 }
 
 
-def commands(group: click.Group, context: click.Context) -> Iterator[tuple[Verb, click.Context]]:
-    """Every command, with the context that names it."""
+def commands(group: click.Group, context: click.Context) -> Iterator[tuple[Command, click.Context]]:
+    """Yield every command with its context."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
@@ -40,11 +40,11 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[Verb,
         if isinstance(command, click.Group):
             yield from commands(command, here)
         else:
-            assert isinstance(command, Verb)
+            assert isinstance(command, Command)
             yield command, here
 
 
-def tree() -> list[tuple[Verb, click.Context]]:
+def tree() -> list[tuple[Command, click.Context]]:
     return list(commands(main, click.Context(main, info_name="discount")))
 
 
@@ -59,7 +59,7 @@ class Tree(unittest.TestCase):
         settings = Settings(dialects="off")
         document = create_app(settings, fake_store()).test_client().get("/openapi.json").get_json()
         operations = {each["operationId"] for item in document["paths"].values() for each in item.values()}
-        done = {name for command, _ in tree() for name in command.does}
+        done = {name for command, _ in tree() for name in command.operations}
         self.assertEqual(done & set(EXCEPTIONS), set())
         self.assertEqual(done | set(EXCEPTIONS), operations)
 
@@ -73,8 +73,8 @@ class Tree(unittest.TestCase):
     def test_each_command_has_an_example_that_it_reads(self) -> None:
         for command, context in tree():
             with self.subTest(context.command_path):
-                told = command.get_help(context)
-                line = told.rpartition("Example:\n")[2].strip()
+                help_text = command.get_help(context)
+                line = help_text.rpartition("Example:\n")[2].strip()
                 self.assertEqual(line, f"{context.command_path} {command.example}".rstrip())
                 # A file would have to be there to be read.
                 words = ["-" if word.endswith(".csv") else word for word in shlex.split(command.example)]

@@ -1,4 +1,4 @@
-"""What compose gives to its containers, read from the files themselves."""
+"""The settings that the compose files give to containers."""
 
 import re
 import unittest
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def services(*files: str) -> dict[str, dict[str, Any]]:
-    """The services of compose files, the later over the earlier: their environments are one."""
+    """Return the services of compose files; later files override earlier ones."""
     merged: dict[str, dict[str, Any]] = {}
     for file in files:
         for name, service in yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"].items():
@@ -24,14 +24,14 @@ def services(*files: str) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def told(value: Any, environment: dict[str, str]) -> str:
-    """A value with `${NAME:-default}` as compose puts it in."""
+def expanded(value: Any, environment: dict[str, str]) -> str:
+    """Expand `${NAME:-default}` in a value as compose does."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environment.get(found[1]) or found[2], str(value))
 
 
 def settings_of(service: dict[str, Any], folder: str, **environment: str) -> Settings:
-    """The settings that a container reads, with the files of Docker's secrets in a folder."""
-    given = {name: told(value, environment) for name, value in service["environment"].items()}
+    """Return a container's settings, with Docker's secrets as files in a folder."""
+    given = {name: expanded(value, environment) for name, value in service["environment"].items()}
     for name, path in given.items():
         if name.endswith("_FILE"):
             secret = path.removeprefix("/run/secrets/")
@@ -62,7 +62,7 @@ class Secrets(unittest.TestCase):
 
 
 def size(text: str) -> int:
-    """A size as compose and Redis write it, in bytes."""
+    """Return a size as compose and Redis write it, in bytes."""
     found = re.fullmatch(r"(\d+)(m|mb|g|gb)", text)
     assert found, text
     return int(found[1]) << (20 if found[2].startswith("m") else 30)
@@ -71,16 +71,16 @@ def size(text: str) -> int:
 class Memory(unittest.TestCase):
     def test_redis_is_full_long_before_its_container_is(self) -> None:
         redis = services("docker-compose.yml")["redis"]
-        words = [told(word, {}) for word in redis["command"]]
+        words = [expanded(word, {}) for word in redis["command"]]
         most = size(words[words.index("--maxmemory") + 1])
         self.assertEqual(words[words.index("--maxmemory-policy") + 1], "noeviction")
-        self.assertGreaterEqual(size(told(redis["mem_limit"], {})), 2 * most + (512 << 20))
+        self.assertGreaterEqual(size(expanded(redis["mem_limit"], {})), 2 * most + (512 << 20))
 
     def test_the_memory_of_redis_can_be_set(self) -> None:
         redis = services("docker-compose.yml")["redis"]
-        words = [told(word, {"REDIS_MEMORY": "4gb", "REDIS_LIMIT": "10gb"}) for word in redis["command"]]
+        words = [expanded(word, {"REDIS_MEMORY": "4gb", "REDIS_LIMIT": "10gb"}) for word in redis["command"]]
         self.assertIn("4gb", words)
-        self.assertEqual(told(redis["mem_limit"], {"REDIS_LIMIT": "10gb"}), "10gb")
+        self.assertEqual(expanded(redis["mem_limit"], {"REDIS_LIMIT": "10gb"}), "10gb")
 
     def test_each_container_has_a_bound_above_what_its_folders_in_memory_take(self) -> None:
         for name, service in services("docker-compose.yml").items():
@@ -88,4 +88,4 @@ class Memory(unittest.TestCase):
                 folders = [re.search(r"size=(\w+)", each) for each in service["tmpfs"]]
                 self.assertNotIn(None, folders, "a folder in memory without a bound")
                 taken = sum(size(found[1]) for found in folders if found)
-                self.assertGreater(size(told(service["mem_limit"], {})), taken + (64 << 20))
+                self.assertGreater(size(expanded(service["mem_limit"], {})), taken + (64 << 20))

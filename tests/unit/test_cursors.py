@@ -1,4 +1,4 @@
-"""Cursors: text that only this service reads, and no other text passes for."""
+"""Cursors: only text that this service made is accepted."""
 
 import base64
 import unittest

@@ -1,4 +1,4 @@
-"""Durations: as they were given, months by the calendar, all else of a fixed length."""
+"""Durations: months by the calendar, all other units of a fixed length, shown as given."""
 
 import unittest
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2186, 11, 20), timezones=
 
 
 def after(text: str, moment: str, zone: str) -> str:
-    """When a duration from a local time on is over, in local time."""
+    """Return the local end of a duration that begins at a local time."""
     begun = datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo(zone))
     ended = durations.read(text).after(int(begun.timestamp() * SECOND), zone)
     return datetime.fromtimestamp(ended / SECOND, ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,4 +1,4 @@
-"""Words of refusal: spelt the same in Lua, in errors.py, in the problems and in the docs."""
+"""Slugs of refusals are the same in Lua, in errors.py, in the problems and in the docs."""
 
 import re
 import unittest
@@ -9,13 +9,13 @@ from discount.domain.errors import BY_SLUG, Invalid, Refusal
 from discount.store.scripts import SCRIPTS
 
 PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
-# Words that HTTP itself has, for what no verb is asked.
+# Slugs for errors of HTTP itself, before any service is called.
 OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-request", "internal"} | {
     "too-slow",
     "uri-too-long",
     "headers-too-large",
 }
-# Words that verbs give without a script.
+# Slugs that services use without a script.
 OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amount", "currency-mismatch"} | {
     "forbidden",
     "cross-site",
@@ -26,7 +26,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amoun
 
 
 def documented() -> dict[str, int]:
-    """Words of doc/problems.md with their status, one row each."""
+    """Return the slugs in doc/problems.md with their statuses, one row each."""
     rows = re.findall(r"^\|\s*`([a-z-]+)`\s*\|\s*`?(\d{3})`?\s*\|", PROBLEMS.read_text(encoding="utf-8"), re.MULTILINE)
     return {word: int(status) for word, status in rows}
 

@@ -1,4 +1,4 @@
-"""The page of events shows the types as they are."""
+"""The page of events is up to date."""
 
 import unittest
 from pathlib import Path
@@ -17,10 +17,10 @@ class Page(unittest.TestCase):
         self.assertEqual(page, event_page.renew(page))
 
     def test_every_type_has_its_example(self) -> None:
-        told = event_page.describe()
+        page = event_page.describe()
         for name in TYPES:
             with self.subTest(name):
-                self.assertIn(f'"type": "{name}"', told)
+                self.assertIn(f'"type": "{name}"', page)
 
     def test_all_types_but_the_test_can_be_chosen_for_a_webhook(self) -> None:
         self.assertEqual(set(get_args(EventType)), set(TYPES) - {"webhook.test"})

@@ -1,4 +1,4 @@
-"""The quick reader of hot calls: it reads what the server's parser reads, or nothing."""
+"""The fast parser reads what gunicorn's parser reads, or nothing."""
 
 import re
 import unittest
@@ -22,7 +22,7 @@ SERVER = Path(fast_parser.__file__).with_name("gunicorn_config.py").read_text(en
 
 
 def configured() -> Config:
-    """gunicorn as server.py sets it, as far as reading goes."""
+    """Return gunicorn settings as in gunicorn_config.py, as far as parsing needs them."""
     config = Config()
     config.set("forwarded_allow_ips", "*")
     config.set("secure_scheme_headers", {})
@@ -37,10 +37,10 @@ CONFIG = configured()
 
 
 def parsed(sent: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    """The environment, the body and what is left behind it, as gunicorn reads them.
+    """Return the environment, the body and the rest, by gunicorn's parser.
 
     Raises:
-        ParseException, StopIteration: it does not read them.
+        ParseException, StopIteration: gunicorn refuses the request.
     """
     parser = RequestParser(CONFIG, iter([sent]), PEER)
     request = next(parser)
@@ -170,7 +170,7 @@ ANY_LINE = st.tuples(
 
 class RawCalls(unittest.TestCase):
     def assert_read_alike(self, sent: bytes) -> None:
-        """What is read is what gunicorn reads, value by value; nothing that it refuses is read."""
+        """Check that the fast parser's values equal gunicorn's, and that it reads nothing that gunicorn refuses."""
         ours = fast_parser.parse(sent)
         if ours is None:
             return

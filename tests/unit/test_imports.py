@@ -56,7 +56,7 @@ def module_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it; `from discount.store import keys` is discount.store.keys."""
+    """Return every module that a file imports; `from discount.store import keys` is discount.store.keys."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -71,7 +71,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def floor_of(module: str) -> str:
-    """The floor of one of our modules; empty for the package itself."""
+    """Return the floor of one of our modules; empty for the package itself."""
     parts = module.split(".")[1:]
     return ".".join(parts[:2]) if parts[:2] in (["api", "routes"], ["api", "schemas"]) else "".join(parts[:1])
 

@@ -1,4 +1,4 @@
-"""Keys: two different things never share one, and a brand's all stand in one slot."""
+"""Keys: two things never share one, and all keys of a brand share a slot."""
 
 import unittest
 from collections.abc import Callable

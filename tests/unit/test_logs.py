@@ -1,4 +1,4 @@
-"""Logs: one entry is one line, whatever stands in it."""
+"""Logs: an entry is one line, whatever its values contain."""
 
 import io
 import json
@@ -19,7 +19,7 @@ FORGED = "12:00:00.000 info    request status=200"
 
 
 class Console:
-    """Standard error as a program sees it: text, with its bytes below."""
+    """Standard error as a program has it: text over bytes."""
 
     def __init__(self) -> None:
         self.buffer = io.BytesIO()

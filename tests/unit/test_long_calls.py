@@ -1,4 +1,4 @@
-"""Places of long calls, and the rests between their slices."""
+"""The number of simultaneous long calls, and the pauses between their slices."""
 
 import unittest
 from unittest import mock
@@ -66,4 +66,4 @@ class Calls(unittest.TestCase):
                 mock.patch("discount.api.long_calls.time.sleep") as sleep,
             ):
                 long_calls._Pause(places, None)()
-            sleep.assert_called_once_with(0.01 * (2 * number - 1))
+            sleep.assert_called_once_with(0.01 * max(1, 4 * number - 3))

@@ -1,4 +1,4 @@
-"""The batches in which state machines are run."""
+"""The batches in which state machines run."""
 
 import unittest
 from typing import ClassVar
@@ -11,7 +11,7 @@ from tests.support import machines
 
 
 class Recorded(RuleBasedStateMachine):
-    """A machine that keeps what it was given."""
+    """A machine that records its arguments."""
 
     examples: ClassVar[list[list[int]]] = []
 

@@ -1,4 +1,4 @@
-"""Figures: the text that Prometheus reads."""
+"""Metrics: the text that Prometheus reads."""
 
 import tempfile
 import unittest

@@ -120,11 +120,11 @@ class StatusOfADiscount(unittest.TestCase):
             "starts_at": NOW + 1,
             "granted_count": 10,
         }
-        told = []
+        statuses = []
         for reason in list(everything):
-            told.append(discount(**everything).status(NOW))
+            statuses.append(discount(**everything).status(NOW))
             del everything[reason]
-        self.assertEqual(told, ["closed", "paused", "expired", "scheduled", "sold-out"])
+        self.assertEqual(statuses, ["closed", "paused", "expired", "scheduled", "sold-out"])
 
     def test_remaining_is_what_is_not_granted(self) -> None:
         self.assertEqual(discount().remaining_count, 7)

@@ -1,4 +1,4 @@
-"""Problems: one body for every refusal, with the word at the end of its type."""
+"""Problems: one body for every refusal, with the slug at the end of its type."""
 
 import unittest
 from pathlib import Path
@@ -98,8 +98,8 @@ class Pages(unittest.TestCase):
 
     def test_every_word_has_advice_in_whole_sentences(self) -> None:
         self.assertEqual(set(problem_pages.ADVICE), set(problems.STATUS))
-        for word, told in problem_pages.ADVICE.items():
-            for sentence in told:
+        for word, sentences in problem_pages.ADVICE.items():
+            for sentence in sentences:
                 with self.subTest(word):
                     self.assertRegex(sentence, r"(?s)^[A-Z`].*\.$")
                     self.assertNotRegex(sentence, r"[|\n]|\]\(")

@@ -1,4 +1,4 @@
-"""Why a value is refused: our own words for every way in which it can fail to fit."""
+"""Why a value is refused: our own sentence for every kind of error."""
 
 import unittest
 from datetime import date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Rules: what comes off, what goes together, and the days and weeks that limits count in."""
+"""Rules: discounts on an order, valid combinations, and the days and weeks of limits."""
 
 import unicodedata
 import unittest
@@ -183,7 +183,7 @@ def days_of(zone: str, moment: int) -> list[Day]:
 
 
 def utc(text: str) -> int:
-    """A moment of UTC in microseconds."""
+    """Return a moment of UTC in microseconds."""
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * SECOND
 
 
@@ -343,7 +343,7 @@ class CheckZone(unittest.TestCase):
 
 
 def general(text: str) -> str:
-    """What the general rule makes of any text, written out once more: NFKC, case-folded, spaces and dashes dropped."""
+    """Apply the general rule of canonical forms to any text: NFKC, case-folded, without spaces and dashes."""
     dropped = ("Pd", "Cf")
     letters = [
         c for c in unicodedata.normalize("NFKC", text) if not c.isspace() and unicodedata.category(c) not in dropped

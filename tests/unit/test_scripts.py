@@ -1,14 +1,22 @@
-"""Scripts: a header that is checked, a body that keeps to it."""
+"""Scripts: a checked header, and a body that keeps to it."""
 
 import re
 import unittest
 from pathlib import Path
 
-from discount.domain.errors import BY_SLUG
+from discount.domain.errors import BY_SLUG, Expired
 from discount.store import scripts
+from discount.store.answers import Status
 from discount.store.scripts import SCRIPTS, Script, parse
 
-GOOD = "--- What it does.\n--- KEYS  pool\n--- ARGV  user\n--- OK    done\n--- ERR   not-found\nreturn {'done'}"
+GOOD = """--- Take a code from a pool.
+--- KEYS  pool
+--- ARGV  user
+--- OK    done(code)  The user got this code.
+--- OK    some(first codes...)  The user got these codes.
+--- OK    none  The pool is empty.
+--- ERR   not-found expired(expires_at)
+return {'done'}"""
 # Commands of groups have a word before their key.
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, '(?:GROUPS|CREATE)')?(?:, ([^,)]+))?")
 READS = {
@@ -23,34 +31,77 @@ FREES = {"DEL", "ZREM"}
 LUA = Path(scripts.__file__).parent / "lua"
 
 
-def own(script: Script) -> tuple[list[str], list[str], frozenset[str]]:
-    """The keys, arguments and refusals that stand in the file's own header, without those of shared functions."""
-    lines = (LUA / f"{script.name}.lua").read_text(encoding="utf-8").splitlines()
-    header = {line[4:8].strip(): line[8:].split() for line in lines if re.match("--- (KEYS|ARGV|ERR)", line)}
-    return header["KEYS"], header["ARGV"], frozenset(header["ERR"])
+def own(path: Path) -> dict[str, str]:
+    """The lines of KEYS, ARGV and ERR in a file's own header, without those of shared functions."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {line[4:8].strip(): line[8:].strip() for line in lines if re.match("--- (KEYS|ARGV|ERR)", line)}
+
+
+def path_of(script: Script) -> Path:
+    return LUA / f"{script.name}.lua"
+
+
+def own_names(script: Script) -> list[str]:
+    """The names of keys and arguments in the script's own header."""
+    header = own(path_of(script))
+    return header["KEYS"].split() + header["ARGV"].split()
+
+
+def own_refusals(path: Path) -> dict[str, str]:
+    """The refusals in a file's own header, each with its fields."""
+    return dict(re.findall(r"([a-z-]+)(?:\(([^)]*)\))?", own(path).get("ERR", "")))
+
+
+def answered(code: str) -> list[str]:
+    """What a body returns. A bare return leaves a local function; `stopped` is the refusal of a shared one."""
+    return re.findall(r"\breturn\s+((?!end\b|stopped\b)\S[^\n]*?)(?: end)?$", code, re.MULTILINE)
+
+
+def items(table: str) -> list[str]:
+    """The items of a Lua table's text, split at the commas that stand in no brackets or quotes."""
+    found, depth, quoted = [""], 0, False
+    for letter in table.removeprefix("{").removesuffix("}"):
+        quoted ^= letter == "'"
+        depth += 0 if quoted else (letter in "({[") - (letter in ")}]")
+        if letter == "," and not depth and not quoted:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [item.strip() for item in found]
+
+
+def matches(status: Status, table: str) -> bool:
+    """Whether a returned table has as many items as its status says; a rest is unpacked from a list."""
+    found = items(table)
+    unpacked = found[-1].startswith("unpack(")
+    return unpacked == status.has_rest and len(found) - unpacked == status.length
 
 
 def body(script: Script) -> str:
-    """The code that stands in the file: no comments, no header."""
+    """Return the code of a file without comments and header."""
     code = script.source.partition("\n")[2].removesuffix("\nend)" if script.guarded else "")
     return "\n".join(line.partition("--")[0] for line in code.splitlines())
 
 
 def commands(script: Script) -> list[tuple[str, str, str]]:
-    """How (call or pcall), which command and on which key, in the order of the file."""
+    """Return each command of a file in order: call or pcall, the command's name and its key."""
     return [(found[1], found[2], found[3] or "") for found in COMMAND.finditer(body(script))]
 
 
 class Headers(unittest.TestCase):
     def test_a_whole_header_is_read(self) -> None:
         script = parse("take", GOOD)
-        self.assertEqual((script.name, script.purpose), ("take", "What it does."))
+        self.assertEqual((script.name, script.purpose), ("take", "Take a code from a pool."))
         self.assertEqual((script.keys, script.arguments), (("pool",), ("user",)))
-        self.assertEqual((script.answers, script.refusals), (frozenset({"done"}), frozenset({"not-found"})))
+        self.assertEqual(script.statuses["done"], Status("done", ("code",), "The user got this code."))
+        self.assertEqual(script.statuses["some"].fields, ("first", "codes..."))
+        self.assertEqual(script.statuses["none"].fields, ())
+        self.assertEqual(script.statuses["expired"].fields, ("expires_at",))
+        self.assertEqual(script.refusals, frozenset({"not-found", "expired"}))
         self.assertIn("local pool = KEYS[1] local user = ARGV[1] \n", script.source)
 
     def test_a_header_may_name_nothing(self) -> None:
-        script = parse("take", GOOD.replace("not-found", "").replace("user", ""))
+        script = parse("take", GOOD.replace("not-found expired(expires_at)", "").replace("user", ""))
         self.assertEqual((script.refusals, script.arguments), (frozenset(), ()))
 
     def test_a_header_with_a_part_missing_is_refused(self) -> None:
@@ -73,16 +124,40 @@ class Headers(unittest.TestCase):
 
     def test_a_name_that_stands_twice_is_refused(self) -> None:
         for old, new in (("KEYS  pool", "KEYS  pool pool"), ("ARGV  user", "ARGV  pool")):
-            with self.subTest(new), self.assertRaisesRegex(ValueError, "stands twice"):
+            with self.subTest(new), self.assertRaisesRegex(ValueError, "a name twice"):
                 parse("take", GOOD.replace(old, new))
 
     def test_a_part_that_stands_twice_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("--- ARGV  user", "--- ARGV  user\n--- ARGV  other"))
 
-    def test_a_word_that_is_answer_and_refusal_is_refused(self) -> None:
+    def test_a_status_that_is_answer_and_refusal_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("not-found", "done"))
+
+    def test_a_status_that_is_named_twice_or_badly_is_refused(self) -> None:
+        for old, new in (("some", "done"), ("expired(", "not-found("), ("(code)", "(code"), ("(code)", "(a... b)")):
+            with self.subTest(new), self.assertRaises(ValueError):
+                parse("take", GOOD.replace(old, new, 1))
+
+    def test_an_answer_gives_its_fields_by_name(self) -> None:
+        script = parse("take", GOOD)
+        one, several = script.read(["done", "AB"]), script.read(["some", "0", "AB", "CD"])
+        self.assertEqual((one.status, one["code"], one.refusal()), ("done", "AB", None))
+        self.assertEqual((several["first"], several.rest("codes")), ("0", ["AB", "CD"]))
+        self.assertEqual((script.read(["some", "0"]).rest("codes"), several.pick("codes", "first")), ([], ["AB", "0"]))
+
+    def test_a_refusal_has_its_fields_as_facts(self) -> None:
+        refusal = parse("take", GOOD).read(["expired", "17"]).refusal()
+        self.assertIsInstance(refusal, Expired)
+        self.assertEqual(refusal and refusal.facts, {"expires_at": "17"})
+
+    def test_an_answer_that_the_header_does_not_name_is_an_error(self) -> None:
+        script = parse("take", GOOD)
+        for text in ("other", "done", "done AB CD", "some", "none AB", "not-found 1", "expired"):
+            reply = text.split()
+            with self.subTest(reply), self.assertRaisesRegex(RuntimeError, "which its header does not name"):
+                script.read(reply)
 
     def test_a_cost_is_a_sentence_of_the_header(self) -> None:
         text = GOOD.replace("--- KEYS", "--- COST  O(1), and no more.\n--- KEYS")
@@ -107,44 +182,58 @@ class Bodies(unittest.TestCase):
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
-        deliveries = {"open_group", "plan", "claim", "settle", "release", "resend", "take_turn"}
+        deliveries = {"open_group", "plan", "lease_lane", "settle", "release_lane", "resend", "lease_reminder"}
         self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
 
     def test_those_that_are_asked_most_have_a_guard(self) -> None:
         self.assertEqual({name for name, script in SCRIPTS.items() if script.guarded}, {"grant", "redeem", "guess"})
 
-    def test_every_answer_is_a_word_of_the_header_and_every_word_is_answered(self) -> None:
+    def test_every_answer_has_a_status_of_the_header_with_its_fields_and_every_status_is_answered(self) -> None:
         for name, script in SCRIPTS.items():
-            # A bare return leaves a function of the script's own.
-            returns = re.findall(r"\breturn\s+((?!end\b|stopped\b)\S[^\n]*)", body(script))
-            words = [re.match(r"\{'([a-z-]+)'", returned) for returned in returns]
+            statuses = set[str]()
+            for table in answered(body(script)):
+                with self.subTest(name, table=table):
+                    self.assertRegex(table, r"^\{'[a-z-]+'.*\}$")
+                    status = script.statuses[items(table)[0].strip("'")]
+                    self.assertTrue(matches(status, table))
+                statuses.add(status.name)
             with self.subTest(name):
-                self.assertNotIn(None, words, returns)
-                self.assertEqual({word[1] for word in words if word}, script.answers | own(script)[2])
+                expected = (script.statuses.keys() - script.refusals) | own_refusals(path_of(script)).keys()
+                self.assertEqual(statuses, expected)
+
+    def test_a_shared_function_refuses_with_the_fields_of_its_header(self) -> None:
+        for path in sorted((LUA / "with").glob("*.lua")):
+            refused = dict[str, int]()
+            for table in re.findall(r"return (\{'[a-z-]+'.*?\})(?: end)?$", path.read_text(), re.MULTILINE):
+                status, *fields = items(table)
+                refused[status.strip("'")] = len(fields)
+            with self.subTest(path.name):
+                self.assertEqual(refused, {slug: len(fields.split()) for slug, fields in own_refusals(path).items()})
+
+    def test_every_answer_has_a_meaning_that_is_a_sentence_and_refusals_have_none(self) -> None:
+        for name, script in SCRIPTS.items():
+            for status in script.statuses.values():
+                with self.subTest(name, status=status.name):
+                    self.assertRegex(status.meaning, r"^$" if status.name in script.refusals else r"^[A-Z`].*\w.*$")
 
     def test_a_script_ends_with_an_answer(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
                 self.assertRegex(body(script).strip().splitlines()[-1], r"^return \{'")
 
-    def test_answers_and_refusals_have_no_word_in_common(self) -> None:
-        for name, script in SCRIPTS.items():
-            with self.subTest(name):
-                self.assertEqual(script.answers & script.refusals, frozenset())
-
     def test_every_refusal_has_its_error(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
                 self.assertLessEqual(script.refusals, set(BY_SLUG))
 
-    def test_no_answer_is_the_word_of_an_error(self) -> None:
+    def test_a_status_that_is_no_refusal_is_no_slug(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
-                self.assertEqual(script.answers & set(BY_SLUG), set())
+                self.assertEqual((script.statuses.keys() - script.refusals) & BY_SLUG.keys(), set())
 
     def test_every_name_of_a_header_is_used(self) -> None:
         for name, script in SCRIPTS.items():
-            names = [word.removesuffix("...") for part in own(script)[:2] for word in part]
+            names = [word.removesuffix("...") for word in own_names(script)]
             unused = [word for word in names if not re.search(rf"\b{word}\b", body(script))]
             with self.subTest(name):
                 self.assertEqual(unused, [])
@@ -158,7 +247,7 @@ class Bodies(unittest.TestCase):
         for name, script in SCRIPTS.items():
             keys = {re.sub(r"\[\w+\]$", "...", key) for _, command, key in commands(script) if command != "TIME"}
             with self.subTest(name):
-                self.assertEqual(keys, set(own(script)[0]))
+                self.assertEqual(keys, set(own(path_of(script))["KEYS"].split()))
 
     def test_no_script_goes_on_after_an_error(self) -> None:
         for name, script in SCRIPTS.items():

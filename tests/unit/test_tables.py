@@ -1,4 +1,4 @@
-"""CSV: text for spreadsheets of any country, which is never run as a formula."""
+"""CSV: text for spreadsheets of any country, never run as a formula."""
 
 import csv
 import io

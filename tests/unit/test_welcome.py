@@ -1,4 +1,4 @@
-"""What `discount run` says once it answers."""
+"""The text that `discount run` prints once it is ready."""
 
 import os
 import tempfile
@@ -54,10 +54,10 @@ class TheCommand(unittest.TestCase):
 
 class TheText(unittest.TestCase):
     def test_of_a_service_with_tokens_makes_a_key_and_uses_it_and_shows_no_secret(self) -> None:
-        told = welcome(Settings(auth="token", admin_key=SECRET, secret=SECRET), URL, Path("var/mail"))
-        self.assertIn(" brand create IKEA)\n", told)
-        self.assertIn(f"""curl -XPOST '{URL}/discount' -H "Authorization: Bearer $KEY" """, told)
-        self.assertNotIn(SECRET, told)
+        text = welcome(Settings(auth="token", admin_key=SECRET, secret=SECRET), URL, Path("var/mail"))
+        self.assertIn(" brand create IKEA)\n", text)
+        self.assertIn(f"""curl -XPOST '{URL}/discount' -H "Authorization: Bearer $KEY" """, text)
+        self.assertNotIn(SECRET, text)
 
     def test_says_nothing_of_e_mails_where_they_are_sent(self) -> None:
         self.assertNotIn("mails", welcome(Settings(smtp_url="smtp://mail.example"), URL, None))

@@ -1,4 +1,4 @@
-"""The service with webhooks on this machine allowed, on a real Redis that is empty at the start of each test."""
+"""Fixtures of the worker suite: webhooks to 127.0.0.1 are allowed, and each test finds a real Redis empty."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,10 +11,11 @@ from discount.config import Settings
 from discount.security.signing import Signer
 from discount.store.connection import Store
 from tests.api.client import Client
+from tests.support.fixtures import redis
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
-# With a secret: one that Redis keeps would be another in each test, and a replica remembers its own.
+# Without a secret here, each emptied Redis would get a new one, but a replica keeps its first.
 SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
 
 
@@ -22,13 +23,6 @@ SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
 def redis_server() -> Iterator[RedisServer]:
     with RedisServer(tcp=True) as server:
         yield server
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[Any]:
-    with redis_server.client() as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +42,7 @@ def client(app: Flask, redis: Any) -> Client:
 
 @pytest.fixture
 def store(redis_server: RedisServer, redis: Any) -> Store:
-    """What a worker or another replica has; its commands block for a moment only."""
+    """The store of a worker or of another replica; its blocking commands wait 10 ms."""
     found = Store.at(redis_server.url, PATIENCE, SETTINGS.partitions)
     found.patience = 0.01
     return found

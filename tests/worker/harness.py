@@ -1,4 +1,4 @@
-"""A worker in the test's own process: its parts, turned by hand."""
+"""The parts of a worker, run by hand in the test's own process."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, get_args
 
 from discount.domain.model import Delivery, DeliveryKind, Receipt
-from discount.services import deliveries
+from discount.services import deliveries, delivery_lanes
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker.dispatcher import Attempt, Dispatcher, Prepare, Schedule
@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE
 
 SECOND = 1_000_000
 KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
-# So short that the next try is due at once, so long ago that nothing is given up.
+# Pauses of 0 s, so that the next attempt is due at once, and enough of them that none is given up.
 AT_ONCE = Schedule(pauses=(0.0,) * 50, timeout=PATIENCE, off_after=1e9)
 DELIVERED = Receipt("delivered", "200", "fine", 3)
 RETRY = Receipt("retry", "500", "oh no", 3)
@@ -27,7 +27,7 @@ Answer = Callable[[Delivery], Receipt]
 
 
 class Calls:
-    """What a dispatcher would have called, in order; each is answered as a test says."""
+    """Records the deliveries of a dispatcher, in order, and answers each as a test says."""
 
     def __init__(self, answer: Answer = lambda _: DELIVERED) -> None:
         self.made: list[Delivery] = []
@@ -48,7 +48,7 @@ class Calls:
 
 
 def plan(store: Store, name: str = "one", reminders: Reminders | None = None) -> int:
-    """Plan all that is new; how many events that was."""
+    """Plan all new events, and return how many there were."""
     planner = Planner(store, name, reminders)
     planner.open()
     count = 0
@@ -58,35 +58,35 @@ def plan(store: Store, name: str = "one", reminders: Reminders | None = None) ->
 
 
 def dispatch(store: Store, prepare: Prepare, schedule: Schedule = AT_ONCE, threads: int = 4) -> None:
-    """Make what is due, until nothing is."""
+    """Make deliveries until none is due."""
     for kind in KINDS:
         dispatcher = Dispatcher(store, schedule, prepare, threads, kind=kind)
         try:
-            # Only a turn begins something: where nothing was under way before it, and it finds nothing, all is made.
+            # Only a turn begins attempts: if none ran before it and it finds none, all are made.
             until(lambda each=dispatcher: not each._under_way and not each.turn())  # type: ignore[misc]
         finally:
             dispatcher.end()
 
 
 def due(store: Store) -> list[tuple[int, str]]:
-    """Lanes that wait to be taken."""
+    """Return the lanes that are due."""
     found: list[tuple[int, str]] = []
     now = store.now()
     for kind in KINDS:
-        brands = deliveries.due_brands(store, kind, now, 1000)
-        for lanes in deliveries.due_lanes(store, kind, now, brands, 1000):
+        brands = delivery_lanes.due_brands(store, kind, now, 1000)
+        for lanes in delivery_lanes.due_lanes(store, kind, now, brands, 1000):
             found += lanes
     return found
 
 
 def leased(store: Store) -> list[tuple[int, str]]:
-    """Lanes that somebody has taken."""
+    """Return the lanes that are leased."""
     replies = store.commands([("ZRANGE", keys.leases(each), 0, -1) for each in range(store.partitions)])
     return [(partition, lane) for partition, lanes in enumerate(replies) for lane in lanes]
 
 
 def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline, "it never came"
@@ -94,5 +94,5 @@ def until(true: Callable[[], Any]) -> None:
 
 
 def of_brand(store: Store, brand: str = "IKEA", **filters: Any) -> list[Delivery]:
-    """A brand's deliveries, oldest first."""
-    return deliveries.list_page(store, brand, limit=1000, **filters).deliveries[::-1]
+    """Return a brand's deliveries, oldest first."""
+    return deliveries.list_page(store, brand, limit=1000, **filters).items[::-1]

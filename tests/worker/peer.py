@@ -1,4 +1,4 @@
-"""The other side of a webhook: a server on 127.0.0.1 that treats each connection as a test says."""
+"""The receiver of a webhook: a server on 127.0.0.1 that handles each connection as a test says."""
 
 import socket
 import ssl
@@ -15,11 +15,11 @@ Treat = Callable[["Peer", socket.socket], None]
 
 
 class Peer:
-    """Listens from the start of its `with` to the end; then all its connections are cut.
+    """Listens until the end of its `with`; then all its connections are closed.
 
     Args:
-        treat: is given each connection in a thread of its own; what is lost with the connection is no error.
-        context: makes it speak TLS.
+        treat: called with each connection in a thread; a lost connection is no error.
+        context: TLS settings, if the server is to use TLS.
     """
 
     def __init__(self, treat: Treat, context: ssl.SSLContext | None = None) -> None:
@@ -41,7 +41,7 @@ class Peer:
         return self._closed.acquire(timeout=PATIENCE)
 
     def read(self, connection: socket.socket) -> bool:
-        """Read one request, and remember its headers and body; False if there comes none."""
+        """Read one request, and record its headers and body; False if none comes."""
         raw = b""
         while b"\r\n\r\n" not in raw:
             piece = connection.recv(65536)
@@ -97,13 +97,13 @@ class Peer:
 
 
 def answer(status: int = 200, body: bytes = b"", *lines: str) -> bytes:
-    """An answer of HTTP/1.1 that keeps the connection."""
+    """Return an HTTP/1.1 answer that keeps the connection open."""
     head = [f"HTTP/1.1 {status} So", f"Content-Length: {len(body)}", *lines, "", ""]
     return "\r\n".join(head).encode("latin-1") + body
 
 
 def answering(*given: bytes) -> Treat:
-    """Give these answers to the requests, in order, then the last one again and again."""
+    """Return a handler that gives these answers in order, and repeats the last."""
 
     def treat(peer: Peer, connection: socket.socket) -> None:
         while peer.read(connection):
@@ -113,7 +113,7 @@ def answering(*given: bytes) -> Treat:
 
 
 def saying(raw: bytes) -> Treat:
-    """Say just this to a request, and close."""
+    """Return a handler that answers a request with these bytes, and closes."""
 
     def treat(peer: Peer, connection: socket.socket) -> None:
         peer.read(connection)
@@ -123,6 +123,6 @@ def saying(raw: bytes) -> Treat:
 
 
 def reset(connection: socket.socket) -> None:
-    """Cut a connection with RST, as a crash does."""
+    """Close a connection with RST, as a crash does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -1,4 +1,4 @@
-"""Where users are reached: a brand's word and the user's own, and the way out of e-mails."""
+"""Contacts of users: a brand's entry, the user's own, and unsubscribing."""
 
 from typing import Any
 from urllib.parse import quote
@@ -42,7 +42,7 @@ def reached(store: Store, user: str = "Ann", brand: str = "IKEA") -> Contact | N
     return contacts.find(store, [(brand, user)])[brand, user]
 
 
-# What is said, and by whom.
+# Entries of brands and users.
 
 
 def test_what_is_said_of_a_user_is_shown(client: Client) -> None:
@@ -120,7 +120,7 @@ def test_a_brand_lists_whom_it_knows_and_nobody_else(client: Client, store: Stor
     found, cursor = [], None
     for _ in range(10):
         page = contacts.list_page(store, "IKEA", limit=3, cursor=cursor)
-        found += [each.user_id for each in page.contacts]
+        found += [each.user_id for each in page.items]
         cursor = page.next
         if cursor is None:
             break

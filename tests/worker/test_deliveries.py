@@ -1,4 +1,4 @@
-"""Which event owes what to whom, how it is made, when it is tried again, and what stands of it afterwards."""
+"""Deliveries: which events lead to them, how they are made and repeated, and what is kept of them."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,7 @@ from discount.domain.errors import NoLongerKept, WebhookOff
 from discount.domain.model import Delivery, Receipt
 from discount.security import url_policy
 from discount.security.signing import Signer
-from discount.services import deliveries, outbox, webhooks
+from discount.services import deliveries, delivery_lanes, outbox, webhooks
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import planner as planner_module
@@ -55,26 +55,26 @@ def hook(store: Store, url: str = URL, brand: str = "IKEA", **more: Any) -> str:
     return webhooks.create(store, brand, url, **more).id
 
 
-def told(store: Store, brand: str = "IKEA") -> list[tuple[str, str]]:
-    """To whom a brand's deliveries go, and of what."""
+def planned(store: Store, brand: str = "IKEA") -> list[tuple[str, str]]:
+    """Return a brand's deliveries as pairs of target and event type."""
     return sorted((each.target, each.type) for each in of_brand(store, brand))
 
 
 def pending(store: Store) -> int:
-    """Events that were read and are not done with."""
+    """Return the events that a planner read and did not finish."""
     replies = store.commands([("XPENDING", keys.events(each), outbox.GROUP) for each in range(store.partitions)])
     return sum(reply[0] for reply in replies)
 
 
 def granted(client: Client, count: int, **changes: Any) -> str:
-    """A discount of which so many users have a code."""
+    """Create a discount of which some users have a code."""
     discount: str = client.create(**changes)["id"]
     for number in range(count):
         client.grant(discount, f"User {number}")
     return discount
 
 
-# What is owed.
+# Planned deliveries.
 
 
 def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client: Client, store: Store) -> None:
@@ -84,7 +84,7 @@ def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client
     for discount in (own["id"], other["id"]):
         client.grant(discount)
     assert plan(store) == 4
-    assert told(store) == sorted(
+    assert planned(store) == sorted(
         [
             (every, "discount.created"),
             (every, "discount.created"),
@@ -153,7 +153,7 @@ def test_a_discounts_own_webhook_is_tested_like_any_other(client: Client, store:
     own = client.create(webhook_url=URL, webhook_types=["code.granted"])["webhook_id"]
     client.http.post("/webhook/test", json={"webhook_id": own})
     plan(store)
-    assert told(store) == [(own, "webhook.test")]
+    assert planned(store) == [(own, "webhook.test")]
 
 
 def test_an_event_that_is_planned_twice_is_owed_once(client: Client, store: Store) -> None:
@@ -238,7 +238,7 @@ def test_e_mails_are_owed_to_whom_is_known_and_wants_them(client: Client, store:
         client.grant(discount, user)
     client.http.post(f"/discount/{discount}/grant", json={"user_id": "Eve", "email": "eve@x.example"})
     plan(store, reminders=reminders)
-    assert told(store) == [
+    assert planned(store) == [
         ("brand", "discount.sold-out"),
         ("user:Ann", "code.granted"),
         ("user:Bob", "code.granted"),
@@ -268,7 +268,7 @@ def test_where_no_mail_server_is_known_no_e_mail_is_owed(client: Client, store: 
 
 
 def waiting(tries: int = 0, since: int = 0) -> Delivery:
-    """A delivery that has been tried so often, since then."""
+    """Return a delivery that waits after some attempts."""
     return Delivery(
         id="dlv-",
         brand_id="IKEA",
@@ -423,10 +423,10 @@ def disabled(client: Client) -> list[Any]:
 
 
 def fail(store: Store, webhook: str, count: int, off_after: float, receipt: Receipt = RETRY) -> None:
-    """Let so many calls of a webhook fail."""
+    """Let some calls of a webhook fail."""
     found = of_brand(store, state="waiting", webhook_id=webhook)[0]
     for _ in range(count):
-        assert deliveries.settle(store, found, receipt, due_at=store.now(), lease=60, off_after=off_after)
+        assert delivery_lanes.settle(store, found, receipt, due_at=store.now(), lease=60, off_after=off_after)
 
 
 def test_a_webhook_is_switched_off_with_its_tenth_failure(client: Client, store: Store) -> None:
@@ -467,11 +467,11 @@ def test_one_call_that_goes_well_ends_the_failing(client: Client, store: Store) 
     plan(store)
     first, second = of_brand(store)
     for _ in range(9):
-        deliveries.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
-    deliveries.settle(store, second, DELIVERED, due_at=None, lease=60, off_after=0)
+        delivery_lanes.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
+    delivery_lanes.settle(store, second, DELIVERED, due_at=None, lease=60, off_after=0)
     found = webhooks.show(store, webhook)
     assert (found.failures, found.failing_since) == (0, None)
-    deliveries.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
+    delivery_lanes.settle(store, first, RETRY, due_at=1, lease=60, off_after=0)
     assert webhooks.show(store, webhook).off_at is None
 
 
@@ -481,7 +481,7 @@ def test_what_was_not_called_does_not_count_as_failing(client: Client, store: St
     plan(store)
     found = of_brand(store)[0]
     for _ in range(20):
-        deliveries.settle(store, found, RETRY, due_at=1, lease=60, off_after=0, called=False)
+        delivery_lanes.settle(store, found, RETRY, due_at=1, lease=60, off_after=0, called=False)
     shown = webhooks.show(store, webhook)
     assert (shown.off_at, shown.failures, shown.failing_since) == (None, 0, None)
     assert of_brand(store)[0].attempts == 0
@@ -497,7 +497,7 @@ def test_a_webhook_that_says_it_is_gone_is_off_at_once_and_told_of_once(client: 
     assert (found.off_reason, webhooks.show(store, other).off_at) == ("gone", None)
     assert disabled(client) == [{"webhook_id": webhook, "reason": "gone"}]
     assert {each.state for each in of_brand(store, webhook_id=webhook)} == {"failed"}
-    # The others of the brand are told.
+    # The brand's other webhooks get an event.
     plan(store)
     assert {each.target: each.state for each in of_brand(store, type="webhook.disabled")} == {
         webhook: "failed",
@@ -520,8 +520,8 @@ def test_a_delivery_is_settled_once(client: Client, store: Store) -> None:
     client.create()
     plan(store)
     found = of_brand(store)[0]
-    assert deliveries.settle(store, found, DELIVERED, due_at=None, lease=60, off_after=0)
-    assert not deliveries.settle(store, found, RETRY, due_at=1, lease=60, off_after=0)
+    assert delivery_lanes.settle(store, found, DELIVERED, due_at=None, lease=60, off_after=0)
+    assert not delivery_lanes.settle(store, found, RETRY, due_at=1, lease=60, off_after=0)
     again = of_brand(store)[0]
     assert (again.state, again.attempts, again.status) == ("delivered", 1, "200")
 
@@ -542,7 +542,7 @@ def test_a_lane_is_taken_by_one_of_many(client: Client, store: Store, redis_serv
         own = Store.at(redis_server.url, PATIENCE, store.partitions)
         for partition, lane in lanes:
             barrier.wait(PATIENCE)
-            claimed = deliveries.lease_lane(own, partition, lane, 60, 1000)
+            claimed = delivery_lanes.lease_lane(own, partition, lane, 60, 1000)
             if claimed is not None:
                 won.append([each.id for each in claimed])
 
@@ -591,12 +591,12 @@ def test_a_lane_of_a_worker_that_is_gone_is_taken_over_after_its_lease(client: C
     client.create()
     plan(store)
     (partition, lane), *_ = due(store)
-    assert deliveries.lease_lane(store, partition, lane, 60, BATCH)
-    deliveries.release_ended_lanes(store, store.now())
+    assert delivery_lanes.lease_lane(store, partition, lane, 60, BATCH)
+    delivery_lanes.release_ended_lanes(store, store.now())
     assert (due(store), leased(store)) == ([], [(partition, lane)])
-    assert deliveries.lease_lane(store, partition, lane, 60, BATCH) is None
+    assert delivery_lanes.lease_lane(store, partition, lane, 60, BATCH) is None
     client.redis.zadd(keys.leases(partition), {lane: store.now() - 1})
-    deliveries.release_ended_lanes(store, store.now())
+    delivery_lanes.release_ended_lanes(store, store.now())
     calls = Calls()
     dispatch(store, calls.prepare)
     assert len(calls.made) == 1
@@ -610,10 +610,10 @@ def test_a_lease_is_longer_than_a_try_and_each_try_begins_it_anew(client: Client
     client.create()
     plan(store)
     (partition, lane), *_ = due(store)
-    found = deliveries.lease_lane(store, partition, lane, 1, BATCH)
+    found = delivery_lanes.lease_lane(store, partition, lane, 1, BATCH)
     assert found
     first = float(store.command("ZSCORE", keys.leases(partition), lane))
-    deliveries.settle(store, found[0], RETRY, due_at=1, lease=1000, off_after=1)
+    delivery_lanes.settle(store, found[0], RETRY, due_at=1, lease=1000, off_after=1)
     assert float(store.command("ZSCORE", keys.leases(partition), lane)) > first + 900 * SECOND
 
 
@@ -622,12 +622,12 @@ def test_what_is_planned_while_a_lane_is_taken_is_made_after_it_is_given_back(cl
     client.create()
     plan(store)
     (partition, lane), *_ = due(store)
-    claimed = deliveries.lease_lane(store, partition, lane, 60, BATCH)
+    claimed = delivery_lanes.lease_lane(store, partition, lane, 60, BATCH)
     assert claimed
     granted(client, 40)
     plan(store)
     assert lane not in {name for _, name in due(store)}
-    deliveries.release_lane(store, partition, lane)
+    delivery_lanes.release_lane(store, partition, lane)
     assert lane in {name for _, name in due(store)}
     dispatch(store, Calls().prepare)
     assert {each.state for each in of_brand(store, webhook_id=webhook)} == {"delivered"}
@@ -847,7 +847,7 @@ def pages(client: Client, **query: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def made(client: Client, store: Store) -> dict[str, str]:
-    """Two webhooks; what the first was told of grants went well, the rest failed, and the second waits."""
+    """Create two webhooks: the first succeeded on grants and failed otherwise, the second waits."""
     first = hook(store, types=["code.granted", "discount.created"])
     discount = granted(client, 7)
     plan(store)

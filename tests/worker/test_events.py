@@ -1,4 +1,4 @@
-"""GET /event: a brand's events, all of them, in order, its own only; and what may be cut off of the outbox."""
+"""GET /event: all events of one brand, in order, and no others; and trimming the outbox."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ def types(page: dict[str, Any]) -> list[str]:
 
 
 def replay(client: Client, limit: int, brand: str = "IKEA", **query: Any) -> list[Any]:
-    """All pages, each asked for by what the one before said."""
+    """Return all pages, each by the cursor of the one before."""
     found: list[Any] = []
     for _ in range(1000):
         page = ask(client, brand, limit=limit, **query)
@@ -59,7 +59,7 @@ def checkout(discount: str, code: str, order: str = "A-1") -> dict[str, Any]:
     }
 
 
-# What is told.
+# The events.
 
 
 def test_what_happens_is_told_in_order_and_whole(client: Client) -> None:
@@ -226,7 +226,7 @@ def test_a_page_looks_at_so_many_entries_of_others_and_goes_on(client: Client, m
 
 
 def waiting(redis: Any, count: int) -> None:
-    """Return once so many callers wait in Redis."""
+    """Wait until some callers block in Redis."""
     deadline = time.monotonic() + PATIENCE
     while sum(each["cmd"] == "xread" and "b" in each["flags"] for each in redis.client_list()) != count:
         assert time.monotonic() < deadline, "nobody waits"
@@ -234,7 +234,7 @@ def waiting(redis: Any, count: int) -> None:
 
 
 class Asking(threading.Thread):
-    """Somebody who waits for events."""
+    """A thread that waits for events."""
 
     def __init__(self, app: Flask, **query: Any) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""What the service signs: webhook calls as Standard Webhooks says, and the links by which users leave."""
+"""Signatures of webhook calls by Standard Webhooks, and of the links to unsubscribe."""
 
 import base64
 import time
@@ -26,7 +26,7 @@ SECOND = 1_000_000
 
 
 def verify(signatures: Signer, signed_by: list[int], version: int, body: str = BODY, event: str = "evt-1") -> None:
-    """What a receiver does that was given the secret of that version."""
+    """Verify a call as a receiver does that has this version's secret."""
     at = int(time.time())
     signature = signatures.sign_call("whk-1", signed_by, "evt-1", at, BODY.encode())
     headers = {"webhook-id": event, "webhook-timestamp": str(at), "webhook-signature": signature}
@@ -103,7 +103,7 @@ def test_a_secret_that_is_set_counts_and_is_stored_nowhere(store: Store) -> None
 
 # The way out of e-mails.
 
-# Of all letters that an id may have, many of four bytes.
+# All kinds of characters that an id may have, many of four bytes.
 IDS = st.one_of(
     st.from_regex(r"[A-Za-z0-9\"]{1,128}", fullmatch=True),
     st.text(st.characters(min_codepoint=0xA1, max_codepoint=0x1EFFF, categories=["L", "Sc"]), min_size=1, max_size=128),

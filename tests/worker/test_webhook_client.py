@@ -1,4 +1,4 @@
-"""The only HTTP client towards strangers, against strangers of every kind."""
+"""The only HTTP client that calls strangers, against strangers of every kind."""
 
 import socket
 import threading
@@ -19,8 +19,8 @@ from discount.domain.errors import Invalid
 from discount.domain.model import Receipt
 from discount.security.url_policy import check_url, policy
 from discount.worker.webhook_client import KEPT, LONGEST_PAUSE, WebhookClient
+from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
-from tests.worker.certificates import Authority
 from tests.worker.peer import Peer, answer, answering, reset, saying
 
 # So short that a test can wait for it.
@@ -37,8 +37,8 @@ def post(url: str, timeout: float = PATIENCE, context: Any = CONTEXT) -> Receipt
     return WebhookClient(LOOPBACK, timeout, context).post(url, {"webhook-id": "evt-1"}, b'{"a":1}')
 
 
-def told(raw: bytes) -> Receipt:
-    """How a call goes that is answered with just that."""
+def receipt_of(raw: bytes) -> Receipt:
+    """Return the receipt of a call that is answered with these bytes."""
     with Peer(saying(raw)) as peer:
         return post(peer.url)
 
@@ -63,7 +63,7 @@ def told(raw: bytes) -> Receipt:
     ],
 )
 def test_the_status_tells_the_outcome(status: int, outcome: str) -> None:
-    receipt = told(answer(status))
+    receipt = receipt_of(answer(status))
     assert (receipt.outcome, receipt.status, receipt.gone) == (outcome, str(status), status == 410)
 
 
@@ -84,7 +84,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 def test_an_early_hint_is_not_taken_for_the_answer() -> None:
-    assert told(b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + answer(204)).status == "204"
+    assert receipt_of(b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + answer(204)).status == "204"
 
 
 @pytest.mark.parametrize(
@@ -109,19 +109,19 @@ def test_an_early_hint_is_not_taken_for_the_answer() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, pause: float | None) -> None:
-    receipt = told(answer(503, b"", f"Retry-After: {asked}"))
+    receipt = receipt_of(answer(503, b"", f"Retry-After: {asked}"))
     assert (receipt.outcome, receipt.status, receipt.retry_after) == ("retry", "503", pause)
 
 
 def test_retry_after_as_a_date_is_counted_from_now() -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=5000), usegmt=True)
-    pause = told(answer(503, b"", f"Retry-After: {until}")).retry_after
+    pause = receipt_of(answer(503, b"", f"Retry-After: {until}")).retry_after
     assert pause is not None
     assert 4000 < pause <= 5000
 
 
 def test_without_retry_after_there_is_no_wish() -> None:
-    assert told(answer(503)).retry_after is None
+    assert receipt_of(answer(503)).retry_after is None
 
 
 # What is kept of an answer.
@@ -129,15 +129,15 @@ def test_without_retry_after_there_is_no_wish() -> None:
 
 def test_an_answer_is_cut_off_after_500_letters() -> None:
     assert KEPT == 500
-    assert told(answer(500, b"x" * 501)).answer == "x" * 500
+    assert receipt_of(answer(500, b"x" * 501)).answer == "x" * 500
 
 
 def test_control_characters_become_blanks() -> None:
-    assert told(answer(500, "a\x1b[31mb\r\nc\x00\u202ed\x9be".encode())).answer == "a [31mb  c  d e"
+    assert receipt_of(answer(500, "a\x1b[31mb\r\nc\x00\u202ed\x9be".encode())).answer == "a [31mb  c  d e"
 
 
 def test_what_is_not_utf_8_is_shown_as_such() -> None:
-    assert told(answer(500, b"a\xffb")).answer == "a\ufffdb"
+    assert receipt_of(answer(500, b"a\xffb")).answer == "a\ufffdb"
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 67108864", "Transfer-Encoding: chunked"])
@@ -188,7 +188,7 @@ def test_headers_without_end_are_no_answer() -> None:
     ],
 )
 def test_what_is_not_http_is_no_answer_and_tried_again(raw: bytes) -> None:
-    receipt = told(raw)
+    receipt = receipt_of(raw)
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert receipt.answer
 
@@ -223,7 +223,7 @@ def test_a_name_that_does_not_exist_is_no_answer(monkeypatch: pytest.MonkeyPatch
 @given(raw=st.binary(max_size=60), begun=st.booleans())
 @example(raw=b"Retry-After: Wed, 21 Oct 2015 07:28:00\r\nContent-Length: 0\r\n\r\n", begun=True)
 def test_whatever_is_said_the_call_has_a_receipt(raw: bytes, begun: bool) -> None:
-    receipt = told((b"HTTP/1.1 500 No\r\n" if begun else b"") + raw)
+    receipt = receipt_of((b"HTTP/1.1 500 No\r\n" if begun else b"") + raw)
     assert receipt.outcome == "retry" or b" 2" in raw or b" 410" in raw
     assert receipt.answer.isprintable() or receipt.answer == ""
 
@@ -346,20 +346,20 @@ def _named(peer: Peer) -> str:
 
 
 def test_a_certificate_of_a_known_authority_is_taken(authority: Authority) -> None:
-    with Peer(answering(answer()), authority.serving("127.0.0.1")) as peer:
-        assert post(peer.url, context=authority.trusting()).status == "200"
+    with Peer(answering(answer()), authority.server_context("127.0.0.1")) as peer:
+        assert post(peer.url, context=authority.client_context()).status == "200"
 
 
 def test_a_name_is_asked_for_and_checked_though_an_address_is_called(authority: Authority) -> None:
-    with Peer(answering(answer()), authority.serving("localhost")) as peer:
-        assert post(_named(peer), context=authority.trusting()).status == "200"
-        assert post(peer.url, context=authority.trusting()).status == "no-answer"
+    with Peer(answering(answer()), authority.server_context("localhost")) as peer:
+        assert post(_named(peer), context=authority.client_context()).status == "200"
+        assert post(peer.url, context=authority.client_context()).status == "no-answer"
         assert len(peer.requests) == 1
 
 
 def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None:
-    with Peer(answering(answer()), authority.serving("other.example")) as peer:
-        receipt = post(_named(peer), context=authority.trusting())
+    with Peer(answering(answer()), authority.server_context("other.example")) as peer:
+        receipt = post(_named(peer), context=authority.client_context())
         assert peer.requests == []
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert "localhost" in receipt.answer
@@ -367,8 +367,8 @@ def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None
 
 @pytest.mark.parametrize("self_signed", [True, False])
 def test_a_certificate_of_nobody_known_is_refused(authority: Authority, tmp_path: Path, self_signed: bool) -> None:
-    with Peer(answering(answer()), Authority(tmp_path).serving("127.0.0.1", self_signed=self_signed)) as peer:
-        assert post(peer.url, context=authority.trusting()).status == "no-answer"
+    with Peer(answering(answer()), Authority(tmp_path).server_context("127.0.0.1", self_signed=self_signed)) as peer:
+        assert post(peer.url, context=authority.client_context()).status == "no-answer"
         assert WebhookClient(LOOPBACK, PATIENCE).post(peer.url, {}, b"{}").status == "no-answer"
         assert peer.requests == []
 
@@ -431,7 +431,7 @@ OTHERWISE = [
 
 @pytest.fixture
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that a sender would have connected to; it is told that nobody is there."""
+    """Return the addresses that the client would have connected to; no connection succeeds."""
     found: list[str] = []
 
     def connect(addresses: Any, **_: Any) -> socket.socket:
@@ -471,7 +471,7 @@ def test_where_loopback_is_allowed_other_private_addresses_are_not(url: str, rea
 
 
 class Names:
-    """A name service that answers as a test says, one answer after the other."""
+    """A name service whose answers a test sets, one after the other."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""The webhooks of brands and of discounts over HTTP: what is shown, what is shown once, what is refused."""
+"""The webhooks of brands and discounts over HTTP: their fields, the secret that is shown once, refusals."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -73,7 +73,7 @@ def test_a_webhook_is_made_with_its_secret_and_shown_without(client: Client) -> 
 def test_a_secret_is_in_no_answer_but_the_one_that_made_it(client: Client) -> None:
     made = make(client)
     discount = client.create(webhook_url=URL)
-    told = [
+    answers = [
         client.http.get("/webhook?brand_id=IKEA"),
         client.http.get(f"/webhook/{made['id']}"),
         client.http.patch(f"/webhook/{made['id']}", json={"on": False}),
@@ -83,8 +83,8 @@ def test_a_secret_is_in_no_answer_but_the_one_that_made_it(client: Client) -> No
         client.http.get("/event?brand_id=IKEA"),
         client.http.delete(f"/webhook/{made['id']}"),
     ]
-    assert [each.status_code // 100 for each in told] == [2] * len(told)
-    for each in told:
+    assert [each.status_code // 100 for each in answers] == [2] * len(answers)
+    for each in answers:
         assert "secret" not in each.text
         assert "whsec_" not in each.text
 
@@ -209,7 +209,7 @@ def test_a_closed_discount_has_its_webhook_still(client: Client) -> None:
     closed = client.http.delete(f"/discount/{made['id']}").get_json()
     assert closed["webhook_id"] == made["webhook_id"]
     assert show(client, made["webhook_id"])["on"]
-    # It is told of what happens to the codes that users hold.
+    # It gets the events of codes that users hold.
     assert make(client, discount_id=client.http.delete(f"/discount/{client.create()['id']}").get_json()["id"])
 
 
@@ -262,9 +262,9 @@ def test_without_a_key_each_call_makes_another(client: Client) -> None:
 
 def test_a_discount_asked_for_again_with_its_key_tells_the_same_secret(client: Client) -> None:
     body = DISCOUNT | {"webhook_url": URL, "webhook_types": ["code.granted"]}
-    told = [client.http.post("/discount", json=body, headers=_headers("k")).get_json() for _ in range(3)]
-    assert len({(each["id"], each["webhook_id"], each["webhook_secret"]) for each in told}) == 1
-    assert told[0]["webhook_secret"].startswith("whsec_")
+    answers = [client.http.post("/discount", json=body, headers=_headers("k")).get_json() for _ in range(3)]
+    assert len({(each["id"], each["webhook_id"], each["webhook_secret"]) for each in answers}) == 1
+    assert answers[0]["webhook_secret"].startswith("whsec_")
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_unknown_types_are_refused_wherever_they_are_given(client: Client, types
 @pytest.mark.parametrize(
     ("body", "place"),
     [
-        ({}, "/brand_id"),
+        ({}, "/url"),
         ({"brand_id": "IKEA"}, "/url"),
         ({"url": URL}, "/brand_id"),
         ({"brand_id": "IKEA", "url": URL, "secret": "whsec_"}, "/secret"),

@@ -53,7 +53,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
     def list_brands(query: ListQuery) -> ViewResult:
         """List brands, newest first."""
         page = brands.list_page(store, limit=query.limit, cursor=query.cursor)
-        return BrandPage([BrandOut.of(each) for each in page.brands], page.next), 200
+        return BrandPage([BrandOut.of(each) for each in page.items], page.next), 200
 
     @contract.declare(
         "GET",

@@ -29,7 +29,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             limit=query.limit,
             cursor=query.cursor,
         )
-        return DeliveryPage([DeliveryOut.of(each) for each in page.deliveries], page.next), 200
+        return DeliveryPage([DeliveryOut.of(each) for each in page.items], page.next), 200
 
     @contract.declare(
         "GET",

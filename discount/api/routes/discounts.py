@@ -77,9 +77,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor
         )
         if caller.user_id is not None:
-            told = [DiscountForUser.of(each, page.now) for each in page.discounts]
+            told = [DiscountForUser.of(each, page.now) for each in page.items]
             return DiscountPageForUser(discounts=told, next=page.next), 200
-        return DiscountPage(discounts=[_told(each, page.now, caller) for each in page.discounts], next=page.next), 200
+        return DiscountPage(discounts=[_told(each, page.now, caller) for each in page.items], next=page.next), 200
 
     @contract.declare(
         "GET",

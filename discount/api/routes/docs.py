@@ -24,7 +24,7 @@ _POLICY_OF_PROBLEMS = "default-src 'none'; style-src 'unsafe-inline'; frame-ance
 def add_routes(app: Flask, contract: Contract, version: str) -> None:
     """Serve the document of everything that the contract declares by now."""
     document = msgspec.json.encode(openapi.document(contract.operations, version))
-    static = str(resources.files(__package__) / "static")
+    static = str(resources.files("discount.api") / "static")
 
     @app.get("/", provide_automatic_options=False)
     def index() -> AnyResponse:

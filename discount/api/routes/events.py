@@ -46,4 +46,4 @@ def add_routes(contract: Contract, store: Store) -> None:
         finally:
             if may_wait:
                 contract.waits.free(caller)
-        return EventPage(page.events, page.next), 200  # type: ignore[arg-type]
+        return EventPage(page.items, page.next), 200  # type: ignore[arg-type]

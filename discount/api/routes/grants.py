@@ -18,7 +18,8 @@ from discount.api.streaming import csv_response
 from discount.domain import model
 from discount.domain.errors import Forbidden, Refusal
 from discount.mails import check_address
-from discount.services import grants
+from discount.services import brand_grants, grants, user_grants
+from discount.services.pagination import Page
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
@@ -110,7 +111,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def grant_code_of_brand(brand_id: str, body: GrantIn, caller: model.Caller) -> ViewResult:
         """Give a user a code of a brand that can be used: one held already, or one of an open discount."""
-        return _answer(grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
+        return _answer(brand_grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
 
     @contract.declare(
         "GET",
@@ -124,7 +125,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def list_grants_of_user(user_id: str, query: UserQuery) -> ViewResult:
         """List what a user holds."""
-        page = grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
+        page = user_grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
 
 
@@ -152,5 +153,5 @@ def _answer(grant: model.Grant) -> ViewResult:
     return GrantOut.of(grant), 200
 
 
-def _page(page: grants.Page) -> GrantPage:
-    return GrantPage(grants=[GrantOut.of(each) for each in page.grants], next=page.next)
+def _page(page: Page[model.Grant]) -> GrantPage:
+    return GrantPage(grants=[GrantOut.of(each) for each in page.items], next=page.next)

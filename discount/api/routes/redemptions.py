@@ -25,8 +25,9 @@ from discount.api.streaming import csv_response
 from discount.domain import model
 from discount.domain.errors import Invalid, Refusal
 from discount.domain.rules import Order, check_currency
-from discount.services import redemptions
-from discount.services.redemptions import Checkout
+from discount.services import redemption_lists, redemptions
+from discount.services.checkouts import Checkout
+from discount.services.pagination import Page
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
@@ -147,9 +148,9 @@ def add_routes(contract: Contract, store: Store) -> None:
     def list_redemptions(discount_id: str, query: RedemptionsQuery) -> ViewResult:
         """List a discount's redemptions, newest first: pages of JSON, or everything as CSV."""
         if query.format == "csv":
-            found = redemptions.list_all(store, discount_id, **_filters(query))
+            found = redemption_lists.list_all(store, discount_id, **_filters(query))
             return csv_response(f"{discount_id}-redemptions", _COLUMNS, map(_row, found))
-        page = redemptions.list_of_discount(
+        page = redemption_lists.list_of_discount(
             store, discount_id, limit=query.limit, cursor=query.cursor, **_filters(query)
         )
         return _page(page), 200
@@ -166,7 +167,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def list_redemptions_of_user(user_id: str, query: RedemptionsOfUserQuery) -> ViewResult:
         """List a user's redemptions, newest first; with a filter a page can be shorter than its limit."""
-        page = redemptions.list_of_user(
+        page = redemption_lists.list_of_user(
             store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor, **_filters(query)
         )
         return _page(page), 200
@@ -211,5 +212,5 @@ def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]
     }
 
 
-def _page(page: redemptions.Page) -> RedemptionPage:
-    return RedemptionPage([RedemptionOut.of(each) for each in page.redemptions], page.next)
+def _page(page: Page[model.Redemption]) -> RedemptionPage:
+    return RedemptionPage([RedemptionOut.of(each) for each in page.items], page.next)

@@ -1,10 +1,11 @@
---- Change fields of a discount: an empty value takes the field away.
---- COST  O(1), and O(n) in the waiting codes that a lowered total cuts off.
+--- Change fields of a discount; an empty value deletes the field.
+--- COST  O(1), and O(n) in the codes of the pool that a lower total removes.
 --- KEYS  discount codes shared events
 --- ARGV  fields discount_id shared_code
 --- WITH  quotas
---- OK    changed ends-first
---- ERR   not-found closed below-granted code-taken
+--- OK    changed     The fields are changed.
+--- OK    ends-first  Nothing is changed: the discount would end before it starts.
+--- ERR   not-found closed below-granted(granted_count) code-taken
 local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'made', 'closed', 'starts_at', 'expires_at', 'number', 'kind')
 if not d[1] then return {'not-found'} end
 if d[5] then return {'closed'} end
@@ -21,7 +22,7 @@ for i = 1, #values, 2 do
   if values[i] == 'expires_at' then expires = values[i + 1] end
 end
 if starts ~= '' and expires ~= '' and expires <= starts then return {'ends-first'} end
--- Past its end another discount may have taken its code over. Two of a brand must never have one code.
+-- After the end of this discount another one may have taken over its code. Two of a brand must never share a code.
 if shared_code ~= '' and (expires == '' or expires > now()) and redis.call('HGET', shared, shared_code) ~= discount_id then return {'code-taken'} end
 if total and total < tonumber(d[2]) then return {'below-granted', d[2]} end
 read_usage(d[1])
@@ -38,7 +39,7 @@ for i = 1, #values, 2 do
 end
 if more ~= 0 then count_use_of(0, 0, more) end
 if total and d[9] == 'unique' and total < tonumber(d[4]) then
-  -- The pool is a run of the sequence: what is cut from its end is made again if the total is raised later.
+  -- The pool is a run of the sequence: codes removed from its end are made again if the total rises later.
   redis.call('HSET', discount, 'made', tostring(total))
   local waiting = total - tonumber(d[2])
   if waiting == 0 then redis.call('DEL', codes) else redis.call('LTRIM', codes, 0, waiting - 1) end

@@ -1,12 +1,12 @@
---- Change fields of a brand: an empty value takes the field away.
+--- Change fields of a brand; an empty value deletes the field.
 --- COST  O(1).
 --- KEYS  brand
 --- ARGV  fields
---- OK    changed
+--- OK    changed  The fields are changed.
 --- ERR   not-found brand-closed
-local there = redis.call('HMGET', brand, 'name', 'closed_at')
-if not there[1] then return {'not-found'} end
-if there[2] then return {'brand-closed'} end
+local stored = redis.call('HMGET', brand, 'name', 'closed_at')
+if not stored[1] then return {'not-found'} end
+if stored[2] then return {'brand-closed'} end
 local values = cjson.decode(fields)
 for i = 1, #values, 2 do
   if values[i + 1] ~= '' then redis.call('HSET', brand, values[i], values[i + 1]) end

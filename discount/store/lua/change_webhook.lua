@@ -1,8 +1,8 @@
---- Change where a webhook goes and what it tells, or switch it on or off.
+--- Change the URL or the event types of a webhook, or switch it on or off.
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  fields switch
---- OK    changed
+--- OK    changed  The webhook is changed.
 --- ERR   not-found
 if redis.call('EXISTS', webhook) == 0 then return {'not-found'} end
 local values, at = cjson.decode(fields), now()

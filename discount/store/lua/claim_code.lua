@@ -1,10 +1,10 @@
---- Claim a code among all brands, or tell who has it.
+--- Claim a code for one brand among all, or return the brand that has it.
 --- COST  O(1).
 --- KEYS  claim
 --- ARGV  owner
---- OK    held
+--- OK    held(owner)  The code is claimed by this brand now: by the caller, or by one that was first.
 --- ERR
-local there = redis.call('GET', claim)
-if there then return {'held', there} end
+local holder = redis.call('GET', claim)
+if holder then return {'held', holder} end
 redis.call('SET', claim, owner)
 return {'held', owner}

@@ -1,11 +1,13 @@
---- Make a discount with the first block of its codes.
+--- Create a discount with the first block of its codes.
 --- COST  O(n) in the codes of the first block, which the caller bounds.
 --- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
 --- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields held_by
 --- WITH  quotas
---- OK    created made held-by
---- ERR   idempotency-mismatch brand-closed expired code-taken
--- The fields and the codes are JSON lists: Lua can unpack only some thousand values onto its stack, so both go in slices.
+--- OK    created(discount_id)  The discount is new.
+--- OK    made(discount_id)     The same request made this discount before.
+--- OK    held-by(discount_id)  This discount has the code; call again with its key as `holder`.
+--- ERR   idempotency-mismatch brand-closed expired(expires_at) code-taken
+-- `first_block` is a JSON list: Lua can unpack only some thousand values onto its stack, so codes are pushed in slices.
 if fingerprint ~= '' then
   local made = redis.call('GET', idempotency)
   if made then
@@ -13,23 +15,23 @@ if fingerprint ~= '' then
     return {'made', string.sub(made, #fingerprint + 2)}
   end
 end
--- The same call again, because its answer was lost on the way.
+-- The same call again, after its answer was lost.
 if redis.call('EXISTS', discount) == 1 then return {'made', discount_id} end
 if redis.call('HEXISTS', brand_record, 'closed_at') == 1 then return {'brand-closed'} end
 local at = now()
 local held = shared_code ~= '' and redis.call('HGET', shared, shared_code)
 if held then
-  -- The caller looks up whose the code is, since a script builds no key name.
+  -- The caller names the key of the discount that has the code: a script never builds a key.
   if held ~= held_by then return {'held-by', held} end
-  -- A code that nobody can use any more is free again.
-  local over = redis.call('HMGET', holder, 'closed', 'expires_at')
-  if over[1] ~= 'void' and not (over[2] and at >= over[2]) then return {'code-taken'} end
+  -- The code of a void or expired discount is free again.
+  local ended = redis.call('HMGET', holder, 'closed', 'expires_at')
+  if ended[1] ~= 'void' and not (ended[2] and at >= ended[2]) then return {'code-taken'} end
 end
 local values = cjson.decode(fields)
 for i = 1, #values, 2 do
   if values[i] == 'expires_at' and at >= values[i + 1] then return {'expired', values[i + 1]} end
 end
--- Listing pages by time alone, so no two discounts of a partition share one.
+-- Lists page by time alone, so no two discounts of a partition may have the same time.
 local score = at
 while redis.call('ZCOUNT', discounts, score, score) > 0 do
   score = string.format('%.0f', tonumber(score) + 1)
@@ -56,8 +58,8 @@ redis.call('HSET', numbers, number, discount_id)
 count_use_of(0, bytes, total or 0)
 redis.call('ZADD', brand_discounts, score, discount_id)
 redis.call('ZADD', discounts, score, discount_id)
-local told = cjson.decode(webhook_fields)
-if told[1] then redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'version', '1', 'created_at', score, unpack(told)) end
+local webhook_values = cjson.decode(webhook_fields)
+if webhook_values[1] then redis.call('HSET', webhook, 'brand', brand, 'discount', discount_id, 'version', '1', 'created_at', score, unpack(webhook_values)) end
 if shared_code ~= '' then redis.call('HSET', shared, shared_code, discount_id) end
 if fingerprint ~= '' then
   redis.call('SET', idempotency, fingerprint .. ' ' .. discount_id, 'EX', keep_seconds)

@@ -1,12 +1,13 @@
---- Make a brand; the same brand again is the one there is.
+--- Create a brand; the same request again changes nothing.
 --- COST  O(log n) in the brands of the partition.
 --- KEYS  brand brands
 --- ARGV  brand_id name email
---- OK    created made
+--- OK    created  The brand is new.
+--- OK    made     The same request made the brand before.
 --- ERR   brand-taken
-local there = redis.call('HMGET', brand, 'name', 'email', 'closed_at')
-if there[1] then
-  if there[3] or there[1] ~= name or (there[2] or '') ~= email then return {'brand-taken'} end
+local stored = redis.call('HMGET', brand, 'name', 'email', 'closed_at')
+if stored[1] then
+  if stored[3] or stored[1] ~= name or (stored[2] or '') ~= email then return {'brand-taken'} end
   return {'made'}
 end
 local at = now()

@@ -1,12 +1,12 @@
---- Make an API key of a brand.
+--- Create an API key of a brand.
 --- COST  O(log n) in the keys of the brand.
 --- KEYS  brand brand_keys key
 --- ARGV  key_id brand_id digest name scopes expires_at
---- OK    created
---- ERR   not-found brand-closed expired
-local there = redis.call('HMGET', brand, 'name', 'closed_at')
-if not there[1] then return {'not-found'} end
-if there[2] then return {'brand-closed'} end
+--- OK    created(created_at)  The key is new.
+--- ERR   not-found brand-closed expired(expires_at)
+local stored = redis.call('HMGET', brand, 'name', 'closed_at')
+if not stored[1] then return {'not-found'} end
+if stored[2] then return {'brand-closed'} end
 local at = now()
 if expires_at ~= '' and at >= expires_at then return {'expired', expires_at} end
 redis.call('HSET', key, 'brand', brand_id, 'digest', digest, 'name', name, 'scopes', scopes, 'created_at', at)

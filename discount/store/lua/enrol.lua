@@ -1,22 +1,23 @@
---- Give a user an id: the next number of the brand.
---- COST  O(log n) in the users that the brand knows.
+--- Make an id for a user: the next number of the brand.
+--- COST  O(log n) in the contacts of the brand.
 --- KEYS  brand_contact brand_contacts addresses user_brands
 --- ARGV  last user brand email name call
---- OK    enrolled moved
+--- OK    enrolled     The user has this id.
+--- OK    moved(last)  The number is taken; call again with the one after `last`.
 --- ERR   address-taken
--- The same call again, because its answer was lost on the way.
+-- The same call again, after its answer was lost.
 if redis.call('HGET', brand_contact, 'enrolled') == call then return {'enrolled'} end
-local at = string.lower(email)
-if redis.call('HEXISTS', addresses, at) == 1 then return {'address-taken'} end
-local there = redis.call('HGET', addresses, '#') or '0'
--- The caller names the keys by the number that comes next; another call may have taken it.
-if there ~= last then return {'moved', there} end
+local address = string.lower(email)
+if redis.call('HEXISTS', addresses, address) == 1 then return {'address-taken'} end
+local latest = redis.call('HGET', addresses, '#') or '0'
+-- The caller made its keys from the next number; another call may have taken that number meanwhile.
+if latest ~= last then return {'moved', latest} end
 if redis.call('EXISTS', brand_contact) == 1 then
   redis.call('HSET', addresses, '#', user)
   return {'moved', user}
 end
 redis.call('HSET', brand_contact, 'email', email, 'name', name, 'locale', '', 'enrolled', call)
 redis.call('ZADD', brand_contacts, now(), user)
-redis.call('HSET', addresses, at, user, '#', user)
+redis.call('HSET', addresses, address, user, '#', user)
 redis.call('SADD', user_brands, brand)
 return {'enrolled'}

@@ -1,11 +1,11 @@
---- Add a brand's own codes to a discount's pool, but for those that it has or had.
+--- Add a brand's own codes to a discount's pool; skip codes that it has or had.
 --- COST  O(n) in the codes of the slice, which the caller bounds.
 --- KEYS  discount codes taken...
 --- ARGV  triples...
 --- WITH  quotas
---- OK    added
+--- OK    added(added_count repeated)  `repeated` are the positions in the slice of codes that were there before, with spaces.
 --- ERR   not-found closed wrong-kind
--- Of each code: the number of the set that remembers it, what is remembered, and the code itself.
+-- `triples` has three items for each code: the number of its set in `taken`, its digest, and the code.
 local d = redis.call('HMGET', discount, 'kind', 'closed', 'brand')
 if not d[1] then return {'not-found'} end
 if d[2] then return {'closed'} end
@@ -14,7 +14,7 @@ read_usage(d[3])
 local coming = #triples / 3
 local stopped = over_import(coming)
 if stopped then
-  -- What is there already needs no room.
+  -- Codes that are there already do not count against the quota.
   local seen = {}
   coming = 0
   for i = 1, #triples, 3 do

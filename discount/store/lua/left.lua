@@ -1,16 +1,17 @@
---- Tell what is left of a discount's limits for a user now.
+--- Return what is left of a discount's limits for a user now.
 --- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
 --- KEYS  discount uses holds
 --- ARGV  user calendar
 --- WITH  uses limits
---- OK    left clock
+--- OK    left(limits)  A JSON object: what is left, by name of the limit.
+--- OK    clock(now)    No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- ERR
 local at = now()
 local today = find_day(calendar, at)
 if not today then return {'clock', at} end
 local d = redis.call('HMGET', discount, 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week')
-local mine = read_uses(redis.call('HGET', uses, user))
-stay_in_latest_day(today, mine)
+local user_uses = read_uses(redis.call('HGET', uses, user))
+stay_in_latest_day(today, user_uses)
 local all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
-local limits = count_limits({d[2], d[3], d[4], d[5]}, tonumber(d[1] or 0), all_held, mine, find_live(mine, at), today)
+local limits = count_limits({d[2], d[3], d[4], d[5]}, tonumber(d[1] or 0), all_held, user_uses, find_live(user_uses, at), today)
 return {'left', cjson.encode(left_of(limits))}

@@ -1,8 +1,9 @@
---- Let a group of consumers read the outbox from its beginning, if it does not yet.
---- COST  O(n) in the groups that read the outbox, of which there is one for each kind of reader.
+--- Create a consumer group that reads the outbox from its beginning, unless it exists.
+--- COST  O(n) in the groups of the outbox: one for each kind of reader.
 --- KEYS  events
 --- ARGV  group
---- OK    opened there
+--- OK    opened  The group is new.
+--- OK    there   The group was there before.
 --- ERR
 if redis.call('EXISTS', events) == 1 then
   for _, each in ipairs(redis.call('XINFO', 'GROUPS', events)) do

@@ -1,28 +1,28 @@
---- Turn an event into the deliveries that it owes, once.
---- COST  O(log n) in the deliveries of the brand for each delivery owed, and for each that is forgotten.
---- KEYS  events leases brand_deliveries places...
---- ARGV  group entry forgotten_before brand owed
---- OK    planned
+--- Store the planned deliveries of an event, once.
+--- COST  O(log n) in the deliveries of the brand for each planned delivery, and for each old one that leaves the list.
+--- KEYS  events leases brand_deliveries delivery_keys...
+--- ARGV  group entry forgotten_before brand planned
+--- OK    planned  The deliveries that were not there before are stored.
 --- ERR
--- Of each delivery: its id, its lane, when it is due ('' for never), and its fields. Their records come first in places,
--- then the queues that they wait in, then the brand's lanes of each one's kind, then the brands of that kind that are due.
-local list, fresh, leased = cjson.decode(owed), {}, {}
+-- `planned` has for each delivery: its id, its lane, when it is due ('' for never), and its fields. `delivery_keys` has
+-- four runs of one key per delivery: its record, its lane, the brand's lanes of its kind, and the due brands of its kind.
+local list, fresh, leased = cjson.decode(planned), {}, {}
 for n, each in ipairs(list) do
-  fresh[n] = redis.call('EXISTS', places[n]) == 0
+  fresh[n] = redis.call('EXISTS', delivery_keys[n]) == 0
   leased[n] = redis.call('ZSCORE', leases, each[2])
 end
 local at = now()
 for n, each in ipairs(list) do
   if fresh[n] then
-    local queue, lanes, due = #list + n, 2 * #list + n, 3 * #list + n
-    redis.call('HSET', places[n], 'created_at', at, 'since', at, unpack(each[4]))
+    local lane_deliveries, lanes, due = #list + n, 2 * #list + n, 3 * #list + n
+    redis.call('HSET', delivery_keys[n], 'created_at', at, 'since', at, unpack(each[4]))
     redis.call('ZADD', brand_deliveries, at, each[1])
     if each[3] ~= '' then
-      redis.call('ZADD', places[queue], each[3], each[1])
-      -- Who has the lane now puts it back by what is in its queue.
+      redis.call('ZADD', delivery_keys[lane_deliveries], each[3], each[1])
+      -- A leased lane is listed again when its worker releases it.
       if not leased[n] then
-        redis.call('ZADD', places[lanes], 'LT', each[3], each[2])
-        redis.call('ZADD', places[due], 'LT', each[3], brand)
+        redis.call('ZADD', delivery_keys[lanes], 'LT', each[3], each[2])
+        redis.call('ZADD', delivery_keys[due], 'LT', each[3], brand)
       end
     end
   end

@@ -1,9 +1,16 @@
---- Count a use of a code at a checkout or hold it, or tell all that stands in its way.
+--- Redeem or hold a code at a checkout, or return every reason against it.
 --- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended.
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events records...
---- ARGV  mode user typed as_held id fingerprint discount_id order amount currency off hold_seconds most_holds valid_for term keep_seconds calendar
+--- ARGV  mode user typed as_held id fingerprint discount_id order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar
 --- WITH  uses limits holds guesses guard
---- OK    redeemed again checked refused compare term clock gives-way
+--- OK    redeemed(at code hold_until left)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
+--- OK    again(record...)          The order was redeemed before: the fields of its record, name and value in turn.
+--- OK    checked(reasons left)     Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
+--- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
+--- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
+--- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
+--- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
+--- OK    gives-way(ids...)         These holds of the user must end first; call again with their records.
 --- ERR   not-found
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
@@ -15,25 +22,25 @@ if code then
   if as_held ~= '' then
     right = code == as_held
   elseif string.find(code, '[\128-\255]') then
-    -- Beyond ASCII only the caller knows what is the same to a reader.
+    -- Only the caller, which knows Unicode, can compare codes beyond ASCII.
     return {'compare', code}
   else
     right = string.lower((string.gsub(code, '[ -]', ''))) == typed
   end
 end
 
--- When a duration of months is over only the caller knows, who is told from when on to count.
+-- Only the caller can add calendar months: it needs the time of the grant.
 local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
 if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
 local reasons, before = {}, {}
--- A wrong code learns nothing of the order either.
+-- With a wrong code a caller learns nothing about the order either.
 if right then
   before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at')
-  -- A hold that ended, or gave way to another of its holder, is as if it had never been.
-  local stands = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
-  local differs = {'idempotency-mismatch'}
-  if stands then
+  -- A hold that ended, or was released for a newer one, counts as no redemption.
+  local is_live = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
+  local differs = {}
+  if is_live then
     local held_for = before[2] ~= '' and string.format('%.0f', (before[2] - before[7]) / 1000000) or ''
     if before[3] ~= discount_id then differs[#differs + 1] = 'code' end
     if before[4] ~= user then differs[#differs + 1] = 'user_id' end
@@ -42,133 +49,133 @@ if right then
     if mode ~= 'check' and held_for ~= hold_seconds then differs[#differs + 1] = 'hold_seconds' end
   end
   if mode == 'check' then
-    if #differs > 1 then reasons[1] = differs end
+    if #differs > 0 then reasons[1] = {slug = 'idempotency-mismatch', differs = differs} end
   else
     local known = keep_seconds ~= '' and redis.call('GET', idempotency)
-    if known and known ~= fingerprint then return {'refused', '[["idempotency-mismatch"]]'} end
-    if #differs > 1 then return {'refused', cjson.encode({differs})} end
-    if stands then return {'again', unpack(redis.call('HGETALL', redemption))} end
+    if known and known ~= fingerprint then return {'refused', '[{"slug":"idempotency-mismatch"}]'} end
+    if #differs > 0 then return {'refused', cjson.encode({{slug = 'idempotency-mismatch', differs = differs}})} end
+    if is_live then return {'again', unpack(redis.call('HGETALL', redemption))} end
   end
 end
--- An order is held anew where its hold was over: when that was is kept, since events were written then.
+-- An order may be redeemed again after its hold ended. Earlier times are kept, since there are events of then.
 local earlier = before[1] and redis.call('HMGET', redemption, 'at', 'earlier_at')
 local stopped = too_many_guesses()
 if stopped then return stopped end
 
 local today = find_day(calendar, at)
 if not today then return {'clock', at} end
-local mine = read_uses(redis.call('HGET', uses, user))
-stay_in_latest_day(today, mine)
--- Most discounts hold nothing, and then no hold is looked for.
+local user_uses = read_uses(redis.call('HGET', uses, user))
+stay_in_latest_day(today, user_uses)
+-- Most discounts have no holds; then none are counted.
 local holding = d[14] and d[14] > at
 local all_held = holding and redis.call('ZCOUNT', holds, '(' .. at, '+inf') or 0
-local own = find_live(mine, at)
+local user_holds = find_live(user_uses, at)
 local used = tonumber(d[9] or 0)
 
 local most = {d[10], d[11], d[12], d[13]}
-local limits, gives_way, staying = count_limits(most, used, all_held, mine, own, today), {}, own
+local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), {}, user_holds
 if is_hit(limits) then
-  -- A holder who starts again must not stand in the own way.
-  local without_own = count_limits(most, used, all_held - #own, mine, {}, today)
+  -- The user's own holds are released first, as at a checkout that starts again; `without_own` counts none of them.
+  local without_own = count_limits(most, used, all_held - #user_holds, user_uses, {}, today)
   if is_hit(without_own) then
     limits = without_own
   else
-    gives_way, staying = choose_holds(limits, own, today)
-    limits = count_limits(most, used, all_held - #gives_way, mine, staying, today)
+    released_holds, kept_holds = choose_holds(limits, user_holds, today)
+    limits = count_limits(most, used, all_held - #released_holds, user_uses, kept_holds, today)
   end
 end
 local left = left_of(limits)
 
--- After a close that keeps, codes are good for those who hold a grant. Only a shared code can be right without one.
-if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {'closed'} end
-if d[4] then reasons[#reasons + 1] = {'paused'} end
-if d[5] and at < d[5] then reasons[#reasons + 1] = {'not-started', d[5]} end
+-- After a close that keeps codes, granted ones stay valid. Only a shared code can be right without a grant.
+if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {slug = 'closed'} end
+if d[4] then reasons[#reasons + 1] = {slug = 'paused'} end
+if d[5] and at < d[5] then reasons[#reasons + 1] = {slug = 'not-started', starts_at = d[5]} end
 local expires_at = d[6] or ''
 if right and valid_for ~= '' and granted_at then
   local ends = valid_for == 'by-calendar' and term_ends or string.format('%016.0f', tonumber(granted_at) + tonumber(valid_for))
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
-if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {'expired', expires_at} end
+if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'expired', expires_at = expires_at} end
 for _, limit in ipairs(limits) do
   if limit.used + limit.held >= limit.most then
-    local opens_at = ({per_user_per_day = today.till, per_user_per_week = today.week_till})[limit.name] or ''
-    if limit.name == 'total' and limit.used < limit.most then opens_at = find_opening(holds, limit, own, at) end
-    if limit.most == 0 then opens_at = '' end
-    local once = limit.name == 'per_user' and limit.used > 0 and limit.most == 1
-    reasons[#reasons + 1] = {once and 'already-redeemed' or 'limit-reached', limit.name, opens_at}
+    local opens_at = ({per_user_per_day = today.ends_at, per_user_per_week = today.week_ends_at})[limit.name]
+    if limit.name == 'total' and limit.used < limit.most then opens_at = find_opening(holds, limit, user_holds, at) end
+    if limit.most == 0 then opens_at = nil end
+    local spent = limit.name == 'per_user' and limit.used > 0 and limit.most == 1
+    reasons[#reasons + 1] = {slug = spent and 'already-redeemed' or 'limit-reached', limit = limit.name, opens_at = opens_at}
   end
 end
 
 if not right then
   count_guess()
-  return {'refused', '[["not-granted"]]'}
+  return {'refused', '[{"slug":"not-granted"}]'}
 end
 if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
-if hold_seconds ~= '' and #staying >= tonumber(most_holds) then
-  local opens_at = staying[1].till
-  for _, hold in ipairs(staying) do
-    if hold.till < opens_at then opens_at = hold.till end
+if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
+  local opens_at = kept_holds[1].ends_at
+  for _, hold in ipairs(kept_holds) do
+    if hold.ends_at < opens_at then opens_at = hold.ends_at end
   end
-  reasons[#reasons + 1] = {'too-many-holds', opens_at}
+  reasons[#reasons + 1] = {slug = 'too-many-holds', opens_at = opens_at}
 end
 if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
 
--- A hold that gives way is marked in its record, which the caller has to name.
-local places = {}
-for n = 1, #records do places[string.match(records[n], ':([^:]+)$')] = n end
+-- The record of each released hold is marked; the caller has to name its key.
+local record_numbers = {}
+for n = 1, #records do record_numbers[string.match(records[n], ':([^:]+)$')] = n end
 local missing, released = {}, {}
-for _, hold in ipairs(gives_way) do
-  local n = places[hold.id]
+for _, hold in ipairs(released_holds) do
+  local n = record_numbers[hold.id]
   if n then
     local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount')
-    -- Where the clock went back, an order may have moved on that this hold is still written down for.
-    if r[1] == hold.till and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], off = r[6]} end
+    -- After the clock went back, the order of this hold may have been redeemed again already.
+    if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6]} end
   else
     missing[#missing + 1] = hold.id
   end
 end
 if #missing > 0 then return {'gives-way', unpack(missing)} end
 
-local hold_until, over = '', {}
+local hold_until, ended = '', {}
 if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)
-  over = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
+  ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
 for name in pairs(left) do left[name] = left[name] - 1 end
 for _, each in ipairs(released) do
-  redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.off, 'reason', '')
+  redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'reason', '')
 end
 if hold_until ~= '' then
-  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', off, 'hold_until', hold_until)
+  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'hold_until', hold_until)
 else
-  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', off)
+  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount)
   if d[10] and used + 1 == tonumber(d[10]) then
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', off, 'day', today.day, 'week', today.week, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
+redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'day', today.day, 'week', today.week, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
 if earlier then redis.call('HSET', redemption, 'earlier_at', string.sub((earlier[2] or '') .. ' ' .. earlier[1], -1700)) end
 for _, each in ipairs(released) do
   local n = each.n
   redis.call('HSET', records[n], 'state', 'released')
 end
-for _, hold in ipairs(gives_way) do over[#over + 1] = hold.id end
-if #over > 0 then redis.call('ZREM', holds, unpack(over)) end
-mine.holds = staying
+for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
+if #ended > 0 then redis.call('ZREM', holds, unpack(ended)) end
+user_uses.holds = kept_holds
 if hold_until == '' then
-  count_use(mine, today.day, today.week)
+  count_use(user_uses, today.day, today.week)
   redis.call('HINCRBY', discount, 'used', 1)
   redis.call('HINCRBY', discount, 'redeemed', 1)
   redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
-  redis.call('HINCRBY', discount, 'discounts:' .. currency, off)
+  redis.call('HINCRBY', discount, 'discounts:' .. currency, discount_amount)
 else
-  if mine.day == '' then mine.day, mine.week = today.day, today.week end
-  mine.holds[#mine.holds + 1] = {id = id, till = hold_until, day = today.day, week = today.week}
+  if user_uses.day == '' then user_uses.day, user_uses.week = today.day, today.week end
+  user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week}
   redis.call('ZADD', holds, hold_until, id)
-  -- While this lies ahead, a look at the discount counts its holds.
+  -- Until this time, readers of the discount count its holds.
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
 end
-redis.call('HSET', uses, user, write_uses(mine, at))
+redis.call('HSET', uses, user, write_uses(user_uses, at))
 redis.call('ZADD', redemptions, at, id)
 redis.call('ZADD', user_redemptions, at, id)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end

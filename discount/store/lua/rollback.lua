@@ -1,35 +1,37 @@
---- Undo a use, or give a hold up: it comes back to the limits, once.
+--- Undo a use, or end a hold. Either counts against the limits no longer; a second call changes nothing.
 --- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
 --- KEYS  redemption discount uses holds events
 --- ARGV  id discount_id user reason
 --- WITH  uses
---- OK    rolled-back again moved
+--- OK    rolled-back  The use is undone, or the hold has ended.
+--- OK    again        Nothing is changed: there is no use or hold to undo any more.
+--- OK    moved        The order belongs to another user or discount now; look it up again.
 --- ERR   not-found
 local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
 if not r[1] then return {'not-found'} end
--- An order whose hold was over has become another user's, or another discount's, since the caller looked.
+-- Since the caller looked it up, the hold ended, and another user or discount redeemed the order.
 if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
 local at = now()
--- A hold that has ended, or gave way, has nothing to give back.
+-- A hold that ended, or was released for a newer one, does not count any more.
 if r[1] == 'rolled-back' or r[1] == 'released' or (r[1] == 'held' and r[2] <= at) then return {'again'} end
 local d = redis.call('HMGET', discount, 'brand', 'number', 'keeps_use')
-local mine = read_uses(redis.call('HGET', uses, r[3]))
--- Only a use can be rolled back, so that uses less rollbacks add up to the sums.
-local told = r[1] == 'held' and 'redemption.released' or 'redemption.rolled-back'
-redis.call('XADD', events, '*', 'type', told, 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'reason', reason)
+local user_uses = read_uses(redis.call('HGET', uses, r[3]))
+-- The event of a hold is `released`, so that redeemed events less rolled-back events add up to the sums.
+local event_type = r[1] == 'held' and 'redemption.released' or 'redemption.rolled-back'
+redis.call('XADD', events, '*', 'type', event_type, 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'reason', reason)
 redis.call('HSET', redemption, 'state', 'rolled-back', 'rolled_back_at', at, 'reason', reason)
 redis.call('HINCRBY', discount, 'rolled_back', 1)
 if r[1] == 'held' then
-  take_hold(mine, id)
+  take_hold(user_uses, id)
   redis.call('ZREM', holds, id)
 else
   redis.call('HINCRBY', discount, 'redeemed', -1)
   redis.call('HINCRBY', discount, 'orders:' .. r[6], 0 - tonumber(r[5]))
   redis.call('HINCRBY', discount, 'discounts:' .. r[6], 0 - tonumber(r[7]))
   if not d[3] then
-    uncount_use(mine, r[8], r[9])
+    uncount_use(user_uses, r[8], r[9])
     redis.call('HINCRBY', discount, 'used', -1)
   end
 end
-redis.call('HSET', uses, r[3], write_uses(mine, at))
+redis.call('HSET', uses, r[3], write_uses(user_uses, at))
 return {'rolled-back'}

@@ -1,8 +1,9 @@
---- Give a webhook its next secret; the one before signs too, for a while.
+--- Give a webhook its next secret; the previous one signs too, for `overlap` microseconds.
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  from overlap
---- OK    rotated there
+--- OK    rotated  The webhook has its next secret.
+--- OK    there    Nothing is changed: the version is not `from` any more.
 --- ERR   not-found
 local version = redis.call('HGET', webhook, 'version')
 if not version then return {'not-found'} end

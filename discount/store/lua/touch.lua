@@ -1,8 +1,9 @@
---- Note that an API key was used, if it still stands.
+--- Store when an API key was used, if it exists.
 --- COST  O(1).
 --- KEYS  key
 --- ARGV  at
---- OK    touched gone
+--- OK    touched  The time is stored.
+--- OK    gone     There is no such key.
 --- ERR
 if redis.call('EXISTS', key) == 0 then return {'gone'} end
 redis.call('HSET', key, 'used_at', at)

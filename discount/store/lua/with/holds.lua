@@ -1,10 +1,10 @@
--- Which of a user's holds give way, and when the holds of others leave room.
--- As few give way as are needed: the oldest of those that a limit counts, for the narrowest limit first. Those stay.
-local function choose_holds(limits, own, today)
-  local needed, chosen, staying = {}, {}, {}
+-- Which holds of the user are released for a new use, and when holds of others end early enough for one.
+-- Returns the released holds and the kept ones. Releases as few as needed: the oldest that count for the narrowest limit.
+local function choose_holds(limits, user_holds, today)
+  local needed, chosen, kept_holds = {}, {}, {}
   for _, limit in ipairs(limits) do needed[limit.name] = limit.used + limit.held + 1 - limit.most end
-  local function let_go(name, counts)
-    for _, hold in ipairs(own) do
+  local function choose(name, counts)
+    for _, hold in ipairs(user_holds) do
       if #chosen >= (needed[name] or 0) then return end
       if not hold.gone and counts(hold) then
         hold.gone = true
@@ -12,25 +12,24 @@ local function choose_holds(limits, own, today)
       end
     end
   end
-  let_go('per_user_per_day', function(hold) return hold.day == today.day end)
-  let_go('per_user_per_week', function(hold) return hold.week == today.week end)
-  let_go('per_user', function() return true end)
-  let_go('total', function() return true end)
-  for _, hold in ipairs(own) do
-    if not hold.gone then staying[#staying + 1] = hold end
+  choose('per_user_per_day', function(hold) return hold.day == today.day end)
+  choose('per_user_per_week', function(hold) return hold.week == today.week end)
+  choose('per_user', function() return true end)
+  choose('total', function() return true end)
+  for _, hold in ipairs(user_holds) do
+    if not hold.gone then kept_holds[#kept_holds + 1] = hold end
   end
-  return chosen, staying
+  return chosen, kept_holds
 end
--- When so many holds of others have ended that one use of the limit is left: by rank, past the own ones, which give way.
-local function find_opening(all, limit, own, at)
+-- Returns when enough holds of others have ended for one use: by rank, without the user's own, which are released anyway.
+local function find_opening(all, limit, user_holds, at)
   local first = redis.call('ZCOUNT', all, '-inf', at) + limit.used + limit.held - limit.most
-  local ends = redis.call('ZRANGE', all, first, first + #own, 'WITHSCORES')
-  table.sort(own, function(one, other) return one.till < other.till end)
+  local ends = redis.call('ZRANGE', all, first, first + #user_holds, 'WITHSCORES')
+  table.sort(user_holds, function(one, other) return one.ends_at < other.ends_at end)
   local before = 0
   for n = 1, #ends / 2 do
-    local till = string.format('%.0f', tonumber(ends[2 * n]))
-    while own[before + 1] and own[before + 1].till <= till do before = before + 1 end
-    if n > before then return till end
+    local ends_at = string.format('%.0f', tonumber(ends[2 * n]))
+    while user_holds[before + 1] and user_holds[before + 1].ends_at <= ends_at do before = before + 1 end
+    if n > before then return ends_at end
   end
-  return ''
 end

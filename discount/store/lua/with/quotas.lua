@@ -1,29 +1,29 @@
 --- KEYS  usage
 --- ARGV  most_discounts most_codes most_grants_a_day most_stored_bytes
---- ERR   quota-reached
--- Bytes of Redis that a discount, a code that waits, one with what is remembered of it, and a grant are taken to cost.
+--- ERR   quota-reached(quota quota_limit opens_at)
+-- The estimated bytes in Redis of a discount, a code in a pool, an imported code with its digest, and a grant.
 local bytes_of = {discount = 2000, code = 20, imported = 80, granted = 300}
--- What a brand uses, and the most that it may. Its own words go before the settings': `-` is no word, `off` no bound.
+-- What a brand uses, and the most that it may use. A quota of its own replaces the setting; `-` is none, `off` no limit.
 local most = {discounts = tonumber(most_discounts), codes = tonumber(most_codes), grants_a_day = tonumber(most_grants_a_day), stored_bytes = tonumber(most_stored_bytes)}
 local used = {}
 local function read_usage(brand)
-  local found = redis.call('HMGET', usage, 'used ' .. brand, 'quotas ' .. brand)
+  local stored = redis.call('HMGET', usage, 'used ' .. brand, 'quotas ' .. brand)
   used.brand, used.day = brand, math.floor(tonumber(now()) / 86400000000)
   used.grants_a_day, used.stored_bytes, used.codes = 0, 0, 0
-  if found[1] then
-    local day, of_day, bytes, codes = string.match(found[1], '^(%d+) (%d+) (%d+) (%d+)$')
+  if stored[1] then
+    local day, of_day, bytes, codes = string.match(stored[1], '^(%d+) (%d+) (%d+) (%d+)$')
     if tonumber(day) == used.day then used.grants_a_day = tonumber(of_day) end
     used.stored_bytes, used.codes = tonumber(bytes), tonumber(codes)
   end
-  if found[2] then
+  if stored[2] then
     local names, n = {'discounts', 'codes', 'grants_a_day', 'stored_bytes'}, 0
-    for word in string.gmatch(found[2], '%S+') do
+    for own in string.gmatch(stored[2], '%S+') do
       n = n + 1
-      if names[n] and word ~= '-' then most[names[n]] = tonumber(word) end
+      if names[n] and own ~= '-' then most[names[n]] = tonumber(own) end
     end
   end
 end
--- The refusal of so many more of something; nil if there is room.
+-- Returns the refusal of so many more of something; nil if the quota allows them.
 local function over_quota(name, more)
   if not most[name] or used[name] + more <= most[name] then return nil end
   local opens_at = name == 'grants_a_day' and string.format('%.0f', (used.day + 1) * 86400000000) or ''

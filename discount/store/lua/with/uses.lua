@@ -1,26 +1,26 @@
--- A user's uses of a discount, as text: used, day, used that day, week, used that week, then one word for each hold:
--- redemption,until,day,week.
+-- A user's uses of a discount, as text: uses, day, uses of that day, week, uses of that week, then for each hold:
+-- redemption,end,day,week.
 local function read_uses(text)
   local uses = {used = 0, day = '', of_day = 0, week = '', of_week = 0, holds = {}}
   if text then
     local used, day, of_day, week, of_week, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)(.*)$')
     uses.used, uses.day, uses.of_day, uses.week, uses.of_week = tonumber(used), day, tonumber(of_day), week, tonumber(of_week)
-    for id, till, of, within in string.gmatch(rest, '([^ ,]+),(%d+),(%d+),(%d+)') do
-      uses.holds[#uses.holds + 1] = {id = id, till = till, day = of, week = within}
+    for id, ends_at, hold_day, hold_week in string.gmatch(rest, '([^ ,]+),(%d+),(%d+),(%d+)') do
+      uses.holds[#uses.holds + 1] = {id = id, ends_at = ends_at, day = hold_day, week = hold_week}
     end
   end
   return uses
 end
 local function write_uses(uses, at)
-  local words = {uses.used, uses.day, uses.of_day, uses.week, uses.of_week}
+  local parts = {uses.used, uses.day, uses.of_day, uses.week, uses.of_week}
   for _, hold in ipairs(uses.holds) do
-    if hold.till > at then
-      words[#words + 1] = table.concat({hold.id, hold.till, hold.day, hold.week}, ',')
+    if hold.ends_at > at then
+      parts[#parts + 1] = table.concat({hold.id, hold.ends_at, hold.day, hold.week}, ',')
     end
   end
-  return table.concat(words, ' ')
+  return table.concat(parts, ' ')
 end
--- Days and weeks are written so that a later one is more: a use counts in the latest that the user was seen in.
+-- The names of days and weeks sort by time: a use counts in the day and week of the user's latest use.
 local function count_use(uses, day, week)
   uses.used = uses.used + 1
   if day > uses.day then uses.day, uses.of_day = day, 0 end

@@ -1,4 +1,4 @@
-"""What operations cost: each driven to its bound, its exchanges with Redis counted against what it declares."""
+"""The cost of operations: each does its most work, and its exchanges with Redis are compared with the declared cost."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ MANY = 2_000
 
 
 class Counted:
-    """The service, whose exchanges with Redis and slices of long calls are counted."""
+    """The service, with its exchanges with Redis and its slices of long calls counted."""
 
     def __init__(self, redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.trips = self.slices = 0
@@ -46,7 +46,7 @@ class Counted:
         self.trips += 1
 
     def cost(self, method: str, path: str, statuses: tuple[int, ...] = (200, 201), **call: Any) -> tuple[int, int]:
-        """The exchanges and slices of a call."""
+        """Return the exchanges and slices of a call."""
         self.trips = self.slices = 0
         answer = self.client.http.open(path, method=method, **call)
         pieces = sum(1 for _ in answer.iter_encoded()) if answer.is_streamed else 0
@@ -69,7 +69,7 @@ def _order(number: int = 1) -> dict[str, Any]:
 
 
 def _stage(client: Client) -> dict[str, Any]:
-    """Things of each kind, and many grants of one discount."""
+    """Create things of each kind, and many grants of one discount."""
     redeemed = {"limits": {"per_user": None}}
     big = client.create(total_count=10 * MANY, **redeemed)["id"]
     users = [f"User {number}" for number in range(MANY)]
@@ -185,8 +185,8 @@ def test_a_list_of_far_too_many_is_refused_before_its_items_are_looked_at(counte
         body = '{"user_ids": [' + '"User",' * 20_000 + last + "]}"
         answer = counted.client.http.post(f"/discount/{discount_id}/grants", data=body, content_type="application/json")
         assert answer.status_code == 422
-        (told,) = answer.get_json()["errors"]
-        assert told == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
+        (error,) = answer.get_json()["errors"]
+        assert error == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
 
 
 def test_the_page_of_limits_says_what_the_code_declares() -> None:

@@ -1,4 +1,4 @@
-"""Quotas over HTTP: the admin sets them, the brand sees them, and a problem names the one that was reached."""
+"""Quotas over HTTP: the admin sets them, the brand sees them, and a problem names the exceeded one."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def set_quotas(world: TwoBrands, **most: Any) -> Any:
 
 
 def test_the_admin_sets_quotas_and_the_brand_sees_what_it_uses(world: TwoBrands, key: str) -> None:
-    told = set_quotas(world, discounts=3, codes=None, emails_a_day="off")
+    before = set_quotas(world, discounts=3, codes=None, emails_a_day="off")
     discount = world.done("POST", "/discount", key, json=SALE)["id"]
     world.done("POST", f"/discount/{discount}/grant", key, json={"user_id": "Ann"})
     seen = world.done("GET", "/brand/IKEA", key)["quotas"]
@@ -38,7 +38,7 @@ def test_the_admin_sets_quotas_and_the_brand_sees_what_it_uses(world: TwoBrands,
     assert {name: each["used"] for name, each in seen.items() if name != "stored_bytes"} == {
         **{"discounts": 1, "codes": 5, "grants_a_day": 1, "emails_a_day": 0}
     }
-    assert seen["stored_bytes"]["used"] > told["stored_bytes"]["used"] == 0
+    assert seen["stored_bytes"]["used"] > before["stored_bytes"]["used"] == 0
     assert seen["grants_a_day"]["opens_at"]
 
 

@@ -1,4 +1,4 @@
-"""Many users at once at a brand that may give only so much."""
+"""Many users ask at once for codes of a brand with a quota."""
 
 from tests.support import history
 from tests.support.load import Call, drive, grant_call
@@ -14,8 +14,8 @@ def test_a_brand_passes_no_quota_by_one_however_many_ask(service: Service) -> No
     answers = drive(service.urls, [grant_call(each, f"user {n}") for n in range(150) for each in discounts])
 
     assert history.statuses(answers) == {(201, ""): 100, (409, "quota-reached"): 200}
-    told = ask(service.urls[1], "GET", "/brand/Bounded").json["quotas"]
-    assert (told["grants_a_day"]["limit"], told["grants_a_day"]["used"]) == (100, 100)
+    quotas = ask(service.urls[1], "GET", "/brand/Bounded").json["quotas"]
+    assert (quotas["grants_a_day"]["limit"], quotas["grants_a_day"]["used"]) == (100, 100)
     granted = [ask(service.urls[1], "GET", f"/discount/{each}").json["granted_count"] for each in discounts]
     assert sum(granted) == 100
 

@@ -1,0 +1,1 @@
+"""Shapes of the dialects, one file a dialect."""

@@ -1,0 +1,158 @@
+"""Checkouts: the request to validate or redeem a code, and all that is worked out from it, once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from discount.domain import code_sequence, rules
+from discount.domain.errors import NotFound, NotGranted, Refusal
+from discount.domain.ids import DiscountId, make_redemption_id
+from discount.domain.model import Definition
+from discount.domain.rules import Order
+from discount.services import discounts, user_grants
+from discount.store import keys
+from discount.store.connection import Store
+from discount.store.guards import Guard
+
+#: Wrong codes that one user may try within GUESS_SECONDS.
+USER_GUESSES = 10
+#: Wrong codes that one address may try within GUESS_SECONDS.
+ADDRESS_GUESSES = 1000
+GUESS_SECONDS = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A user at a checkout with a code. Either `brand_id` or `discount_id` may be None.
+
+    Args:
+        address: the client's address, whose wrong codes are counted besides the user's; empty counts none.
+        by_user: the user asks, not the shop: order ids and idempotency keys of the two are kept apart.
+    """
+
+    user_id: str
+    code: str
+    order: Order
+    brand_id: str | None = None
+    discount_id: str | None = None
+    address: str = ""
+    by_user: bool = False
+
+    @property
+    def namespace(self) -> str | None:
+        """The user under whom the order's id and the idempotency key are kept; None keeps them under the brand."""
+        return self.user_id if self.by_user else None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutFacts:
+    """What follows from a checkout and its brand.
+
+    Args:
+        code: the canonical form of the code.
+        guess_keys: keys of the counts of wrong codes.
+        guess_limits: their arguments: seconds, the user's limit, the address's limit.
+    """
+
+    brand_id: str
+    partition: int
+    code: str
+    redemption_id: str
+    guess_keys: list[str]
+    guess_limits: list[str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCheckout:
+    """A checkout, its discount, and what follows from both.
+
+    Args:
+        discount_amount: what the rule takes off the order, in minor units.
+        refusals: why the rule does not apply to the order, if it does not.
+    """
+
+    checkout: Checkout
+    facts: CheckoutFacts
+    discount: DiscountId
+    definition: Definition
+    discount_amount: int
+    refusals: list[Refusal]
+
+
+def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCheckout:
+    """Find the discount of a checkout's code, and work out everything that does not change until the answer.
+
+    Raises:
+        NotFound: there is no such discount, or it is another brand's.
+        NotGranted: the brand has no such shared code and the user holds no such code of it.
+        TooManyGuesses
+    """
+    if checkout.discount_id is not None:
+        discount_id = checkout.discount_id
+        discount = discounts.parse_id(store, discount_id)
+        definition = discounts.get_definition(store, discount_id)
+        if checkout.brand_id not in (None, definition.brand_id):
+            raise NotFound("There is no such discount.")
+        facts = _facts(store, checkout, definition.brand_id)
+    else:
+        assert checkout.brand_id is not None  # noqa: S101 - the caller gives one of the two
+        facts = _facts(store, checkout, checkout.brand_id)
+        discount_id = _find_discount(store, checkout, facts, guard)
+        discount = discounts.parse_id(store, discount_id)
+        definition = discounts.get_definition(store, discount_id)
+    return PreparedCheckout(
+        checkout,
+        facts,
+        discount,
+        definition,
+        rules.taken_off(definition.rule, checkout.order.amount),
+        rules.refusals_of(definition.rule, checkout.order),
+    )
+
+
+def wrong_code() -> NotGranted:
+    """Return the refusal of a wrong code. It hides whether the code is unknown, another user's or nearly right."""
+    return NotGranted("The user holds no such code here; check the spelling.")
+
+
+def _facts(store: Store, checkout: Checkout, brand_id: str) -> CheckoutFacts:
+    partition = keys.partition_of(brand_id, store.partitions)
+    return CheckoutFacts(
+        brand_id=brand_id,
+        partition=partition,
+        code=code_sequence.canonical(checkout.code),
+        redemption_id=make_redemption_id(partition, brand_id, checkout.order.id, checkout.namespace),
+        guess_keys=[
+            keys.guesses(partition, brand_id, "user", checkout.user_id),
+            keys.guesses(partition, brand_id, "address", checkout.address),
+        ],
+        guess_limits=[GUESS_SECONDS, USER_GUESSES, ADDRESS_GUESSES if checkout.address else ""],
+    )
+
+
+def _find_discount(store: Store, checkout: Checkout, facts: CheckoutFacts, guard: Guard | None) -> str:
+    """Return the id of the brand's discount that the code belongs to; count a wrong code."""
+    partition, brand_id, user_id = facts.partition, facts.brand_id, checkout.user_id
+    shared, held, guessed, known = store.commands(
+        [
+            ("HGET", keys.shared(partition, brand_id), facts.code),
+            ("HMGET", keys.users(partition, user_id), *user_grants.code_fields(user_id, brand_id, facts.code)),
+            ("MGET", *facts.guess_keys),
+            ("EXISTS", keys.redemption(partition, facts.redemption_id)),
+        ]
+    )
+    if not known and _guessed_too_often(guessed, facts.guess_limits):
+        # Refuse before anything more is looked up. An order that was redeemed still gets its first answer.
+        store.run("guess", facts.guess_keys, [*facts.guess_limits, ""], guard)
+    numbers = user_grants.numbers_of_code(held)
+    grants = user_grants.held_in(store, partition, numbers, user_id, brand_id)
+    matching = (each.discount_id for _, each in grants if code_sequence.canonical(each.code) == facts.code)
+    # A shared code may have moved on from a discount that is over: the brand's index names the present one.
+    found = next((each for each in matching if discounts.get_definition(store, each).codes.kind != "shared"), shared)
+    if found is None:
+        store.run("guess", facts.guess_keys, [*facts.guess_limits, "1"], guard)
+        raise wrong_code()
+    return found
+
+
+def _guessed_too_often(counts: Sequence[str | None], limits: Sequence[str | int]) -> bool:
+    return any(most != "" and int(count or 0) >= int(most) for count, most in zip(counts, limits[1:], strict=True))

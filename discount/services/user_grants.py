@@ -1,0 +1,96 @@
+"""The codes that a user holds, of all discounts of a partition.
+
+A user's field in the users' bucket lists the short numbers of these discounts. The ninth and all that follow are kept
+in further fields: by page, and by brand and code.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
+from discount.domain.model import Grant
+from discount.services import discounts, grants
+from discount.services.pagination import Page
+from discount.store import keys
+from discount.store.connection import Store
+
+#: Discounts looked up in one round trip.
+CANDIDATES = 100
+#: Numbers of discounts in one page of a user's field; held.lua has the same.
+PAGE = 100
+#: Discounts examined of those kept under a code: the first ones, and the last ones if the code goes beyond ASCII.
+ALIKE = 12
+BEYOND = 80
+
+
+def list_of_user(
+    store: Store, user_id: str, *, brand_id: str | None = None, limit: int = 100, cursor: str | None = None
+) -> Page[Grant]:
+    """Return a page of a user's grants, of one brand or of all; the oldest first within a brand.
+
+    Raises:
+        Invalid: this service did not make the cursor.
+    """
+    first, after = read_cursor(cursor) if cursor else (0, "")
+    if not after.isdecimal() and after:
+        raise bad_cursor()
+    partitions = [each for each in keys.partitions_of(brand_id, store.partitions) if brand_id or each >= first]
+    replies = store.commands([("HGET", keys.users(partition, user_id), user_id) for partition in partitions])
+    found: list[Grant] = []
+    last = (0, 0)
+    for partition, reply in zip(partitions, replies, strict=True):
+        start = int(after or 0) if partition == first else 0
+        numbers = numbers_in(store, partition, user_id, reply)
+        for position, held in held_in(store, partition, numbers, user_id, brand_id, start=start):
+            if len(found) == limit:
+                return Page(found, make_cursor(last[0], str(last[1] + 1)))
+            found.append(held)
+            last = (partition, position)
+    return Page(found, None)
+
+
+def pages_in(store: Store, partition: int, user_id: str, text: str | None) -> list[list[str]]:
+    """Return the numbers of the discounts in which a user holds a code: the first few, then page by page the others.
+
+    Args:
+        text: the user's field in the users' bucket.
+    """
+    few, more, beyond = (text or "").partition("+")
+    if not more:
+        return [few.split()]
+    pages = -(-int(beyond.partition("-")[0]) // PAGE)
+    replies = store.command("HMGET", keys.users(partition, user_id), *(f"{user_id}\n{n}" for n in range(pages)))
+    return [few.split(), *((reply or "").split() for reply in replies)]
+
+
+def numbers_in(store: Store, partition: int, user_id: str, text: str | None) -> list[str]:
+    """Return the numbers of `pages_in` as one list, the oldest grant first."""
+    return [number for page in pages_in(store, partition, user_id, text) for number in page]
+
+
+def code_fields(user_id: str, brand_id: str, canonical: str) -> list[str]:
+    """Return the fields of the users' bucket that list the discounts of a brand to which a code may belong."""
+    return [user_id, f"{user_id}\n{brand_id}\n{canonical}", f"{user_id}\n{brand_id}\n"]
+
+
+def numbers_of_code(replies: Sequence[str | None]) -> list[str]:
+    """Return the numbers of discounts in the values of `code_fields`; few enough to examine each."""
+    few, alike, beyond = (text or "" for text in replies)
+    return [*few.partition("+")[0].split(), *alike.split()[:ALIKE], *beyond.split()[-BEYOND:]]
+
+
+def held_in(
+    store: Store, partition: int, numbers: Sequence[str], user_id: str, brand_id: str | None, *, start: int = 0
+) -> Iterator[tuple[int, Grant]]:
+    """Yield a user's grants in the discounts with these numbers, from a position on, each with its position."""
+    for first in range(start, len(numbers), CANDIDATES):
+        batch = numbers[first : first + CANDIDATES]
+        parsed = [discounts.parse_id(store, found) for found in store.command("HMGET", keys.numbers(partition), *batch)]
+        replies = store.commands(
+            [("HMGET", keys.discount(partition, each.text), "brand", *grants.TERMS) for each in parsed]
+            + [("HGET", grants.bucket_key(each, user_id), user_id) for each in parsed]
+        )
+        terms_of, values = replies[: len(parsed)], replies[len(parsed) :]
+        for position, (each, (brand, *terms), value) in enumerate(zip(parsed, terms_of, values, strict=True), first):
+            # No value: the user is being forgotten at this moment.
+            if value is not None and brand_id in (None, brand):
+                yield position, grants.read_grant(each.text, user_id, value, terms)
