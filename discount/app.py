@@ -1,4 +1,4 @@
-"""The web application: settings, store and routes wired together."""
+"""The web application: wires settings, store and routes together."""
 
 from functools import partial
 
@@ -6,10 +6,11 @@ from flask import Flask
 from structlog import get_logger
 
 from discount import __version__, logs, metrics
-from discount.api import problems
-from discount.api.contract import Contract
+from discount.api.contract import Contract, Endpoint
+from discount.api.fast_path import FastPath
+from discount.api.flask_app import make_app
 from discount.api.gate import Gate
-from discount.api.long_calls import Places
+from discount.api.long_calls import LongCalls, Places
 from discount.api.middleware import RequestMiddleware
 from discount.api.routes import (
     brands,
@@ -39,14 +40,14 @@ from discount.store.rate_limits import Rates
 
 
 def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
-    """The WSGI application.
+    """Return the WSGI application.
 
     Args:
         settings: read from the environment if not given.
-        store: made from the settings if not given. Redis need not be there yet.
+        store: made from the settings if not given. Redis may start later.
 
     Raises:
-        SettingsError, LayoutError: one line each on what is wrong.
+        SettingsError, LayoutError: with one line on what is wrong.
     """
     settings = settings or read_settings()
     if store is None:
@@ -58,20 +59,17 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     try:
         store.prepare()
     except Unavailable as error:
-        # Redis may start after us; the store prepares itself when it is there.
+        # The store prepares itself once Redis can be reached.
         get_logger().warning("redis away", detail=error.detail)
-    app = Flask("discount.api", static_folder=None)
-    app.url_map.merge_slashes = False
-    problems.register(app)
-    texts = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
-    rates = Rates(settings.redis_url, settings.redis_timeout, texts)
-    users_tokens = UserTokens(
+    limits = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
+    rates = Rates(settings.redis_url, settings.redis_timeout, limits)
+    user_tokens = UserTokens(
         secret=settings.jwt_secret,
         jwks_url=settings.jwks_url,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    callers = Tokens(store, users_tokens, admin_key=settings.admin_key, secret=settings.secret)
+    callers = Tokens(store, user_tokens, admin_key=settings.admin_key, secret=settings.secret)
     gate = Gate(
         store,
         callers,
@@ -80,8 +78,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         loopback=not settings.allow_open,
         proxies=settings.proxies,
     )
-    bounds = (settings.long_calls, settings.long_calls_per_brand, settings.long_calls_per_key)
-    contract = app.extensions["contract"] = Contract(app, gate, partial(Places, *bounds))
+    make_places = partial(Places, settings.long_calls, settings.long_calls_per_brand, settings.long_calls_per_key)
+    contract = Contract()
     signatures = Signer(store, settings.secret)
     check_url = partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
@@ -93,24 +91,28 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
     webhooks.add_routes(contract, store, signatures, check_url)
-    events.add_routes(contract, store)
+    events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
-    docs.add_routes(app, contract, __version__)
-    app.wsgi_app = RequestMiddleware(app.wsgi_app, contract.hot)  # type: ignore[method-assign]
+    long_calls = LongCalls(make_places())
+    endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
+    app = make_app(endpoints)
+    app.extensions["contract"] = contract
+    docs.add_routes(app, contract.operations, __version__)
+    app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app
 
 
-def _add_dialects(contract: Contract, store: Store, spoken: frozenset[str], check_url: CheckUrl) -> None:
-    if spoken == {"personal-codes"}:
+def _add_dialects(contract: Contract, store: Store, enabled: frozenset[str], check_url: CheckUrl) -> None:
+    if enabled == {"personal-codes"}:
         greeting.add_root(contract)
-    if not spoken.isdisjoint(("brand-pools", "coupons")):
+    if not enabled.isdisjoint(("brand-pools", "coupons")):
         greeting.add_routes(contract)
-    if "brand-pools" in spoken:
+    if "brand-pools" in enabled:
         brand_pools.add_routes(contract, store)
-    if "readable-codes" in spoken:
+    if "readable-codes" in enabled:
         readable_codes.add_routes(contract, store)
-    if "coupons" in spoken:
+    if "coupons" in enabled:
         coupons.add_routes(contract, store)
-    if "personal-codes" in spoken:
+    if "personal-codes" in enabled:
         personal_codes.add_routes(contract, store, check_url)

@@ -2,8 +2,8 @@
 
     DISCOUNT_URL=http://localhost DISCOUNT_KEY=dsk_… python examples/create.py IKEA "Summer sale" 100
 
-A fourth word is a webhook's address, which is called for each code; then the secret that its calls are signed with is
-printed as well, this once. A service that is open asks for no DISCOUNT_KEY.
+With a webhook's URL as fourth argument, the URL is called for each granted code. The script then also prints the secret
+that signs these calls; it cannot be shown again. An open service needs no DISCOUNT_KEY.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Ask for a user's code of a discount, and print it: the same one however often it is asked for.
+"""Get a user's code of a discount, and print it. The same user always gets the same code.
 
     DISCOUNT_URL=http://localhost USER_TOKEN=eyJ… python examples/fetch.py dsc-… "User 1"
 
-The token says who the user is, so the two must agree. A service that is open asks for no USER_TOKEN.
+The user must be the one that the token names. An open service needs no USER_TOKEN.
 """
 
 import json

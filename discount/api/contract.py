@@ -1,17 +1,21 @@
-"""The contract: an operation is declared once, and its declaration validates, answers and is documented."""
+"""The contract: each operation is declared once. The declaration validates requests and documents the operation."""
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 
-from discount.api import costs
-from discount.api.fast_path import FastPath
-from discount.api.gate import Gate, Needs, TokenHeader
+from discount.api import costs, problems
+from discount.api.error_formats import ErrorFormat
+from discount.api.exchange import Reply, Request
+from discount.api.gate import Gate, Requirements, TokenHeader
 from discount.api.inputs import (
+    FORMS,
+    JSON,
     SMALL_BODY,
     body_reader,
     form_reader,
@@ -19,72 +23,90 @@ from discount.api.inputs import (
     open_upload,
     read_part,
     read_query,
+    refuse_query,
 )
-from discount.api.long_calls import LongCalls, Places
+from discount.api.long_calls import LongCalls
 from discount.api.paging import Pages
-from discount.api.problems import NotRead
 from discount.api.streaming import Stream
-from discount.domain.errors import Refusal
-from discount.domain.model import Caller, Scope
+from discount.domain.errors import Refusal, TooManyRequests
+from discount.domain.model import Scope
 
-if TYPE_CHECKING:
-    from flask import Flask, Response
-
-    from discount.api.error_formats import ErrorFormat
-
-#: An answer and its status, where None has no body; or a stream; or a page.
-ViewResult: TypeAlias = "tuple[Any, int] | Stream | Response"
-#: The shape of an answer; several, where it depends on who asks; None, where it is not JSON.
+#: A body, None for none, and its status; or a stream.
+ViewResult: TypeAlias = tuple[Any, int] | Stream
+View = TypeVar("View", bound=Callable[..., ViewResult])
+#: The shape of an answer; several if it depends on the caller; None if it is not JSON.
 Answer = type | tuple[type, ...] | None
 
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one address."""
+    """One method of one address.
+
+    Args:
+        parameters: the view's parameters with their types.
+        answers: shapes of the answers by status.
+        refusals: slugs of refusals, besides those that every operation may answer with.
+        scopes: a token needs one of them; an operation without scopes is public.
+        every_scope: a token needs all of the scopes.
+        users: a user's token may call it, for that user.
+        header: a dialect's header with a token, besides `Authorization`.
+        max_body: bytes of the largest body.
+        body_optional: the body may be left out; then each field has its default.
+        consumes: media types of the body.
+        produces: media types of answers besides JSON.
+        error_format: renders refusals for a dialect; without one they are problems.
+        fast_path: it skips the framework. It must have no query, and answer with JSON.
+    """
 
     method: str
     path: str
     tag: str
     name: str
     summary: str
-    body: type | None
-    query: type | None
-    path_types: dict[str, Any]
+    view: Callable[..., ViewResult]
+    parameters: dict[str, Any]
     answers: dict[int, Answer]
     refusals: tuple[str, ...]
     scopes: tuple[Scope, ...]
+    every_scope: bool
     users: bool
-    idempotent: bool = False
-    also: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    bare: bool = False
-    form: bool = False
-    voice: "ErrorFormat | None" = None
-    header: TokenHeader | None = None
-    every_scope: bool = False
-    hot: bool = False
+    header: TokenHeader | None
+    max_body: int
+    body_optional: bool
+    consumes: tuple[str, ...]
+    produces: tuple[str, ...]
+    error_format: ErrorFormat | None
+    fast_path: bool
+
+    @property
+    def body(self) -> type | None:
+        """The shape of the body."""
+        return self.parameters.get("body")
+
+    @property
+    def query(self) -> type | None:
+        """The shape of the query parameters."""
+        return self.parameters.get("query")
+
+    @property
+    def path_types(self) -> dict[str, Any]:
+        """Types of those parts of the path that are more than text."""
+        names = re.findall(r"{(\w+)}", self.path)
+        return {name: self.parameters[name] for name in names if self.parameters[name] is not str}
 
     @property
     def cost(self) -> costs.Cost:
-        """The most that a call costs."""
+        """The most that one call costs."""
         return costs.of(self.name)
 
 
 class Contract:
-    """Declares operations on an app, each behind the gate, and remembers them for the OpenAPI document.
+    """The declared operations, in the order of their declaration."""
 
-    Long calls have places of their own, and so have callers who wait.
-    """
-
-    def __init__(self, app: "Flask", gate: Gate, make_places: Callable[[], Places]) -> None:
-        self.app = app
-        self.gate = gate
-        self.waits = make_places()
-        self._long_calls = LongCalls(make_places())
+    def __init__(self) -> None:
         self.operations: list[Operation] = []
-        self.hot = FastPath()
 
     def declare(
         self,
@@ -93,188 +115,186 @@ class Contract:
         *,
         tag: str,
         answers: dict[int, Answer],
-        scopes: tuple[Scope, ...] = (),
-        users: bool = False,
         refusals: tuple[str, ...] = (),
-        body: type | None = None,
-        max_body: int = SMALL_BODY,
-        bare: bool = False,
-        query: type | None = None,
-        path_types: dict[str, Any] | None = None,
-        idempotent: bool = False,
-        address: bool = False,
-        caller: bool = False,
-        hot: bool = False,
-        also: tuple[str, ...] = (),
-        takes: tuple[str, ...] = (),
-        form: bool = False,
-        voice: "ErrorFormat | None" = None,
-        header: TokenHeader | None = None,
+        scopes: tuple[Scope, ...] = (),
         every_scope: bool = False,
-    ) -> "Callable[[Callable[..., ViewResult]], Callable[..., Response]]":
-        """A decorator for a view. It is given what the path names, then `body` and `query` where declared.
+        users: bool = False,
+        header: TokenHeader | None = None,
+        max_body: int = SMALL_BODY,
+        body_optional: bool = False,
+        consumes: tuple[str, ...] = (JSON,),
+        produces: tuple[str, ...] = (),
+        error_format: ErrorFormat | None = None,
+        fast_path: bool = False,
+    ) -> Callable[[View], View]:
+        """Return a decorator that declares a view as an operation. `Operation` explains the options.
 
-        Args:
-            answers: what it answers by status.
-            scopes: of which a token needs one; without any, the operation is everybody's.
-            users: a user's token may do it, for that user.
-            refusals: the words it may refuse with, besides those that every operation may.
-            path_types: annotated types of path variables that come from outside.
-            idempotent: it takes an Idempotency-Key, given as `idempotency_key`.
-            address: it is given the address whose wrong codes are counted, as `address`.
-            caller: it is given who asks, as `caller`.
-            hot: it is asked so often that it goes past the framework; it has no query, answers JSON, and is given a
-                `guard` for its script.
-            also: media types it may answer with besides JSON.
-            bare: the body may be left out, where none of its fields is needed.
-            takes: media types of a body that the view reads itself, bit by bit; it is given as `upload`.
-            form: the body may also be the fields of a form.
-            voice: tells refusals in a dialect's way; without one they are problems.
-            header: where a dialect's token comes, besides `Authorization`.
-            every_scope: a token needs all of the scopes.
+        The view's signature says what it takes: the variable parts of the path by their names, and any of
+
+        - `body` and `query`: the shapes given by their annotations.
+        - `upload`: an `Upload`, for a view that reads the body itself.
+        - `idempotency_key`: the Idempotency-Key, or None.
+        - `caller`: who calls.
+        - `address`: the address whose wrong codes are counted; empty if none are.
+        - `guard`: checks the caller's key and rates inside the view's script; the gate then leaves them to it.
         """
-        # Whoever serves needs the framework; the command line asks the same views, and starts sooner without it.
-        from flask import request  # noqa: PLC0415
 
-        def decorate(view: Callable[..., ViewResult]) -> "Callable[..., Response]":
+        def decorate(view: View) -> View:
+            parameters = get_type_hints(view, include_extras=True)
+            parameters.pop("return", None)
             operation = Operation(
                 method=method,
-                path=re.sub(r"<(\w+)>", r"{\1}", path),
+                path=path,
                 tag=tag,
                 name=view.__name__,
-                summary=(view.__doc__ or "").strip().splitlines()[0],
-                body=body,
-                query=query,
-                path_types=path_types or {},
+                summary=(inspect.getdoc(view) or "").partition("\n")[0],
+                view=view,
+                parameters=parameters,
                 answers=answers,
                 refusals=refusals,
                 scopes=scopes,
-                users=users,
-                idempotent=idempotent,
-                also=also,
-                takes=takes,
-                bare=bare,
-                form=form,
-                voice=voice,
-                header=header,
                 every_scope=every_scope,
-                hot=hot,
+                users=users,
+                header=header,
+                max_body=max_body,
+                body_optional=body_optional,
+                consumes=consumes,
+                produces=produces,
+                error_format=error_format,
+                fast_path=fast_path,
             )
             self.operations.append(operation)
-            needs = Needs(
-                method,
-                operation.path,
-                scopes,
-                users=users,
-                hot=hot,
-                body=body,
-                query=query,
-                header=header,
-                every=every_scope,
-            )
-            pages = Pages(operation.path, body, query)
-            paged = pages.around(view)
-            read_body: Callable[[dict[str, Any]], Any] | None = None
-            if body:
-                read_body = form_reader(body, max_body) if form else body_reader(body, max_body, bare=bare)
-
-            def perform(environ: dict[str, Any], arguments: dict[str, Any]) -> ViewResult:
-                asking = self.gate.admit(environ, needs)
-                if not hot:
-                    return carry_out(environ, arguments, asking)
-                guard = arguments["guard"] = self.gate.guard(asking, environ)
-                try:
-                    return carry_out(environ, arguments, asking)
-                except (Refusal, NotRead) as refused:
-                    self.gate.count_refused(environ, asking, guard, refused)
-                    raise
-                finally:
-                    if guard is not None and guard.rate is not None:
-                        environ["discount.rate"] = guard.rate
-
-            def carry_out(environ: dict[str, Any], arguments: dict[str, Any], asking: Caller) -> ViewResult:
-                _read_given(operation, environ, arguments)
-                if operation.cost.long(arguments.get("query")):
-                    return self._long_calls.answer(asking, environ, arguments, act)
-                return act(asking, environ, arguments)
-
-            def act(asking: Caller, environ: dict[str, Any], arguments: dict[str, Any]) -> ViewResult:
-                if read_body is not None:
-                    arguments["body"] = read_body(environ)
-                self.gate.bind(asking, needs, arguments)
-                if address:
-                    arguments["address"] = self.gate.counted_address(asking, environ)
-                if caller:
-                    arguments["caller"] = asking
-                if takes:
-                    with open_upload(environ, takes, max_body) as upload:
-                        return view(upload=upload, **arguments)
-                return paged(**arguments)
-
-            def perform_in_voice(environ: dict[str, Any], arguments: dict[str, Any]) -> ViewResult:
-                try:
-                    return perform(environ, arguments)
-                except (Refusal, NotRead) as refused:
-                    if voice is None:
-                        raise
-                    return voice.answer(refused, environ)
-
-            def perform_hot(environ: dict[str, Any], arguments: dict[str, Any]) -> tuple[bytes, int]:
-                environ["discount.route"] = operation.path
-                answered, status = perform(environ, arguments)  # type: ignore[misc]
-                return _encode(answered), status
-
-            @wraps(view)
-            def answer(**arguments: Any) -> "Response":
-                request.environ["discount.route"] = operation.path
-                return _respond(perform_in_voice(request.environ, arguments), pages)
-
-            if hot:
-                self.hot.add(method, path, perform_hot)
-            self.app.add_url_rule(
-                path,
-                view.__name__,
-                answer,
-                methods=[method],
-                provide_automatic_options=False,
-                strict_slashes=not path.endswith("/"),
-            )
-            return answer
+            return view
 
         return decorate
 
 
-def _respond(outcome: ViewResult, pages: Pages) -> "Response":
-    from flask import Response  # noqa: PLC0415 - see `declare`
-
-    if isinstance(outcome, Response):
-        return outcome
-    if isinstance(outcome, Stream):
-        headers = outcome.headers | _link(pages, outcome)
-        response = Response(outcome.pieces, 200, headers, content_type=outcome.media_type)
-        if outcome.end is not None:
-            response.call_on_close(outcome.end)
-        return response
-    answered, status = outcome
-    if answered is None:
-        return Response(status=status)
-    headers = _link(pages, answered)
-    return Response(_encode(answered), status, headers, content_type="application/json")
+# Arguments of views that come from the gate.
+_FROM_GATE: dict[str, Callable[[Gate, Request], Any]] = {
+    "caller": lambda _gate, request: request.caller,
+    "guard": lambda _gate, request: request.guard,
+    "address": lambda gate, request: gate.counted_address(request),
+}
 
 
-def _link(pages: Pages, answered: Any) -> dict[str, str]:
-    link = pages.link(answered)
-    return {"Link": link} if link else {}
+class Endpoint:
+    """An operation that answers requests, behind the gate. What can be worked out once is worked out here."""
+
+    def __init__(self, operation: Operation, gate: Gate, long_calls: LongCalls) -> None:
+        self.operation = operation
+        self._gate = gate
+        self._long_calls = long_calls
+        self._requirements = Requirements(
+            operation.method,
+            operation.path,
+            operation.scopes,
+            every_scope=operation.every_scope,
+            users=operation.users,
+            guarded="guard" in operation.parameters,
+            header=operation.header,
+            body=operation.body,
+            query=operation.query,
+        )
+        self._pages = Pages(operation.path, operation.body, operation.query)
+        self._view = self._pages.around(operation.view)
+        self._query = operation.query
+        self._path_types = operation.path_types
+        self._read_body = _reader_of(operation)
+        self._takes_key = "idempotency_key" in operation.parameters
+        self._takes_upload = "upload" in operation.parameters
+        self._from_gate = [(name, value) for name, value in _FROM_GATE.items() if name in operation.parameters]
+        self._is_long = operation.cost.long
+
+    def answer(self, request: Request) -> Reply:
+        """Answer a request. A refusal or a failure is an answer, too."""
+        request.environ["discount.route"] = self.operation.path
+        try:
+            self.admit(request)
+            self.read(request)
+            reply = self.respond(request, self.call(request))
+        except Exception as error:
+            reply = self.refuse(request, error)
+        reply.headers += request.rate_headers
+        return reply
+
+    def admit(self, request: Request) -> None:
+        """Identify the caller and check its token, its scopes and its rate.
+
+        Raises:
+            Unauthenticated, Forbidden, CrossSite, TooManyRequests, Unavailable
+        """
+        self._gate.admit(request, self._requirements)
+
+    def read(self, request: Request) -> None:
+        """Read the query, the path and the Idempotency-Key into the request's arguments.
+
+        Raises:
+            Invalid
+        """
+        arguments = request.arguments
+        if self._query is not None:
+            arguments["query"] = read_query(self._query, request.query)
+        elif request.environ.get("QUERY_STRING"):
+            refuse_query(request.query)
+        for name, kind in self._path_types.items():
+            arguments[name] = read_part(arguments[name], kind, name)
+        if self._takes_key:
+            arguments["idempotency_key"] = idempotency_key(request.environ)
+
+    def call(self, request: Request) -> ViewResult:
+        """Read the body and call the view; a long call needs a free place first.
+
+        Raises:
+            Refusal
+        """
+        if self._is_long(request.arguments.get("query")):
+            client = request.environ.get("gunicorn.socket")
+            return self._long_calls.run(request.caller, client, partial(self._call_view, request))
+        return self._call_view(request)
+
+    def respond(self, request: Request, result: ViewResult) -> Reply:
+        """Render the view's result."""
+        if isinstance(result, Stream):
+            headers = {"Content-Type": result.media_type} | result.headers | self._link(request, result)
+            return Reply(b"", 200, list(headers.items()), pieces=result.pieces, end=result.end)
+        answer, status = result
+        if answer is None:
+            return Reply(b"", status)
+        headers = {"Content-Type": JSON} | self._link(request, answer)
+        return Reply(_encode(answer), status, list(headers.items()))
+
+    def refuse(self, request: Request, error: Exception) -> Reply:
+        """Render a refusal, or a failure, in the operation's error format."""
+        if isinstance(error, Refusal):
+            try:
+                self._gate.count_refused(request, error)
+            except TooManyRequests as too_many:
+                error = too_many
+            if self.operation.error_format is not None:
+                return self.operation.error_format.render(error, request.environ)
+        return problems.render(error, request.environ)
+
+    def _call_view(self, request: Request) -> ViewResult:
+        arguments = request.arguments
+        if self._read_body is not None:
+            arguments["body"] = self._read_body(request.environ)
+        self._gate.bind(request.caller, self._requirements, arguments)
+        for name, value in self._from_gate:
+            arguments[name] = value(self._gate, request)
+        if self._takes_upload:
+            with open_upload(request.environ, self.operation.consumes, self.operation.max_body) as upload:
+                return self._view(upload=upload, **arguments)
+        return self._view(**arguments)
+
+    def _link(self, request: Request, answer: Any) -> dict[str, str]:
+        link = self._pages.link(request, answer)
+        return {"Link": link} if link else {}
 
 
-def _read_given(operation: Operation, environ: dict[str, Any], arguments: dict[str, Any]) -> None:
-    """Read what is given besides the body, in the order in which it is refused."""
-    # Without a query a call may have come past the framework, which is what parses one.
-    if operation.query is not None or environ.get("QUERY_STRING"):
-        asked = read_query(operation.query)
-        if asked is not None:
-            arguments["query"] = asked
-    for name, kind in operation.path_types.items():
-        arguments[name] = read_part(arguments[name], kind, name)
-    if operation.idempotent:
-        arguments["idempotency_key"] = idempotency_key(environ)
+def _reader_of(operation: Operation) -> Callable[[dict[str, Any]], Any] | None:
+    """Return the function that reads the body, if the operation has one."""
+    if operation.body is None:
+        return None
+    if set(FORMS) <= set(operation.consumes):
+        return form_reader(operation.body, operation.max_body)
+    return body_reader(operation.body, operation.max_body, optional=operation.body_optional)

@@ -1,4 +1,4 @@
-"""What each operation costs at most, by its name: the declarations behind doc/limits.md (`make docs`).
+"""The most that each operation costs, by its name; doc/limits.md is made from it (`make docs`).
 
 A test drives operations to their bounds and counts the exchanges.
 """
@@ -27,9 +27,9 @@ class Cost:
     """The most that one call costs.
 
     Args:
-        exchanges: with Redis, besides the one that looks at the caller's key; of a long call those of one slice.
-        most: what else bounds it, in words.
-        long: whether a call takes long, by its query: then it has one of few places, and goes on in slices.
+        exchanges: with Redis, besides the one that checks the caller's key; for a long call, those of one slice.
+        most: what else bounds the call, in words.
+        long: whether a call with this query takes long. A long call needs a free place, and works in slices.
     """
 
     exchanges: int
@@ -38,44 +38,44 @@ class Cost:
 
     @property
     def is_long(self) -> str:
-        """When a call takes long, in words."""
+        """Say when a call takes long."""
         return {_never: "", _always: "always", _as_file: "as CSV"}[self.long]
 
 
 _LIST = "1,000 rows a page"
 _FILE = "500 rows a slice"
 
-#: By operation. One that is not here is ordinary.
+#: By operation; the others are ordinary.
 COSTS: dict[str, Cost] = {
     "show_health": Cost(0),
     "show_readiness": Cost(1),
     "show_metrics": Cost(0),
     "grant_code": Cost(
-        1, "3 more where the pool is empty (1,000 codes are made) or the discount is new to the process"
+        1, "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet"
     ),
     "validate_code": Cost(5),
     "redeem_code": Cost(5),
     "create_discount": Cost(4, "1,000 codes are made"),
-    "list_discounts": Cost(4, "1,000 discounts are looked at"),
+    "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
     "change_discount": Cost(6),
     "close_discount": Cost(3),
     "show_grant": Cost(1),
     "grant_codes": Cost(4, "10,000 users, 500 a slice; personal codes 100 a slice", _always),
     "list_grants": Cost(24, _LIST, _as_file),
-    "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are looked at, 20 open ones tried"),
+    "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are read, 20 open ones tried"),
     "list_grants_of_user": Cost(40, _LIST),
     "import_codes": Cost(3, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
     "export_codes": Cost(8, _FILE, _always),
-    "show_picture": Cost(1, "one QR picture; the last 64 are remembered"),
-    "show_page": Cost(3, "one QR picture; the last 64 are remembered"),
+    "show_picture": Cost(1, "one QR picture; the last 64 are cached"),
+    "show_page": Cost(3, "one QR picture; the last 64 are cached"),
     "show_redemption": Cost(3),
     "confirm_redemption": Cost(6),
     "roll_back_redemption": Cost(6),
     "list_redemptions": Cost(8, _LIST, _as_file),
     "list_redemptions_of_user": Cost(8, _LIST),
-    "forget_user": Cost(8, "goes on in slices", _always),
-    "list_events": Cost(6, "2,000 events are looked at; with `wait` one exchange more each half second"),
+    "forget_user": Cost(8, "works in slices", _always),
+    "list_events": Cost(6, "2,000 events are read; with `wait` one more exchange every half second"),
     "create_readable_code": Cost(8, "10,000 users, 500 a slice", _always),
     "list_readable_codes": Cost(4, "1,000 discounts a slice", _always),
     "list_uses_of_readable_codes": Cost(8, "500 uses a slice", _always),
@@ -83,10 +83,10 @@ COSTS: dict[str, Cost] = {
     "list_users": Cost(4, "1,000 users a slice", _always),
     "create_codes_of_brand": Cost(8, "1,000 codes are made"),
 }
-#: What is not named does one thing to one thing.
+#: An operation that reads or changes a single resource.
 ORDINARY = Cost(8)
 
 
 def of(name: str) -> Cost:
-    """What an operation costs."""
+    """Return the cost of an operation."""
     return COSTS.get(name, ORDINARY)

@@ -1,56 +1,60 @@
-"""How dialects tell refusals: statuses, shapes and sentences of their own."""
+"""Error formats: the statuses, shapes and sentences in which a dialect answers refusals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from flask import Response
 
 from discount.api import problems
-from discount.api.problems import NotRead
+from discount.api.exchange import Reply
 from discount.domain.errors import Refusal
+
+#: A sentence, or a function that makes one of the refusal.
+Sentence = str | Callable[[Any], str]
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """A way to tell refusals.
+    """How a dialect renders refusals.
 
     Args:
-        shape: of the answer, for the document.
-        say: makes the answer's body of a sentence.
-        statuses: of words that have another status here than as a problem.
-        sentences: of words that are told in other words here; a function is given the refusal.
-        bare: words whose sentence is the whole body.
+        shape: the shape of the body, for the OpenAPI document.
+        body_of: makes the body of a sentence.
+        statuses: by slug, where a status differs from the problem's.
+        sentences: by slug, where a sentence differs from the refusal's.
+        bare: slugs whose sentence alone is the body.
     """
 
     shape: Any
-    say: Callable[[str], Any]
+    body_of: Callable[[str], Any]
     statuses: Mapping[str, int]
-    sentences: Mapping[str, str | Callable[[Any], str]]
+    sentences: Mapping[str, Sentence]
     bare: tuple[str, ...] = ()
 
-    def with_slugs(self, **words: tuple[int, str | Callable[[Any], str] | None]) -> "ErrorFormat":
-        """The same voice, but for these words (`_` for `-`): a status, and a sentence where it is not our own."""
-        several = {word.replace("_", "-"): told for word, told in words.items()}
-        statuses = {word: status for word, (status, _) in several.items()}
-        sentences = {word: sentence for word, (_, sentence) in several.items() if sentence is not None}
+    def with_slugs(self, **changes: tuple[int, Sentence | None]) -> "ErrorFormat":
+        """Return a copy with other statuses and sentences for some slugs, in which `_` stands for `-`.
+
+        With None as its sentence, a slug keeps the one that it has.
+        """
+        by_slug = {name.replace("_", "-"): change for name, change in changes.items()}
+        statuses = {slug: status for slug, (status, _) in by_slug.items()}
+        sentences = {slug: sentence for slug, (_, sentence) in by_slug.items() if sentence is not None}
         return replace(self, statuses={**self.statuses, **statuses}, sentences={**self.sentences, **sentences})
 
-    def bare_for(self, shape: Any, *words: str) -> "ErrorFormat":
-        """The same voice, but for these words no more than their sentence is said."""
-        return replace(self, shape=shape, bare=words)
+    def bare_for(self, shape: Any, *slugs: str) -> "ErrorFormat":
+        """Return a copy that answers these slugs with their sentence alone."""
+        return replace(self, shape=shape, bare=slugs)
 
-    def status(self, word: str) -> int:
-        """The status with which a word is told."""
-        return self.statuses.get(word, problems.STATUS[word])
+    def status(self, slug: str) -> int:
+        """Return the status with which a slug is answered."""
+        return self.statuses.get(slug, problems.STATUS[slug])
 
-    def answer(self, refused: Refusal | NotRead, environ: Mapping[str, Any]) -> Response:
-        """The answer to what was refused, with the headers that a problem would have."""
-        _, _, headers = problems.render(refused, environ)
-        sentence = self.sentences.get(refused.slug, str(refused).removeprefix("/"))
+    def render(self, refusal: Refusal, environ: Mapping[str, Any]) -> Reply:
+        """Render a refusal, with the headers that its problem would have."""
+        headers = [header for header in problems.render(refusal, environ).headers if header[0] != "Content-Type"]
+        sentence = self.sentences.get(refusal.slug, str(refusal).removeprefix("/"))
         if not isinstance(sentence, str):
-            sentence = sentence(refused)
-        kept = [each for each in headers if each[0] != "Content-Type"]
-        body = msgspec.json.encode(sentence if refused.slug in self.bare else self.say(sentence))
-        return Response(body, self.status(refused.slug), kept, content_type="application/json")
+            sentence = sentence(refusal)
+        body = msgspec.json.encode(sentence if refusal.slug in self.bare else self.body_of(sentence))
+        return Reply(body, self.status(refusal.slug), [("Content-Type", "application/json"), *headers])

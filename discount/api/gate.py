@@ -1,7 +1,7 @@
-"""Who asks, whether it may, and how often: the one place where this is decided, for every operation alike."""
+"""The gate: for every operation it decides who calls, whether the caller may, and how often."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from discount.api.exchange import ANYBODY, Request
 from discount.api.inputs import address_of, read_part
 from discount.api.schemas.common import BrandId, UserId
 from discount.domain.errors import (
     CrossSite,
     Forbidden,
     NotFound,
+    Refusal,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -33,33 +35,28 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 from discount.store.rate_limits import Rates
 
-#: While the service is open: nobody is asked who it is.
-ANYBODY = Caller(frozenset())
-# A token68 of RFC 7235, which both a JWT and our keys are.
+# A token68 of RFC 7235; a JWT is one, and so are our keys.
 _TOKEN68 = r"([A-Za-z0-9._~+/-]+=*)"
 _BEARER = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr] +{_TOKEN68} *")
 _BARE = re.compile(_TOKEN68)
-
-
-_ID = {"brand_id": BrandId, "user_id": UserId}
-
-# Whose a thing is that a request names.
+_ID_TYPES = {"brand_id": BrandId, "user_id": UserId}
+# The brand that owns a resource, by the name under which a request refers to the resource.
 _BRAND_OF: dict[str, Callable[[Store, str], str]] = {
-    "discount_id": lambda store, named: discounts.get_definition(store, named).brand_id,
-    "webhook_id": lambda store, named: webhooks.show(store, named).brand_id,
-    "delivery_id": lambda store, named: deliveries.show(store, named).brand_id,
+    "discount_id": lambda store, discount_id: discounts.get_definition(store, discount_id).brand_id,
+    "webhook_id": lambda store, webhook_id: webhooks.show(store, webhook_id).brand_id,
+    "delivery_id": lambda store, delivery_id: deliveries.show(store, delivery_id).brand_id,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TokenHeader:
-    """A header of an earlier service in which a token comes, besides `Authorization`.
+    """A header of an earlier service with a token, accepted besides `Authorization`.
 
-    While the service is open it holds the id of who asks.
+    While the service is open, the header holds the caller's id instead.
 
     Args:
         name: as clients write it.
-        holds: whose id that is.
+        holds: the kind of the id.
     """
 
     name: str
@@ -67,15 +64,18 @@ class TokenHeader:
 
     @property
     def variable(self) -> str:
-        """Its name in a WSGI environment."""
+        """The header's name in a WSGI environment."""
         return f"HTTP_{self.name.upper()}"
 
 
-class Needs:
-    """What an operation needs: one of `scopes`, with a key or the admin key; and whether a user may, for itself.
+class Requirements:
+    """What a caller needs for an operation, and where its requests name brands, users and their resources.
 
-    `path`, `body` and `query` tell where it names brands, users and their things. With `hot` its key and rates are
-    left to the guard of its script. With `every` a key needs all of the scopes.
+    Args:
+        scopes: a key needs one of them, or with `every_scope` all of them. Without scopes the operation is public.
+        users: a user's token is enough, for that user.
+        guarded: the key and the rates are left to the guard of the operation's script.
+        header: a dialect's header with a token.
     """
 
     def __init__(
@@ -84,35 +84,44 @@ class Needs:
         path: str,
         scopes: tuple[Scope, ...],
         *,
+        every_scope: bool,
         users: bool,
-        hot: bool,
+        guarded: bool,
+        header: TokenHeader | None,
         body: type | None,
         query: type | None,
-        header: TokenHeader | None = None,
-        every: bool = False,
     ) -> None:
         self.scopes = scopes
+        self.every_scope = every_scope
         self.users = users
-        self.hot = hot
+        self.guarded = guarded
         self.header = header
-        self.every = every
-        # There are dialects that hand codes out by GET.
+        # Two dialects grant codes by GET.
         self.changes = method != "GET" or "grant" in scopes
-        shapes = {"body": body, "query": query}
-        self.places: list[tuple[str, str]] = [("", name) for name in re.findall(r"{(\w+)}", path)] + [
-            (part, name)
-            for part, shape in shapes.items()
+        #: Pairs of an argument and its field; without a field the argument is part of the path.
+        self.references: list[tuple[str, str]] = [(name, "") for name in re.findall(r"{(\w+)}", path)] + [
+            (argument, field)
+            for argument, shape in (("body", body), ("query", query))
             if shape is not None
-            for name in ("brand_id", "discount_id", "webhook_id", "user_id", "user_ids")
-            if name in shape.__struct_fields__  # type: ignore[attr-defined]
+            for field in ("brand_id", "discount_id", "webhook_id", "user_id")
+            if field in shape.__struct_fields__  # type: ignore[attr-defined]
         ]
+
+    def refusal_of(self, caller: Caller) -> Refusal | None:
+        """Return why the caller may not call the operation, or None if it may."""
+        if caller.user_id is not None and not self.users:
+            return Forbidden("A user's token does not allow this.")
+        held = caller.scopes.intersection(self.scopes)
+        if not held or (self.every_scope and len(held) < len(self.scopes)):
+            return Forbidden(scope=" ".join(self.scopes))
+        return None
 
 
 class Gate:
-    """Lets requests in: everybody, while the service is open, else whoever brings a token that is good for it.
+    """Admits every request while the service is open; otherwise those with a token that allows the operation.
 
-    With `loopback` an open service answers to names of this machine alone: by another name comes a web page whose
-    owner let that name point here (DNS rebinding).
+    With `loopback`, an open service answers only to names of this machine. A page on the web could otherwise reach
+    it by a name that its owner points here (DNS rebinding).
     """
 
     def __init__(
@@ -125,156 +134,152 @@ class Gate:
         self._loopback = loopback
         self._proxies = proxies
 
-    def admit(self, environ: dict[str, Any], needs: Needs) -> Caller:
-        """Who asks, if it may. The request is counted; a hot one only if it is refused here.
+    def admit(self, request: Request, requirements: Requirements) -> None:
+        """Set the request's caller, and its guard if it has one. Count the request, unless a guard will.
 
         Raises:
             Unauthenticated, Forbidden, CrossSite, TooManyRequests, Unavailable
         """
-        if not needs.scopes:
-            return ANYBODY
+        if not requirements.scopes:
+            return
         if self._open:
-            self._refuse_other_sites(environ, needs)
-            return ANYBODY if needs.header is None else _named_in(needs.header, environ)
-        try:
-            caller = self._identify(environ, needs.header)
-            if not needs.hot:
-                self._tokens.check_key(caller)
-        except Unauthenticated:
-            self._count(environ, "address", self.address(environ))
-            raise
-        may = needs.users if caller.user_id is not None else True
-        held = caller.scopes.intersection(needs.scopes)
-        fits = len(held) == len(needs.scopes) if needs.every else bool(held)
-        if not (needs.hot and may and fits):
-            self._count_caller(environ, caller)
-        if not may:
-            raise Forbidden("A user's token does not allow this.")
-        if not fits:
-            raise Forbidden(scope=" ".join(needs.scopes))
-        return caller
+            self._refuse_other_sites(request.environ, requirements)
+            if requirements.header is not None:
+                request.caller = _caller_in(requirements.header, request.environ)
+            return
+        caller = request.caller = self._identify(request, requirements)
+        refusal = requirements.refusal_of(caller)
+        if refusal is not None or not requirements.guarded:
+            self._count_caller(request)
+        if refusal is not None:
+            raise refusal
+        if requirements.guarded:
+            request.guard = self._guard(request)
 
-    def count_refused(self, environ: dict[str, Any], caller: Caller, guard: Guard | None, refused: Exception) -> None:
-        """Count a hot call that was refused, if the guard of its script did not.
+    def count_refused(self, request: Request, refusal: Refusal) -> None:
+        """Count a refused request that has a guard, unless the guard has counted it.
 
         Raises:
             TooManyRequests
         """
-        if caller is ANYBODY or isinstance(refused, Unavailable):
+        if request.guard is None or isinstance(refusal, Unavailable):
             return
-        if isinstance(refused, Unauthenticated):
-            self._count(environ, "address", self.address(environ))
-        elif guard is None or not guard.counted:
-            self._count_caller(environ, caller)
+        if isinstance(refusal, Unauthenticated):
+            self._count(request, "address", self._address(request))
+        elif not request.guard.counted:
+            self._count_caller(request)
 
-    def _refuse_other_sites(self, environ: Mapping[str, Any], needs: Needs) -> None:
-        """Refuse what a page of another site has a browser send. Nobody else sends these headers."""
+    def bind(self, caller: Caller, requirements: Requirements, arguments: dict[str, Any]) -> None:
+        """Refuse other tenants' resources; narrow lists to the caller's own.
+
+        Raises:
+            NotFound: the resource is another brand's, or another user's redemption.
+            Forbidden: a user names another user.
+        """
+        if caller.brand_id is None and caller.user_id is None:
+            return
+        for argument, field in requirements.references:
+            value = getattr(arguments[argument], field) if field else arguments[argument]
+            name = field or argument
+            # One dialect has numbers as user ids.
+            value = str(value) if isinstance(value, int) else value
+            own = getattr(caller, name, None) if name in _ID_TYPES else None
+            if own is not None and value is None:
+                arguments[argument] = structs.replace(arguments[argument], **{name: own})
+            else:
+                self._check_reference(caller, name, value)
+
+    def counted_address(self, request: Request) -> str:
+        """Return the address whose wrong codes are counted; empty for a key, which many customers share."""
+        by_key = request.caller is not ANYBODY and request.caller.user_id is None
+        return "" if by_key else self._address(request)
+
+    def _check_reference(self, caller: Caller, name: str, value: Any) -> None:
+        if name == "user_id":
+            if caller.user_id not in (None, value):
+                raise Forbidden("A user's token is good for that user only.")
+        elif name == "redemption_id":
+            redemption = redemptions.find(self._store, value)
+            of_brand = caller.brand_id in (None, redemption.brand_id)
+            if not (of_brand and caller.user_id in (None, redemption.user_id)):
+                raise NotFound("There is no such redemption.")
+        elif caller.brand_id is None or value is None:
+            return
+        elif name == "brand_id":
+            if value != caller.brand_id:
+                raise NotFound("There is no such brand.")
+        elif name in _BRAND_OF and _BRAND_OF[name](self._store, value) != caller.brand_id:
+            raise NotFound(f"There is no {name.removesuffix('_id')} {value}.")
+
+    def _refuse_other_sites(self, environ: Mapping[str, Any], requirements: Requirements) -> None:
+        """Refuse requests that a page of another site makes a browser send. Only browsers send these headers."""
         host = environ.get("HTTP_HOST", "")
         if self._loopback and not _is_of_this_machine(host):
             raise CrossSite(
-                f"Host is {shown(host)}. The service is open, and answers to names of this machine alone, such as"
-                " localhost; ALLOW_OPEN=1 lets it answer to others."
+                f"Host is {shown(host)}. The open service answers only to names of this machine, such as localhost;"
+                " set ALLOW_OPEN=1 to let it answer to other names."
             )
-        if not needs.changes:
+        if not requirements.changes:
             return
         site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
         if site in ("same-origin", "none"):
             return
         if site == "cross-site" or (origin is not None and origin.partition("://")[2] != host):
-            raise CrossSite(f"A page of {shown(origin or 'another site')} sent this.")
+            raise CrossSite(f"A page of {shown(origin or 'another site')} sent this request.")
 
-    def guard(self, caller: Caller, environ: Mapping[str, Any]) -> Guard | None:
-        """What the script of a hot call makes sure of."""
-        if caller is ANYBODY:
-            return None
-        address = self._rates.rate("address", self.address(environ)) if caller.user_id is not None else None
-        return Guard(caller.key_id, caller.key_digest, self._rates.rate(*_rated(caller)), address)
+    def _identify(self, request: Request, requirements: Requirements) -> Caller:
+        try:
+            caller = self._tokens.identify(_token_in(request.environ, requirements.header))
+            if not requirements.guarded:
+                self._tokens.check_key(caller)
+        except Unauthenticated:
+            self._count(request, "address", self._address(request))
+            raise
+        return caller
 
-    def bind(self, caller: Caller, needs: Needs, arguments: dict[str, Any]) -> None:
-        """Hold a request to what is the caller's own. A brand's or user's part of a list is all that it gets.
+    def _guard(self, request: Request) -> Guard:
+        caller = request.caller
+        address = self._rates.rate("address", self._address(request)) if caller.user_id is not None else None
+        return Guard(caller.key_id, caller.key_digest, self._rates.rate(*_counted_as(caller)), address)
 
-        Raises:
-            NotFound: it is another brand's, or another user's redemption.
-            Forbidden: a user names another.
-        """
-        if caller.brand_id is None and caller.user_id is None:
-            return
-        for part, name in needs.places:
-            named = getattr(arguments[part], name) if part else arguments[name]
-            # To a dialect a user may be a number.
-            named = str(named) if isinstance(named, int) else named
-            if name == "brand_id" and caller.brand_id is not None:
-                if named is None:
-                    arguments[part] = structs.replace(arguments[part], brand_id=caller.brand_id)
-                elif named != caller.brand_id:
-                    raise NotFound("There is no such brand.")
-            elif name in _BRAND_OF and caller.brand_id is not None and named is not None:
-                if _BRAND_OF[name](self._store, named) != caller.brand_id:
-                    raise NotFound(f"There is no {name.removesuffix('_id')} {named}.")
-            elif name == "redemption_id":
-                redemption = redemptions.find(self._store, named)
-                if caller.brand_id not in (None, redemption.brand_id) or caller.user_id not in (
-                    None,
-                    redemption.user_id,
-                ):
-                    raise NotFound("There is no such redemption.")
-            elif name == "user_id" and caller.user_id not in (None, named):
-                if named is not None:
-                    raise Forbidden("A user acts for itself alone.")
-                arguments[part] = structs.replace(arguments[part], user_id=caller.user_id)
+    def _address(self, request: Request) -> str:
+        return address_of(request.environ, self._proxies)
 
-    def counted_address(self, caller: Caller, environ: Mapping[str, Any]) -> str:
-        """The address whose wrong codes are counted together; none for a key, behind which stand many customers."""
-        return self.address(environ) if caller is ANYBODY or caller.user_id is not None else ""
+    def _count_caller(self, request: Request) -> None:
+        if request.caller.user_id is not None:
+            self._count(request, "address", self._address(request))
+        self._count(request, *_counted_as(request.caller))
 
-    def address(self, environ: Mapping[str, Any]) -> str:
-        """The address that asks."""
-        return address_of(environ, self._proxies)
-
-    def _identify(self, environ: Mapping[str, Any], header: TokenHeader | None) -> Caller:
-        if header is not None and header.variable in environ:
-            match = _BARE.fullmatch(environ[header.variable])
-        else:
-            match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
-        if not match:
-            raise Unauthenticated()
-        return self._tokens.identify(match[1])
-
-    def _count_caller(self, environ: dict[str, Any], caller: Caller) -> None:
-        if caller.user_id is not None:
-            self._count(environ, "address", self.address(environ))
-        self._count(environ, *_rated(caller))
-
-    def _count(self, environ: dict[str, Any], kind: str, who: str) -> None:
+    def _count(self, request: Request, kind: str, who: str) -> None:
         counted = self._rates.count(kind, who)
         if counted is None:
             return
-        environ["discount.rate"] = (counted.most, max(0, counted.left), counted.reset)
+        request.rate = (counted.most, max(0, counted.left), counted.reset)
         if counted.left < 0:
             raise TooManyRequests(retry_after=str(counted.reset))
 
 
-def rate_headers(environ: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """What is left of the caller's window, for the answer to a request that was counted."""
-    rate = environ.get("discount.rate")
-    if rate is None:
-        return ()
-    most, left, reset = rate
-    return ("RateLimit-Limit", str(most)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))
+def _token_in(environ: Mapping[str, Any], header: TokenHeader | None) -> str:
+    if header is not None and header.variable in environ:
+        match = _BARE.fullmatch(environ[header.variable])
+    else:
+        match = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
+    if not match:
+        raise Unauthenticated()
+    return match[1]
 
 
-def _named_in(header: TokenHeader, environ: Mapping[str, Any]) -> Caller:
-    """Who asks an open service, by the id that a header holds."""
+def _caller_in(header: TokenHeader, environ: Mapping[str, Any]) -> Caller:
+    """Return the caller of an open service, by the id in the header."""
     if header.variable not in environ:
         raise Unauthenticated(f"The header {header.name} is missing.")
-    # A header's bytes come as Latin-1 (PEP 3333).
-    given = environ[header.variable].encode("latin-1").decode("utf-8", "replace")
-    named = read_part(given, _ID[header.holds], header.name)
-    return Caller(frozenset(), **{header.holds: named})
+    # WSGI decodes headers as Latin-1 (PEP 3333).
+    text = environ[header.variable].encode("latin-1").decode("utf-8", "replace")
+    return Caller(frozenset(), **{header.holds: read_part(text, _ID_TYPES[header.holds], header.name)})
 
 
-def _rated(caller: Caller) -> tuple[str, str]:
-    """Whose requests are counted together."""
+def _counted_as(caller: Caller) -> tuple[str, str]:
+    """Return the kind and the name under which the caller's requests are counted."""
     if caller.user_id is not None:
         return "user", caller.user_id
     return "key", caller.key_id or "admin"
@@ -282,7 +287,7 @@ def _rated(caller: Caller) -> tuple[str, str]:
 
 @lru_cache(maxsize=256)
 def _is_of_this_machine(host: str) -> bool:
-    """Whether a Host header names this machine; a client too old to send one is no browser."""
+    """Return whether a Host header names this machine. A client that sends none is no browser."""
     if not host:
         return True
     try:

@@ -1,25 +1,26 @@
-"""What comes in: bodies, query parameters and parts of the path, checked, refused with the place and the reason."""
+"""Read and check bodies, query parameters and parts of the path. A refusal names the field and the reason."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO, RawIOBase
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_input_stream
 
 from discount.api.json_text import malformed, refuse_repeated_names
-from discount.api.problems import NotRead
+from discount.api.problems import BadRequest, BodyTooSlow, NotRead, TooLarge, UnsupportedMediaType
 from discount.domain import errors, reasons
 
-#: The largest body that an ordinary operation takes, in bytes.
+#: The largest body of an ordinary operation, in bytes.
 SMALL_BODY = 64 * 1024
 UTF_8 = "utf-8"
-# Charsets that a text may have, and what Python calls them. In each of them a line ends as in ASCII.
+# Accepted charsets, with Python's names for them. In each of them a line ends as in ASCII.
 _CHARSETS = {
     UTF_8: UTF_8,
     "us-ascii": UTF_8,
@@ -27,34 +28,38 @@ _CHARSETS = {
     "iso-8859-15": "iso8859-15",
     "windows-1252": "cp1252",
 }
+JSON = "application/json"
 #: Media types of a form's fields.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-_JSON = "application/json"
-# The most fields that a form may have, and how much of a parameter's name is repeated.
-_FIELDS = 100
+JSON_OR_FORM = (JSON, *FORMS)
+# The most fields of a form.
+_MAX_FIELDS = 100
+# The most characters of an unknown parameter's name that a refusal repeats.
 _LONGEST_NAME = 200
-#: The most items that any list of a body may have.
+#: The most items of a list in a body.
 MOST_ITEMS = 10_000
-#: How much of a body that is too large is read to let the client see the answer; past that it is cut off.
+#: Bytes of a refused body that are read and dropped, so that the client sees the answer. After them it is cut off.
 DISCARDED = 128 * 1024 * 1024
 
 
-def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[dict[str, Any]], Any]:
-    """A function that takes a WSGI environment and gives its body as that shape; `bare` lets it be left out.
+def body_reader(kind: type, max_body: int, *, optional: bool = False) -> Callable[[dict[str, Any]], Any]:
+    """Return a function that reads the JSON body of a WSGI environment as that shape.
+
+    With `optional` the body may be left out.
 
     Raises (the function):
-        NotRead: it is not declared as JSON, or too large.
+        NotRead: it is not declared as JSON, is too large, or breaks off.
         Malformed: it is not JSON.
-        Invalid: a field is missing, unknown, of another type, out of bounds, or there twice.
+        Invalid: a field is missing, unknown, of another type, out of bounds, or given twice.
     """
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
     _, shapes = msgspec.json.schema_components([kind])
     names = [b'"%s"' % name.encode() for shape in shapes.values() for name in shape.get("properties", ())]
 
     def read(environ: dict[str, Any]) -> Any:
-        if bare and not _length(environ) and not environ.get("HTTP_TRANSFER_ENCODING"):
+        if optional and not _length(environ) and not environ.get("HTTP_TRANSFER_ENCODING"):
             return kind()
-        _media_type(environ, (_JSON,))
+        _media_type(environ, (JSON,))
         raw = _read_body(environ, max_body)
         if len(raw) > SMALL_BODY:
             _refuse_long_lists(raw)
@@ -64,7 +69,7 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
             raise _invalid(error, kind, raw) from None
         except (ValueError, RecursionError) as error:
             raise malformed(error, raw) from None
-        # The decoder lets the last of two equal names win. An escape could hide one, so it is looked at as well.
+        # The decoder silently keeps the last of two equal names. An escape could hide one, hence the first condition.
         if b"\\" in raw or any(raw.count(name) > 1 for name in names):
             refuse_repeated_names(raw)
         return decoded
@@ -73,33 +78,35 @@ def body_reader(kind: type, max_body: int, *, bare: bool = False) -> Callable[[d
 
 
 def _refuse_long_lists(raw: bytes) -> None:
-    # To check each of a million elements takes a second, in which no other thread of the process gets on.
+    # Checking a million items takes a second, in which no other thread of the process can run.
     try:
         given = msgspec.json.decode(raw)
     except (ValueError, RecursionError):
         return
-    for name, several in given.items() if isinstance(given, dict) else ():
-        if isinstance(several, list) and len(several) > MOST_ITEMS:
-            raise errors.Invalid(f"/{name[:200]}", f"has {len(several):,} entries; 1 to {MOST_ITEMS:,} are allowed")
+    for name, value in given.items() if isinstance(given, dict) else ():
+        if isinstance(value, list) and len(value) > MOST_ITEMS:
+            raise errors.Invalid(
+                f"/{name[:_LONGEST_NAME]}", f"has {len(value):,} entries; 1 to {MOST_ITEMS:,} are allowed"
+            )
 
 
 def form_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
-    """The same for a body that may also be a form; numbers may stand there as text, in JSON too.
+    """Return a function that reads a JSON body or a form as that shape. Numbers may be text, in JSON too.
 
     Raises (the function):
-        NotRead: it is neither declared as JSON nor as a form, or too large.
-        Malformed: it is not what it is declared as.
-        Invalid: a field is missing, of another type, out of bounds, or there twice.
+        NotRead: it is declared neither as JSON nor as a form, is too large, or breaks off.
+        Malformed: it is not of the declared type.
+        Invalid: a field is missing, of another type, out of bounds, or given twice.
     """
 
     def read(environ: dict[str, Any]) -> Any:
-        media_type = _media_type(environ, (_JSON, *FORMS))
+        media_type = _media_type(environ, JSON_OR_FORM)
         raw = _read_body(environ, max_body)
-        given = _read_object(raw) if media_type == _JSON else _read_form(environ, raw)
+        given = _read_object(raw) if media_type == JSON else _read_form(environ, raw)
         try:
             return msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as error:
-            raise errors.Invalid(*reasons.explain(error, kind, given, text=media_type != _JSON)) from None
+            raise errors.Invalid(*reasons.explain(error, kind, given, text=media_type != JSON)) from None
 
     return read
 
@@ -115,20 +122,20 @@ def _read_object(raw: bytes) -> Any:
 
 def _read_form(environ: dict[str, Any], raw: bytes) -> dict[str, str]:
     media_type, options = parse_options_header(environ["CONTENT_TYPE"])
-    parser = FormDataParser(max_form_memory_size=len(raw), max_form_parts=_FIELDS, silent=False)
+    parser = FormDataParser(max_form_memory_size=len(raw), max_form_parts=_MAX_FIELDS, silent=False)
     try:
         form = parser.parse(BytesIO(raw), media_type.lower(), len(raw), options)[1]
     except (ValueError, HTTPException):
         raise errors.Malformed("The body is not a form.") from None
-    for name, several in form.lists():
-        if len(several) > 1:
-            raise errors.Invalid(f"/{reasons.escape(name)}", "stands twice")
+    for name, values in form.lists():
+        if len(values) > 1:
+            raise errors.Invalid(f"/{reasons.escape(name)}", "is given twice")
     return form.to_dict()
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A body that is read bit by bit: its media type without parameters, its bytes, and how its text is encoded."""
+    """A body that its view reads as it arrives: the media type without parameters, the bytes, the text's encoding."""
 
     media_type: str
     stream: BufferedReader
@@ -137,10 +144,10 @@ class Upload:
 
 @contextmanager
 def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body: int) -> Iterator[Upload]:
-    """A body to be read as it comes in; what is left of it at the end is read to let the client see the answer.
+    """Yield a body to be read as it arrives. The rest is dropped at the end, so that the client sees the answer.
 
     Raises:
-        NotRead: it is of another type, or declared too large. One that turns out too large ends the reading with 413.
+        NotRead: it is of another type, or declared too large. Reading past `max_body` ends with 413.
     """
     media_type = _media_type(environ, media_types)
     encoding = _encoding(environ, media_type)
@@ -148,8 +155,8 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
     if length is not None and length > max_body:
         _discard(environ["wsgi.input"], length)
         raise _too_large(max_body)
-    # Where the server ends the input itself, the framework takes a connection that was cut for the end of the body,
-    # and half a line for a line.
+    # Where the server ends the input itself, the framework would take a broken connection for the end of the body,
+    # and half a line for a whole one.
     stream = (
         get_input_stream(environ, max_content_length=max_body)
         if length is None
@@ -159,7 +166,7 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
     try:
         yield upload
     finally:
-        # A client that went away, or a body that never ends.
+        # The client has gone, or the body never ends.
         with suppress(HTTPException):
             _discard(upload.stream, DISCARDED)
 
@@ -168,18 +175,18 @@ def _media_type(environ: dict[str, Any], expected: tuple[str, ...]) -> str:
     given: str = environ.get("CONTENT_TYPE", "")
     media_type = given if given in expected else given.partition(";")[0].strip().lower()
     if media_type not in expected:
-        raise NotRead("unsupported-media-type", f"Content-Type is {given or 'missing'}, not {' or '.join(expected)}.")
+        raise UnsupportedMediaType(f"Content-Type is {given or 'missing'}; it must be {' or '.join(expected)}.")
     return media_type
 
 
 def _encoding(environ: dict[str, Any], media_type: str) -> str:
-    """What Python calls the charset that Content-Type names; UTF-8 where it names none."""
+    """Return Python's name of the charset in Content-Type; UTF-8 if it names none."""
     given = parse_options_header(environ["CONTENT_TYPE"])[1].get("charset", UTF_8).strip().lower()
     # JSON is UTF-8 (RFC 8259).
-    taken = {UTF_8: UTF_8} if media_type == _JSON else _CHARSETS
-    if given not in taken:
-        raise NotRead("unsupported-media-type", f"The charset of {media_type} may be {' or '.join(taken)}.")
-    return taken[given]
+    accepted = {UTF_8: UTF_8} if media_type == JSON else _CHARSETS
+    if given not in accepted:
+        raise UnsupportedMediaType(f"The charset of {media_type} must be {' or '.join(accepted)}.")
+    return accepted[given]
 
 
 def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
@@ -190,7 +197,7 @@ def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
             return _read_whole(stream, length)
         _discard(stream, length)
     elif environ.get("wsgi.input_terminated"):
-        raw = _read_some(stream, max_body + 1)
+        raw = _read_up_to(stream, max_body + 1)
         if len(raw) <= max_body:
             return raw
         _discard(stream, DISCARDED)
@@ -200,26 +207,30 @@ def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
 
 
 def _read_whole(stream: Any, length: int) -> bytes:
-    """A body of a declared length; what was cut off on its way is not taken for whole."""
-    raw = _read_some(stream, length)
+    """Read a body of a declared length.
+
+    Raises:
+        BadRequest: it is shorter than declared.
+    """
+    raw = _read_up_to(stream, length)
     if len(raw) < length:
-        raise NotRead("bad-request", f"The body ends after {len(raw):,} bytes; Content-Length says {length:,}.")
+        raise BadRequest(f"The body ends after {len(raw):,} bytes; Content-Length says {length:,}.")
     return raw
 
 
-def _read_some(stream: Any, most: int) -> bytes:
+def _read_up_to(stream: Any, most: int) -> bytes:
     try:
         raw: bytes = stream.read(most)
     except errors.TooSlow:
-        raise NotRead("too-slow", "The body came too slowly; 2,000 bytes a second are the least.") from None
+        raise BodyTooSlow("The body came too slowly; send at least 2,000 bytes a second.") from None
     except OSError:
-        # The server's own errors of reading are of this kind too.
-        raise NotRead("bad-request", "The body broke off before its end.") from None
+        # The server's own read errors are of this kind, too.
+        raise BadRequest("The connection broke off before the end of the body.") from None
     return raw
 
 
 def _too_large(max_body: int) -> NotRead:
-    return NotRead("too-large", f"The body may be at most {max_body:,} bytes.")
+    return TooLarge(f"The body may be at most {max_body:,} bytes.")
 
 
 def _length(environ: dict[str, Any]) -> int | None:
@@ -227,14 +238,14 @@ def _length(environ: dict[str, Any]) -> int | None:
     if not length:
         return None
     if not (length.isascii() and length.isdecimal()):
-        raise NotRead("bad-request", "Content-Length is not a number.")
+        raise BadRequest("Content-Length is not a number.")
     return int(length)
 
 
 def _discard(stream: Any, length: int) -> None:
-    """Read what will not be used: a client that is still sending does not look for the answer.
+    """Read and drop a body: a client that is still sending does not look for the answer.
 
-    What has not come yet, the server reads after the answer.
+    The server reads what has not arrived yet after the answer.
     """
     left = min(length, DISCARDED)
     with suppress(OSError):
@@ -246,36 +257,36 @@ def _invalid(error: msgspec.ValidationError, kind: Any, raw: bytes) -> errors.In
     try:
         given = msgspec.json.decode(raw)
     except (ValueError, RecursionError):
-        # The fault stands before the place where the rest stops being JSON.
+        # The field at fault comes before the point where the body stops being JSON.
         given = None
     return errors.Invalid(*reasons.explain(error, kind, given))
 
 
 def idempotency_key(environ: Mapping[str, Any]) -> str | None:
-    """The request's Idempotency-Key, if it has one.
+    """Return the request's Idempotency-Key, if it has one.
 
     Raises:
         Invalid: with the header's name.
     """
     key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
-        raise errors.Invalid("Idempotency-Key", "is not 1 to 255 visible ASCII characters")
+        raise errors.Invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
     return key
 
 
 def address_of(environ: Mapping[str, Any], proxies: int) -> str:
-    """The address that asks: the peer's, or the one that the outermost of our proxies names.
+    """Return the client's address: the peer's, or the one that the outermost of our proxies saw.
 
-    What stands before that in X-Forwarded-For is the caller's own word, and is not believed.
+    Earlier entries of X-Forwarded-For are the client's own claim, and are ignored.
     """
     if proxies:
-        named = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        return str(named[-min(proxies, len(named))]).strip()
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        return str(forwarded[-min(proxies, len(forwarded))]).strip()
     return str(environ.get("REMOTE_ADDR", ""))
 
 
 def read_part(value: str, kind: Any, name: str) -> Any:
-    """A part of the path as that type.
+    """Return a part of the path as that type.
 
     Raises:
         Invalid: with the part's name.
@@ -287,7 +298,7 @@ def read_part(value: str, kind: Any, name: str) -> Any:
 
 
 def read_fields(given: Mapping[str, Any], kind: type) -> Any:
-    """Fields that came as text as that shape.
+    """Return fields given as text as that shape.
 
     Raises:
         Invalid: with the field's name.
@@ -299,24 +310,25 @@ def read_fields(given: Mapping[str, Any], kind: type) -> Any:
         raise errors.Invalid(pointer.lstrip("/"), reason) from None
 
 
-def read_query(kind: type | None) -> Any:
-    """The query parameters as that shape; with None there may be none.
+def read_query(kind: type, query: MultiDict[str, str]) -> Any:
+    """Return the query parameters as that shape.
 
     Raises:
         Invalid: with the parameter's name.
     """
-    from flask import request  # noqa: PLC0415 - see the contract
-
-    if kind is None:
-        if request.environ.get("QUERY_STRING"):
-            name = next(iter(request.args), "query")
-            raise errors.Invalid(name[:_LONGEST_NAME], "is not a parameter of this address")
-        return None
-    given = request.args.to_dict(flat=False)
     known: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
-    for name, several in given.items():
+    for name, values in query.lists():
         if name not in known:
             raise errors.Invalid(name[:_LONGEST_NAME], f"is not a parameter of this address; {reasons.choose(known)}")
-        if len(several) > 1:
-            raise errors.Invalid(name, "stands twice")
-    return read_fields({name: several[0] for name, several in given.items()}, kind)
+        if len(values) > 1:
+            raise errors.Invalid(name, "is given twice")
+    return read_fields(query.to_dict(), kind)
+
+
+def refuse_query(query: MultiDict[str, str]) -> NoReturn:
+    """Refuse the query of an operation that has no parameters.
+
+    Raises:
+        Invalid: with the name of the first parameter.
+    """
+    raise errors.Invalid(next(iter(query), "query")[:_LONGEST_NAME], "is not a parameter of this address")

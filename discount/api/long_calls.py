@@ -1,26 +1,27 @@
-"""Calls that take long: so many at a time in a process, of a brand and of a key.
+"""Long calls: a bounded number at a time in a process, of a brand and of a key.
 
-One alone computes for at most half of the time. Several together compute for a third of it or less.
+One call alone computes for at most half of the time, several together for at most a third of it.
 
-There are threads enough for all of them beside those of ordinary calls (`discount.serving.gunicorn_config`), so an
-ordinary call never waits for a long one.
+They have threads enough beside those of ordinary calls (`discount.serving.gunicorn_config`), so that an ordinary call
+never waits for a long one.
 """
 
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from discount.api.problems import NotRead
+from discount.api.problems import BadRequest
 from discount.api.streaming import Stream
 from discount.domain.errors import TooManyAtOnce
 from discount.domain.model import Caller
 from discount.services import slices
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 #: Seconds after which a refused call may be tried again.
 RETRY_AFTER = 2
 #: The longest pause between two slices, in seconds.
@@ -28,8 +29,9 @@ LONGEST_PAUSE = 0.25
 
 
 class Places:
-    """So many at a time: in all, of a brand, of a key or a user. The admin, and callers of an open service, have the
-    bound in all alone.
+    """Places for a bounded number of calls at a time: in all, of each brand, and of each key or user.
+
+    For the admin and for callers of an open service, only the bound in all applies.
     """
 
     def __init__(self, in_all: int, of_brand: int, of_key: int) -> None:
@@ -41,11 +43,11 @@ class Places:
 
     @property
     def taken(self) -> int:
-        """How many are taken."""
+        """The number of taken places."""
         return self._taken["all"]
 
     def take(self, caller: Caller) -> bool:
-        """Take a place, if there is one for that caller."""
+        """Take a place, and return whether one was free for that caller."""
         bounds = self._bounds(caller)
         with self._lock:
             if any(self._taken[who] >= most for who, most in bounds.items()):
@@ -57,8 +59,19 @@ class Places:
         """Give a place back."""
         with self._lock:
             self._taken.subtract(dict.fromkeys(self._bounds(caller), 1))
-            # Whoever has none is not remembered.
+            # Drop entries that have reached zero.
             self._taken = +self._taken
+
+    @contextmanager
+    def waiting(self, caller: Caller, seconds: float) -> Iterator[float]:
+        """Yield for how many seconds the caller may wait: 0 if no place is free."""
+        if seconds <= 0 or not self.take(caller):
+            yield 0
+            return
+        try:
+            yield seconds
+        finally:
+            self.free(caller)
 
     def _bounds(self, caller: Caller) -> dict[str, int]:
         bounds = {"all": self._in_all}
@@ -70,19 +83,16 @@ class Places:
 
 
 class LongCalls:
-    """Answers long calls, each in a place of its own."""
+    """Runs long calls, each in a place."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def answer(
-        self,
-        caller: Caller,
-        environ: dict[str, Any],
-        arguments: dict[str, Any],
-        answer: Callable[[Caller, dict[str, Any], dict[str, Any]], Answer],
-    ) -> Answer:
-        """What `answer` gives of the rest. A stream keeps its place until it has ended.
+    def run(self, caller: Caller, client: Any, call: Callable[[], Result]) -> Result:
+        """Return the result of a call. A stream keeps its place until it has ended.
+
+        Args:
+            client: the client's socket, if the server has one that can wait.
 
         Raises:
             TooManyAtOnce
@@ -90,27 +100,26 @@ class LongCalls:
         if not self._places.take(caller):
             raise TooManyAtOnce(retry_after=str(RETRY_AFTER))
         free = _Once(partial(self._places.free, caller))
-        client = environ.get("gunicorn.socket")
         if client is not None:
-            # Here the server may wait for a body that is still coming, and for a client that reads (`ClientSocket`).
+            # In this thread, the socket may wait for the body and for a client that is reading (`ClientSocket`).
             client.waits = True
         pause = _Pause(self._places, client)
         try:
             with slices.with_pauses(pause):
-                outcome = answer(caller, environ, arguments)
+                result = call()
         except BaseException:
             free()
             raise
-        if isinstance(outcome, Stream):
-            outcome.pieces = _with_pauses(outcome.pieces, pause, free)
-            outcome.end = free
+        if isinstance(result, Stream):
+            result.pieces = _with_pauses(result.pieces, pause, free)
+            result.end = free
         else:
             free()
-        return outcome
+        return result
 
 
 class _Pause:
-    """Rests between two slices: one long call computes for half of the time, several for a third of it together."""
+    """A pause between two slices: one long call computes for half of the time, several for a third of it together."""
 
     def __init__(self, places: Places, client: socket.socket | None) -> None:
         self._places = places
@@ -119,14 +128,14 @@ class _Pause:
 
     def __call__(self) -> None:
         if self._client is not None and _has_gone(self._client):
-            raise NotRead("bad-request", "The connection was closed before the answer.")
+            raise BadRequest("The connection was closed before the answer.")
         worked = time.thread_time() - self._since
         time.sleep(min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3)))
         self._since = time.thread_time()
 
 
 class _Once:
-    """Does something the first time that it is called."""
+    """A function that acts only on its first call."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         self._acts = [act]
@@ -147,7 +156,7 @@ def _with_pauses(pieces: Iterable[Any], pause: _Pause, end: Callable[[], None]) 
 
 def _has_gone(client: socket.socket) -> bool:
     try:
-        # Not by its own `recv`, which would wait.
+        # The socket's own `recv` would wait.
         return socket.socket.recv(client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False

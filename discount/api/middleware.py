@@ -1,4 +1,4 @@
-"""What happens to every request: its id, its time, its line in the log."""
+"""WSGI middleware: every request gets an id, a measured time and a log line; the fast path is answered here."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,12 @@ from structlog import get_logger
 
 from discount import metrics
 from discount.api import problems
-from discount.api.fast_path import FastPath
-from discount.api.gate import rate_headers
+from discount.api.fast_path import Answer, FastPath, with_length
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-#: Requests for health would drown the others.
+#: Not logged: health checks would drown out the other requests.
 _QUIET = ("/healthy", "/ready", "/metrics")
-
-
-#: Codes are nobody else's to keep, and no answer is to be shown inside of another's page or taken for another type.
+#: No answer may be cached, shown inside another page, or taken for another type: answers hold codes.
 _SAFE = [
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -28,44 +25,51 @@ _SAFE = [
 
 
 def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What every answer has."""
-    return [("X-Request-Id", environ["discount.request_id"]), *_SAFE, *rate_headers(environ)]
+    """Return the headers of every answer."""
+    return [("X-Request-Id", environ["discount.request_id"]), *_SAFE]
 
 
 class RequestMiddleware:
-    """WSGI middleware around the whole app, which answers hot calls itself.
+    """Middleware around the whole application.
 
-    A request id that comes in is kept if it is safe to repeat in a log and a header, otherwise one is made.
+    A request id from the client is kept if it is safe in a log line and a header; otherwise one is made.
     """
 
-    def __init__(self, app: Any, hot: FastPath) -> None:
+    def __init__(self, app: Any, fast: FastPath) -> None:
         self._app = app
-        self._hot = hot
+        self._fast_path = fast
         self._log = get_logger()
         self._children: dict[tuple[str, str, str], Any] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started = perf_counter()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = environ["discount.request_id"] = given if _ID.fullmatch(given) else urandom(16).hex()
+        from_client = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = from_client if _ID.fullmatch(from_client) else urandom(16).hex()
+        environ["discount.request_id"] = request_id
 
-        unread = environ.get("discount.refused")
-        answered = problems.refuse_unread(unread, environ) if unread else self._hot.answer(environ)
-        if answered is not None:
-            line, headers, body = answered
+        answer = self._answer(environ)
+        if answer is not None:
+            status, headers, body = answer
             headers += _headers(environ)
-            self._count(environ, line[:3], started, request_id)
-            start_response(line, headers)
+            self._count(environ, status[:3], started, request_id)
+            start_response(status, headers)
             return (body,)
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             names = {name.lower() for name, _ in headers}
-            headers += [each for each in _headers(environ) if each[0].lower() not in names]
+            headers += [header for header in _headers(environ) if header[0].lower() not in names]
             self._count(environ, status[:3], started, request_id)
             return start_response(status, headers, *rest)
 
-        answer: Iterable[bytes] = self._app(environ, start)
-        return answer
+        pieces: Iterable[bytes] = self._app(environ, start)
+        return pieces
+
+    def _answer(self, environ: dict[str, Any]) -> Answer | None:
+        """Answer a request that the server could not read, or one of the fast path."""
+        if "discount.refused" in environ:
+            slug, detail = environ["discount.refused"]
+            return with_length(problems.render_slug(slug, environ, detail))
+        return self._fast_path.answer(environ)
 
     def _count(self, environ: dict[str, Any], status: str, started: float, request_id: str) -> None:
         seconds = perf_counter() - started

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the declared operations and the shapes that validate them."""
+"""Make the OpenAPI 3.1 document from the declared operations and the shapes that validate them."""
 
 import inspect
 import re
@@ -11,7 +11,6 @@ import msgspec.inspect
 
 from discount.api import problems
 from discount.api.contract import Answer, Operation
-from discount.api.inputs import FORMS
 from discount.api.schemas.problems import Problem
 
 _LINK = {
@@ -21,20 +20,20 @@ _LINK = {
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A brand's API key (`dsk_…`), a user's JWT, or the admin key; none while the service is open.",
+    "description": "A brand's API key (`dsk_…`), a user's JWT, or the admin key; not needed while the service is open.",
 }
 
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """The document of these operations."""
+    """Return the document of these operations."""
     types: list[Any] = [Problem]
     for operation in operations:
         types += [operation.body] if operation.body else []
-        types += [operation.voice.shape] if operation.voice else []
+        types += [operation.error_format.shape] if operation.error_format else []
         types += [kind for answer in operation.answers.values() for kind in _kinds(answer)]
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     _complete(components)
-    _require_what_is_always_told(components, operations)
+    _require_constant_fields(components, operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _document_operation(operation)
@@ -43,7 +42,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         "info": {
             "title": "Discount codes",
             "version": version,
-            "description": "Brands create discounts; users get a code out of one, once.",
+            "description": "Brands create discounts; each user gets one code of a discount.",
         },
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER} | _headers(operations)},
@@ -54,7 +53,7 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer"}
 
 
 def _complete(node: Any) -> None:
-    """Give each choice of values its type, and each description one line to a paragraph."""
+    """Give each enum its type, and each description one line per paragraph."""
     if isinstance(node, list):
         for each in node:
             _complete(each)
@@ -69,27 +68,27 @@ def _complete(node: Any) -> None:
         _complete(each)
 
 
-def _require_what_is_always_told(components: dict[str, Any], operations: Sequence[Operation]) -> None:
-    """Require the fields that every answer has: for a request, one with a default may be left out."""
-    asked = _shapes([operation.body for operation in operations if operation.body])
+def _require_constant_fields(components: dict[str, Any], operations: Sequence[Operation]) -> None:
+    """Mark the fields that every answer has as required; in a request, one with a default may be left out."""
+    in_requests = _shapes([operation.body for operation in operations if operation.body])
     answers = [kind for operation in operations for answer in operation.answers.values() for kind in _kinds(answer)]
-    voices = [operation.voice.shape for operation in operations if operation.voice]
-    for name, shape in _shapes([Problem, *answers, *voices]).items():
-        if name in asked:
+    formats = [operation.error_format.shape for operation in operations if operation.error_format]
+    for name, shape in _shapes([Problem, *answers, *formats]).items():
+        if name in in_requests:
             continue
         described = components[name]
         if not shape.__struct_config__.omit_defaults:
             described["required"] = list(described["properties"])
             continue
         for field, schema in described["properties"].items():
-            # What has its default is left out, so null is never told.
+            # A field at its default is left out, so it is never null.
             if schema.pop("default", schema) is None:
-                (told,) = [each for each in schema.pop("anyOf") if each != {"type": "null"}]
-                described["properties"][field] = told | schema
+                (value,) = [each for each in schema.pop("anyOf") if each != {"type": "null"}]
+                described["properties"][field] = value | schema
 
 
 def _shapes(kinds: Sequence[Any]) -> dict[str, type[msgspec.Struct]]:
-    """The shapes that types are made of, by name."""
+    """Return the shapes that types consist of, by name."""
     found: dict[str, type[msgspec.Struct]] = {}
 
     def look(of: Any) -> None:
@@ -108,34 +107,36 @@ def _shapes(kinds: Sequence[Any]) -> dict[str, type[msgspec.Struct]]:
 
 
 def _document_operation(operation: Operation) -> dict[str, Any]:
-    # Every address refuses query parameters that it does not know.
-    words = {*operation.refusals, "invalid", "internal", "unavailable"}
+    # Every operation refuses unknown query parameters.
+    slugs = {*operation.refusals, "invalid", "internal", "unavailable"}
     if operation.scopes:
-        # What is not the caller's own is not there.
-        words |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
+        # Not found: a resource of another tenant.
+        slugs |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
     if operation.cost.is_long:
-        words.add("too-many-at-once")
-    if operation.body or operation.takes:
-        words |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
-    if operation.takes:
-        words.add("too-slow")
-    voice = operation.voice
+        slugs.add("too-many-at-once")
+    upload = "upload" in operation.parameters
+    if operation.body or upload:
+        slugs |= {"malformed", "too-large", "unsupported-media-type", "bad-request"}
+    if upload:
+        slugs.add("too-slow")
+    error_format = operation.error_format
     responses: dict[str, Any] = {
-        str(status): _document_answer(status, kind, operation.also) for status, kind in operation.answers.items()
+        str(status): _document_answer(status, kind, operation.produces) for status, kind in operation.answers.items()
     }
     if operation.query and not {"cursor", "after"}.isdisjoint(operation.query.__struct_fields__):  # type: ignore[attr-defined]
         responses["200"]["headers"] = {"Link": _LINK}
     by_status: dict[int, list[str]] = {}
-    for word in sorted(words):
-        by_status.setdefault(voice.status(word) if voice else problems.STATUS[word], []).append(word)
+    for slug in sorted(slugs):
+        status = error_format.status(slug) if error_format else problems.STATUS[slug]
+        by_status.setdefault(status, []).append(slug)
     for status, of_status in sorted(by_status.items()):
-        # What nobody foresaw is told in one way.
+        # Unexpected errors are problems in every dialect.
         content = (
-            {"application/json": {"schema": _reference(voice.shape)}}
-            if voice is not None and of_status != ["internal"]
+            {"application/json": {"schema": _reference(error_format.shape)}}
+            if error_format is not None and of_status != ["internal"]
             else {problems.MEDIA_TYPE: {"schema": _reference(Problem)}}
         )
-        description = " ".join(f"`{word}`: {problems.TITLES[word]}" for word in of_status)
+        description = " ".join(f"`{slug}`: {problems.TITLES[slug]}" for slug in of_status)
         responses.setdefault(str(status), {"description": description, "content": content})
     documented: dict[str, Any] = {
         "operationId": operation.name,
@@ -144,28 +145,27 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
         "responses": responses,
     }
     if operation.scopes:
-        # Any one of them will do; `{}` is a service that is open.
+        # Any one of the entries is enough; `{}` stands for an open service.
         each = [list(operation.scopes)] if operation.every_scope else [[scope] for scope in operation.scopes]
         named = ["bearer"] if operation.header is None else [operation.header.name, "bearer"]
         documented["security"] = [{name: scopes} for name in named for scopes in each] + [{}]
-        who = "a user for itself, or " if operation.users else ""
+        who = "a user's own token, or " if operation.users else ""
         joined = (" and " if operation.every_scope else " or ").join(f"`{scope}`" for scope in operation.scopes)
         documented["description"] = f"Needs {who}a key with {joined}."
     parameters = list(_document_parameters(operation))
     if parameters:
         documented["parameters"] = parameters
     if operation.body:
-        media_types = ("application/json", *FORMS) if operation.form else ("application/json",)
-        bodies = {media_type: {"schema": _reference(operation.body)} for media_type in media_types}
-        documented["requestBody"] = {"required": not operation.bare, "content": bodies}
-    if operation.takes:
-        files = {media_type: {"schema": {"type": "string"}} for media_type in operation.takes}
+        bodies = {media_type: {"schema": _reference(operation.body)} for media_type in operation.consumes}
+        documented["requestBody"] = {"required": not operation.body_optional, "content": bodies}
+    if upload:
+        files = {media_type: {"schema": {"type": "string"}} for media_type in operation.consumes}
         documented["requestBody"] = {"required": True, "content": files}
     return documented
 
 
 def _headers(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The headers of dialects in which a token comes."""
+    """Return the dialects' headers with a token as security schemes."""
     found = {each.header.name: each.header for each in operations if each.header is not None}
     return {
         name: {
@@ -188,22 +188,22 @@ def _kinds(answer: Answer) -> tuple[type, ...]:
     return answer if isinstance(answer, tuple) else (answer,)
 
 
-def _document_answer(status: int, answer: Answer, also: tuple[str, ...]) -> dict[str, Any]:
-    content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in also}
+def _document_answer(status: int, answer: Answer, produces: tuple[str, ...]) -> dict[str, Any]:
+    content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in produces}
     kinds = _kinds(answer)
     if kinds:
         references = [_reference(kind) for kind in kinds]
         content["application/json"] = {"schema": references[0] if len(kinds) == 1 else {"anyOf": references}}
         return {"description": _describe(kinds[0]), "content": content}
     if not content:
-        return {"description": f"{HTTPStatus(status).phrase}: done, and there is no more to say."}
-    return {"description": "As its media type says.", "content": content}
+        return {"description": f"{HTTPStatus(status).phrase}: done. There is no body."}
+    return {"description": "A body of the given media type.", "content": content}
 
 
 def _describe(kind: Any) -> str:
     if get_origin(kind) is list:
         (item,) = get_args(kind)
-        return "A list of strings." if item is str else f"A list. Of each: {_describe(item)}"
+        return "A list of strings." if item is str else f"A list. Each item: {_describe(item)}"
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
@@ -218,13 +218,13 @@ def _document_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         _, components = msgspec.json.schema_components([operation.query], ref_template="#/components/schemas/{name}")
         shape = components[operation.query.__name__]
         for name, schema in shape["properties"].items():
-            # A parameter that is left out is null to us; nobody can write null into a URL.
-            told = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
-            _complete(told)
-            yield {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": told}
-    if operation.idempotent:
+            # A parameter left out is None in Python, but a URL cannot hold null.
+            value = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
+            _complete(value)
+            yield {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": value}
+    if "idempotency_key" in operation.parameters:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-        description = "Up to 255 visible ASCII characters; the same key gives the first answer again."
+        description = "Up to 255 visible ASCII characters. A repeat with the same key gets the first answer."
         yield {
             "name": "Idempotency-Key",
             "in": "header",

@@ -1,4 +1,4 @@
-"""Pages of lists: a cursor is good for the list that gave it, and the next page has a link (RFC 8288)."""
+"""Pages of lists: a cursor is valid only for its own list, and a Link header leads to the next page (RFC 8288)."""
 
 import re
 from base64 import urlsafe_b64encode
@@ -10,15 +10,16 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import structs
 
+from discount.api.exchange import Request
 from discount.domain.errors import Invalid
 
-#: Letters of a cursor that say whose list it belongs to.
+#: Characters at the start of a cursor that identify its list.
 _LETTERS = 8
 T = TypeVar("T")
 
 
 class Pages:
-    """The pages of one operation: which list they are of, and where a request names the next one."""
+    """The pages of one operation: seals its cursors, and makes links from page to page."""
 
     def __init__(self, path: str, body: type | None, query: type | None) -> None:
         self._path = path
@@ -28,47 +29,45 @@ class Pages:
         self._linked = _has(query, self._parameter)
 
     def around(self, view: Callable[..., T]) -> Callable[..., T]:
-        """A view whose cursors belong to its list alone; it sees them as the list itself made them.
+        """Return the view with sealed cursors: each is valid only for the list that it came from.
 
         Raises (the view):
-            Invalid: the cursor is of another list.
+            Invalid: the cursor belongs to another list.
         """
         if not self._part:
             return view
 
         def paged(**arguments: Any) -> T:
-            given = arguments[self._part]
-            seal = self._seal(arguments, getattr(given, "brand_id", None))
-            if given.cursor is not None:
-                arguments[self._part] = structs.replace(given, cursor=self._open(given.cursor, seal))
-            outcome = view(**arguments)
-            answered: Any = outcome[0] if isinstance(outcome, tuple) else outcome
-            if getattr(answered, "next", None):
-                answered.next = seal + answered.next
-            return outcome
+            shape = arguments[self._part]
+            seal = self._seal(arguments, getattr(shape, "brand_id", None))
+            if shape.cursor is not None:
+                arguments[self._part] = structs.replace(shape, cursor=self._open(shape.cursor, seal))
+            result = view(**arguments)
+            answer: Any = result[0] if isinstance(result, tuple) else result
+            if getattr(answer, "next", None):
+                answer.next = seal + answer.next
+            return result
 
         return paged
 
     def _open(self, cursor: str, seal: str) -> str:
         if not cursor.startswith(seal):
             field = "/cursor" if self._part == "body" else "cursor"
-            raise Invalid(field, "is not a cursor that this service gave for this list")
+            raise Invalid(field, "is not a cursor of this list; use `next` of the page before")
         return cursor[_LETTERS:]
 
-    def link(self, answered: Any) -> str | None:
-        """The link to the next page, for a header, if there is one."""
-        following = getattr(answered, "next", None)
-        # Where the last event is known already there is nothing to follow yet.
-        from flask import request  # noqa: PLC0415 - see the contract
-
-        if not self._linked or not following or following == request.args.get(self._parameter):
+    def link(self, request: Request, answer: Any) -> str | None:
+        """Return the Link header that leads to the next page, if there is one."""
+        following = getattr(answer, "next", None)
+        # After the last event, `next` repeats the request's own cursor.
+        if not self._linked or not following or following == request.query.get(self._parameter):
             return None
-        given = {name: value for name, value in request.args.items() if name != self._parameter}
-        return f'<{quote(request.path)}?{urlencode(given | {self._parameter: following})}>; rel="next"'
+        parameters = {name: value for name, value in request.query.items() if name != self._parameter}
+        return f'<{quote(request.path)}?{urlencode(parameters | {self._parameter: following})}>; rel="next"'
 
     def _seal(self, arguments: dict[str, Any], brand_id: str | None) -> str:
-        named = msgspec.json.encode([self._path, [arguments[name] for name in self._names], brand_id])
-        return urlsafe_b64encode(blake2b(named, digest_size=_LETTERS * 3 // 4).digest()).decode()
+        identity = msgspec.json.encode([self._path, [arguments[name] for name in self._names], brand_id])
+        return urlsafe_b64encode(blake2b(identity, digest_size=_LETTERS * 3 // 4).digest()).decode()
 
 
 def _has(shape: type | None, name: str) -> bool:

@@ -1,162 +1,163 @@
-"""What each problem means and what to do about it, for the pages at `/problems/{slug}` and for doc/problems.md."""
+"""The meaning of each problem and advice, for the pages at `/problems/{slug}` and for doc/problems.md."""
 
-#: By word: when it is told, and what to do.
+#: By slug: when the problem occurs, and what to do.
 ADVICE: dict[str, tuple[str, str]] = {
     "not-found": (
-        "No discount has this id, the brand has no discount, or no such address exists.",
-        "Look at the id and the path.",
+        "No discount has this id, the brand has no discount, or the address does not exist.",
+        "Check the id and the path.",
     ),
     "not-granted": (
-        "The discount exists, the user holds no code of it; at a checkout: the code is unknown, "
-        "another's, or mistyped.",
-        "Grant one, or show that there is none.",
+        "The discount exists, but the user holds no code of it. At a checkout, the code is unknown, "
+        "mistyped, or held by another user.",
+        "Grant the user a code, or show that there is none.",
     ),
     "sold-out": (
-        "Every code is granted; for a brand: none of its discounts has a code to give.",
-        "Stop asking, or raise `total_count`.",
+        "Every code of the discount is granted, or no discount of the brand has a code left.",
+        "Stop granting, or raise `total_count`.",
     ),
     "not-started": (
-        "`starts_at`, which the problem names, lies ahead.",
-        "Ask again from then on.",
+        "The discount starts later, at the problem's `starts_at`.",
+        "Repeat the request at that time or later.",
     ),
     "expired": (
-        "`expires_at`, which the problem names, has passed.",
-        "Stop asking, or extend the discount.",
+        "The discount ended at the problem's `expires_at`.",
+        "Stop using the discount, or extend it.",
     ),
     "paused": (
         "The brand has paused the discount.",
-        "Ask again once it is resumed.",
+        "Repeat the request once the discount is resumed.",
     ),
     "closed": (
-        "The discount is closed for good: it grants nothing and cannot be changed.",
-        "Make another discount.",
+        "The discount is closed for good: it grants no codes and cannot be changed.",
+        "Create another discount.",
     ),
     "below-granted": (
-        "The new `total_count` is less than `granted_count`, which the problem names.",
-        "Choose that or more.",
+        "The new `total_count` is less than the problem's `granted_count`.",
+        "Choose a total of at least that many.",
     ),
     "code-taken": (
-        "Another discount of the brand has this shared code, to a reader.",
+        "Another discount of the brand has a shared code that reads the same.",
         "Choose another code.",
     ),
     "brand-taken": (
-        "There is another brand with this id.",
-        "Choose another id, or change that brand.",
+        "Another brand has this id.",
+        "Choose another id, or change the existing brand.",
     ),
     "brand-closed": (
-        "The brand is closed for good: no new discounts, keys or changes.",
-        "Make another brand.",
+        "The brand is closed for good: it takes no new discounts, keys or changes.",
+        "Create another brand.",
     ),
     "address-taken": (
         "Another user has that e-mail address.",
-        "Use another one, or the user there is.",
+        "Use another address, or the existing user.",
     ),
     "webhook-taken": (
-        "The discount has a webhook of its own.",
-        "Change that one.",
+        "The discount already has its own webhook.",
+        "Change that webhook.",
     ),
     "too-many-webhooks": (
-        "The brand has 20 webhooks for all of its discounts.",
-        "Change or remove one.",
+        "The brand already has 20 webhooks for all of its discounts.",
+        "Change or remove one of them.",
     ),
     "webhook-off": (
-        "The webhook was switched off: it failed for long, or answered 410.",
-        "Switch it on with `PATCH /webhook/{id}` first.",
+        "The webhook is switched off: it failed for too long, it answered 410, or the brand switched it off.",
+        "Switch it on first, with `PATCH /webhook/{id}`.",
     ),
     "no-longer-kept": (
-        "Events after the one that is named, or the event of a delivery, were cut off after their time.",
-        "Read from the oldest event that is kept.",
+        "Events after the named one, or the event of a delivery, are older than events are kept.",
+        "Leave `after` out, to read from the oldest event that is kept.",
     ),
     "wrong-kind": (
-        "Codes are imported into a discount whose codes are not `imported`.",
-        'Create one with `"codes": {"kind": "imported"}`.',
+        "The codes of the discount are of another kind than `imported`.",
+        'Create a discount with `"codes": {"kind": "imported"}`.',
     ),
     "limit-reached": (
-        "The code was used as often as a limit allows; the problem names the `limit` and when it `opens_at` again.",
-        "Ask again from then on, or tell the user.",
+        "The code was used as often as a limit allows. The problem names the `limit`; a limit by day or week "
+        "opens again at `opens_at`.",
+        "Repeat the request at that time or later, or inform the user.",
     ),
     "already-redeemed": (
-        "The user may redeem a code of this discount once, and did.",
-        "Tell the user.",
+        "The user may redeem a code of this discount once, and has done so.",
+        "Inform the user.",
     ),
     "minimum-amount": (
-        "The order is below `minimum_amount`, which the problem names.",
-        "Tell the user how much is missing.",
+        "The order's amount is below the problem's `minimum_amount`.",
+        "Inform the user how much is missing.",
     ),
     "currency-mismatch": (
-        "The rule has an amount, and the order another currency than `currency`.",
+        "The order is in another currency than the discount; the problem names the discount's `currency`.",
         "Use another code.",
     ),
     "quota-reached": (
-        "The brand has as much as a quota allows; the problem names the `quota`, its "
-        "`quota_limit` and when it `opens_at` again.",
-        "Wait until then, or ask the admin for more.",
+        "The brand has used up a quota. The problem names the `quota` and its `quota_limit`; a quota by day "
+        "opens again at `opens_at`.",
+        "Wait until then, or ask the admin for a higher quota.",
     ),
     "too-many-holds": (
         "The user has 100 holds of this discount; the first of them ends at `opens_at`.",
-        "Confirm or roll back one of them, or ask again from then on.",
+        "Confirm or roll back one of them, or repeat the request after that time.",
     ),
     "hold-ended": (
-        "The time of the hold is over, it gave way to its holder's next attempt, or it was rolled back.",
+        "The hold has run out, was replaced by the user's next redemption, or was rolled back.",
         "Redeem again.",
     ),
     "too-many-guesses": (
-        "The user, or the address, tried too many wrong codes.",
+        "Too many wrong codes came from the user or from the address.",
         "Wait for `Retry-After` seconds.",
     ),
     "unauthenticated": (
-        "There is no token, or it is expired, revoked, or was never good; `WWW-Authenticate` says so too.",
-        "Bring a good one.",
+        "The token is missing, expired, revoked or invalid; see also `WWW-Authenticate`.",
+        "Send a valid token.",
     ),
     "forbidden": (
-        "The token is good, but not for this: it lacks a `scope`, or a user acts for another.",
-        "Use a token that may.",
+        "The token is valid, but does not allow this: it lacks a `scope`, or belongs to another user.",
+        "Use a token that allows it.",
     ),
     "cross-site": (
-        "The service is open, and a page of another site sent this, or `Host` is no name of this machine.",
-        "Call it by `localhost`, from a program or from its own page; or use tokens.",
+        "The service is open, and a page of another site sent the request, or `Host` is not a name of this machine.",
+        "Call the service as `localhost`, from a program or from its own page; or use tokens.",
     ),
     "too-many-requests": (
-        "More requests came with this token, or from this address, than its rate allows.",
+        "More requests came with this token or from this address than the rate allows.",
         "Wait for `Retry-After` seconds.",
     ),
     "idempotency-mismatch": (
-        "The brand used this `Idempotency-Key` with another request in the last 48 hours, or this order "
-        "with another code or amount.",
+        "The brand sent another request with this `Idempotency-Key` in the last 48 hours, or redeemed another "
+        "code or amount for this order.",
         "Use a new key for a new request.",
     ),
     "invalid": (
-        "A field, a parameter or a header cannot be accepted; `errors` says which and why.",
-        "Change what is named; the same request fails again.",
+        "A field, a parameter or a header cannot be accepted; `errors` names it and the reason.",
+        "Correct it first: the same request fails again.",
     ),
     "malformed": (
-        "The body is not JSON, or not UTF-8, or not CSV.",
-        "Change the body. Codes of an import that stand well before the fault are kept: send it again whole.",
+        "The body is not valid JSON, UTF-8 or CSV.",
+        "Correct the body. An import may have stored codes before the error; send the whole file again.",
     ),
     "unavailable": (
-        "Redis is away, loading, full or cannot write, or codes are taken faster than they are made.",
-        "Repeat after `Retry-After` seconds. A grant may always be repeated; give `POST /discount` an "
-        "`Idempotency-Key`.",
+        "Redis cannot be reached, is loading, is full or cannot write; or codes are granted faster than they are made.",
+        "Repeat the request after `Retry-After` seconds. A grant may always be repeated; send `POST /discount` with "
+        "an `Idempotency-Key`.",
     ),
     "method-not-allowed": (
-        "The address exists, the method does not; `Allow` lists those that do.",
-        "Use one of them.",
+        "The address exists, but not with this method.",
+        "Use one of the methods in `Allow`.",
     ),
     "too-large": (
-        "The body is larger than the address takes: 64 KiB, for a bulk grant 8 MiB, for an import 256 MiB.",
-        "Send less; cut a bulk grant in parts.",
+        "The body is too large: at most 64 KiB, for a bulk grant 8 MiB, for an import 256 MiB.",
+        "Send less; split a bulk grant into parts.",
     ),
     "unsupported-media-type": (
-        "The body's `Content-Type` is none that the address takes.",
-        "Send `application/json`; an import also takes `text/plain` and `text/csv`.",
+        "The address does not accept a body of this `Content-Type`.",
+        "Send `application/json`; an import may also be `text/plain` or `text/csv`.",
     ),
     "too-many-at-once": (
-        "As many calls that take long are under way for this key, this brand or in all as may be.",
-        "Wait for `Retry-After` seconds, or for one of them to end.",
+        "The key, the brand or the service already has as many long calls at once as it may have.",
+        "Wait for `Retry-After` seconds, or until one of them ends.",
     ),
     "too-slow": (
-        "A body came with less than 2,000 bytes a second.",
-        "Send it again over a better line, in smaller parts.",
+        "The body came at less than 2,000 bytes a second.",
+        "Send it again over a faster connection, or in smaller parts.",
     ),
     "uri-too-long": (
         "The address is longer than 8 KiB.",
@@ -167,12 +168,12 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Send fewer or shorter headers.",
     ),
     "bad-request": (
-        "HTTP itself cannot be read: `Content-Length` is no number, the body ends before it, "
-        "or the address is not ASCII.",
-        "Look at the client.",
+        "The request is not valid HTTP: for example, `Content-Length` is not a number, the body is shorter than "
+        "that, or the address is not ASCII.",
+        "Check the client.",
     ),
     "internal": (
-        "A fault of the service.",
-        "Find `request_id` in the log, report it.",
+        "The service has failed.",
+        "Find the `request_id` in the log, and report it.",
     ),
 }

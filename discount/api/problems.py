@@ -1,8 +1,7 @@
 """Refusals as HTTP: one table from slug to status, one body for all of them (RFC 9457)."""
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from gunicorn.http.errors import ParseException
@@ -10,11 +9,9 @@ from structlog import get_logger
 from werkzeug.exceptions import HTTPException
 
 from discount import metrics
+from discount.api.exchange import Reply
 from discount.api.schemas.problems import ErrorAt, Problem
 from discount.domain import errors, model
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -53,7 +50,7 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "unavailable": 503,
-    # What HTTP itself refuses, before any verb is asked.
+    # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,
     "unsupported-media-type": 415,
@@ -63,17 +60,41 @@ STATUS: dict[str, int] = {
     "headers-too-large": 431,
     "internal": 500,
 }
+
+
+class NotRead(errors.Refusal):
+    """A request that is refused before its body is read whole. The connection closes after the answer."""
+
+
+class TooLarge(NotRead):
+    slug = "too-large"
+    title = "The body is larger than this address accepts."
+
+
+class UnsupportedMediaType(NotRead):
+    slug = "unsupported-media-type"
+    title = "This address does not accept a body of this type."
+
+
+class BadRequest(NotRead):
+    slug = "bad-request"
+    title = "The request cannot be read."
+
+
+class BodyTooSlow(NotRead):
+    slug = "too-slow"
+    title = "The body came too slowly."
+
+
 _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
-TITLES = {slug: kind.title for slug, kind in errors.BY_SLUG.items()} | {
-    "method-not-allowed": "This address does not know that method.",
-    "too-large": "The body is larger than this address takes.",
-    "unsupported-media-type": "The body is not of a type that this address takes.",
-    "bad-request": "The request cannot be read.",
-    "too-slow": "The body came too slowly.",
+_REFUSALS = [*errors.BY_SLUG.values(), *NotRead.__subclasses__()]
+TITLES = {kind.slug: kind.title for kind in _REFUSALS} | {
+    "method-not-allowed": "This address does not allow that method.",
     "uri-too-long": "The address is too long.",
     "headers-too-large": "The headers are too long.",
-    "internal": "Something broke here; the request id finds it in the log.",
+    "internal": "The service has failed; the log shows the error under the request id.",
 }
+#: Seconds after which a request may be repeated while the service is unavailable.
 RETRY_AFTER = "1"
 
 _MEMBERS: dict[str, Callable[[Any], Any]] = {
@@ -85,82 +106,53 @@ _MEMBERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-class NotRead(Exception):
-    """A body that HTTP refuses before it is read: too large, or of another type."""
-
-    def __init__(self, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        self.slug = slug
-
-
-Rendered = tuple[bytes, int, list[tuple[str, str]]]
-
-
-def render(error: Exception, environ: Mapping[str, Any]) -> Rendered:
-    """Body, status and headers of the problem that an exception is; what nobody foresaw is logged and tells nothing."""
+def render(error: Exception, environ: Mapping[str, Any]) -> Reply:
+    """Render an exception as a problem; log unexpected ones and hide their details."""
     if isinstance(error, errors.Refusal):
-        members = members_of(error)
-        wait = members.pop("retry_after", None)
-        told = _document(error.slug, environ, error.detail if error.detail != error.title else "", **members)
-        if wait is not None:
-            told[2].append(("Retry-After", wait))
-        if error.slug == "unauthenticated" or "scope" in error.facts:
-            told[2].append(("WWW-Authenticate", _challenge(error, environ)))
-        return told
-    if isinstance(error, NotRead):
-        told = _document(error.slug, environ, str(error))
-        told[2].append(("Connection", "close"))
-        return told
+        return _render_refusal(error, environ)
+    if isinstance(error, HTTPException):
+        reply = render_slug(_OF_STATUS.get(error.code or 0) or _slug_of(error.__context__), environ)
+        reply.headers += [header for header in error.get_headers() if header[0] == "Allow"]
+        return reply
     if isinstance(error, ConnectionError | ParseException):
-        return _document(_slug_of(error), environ)
+        return render_slug(_slug_of(error), environ)
     get_logger().error("broken", request_id=environ.get("discount.request_id"), exc_info=error)
-    return _document("internal", environ)
+    return render_slug("internal", environ)
 
 
-def _challenge(error: errors.Refusal, environ: Mapping[str, Any]) -> str:
-    """What a caller has to bring (RFC 6750, section 3); a request with no token is told no error."""
-    told = 'Bearer realm="discount"'
-    if "scope" in error.facts:
-        return f'{told}, error="insufficient_scope", scope="{error.facts["scope"]}"'
-    return told + (', error="invalid_token"' if environ.get("HTTP_AUTHORIZATION") else "")
+def _render_refusal(refusal: errors.Refusal, environ: Mapping[str, Any]) -> Reply:
+    members = members_of(refusal)
+    retry_after = members.pop("retry_after", None)
+    reply = render_slug(refusal.slug, environ, refusal.detail if refusal.detail != refusal.title else "", **members)
+    if retry_after is not None:
+        reply.headers.append(("Retry-After", retry_after))
+    if refusal.slug == "unauthenticated" or "scope" in refusal.facts:
+        reply.headers.append(("WWW-Authenticate", _challenge(refusal, environ)))
+    if isinstance(refusal, NotRead):
+        reply.headers.append(("Connection", "close"))
+    return reply
 
 
-def members_of(error: errors.Refusal) -> dict[str, Any]:
-    """The facts of a refusal, as they stand in a problem."""
-    return {name: _MEMBERS[name](value) if name in _MEMBERS else value for name, value in error.facts.items()}
+def _challenge(refusal: errors.Refusal, environ: Mapping[str, Any]) -> str:
+    """Return the WWW-Authenticate header (RFC 6750, section 3); it names no error if there was no token."""
+    challenge = 'Bearer realm="discount"'
+    if "scope" in refusal.facts:
+        return f'{challenge}, error="insufficient_scope", scope="{refusal.facts["scope"]}"'
+    return challenge + (', error="invalid_token"' if environ.get("HTTP_AUTHORIZATION") else "")
 
 
-def register(app: "Flask") -> None:
-    """Let the app answer every exception with a problem."""
-    from flask import Response, request  # noqa: PLC0415 - see the contract
-
-    @app.errorhandler(Exception)
-    def refused(error: Exception) -> Response:
-        return Response(*render(error, request.environ))
-
-    @app.errorhandler(HTTPException)
-    def refused_by_framework(error: HTTPException) -> Response:
-        slug = _OF_STATUS.get(error.code or 0) or _slug_of(error.__context__)
-        response = Response(*_document(slug, request.environ))
-        for name, value in error.get_headers():
-            if name == "Allow":
-                response.headers[name] = value
-        return response
+def members_of(refusal: errors.Refusal) -> dict[str, Any]:
+    """Return the facts of a refusal as members of a problem."""
+    return {name: _MEMBERS[name](value) if name in _MEMBERS else value for name, value in refusal.facts.items()}
 
 
-def refuse_unread(refused: tuple[str, str], environ: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Status line, headers and body for a request that the server could not read."""
-    body, status, headers = _document(refused[0], environ, refused[1])
-    length = ("Content-Length", str(len(body)))
-    return f"{status} {HTTPStatus(status).phrase}", [*headers, length], body
+def _slug_of(error: BaseException | None) -> str:
+    """Return the slug for a body that did not arrive whole."""
+    return "too-slow" if isinstance(error, errors.TooSlow) else "bad-request"
 
 
-def _slug_of(lost: BaseException | None) -> str:
-    """The slug for a body that did not come whole."""
-    return "too-slow" if isinstance(lost, errors.TooSlow) else "bad-request"
-
-
-def _document(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Rendered:
+def render_slug(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Reply:
+    """Render the problem of a slug, with more members of its body, and count it."""
     metrics.REFUSALS.labels(slug).inc()
     status = STATUS[slug]
     problem = Problem(
@@ -174,4 +166,4 @@ def _document(slug: str, environ: Mapping[str, Any], detail: str = "", **members
     headers = [("Content-Type", MEDIA_TYPE)]
     if status == 503:
         headers.append(("Retry-After", RETRY_AFTER))
-    return msgspec.json.encode(problem), status, headers
+    return Reply(msgspec.json.encode(problem), status, headers)

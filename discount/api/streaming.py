@@ -1,4 +1,4 @@
-"""Lists as files: CSV (RFC 4180) and NDJSON, in pieces, so that a list of any length takes no memory."""
+"""Stream lists as CSV (RFC 4180), NDJSON or JSON in pieces, so that a list of any length takes little memory."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -10,17 +10,17 @@ import msgspec
 
 #: Rows in one piece.
 PIECE = 500
-#: Characters that make a spreadsheet read a cell as a formula when they stand first (OWASP, CSV injection).
+#: A cell that begins with one of these is a formula to a spreadsheet (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-#: What parts cells in one country or another, and what ends a quoted one; any of them puts a cell into quotes.
-_PARTS = re.compile(r'[,;\t"\r\n]')
+#: Separators of cells in any country, quotes and line breaks: a cell with one of them is quoted.
+_QUOTED = re.compile(r'[,;\t"\r\n]')
 
 
 @dataclass(slots=True)
 class Stream:
-    """An answer in pieces, with its media type, what other headers it has, and where the next page begins.
+    """An answer in pieces. `next` is the cursor of the next page.
 
-    `end` is called once the last piece is sent, or the client is gone.
+    `end` is called once the last piece is sent or the client has gone.
     """
 
     pieces: Iterable[bytes]
@@ -31,45 +31,48 @@ class Stream:
 
 
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:
-    """A CSV file to be saved, with its cells as `cell_of` writes them."""
+    """Return a CSV file for download, its cells written by `cell_of`."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
     return Stream(csv_pieces(header, rows), "text/csv; charset=utf-8", headers)
 
 
 def ndjson_response(name: str, rows: Iterable[Any]) -> Stream:
-    """A file of one JSON object a line, to be saved."""
+    """Return a file for download with one JSON object on each line."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.ndjson"', "X-Content-Type-Options": "nosniff"}
     return Stream(ndjson_pieces(rows), "application/x-ndjson", headers)
 
 
 def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]") -> Stream:
-    """A JSON list of any length, in what stands around it. Nothing is answered before its first row is read."""
-    several = iter(rows)
-    first = list(islice(several, 1))
-    return Stream(json_pieces(chain(first, several), before, after), "application/json")
+    """Return a JSON list of any length, between `before` and `after`.
+
+    The first row is read at once, so that a refusal is raised before the answer begins.
+    """
+    remaining = iter(rows)
+    first = list(islice(remaining, 1))
+    return Stream(json_pieces(chain(first, remaining), before, after), "application/json")
 
 
 def text_response(text: str) -> Stream:
-    """A few letters of plain text."""
+    """Return plain text."""
     return Stream(iter([text.encode()]), "text/plain; charset=utf-8")
 
 
 def cell_of(text: str) -> str:
-    """A text as a cell of CSV: one that a spreadsheet would run has an apostrophe before it."""
+    """Return a text as a cell of CSV. One that a spreadsheet would run as a formula gets an apostrophe in front."""
     return "'" + text if text.lstrip("'").startswith(_FORMULA) else text
 
 
 def text_of(cell: str) -> str:
-    """The text of a cell that `cell_of` wrote."""
+    """Return the text of a cell that `cell_of` wrote."""
     return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell
 
 
 def csv_pieces(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
-    """CSV in UTF-8, some rows at a time."""
+    """Yield CSV in UTF-8, `PIECE` rows at a time."""
     rows = iter(rows)
     lines = [_csv_line(header)]
-    while some := list(islice(rows, PIECE)):
-        lines += map(_csv_line, some)
+    while batch := list(islice(rows, PIECE)):
+        lines += map(_csv_line, batch)
         yield "".join(lines).encode()
         lines.clear()
     if lines:
@@ -82,11 +85,11 @@ def _csv_line(cells: tuple[str, ...]) -> str:
 
 def _csv_cell(text: str) -> str:
     cell = cell_of(text)
-    return '"' + cell.replace('"', '""') + '"' if _PARTS.search(cell) else cell
+    return '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell
 
 
 def ndjson_pieces(rows: Iterable[Any]) -> Iterator[bytes]:
-    """One JSON object a line, some at a time."""
+    """Yield one JSON object on each line, `PIECE` lines at a time."""
     encode = msgspec.json.Encoder().encode
     piece = bytearray()
     for number, row in enumerate(rows, 1):
@@ -98,7 +101,7 @@ def ndjson_pieces(rows: Iterable[Any]) -> Iterator[bytes]:
 
 
 def json_pieces(rows: Iterable[Any], before: bytes, after: bytes) -> Iterator[bytes]:
-    """A JSON list, some rows at a time."""
+    """Yield a JSON list, `PIECE` rows at a time."""
     encode = msgspec.json.Encoder().encode
     piece = bytearray(before)
     for number, row in enumerate(rows, 1):

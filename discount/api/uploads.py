@@ -1,8 +1,9 @@
-"""Files of codes, read as they come in: one numbered line at a time, whatever the format."""
+"""Read uploaded files as they arrive: codes from text, CSV or JSON, each with its line number; and small forms."""
 
 import csv
 from collections.abc import Callable, Iterator
 from io import BufferedReader
+from urllib.parse import parse_qsl
 
 import ijson
 
@@ -12,62 +13,66 @@ from discount.domain.errors import Invalid, Malformed
 
 Numbered = Iterator[tuple[int, str]]
 
-#: No line with a code worth having is longer, in bytes; what goes beyond is passed over.
+#: Bytes of a line that are kept: a longer line is no code. The rest of it is skipped.
 _LINE = 4096
-#: The most that one row of CSV or one token of JSON may be, in bytes: a reader holds that much of it.
+#: Bytes of the largest row of CSV or token of JSON: a parser keeps that much in memory.
 _PART = 256 * 1024
+#: The most fields that a form may have.
+_MAX_FIELDS = 8
 
 
 def read_text(stream: BufferedReader, _column: str, encoding: str = UTF_8) -> Numbered:
-    """A code a line; empty lines do not count as codes."""
+    """Yield a code for each line that is not empty."""
     for number, line in enumerate(_lines(stream, encoding), 1):
         if line.strip():
             yield number, line.strip()
 
 
 def read_csv(stream: BufferedReader, column: str, encoding: str = UTF_8) -> Numbered:
-    """The codes of a column, by its name in the first line, whatever its case. Cells are read as exports write them.
+    """Yield the codes of a column. The first line has the names of the columns; case does not matter.
+
+    Cells are read as exports write them.
 
     Raises:
         Invalid: there is no such column.
-        Malformed: it is not CSV.
+        Malformed: the file is not CSV.
     """
     parts = _Parts(stream, encoding)
-    # Strict: a quote that never ends would make one cell of all lines after it.
+    # Strict: otherwise a quote that never ends would turn all lines after it into one cell.
     reader = csv.reader(parts.lines(), strict=True)
     try:
         header = next(reader, [])
-        place = _place(header, column)
+        index = _index_of(header, column)
         for row in reader:
             parts.size = 0
             if row:
-                yield reader.line_num, text_of(row[place].strip()) if place < len(row) else ""
+                yield reader.line_num, text_of(row[index].strip()) if index < len(row) else ""
     except csv.Error:
         raise Malformed(
-            f"Line {reader.line_num:,} cannot be read as CSV: a quote does not end with its cell,"
+            f"Line {reader.line_num:,} cannot be read as CSV: a quote is not closed at the end of its cell,"
             " a line ends in CR alone, or a cell is too long."
         ) from None
 
 
-def _place(header: list[str], column: str) -> int:
+def _index_of(header: list[str], column: str) -> int:
     for name in (column, *(each for each in header if each.casefold() == column.casefold())):
         if name in header:
             return header.index(name)
-    raise Invalid("column", f"{column!r} is not in the first line")
+    raise Invalid("column", f"{column!r} is not a column of the first line")
 
 
 def read_json(stream: BufferedReader, _column: str, _encoding: str = UTF_8) -> Numbered:
-    """The strings of `codes`, a list in an object, numbered from 1.
+    """Yield the strings of `codes`, a list in an object, numbered from 1.
 
     Raises:
-        Malformed: it is not JSON.
+        Malformed: the file is not JSON.
         Invalid: there is no such list.
     """
     parts = _Parts(stream)
     depth, name, inside, found, number = 0, "", False, False, 0
     try:
-        # Without prefixes, which take the square of the depth, and with numbers as floats: of 4,301 digits an integer
-        # ends the process (ijson 3.6.0, yajl2_c).
+        # `basic_parse`: prefixes would cost the square of the depth. Floats: an integer of 4,301 digits crashes the
+        # process (ijson 3.6.0, yajl2_c).
         for event, value in ijson.basic_parse(parts, use_float=True):
             parts.size = 0
             if event == "map_key":
@@ -81,17 +86,36 @@ def read_json(stream: BufferedReader, _column: str, _encoding: str = UTF_8) -> N
                     yield number, value.strip() if event == "string" else ""
                 elif depth == 1 and name == "codes" and event == "start_array":
                     if found:
-                        raise Invalid("/codes", "stands twice")
+                        raise Invalid("/codes", "is given twice")
                     found = inside = True
                 depth += event in ("start_map", "start_array")
     except (ijson.JSONError, ValueError):
-        raise Malformed(f"After {number:,} codes the body is not JSON, or it ends too early.") from None
+        raise Malformed(f"After {number:,} codes the body stops being JSON, or ends too early.") from None
     if not found:
-        raise Invalid("/codes", "is missing, or not a list")
+        raise Invalid("/codes", "must be a list")
+
+
+def read_form_field(stream: BufferedReader, name: str) -> str:
+    """Return the value of a field of an URL-encoded form.
+
+    Raises:
+        Malformed: it is not a form.
+        Invalid: the field is missing, or given twice.
+    """
+    try:
+        fields = parse_qsl(
+            stream.read().decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=_MAX_FIELDS
+        )
+    except ValueError:
+        raise Malformed("The body is not a form.") from None
+    values = [value for field, value in fields if field == name]
+    if len(values) != 1:
+        raise Invalid(f"/{name}", "is given twice" if values else "is missing")
+    return values[0]
 
 
 class _Parts:
-    """A stream whose parts have a bound; `size` is what was read since the last one ended."""
+    """A stream with a bound for each part; `size` is the number of bytes read since the last part ended."""
 
     def __init__(self, stream: BufferedReader, encoding: str = UTF_8) -> None:
         self._stream = stream
@@ -110,11 +134,11 @@ class _Parts:
     def _counted(self, piece: bytes) -> bytes:
         self.size += len(piece)
         if self.size > _PART:
-            raise Malformed(f"A line, text or number is longer than {_PART:,} bytes.")
+            raise Malformed(f"A line, text or number may be at most {_PART:,} bytes long.")
         return piece
 
 
-#: Each takes the stream, the name of a CSV column, and the encoding of the text.
+#: By media type. A reader takes the stream, the name of a CSV column, and the encoding of the text.
 READERS: dict[str, Callable[[BufferedReader, str, str], Numbered]] = {
     "text/plain": read_text,
     "text/csv": read_csv,
@@ -123,7 +147,7 @@ READERS: dict[str, Callable[[BufferedReader, str, str], Numbered]] = {
 
 
 def _first(encoding: str) -> str:
-    """The encoding of a first line: one in UTF-8 may begin with a byte order mark."""
+    """Return the encoding of the first line; in UTF-8 it may begin with a byte order mark."""
     return "utf-8-sig" if encoding == UTF_8 else encoding
 
 
@@ -132,7 +156,7 @@ def _lines(stream: BufferedReader, encoding: str) -> Iterator[str]:
     while line := stream.readline(_LINE):
         whole = line
         while not line.endswith(b"\n") and (line := stream.readline(_LINE)):
-            # Longer than any code: enough is kept to be refused as too long.
+            # What is kept is enough to be refused as too long.
             continue
         yield whole.decode(of_line, "replace")
         of_line = encoding

@@ -1,13 +1,14 @@
-"""Ask the operations that the API declares, without HTTP: the same shapes in, the same checks, the same answers."""
+"""Call the operations of the API without HTTP: with the same shapes, checks and answers."""
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import click
 
+from discount.api.contract import Contract, Operation
 from discount.api.inputs import idempotency_key, read_part
 from discount.api.long_calls import Places
 from discount.api.paging import Pages
@@ -18,96 +19,77 @@ from discount.domain.model import Caller
 from discount.security import url_policy
 from discount.security.signing import Signer
 
-#: The most that one page of a list holds.
+#: The most rows of one page.
 PAGE = 1000
-#: Who asks at the command line: whoever reaches Redis may do everything.
-OPERATOR = Caller(frozenset())
+#: What the gate gives to views. Whoever can reach Redis may do everything.
+_FROM_GATE = {"caller": Caller(frozenset()), "guard": None, "address": ""}
 
 _limit_option = click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="The most to be shown."
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="The most rows to show."
 )
-_cursor_option = click.option("--cursor", metavar="TEXT", help="`next` of the answer before, to go on there.")
-key_option = click.option("--idempotency-key", metavar="TEXT", help="The same key gives the first answer again.")
+_cursor_option = click.option("--cursor", metavar="TEXT", help="`next` of the previous answer, to continue there.")
+key_option = click.option("--idempotency-key", metavar="TEXT", help="A repeat with the same key gets the first answer.")
 
 
 def paged(command: Any) -> Any:
-    """Options of a list."""
+    """Add the options of a list."""
     return _limit_option(_cursor_option(command))
 
 
-def ask(noun: Any, operation: str, given: Mapping[str, Any], **arguments: Any) -> Any:
-    """The answer to an operation; None, where it has none.
+def ask(noun: Any, name: str, given: Mapping[str, Any], **arguments: Any) -> Any:
+    """Call an operation and return its answer; None if it has none.
 
     Args:
-        noun: the module that declares it.
-        given: what the command was given: parts of the path, fields of the body and of the query by their names.
-        arguments: what the operation is given besides.
+        noun: the module that declares the operation.
+        name: the operation's name.
+        given: parts of the path and fields of body and query, by name.
+        arguments: further arguments of the view.
 
     Raises:
         Refusal
     """
-    view, declared, path = _views(noun)[operation]
-    for name in re.findall(r"<(\w+)>", path):
-        kind = (declared.get("path_types") or {}).get(name, str)
-        arguments[name] = read_part(given[name], kind, name)
-    for part in ("body", "query"):
-        if declared.get(part):
-            arguments.setdefault(part, read(declared[part], given))
-    if declared.get("idempotent"):
+    operation = _operations(noun)[name]
+    for part in re.findall(r"{(\w+)}", operation.path):
+        arguments[part] = read_part(given[part], operation.parameters[part], part)
+    for argument, shape in (("body", operation.body), ("query", operation.query)):
+        if shape is not None:
+            arguments.setdefault(argument, read(shape, given))
+    if "idempotency_key" in operation.parameters:
         headers = {"HTTP_IDEMPOTENCY_KEY": given.get("idempotency_key")}
         arguments["idempotency_key"] = idempotency_key(headers)
-    if declared.get("caller"):
-        arguments.setdefault("caller", OPERATOR)
-    if declared.get("address"):
-        arguments["address"] = ""
-    if declared.get("hot"):
-        arguments["guard"] = None
+    arguments |= {name: value for name, value in _FROM_GATE.items() if name in operation.parameters}
+    view = Pages(operation.path, operation.body, operation.query).around(operation.view)
     answer = view(**arguments)
     return answer if isinstance(answer, Stream) else answer[0]
 
 
 def ask_list(noun: Any, operation: str, name: str, given: Mapping[str, Any]) -> Any:
-    """One page of a list as long as was asked for, whatever fits into a page of HTTP."""
-    wanted = given["limit"]
-    page = ask(noun, operation, {**given, "limit": str(min(wanted, PAGE))})
-    found = list(getattr(page, name))
-    while page.next is not None and len(found) < wanted:
-        page = ask(noun, operation, {**given, "limit": str(min(wanted - len(found), PAGE)), "cursor": page.next})
-        found += getattr(page, name)
-    setattr(page, name, found)
+    """Return a list of `limit` rows, which may take several pages of HTTP."""
+    limit = given["limit"]
+    page = ask(noun, operation, {**given, "limit": str(min(limit, PAGE))})
+    rows = list(getattr(page, name))
+    while page.next is not None and len(rows) < limit:
+        page = ask(noun, operation, {**given, "limit": str(min(limit - len(rows), PAGE)), "cursor": page.next})
+        rows += getattr(page, name)
+    setattr(page, name, rows)
     return page
 
 
-class _Views:
-    """Stands where the contract does when operations are declared, and keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.taken: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {}
-        self.waits = Places(1, 1, 1)
-
-    def declare(self, _method: str, path: str, **declared: Any) -> Callable[..., Any]:
-        pages = Pages(re.sub(r"<(\w+)>", r"{\1}", path), declared.get("body"), declared.get("query"))
-
-        def take(view: Callable[..., Any]) -> Callable[..., Any]:
-            self.taken[view.__name__] = pages.around(view), declared, path
-            return view
-
-        return take
-
-
-def _views(noun: Any) -> dict[str, tuple[Callable[..., Any], dict[str, Any], str]]:
-    """The operations that a module declares, made once in a command."""
-    known: dict[Any, _Views] = click.get_current_context().meta.setdefault(__name__, {})
+def _operations(noun: Any) -> dict[str, Operation]:
+    """Return the operations that a module declares, by name; they are made once in a process."""
+    known: dict[Any, dict[str, Operation]] = click.get_current_context().meta.setdefault(__name__, {})
     if noun not in known:
         settings = find_settings()
         store = open_store(settings)
-        views = known[noun] = _Views()
+        contract = Contract()
         parts = {
-            "contract": views,
+            "contract": contract,
             "store": store,
             "secret": settings.secret,
             "signatures": Signer(store, settings.secret),
             "check_url": partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback)),
+            "waits": Places(1, 1, 1),
         }
         noun.add_routes(**{name: parts[name] for name in inspect.signature(noun.add_routes).parameters})
-    return known[noun].taken
+        known[noun] = {operation.name: operation for operation in contract.operations}
+    return known[noun]

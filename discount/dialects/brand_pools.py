@@ -34,10 +34,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/v1/discount/create",
         tag=_TAG,
         scopes=("manage",),
-        body=PoolIn,
         answers={200: list[str]},
         refusals=("brand-closed", "closed", "quota-reached"),
-        voice=OF_ERRORS,
+        error_format=OF_ERRORS,
     )
     def create_codes_of_brand(body: PoolIn) -> ViewResult:
         """Add new codes to a brand's pool."""
@@ -45,16 +44,15 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/v1/discount/fetch/<brand_id>/<user_id>",
+        "/v1/discount/fetch/{brand_id}/{user_id}",
         tag=_TAG,
         scopes=("grant",),
         users=True,
-        path_types={"brand_id": BrandId, "user_id": UserId},
         answers={200: CodeOut},
         refusals=("not-found", "sold-out", "paused", "expired", "not-started", "closed", "quota-reached"),
-        voice=of_fetching,
+        error_format=of_fetching,
     )
-    def fetch_code_of_brand(brand_id: str, user_id: str) -> ViewResult:
+    def fetch_code_of_brand(brand_id: BrandId, user_id: UserId) -> ViewResult:
         """Grant a user a code of a brand's pool; the same user always gets the same code."""
         grant = grants.grant(store, discounts.id_of(store, brand_id, _POOL), user_id)
         if grant.fresh:

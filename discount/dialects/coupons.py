@@ -5,15 +5,14 @@ It serves clients of an earlier coupon service; doc/dialects.md lists its calls.
 
 import secrets
 from functools import partial
-from itertools import chain
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.streaming import json_response
+from discount.api.inputs import JSON_OR_FORM
 from discount.dialects.adapters import coupons
 from discount.dialects.adapters.coupons import ALL_USED, NOT_NOW, NOT_VALID, brand_of
 from discount.dialects.error_formats import OF_MESSAGES, MessageOut
-from discount.dialects.pages import PageQuery, page_response
+from discount.dialects.pages import PageQuery, list_response
 from discount.dialects.schemas.coupons import (
     ApplyIn,
     CountsIn,
@@ -30,7 +29,6 @@ from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
 from discount.services import contacts, discounts
 from discount.services.checkouts import Checkout
-from discount.services.pagination import read_all, read_pages
 from discount.store.connection import Store
 
 _TAG = "dialect: coupons"
@@ -47,12 +45,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/coupon",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=CouponIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("code-taken", "brand-closed", "quota-reached"),
-        voice=of_dates.with_slugs(code_taken=(400, "Coupon Code already exists")),
+        error_format=of_dates.with_slugs(code_taken=(400, "Coupon Code already exists")),
     )
     def create_coupon(body: CouponIn, caller: Caller) -> ViewResult:
         """Create a coupon. Its counts are 0, so it cannot be used yet."""
@@ -64,30 +60,23 @@ def add_routes(contract: Contract, store: Store) -> None:
         "/coupon",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
-        query=PageQuery,
         answers={200: CouponsOut},
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def list_coupons(query: PageQuery, caller: Caller) -> ViewResult:
         """List all coupons, oldest first; with `limit` or `cursor` one page, which may be shorter than `limit`."""
         list_page = partial(discounts.list_oldest, store, brand_of(caller))
-        if query.whole:
-            return json_response(chain.from_iterable(map(coupons.coupons_in, read_pages(list_page))), *_IN_MESSAGE)
-        page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(coupons.coupons_in(page), page.next, _IN_MESSAGE)
+        return list_response(query, list_page, coupons.coupons_in, _IN_MESSAGE)
 
     @contract.declare(
         "PUT",
-        "/coupon/<code>/expiry_date",
+        "/coupon/{code}/expiry_date",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=EndIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("not-found", "closed"),
-        voice=of_dates.with_slugs(closed=(400, NOT_NOW["closed"])),
+        error_format=of_dates.with_slugs(closed=(400, NOT_NOW["closed"])),
     )
     def change_end(code: str, body: EndIn, caller: Caller) -> ViewResult:
         """Set the last day of a coupon."""
@@ -97,13 +86,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "DELETE",
-        "/coupon/<code>",
+        "/coupon/{code}",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
         answers={200: MessageOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def remove_coupon(code: str, caller: Caller) -> ViewResult:
         """Remove a coupon for good. Its past uses stay on record."""
@@ -112,15 +100,13 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "PUT",
-        "/coupon/<code>/repeat_count",
+        "/coupon/{code}/repeat_count",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=CountsIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("not-found", "closed"),
-        voice=OF_MESSAGES.with_slugs(closed=(400, NOT_NOW["closed"])),
+        error_format=OF_MESSAGES.with_slugs(closed=(400, NOT_NOW["closed"])),
     )
     def change_counts(code: str, body: CountsIn, caller: Caller) -> ViewResult:
         """Set how often a coupon may be used, effective at once."""
@@ -130,13 +116,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/coupon/<code>/repeat_count",
+        "/coupon/{code}/repeat_count",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
         answers={200: CountsOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def show_counts(code: str, caller: Caller) -> ViewResult:
         """Show how often a coupon may be used."""
@@ -149,13 +134,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag=_TAG,
         scopes=("redeem",),
         users=True,
-        caller=True,
-        address=True,
-        body=ApplyIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("not-found", *(name.replace("_", "-") for name in NOT_NOW), "limit-reached", "already-redeemed"),
-        voice=OF_MESSAGES.with_slugs(
+        error_format=OF_MESSAGES.with_slugs(
             **{name: (400, sentence) for name, sentence in NOT_NOW.items()},
             **dict.fromkeys(("limit_reached", "already_redeemed"), (400, coupons.limit_sentence)),
         ),
@@ -175,13 +157,12 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/coupon/<code>/status",
+        "/coupon/{code}/status",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
         answers={200: MessageOut, 403: MessageOut},
         refusals=("not-found",),
-        voice=OF_MESSAGES.bare_for(MessageOut | str, "not-found"),
+        error_format=OF_MESSAGES.bare_for(MessageOut | str, "not-found"),
     )
     def show_status_of_coupon(code: str, caller: Caller) -> ViewResult:
         """Show whether a coupon can be used."""
@@ -200,12 +181,10 @@ def _add_users(contract: Contract, store: Store) -> None:
         "/user",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
-        body=PersonIn,
-        form=True,
+        consumes=JSON_OR_FORM,
         answers={200: MessageOut},
         refusals=("address-taken",),
-        voice=OF_MESSAGES.with_slugs(address_taken=(400, "User with the same email id exists")).bare_for(
+        error_format=OF_MESSAGES.with_slugs(address_taken=(400, "User with the same email id exists")).bare_for(
             MessageOut | str, "address-taken"
         ),
     )
@@ -220,15 +199,10 @@ def _add_users(contract: Contract, store: Store) -> None:
         "/user",
         tag=_TAG,
         scopes=("read",),
-        caller=True,
-        query=PageQuery,
         answers={200: PersonsOut},
-        voice=OF_MESSAGES,
+        error_format=OF_MESSAGES,
     )
     def list_users(query: PageQuery, caller: Caller) -> ViewResult:
         """List all users in order of creation; with `limit` or `cursor` one page."""
         list_page = partial(contacts.list_page, store, brand_of(caller))
-        if query.whole:
-            return json_response(map(coupons.user_out, read_all(partial(list_page, limit=1000))), *_IN_MESSAGE)
-        page = list_page(limit=query.page_size, cursor=query.cursor)
-        return page_response(map(coupons.user_out, page.items), page.next, _IN_MESSAGE)
+        return list_response(query, list_page, lambda page: map(coupons.user_out, page.items), _IN_MESSAGE)

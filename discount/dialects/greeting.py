@@ -18,7 +18,9 @@ class GreetingOut(Shape):
 def add_root(contract: Contract) -> None:
     """Declare the greeting of personal codes. It takes the root address, so no other dialect may be enabled."""
 
-    @contract.declare("GET", "/", tag="dialects", answers={200: None}, also=("text/plain",), voice=OF_MESSAGES)
+    @contract.declare(
+        "GET", "/", tag="dialects", answers={200: None}, produces=("text/plain",), error_format=OF_MESSAGES
+    )
     def greet_at_root() -> ViewResult:
         """Answer `Ok` if the service is up."""
         return text_response("Ok")
@@ -27,7 +29,7 @@ def add_root(contract: Contract) -> None:
 def add_routes(contract: Contract) -> None:
     """Declare the greeting."""
 
-    @contract.declare("GET", "/test", tag="dialects", answers={200: GreetingOut}, voice=OF_ERRORS)
+    @contract.declare("GET", "/test", tag="dialects", answers={200: GreetingOut}, error_format=OF_ERRORS)
     def greet() -> ViewResult:
         """Greet the client if the service is up."""
         return GreetingOut("OK", "hello!"), 200

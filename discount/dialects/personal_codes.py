@@ -40,12 +40,10 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
         "/create-discount-codes",
         tag=_TAG,
         scopes=("manage",),
-        caller=True,
         header=OF_BRANDS,
-        body=PersonalCodesIn,
         answers={200: PersonalCodesOut},
         refusals=("brand-closed",),
-        voice=refused,
+        error_format=refused,
     )
     def create_personal_codes(body: PersonalCodesIn, caller: Caller) -> ViewResult:
         """Create a discount whose codes are made as users request them."""
@@ -75,12 +73,10 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
             tag=_TAG,
             scopes=("grant",),
             users=True,
-            caller=True,
             header=OF_USERS,
-            body=PersonalCodeIn,
             answers={200: PersonalCodeOut},
             refusals=("not-found", "sold-out", *_NOT_NOW),
-            voice=refused,
+            error_format=refused,
         )(view)
 
 

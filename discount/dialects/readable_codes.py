@@ -33,10 +33,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         # The call also grants the code to users.
         scopes=("manage", "grant"),
         every_scope=True,
-        body=ReadableCodeIn,
         answers={201: ReadableCodeOut},
         refusals=("code-taken", "brand-closed", "forbidden", "quota-reached"),
-        voice=OF_DETAILS,
+        error_format=OF_DETAILS,
     )
     def create_readable_code(body: ReadableCodeIn) -> ViewResult:
         """Create a code that every user may use once."""
@@ -52,10 +51,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag=_TAG,
         scopes=("read",),
         users=True,
-        caller=True,
-        query=PageQuery,
         answers={200: list[ReadableCodeOut]},
-        voice=OF_DETAILS,
+        error_format=OF_DETAILS,
     )
     def list_readable_codes(query: PageQuery, caller: Caller) -> ViewResult:
         """List the caller's codes: a brand's newest first, a user's oldest grant first within each brand."""
@@ -63,14 +60,13 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/api/v1/discountcode/<code>/",
+        "/api/v1/discountcode/{code}/",
         tag=_TAG,
         scopes=("read",),
         users=True,
-        caller=True,
         answers={200: ReadableCodeOut},
         refusals=("not-found",),
-        voice=OF_DETAILS,
+        error_format=OF_DETAILS,
     )
     def show_readable_code(code: str, caller: Caller) -> ViewResult:
         """Show a code, by its text or by the SHA-256 in hex of its text in lower case without spaces and dashes."""
@@ -82,15 +78,12 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag=_TAG,
         scopes=("redeem",),
         users=True,
-        caller=True,
-        address=True,
-        body=UsageIn,
         answers={201: UsageOut},
         refusals=(
             "not-found",
             *("expired", "paused", "closed", "limit-reached", "already-redeemed", "too-many-guesses"),
         ),
-        voice=OF_DETAILS,
+        error_format=OF_DETAILS,
     )
     def use_readable_code(body: UsageIn, caller: Caller, address: str) -> ViewResult:
         """Record that a user uses a code. Each user may use it once."""
@@ -111,10 +104,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag=_TAG,
         scopes=("read",),
         users=True,
-        caller=True,
-        query=PageQuery,
         answers={200: list[UsageOut]},
-        voice=OF_DETAILS,
+        error_format=OF_DETAILS,
     )
     def list_uses_of_readable_codes(query: PageQuery, caller: Caller) -> ViewResult:
         """List the uses of a brand's codes, or a user's own uses."""
@@ -131,11 +122,11 @@ def add_routes(contract: Contract, store: Store) -> None:
     for version, view in (("/v1", show_use_of_readable_code), ("", show_use_by_its_older_address)):
         contract.declare(
             "GET",
-            f"/api{version}/discountcodeusage/<redemption_id>/",
+            f"/api{version}/discountcodeusage/{{redemption_id}}/",
             tag=_TAG,
             scopes=("read",),
             users=True,
             answers={200: UsageOut},
             refusals=("not-found",),
-            voice=OF_DETAILS,
+            error_format=OF_DETAILS,
         )(view)

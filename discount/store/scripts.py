@@ -1,4 +1,4 @@
-"""The Lua scripts: read from `lua/`, checked against their headers, kept by name.
+"""The Lua scripts: read from `lua/`, with the headers that say what each takes and answers.
 
 The names after KEYS and ARGV become the script's local variables, so the header cannot drift from the code. Each OK
 line names one status that the script may answer, with the fields that follow it and its meaning. ERR names the
@@ -8,7 +8,7 @@ that several scripts share. A script with `guard` runs inside that function. COS
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
@@ -18,8 +18,10 @@ from discount.store.answers import Answer, Status
 READING = ("left", "waiting")
 _COST = re.compile(r"--- COST\s+(.+)")
 _LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
-_ANSWER = re.compile(r"([a-z-]+)(?:\(([a-z_]+(?: [a-z_]+)*(?:\.{3})?)\))?(?:\s+([A-Z`].*))?")
-_REFUSAL = re.compile(r"[a-z-]+(?:\([^)]*\))?")
+# A status as a header names it: `granted(grant low)  The user got a code.`
+_STATUS = re.compile(r"([a-z-]+)(?:\(([a-z_]+(?: [a-z_]+)*(?:\.{3})?)\))?(?:\s+([A-Z`].*))?")
+# The blanks between refusals: those that no brackets enclose.
+_BETWEEN = re.compile(r"\s+(?![^(]*\))")
 _LUA = resources.files(__package__) / "lua"
 
 # The time on the Redis server as sixteen digits of microseconds, read once. A replica's clock is never used.
@@ -90,22 +92,17 @@ def parse(name: str, text: str) -> Script:
     has_purpose = bool(lines) and lines[0].startswith("--- ") and not _LINE.fullmatch(lines[0])
     if not header.keys() >= {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
         raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR")
+    shared = {each: _read(f"with/{each}").splitlines() for each in header.get("WITH", "").split()}
+    for each, own in shared.items():
+        # The shared parts come first: a script's own list may end with a name that takes the rest.
+        for part, names in _header(each, own).items():
+            header[part] = f"{names} {header[part]}"
+    functions = "".join(f"{line.strip()} " for own in shared.values() for line in own if not line.startswith("--"))
     keys, arguments = tuple(header["KEYS"].split()), tuple(header["ARGV"].split())
-    answers, refusals = header["OK"], header["ERR"]
-    shared = header.get("WITH", "").split()
-    functions = ""
-    for each in shared:
-        own = (_LUA / "with" / f"{each}.lua").read_text(encoding="utf-8").splitlines()
-        more = _header(each, own)
-        # Those of the shared functions come first: a script's own list may end with a name that takes the rest.
-        keys = (*more.get("KEYS", "").split(), *keys)
-        arguments = (*more.get("ARGV", "").split(), *arguments)
-        refusals = f"{more.get('ERR', '')} {refusals}"
-        functions += " ".join(line.strip() for line in own if not line.startswith("--")) + " "
-    names = keys + arguments
-    if len(set(names)) != len(names):
+    if len(set(keys + arguments)) != len(keys + arguments):
         raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")
-    ok, err = _statuses(name, answers.splitlines()), _statuses(name, _REFUSAL.findall(refusals))
+    ok = _statuses(name, header["OK"].splitlines())
+    err = _statuses(name, filter(None, _BETWEEN.split(header["ERR"])))
     if ok.keys() & err.keys():
         raise ValueError(f"{name}.lua: OK and ERR give the same status")
     guarded = "guard" in shared
@@ -125,7 +122,7 @@ def parse(name: str, text: str) -> Script:
 
 
 def _header(name: str, lines: list[str]) -> dict[str, str]:
-    """Return the parts of a header; there may be several OK lines, which are joined by line ends."""
+    """Return the parts of a header by name. OK lines, of which there may be several, stay lines."""
     parts: dict[str, str] = {}
     for match in filter(None, map(_LINE.fullmatch, lines)):
         if match[1] in parts and match[1] != "OK":
@@ -134,20 +131,24 @@ def _header(name: str, lines: list[str]) -> dict[str, str]:
     return parts
 
 
-def _statuses(name: str, texts: list[str]) -> dict[str, Status]:
-    """Return statuses as a header gives them: `granted(grant low)  The user got a code.`"""
+def _statuses(name: str, texts: Iterable[str]) -> dict[str, Status]:
+    """Return the statuses in the texts of a header, by name."""
     found: dict[str, Status] = {}
     for text in texts:
-        match = _ANSWER.fullmatch(text)
+        match = _STATUS.fullmatch(text)
         if match is None or match[1] in found:
-            raise ValueError(f"{name}.lua: {text!r} is no status, or is given twice")
+            raise ValueError(f"{name}.lua: {text!r} is not a status, or is given twice")
         found[match[1]] = Status(match[1], tuple((match[2] or "").split()), match[3] or "")
     return found
 
 
+def _read(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+
+
 def _load() -> dict[str, Script]:
-    files = sorted((file for file in _LUA.iterdir() if file.name.endswith(".lua")), key=lambda file: file.name)
-    return {file.name[:-4]: parse(file.name[:-4], file.read_text(encoding="utf-8")) for file in files}
+    names = sorted(file.name[:-4] for file in _LUA.iterdir() if file.name.endswith(".lua"))
+    return {name: parse(name, _read(name)) for name in names}
 
 
 SCRIPTS = _load()

@@ -1,4 +1,4 @@
-"""What each operation costs at most as doc/limits.md shows it, made from the declarations: `make docs`."""
+"""The highest cost of each operation in doc/limits.md, made from the declarations."""
 
 import re
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ _HEAD = "| call | class | exchanges with Redis | what else bounds it |\n|---|---
 
 
 def operations() -> Sequence[Operation]:
-    """Every operation of the service. No Redis is needed."""
+    """Return every operation of the service. No Redis is needed."""
     settings = Settings(log_level="error")
     logs.configure(settings)
     contract: Contract = create_app(settings, Store.at("unix:///nowhere", 1, 16)).extensions["contract"]
     return contract.operations
 
 
-def describe(several: Sequence[Operation]) -> str:
-    """A row for each operation."""
+def describe(declared: Sequence[Operation]) -> str:
+    """Return a row for each operation."""
     return _HEAD + "".join(
         f"| `{each.method} {each.path}` | {class_of(each)} | {each.cost.exchanges} | {each.cost.most} |\n"
-        for each in several
+        for each in declared
     )
 
 
@@ -33,12 +33,12 @@ def class_of(operation: Operation) -> str:
     """Which threads answer an operation."""
     if operation.tag == "health":
         return "health"
-    if operation.hot:
+    if operation.fast_path:
         return "hot"
     when = operation.cost.is_long
     return "ordinary" if not when else "long" if when == "always" else f"ordinary; {when} long"
 
 
 def renew(page: str) -> str:
-    """A page with its operations as they are."""
+    """Return the page with its operations renewed."""
     return _PARTS.sub(lambda _: describe(operations()), page)

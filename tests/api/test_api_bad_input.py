@@ -590,5 +590,5 @@ def test_limits_with_none_in_them_are_nothing_to_change(client: Client) -> None:
     bodies: list[dict[str, Any]] = [{}, {"limits": {}}]
     for body in bodies:
         answer = client.refused("PATCH", path, 422, "invalid", "", json=body)
-        assert answer["detail"] == "The body has nothing to change."
+        assert answer["detail"] == "The body must name at least one field to change."
     assert client.http.patch(path, json={"limits": {}, "paused": True}).get_json()["status"] == "paused"

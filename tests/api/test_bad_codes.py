@@ -578,8 +578,8 @@ BROKEN_CSV = {
 def test_csv_that_cannot_be_read_is_refused(client: Client, discount_id: str, value: bytes) -> None:
     problem = refuse(client, discount_id, value, CSV, 400, "malformed")
     assert re.fullmatch(
-        r"Line [\d,]+ cannot be read as CSV: a quote does not end with its cell, a line ends in CR alone,"
-        r" or a cell is too long\.|A line, text or number is longer than 262,144 bytes\.",
+        r"Line [\d,]+ cannot be read as CSV: a quote is not closed at the end of its cell, a line ends in CR alone,"
+        r" or a cell is too long\.|A line, text or number may be at most 262,144 bytes long\.",
         problem["detail"],
     )
 

@@ -491,7 +491,7 @@ def test_a_page_says_that_a_code_has_ended_or_that_its_discount_is_paused_or_has
     assert set(Page(till(client, found["id"]).text).texts) == {"title", "style", "h1", "p", "code"}
     address = f"/discount/{found['id']}"
     client.http.patch(address, json={"starts_at": "2280-01-02T18:30:00+02:00"})
-    assert "Good from <time" in till(client, found["id"]).text
+    assert "Valid from <time" in till(client, found["id"]).text
     client.http.patch(address, json={"starts_at": None, "paused": True})
     assert "This discount is paused." in till(client, found["id"]).text
     client.http.patch(address, json={"paused": False, "expires_at": "2020-01-01T00:00:00Z"})
@@ -501,7 +501,7 @@ def test_a_page_says_that_a_code_has_ended_or_that_its_discount_is_paused_or_has
     assert "Ended on <time" in till(client, short["id"]).text
     long = client.create(valid_for="P1M")
     granted(client, long["id"])
-    assert "Good until <time" in till(client, long["id"]).text
+    assert "Valid until <time" in till(client, long["id"]).text
 
 
 def test_a_page_tells_void_codes_from_those_that_a_close_kept(client: Client) -> None:
@@ -510,12 +510,12 @@ def test_a_page_tells_void_codes_from_those_that_a_close_kept(client: Client) ->
     client.http.patch(f"/discount/{found['id']}", json={"paused": True})
     client.http.delete(f"/discount/{found['id']}")
     kept = till(client, found["id"]).text
-    assert "Good until <time" in kept
+    assert "Valid until <time" in kept
     assert "void" not in kept
     client.http.delete(f"/discount/{found['id']}?granted_codes=void")
     void = till(client, found["id"]).text
-    assert "This code is void. It cannot be used." in void
-    assert "Good until" not in void
+    assert "This code is void and cannot be used." in void
+    assert "Valid until" not in void
 
 
 def test_what_a_brand_wrote_is_text_on_the_page_and_nothing_runs_or_is_fetched(client: Client) -> None:

@@ -150,7 +150,7 @@ def test_a_validation_tells_all_that_stands_in_the_way(client: Client) -> None:
     }
 
 
-def test_a_validation_of_a_wrong_code_tells_only_that(client: Client) -> None:
+def test_a_validation_of_a_wrong_code_gives_no_other_reason(client: Client) -> None:
     opened(client, limits={"total": 0}, minimum_amount=6000, currency="SEK")
     verdict = validated(client, code="WINTER")
     assert [each["word"] for each in verdict.pop("reasons")] == ["not-granted"]

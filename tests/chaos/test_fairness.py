@@ -113,7 +113,7 @@ def test_a_mail_server_that_hangs_delays_no_webhook(
         wait_until(lambda: receiver.counts().total() == 16 * 11, "all calls", LONG - 5)
 
 
-def test_an_event_that_cannot_be_told_holds_up_no_other(
+def test_an_event_that_cannot_be_planned_holds_up_no_other(
     redis_server: RedisServer, store: Store, receiver: Receiver
 ) -> None:
     offer = make_offer(store, receiver, "ok", "IKEA", 100)

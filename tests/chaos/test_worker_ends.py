@@ -39,7 +39,7 @@ def has_come(receiver: Receiver, count: int) -> bool:
     return receiver.counts()["IKEA"] >= count
 
 
-def test_health_and_figures_of_a_worker_are_told(redis_server: RedisServer) -> None:
+def test_a_worker_shows_its_health_and_metrics(redis_server: RedisServer) -> None:
     with WorkerProcesses(redis_server.url, workers=1) as workers:
         workers.await_ready()
         assert workers.get(0, "/healthy") == (200, "OK")

@@ -9,7 +9,7 @@ from tests.api.conftest import (
     client,
     raw,
 )
-from tests.security.conftest import world
+from tests.security.conftest import two_brands
 from tests.support.fixtures import redis, redis_server
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, pytest_runtest_makereport

@@ -64,7 +64,7 @@ def test_a_user_gets_the_same_code_of_a_brand_ever_after(raw: FlaskClient) -> No
     assert fetch(raw, "Ann") == first
 
 
-def test_an_unknown_brand_is_told_from_one_that_is_sold_out(raw: FlaskClient) -> None:
+def test_an_unknown_brand_and_a_sold_out_one_get_different_answers(raw: FlaskClient) -> None:
     answer = raw.get("/v1/discount/fetch/nobody/Ann")
     assert (answer.status_code, answer.get_json()) == (404, {"error": "There is no such brand."})
 
@@ -131,13 +131,13 @@ def test_the_service_greets(raw: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()) == (200, {"status": "OK", "message": "hello!"})
 
 
-def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(world: TwoBrands) -> None:
-    ikea, lidl = world.open_shop("IKEA"), world.open_shop("Lidl")
+def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(two_brands: TwoBrands) -> None:
+    ikea, lidl = two_brands.open_shop("IKEA"), two_brands.open_shop("Lidl")
     body = {"brand": "IKEA", "number_to_create": 1}
-    (code,) = world.done("POST", CREATE, ikea.key, json=body)
-    foreign = world.ask("POST", CREATE, lidl.key, json=body)
+    (code,) = two_brands.done("POST", CREATE, ikea.key, json=body)
+    foreign = two_brands.ask("POST", CREATE, lidl.key, json=body)
     assert (foreign.status_code, foreign.get_json()) == (404, {"error": "There is no such brand."})
-    assert world.ask("POST", CREATE, signed("Ann"), json=body).status_code == 403
-    assert world.done("GET", "/v1/discount/fetch/IKEA/Ann", signed("Ann")) == {"discount_code": code}
-    assert world.ask("GET", "/v1/discount/fetch/IKEA/Ann", signed("Bo")).status_code == 403
-    assert world.ask("GET", "/v1/discount/fetch/IKEA/Bo", lidl.key).status_code == 404
+    assert two_brands.ask("POST", CREATE, signed("Ann"), json=body).status_code == 403
+    assert two_brands.done("GET", "/v1/discount/fetch/IKEA/Ann", signed("Ann")) == {"discount_code": code}
+    assert two_brands.ask("GET", "/v1/discount/fetch/IKEA/Ann", signed("Bo")).status_code == 403
+    assert two_brands.ask("GET", "/v1/discount/fetch/IKEA/Bo", lidl.key).status_code == 404

@@ -150,7 +150,7 @@ def test_a_coupon_is_good_to_the_end_of_its_last_day(raw: FlaskClient, clock: Cl
     assert shown == today.strftime("%a, %d %b %Y 00:00:00 GMT")
 
 
-def test_users_get_ids_from_1_and_an_address_known_already_is_told_as_a_bare_string(raw: FlaskClient) -> None:
+def test_users_get_ids_from_1_and_a_known_address_is_answered_with_a_bare_string(raw: FlaskClient) -> None:
     check(raw.get("/user"), 200, [])
     enrol(raw, 3)
     known = raw.post("/user", data={"name": "other", "email_id": "user2@user.example"})
@@ -250,7 +250,7 @@ def test_a_coupon_is_applied_until_a_count_is_reached(raw: FlaskClient) -> None:
     check(apply(raw, 3), 400, NONE_LEFT)
 
 
-def test_the_user_is_told_of_the_total_before_the_week_before_the_day_before_all(raw: FlaskClient) -> None:
+def test_the_answer_names_the_users_total_first_then_week_day_and_all_users(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     check(apply(raw), 400, "User total redemption count reached.")
@@ -264,7 +264,7 @@ def test_the_user_is_told_of_the_total_before_the_week_before_the_day_before_all
     check_applied(apply(raw))
 
 
-def test_a_user_who_may_once_is_told_of_the_total(raw: FlaskClient) -> None:
+def test_a_user_with_one_use_is_refused_for_the_total(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     allow(raw, all=9, user_total=1)
@@ -326,7 +326,7 @@ def test_a_use_that_leaves_something_out_is_refused(raw: FlaskClient, field: str
     check(raw.post("/coupon/apply", data={n: v for n, v in body.items() if n != field}), 400, f"{field} is missing.")
 
 
-def test_the_status_tells_whether_a_coupon_can_be_used(raw: FlaskClient) -> None:
+def test_the_status_shows_whether_a_coupon_can_be_used(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     check(raw.get(STATUS), 403, NONE_LEFT)
@@ -351,7 +351,7 @@ def test_the_status_tells_whether_a_coupon_can_be_used(raw: FlaskClient) -> None
         ({"starts_at": "2279-01-01T00:00:00Z"}, "Coupon is not valid yet."),
     ],
 )
-def test_what_is_changed_natively_is_told_here(raw: FlaskClient, change: dict[str, Any], sentence: str) -> None:
+def test_native_changes_show_in_the_dialect(raw: FlaskClient, change: dict[str, Any], sentence: str) -> None:
     create(raw)
     enrol(raw)
     allow(raw, all=9)
@@ -385,49 +385,49 @@ def test_a_coupon_without_limits_shows_null(raw: FlaskClient) -> None:
     check(raw.get(STATUS), 200, "Valid coupon")
 
 
-def test_each_brand_has_coupons_and_users_of_its_own(world: TwoBrands) -> None:
-    ikea, lidl = world.open_shop("IKEA"), world.open_shop("Lidl")
-    world.done("POST", "/coupon", ikea.key, data=TEN)
-    world.done("POST", "/user", ikea.key, data=ANN)
-    assert [each["code"] for each in world.done("GET", "/coupon", ikea.key)["message"]] == ["TEN"]
-    assert world.done("GET", "/coupon", lidl.key) == {"message": []}
+def test_each_brand_has_coupons_and_users_of_its_own(two_brands: TwoBrands) -> None:
+    ikea, lidl = two_brands.open_shop("IKEA"), two_brands.open_shop("Lidl")
+    two_brands.done("POST", "/coupon", ikea.key, data=TEN)
+    two_brands.done("POST", "/user", ikea.key, data=ANN)
+    assert [each["code"] for each in two_brands.done("GET", "/coupon", ikea.key)["message"]] == ["TEN"]
+    assert two_brands.done("GET", "/coupon", lidl.key) == {"message": []}
     # Whom a brand knows by an id of its own is listed too.
     ann = {"id": "Ann", "name": "", "email_id": "ann@brand.example"}
-    assert world.done("GET", "/user", lidl.key) == {"message": [ann]}
-    assert world.done("GET", "/user", ikea.key) == {"message": [ann, {"id": 1} | ANN]}
-    check(world.ask("GET", COUNTS, lidl.key), 404, "Coupon not found")
+    assert two_brands.done("GET", "/user", lidl.key) == {"message": [ann]}
+    assert two_brands.done("GET", "/user", ikea.key) == {"message": [ann, {"id": 1} | ANN]}
+    check(two_brands.ask("GET", COUNTS, lidl.key), 404, "Coupon not found")
     # The same words are no repeat with another brand.
-    world.done("POST", "/coupon", lidl.key, data=TEN)
-    world.done("POST", "/user", lidl.key, data=ANN)
-    world.done("PUT", COUNTS, ikea.key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
+    two_brands.done("POST", "/coupon", lidl.key, data=TEN)
+    two_brands.done("POST", "/user", lidl.key, data=ANN)
+    two_brands.done("PUT", COUNTS, ikea.key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
     body = {"user_id": 1, "coupon_code": "TEN"}
-    check(world.ask("POST", "/coupon/apply", lidl.key, data=body), 400, "User total redemption count reached.")
-    check_applied(world.ask("POST", "/coupon/apply", ikea.key, data=body))
+    check(two_brands.ask("POST", "/coupon/apply", lidl.key, data=body), 400, "User total redemption count reached.")
+    check_applied(two_brands.ask("POST", "/coupon/apply", ikea.key, data=body))
 
 
-def test_a_user_applies_for_itself(world: TwoBrands) -> None:
-    ikea = world.open_shop("IKEA")
-    world.done("POST", "/brand", ADMIN, json={"id": "coupons"})
-    for key, brand in ((ikea.key, "IKEA"), (world.make_key("coupons"), "coupons")):
-        world.done("POST", "/coupon", key, data=TEN)
-        world.done("PUT", COUNTS, key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
-        world.done("PUT", f"/user/Ann?brand_id={brand}", key, json={"email": "ann@user.example"})
+def test_a_user_applies_for_itself(two_brands: TwoBrands) -> None:
+    ikea = two_brands.open_shop("IKEA")
+    two_brands.done("POST", "/brand", ADMIN, json={"id": "coupons"})
+    for key, brand in ((ikea.key, "IKEA"), (two_brands.make_key("coupons"), "coupons")):
+        two_brands.done("POST", "/coupon", key, data=TEN)
+        two_brands.done("PUT", COUNTS, key, data={f"{kind}_repeat_count": 1 for kind in KINDS})
+        two_brands.done("PUT", f"/user/Ann?brand_id={brand}", key, json={"email": "ann@user.example"})
     body = {"coupon_code": "TEN"}
     for more in ({"brand": "IKEA"}, {"user_id": "Ann"}):
-        check_applied(world.ask("POST", "/coupon/apply", signed("Ann"), data=body | more))
-        used_up = world.ask("POST", "/coupon/apply", signed("Ann"), data=body | more)
+        check_applied(two_brands.ask("POST", "/coupon/apply", signed("Ann"), data=body | more))
+        used_up = two_brands.ask("POST", "/coupon/apply", signed("Ann"), data=body | more)
         check(used_up, 400, "User total redemption count reached.")
-    check(world.ask("POST", "/coupon/apply", signed("Bo"), data=body), 404, "User not found")
-    check(world.ask("POST", "/coupon/apply", signed("Bo"), data=body | {"brand": "Lidl"}), 404, "Coupon not found")
+    check(two_brands.ask("POST", "/coupon/apply", signed("Bo"), data=body), 404, "User not found")
+    check(two_brands.ask("POST", "/coupon/apply", signed("Bo"), data=body | {"brand": "Lidl"}), 404, "Coupon not found")
     for named in ("Ann", 1, "1"):
-        foreign = world.ask("POST", "/coupon/apply", signed("Bo"), json=body | {"user_id": named})
-        check(foreign, 403, "A user acts for itself alone.")
-    check(world.ask("POST", "/coupon/apply", ikea.key, data=body), 400, "user_id is missing.")
-    foreign = world.ask("POST", "/coupon/apply", ikea.key, data=body | {"user_id": "Ann", "brand": "coupons"})
+        foreign = two_brands.ask("POST", "/coupon/apply", signed("Bo"), json=body | {"user_id": named})
+        check(foreign, 403, "A user's token is good for that user only.")
+    check(two_brands.ask("POST", "/coupon/apply", ikea.key, data=body), 400, "user_id is missing.")
+    foreign = two_brands.ask("POST", "/coupon/apply", ikea.key, data=body | {"user_id": "Ann", "brand": "coupons"})
     check(foreign, 404, "There is no such brand.")
     # A user whose id is a number is the same whether it is sent as one or as text.
-    world.done("POST", "/user", ikea.key, data={"name": "One", "email_id": "one@user.example"})
-    one = world.ask("POST", "/coupon/apply", signed("1"), json=body | {"user_id": 1, "brand": "IKEA"})
+    two_brands.done("POST", "/user", ikea.key, data={"name": "One", "email_id": "one@user.example"})
+    one = two_brands.ask("POST", "/coupon/apply", signed("1"), json=body | {"user_id": 1, "brand": "IKEA"})
     check(one, 400, NONE_LEFT)
 
 
@@ -440,7 +440,7 @@ def test_a_user_applies_for_itself(world: TwoBrands) -> None:
         ({"expiry_date": "2020-01-01", "discount_percentage": "-1"}, "Expiry date cannot be less than today"),
     ],
 )
-def test_what_the_original_refused_is_told_in_its_sentences_and_order(
+def test_refusals_have_the_sentences_and_the_order_of_the_original(
     client: Client, wrong: dict[str, str], sentence: str
 ) -> None:
     check(client.http.post("/coupon", data=TEN | wrong), 400, sentence)

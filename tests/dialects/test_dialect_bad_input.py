@@ -138,7 +138,7 @@ def test_a_field_that_stands_twice_is_refused(stocked: Client, place: Place) -> 
     check(answer, 400, place.key)
     if place.form:
         answer = stocked.http.open(place.path, method=place.method, data=f"{name}=1&{name}=1", content_type=FORM)
-        assert check(answer, 400, place.key) == f"{name} stands twice."
+        assert check(answer, 400, place.key) == f"{name} is given twice."
     assert stocked.state() == before
 
 
@@ -269,7 +269,7 @@ def hurried(redis_server: Any, redis: Any) -> TwoBrands:
 
 
 @places
-def test_who_asks_too_often_is_told_when_to_come_back(hurried: TwoBrands, place: Place) -> None:
+def test_too_many_requests_are_answered_with_retry_after(hurried: TwoBrands, place: Place) -> None:
     hurried.done("POST", "/brand", "admin-" + "a" * 32, json={"id": "b"})
     key = hurried.make_key("b")
     answers = [hurried.ask(place.method, place.path, key, json=place.body) for _ in range(3)]

@@ -38,13 +38,13 @@ def http(line: LossyLine) -> FlaskClient:
 def lose(line: LossyLine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make each call of a service lose the reply to the first script that it runs."""
 
-    def lose_answers_of(*verbs: tuple[Any, str]) -> None:
-        for module, name in verbs:
-            verb = getattr(module, name)
+    def lose_answers_of(*calls: tuple[Any, str]) -> None:
+        for module, name in calls:
+            function = getattr(module, name)
 
-            def losing(*given: Any, verb: Any = verb, **named: Any) -> Any:
+            def losing(*given: Any, function: Any = function, **named: Any) -> Any:
                 line.lose(1)
-                return verb(*given, **named)
+                return function(*given, **named)
 
             monkeypatch.setattr(module, name, losing)
 
@@ -56,9 +56,7 @@ def check(answer: Any, status: int) -> Any:
     return answer.get_json()
 
 
-def test_a_pool_has_the_codes_that_its_brand_was_told_of(
-    http: FlaskClient, line: LossyLine, lose: Callable[..., None]
-) -> None:
+def test_a_pool_has_the_codes_that_its_brand_got(http: FlaskClient, line: LossyLine, lose: Callable[..., None]) -> None:
     lose((discounts, "create"), (code_pools, "import_codes"), (grants, "grant"))
     replies = [
         code

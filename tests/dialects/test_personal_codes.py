@@ -161,32 +161,32 @@ def test_an_id_in_a_header_may_be_of_any_script(raw: FlaskClient) -> None:
     assert made.get_json()["brand_id"] == "Åhléns"
 
 
-def test_with_tokens_a_brand_creates_and_a_user_gets(world: TwoBrands) -> None:
-    nike, other = world.open_shop("Nike"), world.open_shop("Other")
-    made = world.http.post(CREATE, json=SALE, headers={"brand_auth_token": nike.key})
+def test_with_tokens_a_brand_creates_and_a_user_gets(two_brands: TwoBrands) -> None:
+    nike, other = two_brands.open_shop("Nike"), two_brands.open_shop("Other")
+    made = two_brands.http.post(CREATE, json=SALE, headers={"brand_auth_token": nike.key})
     assert (made.status_code, made.get_json()["brand_id"]) == (200, "Nike")
     discount_id = made.get_json()["id"]
-    got = get(world.http, discount_id, signed("u2"))
+    got = get(two_brands.http, discount_id, signed("u2"))
     assert (got.status_code, got.get_json()["discount-code"].split("-is-")[0]) == (200, "Nike-thinks-u2")
     # The same by the header that all others have.
-    assert world.done("GET", GET, signed("u2"), json={"discount_id": discount_id}) == got.get_json()
-    assert world.done("POST", CREATE, other.key, json=SALE)["brand_id"] == "Other"
+    assert two_brands.done("GET", GET, signed("u2"), json={"discount_id": discount_id}) == got.get_json()
+    assert two_brands.done("POST", CREATE, other.key, json=SALE)["brand_id"] == "Other"
 
 
-def test_with_tokens_nobody_else_creates_or_gets(world: TwoBrands) -> None:
-    nike = world.open_shop("Nike")
-    discount_id = world.done("POST", CREATE, nike.key, json=SALE)["id"]
+def test_with_tokens_nobody_else_creates_or_gets(two_brands: TwoBrands) -> None:
+    nike = two_brands.open_shop("Nike")
+    discount_id = two_brands.done("POST", CREATE, nike.key, json=SALE)["id"]
     wrong = ("b1", "", "dsk_x_y", "é.ü.\x7f", "a b")
     for token, status in ((signed("u1"), 403), (ADMIN, 403), *((each, 401) for each in wrong)):
-        answer = world.http.post(CREATE, json=SALE, headers={"brand_auth_token": token})
+        answer = two_brands.http.post(CREATE, json=SALE, headers={"brand_auth_token": token})
         assert (answer.status_code, list(answer.get_json())) == (status, ["message"]), answer.text
     for token, status in (("u1", 401), ("", 401), (nike.key, 403), (ADMIN, 403)):
-        answer = get(world.http, discount_id, token)
+        answer = get(two_brands.http, discount_id, token)
         assert (answer.status_code, list(answer.get_json())) == (status, ["message"]), answer.text
     # A token in the other's header is none.
-    answer = world.http.post(CREATE, json=SALE, headers={"user_auth_token": nike.key})
+    answer = two_brands.http.post(CREATE, json=SALE, headers={"user_auth_token": nike.key})
     assert (answer.status_code, "WWW-Authenticate" in answer.headers) == (401, True)
-    made, _ = world.done("GET", "/discount", nike.key)["discounts"]
+    made, _ = two_brands.done("GET", "/discount", nike.key)["discounts"]
     assert (made["id"], made["granted_count"]) == (discount_id, 0)
 
 

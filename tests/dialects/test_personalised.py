@@ -165,7 +165,7 @@ def test_wrong_words_are_answered_by_a_line_on_how_to_use_them(words: tuple[str,
 
 
 @pytest.mark.parametrize("words", [("create", "IKEA", "Sale", "10"), ("fetch", "dsc-x", "Ann")])
-def test_a_server_that_is_not_there_is_told_in_one_line(words: tuple[str, ...]) -> None:
+def test_a_missing_server_is_one_line_of_error(words: tuple[str, ...]) -> None:
     done = run(*words, DISCOUNT_URL=NOBODY)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith(NOBODY)

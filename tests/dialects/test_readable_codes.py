@@ -195,7 +195,7 @@ def test_a_code_that_expired_is_refused_and_an_unknown_one_is_not_there(raw: Fla
         (1, "10000000000.00", "9900000000.00"),
     ],
 )
-def test_an_amount_is_told_reduced(raw: FlaskClient, percent: float, amount: str, reduced: str) -> None:
+def test_an_amount_is_shown_reduced(raw: FlaskClient, percent: float, amount: str, reduced: str) -> None:
     create(raw, discount=percent)
     used = use(raw, amount=amount)
     assert (used.status_code, used.get_json()["reduced_amount"]) == (201, reduced)
@@ -227,59 +227,63 @@ def test_the_brand_hears_of_each_use(client: Client) -> None:
     assert (event["redemption"], event["amount"], event["discount_amount"]) == (used["id"], "500", "50")
 
 
-def test_users_whose_addresses_the_brand_knows_are_granted_a_new_code_by_which_they_are_told(
-    world: TwoBrands,
+def test_users_with_an_address_are_granted_a_new_code_and_so_get_an_e_mail(
+    two_brands: TwoBrands,
 ) -> None:
-    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+    billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
     for number, shop in enumerate((billo, billo, ikea)):
-        world.done("POST", "/user", shop.key, data={"name": "x", "email_id": f"user{number}@user.example"})
-    made = world.done("POST", CODES, billo.key, json=AHMED)
-    grants = world.done("GET", f"/discount/{made['rule']['id']}/grants", billo.key)["grants"]
+        two_brands.done("POST", "/user", shop.key, data={"name": "x", "email_id": f"user{number}@user.example"})
+    made = two_brands.done("POST", CODES, billo.key, json=AHMED)
+    grants = two_brands.done("GET", f"/discount/{made['rule']['id']}/grants", billo.key)["grants"]
     assert sorted(each["user_id"] for each in grants) == ["1", "2", "Ann"]
     assert {each["code"] for each in grants} == {AHMED["id"]}
 
 
-def test_with_tokens_brands_create_and_users_use(world: TwoBrands) -> None:
-    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
-    made = world.done("POST", CODES, billo.key, json=AHMED)
+def test_with_tokens_brands_create_and_users_use(two_brands: TwoBrands) -> None:
+    billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
+    made = two_brands.done("POST", CODES, billo.key, json=AHMED)
     assert made["rule"]["brand"] == "Billo"
-    check(world.ask("POST", CODES, ikea.key, json=AHMED), 403, "Another brand has this code.")
-    assert world.ask("POST", CODES, signed("Ann"), json=AHMED | {"id": "X"}).status_code == 403
-    assert world.done("GET", f"{CODES}AHMED2022BILLO/", signed("Ann")) == made
-    check(world.ask("GET", f"{CODES}AHMED2022BILLO/", ikea.key), 404, "There is no such code.")
+    check(two_brands.ask("POST", CODES, ikea.key, json=AHMED), 403, "Another brand has this code.")
+    assert two_brands.ask("POST", CODES, signed("Ann"), json=AHMED | {"id": "X"}).status_code == 403
+    assert two_brands.done("GET", f"{CODES}AHMED2022BILLO/", signed("Ann")) == made
+    check(two_brands.ask("GET", f"{CODES}AHMED2022BILLO/", ikea.key), 404, "There is no such code.")
     body = {"discount_code": "AHMED2022BILLO"}
-    check(world.ask("POST", USES, signed("Ann"), json=body | {"user": "Bo"}), 403, "A user acts for itself alone.")
-    check(world.ask("POST", USES, ikea.key, json=body | {"user": "Bo"}), 404, "There is no such code.")
-    assert world.done("POST", USES, signed("Ann"), json=body)["user"] == "Ann"
-    assert world.done("POST", USES, billo.key, json=body | {"user": "Bo"})["user"] == "Bo"
+    check(
+        two_brands.ask("POST", USES, signed("Ann"), json=body | {"user": "Bo"}),
+        403,
+        "A user's token is good for that user only.",
+    )
+    check(two_brands.ask("POST", USES, ikea.key, json=body | {"user": "Bo"}), 404, "There is no such code.")
+    assert two_brands.done("POST", USES, signed("Ann"), json=body)["user"] == "Ann"
+    assert two_brands.done("POST", USES, billo.key, json=body | {"user": "Bo"})["user"] == "Bo"
 
 
-def test_everybody_lists_its_own(world: TwoBrands) -> None:
-    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
+def test_everybody_lists_its_own(two_brands: TwoBrands) -> None:
+    billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
     for shop, code in ((billo, "BILLO"), (ikea, "HEJ")):
-        world.done("POST", CODES, shop.key, json=AHMED | {"id": code})
+        two_brands.done("POST", CODES, shop.key, json=AHMED | {"id": code})
         for user in ("Ann", "Bo"):
-            world.done("POST", USES, signed(user), json={"discount_code": code})
+            two_brands.done("POST", USES, signed(user), json={"discount_code": code})
     for shop, code in ((billo, "BILLO"), (ikea, "HEJ")):
-        assert [each["id"] for each in world.done("GET", CODES, shop.key)] == [code]
-        uses = world.done("GET", USES, shop.key)
+        assert [each["id"] for each in two_brands.done("GET", CODES, shop.key)] == [code]
+        uses = two_brands.done("GET", USES, shop.key)
         assert [(each["discount_code"], each["user"]) for each in uses] == [(code, "Bo"), (code, "Ann")]
     # What Ann redeemed natively is no use of a readable code.
-    mine = world.done("GET", USES, signed("Ann"))
+    mine = two_brands.done("GET", USES, signed("Ann"))
     assert [(each["discount_code"], each["user"]) for each in mine] == [("HEJ", "Ann"), ("BILLO", "Ann")]
 
 
-def test_a_user_lists_the_codes_that_it_was_granted(world: TwoBrands) -> None:
-    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
-    assert world.done("GET", CODES, signed("Ann")) == []
-    made = [world.done("POST", CODES, shop.key, json=AHMED | {"id": shop.brand}) for shop in (billo, ikea)]
+def test_a_user_lists_the_codes_that_it_was_granted(two_brands: TwoBrands) -> None:
+    billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
+    assert two_brands.done("GET", CODES, signed("Ann")) == []
+    made = [two_brands.done("POST", CODES, shop.key, json=AHMED | {"id": shop.brand}) for shop in (billo, ikea)]
     # Ann, whose address they know, holds a code of each; besides, two that are not readable ones.
-    assert sorted(each["id"] for each in world.done("GET", CODES, signed("Ann"))) == ["Billo", "IKEA"]
-    assert {str(each) for each in world.done("GET", CODES, signed("Ann"))} == set(map(str, made))
-    assert world.done("GET", CODES, signed("Bo")) == []
+    assert sorted(each["id"] for each in two_brands.done("GET", CODES, signed("Ann"))) == ["Billo", "IKEA"]
+    assert {str(each) for each in two_brands.done("GET", CODES, signed("Ann"))} == set(map(str, made))
+    assert two_brands.done("GET", CODES, signed("Bo")) == []
 
 
-def test_no_more_users_are_told_of_a_code_than_one_call_bears(
+def test_a_code_is_announced_to_no_more_users_than_one_call_can_handle(
     raw: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readable_codes, "MAX_GRANTED", 2)
@@ -309,14 +313,14 @@ def test_a_use_is_shown_by_its_id(raw: FlaskClient) -> None:
     check(raw.get(f"{USES}{used['id']}/"), 404, "There is no such use.")
 
 
-def test_a_use_is_shown_to_whom_it_concerns_alone(world: TwoBrands) -> None:
-    billo, ikea = world.open_shop("Billo"), world.open_shop("IKEA")
-    world.done("POST", CODES, billo.key, json=AHMED)
-    used = world.done("POST", USES, signed("Ann"), json={"discount_code": AHMED["id"]})
+def test_a_use_is_shown_to_whom_it_concerns_alone(two_brands: TwoBrands) -> None:
+    billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
+    two_brands.done("POST", CODES, billo.key, json=AHMED)
+    used = two_brands.done("POST", USES, signed("Ann"), json={"discount_code": AHMED["id"]})
     for token in (billo.key, signed("Ann")):
-        assert world.done("GET", f"{USES}{used['id']}/", token) == used
+        assert two_brands.done("GET", f"{USES}{used['id']}/", token) == used
     for token in (ikea.key, signed("Bo")):
-        check(world.ask("GET", f"{USES}{used['id']}/", token), 404, "There is no such redemption.")
+        check(two_brands.ask("GET", f"{USES}{used['id']}/", token), 404, "There is no such redemption.")
 
 
 def test_a_code_is_found_by_its_hash(raw: FlaskClient) -> None:
@@ -362,17 +366,17 @@ def test_lists_also_come_in_pages(raw: FlaskClient) -> None:
             assert (answer.status_code, list(answer.get_json())) == (400, ["detail"]), wrong
 
 
-def test_a_user_reads_its_own_in_pages(world: TwoBrands) -> None:
-    billo = world.open_shop("Billo")
+def test_a_user_reads_its_own_in_pages(two_brands: TwoBrands) -> None:
+    billo = two_brands.open_shop("Billo")
     for number in range(4):
-        world.done("POST", CODES, billo.key, json=AHMED | {"id": f"CODE{number}"})
-        world.done("POST", USES, signed("Ann"), json={"discount_code": f"CODE{number}"})
+        two_brands.done("POST", CODES, billo.key, json=AHMED | {"id": f"CODE{number}"})
+        two_brands.done("POST", USES, signed("Ann"), json={"discount_code": f"CODE{number}"})
     for path in (CODES, USES):
-        whole = world.done("GET", path, signed("Ann"))
+        whole = two_brands.done("GET", path, signed("Ann"))
         assert len(whole) == 4
         found, following = [], f"{path}?limit=2"
         while following:
-            answer = world.ask("GET", following, signed("Ann"))
+            answer = two_brands.ask("GET", following, signed("Ann"))
             found += answer.get_json()
             following = answer.headers.get("Link", "").removeprefix("<").removesuffix('>; rel="next"')
         assert found == whole

@@ -12,7 +12,7 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
-def works(redis_server: RedisServer) -> Iterator[MailHarness]:
+def harness(redis_server: RedisServer) -> Iterator[MailHarness]:
     with redis_server.client(PATIENCE) as client:
         client.flushall()
     box = Mailbox()

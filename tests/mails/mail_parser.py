@@ -33,7 +33,7 @@ FACTS: dict[MailKind, dict[str, Any]] = {
 }
 
 
-def letter(kind: MailKind = "code-granted", to: Recipient | None = None, **given: Any) -> EmailMessage:
+def example_mail(kind: MailKind = "code-granted", to: Recipient | None = None, **given: Any) -> EmailMessage:
     """Write an example e-mail. `given` replaces facts and arguments of `write` by name."""
     facts = {name: given.pop(name, value) for name, value in FACTS[kind].items()}
     more: dict[str, Any] = {"sender": SENDER, "message_id": MESSAGE_ID, "date": DATE} | given

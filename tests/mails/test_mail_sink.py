@@ -23,7 +23,7 @@ from discount.config import SettingsError
 from discount.local import mail_sink
 from discount.mails import Recipient
 from discount.worker.smtp_client import SmtpClient
-from tests.mails.mail_parser import letter
+from tests.mails.mail_parser import example_mail
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.service import wait_until
@@ -83,7 +83,7 @@ def own_port() -> Iterator[Port]:
 
 
 def send(port: int, message: EmailMessage | None = None) -> EmailMessage:
-    message = message or letter()
+    message = message or example_mail()
     assert SmtpClient(f"smtp+plain://127.0.0.1:{port}", PATIENCE).send(message).outcome == "delivered"
     return message
 
@@ -97,7 +97,7 @@ def listed(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_e_mails_appear_as_files_for_their_owner_alone(folder: Path, port: int) -> None:
-    sent = [bytes(send(port, letter(to=Recipient(f"ann{number}@mail.example")))) for number in range(3)]
+    sent = [bytes(send(port, example_mail(to=Recipient(f"ann{number}@mail.example")))) for number in range(3)]
     found = sorted(folder.iterdir())
     assert [path.read_bytes() for path in found] == sent
     assert [bool(NAME.fullmatch(path.name)) for path in found] == [True] * 3
@@ -105,8 +105,8 @@ def test_e_mails_appear_as_files_for_their_owner_alone(folder: Path, port: int) 
 
 
 def test_they_are_listed_oldest_first(folder: Path, port: int) -> None:
-    send(port, letter(to=Recipient("ann@mail.example", "Ann Müller", "de")))
-    send(port, letter("sold-out", to=Recipient("shop@ikea.example")))
+    send(port, example_mail(to=Recipient("ann@mail.example", "Ann Müller", "de")))
+    send(port, example_mail("sold-out", to=Recipient("shop@ikea.example")))
     found = listed(folder)
     assert [(each["to"], each["subject"]) for each in found] == [
         ("Ann Müller <ann@mail.example>", "Ihr Code von IKEA: Christmas 2026"),
@@ -128,7 +128,7 @@ def test_nothing_of_an_e_mail_stands_in_its_files_name(folder: Path, port: int) 
 
 
 def test_many_at_once_all_arrive_and_none_is_seen_in_part(folder: Path, port: int) -> None:
-    message = letter(code="X" * 60_000)
+    message = example_mail(code="X" * 60_000)
     whole, seen = len(bytes(message)), set()
     threads = [threading.Thread(target=lambda: [send(port, message) for _ in range(3)]) for _ in range(4)]
     for each in threads:
@@ -192,7 +192,7 @@ def test_whatever_an_e_mail_is_the_list_shows_it_without_control_characters(fold
 def test_one_that_goes_while_they_are_listed_is_left_out(
     folder: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(port, letter("sold-out"))
+    send(port, example_mail("sold-out"))
     send(port)
     paths = sorted(folder.iterdir())
     open_file = Path.open
@@ -212,7 +212,7 @@ def test_only_the_newest_are_kept(tmp_path: Path, own_port: Port) -> None:
     with started(["-c", code]) as process:
         wait_until(lambda: _listens(port) or process.poll() is not None, "the sink listens")
         for number in range(7):
-            send(port, letter(to=Recipient(f"ann{number}@mail.example")))
+            send(port, example_mail(to=Recipient(f"ann{number}@mail.example")))
         assert [each.to for each in mail_sink.list_mails(tmp_path)] == [
             f"ann{number}@mail.example" for number in (4, 5, 6)
         ]
@@ -234,7 +234,7 @@ def test_a_signal_ends_it_though_somebody_is_connected(tmp_path: Path, own_port:
     assert len(mail_sink.list_mails(tmp_path)) == 1
 
 
-def test_a_port_that_is_taken_and_a_directory_that_is_none_are_told(tmp_path: Path) -> None:
+def test_a_taken_port_and_a_bad_directory_are_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError, match="Address already in use"):
         mail_sink.serve(tmp_path, port=taken.getsockname()[1])
     (tmp_path / "file").touch()

@@ -23,9 +23,9 @@ from tests.mails.mail_parser import (
     UNTIL,
     bare,
     decoded,
+    example_mail,
     headers_of,
     html_of,
-    letter,
     read,
     shown,
     text_of,
@@ -83,7 +83,7 @@ EVIL = {
 )
 def test_every_kind_in_every_language_is_a_whole_message(kind: MailKind, locale: str) -> None:
     language = LOCALES[locale]
-    raw = bytes(letter(kind, Recipient("ann@mail.example", "Ann Müller", locale)))
+    raw = bytes(example_mail(kind, Recipient("ann@mail.example", "Ann Müller", locale)))
     headers, message = headers_of(raw), read(raw)
     assert headers.keys() == HEADERS
     assert headers["from"] == SENDER
@@ -104,19 +104,19 @@ def test_every_kind_in_every_language_is_a_whole_message(kind: MailKind, locale:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_a_link_the_headers_and_both_parts_carry_it(kind: MailKind) -> None:
-    raw = bytes(letter(kind, unsubscribe_url=LINK))
+    raw = bytes(example_mail(kind, unsubscribe_url=LINK))
     headers = headers_of(raw)
     assert headers.keys() == HEADERS | WAYS_OUT
     assert headers["list-unsubscribe"] == f"<{LINK}>"
     assert headers["list-unsubscribe-post"] == "List-Unsubscribe=One-Click"
     assert LINK in text_of(read(raw))
     assert shown(html_of(read(raw))).links == [LINK]
-    assert shown(html_of(letter(kind))).links == []
+    assert shown(html_of(example_mail(kind))).links == []
 
 
 def test_the_longest_link_stands_whole_in_its_header() -> None:
     link = "https://shop.example/unsubscribe/" + "a" * 850
-    raw = bytes(letter(unsubscribe_url=link))
+    raw = bytes(example_mail(unsubscribe_url=link))
     assert f"List-Unsubscribe: <{link}>\r\n".encode() in raw
     _assert_fit_for_smtp(raw)
 
@@ -127,7 +127,7 @@ def test_the_longest_link_stands_whole_in_its_header() -> None:
 )
 def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone: str, for_all: str) -> None:
     for shared in (False, True):
-        message = letter("code-granted", Recipient("ann@mail.example", None, locale), for_all=shared)
+        message = example_mail("code-granted", Recipient("ann@mail.example", None, locale), for_all=shared)
         for part in (text_of(message), shown(html_of(message)).text):
             words = " ".join(part.split())
             assert (alone in words, for_all in words) == (not shared, shared)
@@ -136,7 +136,7 @@ def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone:
 @pytest.mark.parametrize("locale", ["en", "de"])
 @pytest.mark.parametrize("kind", ["code-granted", "code-expiring"])
 def test_the_code_its_end_and_what_comes_off_stand_in_both_parts(kind: MailKind, locale: str) -> None:
-    message = letter(kind, Recipient("ann@mail.example", None, locale))
+    message = example_mail(kind, Recipient("ann@mail.example", None, locale))
     until = {"en": "20\xa0November 2026, 10:27\xa0UTC", "de": "20.\xa0November 2026, 10:27\xa0UTC"}[locale]
     for part in (text_of(message), shown(html_of(message)).text):
         assert part.count("XMAS-7F3K") == 1
@@ -165,7 +165,7 @@ def test_the_code_its_end_and_what_comes_off_stand_in_both_parts(kind: MailKind,
     ],
 )
 def test_what_comes_off_is_shown_as_people_write_it(rule: Rule, locale: str, words: str) -> None:
-    message = letter("code-granted", Recipient("ann@mail.example", None, locale), rule=rule)
+    message = example_mail("code-granted", Recipient("ann@mail.example", None, locale), rule=rule)
     label = {"en": "What comes off", "de": "Ihr Rabatt"}[locale]
     assert f"{label}: {words}\n" in text_of(message)
     assert f"{label}</span><bdi>{words}</bdi>" in html_of(message)
@@ -176,12 +176,12 @@ def test_what_comes_off_is_shown_as_people_write_it(rule: Rule, locale: str, wor
 )
 def test_the_least_amount_of_an_order_is_shown(locale: str, line: str) -> None:
     rule = Rule(percent=1000, minimum_amount=5000, currency="EUR")
-    assert line in text_of(letter("code-granted", Recipient("ann@mail.example", None, locale), rule=rule))
+    assert line in text_of(example_mail("code-granted", Recipient("ann@mail.example", None, locale), rule=rule))
 
 
 @pytest.mark.parametrize("kind", ["code-granted", "code-expiring"])
 def test_what_is_not_known_of_a_code_has_no_line(kind: MailKind) -> None:
-    message = letter(kind, rule=Rule(), valid_until=None)
+    message = example_mail(kind, rule=Rule(), valid_until=None)
     assert ":" not in text_of(message).partition("XMAS-7F3K")[2].replace("-- \n", "")
     assert "<bdi>" not in html_of(message)
     assert "None" not in text_of(message) + html_of(message)
@@ -197,7 +197,7 @@ def test_what_is_not_known_of_a_code_has_no_line(kind: MailKind) -> None:
     ],
 )
 def test_the_end_is_shown_in_its_zone(until: datetime, words: str) -> None:
-    assert f"Valid until: {words}\n" in text_of(letter(valid_until=until))
+    assert f"Valid until: {words}\n" in text_of(example_mail(valid_until=until))
 
 
 def test_every_month_has_a_german_name() -> None:
@@ -224,11 +224,11 @@ def test_every_month_has_a_german_name() -> None:
          {"en": "it answered that it is gone (410).", "de": "dass es ihn nicht mehr gibt (410)."}),
     ],
 )  # fmt: skip
-def test_brands_are_told_the_numbers_and_the_reasons(
+def test_e_mails_to_brands_have_the_numbers_and_the_reasons(
     kind: MailKind, facts: dict[str, Any], lines: dict[str, str]
 ) -> None:
     for locale, line in lines.items():
-        message = letter(kind, Recipient("ann@mail.example", None, locale), **facts)
+        message = example_mail(kind, Recipient("ann@mail.example", None, locale), **facts)
         text = text_of(message)
         assert f"{line}\n" in text or f" {line}" in text
         assert "None" not in text + html_of(message)
@@ -265,7 +265,7 @@ def test_no_name_is_a_second_address(name: str) -> None:
 
 
 def _assert_one_address(name: str) -> None:
-    raw = bytes(letter(to=Recipient("ann@user.example", name)))
+    raw = bytes(example_mail(to=Recipient("ann@user.example", name)))
     for policy in (default, compat32):
         parsed = BytesParser(policy=policy).parsebytes(raw)
         assert len(parsed.get_all("To", [])) == 1
@@ -291,21 +291,21 @@ def _assert_one_address(name: str) -> None:
 def test_no_name_becomes_a_link(name: str, seen: str) -> None:
     for field in ("brand_name", "discount_name"):
         facts: dict[str, Any] = {field: name}
-        message = letter(**facts)
+        message = example_mail(**facts)
         assert seen in message["Subject"]
         assert seen in text_of(message)
         assert seen in shown(html_of(message)).text
-    assert f"Hello {seen}," in text_of(letter(to=Recipient("ann@user.example", name)))
+    assert f"Hello {seen}," in text_of(example_mail(to=Recipient("ann@user.example", name)))
 
 
 @pytest.mark.parametrize("code", ["https://bank.example/login", "www.bank.example", "AT HTTP://BANK"])
 def test_a_code_that_is_a_link_is_not_sent(code: str) -> None:
     with pytest.raises(Invalid, match="/code is a link"):
-        letter(code=code)
+        example_mail(code=code)
 
 
 def test_names_are_cut_and_codes_never() -> None:
-    message = letter(discount_name="N" * 500, code="C" * 500)
+    message = example_mail(discount_name="N" * 500, code="C" * 500)
     assert "“" + "N" * (LONGEST - 1) + "…”" in text_of(message)
     assert "C" * 500 in text_of(message)
     assert ">" + "C" * 500 + "<" in html_of(message)
@@ -327,20 +327,20 @@ def test_names_are_cut_and_codes_never() -> None:
 )  # fmt: skip
 def test_what_is_not_one_address_is_refused(address: str) -> None:
     with pytest.raises(Invalid) as refused:
-        letter(to=Recipient(address))
+        example_mail(to=Recipient(address))
     assert refused.value.detail == "/email is not an e-mail address."
     assert refused.value.facts["errors"] == [{"pointer": "/email", "detail": "is not an e-mail address"}]
     with pytest.raises(Invalid):
         check_address(address, "/email")
     with pytest.raises(Invalid):
-        letter(sender=f"Shop <{address}>")
+        example_mail(sender=f"Shop <{address}>")
 
 
 @pytest.mark.parametrize(
     "address", ["ann@mail.example", "a.n+n@mail.example", "a@b", "o'neil_{x}=1@a-b.example", "a" * 64 + "@mail.example"]
 )
 def test_an_address_reaches_the_header_as_it_is(address: str) -> None:
-    assert read(bytes(letter(to=Recipient(address))))["To"].addresses[0].addr_spec == address
+    assert read(bytes(example_mail(to=Recipient(address))))["To"].addresses[0].addr_spec == address
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_an_address_reaches_the_header_as_it_is(address: str) -> None:
 )
 def test_a_sender_is_an_address_or_a_name_with_one(sender: str, name: str) -> None:
     assert (read_sender(sender).display_name, read_sender(sender).addr_spec) == (name, "mail@shop.example")
-    raw = bytes(letter(sender=sender))
+    raw = bytes(example_mail(sender=sender))
     assert headers_of(raw).keys() == HEADERS
     assert [(each.display_name, each.addr_spec) for each in read(raw)["From"].addresses] == [
         (name, "mail@shop.example")
@@ -380,7 +380,7 @@ def test_a_sender_that_is_not_one_is_refused(sender: str) -> None:
 )  # fmt: skip
 def test_a_link_that_is_none_is_refused(link: str) -> None:
     with pytest.raises(Invalid):
-        letter(unsubscribe_url=link)
+        example_mail(unsubscribe_url=link)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_a_link_that_is_none_is_refused(link: str) -> None:
 )
 def test_an_id_that_is_none_is_refused(message_id: str) -> None:
     with pytest.raises(Invalid):
-        letter(message_id=message_id)
+        example_mail(message_id=message_id)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -404,7 +404,7 @@ def test_facts_that_are_missing_or_too_many_raise(kind: MailKind) -> None:
 
 def test_a_fact_that_cannot_be_shown_raises() -> None:
     with pytest.raises(TypeError, match="discount_name"):
-        letter(discount_name=["Christmas"])
+        example_mail(discount_name=["Christmas"])
 
 
 def _assert_shown_only(name: str, text: str) -> None:
@@ -412,7 +412,7 @@ def _assert_shown_only(name: str, text: str) -> None:
     kind: MailKind = "webhook-off" if name == "last_answer" else "code-granted"
     to = Recipient("ann@mail.example", text if name == "name" else "Ann")
     facts = {} if name == "name" else {name: text}
-    written = letter(kind, to, **facts)
+    written = example_mail(kind, to, **facts)
     raw = bytes(written)
     _assert_fit_for_smtp(raw)
     headers, message = headers_of(raw), read(raw)
@@ -426,7 +426,7 @@ def _assert_shown_only(name: str, text: str) -> None:
         seen = clean(unlinked(clean(text, None)))
     html = shown(html_of(message))
     # An empty brand or line has no place of its own.
-    assert set(html.tags) <= set(shown(html_of(letter(kind))).tags)
+    assert set(html.tags) <= set(shown(html_of(example_mail(kind))).tags)
     assert seen in text_of(message)
     assert seen in html.text
     assert not set(text_of(message) + html.text) & set("\0\x07\x1b\r\u2028\u2029\x85\u202e\u202c\u2066\u2069\u200f")

@@ -17,8 +17,8 @@ from discount.domain.model import Receipt
 from discount.mails import Recipient
 from discount.worker.smtp_client import KEPT, SmtpClient
 from tests.mails.mail_parser import (
+    example_mail,
     headers_of,
-    letter,
     read,
     text_of,
 )
@@ -52,9 +52,9 @@ def send(
     url: str, message: EmailMessage | None = None, *, timeout: float = PATIENCE, authority: Authority | None = None
 ) -> Receipt:
     """Send an e-mail, and check that the receipt shows neither the password nor the address."""
-    postman = SmtpClient(url, timeout, authority.client_context() if authority else usual())
-    receipt = postman.send(message or letter(to=Recipient(ANN)))
-    for text in (repr(postman), str(postman), repr(receipt)):
+    client = SmtpClient(url, timeout, authority.client_context() if authority else usual())
+    receipt = client.send(message or example_mail(to=Recipient(ANN)))
+    for text in (repr(client), str(client), repr(receipt)):
         assert "s3cret" not in text
         assert ANN not in text
     assert len(receipt.answer) <= KEPT
@@ -73,7 +73,7 @@ def test_an_e_mail_arrives_whole(scheme: str, authority: Authority) -> None:
     box = Mailbox()
     certificate = authority.server_context("127.0.0.1")
     secured = {"smtps": {"tls": certificate}, "smtp": {"tls_context": certificate}, "smtp+plain": {}}[scheme]
-    written = letter(to=Recipient(ANN, "Ann"))
+    written = example_mail(to=Recipient(ANN, "Ann"))
     with serving(box, **secured) as port:
         receipt = send(f"{scheme}://127.0.0.1:{port}", written, authority=authority)
     assert outcome_of(receipt) == ("delivered", "250", "")
@@ -86,7 +86,7 @@ def test_an_e_mail_arrives_whole(scheme: str, authority: Authority) -> None:
 
 def test_lines_that_begin_with_a_dot_arrive_as_they_are() -> None:
     box = Mailbox()
-    written = letter(code=".\r\n.")
+    written = example_mail(code=".\r\n.")
     with serving(box) as port:
         receipt = SmtpClient(f"smtp+plain://127.0.0.1:{port}", PATIENCE, usual()).send(written)
     assert receipt.outcome == "delivered"
@@ -96,11 +96,11 @@ def test_lines_that_begin_with_a_dot_arrive_as_they_are() -> None:
 def test_each_e_mail_has_a_connection_of_its_own_and_a_postman_serves_many() -> None:
     box = Mailbox()
     with serving(box) as port:
-        postman = SmtpClient(f"smtp+plain://127.0.0.1:{port}", PATIENCE, usual())
+        client = SmtpClient(f"smtp+plain://127.0.0.1:{port}", PATIENCE, usual())
         outcomes: list[str] = []
 
         def work() -> None:
-            outcomes.extend(postman.send(letter()).outcome for _ in range(3))
+            outcomes.extend(client.send(example_mail()).outcome for _ in range(3))
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for each in threads:

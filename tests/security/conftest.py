@@ -18,7 +18,7 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def world(redis_server: RedisServer, redis: Any) -> TwoBrands:
+def two_brands(redis_server: RedisServer, redis: Any) -> TwoBrands:
     """The service with tokens on; users' tokens are signed with a shared secret."""
     return TwoBrands(redis_server.url, redis)
 

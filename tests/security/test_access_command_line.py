@@ -29,33 +29,33 @@ def call(commands: Commands, redis_server: RedisServer, tmp_path: Path) -> Call:
     return run
 
 
-def test_a_brand_is_made_with_a_key_that_works(world: TwoBrands, call: Call) -> None:
+def test_a_brand_is_made_with_a_key_that_works(two_brands: TwoBrands, call: Call) -> None:
     done = call("brand", "create", "IKEA", "--email", "shop@ikea.example")
     assert done.returncode == 0, done.stderr
     key = done.stdout.strip()
-    assert world.ask("GET", "/discount", key).status_code == 200
-    assert world.done("GET", "/brand/IKEA", ADMIN)["email"] == "shop@ikea.example"
+    assert two_brands.ask("GET", "/discount", key).status_code == 200
+    assert two_brands.done("GET", "/brand/IKEA", ADMIN)["email"] == "shop@ikea.example"
     listed = json.loads(call("key", "list", "IKEA", "--json").stdout)["keys"]
     assert [each["id"] for each in listed] == [key.split("_")[1]]
     assert key not in call("key", "list", "IKEA").stdout
     assert json.loads(call("brand", "list", "--json").stdout)["brands"][0]["id"] == "IKEA"
 
 
-def test_a_key_is_made_for_a_scope_and_revoked(world: TwoBrands, call: Call) -> None:
+def test_a_key_is_made_for_a_scope_and_revoked(two_brands: TwoBrands, call: Call) -> None:
     call("brand", "create", "IKEA")
     key = json.loads(call("key", "create", "IKEA", "till", "--scope", "redeem", "--json").stdout)
     assert (key["name"], key["scopes"]) == ("till", ["redeem"])
-    assert world.ask("GET", "/discount", key["key"]).status_code == 403
+    assert two_brands.ask("GET", "/discount", key["key"]).status_code == 403
     assert call("key", "revoke", "IKEA", key["id"]).returncode == 0
-    assert world.ask("GET", "/discount", key["key"]).status_code == 401
+    assert two_brands.ask("GET", "/discount", key["key"]).status_code == 401
 
 
-def test_a_brand_is_closed_and_a_user_forgotten(world: TwoBrands, call: Call) -> None:
-    shop = world.open_shop("IKEA")
+def test_a_brand_is_closed_and_a_user_forgotten(two_brands: TwoBrands, call: Call) -> None:
+    shop = two_brands.open_shop("IKEA")
     assert json.loads(call("forget", "Ann", "--json").stdout)["grants"] == 1
-    assert world.done("GET", "/user/Ann/grants", shop.key)["grants"] == []
+    assert two_brands.done("GET", "/user/Ann/grants", shop.key)["grants"] == []
     assert call("brand", "close", "IKEA").stdout == "IKEA is closed\n"
-    assert world.ask("GET", "/discount", shop.key).status_code == 401
+    assert two_brands.ask("GET", "/discount", shop.key).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -69,30 +69,30 @@ def test_a_brand_is_closed_and_a_user_forgotten(world: TwoBrands, call: Call) ->
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_nothing_is_made(
-    world: TwoBrands, call: Call, words: tuple[str, ...], slug: str
+    two_brands: TwoBrands, call: Call, words: tuple[str, ...], slug: str
 ) -> None:
-    world.open_shop("IKEA")
-    before = world.done("GET", "/brand", ADMIN)
+    two_brands.open_shop("IKEA")
+    before = two_brands.done("GET", "/brand", ADMIN)
     done = call(*words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"discount: {slug}: ")
     assert done.stderr.count("\n") == 1
-    assert world.done("GET", "/brand", ADMIN) == before
-    assert len(world.done("GET", "/brand/IKEA/keys", ADMIN)["keys"]) == 1
+    assert two_brands.done("GET", "/brand", ADMIN) == before
+    assert len(two_brands.done("GET", "/brand/IKEA/keys", ADMIN)["keys"]) == 1
 
 
-def test_a_brand_of_an_open_service_needs_no_key(world: TwoBrands, call: Call) -> None:
+def test_a_brand_of_an_open_service_needs_no_key(two_brands: TwoBrands, call: Call) -> None:
     done = call("brand", "create", "IKEA", "--json", SECRET="")
     assert (done.returncode, done.stderr) == (0, "")
-    shown = world.done("GET", "/brand/IKEA", ADMIN)
+    shown = two_brands.done("GET", "/brand/IKEA", ADMIN)
     del shown["quotas"]
     assert json.loads(done.stdout) == shown
-    assert world.done("GET", "/brand/IKEA/keys", ADMIN)["keys"] == []
+    assert two_brands.done("GET", "/brand/IKEA/keys", ADMIN)["keys"] == []
 
 
-def test_no_key_is_made_without_the_secret_that_it_is_hashed_with(world: TwoBrands, call: Call) -> None:
+def test_no_key_is_made_without_the_secret_that_it_is_hashed_with(two_brands: TwoBrands, call: Call) -> None:
     call("brand", "create", "IKEA", "--no-key")
     done = call("key", "create", "IKEA", "till", SECRET="")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("discount: SECRET: keys are hashed with the SECRET of the service")
-    assert world.done("GET", "/brand/IKEA/keys", ADMIN)["keys"] == []
+    assert two_brands.done("GET", "/brand/IKEA/keys", ADMIN)["keys"] == []

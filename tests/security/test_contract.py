@@ -11,13 +11,13 @@ from tests.security.two_brands import ADMIN, TwoBrands
 from tests.support.described import operations
 
 
-def test_any_call_with_any_token_is_answered_as_the_document_says(world: TwoBrands) -> None:
-    shop = world.open_shop("IKEA")
-    tokens = [shop.key, ADMIN, signed("Ann"), world.make_key("IKEA", "read"), "garbage"]
+def test_any_call_with_any_token_is_answered_as_the_document_says(two_brands: TwoBrands) -> None:
+    shop = two_brands.open_shop("IKEA")
+    tokens = [shop.key, ADMIN, signed("Ann"), two_brands.make_key("IKEA", "read"), "garbage"]
     ids = {"discount_id": shop.discount, "redemption_id": shop.redemption, "brand_id": "IKEA", "user_id": "Ann"}
     ids |= {"webhook_id": shop.webhook, "delivery_id": shop.delivery}
     called = set()
-    for operation in operations(world.app):
+    for operation in operations(two_brands.app):
         if operation.label == "DELETE /brand/{brand_id}":
             continue
 
@@ -35,5 +35,5 @@ def test_any_call_with_any_token_is_answered_as_the_document_says(world: TwoBran
             case.call_and_validate(excluded_checks=excluded, headers={"Authorization": f"Bearer {token}"})
 
         call()
-    paths = world.http.get("/openapi.json").get_json()["paths"]
+    paths = two_brands.http.get("/openapi.json").get_json()["paths"]
     assert called == {f"{m.upper()} {p}" for p, item in paths.items() for m in item} - {"DELETE /brand/{brand_id}"}

@@ -17,8 +17,8 @@ def small(redis_server: RedisServer, redis: Any) -> TwoBrands:
     return TwoBrands(redis_server.url, redis, **rates)
 
 
-def statuses(world: TwoBrands, times: int, method: str, path: str, token: str | None, **call: Any) -> list[int]:
-    return [world.ask(method, path, token, **call).status_code for _ in range(times)]
+def statuses(two_brands: TwoBrands, times: int, method: str, path: str, token: str | None, **call: Any) -> list[int]:
+    return [two_brands.ask(method, path, token, **call).status_code for _ in range(times)]
 
 
 def test_a_wrong_query_without_a_token_is_told_nothing_and_counts(small: TwoBrands) -> None:
@@ -81,20 +81,20 @@ def test_a_hot_call_that_its_script_refuses_counts_once(small: TwoBrands) -> Non
         {"nbf": float("inf")},
     ],
 )
-def test_a_time_that_is_no_number_makes_no_good_token(world: TwoBrands, changes: dict[str, Any]) -> None:
+def test_a_time_that_is_no_number_makes_no_good_token(two_brands: TwoBrands, changes: dict[str, Any]) -> None:
     token = signed(**changes)
-    check_problem(world.ask("GET", "/discount", token), 401, "unauthenticated")
-    path = f"/discount/{world.open_shop('IKEA').discount}/grant"
-    check_problem(world.ask("POST", path, token, json={"user_id": "Ann"}), 401, "unauthenticated")
+    check_problem(two_brands.ask("GET", "/discount", token), 401, "unauthenticated")
+    path = f"/discount/{two_brands.open_shop('IKEA').discount}/grant"
+    check_problem(two_brands.ask("POST", path, token, json={"user_id": "Ann"}), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("user", ["\ud83d", "Ann\udc00"])
-def test_half_a_surrogate_is_no_user(world: TwoBrands, user: str) -> None:
-    check_problem(world.ask("GET", "/discount", signed(user)), 401, "unauthenticated")
+def test_half_a_surrogate_is_no_user(two_brands: TwoBrands, user: str) -> None:
+    check_problem(two_brands.ask("GET", "/discount", signed(user)), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("more", ["=", "==", "~", "+", "/", ".", ".x"])
-def test_nothing_may_stand_behind_a_good_token(world: TwoBrands, more: str) -> None:
+def test_nothing_may_stand_behind_a_good_token(two_brands: TwoBrands, more: str) -> None:
     token = signed()
-    assert world.ask("GET", "/discount", token).status_code == 200
-    check_problem(world.ask("GET", "/discount", token + more), 401, "unauthenticated")
+    assert two_brands.ask("GET", "/discount", token).status_code == 200
+    check_problem(two_brands.ask("GET", "/discount", token + more), 401, "unauthenticated")

@@ -93,15 +93,15 @@ def test_a_rate_that_is_off_is_not_counted(redis_server: RedisServer, redis: Any
     assert [key for key in redis.keys("*") if "rate" in key or "LIMITS" in key] == []
 
 
-def test_a_check_of_a_token_costs_the_hot_calls_no_round_trip(world: TwoBrands) -> None:
-    shop = world.open_shop("IKEA")
+def test_a_check_of_a_token_costs_the_hot_calls_no_round_trip(two_brands: TwoBrands) -> None:
+    shop = two_brands.open_shop("IKEA")
     for token in (shop.key, signed("Ann")):
         for path, body in (
             (f"/discount/{shop.discount}/grant", {"user_id": "Ann"}),
             ("/validation", checkout(shop)),
             ("/redemption", checkout(shop)),
         ):
-            world.ask("POST", path, token, json=body)
-            world.trips = 0
-            assert world.ask("POST", path, token, json=body).status_code in (200, 201)
-            assert world.trips == 1, path
+            two_brands.ask("POST", path, token, json=body)
+            two_brands.trips = 0
+            assert two_brands.ask("POST", path, token, json=body).status_code in (200, 201)
+            assert two_brands.trips == 1, path

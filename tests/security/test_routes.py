@@ -156,20 +156,22 @@ named = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
 
 @pytest.fixture
-def ikea(world: TwoBrands) -> Shop:
-    world.open_shop("Other")
-    shop = world.open_shop("IKEA")
-    world.done("POST", "/v1/discount/create", shop.key, **POOL)
-    world.done("POST", "/api/v1/discountcode/", shop.key, json=READABLE["json"] | {"id": "HELLO26"})
-    world.done("POST", "/api/v1/discountcode/", shop.key, json=READABLE["json"] | {"id": "USED26"})
+def ikea(two_brands: TwoBrands) -> Shop:
+    two_brands.open_shop("Other")
+    shop = two_brands.open_shop("IKEA")
+    two_brands.done("POST", "/v1/discount/create", shop.key, **POOL)
+    two_brands.done("POST", "/api/v1/discountcode/", shop.key, json=READABLE["json"] | {"id": "HELLO26"})
+    two_brands.done("POST", "/api/v1/discountcode/", shop.key, json=READABLE["json"] | {"id": "USED26"})
     used = USE["json"] | {"discount_code": "USED26"}
-    shop.used = world.done("POST", "/api/v1/discountcodeusage/", shop.key, json=used)["id"]
-    world.done("POST", "/coupon", shop.key, data=COUPON["data"] | {"code": "TEN"})
-    world.done("PUT", "/coupon/TEN/repeat_count", shop.key, **COUNTS)
-    world.done("POST", "/user", shop.key, data=PERSON["data"] | {"email_id": "ann@user.example"})
-    shop.personal = world.done("POST", "/create-discount-codes", shop.key, json={"name": "x", "num_codes": 9})["id"]
+    shop.used = two_brands.done("POST", "/api/v1/discountcodeusage/", shop.key, json=used)["id"]
+    two_brands.done("POST", "/coupon", shop.key, data=COUPON["data"] | {"code": "TEN"})
+    two_brands.done("PUT", "/coupon/TEN/repeat_count", shop.key, **COUNTS)
+    two_brands.done("POST", "/user", shop.key, data=PERSON["data"] | {"email_id": "ann@user.example"})
+    shop.personal = two_brands.done("POST", "/create-discount-codes", shop.key, json={"name": "x", "num_codes": 9})[
+        "id"
+    ]
     for user in ("Ann", "Bo"):
-        world.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
+        two_brands.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
     return shop
 
 
@@ -186,7 +188,7 @@ def check_refusal(route: Route, answer: TestResponse, status: int, word: str) ->
     return {"detail": "" if sentence == BY_SLUG[word].title else sentence}
 
 
-def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestResponse:
+def ask(two_brands: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestResponse:
     """Make the call with the shop's ids in it."""
     call = dict(route.call)
     if str(call.get("json", "")).startswith("checkout"):
@@ -202,21 +204,21 @@ def ask(world: TwoBrands, shop: Shop, route: Route, token: str | None) -> TestRe
     imported = ""
     if "{imported}" in route.path:
         body = {"brand_id": shop.brand, "discount_code": "x", "codes": {"kind": "imported"}}
-        imported = world.done("POST", "/discount", shop.key, json=body)["id"]
+        imported = two_brands.done("POST", "/discount", shop.key, json=body)["id"]
     things = {"discount": shop.discount, "redemption": shop.redemption, "key": shop.key_id, "imported": imported}
     things["used"] = shop.used
     path = route.path.format(**things, webhook=shop.webhook, delivery=shop.delivery)
-    return world.ask(route.method, path, token, **call)
+    return two_brands.ask(route.method, path, token, **call)
 
 
-def unchanged(world: TwoBrands) -> dict[str, bytes]:
+def unchanged(two_brands: TwoBrands) -> dict[str, bytes]:
     """Return all data but request and guess counts and the times at which keys were used."""
-    kept = [key for key in world.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
-    return {key: world.redis.dump(key) for key in kept}
+    kept = [key for key in two_brands.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
+    return {key: two_brands.redis.dump(key) for key in kept}
 
 
-def test_the_table_has_every_operation(world: TwoBrands) -> None:
-    document = world.http.get("/openapi.json").get_json()
+def test_the_table_has_every_operation(two_brands: TwoBrands) -> None:
+    document = two_brands.http.get("/openapi.json").get_json()
     operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     shape = {name: f"{{{name}_id}}" for name in ("discount", "redemption", "key", "webhook", "delivery")} | {
         "imported": "{discount_id}",
@@ -232,12 +234,12 @@ def test_the_table_has_every_operation(world: TwoBrands) -> None:
 
 
 @named
-def test_who_brings_no_good_token_is_told_so_and_nothing_else(world: TwoBrands, ikea: Shop, route: Route) -> None:
-    expired = world.make_key("IKEA", expires_at="2280-01-01T00:00:00Z")
-    world.redis.hset(f"{{{expired[4:6]}}}:key:{expired.split('_')[1]}", "expires_at", "1000000000000000")
-    revoked = world.make_key("IKEA")
-    world.done("GET", "/discount", revoked)
-    world.ask("DELETE", f"/brand/IKEA/keys/{revoked.split('_')[1]}", ADMIN)
+def test_who_brings_no_good_token_is_told_so_and_nothing_else(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
+    expired = two_brands.make_key("IKEA", expires_at="2280-01-01T00:00:00Z")
+    two_brands.redis.hset(f"{{{expired[4:6]}}}:key:{expired.split('_')[1]}", "expires_at", "1000000000000000")
+    revoked = two_brands.make_key("IKEA")
+    two_brands.done("GET", "/discount", revoked)
+    two_brands.ask("DELETE", f"/brand/IKEA/keys/{revoked.split('_')[1]}", ADMIN)
     wrong = {
         "garbage": "garbage",
         "a cut key": ikea.key[:-1],
@@ -257,41 +259,41 @@ def test_who_brings_no_good_token_is_told_so_and_nothing_else(world: TwoBrands, 
         "not yet": signed(nbf=4_000_000_000),
         "a user of control characters": signed("A\x00nn"),
     }
-    before = unchanged(world)
-    bare = check_refusal(route, ask(world, ikea, route, None), 401, "unauthenticated")
+    before = unchanged(two_brands)
+    bare = check_refusal(route, ask(two_brands, ikea, route, None), 401, "unauthenticated")
     for what, token in wrong.items():
         if "{imported}" in route.path:
             before = {}
-        answer = ask(world, ikea, route, token)
+        answer = ask(two_brands, ikea, route, token)
         problem = check_refusal(route, answer, 401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="discount", error="invalid_token"', what
         assert problem.get("detail", "") in ("", "The token has expired.", "The token's `sub` is not a valid user id.")
         assert token not in answer.text
     assert bare.get("detail", "") == ""
     if before:
-        assert unchanged(world) == before
+        assert unchanged(two_brands) == before
 
 
 @named
-def test_a_key_needs_one_of_the_scopes(world: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_a_key_needs_one_of_the_scopes(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     all_but = [scope for scope in SCOPES if scope not in route.needs]
     if all_but:
-        lacking = world.make_key("IKEA", *all_but)
-        answer = ask(world, ikea, route, lacking)
+        lacking = two_brands.make_key("IKEA", *all_but)
+        answer = ask(two_brands, ikea, route, lacking)
         problem = check_refusal(route, answer, 403, "forbidden")
         scope = " ".join(route.needs)
         assert route.dialect or problem["scope"] == scope
         assert f'error="insufficient_scope", scope="{scope}"' in answer.headers["WWW-Authenticate"]
     if route.every:
         for scope in route.needs:
-            lacking = world.make_key("IKEA", *(each for each in SCOPES if each != scope))
-            check_refusal(route, ask(world, ikea, route, lacking), 403, "forbidden")
+            lacking = two_brands.make_key("IKEA", *(each for each in SCOPES if each != scope))
+            check_refusal(route, ask(two_brands, ikea, route, lacking), 403, "forbidden")
     if not route.keys:
-        check_refusal(route, ask(world, ikea, route, ikea.key), 403, "forbidden")
+        check_refusal(route, ask(two_brands, ikea, route, ikea.key), 403, "forbidden")
         return
     for scopes in [route.needs] if route.every else [(scope,) for scope in route.needs]:
-        token = ADMIN if scopes == ("admin",) else world.make_key("IKEA", *scopes)
-        answer = ask(world, ikea, route, token)
+        token = ADMIN if scopes == ("admin",) else two_brands.make_key("IKEA", *scopes)
+        answer = ask(two_brands, ikea, route, token)
         assert answer.status_code in (200, 201, 202, 204), (scopes, answer.text)
         assert int(answer.headers["RateLimit-Remaining"]) < int(answer.headers["RateLimit-Limit"])
         if route.method == "DELETE":
@@ -299,18 +301,18 @@ def test_a_key_needs_one_of_the_scopes(world: TwoBrands, ikea: Shop, route: Rout
 
 
 @named
-def test_the_admin_key_does_what_an_admin_does_and_no_more(world: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_the_admin_key_does_what_an_admin_does_and_no_more(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     if "admin" not in route.needs:
-        check_refusal(route, ask(world, ikea, route, ADMIN), 403, "forbidden")
+        check_refusal(route, ask(two_brands, ikea, route, ADMIN), 403, "forbidden")
 
 
 @named
-def test_another_brands_things_are_not_there(world: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_another_brands_things_are_not_there(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     if route.needs == ("admin",):
         return
-    other = world.make_key("Other")
-    before = unchanged(world)
-    answer = ask(world, ikea, route, other)
+    other = two_brands.make_key("Other")
+    before = unchanged(two_brands)
+    answer = ask(two_brands, ikea, route, other)
     assert answer.status_code == route.elsewhere, answer.text
     if route.elsewhere == 404:
         check_refusal(route, answer, 404, "not-found")
@@ -319,81 +321,88 @@ def test_another_brands_things_are_not_there(world: TwoBrands, ikea: Shop, route
     assert ikea.code not in answer.text
     if "{imported}" not in route.path:
         # The other brand's data is unchanged; only this brand's may differ.
-        own = f"{{{partition_of('Other', world.settings.partitions):02x}}}:"
-        assert {key for key, value in unchanged(world).items() if before.get(key) != value and own not in key} == set()
+        own = f"{{{partition_of('Other', two_brands.settings.partitions):02x}}}:"
+        assert {
+            key for key, value in unchanged(two_brands).items() if before.get(key) != value and own not in key
+        } == set()
 
 
 @named
-def test_a_user_acts_for_itself_alone(world: TwoBrands, ikea: Shop, route: Route) -> None:
-    before = unchanged(world)
-    answer = ask(world, ikea, route, signed("Bo"))
+def test_a_user_acts_for_itself_alone(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
+    before = unchanged(two_brands)
+    answer = ask(two_brands, ikea, route, signed("Bo"))
     if not route.user:
         check_refusal(route, answer, 403, "forbidden")
-        assert "{imported}" in route.path or unchanged(world) == before
+        assert "{imported}" in route.path or unchanged(two_brands) == before
         return
     assert answer.status_code == route.not_mine, answer.text
     assert ikea.code not in answer.text
-    assert unchanged(world) == before
-    mine = ask(world, ikea, route, signed("Ann"))
+    assert unchanged(two_brands) == before
+    mine = ask(two_brands, ikea, route, signed("Ann"))
     assert mine.status_code in (200, 201), mine.text
 
 
-def test_what_is_for_everybody_needs_no_token(world: TwoBrands) -> None:
+def test_what_is_for_everybody_needs_no_token(two_brands: TwoBrands) -> None:
     for _, path in OPEN | {("GET", "/openapi.json"), ("GET", "/apidocs")}:
-        assert world.ask("GET", path).status_code == 200
-        assert world.ask("GET", path, "garbage").status_code == 200
+        assert two_brands.ask("GET", path).status_code == 200
+        assert two_brands.ask("GET", path, "garbage").status_code == 200
 
 
-def test_a_token_of_another_sort_or_in_another_place_is_none(world: TwoBrands, ikea: Shop) -> None:
+def test_a_token_of_another_sort_or_in_another_place_is_none(two_brands: TwoBrands, ikea: Shop) -> None:
     for header in (f"Basic {ikea.key}", f"Bearer  {ikea.key} x", "Bearer", f"Bearer {ikea.key},Bearer x", ikea.key):
-        answer = world.ask("GET", "/discount", headers={"Authorization": header})
+        answer = two_brands.ask("GET", "/discount", headers={"Authorization": header})
         check_problem(answer, 401, "unauthenticated")
-    check_problem(world.ask("GET", f"/discount?access_token={ikea.key}"), 401, "unauthenticated")
-    assert world.ask("GET", "/discount", headers={"Authorization": f"bearer {ikea.key}"}).status_code == 200
+    check_problem(two_brands.ask("GET", f"/discount?access_token={ikea.key}"), 401, "unauthenticated")
+    assert two_brands.ask("GET", "/discount", headers={"Authorization": f"bearer {ikea.key}"}).status_code == 200
 
 
-def test_a_user_sees_discounts_that_are_open_and_none_of_their_secrets(world: TwoBrands, ikea: Shop) -> None:
-    shared = world.done(
+def test_a_user_sees_discounts_that_are_open_and_none_of_their_secrets(two_brands: TwoBrands, ikea: Shop) -> None:
+    shared = two_brands.done(
         "POST",
         "/discount",
         ikea.key,
         json={"brand_id": "IKEA", "discount_code": "x", "codes": {"kind": "shared", "code": "HUSH-26"}},
     )["id"]
-    paused = world.done("POST", "/discount", ikea.key, json=DISCOUNT["json"])["id"]
-    world.done("PATCH", f"/discount/{paused}", ikea.key, json={"paused": True})
+    paused = two_brands.done("POST", "/discount", ikea.key, json=DISCOUNT["json"])["id"]
+    two_brands.done("PATCH", f"/discount/{paused}", ikea.key, json={"paused": True})
     user = signed("Bo")
-    page = world.done("GET", "/discount", user)
+    page = two_brands.done("GET", "/discount", user)
     found = {each["id"] for each in page["discounts"]}
     assert shared in found
     assert paused not in found
-    assert "HUSH" not in str(page) + str(world.done("GET", f"/discount/{shared}", user))
+    assert "HUSH" not in str(page) + str(two_brands.done("GET", f"/discount/{shared}", user))
     assert {"codes", "granted_count", "sums", "total_count"} & set(page["discounts"][0]) == set()
-    check_problem(world.ask("GET", f"/discount/{paused}", user), 404, "not-found")
-    check_problem(world.ask("GET", "/discount?status=paused", user), 403, "forbidden")
+    check_problem(two_brands.ask("GET", f"/discount/{paused}", user), 404, "not-found")
+    check_problem(two_brands.ask("GET", "/discount?status=paused", user), 403, "forbidden")
 
 
-def test_a_brand_may_leave_its_name_out_at_the_checkout(world: TwoBrands, ikea: Shop) -> None:
+def test_a_brand_may_leave_its_name_out_at_the_checkout(two_brands: TwoBrands, ikea: Shop) -> None:
     body = checkout(ikea, "B-1")
     del body["discount_id"]
-    assert world.done("POST", "/redemption", ikea.key, json=body)["brand_id"] == "IKEA"
+    assert two_brands.done("POST", "/redemption", ikea.key, json=body)["brand_id"] == "IKEA"
 
 
-def test_a_brands_key_says_for_which_brand_a_request_is(world: TwoBrands, ikea: Shop) -> None:
+def test_a_brands_key_says_for_which_brand_a_request_is(two_brands: TwoBrands, ikea: Shop) -> None:
     discount = {"discount_code": "No name", "total_count": 1}
-    assert world.done("POST", "/discount", ikea.key, json=discount)["brand_id"] == "IKEA"
+    assert two_brands.done("POST", "/discount", ikea.key, json=discount)["brand_id"] == "IKEA"
     webhook = {"url": "https://brand.example/more"}
-    assert world.done("POST", "/webhook", ikea.key, json=webhook)["brand_id"] == "IKEA"
-    assert world.ask("POST", "/delivery/resend", ikea.key, json={}).status_code == 202
+    assert two_brands.done("POST", "/webhook", ikea.key, json=webhook)["brand_id"] == "IKEA"
+    assert two_brands.ask("POST", "/delivery/resend", ikea.key, json={}).status_code == 202
     for path in ("/webhook", "/delivery", "/event", "/discount"):
-        found = world.done("GET", path, ikea.key)
-        assert found == world.done("GET", f"{path}?brand_id=IKEA", ikea.key)
+        found = two_brands.done("GET", path, ikea.key)
+        assert found == two_brands.done("GET", f"{path}?brand_id=IKEA", ikea.key)
     # A brand may not name another brand; a caller that is no brand must name one.
-    check_problem(world.ask("POST", "/discount", ikea.key, json=discount | {"brand_id": "B"}), 404, "not-found")
+    check_problem(two_brands.ask("POST", "/discount", ikea.key, json=discount | {"brand_id": "B"}), 404, "not-found")
 
 
-def test_every_answer_says_that_it_is_nobody_elses(world: TwoBrands, ikea: Shop) -> None:
-    grant = world.ask("POST", f"/discount/{ikea.discount}/grant", ikea.key, json={"user_id": "Ann"})
-    for answer in (grant, world.ask("GET", "/discount"), world.ask("GET", "/none"), world.ask("GET", "/healthy")):
+def test_every_answer_says_that_it_is_nobody_elses(two_brands: TwoBrands, ikea: Shop) -> None:
+    grant = two_brands.ask("POST", f"/discount/{ikea.discount}/grant", ikea.key, json={"user_id": "Ann"})
+    for answer in (
+        grant,
+        two_brands.ask("GET", "/discount"),
+        two_brands.ask("GET", "/none"),
+        two_brands.ask("GET", "/healthy"),
+    ):
         headers = answer.headers
         assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
         assert (headers["Referrer-Policy"], "frame-ancestors 'none'" in headers["Content-Security-Policy"]) == (
@@ -402,19 +411,19 @@ def test_every_answer_says_that_it_is_nobody_elses(world: TwoBrands, ikea: Shop)
         )
 
 
-def test_the_admin_key_looks_at_every_brands_discounts_and_sees_no_code(world: TwoBrands, ikea: Shop) -> None:
+def test_the_admin_key_looks_at_every_brands_discounts_and_sees_no_code(two_brands: TwoBrands, ikea: Shop) -> None:
     body = {"brand_id": "IKEA", "discount_code": "All", "codes": {"kind": "shared", "code": "HUSH"}}
-    shared = world.done("POST", "/discount", ikea.key, json=body)["id"]
-    listed = world.done("GET", "/discount?limit=1000", ADMIN)["discounts"]
+    shared = two_brands.done("POST", "/discount", ikea.key, json=body)["id"]
+    listed = two_brands.done("GET", "/discount?limit=1000", ADMIN)["discounts"]
     assert {each["brand_id"] for each in listed} == {"IKEA", "Other"}
-    shown = world.done("GET", f"/discount/{shared}", ADMIN)
+    shown = two_brands.done("GET", f"/discount/{shared}", ADMIN)
     assert shown in listed
     assert (shown["codes"], shown["granted_count"]) == ({"kind": "shared"}, 0)
     for answer in (listed, shown):
         assert "HUSH" not in str(answer)
         assert "HELLO26" not in str(answer)
-    own = world.done("GET", f"/discount/{ikea.discount}", ADMIN)
-    assert own == world.done("GET", f"/discount/{ikea.discount}", ikea.key)
+    own = two_brands.done("GET", f"/discount/{ikea.discount}", ADMIN)
+    assert own == two_brands.done("GET", f"/discount/{ikea.discount}", ikea.key)
     assert own["redeemed_count"] == 1
     for method, path in (("PATCH", ""), ("DELETE", ""), ("GET", "/codes"), ("GET", "/grants"), ("GET", "/redemptions")):
-        check_problem(world.ask(method, f"/discount/{ikea.discount}{path}", ADMIN, json={}), 403, "forbidden")
+        check_problem(two_brands.ask(method, f"/discount/{ikea.discount}{path}", ADMIN, json={}), 403, "forbidden")

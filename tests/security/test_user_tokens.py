@@ -25,8 +25,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_tokens, "AGAIN_SECONDS", 0)
 
 
-def status(world: TwoBrands, token: str) -> int:
-    return world.ask("GET", "/user/Ann/grants", token).status_code
+def status(two_brands: TwoBrands, token: str) -> int:
+    return two_brands.ask("GET", "/user/Ann/grants", token).status_code
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
@@ -64,11 +64,11 @@ def test_a_shared_secret_among_the_published_keys_is_not_one(published: TwoBrand
     assert status(published, issuer.sign("RS256")) == 200
 
 
-def test_a_published_key_is_no_secret(world: TwoBrands, issuer: Issuer) -> None:
+def test_a_published_key_is_no_secret(two_brands: TwoBrands, issuer: Issuer) -> None:
     issuer.restart()
-    assert status(world, issuer.sign("RS256")) == 401
-    assert status(world, issuer.confused()) == 401
-    assert status(world, signed()) == 200
+    assert status(two_brands, issuer.sign("RS256")) == 401
+    assert status(two_brands, issuer.confused()) == 401
+    assert status(two_brands, signed()) == 200
 
 
 def test_a_token_without_a_known_key_is_none(published: TwoBrands, issuer: Issuer) -> None:
@@ -126,7 +126,7 @@ def test_keys_that_never_came_are_no_reason_to_refuse_for_good(published: TwoBra
     assert issuer.asked == asked
 
 
-def test_a_good_token_is_verified_once_in_a_while(world: TwoBrands, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_good_token_is_verified_once_in_a_while(two_brands: TwoBrands, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     verify = user_tokens.UserTokens.verify
 
@@ -137,8 +137,8 @@ def test_a_good_token_is_verified_once_in_a_while(world: TwoBrands, monkeypatch:
     monkeypatch.setattr(user_tokens.UserTokens, "verify", watched)
     token = signed()
     for _ in range(5):
-        assert status(world, token) == 200
+        assert status(two_brands, token) == 200
     assert seen == [token]
     for _ in range(2):
-        assert status(world, "garbage") == 401
+        assert status(two_brands, "garbage") == 401
     assert seen == [token, "garbage", "garbage"]

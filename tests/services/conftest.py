@@ -9,7 +9,7 @@ from tests.support.fixtures import redis_server
 
 
 @pytest.fixture(params=["fakeredis", "redis"])
-def stage(request: pytest.FixtureRequest) -> Iterator[ServiceHarness]:
+def harness(request: pytest.FixtureRequest) -> Iterator[ServiceHarness]:
     """A store on an empty Redis, fake and real in turn."""
     found = fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
     yield found

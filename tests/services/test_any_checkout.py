@@ -213,14 +213,14 @@ class Model:
 class Calls(RuleBasedStateMachine):
     """The services on one side, the model on the other."""
 
-    stage: ServiceHarness
+    harness: ServiceHarness
     clock: Clock
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage.redis.flushall()
-        self.stage.store.definitions.clear()
-        self.stage.store.prepare()
+        self.harness.redis.flushall()
+        self.harness.store.definitions.clear()
+        self.harness.store.prepare()
         self.models: list[Model] = []
         self.uses: dict[Place, Use] = {}
         self.keys: dict[Place, tuple[Any, int]] = {}
@@ -287,7 +287,7 @@ class Calls(RuleBasedStateMachine):
         code = f"{'Sålé' if number % 2 else 'SALE'}-{number}"
         given = {"shared": {"code": code}, "personal": {"template": "{user}-{id}"}}.get(kind, {})
         total = None if kind in ("shared", "personal") else 2 + number % 2
-        found = self.stage.create(
+        found = self.harness.create(
             total=total,
             brand=brand,
             kind=code_kinds.make(kind, total, given),  # type: ignore[arg-type]
@@ -300,7 +300,7 @@ class Calls(RuleBasedStateMachine):
             expires_at=expires_at,
         )
         if kind == "imported":
-            self.stage.import_lines(found.id, [f"É-own {number} {each}" for each in range(total or 0)])
+            self.harness.import_lines(found.id, [f"É-own {number} {each}" for each in range(total or 0)])
         self.touched = Model(
             found.id, brand, kind, total, code, rule, dict(limits), zone, valid_for, returns_use, starts_at, expires_at
         )
@@ -403,7 +403,7 @@ class Calls(RuleBasedStateMachine):
 
     def grant_of(self, model: Model, user: str) -> None:
         now = self.clock.now()
-        answer = self.outcome(lambda: self.stage.grant(model.id, user))
+        answer = self.outcome(lambda: self.harness.grant(model.id, user))
         if user in model.grants:
             assert ((answer.granted_at, answer.code), answer.fresh) == (model.grants[user], False)
             return
@@ -481,14 +481,14 @@ class Calls(RuleBasedStateMachine):
     ) -> None:
         attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, address)
         if named == "another brand":
-            assert self.outcome(lambda: redemptions.validate(self.stage.store, attempt))[0] == "not-found"
+            assert self.outcome(lambda: redemptions.validate(self.harness.store, attempt))[0] == "not-found"
         else:
             self.validated(attempt, brand, model)
 
     def validated(self, attempt: Checkout, brand: str, model: Model | None) -> None:
         now = self.clock.now()
         guessed = self.guessed(attempt, brand, now)
-        verdict = self.outcome(lambda: redemptions.validate(self.stage.store, attempt))
+        verdict = self.outcome(lambda: redemptions.validate(self.harness.store, attempt))
         if self.has_to_wait(guessed, verdict, now):
             return
         reasons = [self.slug_and_facts(each) for each in verdict.reasons]
@@ -517,7 +517,7 @@ class Calls(RuleBasedStateMachine):
     ) -> None:  # fmt: skip
         attempt, brand, model = self.attempt(data, user, self.order(order, purchase), typed, named, address)
         if named == "another brand":
-            assert self.outcome(lambda: redemptions.redeem(self.stage.store, attempt))[0] == "not-found"
+            assert self.outcome(lambda: redemptions.redeem(self.harness.store, attempt))[0] == "not-found"
         else:
             self.at_checkout(attempt, brand, model, hold, key)
 
@@ -600,7 +600,7 @@ class Calls(RuleBasedStateMachine):
         user, order = attempt.user_id, attempt.order
         self.user = user
         answer = self.outcome(
-            lambda: redemptions.redeem(self.stage.store, attempt, hold_seconds=hold, idempotency_key=key)
+            lambda: redemptions.redeem(self.harness.store, attempt, hold_seconds=hold, idempotency_key=key)
         )
         guessed = self.guessed(attempt, brand, now)
         if model is None:
@@ -678,7 +678,7 @@ class Calls(RuleBasedStateMachine):
 
     def confirm_use(self, use: Use) -> None:
         now, self.user = self.clock.now(), use.user
-        answer = self.outcome(lambda: redemptions.confirm(self.stage.store, use.id))
+        answer = self.outcome(lambda: redemptions.confirm(self.harness.store, use.id))
         if use.live(now):
             use.state, use.confirmed_at = "redeemed", now
             self.tell("redemption.confirmed", use, now)
@@ -695,7 +695,7 @@ class Calls(RuleBasedStateMachine):
 
     def roll_back_use(self, use: Use, reason: str) -> None:
         now, self.user = self.clock.now(), use.user
-        answer = redemptions.roll_back(self.stage.store, use.id, reason)
+        answer = redemptions.roll_back(self.harness.store, use.id, reason)
         if use.state_at(now) in ("redeemed", "held"):
             word = "redemption.rolled-back" if use.final else "redemption.released"
             use.state, use.rolled_back_at, use.reason = "rolled-back", now, reason
@@ -722,7 +722,7 @@ class Calls(RuleBasedStateMachine):
         self.user = data.draw(st.sampled_from(USERS))
 
     def limit(self, model: Model, changes: dict[str, int | None]) -> None:
-        answer = self.outcome(lambda: self.stage.change(model.id, limits=changes))
+        answer = self.outcome(lambda: self.harness.change(model.id, limits=changes))
         if model.closed:
             assert answer == ("closed", {})
         else:
@@ -751,12 +751,12 @@ class Calls(RuleBasedStateMachine):
             self.pause(model, False)
             self.end(model, None)
         elif sum(not each.closed for each in self.models) > 2:
-            self.stage.close(model.id, void=what == "void")
+            self.harness.close(model.id, void=what == "void")
             model.closed = "void" if "void" in (what, model.closed) else "keep"
             model.paused = False
 
     def pause(self, model: Model, paused: bool) -> None:
-        answer = self.outcome(lambda: self.stage.change(model.id, paused=paused))
+        answer = self.outcome(lambda: self.harness.change(model.id, paused=paused))
         if model.closed:
             assert answer == ("closed", {})
         else:
@@ -764,7 +764,7 @@ class Calls(RuleBasedStateMachine):
 
     def start(self, model: Model, seconds: int) -> None:
         starts = self.clock.now() + seconds * SECOND
-        answer = self.outcome(lambda: self.stage.change(model.id, starts_at=starts))
+        answer = self.outcome(lambda: self.harness.change(model.id, starts_at=starts))
         if model.closed:
             assert answer == ("closed", {})
         elif model.expires_at is not None and model.expires_at <= starts:
@@ -774,7 +774,7 @@ class Calls(RuleBasedStateMachine):
 
     def end(self, model: Model, seconds: int | None) -> None:
         ends = None if seconds is None else self.clock.now() + seconds * SECOND
-        answer = self.outcome(lambda: self.stage.change(model.id, expires_at=ends))
+        answer = self.outcome(lambda: self.harness.change(model.id, expires_at=ends))
         if model.closed:
             assert answer == ("closed", {})
         elif ends is not None and model.starts_at is not None and ends <= model.starts_at:
@@ -807,7 +807,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule()
     def another_replica_goes_on(self) -> None:
-        self.stage.store.definitions.clear()
+        self.harness.store.definitions.clear()
 
     # Looking
 
@@ -848,7 +848,7 @@ class Calls(RuleBasedStateMachine):
 
     def check(self, model: Model) -> None:
         now = self.clock.now()
-        found, at = discounts.show(self.stage.store, model.id)
+        found, at = discounts.show(self.harness.store, model.id)
         mine = [use for use in self.uses.values() if use.discount is model]
         states = Counter(use.state_at(now) for use in mine)
         assert at == now
@@ -864,10 +864,10 @@ class Calls(RuleBasedStateMachine):
                 sums[use.order.currency] = (orders + use.order.amount, off + use.off)
         shown = {each: (sum_.orders, sum_.discounts) for each, sum_ in found.sums.items()}
         assert {each: both for each, both in shown.items() if both != (0, 0)} == sums
-        self.compare_all(redemption_lists.list_of_discount(self.stage.store, model.id).items, mine, now)
+        self.compare_all(redemption_lists.list_of_discount(self.harness.store, model.id).items, mine, now)
         events = [
             {name: value for name, value in each.items() if name not in ("brand", "number")}
-            for each in self.stage.events(found)
+            for each in self.harness.events(found)
             if each["type"].startswith("redemption.") or each["type"] in ("code.redeemed", "discount.limit-reached")
         ]
         assert events == model.events
@@ -891,7 +891,7 @@ class Calls(RuleBasedStateMachine):
         cursor: str | None = None
         while True:
             page = redemption_lists.list_of_user(
-                self.stage.store, user, brand_id=brand, state=state, since=since, until=until, limit=limit,
+                self.harness.store, user, brand_id=brand, state=state, since=since, until=until, limit=limit,
                 cursor=cursor,
             )  # fmt: skip
             assert len(page.items) <= limit
@@ -912,21 +912,21 @@ class Calls(RuleBasedStateMachine):
         for model in self.models:
             self.check(model)
         for use in self.uses.values():
-            self.compare(redemptions.show(self.stage.store, use.id), use, now)
+            self.compare(redemptions.show(self.harness.store, use.id), use, now)
         for user in USERS:
             mine = [use for use in self.uses.values() if use.user == user]
-            self.compare_all(redemption_lists.list_of_user(self.stage.store, user).items, mine, now)
-        self.stage.check()
+            self.compare_all(redemption_lists.list_of_user(self.harness.store, user).items, mine, now)
+        self.harness.check()
 
 
-def run(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
+def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     for name, value in (
         ("USER_GUESSES", GUESSES),
         ("ADDRESS_GUESSES", ADDRESS_GUESSES),
         ("GUESS_SECONDS", GUESS_SECONDS),
     ):
         monkeypatch.setattr(checkouts, name, value)
-    machine = type("Machine", (Calls,), {"stage": stage, "clock": Clock(stage.redis, monkeypatch)})
+    machine = type("Machine", (Calls,), {"harness": harness, "clock": Clock(harness.redis, monkeypatch)})
     run_in_batches(machine, examples, steps)
 
 

@@ -118,12 +118,12 @@ class Model:
 class Calls(RuleBasedStateMachine):
     """The services on one side, the model on the other."""
 
-    stage: ServiceHarness
+    harness: ServiceHarness
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage.redis.flushall()
-        self.stage.store.prepare()
+        self.harness.redis.flushall()
+        self.harness.store.prepare()
         self.models: dict[str, Model] = {}
         self.touched: Model | None = None
 
@@ -163,7 +163,7 @@ class Calls(RuleBasedStateMachine):
     # Creating
 
     def create(self, brand: str, total: int | None, kind: CodeKind) -> Model:
-        found = self.stage.create(total=total, brand=brand, kind=kind)
+        found = self.harness.create(total=total, brand=brand, kind=kind)
         stored = 0 if kind.kind == "imported" else total
         self.models[found.id] = Model(found.id, brand, kind, stored)
         self.touched = self.models[found.id]
@@ -173,7 +173,7 @@ class Calls(RuleBasedStateMachine):
     def create_unique(self, brand: str, total: int, prefix: str) -> None:
         # Room for six codes and not one more.
         model = self.create(brand, total, code_kinds.unique(total, "####", "ABCDEFGHJ", prefix))
-        model.sequence = self.stage.sequence(model.id)
+        model.sequence = self.harness.sequence(model.id)
 
     @rule(brand=st.sampled_from(list(BRANDS)), expected=st.none() | TOTALS, lines=FILES)
     def create_imported(self, brand: str, expected: int | None, lines: list[str]) -> None:
@@ -192,7 +192,7 @@ class Calls(RuleBasedStateMachine):
             if model.brand == brand and model.kind.kind == "shared" and model.closed != "void"
         }
         if canonical(code) in taken:
-            answer = self.outcome(lambda: self.stage.create(total, brand, kind=CodeKind("shared", code=code)))
+            answer = self.outcome(lambda: self.harness.create(total, brand, kind=CodeKind("shared", code=code)))
             assert answer == "code-taken"
         else:
             self.create(brand, total, CodeKind("shared", code=code))
@@ -216,13 +216,13 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), user=USERS)
     def grant(self, data: st.DataObject, user: str) -> None:
         model = self.pick(data)
-        self.take(model, user, self.outcome(lambda: self.stage.grant(model.id, user)))
+        self.take(model, user, self.outcome(lambda: self.harness.grant(model.id, user)))
 
     @precondition(lambda self: self.models)
     @rule(data=st.data(), users=st.lists(USERS, min_size=3, max_size=9))
     def grant_many(self, data: st.DataObject, users: list[str]) -> None:
         model = self.pick(data)
-        outcomes = grants.grant_many(self.stage.store, model.id, users)
+        outcomes = grants.grant_many(self.harness.store, model.id, users)
         for user, each in zip(users, outcomes, strict=True):
             self.take(model, user, each if isinstance(each, Grant) else each.slug)
 
@@ -231,16 +231,16 @@ class Calls(RuleBasedStateMachine):
     def ask_again(self, data: st.DataObject) -> None:
         model = self.pick(data)
         user = data.draw(st.sampled_from(list(model.codes) or list(SLUGS)))
-        self.take(model, user, self.outcome(lambda: self.stage.grant(model.id, user)))
+        self.take(model, user, self.outcome(lambda: self.harness.grant(model.id, user)))
 
     @rule()
     def another_replica_goes_on(self) -> None:
-        self.stage.store.definitions.clear()
+        self.harness.store.definitions.clear()
 
     # Importing
 
     def import_lines(self, model: Model, lines: list[str]) -> None:
-        assert self.stage.import_lines(model.id, lines) == model.import_lines(lines)
+        assert self.harness.import_lines(model.id, lines) == model.import_lines(lines)
 
     @precondition(lambda self: self.has("imported"))
     @rule(data=st.data(), lines=FILES)
@@ -249,7 +249,7 @@ class Calls(RuleBasedStateMachine):
         if not model.closed:
             self.import_lines(model, lines)
         elif any(not code_pools.refusal_of(line) for line in lines):
-            assert self.outcome(lambda: self.stage.import_lines(model.id, lines)) == "closed"
+            assert self.outcome(lambda: self.harness.import_lines(model.id, lines)) == "closed"
 
     @precondition(lambda self: self.has("imported"))
     @rule(data=st.data(), lines=FILES)
@@ -262,7 +262,7 @@ class Calls(RuleBasedStateMachine):
             yield from lines
             raise Invalid("", "ends half way")
 
-        assert self.outcome(lambda: self.stage.import_lines(model.id, reader())) == "invalid"
+        assert self.outcome(lambda: self.harness.import_lines(model.id, reader())) == "invalid"
         model.import_lines(lines[: len(lines) // LINES * LINES])
         self.check(model)
         self.import_lines(model, [*lines, "the end"])
@@ -271,7 +271,7 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), lines=FILES)
     def import_into_another_kind(self, data: st.DataObject, lines: list[str]) -> None:
         model = self.pick(data, "unique", "personal", "shared")
-        assert self.outcome(lambda: self.stage.import_lines(model.id, lines)) == "wrong-kind"
+        assert self.outcome(lambda: self.harness.import_lines(model.id, lines)) == "wrong-kind"
 
     # Changing
 
@@ -279,7 +279,7 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), total=st.none() | st.integers(1, 7))
     def change_the_total(self, data: st.DataObject, total: int | None) -> None:
         model = self.pick(data)
-        answer = self.outcome(lambda: self.stage.change(model.id, total_count=total))
+        answer = self.outcome(lambda: self.harness.change(model.id, total_count=total))
         if model.kind.kind == "imported" or (model.kind.kind == "unique" and (total is None or total > 6)):
             assert answer == "invalid"
         elif model.closed:
@@ -295,7 +295,7 @@ class Calls(RuleBasedStateMachine):
     def close(self, data: st.DataObject, void: bool) -> None:
         model = self.pick(data)
         model.closed = "void" if void or model.closed == "void" else "keep"
-        assert self.stage.close(model.id, void=void).closed == model.closed
+        assert self.harness.close(model.id, void=void).closed == model.closed
 
     # Looking
 
@@ -307,10 +307,10 @@ class Calls(RuleBasedStateMachine):
     def teardown(self) -> None:
         for model in self.models.values():
             self.check(model)
-        self.stage.check()
+        self.harness.check()
 
     def check(self, model: Model) -> None:
-        found, now = discounts.show(self.stage.store, model.id)
+        found, now = discounts.show(self.harness.store, model.id)
         assert (found.brand_id, found.codes, found.closed) == (model.brand, model.kind, model.closed)
         assert (found.total_count, found.granted_count) == (model.total, len(model.codes))
         if model.total is None:
@@ -319,7 +319,7 @@ class Calls(RuleBasedStateMachine):
             assert found.granted_count + (found.remaining_count or 0) == model.total
         nothing_yet = model.total == 0 and not model.closed
         assert found.status(now) == ("empty" if nothing_yet else model.refusal() or "active")
-        exported = self.stage.export(model.id)
+        exported = self.harness.export(model.id)
         waiting = model.waiting()
         state = "unused" if model.closed else "waiting"
         assert [(each.state, each.code) for each in exported[: len(waiting)]] == [(state, code) for code in waiting]
@@ -330,7 +330,7 @@ class Calls(RuleBasedStateMachine):
         assert len(rest) == len(model.codes)
 
 
-def run(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
+def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     for module, name, value in (
         (discounts, "BLOCK", BLOCK),
         (code_pools, "BLOCK", BLOCK),
@@ -339,7 +339,7 @@ def run(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, s
         (grants, "SLICE", SLICE),
     ):
         monkeypatch.setattr(module, name, value)
-    machine = type("Machine", (Calls,), {"stage": stage})
+    machine = type("Machine", (Calls,), {"harness": harness})
     run_in_batches(machine, examples, steps)
 
 

@@ -61,7 +61,7 @@ class Model:
 class Calls(RuleBasedStateMachine):
     """The services on one side, the model on the other."""
 
-    stage: ServiceHarness
+    harness: ServiceHarness
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class Calls(RuleBasedStateMachine):
 
     @initialize(first=st.lists(st.tuples(st.sampled_from(MAKERS), TOTALS), max_size=5))
     def begin(self, first: list[tuple[str, int]]) -> None:
-        self.stage.redis.flushall()
-        self.stage.store.prepare()
+        self.harness.redis.flushall()
+        self.harness.store.prepare()
         for brand, total in first:
             self.create(brand, total)
 
@@ -104,13 +104,13 @@ class Calls(RuleBasedStateMachine):
         self.create(brand, total)
 
     def create(self, brand: str, total: int) -> None:
-        found = self.stage.create(total=total, brand=brand)
+        found = self.harness.create(total=total, brand=brand)
         assert found.id not in self.models
         self.models[found.id] = Model(found.id, brand, total)
 
     @rule(brand=st.sampled_from(MAKERS), total=TOTALS, key=st.sampled_from(["one", "two"]))
     def create_with_a_key(self, brand: str, total: int, key: str) -> None:
-        answer = self.outcome(lambda: self.stage.create(total=total, brand=brand, idempotency_key=key))
+        answer = self.outcome(lambda: self.harness.create(total=total, brand=brand, idempotency_key=key))
         known = self.idempotent.get((brand, key))
         if known is None:
             self.idempotent[brand, key] = (total, answer.id)
@@ -122,27 +122,27 @@ class Calls(RuleBasedStateMachine):
 
     @rule(brand=st.sampled_from(MAKERS), total=TOTALS, age=st.integers(1, 5))
     def create_with_an_expiry_that_has_passed(self, brand: str, total: int, age: int) -> None:
-        expires_at = self.stage.now() - age * SECOND
-        answer = self.outcome(lambda: self.stage.create(total=total, brand=brand, expires_at=expires_at))
+        expires_at = self.harness.now() - age * SECOND
+        answer = self.outcome(lambda: self.harness.create(total=total, brand=brand, expires_at=expires_at))
         assert answer == "invalid"
 
     @precondition(lambda self: self.models)
     @rule(data=st.data(), user=st.sampled_from(USERS))
     def grant(self, data: st.DataObject, user: str) -> None:
         model = self.pick(data)
-        self.take(model, user, self.outcome(lambda: self.stage.grant(model.id, user)))
+        self.take(model, user, self.outcome(lambda: self.harness.grant(model.id, user)))
 
     @precondition(lambda self: self.models)
     @rule(data=st.data(), users=st.lists(st.sampled_from(USERS), min_size=1, max_size=9))
     def grant_many(self, data: st.DataObject, users: list[str]) -> None:
         model = self.pick(data)
-        outcomes = grants.grant_many(self.stage.store, model.id, users)
+        outcomes = grants.grant_many(self.harness.store, model.id, users)
         for user, each in zip(users, outcomes, strict=True):
             self.take(model, user, each if isinstance(each, Grant) else each.slug)
 
     @rule(brand=st.sampled_from(MAKERS), user=st.sampled_from(USERS))
     def grant_of_a_brand(self, brand: str, user: str) -> None:
-        answer = self.outcome(lambda: brand_grants.grant_of_brand(self.stage.store, brand, user))
+        answer = self.outcome(lambda: brand_grants.grant_of_brand(self.harness.store, brand, user))
         own = [model for model in self.newest_first if model.brand == brand]
         held = {model.codes[user] for model in own if user in model.codes}
         is_open = [model for model in own if not model.refusal()]
@@ -158,7 +158,7 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), total=TOTALS)
     def change_the_total(self, data: st.DataObject, total: int) -> None:
         model = self.pick(data)
-        answer = self.outcome(lambda: self.stage.change(model.id, total_count=total))
+        answer = self.outcome(lambda: self.harness.change(model.id, total_count=total))
         if model.closed:
             assert answer == "closed"
         elif total < len(model.codes):
@@ -170,7 +170,7 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), paused=st.booleans())
     def pause_or_resume(self, data: st.DataObject, paused: bool) -> None:
         model = self.pick(data)
-        answer = self.outcome(lambda: self.stage.change(model.id, paused=paused))
+        answer = self.outcome(lambda: self.harness.change(model.id, paused=paused))
         if model.closed:
             assert answer == "closed"
         else:
@@ -182,12 +182,12 @@ class Calls(RuleBasedStateMachine):
         model = self.pick(data)
         model.closed = "void" if void or model.closed == "void" else "keep"
         model.paused = False
-        assert self.stage.close(model.id, void=void).closed == model.closed
+        assert self.harness.close(model.id, void=void).closed == model.closed
 
     @rule(partition=st.integers(0, 20))
     def ask_for_what_is_not_there(self, partition: int) -> None:
         unknown = make_discount_id(partition, 5)
-        for call in (self.stage.show, self.stage.grant, self.stage.close):
+        for call in (self.harness.show, self.harness.grant, self.harness.close):
             with pytest.raises(NotFound):
                 call(unknown)
 
@@ -197,14 +197,14 @@ class Calls(RuleBasedStateMachine):
 
     def check_lists(self, limit: int, brand: str | None) -> None:
         wanted = [model for model in self.newest_first if brand in (None, model.brand)]
-        assert self.stage.list_ids(limit, brand_id=brand) == [model.id for model in wanted]
+        assert self.harness.list_ids(limit, brand_id=brand) == [model.id for model in wanted]
         for status in ("active", "paused", "sold-out", "closed"):
-            found = self.stage.list_ids(limit, brand_id=brand, status=status)
+            found = self.harness.list_ids(limit, brand_id=brand, status=status)
             assert found == [model.id for model in wanted if model.status() == status]
 
     @rule(limit=st.integers(1, 4), user=st.sampled_from(USERS), brand=st.none() | st.sampled_from(MAKERS))
     def list_what_a_user_holds(self, limit: int, user: str, brand: str | None) -> None:
-        listed = flat(self.stage.pages_of_user(user, limit, brand))
+        listed = flat(self.harness.pages_of_user(user, limit, brand))
         wanted = {
             (model.id, model.codes[user])
             for model in self.models.values()
@@ -217,14 +217,14 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.integers(1, 4))
     def list_who_holds(self, data: st.DataObject, limit: int) -> None:
         model = self.pick(data)
-        listed = flat(self.stage.pages_of_grants(model.id, limit))
+        listed = flat(self.harness.pages_of_grants(model.id, limit))
         assert {each.user_id: each.code for each in listed} == model.codes
         assert len(listed) == len(model.codes)
 
     @invariant()
     def every_discount_is_as_the_model_says(self) -> None:
         for model in self.models.values():
-            found, now = discounts.show(self.stage.store, model.id)
+            found, now = discounts.show(self.harness.store, model.id)
             assert (found.total_count, found.granted_count, found.paused, found.closed) == (
                 model.total,
                 len(model.codes),
@@ -234,15 +234,15 @@ class Calls(RuleBasedStateMachine):
             assert found.status(now) == model.status()
 
     def teardown(self) -> None:
-        self.stage.check()
+        self.harness.check()
         for limit in (1, 2):
             self.check_lists(limit, None)
             self.check_lists(limit, MAKERS[0])
 
 
-def run(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
+def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     monkeypatch.setattr(discounts, "BLOCK", BLOCK)
-    machine = type("Machine", (Calls,), {"stage": stage})
+    machine = type("Machine", (Calls,), {"harness": harness})
     run_in_batches(machine, examples, steps)
 
 

@@ -58,17 +58,17 @@ def counts(discount: Discount) -> tuple[int | None, int, int | None]:
 # Imports
 
 
-def test_codes_are_added_in_the_order_of_the_file_and_granted_in_it(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_codes_are_added_in_the_order_of_the_file_and_granted_in_it(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
     codes = ["Zebra", "apple", "10", "9", "Ärger", "10%", "a:b", "{x}"]
-    assert stage.import_lines(found.id, codes) == Report(added_count=8)
-    assert stage.pool(found.id) == stage.waiting(found.id) == codes
-    assert counts(stage.show(found.id)) == (8, 0, 8)
-    assert [each.code for each in stage.grant_all(found.id, 8)] == codes
+    assert harness.import_lines(found.id, codes) == Report(added_count=8)
+    assert harness.pool(found.id) == harness.waiting(found.id) == codes
+    assert counts(harness.show(found.id)) == (8, 0, 8)
+    assert [each.code for each in harness.grant_all(found.id, 8)] == codes
 
 
-def test_a_code_is_given_as_it_was_written(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_a_code_is_given_as_it_was_written(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
     codes = [
         "sale 2020 – x",
         " x ",
@@ -82,44 +82,46 @@ def test_a_code_is_given_as_it_was_written(stage: ServiceHarness) -> None:
         "%s{seq}",
         "low",
     ]
-    assert stage.import_lines(found.id, codes).added_count == len(codes)
-    assert [each.code for each in stage.grant_all(found.id, len(codes))] == codes
-    held = {each.user_id: each.code for each in stage.export(found.id)}
+    assert harness.import_lines(found.id, codes).added_count == len(codes)
+    assert [each.code for each in harness.grant_all(found.id, len(codes))] == codes
+    held = {each.user_id: each.code for each in harness.export(found.id)}
     assert [held[f"User {number}"] for number in range(len(codes))] == codes
 
 
-def test_what_comes_again_in_a_file_is_counted_and_named_by_its_line(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    report = stage.import_lines(found.id, ["AB-12", "CD-34", "AB-12", "ab12", "A B 1 2", "ＡＢ１２", "ab–12", "CD-35"])
+def test_what_comes_again_in_a_file_is_counted_and_named_by_its_line(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    report = harness.import_lines(
+        found.id, ["AB-12", "CD-34", "AB-12", "ab12", "A B 1 2", "ＡＢ１２", "ab–12", "CD-35"]
+    )
     assert report == Report(3, 5, 0, [Line(number, THERE) for number in (3, 4, 5, 6, 7)])
-    assert stage.pool(found.id) == ["AB-12", "CD-34", "CD-35"]
+    assert harness.pool(found.id) == ["AB-12", "CD-34", "CD-35"]
 
 
-def test_what_comes_again_of_an_earlier_import_is_counted_and_not_stored(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    stage.import_lines(found.id, ["Café-1", "Café-2"])
-    report = stage.import_lines(found.id, ["new", "CAFE\u0301 1", "cafe1", "cafe\u03012"])
+def test_what_comes_again_of_an_earlier_import_is_counted_and_not_stored(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    harness.import_lines(found.id, ["Café-1", "Café-2"])
+    report = harness.import_lines(found.id, ["new", "CAFE\u0301 1", "cafe1", "cafe\u03012"])
     assert report == Report(2, 2, 0, [Line(2, THERE), Line(4, THERE)])
-    assert stage.pool(found.id) == ["Café-1", "Café-2", "new", "cafe1"]
+    assert harness.pool(found.id) == ["Café-1", "Café-2", "new", "cafe1"]
 
 
-def test_a_code_that_was_granted_does_not_come_again(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    stage.import_lines(found.id, ["A1", "A2"])
-    assert stage.grant(found.id).code == "A1"
-    assert stage.import_lines(found.id, ["a-1", "A3"]) == Report(1, 1, 0, [Line(1, THERE)])
-    assert stage.waiting(found.id) == ["A2", "A3"]
-    assert counts(stage.show(found.id)) == (3, 1, 2)
+def test_a_code_that_was_granted_does_not_come_again(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    harness.import_lines(found.id, ["A1", "A2"])
+    assert harness.grant(found.id).code == "A1"
+    assert harness.import_lines(found.id, ["a-1", "A3"]) == Report(1, 1, 0, [Line(1, THERE)])
+    assert harness.waiting(found.id) == ["A2", "A3"]
+    assert counts(harness.show(found.id)) == (3, 1, 2)
 
 
-def test_two_discounts_may_have_the_same_codes(stage: ServiceHarness) -> None:
+def test_two_discounts_may_have_the_same_codes(harness: ServiceHarness) -> None:
     for _ in range(2):
-        assert stage.import_lines(stage.create(kind=IMPORTED).id, own(0, 5)) == Report(5)
+        assert harness.import_lines(harness.create(kind=IMPORTED).id, own(0, 5)) == Report(5)
 
 
-def test_bad_lines_are_counted_and_named_with_the_reason(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    report = stage.import_lines(
+def test_bad_lines_are_counted_and_named_with_the_reason(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    report = harness.import_lines(
         found.id,
         [
             "",
@@ -152,161 +154,161 @@ def test_bad_lines_are_counted_and_named_with_the_reason(stage: ServiceHarness) 
         (11, unreadable),
         (13, THERE),
     ]
-    assert stage.pool(found.id) == ["x" * 64, "good"]
+    assert harness.pool(found.id) == ["x" * 64, "good"]
 
 
-def test_lines_have_the_numbers_that_the_reader_gives_them(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    report = code_pools.import_codes(stage.store, found.id, [(2, "A"), (5, ""), (40, "a"), (1000, "B")])
+def test_lines_have_the_numbers_that_the_reader_gives_them(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    report = code_pools.import_codes(harness.store, found.id, [(2, "A"), (5, ""), (40, "a"), (1000, "B")])
     assert report == Report(2, 1, 1, [Line(5, "is empty"), Line(40, THERE)])
 
 
-def test_the_first_hundred_are_named_and_all_are_counted(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_the_first_hundred_are_named_and_all_are_counted(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
     assert code_pools.NAMED == 100
-    report = stage.import_lines(found.id, ["same"] * 251)
+    report = harness.import_lines(found.id, ["same"] * 251)
     assert (report.added_count, report.repeated_count, report.bad_count) == (1, 250, 0)
     assert report.lines == [Line(number, THERE) for number in range(2, 102)]
-    report = stage.import_lines(found.id, [""] * 251)
+    report = harness.import_lines(found.id, [""] * 251)
     assert (report.added_count, report.repeated_count, report.bad_count) == (0, 0, 251)
     assert report.lines == [Line(number, "is empty") for number in range(1, 101)]
 
 
 @pytest.mark.usefixtures("small")
-def test_the_first_hundred_are_counted_over_all_calls(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    report = stage.import_lines(found.id, ["same"] * 75 + [""] * 75)
+def test_the_first_hundred_are_counted_over_all_calls(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    report = harness.import_lines(found.id, ["same"] * 75 + [""] * 75)
     assert (report.added_count, report.repeated_count, report.bad_count) == (1, 74, 75)
     assert [each.line for each in report.lines] == list(range(2, 102))
 
 
 @pytest.mark.parametrize("lines", [["same", ""] * 75, ["same"] * 101 + [""] * 101])
 def test_the_first_hundred_are_those_of_the_file_whatever_is_wrong_with_them(
-    stage: ServiceHarness, lines: list[str]
+    harness: ServiceHarness, lines: list[str]
 ) -> None:
-    report = stage.import_lines(stage.create(kind=IMPORTED).id, lines)
+    report = harness.import_lines(harness.create(kind=IMPORTED).id, lines)
     assert [each.line for each in report.lines] == list(range(2, 102))
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 50])
 @pytest.mark.usefixtures("small")
-def test_any_number_of_lines_goes_in_whole(stage: ServiceHarness, lines: int) -> None:
-    found = stage.create(kind=IMPORTED)
-    assert stage.import_lines(found.id, own(0, lines)) == Report(lines)
-    assert stage.pool(found.id) == own(0, lines)
-    again = stage.import_lines(found.id, own(0, lines))
+def test_any_number_of_lines_goes_in_whole(harness: ServiceHarness, lines: int) -> None:
+    found = harness.create(kind=IMPORTED)
+    assert harness.import_lines(found.id, own(0, lines)) == Report(lines)
+    assert harness.pool(found.id) == own(0, lines)
+    again = harness.import_lines(found.id, own(0, lines))
     assert again == Report(0, lines, 0, [Line(number, THERE) for number in range(1, lines + 1)])
 
 
 def test_a_large_file_goes_in_and_comes_out_in_order(redis_server: RedisServer) -> None:
-    stage = real_harness(redis_server)
-    found = stage.create(total=10_000, kind=IMPORTED)
+    harness = real_harness(redis_server)
+    found = harness.create(total=10_000, kind=IMPORTED)
     codes = own(0, 10_000)
-    assert stage.import_lines(found.id, codes + codes[::-1]).repeated_count == 10_000
-    assert stage.waiting(found.id) == codes
+    assert harness.import_lines(found.id, codes + codes[::-1]).repeated_count == 10_000
+    assert harness.waiting(found.id) == codes
 
 
 @pytest.mark.parametrize("expected", [None, 1, 100_000, 100_000_000])
-def test_repeats_are_found_whatever_number_was_expected(stage: ServiceHarness, expected: int | None) -> None:
-    found = stage.create(total=expected, kind=IMPORTED)
-    assert stage.import_lines(found.id, own(0, 300)).added_count == 300
-    assert stage.import_lines(found.id, own(200, 400)) == Report(
+def test_repeats_are_found_whatever_number_was_expected(harness: ServiceHarness, expected: int | None) -> None:
+    found = harness.create(total=expected, kind=IMPORTED)
+    assert harness.import_lines(found.id, own(0, 300)).added_count == 300
+    assert harness.import_lines(found.id, own(200, 400)) == Report(
         100, 100, 0, [Line(number, THERE) for number in range(1, 101)]
     )
-    assert stage.pool(found.id) == own(0, 400)
+    assert harness.pool(found.id) == own(0, 400)
 
 
-def test_an_empty_file_and_one_of_bad_lines_change_nothing(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    stage.import_lines(found.id, own(0, 2))
-    before = stage.state()
-    assert stage.import_lines(found.id, []) == Report()
-    assert stage.import_lines(found.id, ["", "-"]).bad_count == 2
-    assert stage.import_lines(found.id, own(0, 2)).repeated_count == 2
-    assert stage.state() == before
+def test_an_empty_file_and_one_of_bad_lines_change_nothing(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    harness.import_lines(found.id, own(0, 2))
+    before = harness.state()
+    assert harness.import_lines(found.id, []) == Report()
+    assert harness.import_lines(found.id, ["", "-"]).bad_count == 2
+    assert harness.import_lines(found.id, own(0, 2)).repeated_count == 2
+    assert harness.state() == before
 
 
-def test_a_file_is_read_as_it_is_stored(stage: ServiceHarness, small: int) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_a_file_is_read_as_it_is_stored(harness: ServiceHarness, small: int) -> None:
+    found = harness.create(kind=IMPORTED)
 
     def reader() -> Iterator[str]:
         for number, code in enumerate(own(0, 40)):
             # What is read and not stored yet is what one exchange with Redis takes.
-            assert number - len(stage.pool(found.id)) < small
+            assert number - len(harness.pool(found.id)) < small
             yield code
 
-    assert stage.import_lines(found.id, reader()).added_count == 40
+    assert harness.import_lines(found.id, reader()).added_count == 40
 
 
 # Imports while the discount is used
 
 
 @pytest.mark.usefixtures("small")
-def test_codes_are_granted_while_others_come_in(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_codes_are_granted_while_others_come_in(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
     granted: list[str] = []
 
     def reader() -> Iterator[str]:
         for number, code in enumerate(own(0, 40)):
             if number % 5 == 4 and number > 6:
-                granted.append(stage.grant(found.id, f"User {number}").code)
-                shown = stage.show(found.id)
-                assert shown.granted_count + len(stage.pool(found.id)) == shown.total_count
+                granted.append(harness.grant(found.id, f"User {number}").code)
+                shown = harness.show(found.id)
+                assert shown.granted_count + len(harness.pool(found.id)) == shown.total_count
             yield code
 
-    assert stage.import_lines(found.id, reader()) == Report(40)
+    assert harness.import_lines(found.id, reader()) == Report(40)
     assert granted == own(0, len(granted))
-    assert stage.waiting(found.id) == own(len(granted), 40)
-    assert counts(stage.show(found.id)) == (40, len(granted), 40 - len(granted))
+    assert harness.waiting(found.id) == own(len(granted), 40)
+    assert counts(harness.show(found.id)) == (40, len(granted), 40 - len(granted))
 
 
 @pytest.mark.usefixtures("small")
-def test_two_imports_at_once_add_every_code_once(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_two_imports_at_once_add_every_code_once(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
     inner: list[Report] = []
 
     def reader() -> Iterator[str]:
         for number, code in enumerate(own(0, 30)):
             if number == 13:
-                inner.append(stage.import_lines(found.id, own(10, 40)))
+                inner.append(harness.import_lines(found.id, own(10, 40)))
             yield code
 
-    outer = stage.import_lines(found.id, reader())
+    outer = harness.import_lines(found.id, reader())
     assert outer.added_count + inner[0].added_count == 40
     assert outer.repeated_count + inner[0].repeated_count == 20
-    assert sorted(stage.pool(found.id)) == own(0, 40)
+    assert sorted(harness.pool(found.id)) == own(0, 40)
 
 
-def test_an_import_after_the_last_grant_makes_codes_to_be_had(stage: ServiceHarness) -> None:
-    found = stage.create_kind("imported", total=2)
-    stage.grant_all(found.id, 2)
+def test_an_import_after_the_last_grant_makes_codes_to_be_had(harness: ServiceHarness) -> None:
+    found = harness.create_kind("imported", total=2)
+    harness.grant_all(found.id, 2)
     with pytest.raises(SoldOut):
-        stage.grant(found.id, "User 2")
-    assert stage.status(found.id) == "sold-out"
-    stage.import_lines(found.id, ["More 1", "More 2"])
-    assert stage.status(found.id) == "active"
-    assert counts(stage.show(found.id)) == (4, 2, 2)
-    assert [each.code for each in stage.grant_all(found.id, 4)[2:]] == ["More 1", "More 2"]
+        harness.grant(found.id, "User 2")
+    assert harness.status(found.id) == "sold-out"
+    harness.import_lines(found.id, ["More 1", "More 2"])
+    assert harness.status(found.id) == "active"
+    assert counts(harness.show(found.id)) == (4, 2, 2)
+    assert [each.code for each in harness.grant_all(found.id, 4)[2:]] == ["More 1", "More 2"]
     with pytest.raises(SoldOut):
-        stage.grant(found.id, "User 4")
-    assert len(stage.events(found, "discount.sold-out")) == 2
+        harness.grant(found.id, "User 4")
+    assert len(harness.events(found, "discount.sold-out")) == 2
 
 
-def test_the_brand_gives_what_was_just_imported(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_the_brand_gives_what_was_just_imported(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
     with pytest.raises(SoldOut):
-        brand_grants.grant_of_brand(stage.store, "IKEA", "User 1")
-    stage.import_lines(found.id, ["A"])
-    assert brand_grants.grant_of_brand(stage.store, "IKEA", "User 1").code == "A"
+        brand_grants.grant_of_brand(harness.store, "IKEA", "User 1")
+    harness.import_lines(found.id, ["A"])
+    assert brand_grants.grant_of_brand(harness.store, "IKEA", "User 1").code == "A"
 
 
-def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED, starts_at=stage.now() + 10**9)
-    assert stage.import_lines(found.id, ["A"]).added_count == 1
-    stage.change(found.id, paused=True)
-    assert stage.import_lines(found.id, ["B"]).added_count == 1
-    stage.change(found.id, paused=False, starts_at=None)
-    assert [each.code for each in stage.grant_all(found.id, 2)] == ["A", "B"]
+def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED, starts_at=harness.now() + 10**9)
+    assert harness.import_lines(found.id, ["A"]).added_count == 1
+    harness.change(found.id, paused=True)
+    assert harness.import_lines(found.id, ["B"]).added_count == 1
+    harness.change(found.id, paused=False, starts_at=None)
+    assert [each.code for each in harness.grant_all(found.id, 2)] == ["A", "B"]
 
 
 # Interrupted calls
@@ -314,29 +316,29 @@ def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(st
 
 @pytest.mark.parametrize("read", [0, 1, 5, 6, 7, 20, 24])
 def test_an_import_whose_reader_fails_is_sent_again_and_ends_right(
-    stage: ServiceHarness, read: int, small: int
+    harness: ServiceHarness, read: int, small: int
 ) -> None:
-    found = stage.create(kind=IMPORTED)
+    found = harness.create(kind=IMPORTED)
 
     def reader() -> Iterator[str]:
         yield from own(0, read)
         raise Invalid("", "ends half way")
 
     with pytest.raises(Invalid):
-        stage.import_lines(found.id, reader())
+        harness.import_lines(found.id, reader())
     there = read - read % small
-    assert stage.pool(found.id) == own(0, there)
-    stage.check()
-    report = stage.import_lines(found.id, own(0, 24))
+    assert harness.pool(found.id) == own(0, there)
+    harness.check()
+    report = harness.import_lines(found.id, own(0, 24))
     assert (report.added_count, report.repeated_count) == (24 - there, there)
-    assert stage.pool(found.id) == own(0, 24)
-    assert counts(stage.show(found.id)) == (24, 0, 24)
+    assert harness.pool(found.id) == own(0, 24)
+    assert counts(harness.show(found.id)) == (24, 0, 24)
 
 
 @pytest.mark.usefixtures("small")
-def test_an_import_that_loses_redis_half_way_is_sent_again_and_ends_right(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    run_many = stage.store.run_many
+def test_an_import_that_loses_redis_half_way_is_sent_again_and_ends_right(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    run_many = harness.store.run_many
     for calls in (0, 1, 2):
         answered = iter([run_many] * calls)
 
@@ -346,97 +348,97 @@ def test_an_import_that_loses_redis_half_way_is_sent_again_and_ends_right(stage:
             except StopIteration:
                 raise Unavailable("Redis did not answer in time.") from None
 
-        with mock.patch.object(stage.store, "run_many", run_some), pytest.raises(Unavailable):
-            stage.import_lines(found.id, own(0, 24))
-        assert stage.pool(found.id) == own(0, 6 * calls)
-        stage.check()
+        with mock.patch.object(harness.store, "run_many", run_some), pytest.raises(Unavailable):
+            harness.import_lines(found.id, own(0, 24))
+        assert harness.pool(found.id) == own(0, 6 * calls)
+        harness.check()
     # Granted meanwhile, so what was lost comes after it, and nothing comes twice.
-    assert stage.grant(found.id).code == "C-0000"
-    assert stage.import_lines(found.id, own(0, 24)).added_count == 12
-    assert stage.waiting(found.id) == own(1, 24)
+    assert harness.grant(found.id).code == "C-0000"
+    assert harness.import_lines(found.id, own(0, 24)).added_count == 12
+    assert harness.waiting(found.id) == own(1, 24)
 
 
-def test_an_answer_that_was_lost_adds_nothing_twice(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
-    run_many = stage.store.run_many
+def test_an_answer_that_was_lost_adds_nothing_twice(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
+    run_many = harness.store.run_many
 
     def run_twice(*call: Any) -> Any:
         run_many(*call)
         return run_many(*call)
 
-    with mock.patch.object(stage.store, "run_many", run_twice):
-        stage.import_lines(found.id, own(0, 10))
-    assert stage.pool(found.id) == own(0, 10)
-    assert counts(stage.show(found.id)) == (10, 0, 10)
+    with mock.patch.object(harness.store, "run_many", run_twice):
+        harness.import_lines(found.id, own(0, 10))
+    assert harness.pool(found.id) == own(0, 10)
+    assert counts(harness.show(found.id)) == (10, 0, 10)
 
 
 # Refusals
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "imported"])
-def test_only_a_discount_of_imported_codes_takes_them(stage: ServiceHarness, kind: Kind) -> None:
-    found = stage.create_kind(kind)
-    before = stage.state()
+def test_only_a_discount_of_imported_codes_takes_them(harness: ServiceHarness, kind: Kind) -> None:
+    found = harness.create_kind(kind)
+    before = harness.state()
     for lines in (own(0, 3), [], [""]):
         with pytest.raises(WrongKind):
-            stage.import_lines(found.id, lines)
-    assert stage.state() == before
+            harness.import_lines(found.id, lines)
+    assert harness.state() == before
 
 
-def test_the_script_refuses_another_kind_too(stage: ServiceHarness) -> None:
-    found = stage.create_kind("unique")
+def test_the_script_refuses_another_kind_too(harness: ServiceHarness) -> None:
+    found = harness.create_kind("unique")
     names = [
         keys.usage(partition_of(found.id)),
         keys.discount(partition_of(found.id), found.id),
         keys.codes(partition_of(found.id), found.id),
         keys.taken(partition_of(found.id), found.id, 0),
     ]
-    before = stage.state()
+    before = harness.state()
     with pytest.raises(WrongKind):
-        stage.store.run("import", names, [*stage.store.quotas.arguments, 1, code_kinds.digest("A"), "A"])
-    assert stage.state() == before
+        harness.store.run("import", names, [*harness.store.quotas.arguments, 1, code_kinds.digest("A"), "A"])
+    assert harness.state() == before
 
 
-def test_an_unknown_discount_takes_no_code_and_exports_none(stage: ServiceHarness) -> None:
-    before = stage.state()
+def test_an_unknown_discount_takes_no_code_and_exports_none(harness: ServiceHarness) -> None:
+    before = harness.state()
     for unknown in ("x", "", make_discount_id(3, 10), make_discount_id(200, 10)):
         with pytest.raises(NotFound):
-            stage.import_lines(unknown, own(0, 3))
+            harness.import_lines(unknown, own(0, 3))
         # At the call, before the first code is asked for.
         with pytest.raises(NotFound):
-            exports.list_codes(stage.store, unknown)
+            exports.list_codes(harness.store, unknown)
         with pytest.raises(NotFound):
-            code_pools.list_waiting(stage.store, unknown)
-    assert stage.state() == before
+            code_pools.list_waiting(harness.store, unknown)
+    assert harness.state() == before
 
 
-def test_a_closed_discount_takes_no_code(stage: ServiceHarness) -> None:
-    found = stage.create_kind("imported", total=2)
-    stage.grant(found.id)
-    stage.close(found.id)
-    before = stage.state()
+def test_a_closed_discount_takes_no_code(harness: ServiceHarness) -> None:
+    found = harness.create_kind("imported", total=2)
+    harness.grant(found.id)
+    harness.close(found.id)
+    before = harness.state()
     for lines in (own(0, 3), [], [""]):
         with pytest.raises(Closed):
-            stage.import_lines(found.id, lines)
-    assert stage.state() == before
+            harness.import_lines(found.id, lines)
+    assert harness.state() == before
 
 
 @pytest.mark.usefixtures("small")
-def test_a_discount_that_closes_while_codes_come_in_takes_no_more(stage: ServiceHarness) -> None:
-    found = stage.create(kind=IMPORTED)
+def test_a_discount_that_closes_while_codes_come_in_takes_no_more(harness: ServiceHarness) -> None:
+    found = harness.create(kind=IMPORTED)
 
     def reader() -> Iterator[str]:
         for number, code in enumerate(own(0, 40)):
             if number == 14:
-                stage.grant(found.id)
-                stage.close(found.id)
+                harness.grant(found.id)
+                harness.close(found.id)
             yield code
 
     with pytest.raises(Closed):
-        stage.import_lines(found.id, reader())
-    assert counts(stage.show(found.id)) == (12, 1, 11)
-    assert stage.pool(found.id) == own(1, 12)
-    assert [each.state for each in stage.export(found.id)] == ["unused"] * 11 + ["granted"]
+        harness.import_lines(found.id, reader())
+    assert counts(harness.show(found.id)) == (12, 1, 11)
+    assert harness.pool(found.id) == own(1, 12)
+    assert [each.state for each in harness.export(found.id)] == ["unused"] * 11 + ["granted"]
 
 
 # Exports
@@ -455,112 +457,112 @@ def in_order(exported: list[ExportedCode]) -> list[ExportedCode]:
     return sorted(exported, key=lambda each: each.user_id)
 
 
-def all_codes(stage: ServiceHarness, found: Discount) -> list[str]:
+def all_codes(harness: ServiceHarness, found: Discount) -> list[str]:
     """Return the codes that a new discount will grant, in order."""
     if found.codes.kind == "unique":
-        return stage.sequence(found.id).codes(0, found.total_count or 0)
+        return harness.sequence(found.id).codes(0, found.total_count or 0)
     return [f"Own {number}" for number in range(found.total_count or 0)] if found.codes.kind == "imported" else []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_export_has_every_code_in_the_state_it_is_in(stage: ServiceHarness, kind: Kind) -> None:
-    found = stage.create_kind(kind, total=5)
-    codes = all_codes(stage, found)
-    assert stage.export(found.id) == waiting(codes)
+def test_an_export_has_every_code_in_the_state_it_is_in(harness: ServiceHarness, kind: Kind) -> None:
+    found = harness.create_kind(kind, total=5)
+    codes = all_codes(harness, found)
+    assert harness.export(found.id) == waiting(codes)
     held: list[Grant] = []
     for number in range(5):
-        held.append(stage.grant(found.id, f"User {number}"))
-        exported = stage.export(found.id)
+        held.append(harness.grant(found.id, f"User {number}"))
+        exported = harness.export(found.id)
         assert in_order(exported) == waiting(codes[number + 1 :]) + granted(held)
         assert {each.state for each in exported[: len(codes[number + 1 :])]} <= {"waiting"}
-    assert stage.status(found.id) == "sold-out"
-    stage.close(found.id, void=True)
-    assert in_order(stage.export(found.id)) == granted(held)
+    assert harness.status(found.id) == "sold-out"
+    harness.close(found.id, void=True)
+    assert in_order(harness.export(found.id)) == granted(held)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("void", [False, True])
 def test_an_export_of_a_closed_discount_has_what_was_granted_and_what_nobody_used(
-    stage: ServiceHarness, kind: Kind, void: bool
+    harness: ServiceHarness, kind: Kind, void: bool
 ) -> None:
-    found = stage.create_kind(kind, total=5)
-    codes = all_codes(stage, found)
-    held = stage.grant_all(found.id, 2)
-    closed = stage.close(found.id, void=void)
+    found = harness.create_kind(kind, total=5)
+    codes = all_codes(harness, found)
+    held = harness.grant_all(found.id, 2)
+    closed = harness.close(found.id, void=void)
     unused = [ExportedCode(code, "unused") for code in codes[2:]]
-    assert in_order(stage.export(found.id)) == unused + granted(held)
+    assert in_order(harness.export(found.id)) == unused + granted(held)
     if codes:
         assert closed.remaining_count == len(unused) == 3
 
 
 @pytest.mark.parametrize("kind", ["personal", "shared"])
-def test_an_export_without_a_limit_has_what_was_granted(stage: ServiceHarness, kind: Kind) -> None:
-    found = stage.create_kind(kind, total=None)
-    assert stage.export(found.id) == []
-    held = stage.grant_all(found.id, 3)
-    assert in_order(stage.export(found.id)) == granted(held)
+def test_an_export_without_a_limit_has_what_was_granted(harness: ServiceHarness, kind: Kind) -> None:
+    found = harness.create_kind(kind, total=None)
+    assert harness.export(found.id) == []
+    held = harness.grant_all(found.id, 3)
+    assert in_order(harness.export(found.id)) == granted(held)
 
 
 @pytest.mark.parametrize("state", ["paused", "expired", "scheduled"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_export_is_the_same_whether_the_discount_is_open_or_not(
-    stage: ServiceHarness, kind: Kind, state: str
+    harness: ServiceHarness, kind: Kind, state: str
 ) -> None:
-    found = stage.create_kind(kind, total=3)
-    stage.grant(found.id)
-    before = stage.export(found.id)
-    now = stage.now()
+    found = harness.create_kind(kind, total=3)
+    harness.grant(found.id)
+    before = harness.export(found.id)
+    now = harness.now()
     changes: dict[str, dict[str, Any]] = {
         "paused": {"paused": True},
         "expired": {"expires_at": now - 1},
         "scheduled": {"starts_at": now + 10**9},
     }
-    stage.change(found.id, **changes[state])
-    assert stage.status(found.id) == state
-    assert stage.export(found.id) == before
+    harness.change(found.id, **changes[state])
+    assert harness.status(found.id) == state
+    assert harness.export(found.id) == before
 
 
-def test_an_export_of_unique_codes_has_those_that_are_not_made_yet(stage: ServiceHarness) -> None:
-    found = stage.create_kind("unique", total=2500)
-    assert len(stage.pool(found.id)) == 1000
-    exported = stage.waiting(found.id)
+def test_an_export_of_unique_codes_has_those_that_are_not_made_yet(harness: ServiceHarness) -> None:
+    found = harness.create_kind("unique", total=2500)
+    assert len(harness.pool(found.id)) == 1000
+    exported = harness.waiting(found.id)
     assert len(set(exported)) == 2500
-    outcomes = grants.grant_many(stage.store, found.id, [f"User {number}" for number in range(1010)])
+    outcomes = grants.grant_many(harness.store, found.id, [f"User {number}" for number in range(1010)])
     assert [each.code for each in outcomes if isinstance(each, Grant)] == exported[:1010]
 
 
-def test_an_export_follows_the_total_of_unique_codes(stage: ServiceHarness) -> None:
-    found = stage.create_kind("unique", total=5)
-    first = stage.waiting(found.id)
-    stage.change(found.id, total_count=8)
-    assert stage.waiting(found.id)[:5] == first
-    assert len(stage.waiting(found.id)) == 8
-    stage.change(found.id, total_count=2)
-    assert stage.waiting(found.id) == first[:2]
+def test_an_export_follows_the_total_of_unique_codes(harness: ServiceHarness) -> None:
+    found = harness.create_kind("unique", total=5)
+    first = harness.waiting(found.id)
+    harness.change(found.id, total_count=8)
+    assert harness.waiting(found.id)[:5] == first
+    assert len(harness.waiting(found.id)) == 8
+    harness.change(found.id, total_count=2)
+    assert harness.waiting(found.id) == first[:2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_export_changes_nothing(stage: ServiceHarness, kind: Kind) -> None:
-    found = stage.create_kind(kind, total=5)
-    stage.grant_all(found.id, 2)
-    before = stage.state()
-    stage.export(found.id)
-    assert stage.state() == before
+def test_an_export_changes_nothing(harness: ServiceHarness, kind: Kind) -> None:
+    found = harness.create_kind(kind, total=5)
+    harness.grant_all(found.id, 2)
+    before = harness.state()
+    harness.export(found.id)
+    assert harness.state() == before
 
 
 @pytest.mark.parametrize("kind", ["unique", "imported"])
 def test_no_code_is_left_out_of_an_export_while_codes_are_granted(
-    stage: ServiceHarness, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code_pools, "BLOCK", 3)
-    found = stage.create_kind(kind, total=40)
-    codes = all_codes(stage, found)
-    stage.grant(found.id, "First")
-    exporting = exports.list_codes(stage.store, found.id)
+    found = harness.create_kind(kind, total=40)
+    codes = all_codes(harness, found)
+    harness.grant(found.id, "First")
+    exporting = exports.list_codes(harness.store, found.id)
     exported: list[ExportedCode] = []
     for number in range(9):
         exported += islice(exporting, 2)
-        stage.grant_all(found.id, 2 * number)
+        harness.grant_all(found.id, 2 * number)
     exported += exporting
     assert {each.code for each in exported} == set(codes)
     # The last line of each code has its latest state.
@@ -570,34 +572,34 @@ def test_no_code_is_left_out_of_an_export_while_codes_are_granted(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_first_grant_that_comes_during_an_export_is_not_left_out(stage: ServiceHarness, kind: Kind) -> None:
-    found = stage.create_kind(kind, total=3)
-    exporting = exports.list_codes(stage.store, found.id)
-    held = stage.grant(found.id)
+def test_a_first_grant_that_comes_during_an_export_is_not_left_out(harness: ServiceHarness, kind: Kind) -> None:
+    found = harness.create_kind(kind, total=3)
+    exporting = exports.list_codes(harness.store, found.id)
+    held = harness.grant(found.id)
     exported = list(exporting)
     assert exported[-1:] == granted([held])
-    assert {each.code for each in exported} == {held.code, *all_codes(stage, found)}
+    assert {each.code for each in exported} == {held.code, *all_codes(harness, found)}
 
 
 def test_what_is_imported_during_an_export_comes_at_its_end(
-    stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code_pools, "BLOCK", 3)
-    found = stage.create(kind=IMPORTED)
-    stage.import_lines(found.id, own(0, 5))
-    exporting = exports.list_codes(stage.store, found.id)
+    found = harness.create(kind=IMPORTED)
+    harness.import_lines(found.id, own(0, 5))
+    exporting = exports.list_codes(harness.store, found.id)
     first = list(islice(exporting, 4))
-    stage.import_lines(found.id, own(0, 9))
+    harness.import_lines(found.id, own(0, 9))
     assert [each.code for each in (*first, *exporting)] == own(0, 9)
 
 
 def test_a_large_pool_comes_out_in_few_round_trips(redis_server: RedisServer) -> None:
-    stage = real_harness(redis_server)
-    found = stage.create(total=5000, kind=IMPORTED)
-    stage.import_lines(found.id, own(0, 5000))
+    harness = real_harness(redis_server)
+    found = harness.create(total=5000, kind=IMPORTED)
+    harness.import_lines(found.id, own(0, 5000))
     trips = mock.Mock()
-    with mock.patch.object(stage.store, "_on_round_trip", trips):
-        assert len(stage.export(found.id)) == 5000
+    with mock.patch.object(harness.store, "_on_round_trip", trips):
+        assert len(harness.export(found.id)) == 5000
     assert trips.call_count <= 5000 // code_pools.BLOCK + 6
 
 
@@ -613,8 +615,8 @@ CODES = st.lists(
 @given(files=st.lists(CODES, min_size=1, max_size=3), granted_between=st.integers(0, 3))
 @settings(max_examples=60)
 def test_any_files_leave_what_a_set_of_codes_leaves(files: list[list[str]], granted_between: int) -> None:
-    stage = fake_harness()
-    found = stage.create(kind=IMPORTED)
+    harness = fake_harness()
+    found = harness.create(kind=IMPORTED)
     known: dict[str, str] = {}
     with mock.patch.object(code_pools, "AT_ONCE", 3), mock.patch.object(code_pools, "CALLS", 2):
         for codes in files:
@@ -626,13 +628,13 @@ def test_any_files_leave_what_a_set_of_codes_leaves(files: list[list[str]], gran
                     repeated.append(number)
                 else:
                     known[canonical(code)] = code
-            report = stage.import_lines(found.id, codes)
+            report = harness.import_lines(found.id, codes)
             assert (report.repeated_count, report.bad_count) == (len(repeated), len(bad))
             assert report.added_count == len(codes) - len(repeated) - len(bad)
             assert [each.line for each in report.lines if each.reason == THERE] == repeated
             assert [each.line for each in report.lines if each.reason != THERE] == bad
-            for number in range(min(granted_between, stage.show(found.id).remaining_count or 0)):
-                stage.grant(found.id, f"{len(known)} {number}")
-    given_out = stage.show(found.id).granted_count
-    assert stage.waiting(found.id) == list(known.values())[given_out:]
-    stage.check()
+            for number in range(min(granted_between, harness.show(found.id).remaining_count or 0)):
+                harness.grant(found.id, f"{len(known)} {number}")
+    given_out = harness.show(found.id).granted_count
+    assert harness.waiting(found.id) == list(known.values())[given_out:]
+    harness.check()

@@ -15,131 +15,131 @@ DAY = 86_400 * SECOND
 USAGE = keys.usage(keys.partition_of("IKEA", 16))
 
 
-def limit(stage: ServiceHarness, **most: int | str) -> None:
-    stage.store.quotas = Quotas({name: str(each) for name, each in most.items()})
+def limit(harness: ServiceHarness, **most: int | str) -> None:
+    harness.store.quotas = Quotas({name: str(each) for name, each in most.items()})
 
 
-def used(stage: ServiceHarness, name: QuotaName, brand: str = "IKEA") -> int:
-    return quotas.show(stage.store, brand)[name].used
+def used(harness: ServiceHarness, name: QuotaName, brand: str = "IKEA") -> int:
+    return quotas.show(harness.store, brand)[name].used
 
 
-def refused(stage: ServiceHarness, name: str, most: int, act: Any, *arguments: Any, **more: Any) -> QuotaReached:
-    before = stage.state()
+def refused(harness: ServiceHarness, name: str, most: int, act: Any, *arguments: Any, **more: Any) -> QuotaReached:
+    before = harness.state()
     with pytest.raises(QuotaReached) as caught:
         act(*arguments, **more)
-    assert stage.state() == before
+    assert harness.state() == before
     assert (caught.value.facts["quota"], caught.value.facts["quota_limit"]) == (name, most)
     return caught.value
 
 
-def test_a_brand_makes_so_many_discounts(stage: ServiceHarness) -> None:
-    limit(stage, discounts=2)
-    stage.create()
-    stage.close(stage.create().id)
-    assert "opens_at" not in refused(stage, "discounts", 2, stage.create).facts
-    assert used(stage, "discounts") == 2
-    stage.create(brand="Billo")
+def test_a_brand_makes_so_many_discounts(harness: ServiceHarness) -> None:
+    limit(harness, discounts=2)
+    harness.create()
+    harness.close(harness.create().id)
+    assert "opens_at" not in refused(harness, "discounts", 2, harness.create).facts
+    assert used(harness, "discounts") == 2
+    harness.create(brand="Billo")
 
 
-def test_the_totals_of_a_brands_discounts_have_a_sum(stage: ServiceHarness) -> None:
-    limit(stage, codes=10)
-    first = stage.create(total=6)
-    refused(stage, "codes", 10, stage.create, total=5)
-    stage.create(total=3)
+def test_the_totals_of_a_brands_discounts_have_a_sum(harness: ServiceHarness) -> None:
+    limit(harness, codes=10)
+    first = harness.create(total=6)
+    refused(harness, "codes", 10, harness.create, total=5)
+    harness.create(total=3)
     # Of one without a total there is nothing to count.
-    stage.create_kind("shared", None)
-    refused(stage, "codes", 10, stage.change, first.id, total_count=8)
-    assert stage.change(first.id, total_count=7).total_count == 7
-    stage.change(first.id, total_count=1)
-    assert used(stage, "codes") == 4
-    stage.create(total=6)
+    harness.create_kind("shared", None)
+    refused(harness, "codes", 10, harness.change, first.id, total_count=8)
+    assert harness.change(first.id, total_count=7).total_count == 7
+    harness.change(first.id, total_count=1)
+    assert used(harness, "codes") == 4
+    harness.create(total=6)
 
 
-def test_the_sum_follows_a_total_that_is_taken_away_and_set_again(stage: ServiceHarness) -> None:
-    limit(stage, codes=10)
-    shared = stage.create_kind("shared", 4)
-    stage.change(shared.id, total_count=None)
-    assert used(stage, "codes") == 0
-    refused(stage, "codes", 10, stage.change, shared.id, total_count=11)
-    stage.change(shared.id, total_count=10)
-    assert used(stage, "codes") == 10
+def test_the_sum_follows_a_total_that_is_taken_away_and_set_again(harness: ServiceHarness) -> None:
+    limit(harness, codes=10)
+    shared = harness.create_kind("shared", 4)
+    harness.change(shared.id, total_count=None)
+    assert used(harness, "codes") == 0
+    refused(harness, "codes", 10, harness.change, shared.id, total_count=11)
+    harness.change(shared.id, total_count=10)
+    assert used(harness, "codes") == 10
 
 
-def test_imported_codes_count_and_those_that_are_there_already_do_not(stage: ServiceHarness) -> None:
-    limit(stage, codes=5)
-    found = stage.create_kind("imported", None)
-    stage.import_lines(found.id, ["A", "B", "C", "D"])
-    refused(stage, "codes", 5, stage.import_lines, found.id, ["E", "F"])
-    assert stage.import_lines(found.id, ["A", "B", "E", "E", "C"]).added_count == 1
-    assert used(stage, "codes") == 5
-    assert stage.import_lines(found.id, ["A", "E"]).repeated_count == 2
+def test_imported_codes_count_and_those_that_are_there_already_do_not(harness: ServiceHarness) -> None:
+    limit(harness, codes=5)
+    found = harness.create_kind("imported", None)
+    harness.import_lines(found.id, ["A", "B", "C", "D"])
+    refused(harness, "codes", 5, harness.import_lines, found.id, ["E", "F"])
+    assert harness.import_lines(found.id, ["A", "B", "E", "E", "C"]).added_count == 1
+    assert used(harness, "codes") == 5
+    assert harness.import_lines(found.id, ["A", "E"]).repeated_count == 2
 
 
-def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(stage: ServiceHarness) -> None:
-    limit(stage, grants_a_day=2)
-    first, second = stage.create(), stage.create()
-    held = stage.grant(first.id, "Ann")
-    stage.grant(second.id, "Ann")
-    refusal = refused(stage, "grants_a_day", 2, stage.grant, first.id, "Bob")
-    now = stage.now()
+def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(harness: ServiceHarness) -> None:
+    limit(harness, grants_a_day=2)
+    first, second = harness.create(), harness.create()
+    held = harness.grant(first.id, "Ann")
+    harness.grant(second.id, "Ann")
+    refusal = refused(harness, "grants_a_day", 2, harness.grant, first.id, "Bob")
+    now = harness.now()
     assert 0 < int(refusal.facts["opens_at"]) - now <= DAY
     assert int(refusal.facts["opens_at"]) % DAY == 0
-    assert stage.grant(first.id, "Ann").code == held.code
-    assert stage.grant(stage.create(brand="Billo").id, "Bob").fresh
+    assert harness.grant(first.id, "Ann").code == held.code
+    assert harness.grant(harness.create(brand="Billo").id, "Bob").fresh
     # The next day.
-    today, of_day, *rest = stage.redis.hget(USAGE, "used IKEA").split()
+    today, of_day, *rest = harness.redis.hget(USAGE, "used IKEA").split()
     assert (today, of_day) == (str(now // DAY), "2")
-    stage.redis.hset(USAGE, "used IKEA", " ".join([str(int(today) - 1), of_day, *rest]))
-    assert used(stage, "grants_a_day") == 0
-    assert stage.grant(first.id, "Bob").fresh
-    assert stage.redis.hget(USAGE, "used IKEA").split()[:2] == [today, "1"]
+    harness.redis.hset(USAGE, "used IKEA", " ".join([str(int(today) - 1), of_day, *rest]))
+    assert used(harness, "grants_a_day") == 0
+    assert harness.grant(first.id, "Bob").fresh
+    assert harness.redis.hget(USAGE, "used IKEA").split()[:2] == [today, "1"]
 
 
-def test_of_many_users_each_is_told(stage: ServiceHarness) -> None:
-    limit(stage, grants_a_day=2)
-    outcomes = grants.grant_many(stage.store, stage.create(total=9).id, ["Ann", "Bob", "Cid", "Ann"])
+def test_of_many_users_each_is_told(harness: ServiceHarness) -> None:
+    limit(harness, grants_a_day=2)
+    outcomes = grants.grant_many(harness.store, harness.create(total=9).id, ["Ann", "Bob", "Cid", "Ann"])
     assert [each.user_id if isinstance(each, Grant) else each.slug for each in outcomes] == [
         *("Ann", "Bob", "quota-reached", "Ann")
     ]
 
 
-def test_what_a_brand_stores_is_estimated_and_bounded(stage: ServiceHarness) -> None:
-    limit(stage, stored_bytes=6000)
-    found = stage.create_kind("imported", 10)
-    assert used(stage, "stored_bytes") == 2000 + 10 * 80
-    stage.grant_all(found.id, 5)
-    assert used(stage, "stored_bytes") == 2800 + 5 * 300
-    refused(stage, "stored_bytes", 6000, stage.create)
-    refused(stage, "stored_bytes", 6000, stage.import_lines, found.id, [f"More {number}" for number in range(30)])
-    stage.grant(found.id, "a sixth"), stage.grant(found.id, "a seventh")
-    stage.import_lines(found.id, [f"More {number}" for number in range(10)])
-    assert used(stage, "stored_bytes") == 5700
-    stage.grant(found.id, "an eighth")
-    refused(stage, "stored_bytes", 6000, stage.grant, found.id, "a ninth")
+def test_what_a_brand_stores_is_estimated_and_bounded(harness: ServiceHarness) -> None:
+    limit(harness, stored_bytes=6000)
+    found = harness.create_kind("imported", 10)
+    assert used(harness, "stored_bytes") == 2000 + 10 * 80
+    harness.grant_all(found.id, 5)
+    assert used(harness, "stored_bytes") == 2800 + 5 * 300
+    refused(harness, "stored_bytes", 6000, harness.create)
+    refused(harness, "stored_bytes", 6000, harness.import_lines, found.id, [f"More {number}" for number in range(30)])
+    harness.grant(found.id, "a sixth"), harness.grant(found.id, "a seventh")
+    harness.import_lines(found.id, [f"More {number}" for number in range(10)])
+    assert used(harness, "stored_bytes") == 5700
+    harness.grant(found.id, "an eighth")
+    refused(harness, "stored_bytes", 6000, harness.grant, found.id, "a ninth")
 
 
-def test_a_brands_own_quotas_go_before_those_of_the_settings(stage: ServiceHarness) -> None:
-    limit(stage, discounts=1, grants_a_day=1)
-    quotas.change(stage.store, "IKEA", {"discounts": 2, "grants_a_day": "off"})
-    found = [stage.create(), stage.create()][0]
-    refused(stage, "discounts", 2, stage.create)
-    stage.grant_all(found.id, 3)
-    quotas.change(stage.store, "IKEA", {"discounts": None, "codes": 6})
-    shown = quotas.show(stage.store, "IKEA")
+def test_a_brands_own_quotas_go_before_those_of_the_settings(harness: ServiceHarness) -> None:
+    limit(harness, discounts=1, grants_a_day=1)
+    quotas.change(harness.store, "IKEA", {"discounts": 2, "grants_a_day": "off"})
+    found = [harness.create(), harness.create()][0]
+    refused(harness, "discounts", 2, harness.create)
+    harness.grant_all(found.id, 3)
+    quotas.change(harness.store, "IKEA", {"discounts": None, "codes": 6})
+    shown = quotas.show(harness.store, "IKEA")
     assert {name: each.limit for name, each in shown.items()} == {
         **{"discounts": 1, "codes": 6, "grants_a_day": None, "emails_a_day": None, "stored_bytes": None}
     }
-    refused(stage, "codes", 6, stage.change, found.id, total_count=9)
+    refused(harness, "codes", 6, harness.change, found.id, total_count=9)
     # Another brand has those of the settings, whatever it is called.
-    stage.create(brand="quotas IKEA")
-    refused(stage, "discounts", 1, stage.create, brand="quotas IKEA")
+    harness.create(brand="quotas IKEA")
+    refused(harness, "discounts", 1, harness.create, brand="quotas IKEA")
 
 
-def test_a_quota_of_nothing_is_one(stage: ServiceHarness) -> None:
-    limit(stage, discounts=0)
-    refused(stage, "discounts", 0, stage.create)
+def test_a_quota_of_nothing_is_one(harness: ServiceHarness) -> None:
+    limit(harness, discounts=0)
+    refused(harness, "discounts", 0, harness.create)
 
 
-def test_without_a_quota_grants_are_not_counted(stage: ServiceHarness) -> None:
-    stage.grant(stage.create().id)
-    assert used(stage, "grants_a_day") == 0
+def test_without_a_quota_grants_are_not_counted(harness: ServiceHarness) -> None:
+    harness.grant(harness.create().id)
+    assert used(harness, "grants_a_day") == 0

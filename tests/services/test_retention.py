@@ -16,91 +16,96 @@ from tests.services.harness import SECOND, ServiceHarness, partition_of
 DAY = 86_400 * SECOND
 
 
-def shared(stage: ServiceHarness, code: str = "SALE", most: int = 9) -> Discount:
-    return stage.create(total=None, kind=CodeKind("shared", code=code), limits={"per_user": most})
+def shared(harness: ServiceHarness, code: str = "SALE", most: int = 9) -> Discount:
+    return harness.create(total=None, kind=CodeKind("shared", code=code), limits={"per_user": most})
 
 
-def redeem(stage: ServiceHarness, order: str, user: str = "Ann", code: str = "SALE", hold: int | None = None) -> str:
+def redeem(harness: ServiceHarness, order: str, user: str = "Ann", code: str = "SALE", hold: int | None = None) -> str:
     attempt = Checkout(user, code, Order(order, 500, "EUR"), brand_id="IKEA")
-    return redemptions.redeem(stage.store, attempt, hold_seconds=hold).id
+    return redemptions.redeem(harness.store, attempt, hold_seconds=hold).id
 
 
-def let_go(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch, after: int, days: int = 7) -> int:
+def let_go(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, after: int, days: int = 7) -> int:
     """Delete old uses as the worker would some time later; return how many."""
     with monkeypatch.context() as patched:
-        now = stage.store.now() + after
-        patched.setattr(type(stage.store), "now", lambda _: now)
-        return Retention(stage.store, days).turn()
+        now = harness.store.now() + after
+        patched.setattr(type(harness.store), "now", lambda _: now)
+        return Retention(harness.store, days).turn()
 
 
 def test_what_is_older_than_it_is_kept_is_let_go_and_stays_counted(
-    stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = shared(stage, most=2)
-    other = shared(stage, "OTHER")
-    used = [redeem(stage, "A-1"), redeem(stage, "A-2"), redeem(stage, "A-3", "Bo"), redeem(stage, "A-4", code="OTHER")]
-    redemptions.roll_back(stage.store, used[2])
-    before = stage.show(found.id)
-    assert let_go(stage, monkeypatch, 7 * DAY - 60 * SECOND) == 0
-    assert let_go(stage, monkeypatch, 7 * DAY + 60 * SECOND) == 4
+    found = shared(harness, most=2)
+    other = shared(harness, "OTHER")
+    used = [
+        redeem(harness, "A-1"),
+        redeem(harness, "A-2"),
+        redeem(harness, "A-3", "Bo"),
+        redeem(harness, "A-4", code="OTHER"),
+    ]
+    redemptions.roll_back(harness.store, used[2])
+    before = harness.show(found.id)
+    assert let_go(harness, monkeypatch, 7 * DAY - 60 * SECOND) == 0
+    assert let_go(harness, monkeypatch, 7 * DAY + 60 * SECOND) == 4
     for redemption_id in used:
         with pytest.raises(NotFound):
-            redemptions.show(stage.store, redemption_id)
+            redemptions.show(harness.store, redemption_id)
     partition = partition_of(found.id)
-    left = set(stage.redis.keys("*"))
+    left = set(harness.redis.keys("*"))
     for each in (found, other):
         assert keys.redemptions(partition, each.id) not in left
     assert not [key for key in left if ":redemption:" in key or ":redemptions" in key]
-    assert stage.show(found.id) == before
+    assert harness.show(found.id) == before
     assert (before.redeemed_count, before.rolled_back_count) == (2, 1)
     # The limit of two is used up for good, and Bo's use came back.
     with pytest.raises(LimitReached):
-        redeem(stage, "A-5")
-    redeem(stage, "A-3", "Bo")
+        redeem(harness, "A-5")
+    redeem(harness, "A-3", "Bo")
 
 
-def test_a_hold_that_stands_is_kept(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared(stage)
-    held = redeem(stage, "A-1", hold=600)
-    redeem(stage, "A-2")
-    assert let_go(stage, monkeypatch, 8 * DAY) == 1
-    assert redemptions.confirm(stage.store, held).state == "redeemed"
+def test_a_hold_that_stands_is_kept(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(harness)
+    held = redeem(harness, "A-1", hold=600)
+    redeem(harness, "A-2")
+    assert let_go(harness, monkeypatch, 8 * DAY) == 1
+    assert redemptions.confirm(harness.store, held).state == "redeemed"
 
 
-def test_nothing_is_let_go_where_no_days_are_given(stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared(stage)
-    used = redeem(stage, "A-1")
+def test_nothing_is_let_go_where_no_days_are_given(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(harness)
+    used = redeem(harness, "A-1")
     with monkeypatch.context() as patched:
-        patched.setattr(type(stage.store), "now", lambda _: 9_000_000_000_000_000)
-        assert Retention(stage.store, None).turn() == 0
-    assert redemptions.show(stage.store, used).state == "redeemed"
+        patched.setattr(type(harness.store), "now", lambda _: 9_000_000_000_000_000)
+        assert Retention(harness.store, None).turn() == 0
+    assert redemptions.show(harness.store, used).state == "redeemed"
 
 
 def test_a_turn_does_a_bounded_amount_and_the_next_goes_on(
-    stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "DISCOUNTS", 2)
     monkeypatch.setattr(retention, "USES", 3)
-    several = [shared(stage, f"CODE{number}") for number in range(5)]
+    several = [shared(harness, f"CODE{number}") for number in range(5)]
     for number in range(5):
         for order in range(4):
-            redeem(stage, f"{number}-{order}", f"user {order}", f"CODE{number}")
-    now = stage.store.now() + 8 * DAY
-    monkeypatch.setattr(type(stage.store), "now", lambda _: now)
-    keeper = Retention(stage.store, 7)
+            redeem(harness, f"{number}-{order}", f"user {order}", f"CODE{number}")
+    now = harness.store.now() + 8 * DAY
+    monkeypatch.setattr(type(harness.store), "now", lambda _: now)
+    keeper = Retention(harness.store, 7)
     assert [keeper.turn() for _ in range(7)] == [6, 6, 3, 2, 2, 1, 0]
-    assert all(not list(redemption_lists.list_all(stage.store, each.id)) for each in several)
-    assert len(list(discounts.list_all(stage.store, brand_id="IKEA"))) == 5
+    assert all(not list(redemption_lists.list_all(harness.store, each.id)) for each in several)
+    assert len(list(discounts.list_all(harness.store, brand_id="IKEA"))) == 5
 
 
 def test_an_order_that_became_another_discounts_is_that_ones(
-    stage: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, other = shared(stage), shared(stage, "OTHER")
-    held = redeem(stage, "A-1", hold=600)
-    redemptions.roll_back(stage.store, held)
+    found, other = shared(harness), shared(harness, "OTHER")
+    held = redeem(harness, "A-1", hold=600)
+    redemptions.roll_back(harness.store, held)
     # As the order is left whose hold was over before it was redeemed with another discount.
-    stage.redis.hset(keys.redemption(partition_of(found.id), held), "discount", other.id)
-    assert redemption_lists.drop(stage.store, found.id, stage.store.now() + DAY, 100) == 0
-    assert redemptions.show(stage.store, held).discount_id == other.id
-    assert stage.redis.zcard(keys.redemptions(partition_of(found.id), found.id)) == 0
+    harness.redis.hset(keys.redemption(partition_of(found.id), held), "discount", other.id)
+    assert redemption_lists.drop(harness.store, found.id, harness.store.now() + DAY, 100) == 0
+    assert redemptions.show(harness.store, held).discount_id == other.id
+    assert harness.redis.zcard(keys.redemptions(partition_of(found.id), found.id)) == 0

@@ -94,7 +94,7 @@ def test_a_discount_is_changed_and_closed(
     shown = rows(answer("change", discount["id"], "--no-paused", "--limits-total", "none", "--expires-at", "none"))
     assert (shown["status"], shown["limits"], "expires_at" in shown) == ("active", "per_user 5", False)
     assert http.get(address).get_json()["limits"]["total"] is None
-    assert wrong(call("change", discount["id"])) == "invalid: The command has nothing to change."
+    assert wrong(call("change", discount["id"])) == "invalid: The command must name at least one field to change."
     assert wrong(call("change", discount["id"], "--total", "0")).startswith("invalid: --total must be from 1 to")
     closed = said("close", discount["id"], "--granted-codes", "void")
     assert closed == http.get(address).get_json()

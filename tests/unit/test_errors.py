@@ -33,7 +33,7 @@ def documented() -> dict[str, int]:
 
 class Words(unittest.TestCase):
     def test_every_refusal_has_a_word_of_its_own(self) -> None:
-        self.assertEqual(len(BY_SLUG), len(Refusal.__subclasses__()))
+        self.assertEqual(len(BY_SLUG), len(set(Refusal.__subclasses__()) - {problems.NotRead}))
         for word in BY_SLUG:
             self.assertRegex(word, r"^[a-z]+(-[a-z]+)*$")
 

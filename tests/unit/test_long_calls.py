@@ -44,18 +44,18 @@ class Calls(unittest.TestCase):
         calls = LongCalls(Places(1, 1, 1))
         for _ in range(3):
             with self.assertRaises(ZeroDivisionError):
-                calls.answer(BRAND, {}, {}, lambda *_: (1 // 0, 200))
+                calls.run(BRAND, None, lambda: (1 // 0, 200))
 
     def test_one_more_is_refused_and_told_when_to_come_back(self) -> None:
         calls = LongCalls(Places(1, 1, 1))
 
-        def nested(*_: object) -> tuple[str, int]:
+        def nested() -> tuple[str, int]:
             with self.assertRaises(TooManyAtOnce) as refused:
-                calls.answer(BRAND, {}, {}, lambda *_: ("", 200))
+                calls.run(BRAND, None, lambda: ("", 200))
             self.assertEqual(refused.exception.facts, {"retry_after": "2"})
             return "first", 200
 
-        self.assertEqual(calls.answer(BRAND, {}, {}, nested), ("first", 200))
+        self.assertEqual(calls.run(BRAND, None, nested), ("first", 200))
 
     def test_it_rests_as_long_as_it_computed_for_each_that_is_under_way(self) -> None:
         places = Places(9, 9, 9)

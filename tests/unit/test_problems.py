@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from flask import Flask
 
 from discount.api import problem_pages, problems
+from discount.api.flask_app import answer_errors
 from discount.domain import errors
 from discount.metrics import REFUSALS
 from doc.generate import problems as problem_table
@@ -16,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "doc" / "problems.md"
 
 def app_that_raises(error: Exception) -> Flask:
     app = Flask(__name__)
-    problems.register(app)
+    answer_errors(app)
 
     @app.get("/")
     def fail() -> NoReturn:
@@ -78,7 +79,7 @@ class Problems(unittest.TestCase):
         self.assertNotIn("secret", answer.text)
 
     def test_a_body_that_was_not_read_closes_its_connection(self) -> None:
-        answer = answer_to(problems.NotRead("too-large", "It is."))
+        answer = answer_to(problems.TooLarge("It is."))
         self.assertEqual((answer.status_code, answer.headers["Connection"]), (413, "close"))
 
     def test_refusals_are_counted_by_word(self) -> None:

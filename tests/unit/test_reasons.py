@@ -124,13 +124,13 @@ class OfBodies(unittest.TestCase):
     def test_what_is_not_json_is_told_with_its_place(self) -> None:
         for body, detail in {
             b"": "The body is empty, and JSON is expected.",
-            b"{": "The JSON is truncated: it ends at byte 1, and something in it is not finished.",
-            b'{"id": "U': "The JSON is truncated: it ends at byte 9, and something in it is not finished.",
-            b'{"id" 5}': "The body is not JSON: '5' (U+0035) cannot stand at byte 7.",
-            b'{"id": \xc3\xa4}': "The body is not JSON: '\u00e4' (U+00E4) cannot stand at byte 8.",
-            b'{"id": "a\nb"}': "The body is not JSON: U+000A cannot stand at byte 10.",
-            b'{"id": "U"} x': "More follows after the end of the JSON.",
-            b'{"id": "\xff"}': "The body is not UTF-8: byte 9 cannot stand there.",
+            b"{": "The JSON is truncated: it ends at byte 1, before a value or a bracket is complete.",
+            b'{"id": "U': "The JSON is truncated: it ends at byte 9, before a value or a bracket is complete.",
+            b'{"id" 5}': "The body is not JSON: '5' (U+0035) is not allowed at byte 7.",
+            b'{"id": \xc3\xa4}': "The body is not JSON: '\u00e4' (U+00E4) is not allowed at byte 8.",
+            b'{"id": "a\nb"}': "The body is not JSON: U+000A is not allowed at byte 10.",
+            b'{"id": "U"} x': "There is more text after the end of the JSON.",
+            b'{"id": "\xff"}': "The body is not UTF-8: byte 9 is not allowed there.",
             b'{"id": "\\ud83d"}': "The JSON has half of a surrogate pair, \\ud83d at byte 9, without its other half.",
             b'{"id": "\\\\\\ude00"}': (
                 "The JSON has half of a surrogate pair, \\ude00 at byte 11, without its other half."

@@ -17,13 +17,13 @@ GOOD = """--- Take a code from a pool.
 --- OK    none  The pool is empty.
 --- ERR   not-found expired(expires_at)
 return {'done'}"""
-# Commands of groups have a word before their key.
+# Commands about consumer groups have a subcommand before their key.
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, '(?:GROUPS|CREATE)')?(?:, ([^,)]+))?")
 READS = {
     *("TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "EXISTS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER"),
     *("ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO"),
 }
-# Commands that a full Redis refuses: one of them must come before any that it lets through.
+# Commands that a full Redis refuses. One of them must be the first write, before any that it accepts.
 REFUSED_WHEN_FULL = {"XADD", "XGROUP", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
 FREES = {"DEL", "ZREM"}
 
@@ -32,7 +32,7 @@ LUA = Path(scripts.__file__).parent / "lua"
 
 
 def own(path: Path) -> dict[str, str]:
-    """The lines of KEYS, ARGV and ERR in a file's own header, without those of shared functions."""
+    """Return KEYS, ARGV and ERR of a file's own header, without those of shared functions."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return {line[4:8].strip(): line[8:].strip() for line in lines if re.match("--- (KEYS|ARGV|ERR)", line)}
 
@@ -42,23 +42,23 @@ def path_of(script: Script) -> Path:
 
 
 def own_names(script: Script) -> list[str]:
-    """The names of keys and arguments in the script's own header."""
+    """Return the names of keys and arguments in the script's own header."""
     header = own(path_of(script))
     return header["KEYS"].split() + header["ARGV"].split()
 
 
 def own_refusals(path: Path) -> dict[str, str]:
-    """The refusals in a file's own header, each with its fields."""
+    """Return the refusals in a file's own header, each with its fields."""
     return dict(re.findall(r"([a-z-]+)(?:\(([^)]*)\))?", own(path).get("ERR", "")))
 
 
 def answered(code: str) -> list[str]:
-    """What a body returns. A bare return leaves a local function; `stopped` is the refusal of a shared one."""
+    """Return the tables that a body returns: no bare returns, and not `stopped`, the refusal of a shared function."""
     return re.findall(r"\breturn\s+((?!end\b|stopped\b)\S[^\n]*?)(?: end)?$", code, re.MULTILINE)
 
 
 def items(table: str) -> list[str]:
-    """The items of a Lua table's text, split at the commas that stand in no brackets or quotes."""
+    """Return the items of a Lua table, split at the commas outside brackets and quotes."""
     found, depth, quoted = [""], 0, False
     for letter in table.removeprefix("{").removesuffix("}"):
         quoted ^= letter == "'"
@@ -71,7 +71,7 @@ def items(table: str) -> list[str]:
 
 
 def matches(status: Status, table: str) -> bool:
-    """Whether a returned table has as many items as its status says; a rest is unpacked from a list."""
+    """Return whether a table has as many items as its status; a rest must be unpacked from a list."""
     found = items(table)
     unpacked = found[-1].startswith("unpack(")
     return unpacked == status.has_rest and len(found) - unpacked == status.length
@@ -136,7 +136,13 @@ class Headers(unittest.TestCase):
             parse("take", GOOD.replace("not-found", "done"))
 
     def test_a_status_that_is_named_twice_or_badly_is_refused(self) -> None:
-        for old, new in (("some", "done"), ("expired(", "not-found("), ("(code)", "(code"), ("(code)", "(a... b)")):
+        for old, new in (
+            ("some", "done"),
+            ("expired(", "not-found("),
+            ("(code)", "(code"),
+            ("(code)", "(a... b)"),
+            (" exp", "; exp"),
+        ):
             with self.subTest(new), self.assertRaises(ValueError):
                 parse("take", GOOD.replace(old, new, 1))
 

@@ -280,55 +280,57 @@ def test_an_address_that_came_with_a_grant_is_no_new_wish(client: Client, store:
 
 
 @pytest.fixture
-def world(redis_server: RedisServer, redis: Any) -> TwoBrands:
+def two_brands(redis_server: RedisServer, redis: Any) -> TwoBrands:
     return TwoBrands(redis_server.url, redis)
 
 
-def _key(world: TwoBrands, brand: str) -> str:
-    world.done("POST", "/brand", ADMIN, json={"id": brand})
-    return world.make_key(brand)
+def _key(two_brands: TwoBrands, brand: str) -> str:
+    two_brands.done("POST", "/brand", ADMIN, json={"id": brand})
+    return two_brands.make_key(brand)
 
 
-def test_a_user_says_its_own_and_sees_no_brands_word(world: TwoBrands) -> None:
-    key, ann = _key(world, "IKEA"), signed("Ann")
-    world.done("PUT", "/user/Ann", key, json={"email": "ikea@x.example"})
-    check_problem(world.ask("GET", "/user/Ann", ann), 404, "not-found")
-    world.done("PUT", "/user/Ann", ann, json={"email": "own@x.example"})
-    assert world.done("GET", "/user/Ann", ann)["email"] == "own@x.example"
-    assert world.done("GET", "/user/Ann", key) == contact("ikea@x.example", brand_id="IKEA")
+def test_a_user_says_its_own_and_sees_no_brands_word(two_brands: TwoBrands) -> None:
+    key, ann = _key(two_brands, "IKEA"), signed("Ann")
+    two_brands.done("PUT", "/user/Ann", key, json={"email": "ikea@x.example"})
+    check_problem(two_brands.ask("GET", "/user/Ann", ann), 404, "not-found")
+    two_brands.done("PUT", "/user/Ann", ann, json={"email": "own@x.example"})
+    assert two_brands.done("GET", "/user/Ann", ann)["email"] == "own@x.example"
+    assert two_brands.done("GET", "/user/Ann", key) == contact("ikea@x.example", brand_id="IKEA")
     for path in ("/user/Ann?brand_id=IKEA", "/user/Bob"):
-        check_problem(world.ask("GET", path, ann), 403, "forbidden")
-        check_problem(world.ask("PUT", path, ann, json={"email": None}), 403, "forbidden")
+        check_problem(two_brands.ask("GET", path, ann), 403, "forbidden")
+        check_problem(two_brands.ask("PUT", path, ann, json={"email": None}), 403, "forbidden")
 
 
-def test_a_brand_sees_no_word_of_another_brand_or_of_the_user(world: TwoBrands) -> None:
-    ikea, billy = _key(world, "IKEA"), _key(world, "Billy")
-    world.done("PUT", "/user/Ann", ikea, json={"email": "ikea@x.example"})
-    world.done("PUT", "/user/Ann", signed("Ann"), json={"email": "own@x.example"})
-    check_problem(world.ask("GET", "/user/Ann", billy), 404, "not-found")
-    check_problem(world.ask("GET", "/user/Ann?brand_id=IKEA", billy), 404, "not-found")
+def test_a_brand_sees_no_word_of_another_brand_or_of_the_user(two_brands: TwoBrands) -> None:
+    ikea, billy = _key(two_brands, "IKEA"), _key(two_brands, "Billy")
+    two_brands.done("PUT", "/user/Ann", ikea, json={"email": "ikea@x.example"})
+    two_brands.done("PUT", "/user/Ann", signed("Ann"), json={"email": "own@x.example"})
+    check_problem(two_brands.ask("GET", "/user/Ann", billy), 404, "not-found")
+    check_problem(two_brands.ask("GET", "/user/Ann?brand_id=IKEA", billy), 404, "not-found")
     check_problem(
-        world.ask("PUT", "/user/Ann?brand_id=IKEA", billy, json={"email": "billy@x.example"}), 404, "not-found"
+        two_brands.ask("PUT", "/user/Ann?brand_id=IKEA", billy, json={"email": "billy@x.example"}), 404, "not-found"
     )
-    assert world.done("GET", "/user/Ann", ikea)["email"] == "ikea@x.example"
+    assert two_brands.done("GET", "/user/Ann", ikea)["email"] == "ikea@x.example"
 
 
 @pytest.mark.parametrize("path", ["/discount/{discount}/grant", "/brand/IKEA/grant"])
-def test_a_user_gives_no_address_with_a_grant(world: TwoBrands, path: str) -> None:
-    key = _key(world, "IKEA")
+def test_a_user_gives_no_address_with_a_grant(two_brands: TwoBrands, path: str) -> None:
+    key = _key(two_brands, "IKEA")
     body = {"brand_id": "IKEA", "discount_code": "Sale", "total_count": 9}
-    discount = world.done("POST", "/discount", key, json=body)["id"]
+    discount = two_brands.done("POST", "/discount", key, json=body)["id"]
     asked = {"user_id": "Ann", "email": "ann@x.example"}
-    answer = world.ask("POST", path.format(discount=discount), signed("Ann"), json=asked)
+    answer = two_brands.ask("POST", path.format(discount=discount), signed("Ann"), json=asked)
     check_problem(answer, 403, "forbidden")
-    assert world.done("GET", f"/discount/{discount}", key)["granted_count"] == 0
-    assert world.ask("POST", path.format(discount=discount), key, json=asked).status_code == 201
+    assert two_brands.done("GET", f"/discount/{discount}", key)["granted_count"] == 0
+    assert two_brands.ask("POST", path.format(discount=discount), key, json=asked).status_code == 201
 
 
-def test_a_link_needs_no_token(world: TwoBrands) -> None:
-    token = Signer(Store.at(world.settings.redis_url, 30, 16), world.settings.secret).mail_token("IKEA", "Ann")
-    assert world.ask("POST", f"/unsubscribe/{token}").status_code == 200
-    assert world.done("PUT", "/user/Ann", _key(world, "IKEA"), json={"email": None})["unsubscribed"]
+def test_a_link_needs_no_token(two_brands: TwoBrands) -> None:
+    token = Signer(Store.at(two_brands.settings.redis_url, 30, 16), two_brands.settings.secret).mail_token(
+        "IKEA", "Ann"
+    )
+    assert two_brands.ask("POST", f"/unsubscribe/{token}").status_code == 200
+    assert two_brands.done("PUT", "/user/Ann", _key(two_brands, "IKEA"), json={"email": None})["unsubscribed"]
 
 
 # The way out.

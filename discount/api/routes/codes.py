@@ -1,10 +1,11 @@
-"""Routes of codes: a brand's own in, all of them out, and a granted one to show."""
+"""Routes of codes: import, export, and a granted code as a picture or a page."""
 
 from functools import lru_cache
 from io import BytesIO
 
 import segno
 
+from discount.api import html
 from discount.api.contract import Contract, ViewResult
 from discount.api.inputs import Upload
 from discount.api.schemas.codes import ExportedRow, ExportQuery, ImportOut, ImportQuery
@@ -20,12 +21,12 @@ from discount.services import (
 )
 from discount.store.connection import Store
 
-#: Ten million codes of 24 letters fit.
+#: Bytes; ten million codes of 24 characters fit.
 IMPORT_BODY = 256 * 1024 * 1024
-#: Longer codes have a picture of one mask, in letters.
+#: Characters; pictures of longer codes always use the same mask.
 SHORT = 64
 _PICTURES = {"svg": "image/svg+xml", "png": "image/png"}
-#: The page runs nothing and fetches nothing.
+#: The page may run no script and load nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 
@@ -34,33 +35,31 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "POST",
-        "/discount/<discount_id>/codes",
+        "/discount/{discount_id}/codes",
         tag="codes",
         scopes=("manage",),
-        takes=tuple(READERS),
+        consumes=tuple(READERS),
         max_body=IMPORT_BODY,
-        query=ImportQuery,
         answers={200: ImportOut},
         refusals=("not-found", "closed", "wrong-kind", "quota-reached"),
     )
     def import_codes(discount_id: str, upload: Upload, query: ImportQuery) -> ViewResult:
-        """Add a brand's own codes: one a line, a CSV column, or JSON's `{"codes": […]}`; repeats are not stored."""
+        """Import a brand's own codes: one on each line, a CSV column, or JSON `{"codes": […]}`. Skip known codes."""
         lines = READERS[upload.media_type](upload.stream, query.column, upload.encoding)
         report = code_pools.import_codes(store, discount_id, lines)
         return ImportOut.of(discount_id, report), 200
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>/codes",
+        "/discount/{discount_id}/codes",
         tag="codes",
         scopes=("manage",),
-        query=ExportQuery,
         answers={200: None},
-        also=("text/csv", "application/x-ndjson"),
+        produces=("text/csv", "application/x-ndjson"),
         refusals=("not-found",),
     )
     def export_codes(discount_id: str, query: ExportQuery) -> ViewResult:
-        """Give all codes out, waiting, unused and granted, as a stream of CSV or NDJSON."""
+        """Export all codes, granted or not, as a stream of CSV or NDJSON."""
         rows = (ExportedRow.of(each) for each in exports.list_codes(store, discount_id))
         if query.format == "ndjson":
             return ndjson_response(f"{discount_id}-codes", rows)
@@ -71,38 +70,34 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>/grant/picture",
+        "/discount/{discount_id}/grant/picture",
         tag="codes",
         scopes=("read",),
         users=True,
-        query=PictureQuery,
         answers={200: None},
-        also=tuple(_PICTURES.values()),
+        produces=tuple(_PICTURES.values()),
         refusals=("not-found", "not-granted"),
     )
     def show_picture(discount_id: str, query: PictureQuery) -> ViewResult:
-        """Show the code that a user holds as a QR picture (ISO/IEC 18004)."""
+        """Show the code that a user holds as a QR code (ISO/IEC 18004)."""
         held = grants.held_grant(store, discount_id, query.user_id)
         return Stream([_picture(held.code, query.format)], _PICTURES[query.format])
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>/grant/page",
+        "/discount/{discount_id}/grant/page",
         tag="codes",
         scopes=("read",),
         users=True,
-        query=GrantQuery,
         answers={200: None},
-        also=("text/html",),
+        produces=("text/html",),
         refusals=("not-found", "not-granted"),
     )
     def show_page(discount_id: str, query: GrantQuery) -> ViewResult:
-        """Show the code that a user holds as a small page for a till: letters, QR picture, until when."""
-        from flask import render_template  # noqa: PLC0415 - see the contract
-
+        """Show the code that a user holds as a page for a till: the text, a QR code and how long it is valid."""
         held = grants.held_grant(store, discount_id, query.user_id)
         discount, now = discounts.show(store, discount_id)
-        page = render_template(
+        page = html.render(
             "till.html",
             discount=discount,
             state=_state(discount, held, now),
@@ -112,11 +107,11 @@ def add_routes(contract: Contract, store: Store) -> None:
             good_until=held.good_until and model.to_time(held.good_until),
         )
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-        return Stream([page.encode()], "text/html; charset=utf-8", headers)
+        return Stream([page], "text/html; charset=utf-8", headers)
 
 
 def _state(discount: model.Discount, held: model.Grant, now: int) -> str:
-    """What a till must know of a code: a discount that is closed or sold out may still have good ones."""
+    """Return the state of a code at a till. A closed or sold-out discount may still have valid codes."""
     if held.void:
         return "void"
     if held.good_until is not None and held.good_until <= now:
@@ -129,7 +124,7 @@ def _state(discount: model.Discount, held: model.Grant, now: int) -> str:
 def _picture(code: str, kind: str) -> bytes:
     drawn = BytesIO()
     options = {"xmldecl": False, "svgns": True, "omitsize": True} if kind == "svg" else {}
-    # Trying all eight masks of a large picture takes most of the time, and a reader reads any.
+    # Trying all eight masks of a large picture takes most of the time. A scanner can read any of them.
     mask = None if len(code) <= SHORT else 0
     segno.make_qr(code, error="m", mask=mask).save(drawn, kind=kind, scale=8, **options)
     return drawn.getvalue()

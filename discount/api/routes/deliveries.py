@@ -1,4 +1,4 @@
-"""Routes of deliveries: what was sent to whom, how it went, once more."""
+"""Routes of deliveries: list, show and resend webhook calls and e-mails."""
 
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import (
@@ -13,11 +13,9 @@ from discount.store.connection import Store
 def add_routes(contract: Contract, store: Store) -> None:
     """Declare the operations of deliveries."""
 
-    @contract.declare(
-        "GET", "/delivery", tag="deliveries", scopes=("read",), query=DeliveriesQuery, answers={200: DeliveryPage}
-    )
+    @contract.declare("GET", "/delivery", tag="deliveries", scopes=("read",), answers={200: DeliveryPage})
     def list_deliveries(query: DeliveriesQuery) -> ViewResult:
-        """List a brand's deliveries, newest first; with a filter a page can be shorter than its limit."""
+        """List a brand's deliveries, newest first. With a filter, a page can be shorter than its limit."""
         page = deliveries.list_page(
             store,
             brand_in(query.brand_id, "brand_id"),
@@ -33,34 +31,32 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/delivery/<delivery_id>",
+        "/delivery/{delivery_id}",
         tag="deliveries",
         scopes=("read",),
         answers={200: DeliveryOut},
         refusals=("not-found",),
     )
     def show_delivery(delivery_id: str) -> ViewResult:
-        """Show a delivery, and what the other side said last."""
+        """Show a delivery and the last answer of its receiver."""
         return DeliveryOut.of(deliveries.show(store, delivery_id)), 200
 
     @contract.declare(
         "POST",
-        "/delivery/<delivery_id>/resend",
+        "/delivery/{delivery_id}/resend",
         tag="deliveries",
         scopes=("manage",),
         answers={202: DeliveryOut},
         refusals=("not-found", "webhook-off", "no-longer-kept"),
     )
     def resend_delivery(delivery_id: str) -> ViewResult:
-        """Make a delivery once more, now and with all its tries; the event's id stays the same."""
+        """Deliver once more, starting now and with all attempts. The event keeps its id."""
         return DeliveryOut.of(deliveries.resend(store, delivery_id)), 202
 
-    @contract.declare(
-        "POST", "/delivery/resend", tag="deliveries", scopes=("manage",), body=ResendIn, answers={202: ResendOut}
-    )
+    @contract.declare("POST", "/delivery/resend", tag="deliveries", scopes=("manage",), answers={202: ResendOut})
     def resend_deliveries(body: ResendIn) -> ViewResult:
-        """Make a brand's failed deliveries once more, page by page, newest first."""
-        done = deliveries.resend_page(
+        """Resend a brand's failed deliveries, page by page, newest first."""
+        page = deliveries.resend_page(
             store,
             brand_in(body.brand_id, "/brand_id"),
             state=body.state,
@@ -69,4 +65,4 @@ def add_routes(contract: Contract, store: Store) -> None:
             limit=body.limit,
             cursor=body.cursor,
         )
-        return ResendOut(*done), 202
+        return ResendOut(*page), 202

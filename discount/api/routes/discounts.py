@@ -38,17 +38,15 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         "/discount",
         tag="discounts",
         scopes=("manage",),
-        body=DiscountIn,
-        idempotent=True,
         answers={201: (DiscountOut, NewDiscountOut)},
         refusals=("idempotency-mismatch", "brand-closed", "code-taken", "quota-reached"),
     )
     def create_discount(body: DiscountIn, idempotency_key: str | None) -> ViewResult:
-        """Create a discount with its codes, and a webhook of its own, if it is to have one."""
+        """Create a discount, its codes and, with `webhook_url`, its own webhook."""
         if body.webhook_url is not None:
             check_url(body.webhook_url, "/webhook_url")
         elif body.webhook_types:
-            raise errors.Invalid("/webhook_types", "is of no use without webhook_url")
+            raise errors.Invalid("/webhook_types", "needs webhook_url")
         discount, now = create_from(store, body, idempotency_key)
         webhook = webhooks.read(store, [discount.webhook_id])[discount.webhook_id] if discount.webhook_id else None
         if webhook is None:
@@ -62,50 +60,46 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         tag="discounts",
         scopes=("admin", "read"),
         users=True,
-        query=DiscountQuery,
-        caller=True,
         answers={200: (DiscountPage, DiscountPageForUser)},
     )
     def list_discounts(query: DiscountQuery, caller: Caller) -> ViewResult:
-        """List discounts, newest first; with a status a page can be shorter than its limit. A user sees open ones."""
+        """List discounts, newest first. A page by `status` can be shorter than its limit. A user sees active ones."""
         status = query.status
         if caller.user_id is not None:
             if status not in (None, "active"):
-                raise errors.Forbidden("A user sees discounts that are active.")
+                raise errors.Forbidden("A user sees only active discounts.")
             status = "active"
         page = discounts.list_page(
             store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor
         )
         if caller.user_id is not None:
-            told = [DiscountForUser.of(each, page.now) for each in page.items]
-            return DiscountPageForUser(discounts=told, next=page.next), 200
-        return DiscountPage(discounts=[_told(each, page.now, caller) for each in page.items], next=page.next), 200
+            rows = [DiscountForUser.of(each, page.now) for each in page.items]
+            return DiscountPageForUser(discounts=rows, next=page.next), 200
+        return DiscountPage([_discount_out(each, page.now, caller) for each in page.items], page.next), 200
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>",
+        "/discount/{discount_id}",
         tag="discounts",
         scopes=("admin", "read"),
         users=True,
-        caller=True,
         answers={200: (DiscountOut, DiscountForUser)},
         refusals=("not-found",),
     )
     def show_discount(discount_id: str, caller: Caller) -> ViewResult:
-        """Show a discount with its live counts. A user sees one that is open."""
+        """Show a discount with its live counts. A user sees only an active one."""
         discount, now = discounts.show(store, discount_id)
         if caller.user_id is None:
-            return _told(discount, now, caller), 200
+            return _discount_out(discount, now, caller), 200
         if discount.status(now) != "active":
-            raise errors.NotFound(f"There is no discount {discount_id} that is active.")
+            raise errors.NotFound(f"There is no active discount {discount_id}.")
         return DiscountForUser.of(discount, now), 200
 
     @contract.declare(
         "PATCH",
-        "/discount/<discount_id>",
+        "/discount/{discount_id}",
         tag="discounts",
         scopes=("manage",),
-        body=DiscountChange,
         answers={200: DiscountOut},
         refusals=("not-found", "closed", "below-granted", "code-taken", "quota-reached"),
     )
@@ -116,7 +110,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             limits = _limits(changes.pop("limits"))
             changes |= {"limits": limits} if limits else {}
         if not changes:
-            raise errors.Invalid("", "has nothing to change")
+            raise errors.Invalid("", "must name at least one field to change")
         for name in ("starts_at", "expires_at"):
             if name in changes:
                 changes[name] = moment_in(changes[name], f"/{name}")
@@ -124,20 +118,23 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
 
     @contract.declare(
         "DELETE",
-        "/discount/<discount_id>",
+        "/discount/{discount_id}",
         tag="discounts",
         scopes=("manage",),
-        query=CloseQuery,
         answers={200: DiscountOut},
         refusals=("not-found",),
     )
     def close_discount(discount_id: str, query: CloseQuery) -> ViewResult:
-        """Close a discount for good; codes that users hold stay good unless told otherwise."""
+        """Close a discount for good. Codes that users hold stay valid unless `granted_codes` is `void`."""
         return DiscountOut.of(*discounts.close(store, discount_id, void=query.granted_codes == "void")), 200
 
 
 def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = None) -> tuple[Discount, int]:
-    """A new discount as asked for; what it raises is what `discounts.create` and `kinds.make` raise."""
+    """Create a discount from a request, and return it with the time.
+
+    Raises:
+        Invalid, and the refusals of `discounts.create` and `code_kinds.make`.
+    """
     given = {name: value for name, value in structs.asdict(body.codes).items() if value is not UNSET}
     return discounts.create(
         store,
@@ -163,15 +160,14 @@ def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = No
     )
 
 
-def _told(discount: Discount, now: int, caller: Caller) -> DiscountOut:
-    told = DiscountOut.of(discount, now)
+def _discount_out(discount: Discount, now: int, caller: Caller) -> DiscountOut:
+    out = DiscountOut.of(discount, now)
     if "admin" in caller.scopes:
-        # An operator helps with what a discount is set to and how it goes; its code is the brand's alone. Clients of
-        # earlier services name a discount as its code.
-        if told.codes.code and code_sequence.canonical(told.codes.code) == code_sequence.canonical(told.discount_code):
-            told.discount_code = ""
-        told.codes.code = ""
-    return told
+        # The admin does not see a shared code. Two dialects name a discount after its code, so the name goes, too.
+        if out.codes.code and code_sequence.canonical(out.codes.code) == code_sequence.canonical(out.discount_code):
+            out.discount_code = ""
+        out.codes.code = ""
+    return out
 
 
 def _limits(given: LimitsIn) -> dict[LimitName, int | None]:

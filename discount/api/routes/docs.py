@@ -1,36 +1,37 @@
-"""Routes of the documentation: the OpenAPI document, a page to try it on, and what each problem means.
+"""Routes of the documentation: the OpenAPI document, a page to try it out, and a page for each problem.
 
-Nothing is fetched from elsewhere.
+No page loads anything from another host.
 """
 
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, abort, redirect, render_template, request, send_from_directory
+from flask import Flask, Response, abort, redirect, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
-from discount.api import openapi, problems
-from discount.api.contract import Contract
+from discount.api import html, openapi, problems
+from discount.api.contract import Operation
 from discount.api.problem_pages import ADVICE
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " frame-ancestors 'none'"
 )
-_POLICY_OF_PROBLEMS = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+_PROBLEM_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def add_routes(app: Flask, contract: Contract, version: str) -> None:
-    """Serve the document of everything that the contract declares by now."""
-    document = msgspec.json.encode(openapi.document(contract.operations, version))
+def add_routes(app: Flask, operations: Sequence[Operation], version: str) -> None:
+    """Serve the OpenAPI document of the operations, and the pages beside it."""
+    document = msgspec.json.encode(openapi.document(operations, version))
     static = str(resources.files("discount.api") / "static")
 
     @app.get("/", provide_automatic_options=False)
     def index() -> AnyResponse:
-        """Lead a browser to the page, and tell a program where the document is."""
+        """Redirect a browser to the page; send a program the address of the document."""
         if _wants_page():
-            return _for_either(redirect("/apidocs"))
+            return _vary(redirect("/apidocs"))
         return _json({"title": "Discount codes", "version": version, "openapi": "/openapi.json", "apidocs": "/apidocs"})
 
     @app.get("/openapi.json", provide_automatic_options=False)
@@ -48,31 +49,30 @@ def add_routes(app: Flask, contract: Contract, version: str) -> None:
     def apidocs_file(name: str) -> Response:
         return send_from_directory(static, name, max_age=3600)
 
-    @app.get("/problems/<word>", provide_automatic_options=False)
-    def problem(word: str) -> AnyResponse:
-        """What a problem means, and what to do about it."""
-        if word not in ADVICE:
+    @app.get("/problems/<slug>", provide_automatic_options=False)
+    def problem(slug: str) -> AnyResponse:
+        """Explain a problem and say what to do about it."""
+        if slug not in ADVICE:
             abort(404)
-        when, what = ADVICE[word]
-        told = {"type": f"/problems/{word}", "title": problems.TITLES[word], "status": problems.STATUS[word]}
+        when, advice = ADVICE[slug]
+        fields = {"type": f"/problems/{slug}", "title": problems.TITLES[slug], "status": problems.STATUS[slug]}
         if not _wants_page():
-            return _json(told | {"when": when, "what_to_do": what})
-        response = Response(
-            render_template("problem.html", word=word, when=when.split("`"), what=what.split("`"), **told)
-        )
-        response.headers["Content-Security-Policy"] = _POLICY_OF_PROBLEMS
-        return _for_either(response)
+            return _json(fields | {"when": when, "what_to_do": advice})
+        page = html.render("problem.html", slug=slug, when=when.split("`"), what=advice.split("`"), **fields)
+        response = Response(page)
+        response.headers["Content-Security-Policy"] = _PROBLEM_POLICY
+        return _vary(response)
 
 
 def _wants_page() -> bool:
-    """Whether a browser asks: it likes HTML better than JSON."""
+    """Return whether the client prefers HTML to JSON, as a browser does."""
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def _json(told: dict[str, Any]) -> AnyResponse:
-    return _for_either(Response(msgspec.json.encode(told), content_type="application/json"))
+def _json(fields: dict[str, Any]) -> AnyResponse:
+    return _vary(Response(msgspec.json.encode(fields), content_type="application/json"))
 
 
-def _for_either(response: AnyResponse) -> AnyResponse:
+def _vary(response: AnyResponse) -> AnyResponse:
     response.headers["Vary"] = "Accept"
     return response

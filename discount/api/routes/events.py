@@ -1,6 +1,7 @@
-"""Routes of events: what has happened, in order, from any event on."""
+"""Routes of events: a brand's events in order, after any of them."""
 
 from discount.api.contract import Contract, ViewResult
+from discount.api.long_calls import Places
 from discount.api.schemas.common import (
     brand_in,
 )
@@ -13,37 +14,24 @@ from discount.services import outbox
 from discount.store.connection import Store
 
 
-def add_routes(contract: Contract, store: Store) -> None:
-    """Declare the operations of events."""
+def add_routes(contract: Contract, store: Store, waits: Places) -> None:
+    """Declare the operations of events. Callers that wait for new events take one of `waits`."""
 
     @contract.declare(
         "GET",
         "/event",
         tag="events",
         scopes=("read",),
-        caller=True,
-        query=EventsQuery,
         answers={200: EventPage},
         refusals=("no-longer-kept",),
     )
     def list_events(query: EventsQuery, caller: Caller) -> ViewResult:
-        """Replay a brand's events in order, and wait for new ones; where many wait already, it answers at once."""
+        """List a brand's events in order; wait for new ones, unless too many callers are waiting already."""
         brand_id = brand_in(query.brand_id, "brand_id")
         types = query.types.split(",") if query.types else []
         for each in types:
             if each not in events.TYPES:
-                raise Invalid("types", f"has {shown(each)}, which is no type of event; {choose(events.TYPES)}")
-        may_wait = query.wait > 0 and contract.waits.take(caller)
-        try:
-            page = outbox.list_page(
-                store,
-                brand_id,
-                after=query.after,
-                types=types,
-                limit=query.limit,
-                wait=query.wait if may_wait else 0,
-            )
-        finally:
-            if may_wait:
-                contract.waits.free(caller)
+                raise Invalid("types", f"has {shown(each)}, which is not an event type; {choose(events.TYPES)}")
+        with waits.waiting(caller, query.wait) as seconds:
+            page = outbox.list_page(store, brand_id, after=query.after, types=types, limit=query.limit, wait=seconds)
         return EventPage(page.items, page.next), 200  # type: ignore[arg-type]

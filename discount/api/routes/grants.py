@@ -23,7 +23,7 @@ from discount.services.pagination import Page
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
-#: 10,000 user ids of 128 letters, each escaped as \uXXXX, quoted and separated, fit.
+#: Bytes; 10,000 user ids of 128 characters fit, even if each is escaped as \uXXXX.
 BULK_BODY = 8 * 1024 * 1024
 _NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached")
 
@@ -33,28 +33,25 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "POST",
-        "/discount/<discount_id>/grant",
+        "/discount/{discount_id}/grant",
         tag="grants",
         scopes=("grant",),
         users=True,
-        hot=True,
-        caller=True,
-        body=GrantIn,
+        fast_path=True,
         answers={201: GrantOut, 200: GrantOut},
         refusals=("not-found", *_NO_GRANT),
     )
     def grant_code(discount_id: str, body: GrantIn, caller: model.Caller, guard: Guard | None) -> ViewResult:
-        """Hand a user a code: 201 the first time, 200 with the same code after that."""
+        """Grant a user a code: 201 the first time, then 200 with the same code."""
         email = _email(body, caller)
         return _answer(grants.grant(store, discount_id, body.user_id, email=email, guard=guard))
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>/grant",
+        "/discount/{discount_id}/grant",
         tag="grants",
         scopes=("read",),
         users=True,
-        query=GrantQuery,
         answers={200: GrantOut},
         refusals=("not-found", "not-granted"),
     )
@@ -64,67 +61,60 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "POST",
-        "/discount/<discount_id>/grants",
+        "/discount/{discount_id}/grants",
         tag="grants",
         scopes=("grant",),
-        body=GrantsIn,
         max_body=BULK_BODY,
         answers={200: GrantsOut},
         refusals=("not-found",),
     )
     def grant_codes(discount_id: str, body: GrantsIn) -> ViewResult:
-        """Hand up to 10,000 users a code each; each user's outcome stands for itself."""
+        """Grant up to 10,000 users a code each. Each user has an outcome."""
         outcomes = grants.grant_many(store, discount_id, body.user_ids)
         metrics.GRANTS.inc(sum(not isinstance(outcome, Refusal) and outcome.fresh for outcome in outcomes))
-        told = [GrantOutcome.of(*each) for each in zip(body.user_ids, outcomes, strict=True)]
-        return GrantsOut(discount_id=discount_id, grants=told), 200
+        rows = [GrantOutcome.of(*pair) for pair in zip(body.user_ids, outcomes, strict=True)]
+        return GrantsOut(discount_id=discount_id, grants=rows), 200
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>/grants",
+        "/discount/{discount_id}/grants",
         tag="grants",
         scopes=("read",),
-        query=GrantsQuery,
         answers={200: GrantPage},
-        also=("text/csv",),
+        produces=("text/csv",),
         refusals=("not-found",),
     )
     def list_grants(discount_id: str, query: GrantsQuery) -> ViewResult:
-        """List who holds what: pages of JSON, or everything as CSV."""
+        """List the grants of a discount: pages of JSON, or all of them as CSV."""
         if query.format == "csv":
-            found = grants.list_all(store, discount_id)
-            return csv_response(f"{discount_id}-grants", _COLUMNS, map(_row, found))
+            rows = map(_row, grants.list_all(store, discount_id))
+            return csv_response(f"{discount_id}-grants", _COLUMNS, rows)
         page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
 
     @contract.declare(
         "POST",
-        "/brand/<brand_id>/grant",
+        "/brand/{brand_id}/grant",
         tag="grants",
         scopes=("grant",),
         users=True,
-        caller=True,
-        path_types={"brand_id": BrandId},
-        body=GrantIn,
         answers={201: GrantOut, 200: GrantOut},
         refusals=("not-found", "sold-out", "quota-reached"),
     )
-    def grant_code_of_brand(brand_id: str, body: GrantIn, caller: model.Caller) -> ViewResult:
-        """Give a user a code of a brand that can be used: one held already, or one of an open discount."""
+    def grant_code_of_brand(brand_id: BrandId, body: GrantIn, caller: model.Caller) -> ViewResult:
+        """Grant a user a usable code of a brand: one that the user holds, or one of an active discount."""
         return _answer(brand_grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
 
     @contract.declare(
         "GET",
-        "/user/<user_id>/grants",
+        "/user/{user_id}/grants",
         tag="grants",
         scopes=("read",),
         users=True,
-        path_types={"user_id": UserId},
-        query=UserQuery,
         answers={200: GrantPage},
     )
-    def list_grants_of_user(user_id: str, query: UserQuery) -> ViewResult:
-        """List what a user holds."""
+    def list_grants_of_user(user_id: UserId, query: UserQuery) -> ViewResult:
+        """List the grants of a user."""
         page = user_grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
         return _page(page), 200
 
@@ -141,7 +131,7 @@ def _email(body: GrantIn, caller: model.Caller) -> str:
     if body.email is None:
         return ""
     if caller.user_id is not None:
-        raise Forbidden("What a brand knows of a user is the brand's to say; use PUT /user.")
+        raise Forbidden("Only a brand may send `email`; a user's token sets it with PUT /user/{user_id}.")
     check_address(body.email, "/email")
     return body.email
 

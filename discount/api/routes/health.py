@@ -1,28 +1,27 @@
-"""Routes of health and figures."""
-
-from flask import Response
+"""Routes of health checks and metrics."""
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.health import Ready
+from discount.api.streaming import Stream
 from discount.store.connection import Store
 
 
 def add_routes(contract: Contract, store: Store) -> None:
-    """Declare the operations of health."""
+    """Declare the operations of health checks and metrics."""
 
-    @contract.declare("GET", "/healthy", tag="health", answers={200: None}, also=("text/plain",))
+    @contract.declare("GET", "/healthy", tag="health", answers={200: None}, produces=("text/plain",))
     def show_health() -> ViewResult:
-        """OK while the process lives."""
-        return Response("OK", content_type="text/plain; charset=utf-8")
+        """Answer OK while the process runs."""
+        return Stream([b"OK"], "text/plain; charset=utf-8")
 
     @contract.declare("GET", "/ready", tag="health", answers={200: Ready})
     def show_readiness() -> ViewResult:
-        """Whether Redis answers; 503 while it is away or loading."""
+        """Check that Redis answers; 503 while it cannot be reached or is loading."""
         store.command("PING")
         return Ready(ready=True), 200
 
-    @contract.declare("GET", "/metrics", tag="health", answers={200: None}, also=("text/plain",))
+    @contract.declare("GET", "/metrics", tag="health", answers={200: None}, produces=("text/plain",))
     def show_metrics() -> ViewResult:
-        """Figures for Prometheus; the proxy does not let them out."""
-        return Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+        """Show metrics for Prometheus. The proxy does not publish them."""
+        return Stream([metrics.exposition()], metrics.CONTENT_TYPE)

@@ -46,17 +46,14 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag="redemptions",
         scopes=("redeem",),
         users=True,
-        hot=True,
-        address=True,
-        caller=True,
-        body=ValidationIn,
+        fast_path=True,
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
     def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
-        """Tell what a code would take off an order, and all that stands in the way."""
-        verdict = redemptions.validate(store, _attempt(body, address, caller), guard)
-        told = ValidationOut(
+        """Show what a code would take off an order, and every reason why it cannot be redeemed. Nothing is counted."""
+        verdict = redemptions.validate(store, _checkout(body, address, caller), guard)
+        out = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
             discount_amount=verdict.discount_amount,
@@ -64,7 +61,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             left=LimitsOut.of(verdict.left),
             reasons=[_reason(each) for each in verdict.reasons],
         )
-        return told, 200
+        return out, 200
 
     @contract.declare(
         "POST",
@@ -72,32 +69,28 @@ def add_routes(contract: Contract, store: Store) -> None:
         tag="redemptions",
         scopes=("redeem",),
         users=True,
-        hot=True,
-        address=True,
-        caller=True,
-        body=RedemptionIn,
-        idempotent=True,
+        fast_path=True,
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
     def redeem_code(
         body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
     ) -> ViewResult:
-        """Use a code for an order: 201 the first time, 200 with the same answer for the same order after that."""
-        done = redemptions.redeem(
+        """Redeem a code for an order: 201 the first time, then 200 with the same answer for the same order."""
+        redemption = redemptions.redeem(
             store,
-            _attempt(body, address, caller),
+            _checkout(body, address, caller),
             hold_seconds=body.hold_seconds,
             idempotency_key=idempotency_key,
             guard=guard,
         )
-        if done.fresh:
+        if redemption.fresh:
             metrics.REDEMPTIONS.inc()
-        return RedemptionOut.of(done), 201 if done.fresh else 200
+        return RedemptionOut.of(redemption), 201 if redemption.fresh else 200
 
     @contract.declare(
         "GET",
-        "/redemption/<redemption_id>",
+        "/redemption/{redemption_id}",
         tag="redemptions",
         scopes=("read",),
         users=True,
@@ -110,7 +103,7 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "POST",
-        "/redemption/<redemption_id>/confirm",
+        "/redemption/{redemption_id}/confirm",
         tag="redemptions",
         scopes=("redeem",),
         users=True,
@@ -118,38 +111,36 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "hold-ended"),
     )
     def confirm_redemption(redemption_id: str) -> ViewResult:
-        """Make a held use final."""
+        """Confirm a hold: the redemption becomes final."""
         return RedemptionOut.of(redemptions.confirm(store, redemption_id)), 200
 
     @contract.declare(
         "POST",
-        "/redemption/<redemption_id>/rollback",
+        "/redemption/{redemption_id}/rollback",
         tag="redemptions",
         scopes=("redeem",),
-        body=RollbackIn,
-        bare=True,
+        body_optional=True,
         answers={200: RedemptionOut},
         refusals=("not-found",),
     )
     def roll_back_redemption(redemption_id: str, body: RollbackIn) -> ViewResult:
-        """Undo a use or give a hold up: it comes back to the limits, once."""
+        """Roll back a redemption, or release a hold. The use returns to the limits, once."""
         return RedemptionOut.of(redemptions.roll_back(store, redemption_id, body.reason)), 200
 
     @contract.declare(
         "GET",
-        "/discount/<discount_id>/redemptions",
+        "/discount/{discount_id}/redemptions",
         tag="redemptions",
         scopes=("read",),
-        query=RedemptionsQuery,
         answers={200: RedemptionPage},
-        also=("text/csv",),
+        produces=("text/csv",),
         refusals=("not-found",),
     )
     def list_redemptions(discount_id: str, query: RedemptionsQuery) -> ViewResult:
-        """List a discount's redemptions, newest first: pages of JSON, or everything as CSV."""
+        """List a discount's redemptions, newest first: pages of JSON, or all of them as CSV."""
         if query.format == "csv":
-            found = redemption_lists.list_all(store, discount_id, **_filters(query))
-            return csv_response(f"{discount_id}-redemptions", _COLUMNS, map(_row, found))
+            rows = map(_row, redemption_lists.list_all(store, discount_id, **_filters(query)))
+            return csv_response(f"{discount_id}-redemptions", _COLUMNS, rows)
         page = redemption_lists.list_of_discount(
             store, discount_id, limit=query.limit, cursor=query.cursor, **_filters(query)
         )
@@ -157,25 +148,23 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare(
         "GET",
-        "/user/<user_id>/redemptions",
+        "/user/{user_id}/redemptions",
         tag="redemptions",
         scopes=("read",),
         users=True,
-        path_types={"user_id": UserId},
-        query=RedemptionsOfUserQuery,
         answers={200: RedemptionPage},
     )
-    def list_redemptions_of_user(user_id: str, query: RedemptionsOfUserQuery) -> ViewResult:
-        """List a user's redemptions, newest first; with a filter a page can be shorter than its limit."""
+    def list_redemptions_of_user(user_id: UserId, query: RedemptionsOfUserQuery) -> ViewResult:
+        """List a user's redemptions, newest first. With a filter, a page can be shorter than its limit."""
         page = redemption_lists.list_of_user(
             store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor, **_filters(query)
         )
         return _page(page), 200
 
 
-def _attempt(body: ValidationIn, address: str, caller: model.Caller) -> Checkout:
+def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkout:
     if body.brand_id is None and body.discount_id is None:
-        raise Invalid("/brand_id", "is missing, and so is discount_id")
+        raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency)
     by_user = caller.user_id is not None

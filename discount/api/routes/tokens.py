@@ -1,15 +1,13 @@
-"""Routes of tokens: what one is good for (RFC 7662)."""
+"""Routes of tokens: introspection (RFC 7662)."""
 
 from contextlib import suppress
-from urllib.parse import parse_qsl
 
 from discount.api.contract import Contract, ViewResult
 from discount.api.inputs import Upload
 from discount.api.schemas.tokens import Introspection
+from discount.api.uploads import read_form_field
 from discount.domain import model
 from discount.domain.errors import (
-    Invalid,
-    Malformed,
     NotFound,
     Unauthenticated,
 )
@@ -31,61 +29,58 @@ def add_routes(contract: Contract, tokens: Tokens, store: Store) -> None:
         tag="tokens",
         scopes=("admin", "read"),
         users=True,
-        caller=True,
-        takes=(_FORM,),
+        consumes=(_FORM,),
         max_body=_LONGEST,
         answers={200: Introspection},
     )
     def introspect_token(upload: Upload, caller: Caller) -> ViewResult:
-        """Tell what a token is good for, sent as `token` in a form.
+        """Show whether a token is valid, and for what. It is sent as `token` in a form.
 
-        A brand learns of its own keys and of users, a user of its own tokens.
+        A brand may look up its own keys and users' tokens; a user, their own tokens.
         """
-        try:
-            asked = tokens.identify(_read_token(upload))
-            tokens.check_key(asked)
-        except Unauthenticated:
+        owner = _owner(tokens, read_form_field(upload.stream, "token"))
+        if owner is None or not _may_see(caller, owner):
             return Introspection(active=False), 200
-        if caller.brand_id is not None and asked.user_id is None and asked.brand_id != caller.brand_id:
-            return Introspection(active=False), 200
-        if caller.user_id not in (None, asked.user_id):
-            return Introspection(active=False), 200
-        return _tell(asked, *_name_and_email(store, asked, caller)), 200
+        return _describe(owner, *_name_and_email(store, owner, caller)), 200
 
 
-def _read_token(upload: Upload) -> str:
-    try:
-        form = parse_qsl(upload.stream.read().decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=8)
-    except ValueError:
-        raise Malformed("The body is not a form.") from None
-    tokens = [value for name, value in form if name == "token"]
-    if len(tokens) != 1:
-        raise Invalid("/token", "stands twice" if tokens else "is missing")
-    return tokens[0]
+def _owner(tokens: Tokens, token: str) -> Caller | None:
+    """Return whom a token identifies, or None if it is not valid."""
+    with suppress(Unauthenticated):
+        owner = tokens.identify(token)
+        tokens.check_key(owner)
+        return owner
+    return None
 
 
-def _name_and_email(store: Store, asked: Caller, caller: Caller) -> tuple[str, str]:
-    """What is known of whose token it is: of a user, what the brand that asks knows, else the user's own words."""
+def _may_see(caller: Caller, owner: Caller) -> bool:
+    if caller.user_id is not None:
+        return owner.user_id == caller.user_id
+    return caller.brand_id is None or owner.user_id is not None or owner.brand_id == caller.brand_id
+
+
+def _name_and_email(store: Store, owner: Caller, caller: Caller) -> tuple[str, str]:
+    """Return the name and e-mail address of a token's owner. Of a user, the calling brand's contact comes first."""
     known: Brand | contacts.Contact | None = None
     with suppress(NotFound):
-        if asked.user_id is not None:
-            known = contacts.show(store, asked.user_id, brand_id=caller.brand_id)
-        elif asked.brand_id is not None:
-            known = brands.show(store, asked.brand_id)
+        if owner.user_id is not None:
+            known = contacts.show(store, owner.user_id, brand_id=caller.brand_id)
+        elif owner.brand_id is not None:
+            known = brands.show(store, owner.brand_id)
     return (known.name, known.email or "") if known else ("", "")
 
 
-def _tell(asked: Caller, name: str, email: str) -> Introspection:
+def _describe(owner: Caller, name: str, email: str) -> Introspection:
     return Introspection(
         active=True,
-        scope=" ".join(each for each in (*model.KEY_SCOPES, "admin") if each in asked.scopes),
-        client_id=asked.brand_id or "",
-        sub=asked.user_id or "",
+        scope=" ".join(each for each in (*model.KEY_SCOPES, "admin") if each in owner.scopes),
+        client_id=owner.brand_id or "",
+        sub=owner.user_id or "",
         name=name,
         email=email,
-        iss=asked.issuer,
-        aud=asked.audience,
+        iss=owner.issuer,
+        aud=owner.audience,
         token_type="Bearer",  # noqa: S106 - the name of a type
-        exp=None if asked.expires_at is None else asked.expires_at // 1_000_000,
-        iat=None if asked.issued_at is None else asked.issued_at // 1_000_000,
+        exp=None if owner.expires_at is None else owner.expires_at // 1_000_000,
+        iat=None if owner.issued_at is None else owner.issued_at // 1_000_000,
     )

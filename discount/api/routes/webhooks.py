@@ -1,4 +1,4 @@
-"""Routes of webhooks: where a brand is told of what happens."""
+"""Routes of webhooks: addresses that are called for the events of a brand."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ from discount.services import deliveries, webhooks
 from discount.store import keys
 from discount.store.connection import Store
 
-#: Looks at an address as it is written; it is given the address and the field's name.
+#: Checks a URL, and raises Invalid with the field's name.
 CheckUrl = Callable[[str, str], None]
 
 
@@ -35,16 +35,14 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         "/webhook",
         tag="webhooks",
         scopes=("manage",),
-        body=WebhookIn,
-        idempotent=True,
         answers={201: NewWebhookOut},
         refusals=("not-found", "brand-closed", "webhook-taken", "too-many-webhooks", "idempotency-mismatch"),
     )
     def create_webhook(body: WebhookIn, idempotency_key: str | None) -> ViewResult:
-        """Make a webhook of a brand, or of one of its discounts; its secret is shown this once."""
+        """Create a webhook for a brand or for one discount. Its secret is shown only in this answer."""
         brand_id = brand_in(body.brand_id, "/brand_id")
         check_url(body.url, "/url")
-        made = webhooks.create(
+        webhook = webhooks.create(
             store,
             brand_id,
             body.url,
@@ -52,68 +50,65 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             discount_id=body.discount_id,
             idempotency_key=idempotency_key,
         )
-        return NewWebhookOut.of(made, secret=signatures.webhook_secret(made.id, made.version)), 201
+        return NewWebhookOut.of(webhook, secret=signatures.webhook_secret(webhook.id, webhook.version)), 201
 
-    @contract.declare(
-        "GET", "/webhook", tag="webhooks", scopes=("manage",), query=WebhooksQuery, answers={200: WebhookList}
-    )
+    @contract.declare("GET", "/webhook", tag="webhooks", scopes=("manage",), answers={200: WebhookList})
     def list_webhooks(query: WebhooksQuery) -> ViewResult:
-        """List the webhooks that a brand has for all of its discounts; a discount's own is named by the discount."""
+        """List the webhooks of a brand. A discount's own webhook is not among them: the discount shows its id."""
         brand_id = brand_in(query.brand_id, "brand_id")
         return WebhookList([WebhookOut.of(each) for each in webhooks.list_of_brand(store, brand_id)]), 200
 
     @contract.declare(
         "GET",
-        "/webhook/<webhook_id>",
+        "/webhook/{webhook_id}",
         tag="webhooks",
         scopes=("manage",),
         answers={200: WebhookOut},
         refusals=("not-found",),
     )
     def show_webhook(webhook_id: str) -> ViewResult:
-        """Show a webhook, and how it goes."""
+        """Show a webhook and whether its calls succeed."""
         return WebhookOut.of(webhooks.show(store, webhook_id)), 200
 
     @contract.declare(
         "PATCH",
-        "/webhook/<webhook_id>",
+        "/webhook/{webhook_id}",
         tag="webhooks",
         scopes=("manage",),
-        body=WebhookChange,
         answers={200: WebhookOut},
         refusals=("not-found",),
     )
     def change_webhook(webhook_id: str, body: WebhookChange) -> ViewResult:
-        """Change where a webhook goes or what it tells, or switch it on or off."""
+        """Change a webhook's URL or event types, or switch it on or off."""
         if body.url is None and body.types is None and body.on is None:
-            raise Invalid("", "has nothing to change")
+            raise Invalid("", "must name at least one field to change")
         if body.url is not None:
             check_url(body.url, "/url")
         return WebhookOut.of(webhooks.change(store, webhook_id, url=body.url, types=body.types, on=body.on)), 200
 
     @contract.declare(
         "DELETE",
-        "/webhook/<webhook_id>",
+        "/webhook/{webhook_id}",
         tag="webhooks",
         scopes=("manage",),
         answers={204: None},
         refusals=("not-found",),
     )
     def remove_webhook(webhook_id: str) -> ViewResult:
-        """Take a webhook away."""
+        """Remove a webhook."""
         webhooks.remove(store, webhook_id)
         return None, 204
 
     @contract.declare(
         "POST",
-        "/webhook/<webhook_id>/secret",
+        "/webhook/{webhook_id}/secret",
         tag="webhooks",
         scopes=("manage",),
         answers={201: NewWebhookOut},
         refusals=("not-found",),
     )
     def rotate_secret(webhook_id: str) -> ViewResult:
-        """Give a webhook a new secret, shown this once; for a day the one before signs too."""
+        """Give a webhook a new secret, shown only in this answer. For a day, the old one signs, too."""
         changed = webhooks.rotate(store, webhook_id)
         return NewWebhookOut.of(changed, secret=signatures.webhook_secret(changed.id, changed.version)), 201
 
@@ -122,17 +117,16 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         "/webhook/test",
         tag="webhooks",
         scopes=("manage",),
-        body=TestIn,
         answers={202: TestOut},
         refusals=("not-found", "webhook-off"),
     )
     def test_webhook(body: TestIn) -> ViewResult:
-        """Send a webhook an event of type `webhook.test`, which it alone is told of."""
-        found = webhooks.show(store, body.webhook_id)
-        if found.off_at is not None:
+        """Send an event of type `webhook.test` to this webhook only."""
+        webhook = webhooks.show(store, body.webhook_id)
+        if webhook.off_at is not None:
             raise WebhookOff("The webhook is switched off; switch it on first.")
-        place, at = webhooks.test(store, body.webhook_id)
-        partition = keys.partition_of(found.brand_id, store.partitions)
-        fields = {"type": "webhook.test", "at": str(at), "brand": found.brand_id, "webhook": found.id}
-        event_id = events.Entry(partition, place, fields).event_id
-        return TestOut(event_id, deliveries.id_of(partition, event_id, "webhook", found.id)), 202
+        entry_id, at = webhooks.test(store, body.webhook_id)
+        partition = keys.partition_of(webhook.brand_id, store.partitions)
+        fields = {"type": "webhook.test", "at": str(at), "brand": webhook.brand_id, "webhook": webhook.id}
+        event_id = events.Entry(partition, entry_id, fields).event_id
+        return TestOut(event_id, deliveries.id_of(partition, event_id, "webhook", webhook.id)), 202

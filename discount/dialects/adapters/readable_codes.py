@@ -1,16 +1,15 @@
 """Readable codes as discounts with a shared, exclusive code, and their uses as redemptions."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
 
 from discount.api.contract import ViewResult
 from discount.api.schemas.common import moment_in
 from discount.api.streaming import json_response
 from discount.dialects.numbers import hundredths_in, percent_out
-from discount.dialects.pages import PageQuery, page_response
+from discount.dialects.pages import BATCH, PageQuery, list_response, page_response
 from discount.dialects.schemas.readable_codes import PercentOut, ReadableCodeIn, ReadableCodeOut, UsageOut
 from discount.domain import code_sequence, model
 from discount.domain.code_kinds import CodeKind
@@ -24,8 +23,6 @@ from discount.store.connection import Store
 
 #: The most users who are granted a new code within the call that creates it.
 MAX_GRANTED = 1000
-#: Rows that a whole list reads at a time.
-_BATCH = 500
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -83,9 +80,9 @@ def list_codes(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
     """Return the caller's codes: a brand's newest first, a user's oldest grant first within each brand."""
     if caller.user_id is None:
         of_brand = partial(discounts.list_page, store, brand_id=caller.brand_id)
-        return _list_codes(query, of_brand, lambda page: _readable_discounts(store, page.items))
+        return list_response(query, of_brand, lambda page: map(code_out, _readable_discounts(store, page.items)))
     of_user = partial(user_grants.list_of_user, store, caller.user_id)
-    return _list_codes(query, of_user, lambda page: _granted_discounts(store, page.items))
+    return list_response(query, of_user, lambda page: map(code_out, _granted_discounts(store, page.items)))
 
 
 def list_uses(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
@@ -124,17 +121,6 @@ def usage_out(use: Redemption, *, with_amount: bool = False) -> UsageOut:
     return usage
 
 
-def _list_codes(
-    query: PageQuery, list_page: Callable[..., Any], discounts_on: Callable[..., list[Discount]]
-) -> ViewResult:
-    """Return the readable codes on all pages, or on the requested one. Other rows of a page are left out."""
-    if query.whole:
-        pages = read_pages(partial(list_page, limit=_BATCH))
-        return json_response(map(code_out, chain.from_iterable(map(discounts_on, pages))))
-    page = list_page(limit=query.page_size, cursor=query.cursor)
-    return page_response(map(code_out, discounts_on(page)), page.next)
-
-
 def _readable_discounts(store: Store, candidates: Sequence[Discount]) -> list[Discount]:
     """Return the discounts whose code is a readable one of their brand."""
     shared = [discount for discount in candidates if discount.codes.kind == "shared"]
@@ -151,13 +137,13 @@ def _granted_discounts(store: Store, held: Sequence[Grant]) -> list[Discount]:
 
 def _all_uses(store: Store, caller: Caller) -> Iterator[Redemption]:
     if caller.user_id is None:
-        list_page = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=_BATCH)
+        list_page = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=BATCH)
         for page in read_pages(list_page):
             for discount in _readable_discounts(store, page.items):
                 yield from redemption_lists.list_all(store, discount.id, state="redeemed")
         return
     of_user = redemption_lists.list_all_of_user(store, caller.user_id, state="redeemed")
-    while batch := list(islice(of_user, _BATCH)):
+    while batch := list(islice(of_user, BATCH)):
         yield from _readable_uses(store, batch)
 
 

@@ -1,4 +1,4 @@
---- Undo a use, or end a hold. Either counts against the limits no longer; a second call changes nothing.
+--- Undo a use, or end a hold, once. A use stays counted against the limits if the discount keeps uses.
 --- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
 --- KEYS  redemption discount uses holds events
 --- ARGV  id discount_id user reason

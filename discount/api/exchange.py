@@ -1,0 +1,64 @@
+"""A call of an operation and its reply, independent of any web framework."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
+
+from discount.domain.model import Caller
+from discount.store.guards import Guard
+
+#: The caller of an open service and of an operation that needs no token. It is compared by identity.
+ANYBODY = Caller(frozenset())
+_NO_QUERY: MultiDict[str, str] = ImmutableMultiDict()
+
+
+@dataclass(slots=True)
+class Request:
+    """One call of an operation.
+
+    Args:
+        environ: the WSGI environment.
+        arguments: the variable parts of the path; more arguments of the view are added as they are read.
+        query: the query parameters as text.
+        caller: who calls, once the gate has admitted the request.
+        guard: checks the caller's key and rates inside a script, if the view takes one.
+        rate: the caller's limit, the requests left, and the seconds until the window ends, once the gate has counted.
+    """
+
+    environ: dict[str, Any]
+    arguments: dict[str, Any]
+    query: MultiDict[str, str] = _NO_QUERY
+    caller: Caller = ANYBODY
+    guard: Guard | None = None
+    rate: tuple[int, int, int] | None = None
+
+    @property
+    def path(self) -> str:
+        """The path as text. WSGI decodes it as Latin-1 (PEP 3333)."""
+        path: str = self.environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        return "/" + path.lstrip("/")
+
+    @property
+    def rate_headers(self) -> list[tuple[str, str]]:
+        """The RateLimit headers of the reply; none if the request was not counted."""
+        rate = self.guard.rate if self.guard is not None and self.guard.rate is not None else self.rate
+        if rate is None:
+            return []
+        limit, left, reset = rate
+        return [("RateLimit-Limit", str(limit)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))]
+
+
+@dataclass(slots=True)
+class Reply:
+    """The reply to a request: a body, or its pieces if it is streamed.
+
+    `end` is called once the last piece is sent, or the client is gone.
+    """
+
+    body: bytes
+    status: int
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    pieces: Iterable[bytes] | None = None
+    end: Callable[[], None] | None = None
