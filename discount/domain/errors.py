@@ -1,7 +1,7 @@
-"""What can go wrong, each with its slug.
+"""Refusals, each with its slug.
 
-The same slug stands in the Lua scripts, here, in the problem types that HTTP callers see and in doc/problems.md;
-tests hold the four together. Words carry no status: the command line shows them too.
+A slug is the same in the Lua scripts, here, in the problem types that HTTP callers see and in doc/problems.md; a test
+compares the four. Refusals have no HTTP status, because the command line shows them too.
 """
 
 import errno

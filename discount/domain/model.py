@@ -130,7 +130,7 @@ class Discount:
 
     @property
     def used_up(self) -> bool:
-        """Whether the limits allow no user to redeem a code any more."""
+        """True once the limits allow no user to redeem a code any more."""
         total, of_user = self.limits.get("total"), self.limits.get("per_user")
         return (total is not None and self.used_count >= total) or of_user == 0
 

@@ -247,8 +247,8 @@ def _wrong_length(_found: re.Match[str], types: _Types, value: Any, _text: bool)
 
 
 def _count(number: int, unit: str) -> str:
-    several = "entries" if unit == "entry" else f"{unit}s"
-    return f"{number:,} {unit if number == 1 else several}"
+    plural = "entries" if unit == "entry" else f"{unit}s"
+    return f"{number:,} {unit if number == 1 else plural}"
 
 
 def _wrong_text(_found: re.Match[str], types: _Types, value: Any, _text: bool) -> str:

@@ -105,7 +105,7 @@ def plan(store: Store, partition: int, now: int, planned: Sequence[tuple[str, Se
         planned: ids of entries, '' for none, each with one or more deliveries of one brand.
     """
     calls: list[tuple[list[str], list[str | int]]] = []
-    for entry_id, several in planned:
+    for entry_id, group in planned:
         rows = [
             [
                 each.id,
@@ -113,18 +113,18 @@ def plan(store: Store, partition: int, now: int, planned: Sequence[tuple[str, Se
                 "" if each.due_at is None else str(each.due_at),
                 [part for field in each.fields().items() for part in field],
             ]
-            for each in several
+            for each in group
         ]
         names = [
             keys.events(partition),
             keys.leases(partition),
-            keys.brand_deliveries(partition, several[0].brand_id),
-            *(keys.delivery(partition, each.id) for each in several),
-            *(keys.lane(partition, each.lane) for each in several),
-            *(lanes_key(partition, each.lane) for each in several),
-            *(keys.due(partition, each.kind) for each in several),
+            keys.brand_deliveries(partition, group[0].brand_id),
+            *(keys.delivery(partition, each.id) for each in group),
+            *(keys.lane(partition, each.lane) for each in group),
+            *(lanes_key(partition, each.lane) for each in group),
+            *(keys.due(partition, each.kind) for each in group),
         ]
-        brand = _brand_digest(several[0].brand_id)
+        brand = _brand_digest(group[0].brand_id)
         calls.append((names, [outbox.GROUP, entry_id, now - FAILED_SECONDS * MICROSECONDS, brand, json.dumps(rows)]))
     if calls:
         store.run_many("plan", calls)

@@ -104,7 +104,7 @@ def create(
     rules.check_rule(rule)
     rules.check_zone(timezone)
     if valid_for is not None and kind.kind == "shared":
-        raise Invalid("/valid_for", "cannot be set for a shared code: it counts from the grant, which is not needed")
+        raise Invalid("/valid_for", "cannot be set for a shared code, which needs no grant")
     partition = keys.partition_of(brand_id, store.partitions)
     discount_id = ids.make_discount_id(partition, total_count) if name is None else id_of(store, brand_id, name)
     given = {
