@@ -123,7 +123,7 @@ class OfBodies(unittest.TestCase):
 
     def test_what_is_not_json_is_told_with_its_place(self) -> None:
         for body, detail in {
-            b"": "The body is empty, and JSON is expected.",
+            b"": "The body is empty; JSON is expected.",
             b"{": "The JSON is truncated: it ends at byte 1, before a value or a bracket is complete.",
             b'{"id": "U': "The JSON is truncated: it ends at byte 9, before a value or a bracket is complete.",
             b'{"id" 5}': "The body is not JSON: '5' (U+0035) is not allowed at byte 7.",
