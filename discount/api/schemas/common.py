@@ -24,8 +24,7 @@ _FIT = (
 ID_PATTERN = told(
     rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)",
     rf"[^ {_FIT}]",
-    "letters, digits and most signs may stand there, and blanks between them,"
-    " but no / \\ { }, emoji or control characters",
+    "letters, digits and most signs are allowed, and blanks between them, but no / \\ { }, emoji or control characters",
 )
 
 
@@ -36,7 +35,7 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 NAME_PATTERN = told(
     rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)",
     f"[{_CONTROL}]",
-    "any character may stand there but control characters, such as line breaks, and no blank at either end",
+    "any character is allowed except control characters, such as line breaks, and blanks at either end",
 )
 
 
@@ -79,7 +78,7 @@ Remark = Annotated[
         pattern=told(
             rf"^[^{_CONTROL}]*$(?!\n)",
             f"[{_CONTROL}]",
-            "any character may stand there but control characters, such as line breaks",
+            "any character is allowed except control characters, such as line breaks",
         ),
     ),
 ]

@@ -43,7 +43,7 @@ TotalCount = Annotated[int, Meta(ge=1, le=ids.MAX_TOTAL, description="The number
 _VISIBLE = told(
     r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)",
     "[^!-~ ]",
-    "visible ASCII and blanks may stand there, but not blanks alone",
+    "visible ASCII and blanks are allowed, but not blanks alone",
 )
 
 
@@ -64,7 +64,7 @@ Pattern = Annotated[
         pattern=told(
             r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
             "[^A-Za-z0-9#._-]",
-            "the letters A-Z and a-z, digits and # . _ - may stand there, with one # at least",
+            "the letters A-Z and a-z, digits and # . _ - are allowed, with at least one #",
         ),
         description="Each # becomes a character of the alphabet; everything else is kept.",
         examples=["####-####-####"],
@@ -77,7 +77,7 @@ Alphabet = Annotated[
     Meta(
         min_length=2,
         max_length=36,
-        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits may stand there"),
+        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits are allowed"),
         description="The letters and digits of the codes; upper and lower case count as one.",
         examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
     ),
@@ -92,7 +92,7 @@ Prefix = Annotated[
         pattern=told(
             r"^[A-Za-z0-9._-]+$(?!\n)",
             "[^A-Za-z0-9._-]",
-            "the letters A-Z and a-z, digits and . _ - may stand there",
+            "the letters A-Z and a-z, digits and . _ - are allowed",
         ),
         description="The start of each code.",
         examples=["IKEA-"],

@@ -83,7 +83,7 @@ class Reason(Shape, omit_defaults=True):
 
 
 class ValidationOut(Shape):
-    """What a code would take off, and every reason why it cannot be redeemed."""
+    """The amount that a code would take off, and every reason why it cannot be redeemed."""
 
     valid: bool
     discount_id: str | None
