@@ -178,7 +178,7 @@ _FROM_GATE: dict[str, Callable[[Gate, Request], Any]] = {
 
 
 class Endpoint:
-    """An operation that answers requests, behind the gate. What can be worked out once is worked out here."""
+    """An operation that answers requests, behind the gate. Everything that never changes is prepared once, here."""
 
     def __init__(self, operation: Operation, gate: Gate, long_calls: LongCalls) -> None:
         self.operation = operation

@@ -156,7 +156,7 @@ def _lines(stream: BufferedReader, encoding: str) -> Iterator[str]:
     while line := stream.readline(_LINE):
         whole = line
         while not line.endswith(b"\n") and (line := stream.readline(_LINE)):
-            # What is kept is enough to be refused as too long.
+            # The first part is enough to refuse the line as too long.
             continue
         yield whole.decode(of_line, "replace")
         of_line = encoding

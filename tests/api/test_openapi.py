@@ -28,7 +28,7 @@ from tests.worker.harness import plan
 # What an operation may name that has to be there.
 NAMES = {"discount_id", "webhook_id", "delivery_id", "after", "token"}
 # Pages for people, not operations.
-PAGES = {"/", "/openapi.json", "/apidocs", "/apidocs/", "/apidocs/<path:name>", "/problems/<word>"}
+PAGES = {"/", "/openapi.json", "/apidocs", "/apidocs/", "/apidocs/<path:name>", "/problems/<slug>"}
 
 
 @pytest.fixture

@@ -41,8 +41,7 @@ class Everything(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _ID_RULE = (
-    "letters, digits and most signs may stand there, and blanks between them,"
-    " but no / \\ { }, emoji or control characters"
+    "letters, digits and most signs are allowed, and blanks between them, but no / \\ { }, emoji or control characters"
 )
 _FIELDS = "id, name, currency, count, share, kind, on, at, day, lasts, price, inner, users, secret"
 _NO_TIME = "is not a time in RFC 3339, such as 2026-12-24T18:00:00Z"

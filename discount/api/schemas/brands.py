@@ -1,4 +1,4 @@
-"""discount.api.schemas.brands"""
+"""Shapes of brands, their quotas and API keys."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -22,7 +22,7 @@ KeyScope = Literal["manage", "grant", "redeem", "read"]
 
 
 class BrandIn(Shape):
-    """A brand to make; its name is its id, if left out."""
+    """A brand to create; without a name, its name is its id."""
 
     id: BrandId
     name: VisibleText | None = None
@@ -33,7 +33,7 @@ _Most = Annotated[int, Meta(ge=0, le=999_999_999_999_999)] | Literal["off"] | No
 
 
 class QuotasIn(Shape):
-    """How much a brand may have: a number, `off` for no bound, or null for what the settings say."""
+    """The quotas of a brand: a number, `off` for no limit, or null for the default of the settings."""
 
     discounts: _Most = UNSET
     codes: _Most = UNSET
@@ -42,27 +42,27 @@ class QuotasIn(Shape):
     stored_bytes: _Most = UNSET
 
     def given(self) -> dict[model.QuotaName, model.QuotaLimit]:
-        """Those that are to be set."""
+        """Return the quotas in the request, by name."""
         return {name: most for name in NAMES if (most := getattr(self, name)) is not UNSET}
 
 
 class BrandChange(Shape):
-    """What to change of a brand; what is left out stays, an e-mail that is null is taken away."""
+    """Changes to a brand. A field left out stays as it is; null removes the e-mail address."""
 
     name: VisibleText | UnsetType = UNSET
     email: Email | None | UnsetType = UNSET
     mails_off: (
-        Annotated[list[MailKind], Meta(max_length=5, description="E-mails that are not to be sent.")] | UnsetType
+        Annotated[list[MailKind], Meta(max_length=5, description="Kinds of e-mails that are not sent.")] | UnsetType
     ) = UNSET
-    quotas: Annotated[QuotasIn, Meta(description="For the admin to set.")] | UnsetType = UNSET
+    quotas: Annotated[QuotasIn, Meta(description="Only the admin may set them.")] | UnsetType = UNSET
 
 
 class QuotaOut(Shape, kw_only=True):
-    """How much a brand may have of something, and how much it has."""
+    """A quota: its limit and how much of it is used."""
 
-    limit: Annotated[int | None, Meta(description="Null for no bound.")]
+    limit: Annotated[int | None, Meta(description="Null for no limit.")]
     used: int
-    opens_at: Annotated[Moment | None, Meta(description="When it begins anew; null for one that does not.")]
+    opens_at: Annotated[Moment | None, Meta(description="When the count starts again at 0; null if it never does.")]
 
 
 class QuotasOut(Shape, kw_only=True):
@@ -72,14 +72,14 @@ class QuotasOut(Shape, kw_only=True):
     codes: Annotated[QuotaOut, Meta(description="The sum of `total_count` of all discounts.")]
     grants_a_day: QuotaOut
     emails_a_day: QuotaOut
-    stored_bytes: Annotated[QuotaOut, Meta(description="As estimated.")]
+    stored_bytes: Annotated[QuotaOut, Meta(description="An estimate.")]
 
     @classmethod
-    def of(cls, found: Mapping[model.QuotaName, quotas.Quota]) -> "QuotasOut":
+    def of(cls, by_name: Mapping[model.QuotaName, quotas.Quota]) -> "QuotasOut":
         return cls(
             **{
                 name: QuotaOut(limit=each.limit, used=each.used, opens_at=moment_out(each.opens_at))
-                for name, each in found.items()
+                for name, each in by_name.items()
             }
         )
 
@@ -108,7 +108,7 @@ class BrandOut(Shape, kw_only=True):
 
 
 class WholeBrandOut(BrandOut, kw_only=True):
-    """A brand, and what it may have and has."""
+    """A brand with its quotas."""
 
     quotas: QuotasOut
 
@@ -121,7 +121,7 @@ class BrandPage(Shape):
 
 
 class KeyIn(Shape):
-    """A key to make: what for, and until when."""
+    """An API key to create. Without `expires_at` it does not expire."""
 
     name: VisibleText
     scopes: Annotated[list[KeyScope], Meta(min_length=1, max_length=4)] | None = None
@@ -137,7 +137,7 @@ class KeyOut(Shape, kw_only=True):
     scopes: list[KeyScope]
     created_at: Moment
     expires_at: Moment | None
-    used_at: Annotated[Moment | None, Meta(description="To the minute.")]
+    used_at: Annotated[Moment | None, Meta(description="The last use, to the minute.")]
 
     @classmethod
     def of(cls, made: model.ApiKey, **more: str) -> "KeyOut":
@@ -154,7 +154,7 @@ class KeyOut(Shape, kw_only=True):
 
 
 class NewKeyOut(KeyOut, kw_only=True):
-    """A new API key. `key` is shown this once, and kept nowhere."""
+    """A new API key. `key` is shown only in this answer, and stored nowhere."""
 
     key: Annotated[str, Meta(examples=["dsk_0c3k9x2m7q1z_…"])]
 

@@ -1,4 +1,4 @@
-"""discount.api.schemas.codes"""
+"""Shapes of imports and exports of codes."""
 
 from typing import Annotated, Literal
 
@@ -13,14 +13,14 @@ from discount.services import (
 
 
 class ImportedLine(Shape):
-    """A line that was not added, counted from 1, and why."""
+    """A line that was not added, counted from 1, and the reason."""
 
     line: int
     reason: Annotated[str, Meta(examples=["was imported already"])]
 
 
 class ImportOut(Shape):
-    """What became of an import; `lines` names the first hundred of those not added."""
+    """The result of an import. `lines` has the first hundred lines that were not added."""
 
     discount_id: str
     added_count: int
@@ -35,7 +35,7 @@ class ImportOut(Shape):
 
 
 class ImportQuery(Shape):
-    column: Annotated[str, Meta(min_length=1, max_length=64, description="The CSV column that has the codes.")] = "code"
+    column: Annotated[str, Meta(min_length=1, max_length=64, description="The CSV column with the codes.")] = "code"
 
 
 class ExportQuery(Shape):

@@ -1,4 +1,4 @@
-"""discount.api.schemas.common"""
+"""Types and checks that several shapes share."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,10 +10,10 @@ from discount.domain import durations, model, rules
 from discount.domain.errors import Invalid
 from discount.domain.reasons import told
 
-# Letters of any script, digits and most signs. Not among them: control and format characters (line breaks,
-# bidirectional marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the
-# path segments `.` and `..`, which clients resolve away. What lies past U+FFFF stands for itself: Python and JSON
-# Schema (ECMA 262) have no common escape for it.
+# Letters of any script, digits and most signs. Excluded are control and format characters (line breaks, bidirectional
+# marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the path segments
+# `.` and `..`, which clients resolve away. Characters past U+FFFF are not escaped: Python and JSON Schema (ECMA 262)
+# have no common escape for them.
 _FIT = (
     r"!-.0-\[\]-z|~\u00a1-\u00ac\u00ae-\u061b\u061d-\u167f\u1681-\u180d\u180f-\u1fff\u2010-\u2027\u2030-\u205e"
     r"\u2070-\u20e2\u20e4-\u218f\u2c00-\u2fff\u3001-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff00-\uffef"
@@ -24,19 +24,18 @@ _FIT = (
 ID_PATTERN = told(
     rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)",
     rf"[^ {_FIT}]",
-    "letters, digits and most signs may stand there, and blanks between them,"
-    " but no / \\ { }, emoji or control characters",
+    "letters, digits and most signs are allowed, and blanks between them, but no / \\ { }, emoji or control characters",
 )
 
 
-# A name may have any sign, but no control character, and no blank at either end.
+# A name may have any character except control characters, and no blank at either end.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 
 
 NAME_PATTERN = told(
     rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)",
     f"[{_CONTROL}]",
-    "any character may stand there but control characters, such as line breaks, and no blank at either end",
+    "any character is allowed except control characters, such as line breaks, and blanks at either end",
 )
 
 
@@ -46,7 +45,7 @@ BrandId = Annotated[
         min_length=1,
         max_length=128,
         pattern=ID_PATTERN,
-        description="The brand, as it calls itself.",
+        description="The brand's id.",
         examples=["IKEA"],
     ),
 ]
@@ -58,20 +57,20 @@ UserId = Annotated[
         min_length=1,
         max_length=128,
         pattern=ID_PATTERN,
-        description="The user, by the caller's own id.",
+        description="The caller's own id of the user.",
         examples=["User 1"],
     ),
 ]
 
 
-#: The brand that a request is for; a brand's key says it by itself.
-ForBrand = Annotated[BrandId, Meta(description="The brand; with a brand's key it may be left out.")]
+#: The brand of a request; a brand's key implies it.
+ForBrand = Annotated[BrandId, Meta(description="The brand; may be left out with a brand's key.")]
 
 
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=NAME_PATTERN)]
 
 
-#: A word on why; it may be empty.
+#: A short reason, or an empty text.
 Remark = Annotated[
     str,
     Meta(
@@ -79,7 +78,7 @@ Remark = Annotated[
         pattern=told(
             rf"^[^{_CONTROL}]*$(?!\n)",
             f"[{_CONTROL}]",
-            "any character may stand there but control characters, such as line breaks",
+            "any character is allowed except control characters, such as line breaks",
         ),
     ),
 ]
@@ -94,22 +93,25 @@ Email = Annotated[
             r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]",
             "an e-mail address in ASCII is expected, such as ann@example.com",
         ),
-        description="One address.",
+        description="One e-mail address.",
         examples=["ann@example.com"],
     ),
 ]
 
 
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset.", examples=["2026-12-24T18:00:00Z"])]
+Moment = Annotated[
+    datetime,
+    Meta(tz=True, description="RFC 3339, with an offset.", examples=["2026-12-24T18:00:00Z"]),
+]
 
 
-Limit = Annotated[int, Meta(ge=1, le=1000, description="The most that one page holds.")]
+Limit = Annotated[int, Meta(ge=1, le=1000, description="The most rows of one page.")]
 
 
-Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` of the page before.")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` of the previous page.")]
 
 
-# The first moment that has ten digits of seconds, and the last: times are compared as text of one length.
+# The first and the last time with ten digits of seconds since 1970: times are compared as text of one length.
 _EARLIEST = datetime(2001, 9, 10, tzinfo=UTC)
 
 
@@ -121,18 +123,18 @@ _LONGEST = 36525 * 86_400_000_000
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
-    """What all shapes share."""
+    """The base of shapes: unknown fields are refused."""
 
 
 Amount = Annotated[
     int,
-    Meta(ge=0, le=rules.MAX_AMOUNT, description="In the currency's minor units: 1050 is 10.50 EUR.", examples=[5000]),
+    Meta(ge=0, le=rules.MAX_AMOUNT, description="In minor units of the currency: 1050 is 10.50 EUR.", examples=[5000]),
 ]
 
 
 Money = Annotated[
     int,
-    Meta(ge=1, le=rules.MAX_AMOUNT, description="In the currency's minor units: 1050 is 10.50 EUR.", examples=[500]),
+    Meta(ge=1, le=rules.MAX_AMOUNT, description="In minor units of the currency: 1050 is 10.50 EUR.", examples=[500]),
 ]
 
 
@@ -150,13 +152,20 @@ Currency = Annotated[
 ]
 
 
-Percent = Annotated[float, Meta(gt=0, le=100, description="With at most two decimals.", examples=[12.5])]
+Percent = Annotated[float, Meta(gt=0, le=100, description="At most two decimals.", examples=[12.5])]
 
 
-Often = Annotated[int, Meta(ge=0, le=10**9, description="How often.")]
+Often = Annotated[int, Meta(ge=0, le=10**9, description="A number of times.")]
 
 
-Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA; whose days and weeks the limits count in.")]
+Zone = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="IANA; limits by day and week follow it.",
+    ),
+]
 
 
 class ListQuery(Shape):
@@ -165,10 +174,10 @@ class ListQuery(Shape):
 
 
 def brand_in(brand_id: str | None, field: str) -> str:
-    """The brand that a request is for.
+    """Return the brand of a request.
 
     Raises:
-        Invalid: it names none, and came with no brand's key that would say it.
+        Invalid: the request names none, and no brand's key implies it.
     """
     if brand_id is None:
         raise Invalid(field, "is missing")
@@ -176,14 +185,14 @@ def brand_in(brand_id: str | None, field: str) -> str:
 
 
 def percent_in(value: float | None) -> int | None:
-    """A percentage of a request in hundredths.
+    """Return a percentage in hundredths of a percent.
 
     Raises:
         Invalid: it has more than two decimals.
     """
     if value is None:
         return None
-    # Two decimals are exact once the nearest integer of hundredths is taken; a third is far from any.
+    # A float with two decimals is very close to a whole number of hundredths; one with three is not.
     hundredths = round(value * 100)
     if abs(value * 100 - hundredths) > 1e-6:
         raise Invalid("/percent_off", "has more than two decimals")
@@ -191,10 +200,10 @@ def percent_in(value: float | None) -> int | None:
 
 
 def duration_in(text: str | None, field: str) -> durations.Duration | None:
-    """A duration of a request.
+    """Return a duration.
 
     Raises:
-        Invalid: it is none, not longer than nothing, or longer than a hundred years.
+        Invalid: it is not a duration, not longer than zero, or longer than a hundred years.
     """
     if text is None:
         return None
@@ -210,7 +219,7 @@ def duration_in(text: str | None, field: str) -> durations.Duration | None:
 
 
 def moment_in(value: datetime | None, field: str) -> int | None:
-    """A moment of a request as microseconds.
+    """Return a time in microseconds since 1970.
 
     Raises:
         Invalid: it is before 2001-09-10 or after 2286-11-20.
@@ -223,5 +232,5 @@ def moment_in(value: datetime | None, field: str) -> int | None:
 
 
 def moment_out(moment: int | None) -> datetime | None:
-    """A moment of an answer, if there is one."""
+    """Return a time for an answer, if there is one."""
     return None if moment is None else model.to_time(moment)

@@ -1,4 +1,4 @@
-"""discount.api.schemas.deliveries"""
+"""Shapes of deliveries."""
 
 from typing import Annotated
 
@@ -18,22 +18,22 @@ from discount.domain.model import Delivery, DeliveryKind, DeliveryState
 
 
 class DeliveryOut(Shape, kw_only=True):
-    """A webhook call or an e-mail that was owed. `answer` is what the other side said last, cut off at 500 letters."""
+    """A webhook call or an e-mail. `answer` is the receiver's last answer, cut at 500 characters."""
 
     id: Annotated[str, Meta(examples=["dlv-0c3f9a1b2c4d5e6f708192a3b4"])]
     brand_id: str
     kind: DeliveryKind
     webhook_id: str | None
-    user_id: Annotated[str | None, Meta(description="Whom the e-mail is for; null for the brand itself.")]
+    user_id: Annotated[str | None, Meta(description="The user who gets the e-mail; null for the brand itself.")]
     type: Annotated[str, Meta(examples=["code.granted"])]
-    event_id: Annotated[str | None, Meta(description="Null for a reminder, of which no event tells.")]
+    event_id: Annotated[str | None, Meta(description="Null for a reminder, which has no event.")]
     discount_id: str | None
     state: DeliveryState
     attempts: int
     created_at: Moment
-    due_at: Annotated[Moment | None, Meta(description="When it is tried next.")]
+    due_at: Annotated[Moment | None, Meta(description="The time of the next attempt.")]
     last_at: Moment | None
-    status: Annotated[str, Meta(description="A status of HTTP or SMTP, or a word where there was no answer.")]
+    status: Annotated[str, Meta(description="The HTTP or SMTP status, or a word if there was no answer.")]
     answer: str
     milliseconds: int | None
 
@@ -73,11 +73,11 @@ class DeliveriesQuery(ListQuery):
     kind: DeliveryKind | None = None
     webhook_id: WebhookId | None = None
     type: Annotated[str, Meta(max_length=64)] | None = None
-    since: Annotated[Moment, Meta(description="Planned at that time or later.")] | None = None
+    since: Annotated[Moment, Meta(description="Only deliveries planned at that time or later.")] | None = None
 
 
 class ResendIn(Shape):
-    """Which deliveries to make once more: those that failed, unless told otherwise."""
+    """Which deliveries to send once more: without `state`, those that failed."""
 
     brand_id: ForBrand | None = None
     state: DeliveryState = "failed"
@@ -88,7 +88,7 @@ class ResendIn(Shape):
 
 
 class ResendOut(Shape):
-    """How many deliveries wait again, how many could not be sent again, and where to go on."""
+    """How many deliveries wait again, how many were refused, and the cursor of the next page."""
 
     resent_count: int
     refused_count: int

@@ -1,4 +1,4 @@
-"""discount.api.schemas.discounts"""
+"""Shapes of discounts."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -37,23 +37,21 @@ DiscountCode = Annotated[
 ]
 
 
-TotalCount = Annotated[
-    int, Meta(ge=1, le=ids.MAX_TOTAL, description="How many codes there are in all.", examples=[100])
-]
+TotalCount = Annotated[int, Meta(ge=1, le=ids.MAX_TOTAL, description="The number of codes in all.", examples=[100])]
 
 
 _VISIBLE = told(
     r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)",
     "[^!-~ ]",
-    "visible ASCII and blanks may stand there, but not blanks alone",
+    "visible ASCII and blanks are allowed, but not blanks alone",
 )
 
 
 Kind = Annotated[
     Literal["unique", "imported", "personal", "shared"],
     Meta(
-        description="unique: made from a pattern; imported: the brand's own; personal: made at the grant from a"
-        " template; shared: one for all."
+        description="unique: made from a pattern; imported: the brand's own; personal: made from a template at the"
+        " grant; shared: one code for all users."
     ),
 ]
 
@@ -66,9 +64,9 @@ Pattern = Annotated[
         pattern=told(
             r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
             "[^A-Za-z0-9#._-]",
-            "the letters A-Z and a-z, digits and # . _ - may stand there, with one # at least",
+            "the letters A-Z and a-z, digits and # . _ - are allowed, with at least one #",
         ),
-        description="Each # becomes a letter of the alphabet; the rest stands as it is.",
+        description="Each # becomes a character of the alphabet; everything else is kept.",
         examples=["####-####-####"],
     ),
 ]
@@ -79,8 +77,8 @@ Alphabet = Annotated[
     Meta(
         min_length=2,
         max_length=36,
-        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits may stand there"),
-        description="Letters and digits that codes are made of; a letter counts once, in upper or lower case.",
+        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits are allowed"),
+        description="The letters and digits of the codes; upper and lower case count as one.",
         examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
     ),
 ]
@@ -94,9 +92,9 @@ Prefix = Annotated[
         pattern=told(
             r"^[A-Za-z0-9._-]+$(?!\n)",
             "[^A-Za-z0-9._-]",
-            "the letters A-Z and a-z, digits and . _ - may stand there",
+            "the letters A-Z and a-z, digits and . _ - are allowed",
         ),
-        description="Stands before each code.",
+        description="The start of each code.",
         examples=["IKEA-"],
     ),
 ]
@@ -108,8 +106,8 @@ Template = Annotated[
         min_length=1,
         max_length=100,
         pattern=_VISIBLE,
-        description="{brand} and {user} become slugs of the ids, {name} what the brand calls the user (else the"
-        " user's id) as it is written, {discount} the discount's id. {id}, {seq} and {random} differ by code.",
+        description="{brand} and {user} become slugs of the ids, {name} the user's name as the brand wrote it (or the"
+        " user's id), {discount} the discount's id. {id}, {seq} and {random} differ from code to code.",
         examples=["{brand}-thinks-{user}-is-awesome-{id}"],
     ),
 ]
@@ -119,7 +117,7 @@ SharedCode = Annotated[str, Meta(min_length=1, max_length=64, pattern=NAME_PATTE
 
 
 class CodesIn(Shape):
-    """How the codes are made: a kind, and what belongs to it."""
+    """How the codes are made: a kind and its options."""
 
     kind: Kind = "unique"
     pattern: Pattern | UnsetType = UNSET
@@ -142,7 +140,7 @@ class CodesOut(Shape, omit_defaults=True):
 class LimitsIn(Shape):
     """How often codes may be redeemed; null is no limit.
 
-    What is left out stays as it is in a change. In a new discount it is no limit, but for `per_user`, which is 1.
+    In a change, a limit left out stays as it is. In a new discount, `per_user` is then 1, and the others no limit.
     """
 
     total: Often | None | UnsetType = UNSET
@@ -165,7 +163,7 @@ class LimitsOut(Shape):
 
 
 class SumsOut(Shape):
-    """Money of standing redemptions in one currency."""
+    """Sums over the redemptions in one currency, without holds and rolled-back ones."""
 
     orders: int
     discounts: int
@@ -175,7 +173,7 @@ Length = Annotated[
     str,
     Meta(
         max_length=64,
-        description="A duration of ISO 8601. A day is 24 hours; months and years go by the calendar of `timezone`.",
+        description="An ISO 8601 duration. A day is 24 hours; months and years follow the calendar in `timezone`.",
         examples=["P14D", "P1M", "PT36H"],
         extra_json_schema={"format": "duration"},
     ),
@@ -183,10 +181,10 @@ Length = Annotated[
 
 
 class DiscountIn(Shape, kw_only=True):
-    """A discount to create. Personal and shared codes need no total; of imported ones it says how many to expect.
+    """A discount to create. Personal and shared codes need no total; for imported ones it is the expected number.
 
-    What comes off is `percent_off`, or `amount_off` of a currency. `valid_for` counts from the grant.
-    `total_count` bounds grants, also of a shared code; `limits` bound uses.
+    The rule is `percent_off`, or `amount_off` with `currency`. `valid_for` counts from the grant.
+    `total_count` limits grants, also of a shared code; `limits` limit redemptions.
     """
 
     brand_id: ForBrand | None = None
@@ -203,13 +201,13 @@ class DiscountIn(Shape, kw_only=True):
     maximum_discount: Money | None = None
     limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
     timezone: Zone = "UTC"
-    returns_use: Annotated[bool, Meta(description="Whether a use that is rolled back returns to the limits.")] = True
+    returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
     webhook_url: WebhookUrl | None = None
     webhook_types: EventTypes = msgspec.field(default_factory=list)
 
 
 class DiscountChange(Shape):
-    """What to change of a discount; what is left out stays, a time that is null is taken away."""
+    """Changes to a discount. A field left out stays as it is; null removes a time."""
 
     paused: bool | UnsetType = UNSET
     total_count: TotalCount | None | UnsetType = UNSET
@@ -220,7 +218,7 @@ class DiscountChange(Shape):
 
 
 class DiscountForUser(Shape, kw_only=True):
-    """A discount as users see it: neither its codes nor how it goes."""
+    """A discount as users see it, without its codes and counts."""
 
     id: Annotated[str, Meta(examples=["dsc-0c0k46KbodvdNc34ceyPuDevT"])]
     brand_id: str
@@ -240,10 +238,10 @@ class DiscountForUser(Shape, kw_only=True):
 
     @classmethod
     def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
-        return cls(**cls._told(discount, now), **more)
+        return cls(**cls._values(discount, now), **more)
 
     @classmethod
-    def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
+    def _values(cls, discount: model.Discount, now: int) -> dict[str, Any]:
         return {
             "id": discount.id,
             "brand_id": discount.brand_id,
@@ -266,7 +264,7 @@ class DiscountForUser(Shape, kw_only=True):
 class DiscountOut(DiscountForUser, kw_only=True):
     """A discount with its counts, exact at the moment of the answer: granted + remaining = total.
 
-    `redeemed_count` and `sums` are of uses that stand: neither on hold nor rolled back.
+    `redeemed_count` and `sums` count neither holds nor redemptions that were rolled back.
     """
 
     total_count: int | None
@@ -281,8 +279,8 @@ class DiscountOut(DiscountForUser, kw_only=True):
     webhook_id: Annotated[str | None, Meta(description="The discount's own webhook.")]
 
     @classmethod
-    def _told(cls, discount: model.Discount, now: int) -> dict[str, Any]:
-        return super()._told(discount, now) | {
+    def _values(cls, discount: model.Discount, now: int) -> dict[str, Any]:
+        return super()._values(discount, now) | {
             "total_count": discount.total_count,
             "granted_count": discount.granted_count,
             "remaining_count": discount.remaining_count,
@@ -297,7 +295,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
 
 
 class NewDiscountOut(DiscountOut, kw_only=True):
-    """A new discount that has a webhook of its own, with the secret of that, which is shown this once."""
+    """A new discount with its own webhook, whose secret is shown only in this answer."""
 
     webhook_secret: str
 
@@ -310,7 +308,7 @@ class DiscountPage(Shape):
 
 
 class DiscountPageForUser(Shape):
-    """Open discounts, newest first, and the cursor of the next page."""
+    """Active discounts, newest first, and the cursor of the next page."""
 
     discounts: list[DiscountForUser]
     next: str | None
@@ -322,6 +320,6 @@ class DiscountQuery(ListQuery):
 
 
 class CloseQuery(Shape):
-    granted_codes: Annotated[Literal["keep", "void"], Meta(description="Whether codes that users hold stay good.")] = (
+    granted_codes: Annotated[Literal["keep", "void"], Meta(description="Whether codes that users hold stay valid.")] = (
         "keep"
     )

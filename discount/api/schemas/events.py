@@ -1,4 +1,4 @@
-"""discount.api.schemas.events"""
+"""Shapes of events."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ Event = (
 
 
 class EventPage(Shape):
-    """A brand's events, and what to ask for the next ones with (`after`)."""
+    """A brand's events; `next` is the value of `after` for the next ones."""
 
     events: list[Event]
     next: str | None
@@ -42,7 +42,9 @@ class EventsQuery(Shape):
         Annotated[
             str,
             Meta(
-                max_length=300, description="Some types, parted by commas; all if left out.", examples=["code.granted"]
+                max_length=300,
+                description="Types separated by commas; all if left out.",
+                examples=["code.granted"],
             ),
         ]
         | None

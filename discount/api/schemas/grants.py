@@ -1,4 +1,4 @@
-"""discount.api.schemas.grants"""
+"""Shapes of grants."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from discount.domain.errors import Refusal
 
 
 class GrantIn(Shape):
-    """Who is to have a code, and where the brand reaches the user, if it wants to say so."""
+    """The user who gets a code. With `email`, a brand also sets the user's address."""
 
     user_id: UserId
     email: Email | None = None
@@ -18,11 +18,11 @@ class GrantIn(Shape):
 
 GoodUntil = Annotated[
     Moment | None,
-    Meta(description="When the code is good no longer: the end of the discount, or of `valid_for`; null for never."),
+    Meta(description="The end of the code's validity, by the discount's end or `valid_for`; null for none."),
 ]
 
 
-Void = Annotated[bool, Meta(description="Whether the brand has made the code void: it cannot be redeemed.")]
+Void = Annotated[bool, Meta(description="Whether the brand has made the code void, so that it cannot be redeemed.")]
 
 
 class GrantOut(Shape, kw_only=True):
@@ -49,13 +49,13 @@ class GrantOut(Shape, kw_only=True):
 
 
 class GrantsIn(Shape):
-    """Who are to have a code each."""
+    """The users who get a code each."""
 
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=10_000)]
 
 
 class GrantOutcome(Shape, omit_defaults=True):
-    """What one user of many got: a code, or the word that says why not."""
+    """The outcome for one user of many: a code, or the slug of the refusal."""
 
     user_id: str
     granted: bool

@@ -1,4 +1,4 @@
-"""discount.api.schemas.problems"""
+"""Shapes of problems (RFC 9457)."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +11,7 @@ from discount.domain import model
 
 
 class ErrorAt(msgspec.Struct, omit_defaults=True):
-    """One thing that is wrong: in the body, at a JSON pointer (RFC 6901), or in a parameter or header by its name."""
+    """An error in the body, at a JSON pointer (RFC 6901), or in the named parameter or header."""
 
     detail: str
     pointer: str | None = None
@@ -19,7 +19,7 @@ class ErrorAt(msgspec.Struct, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """What went wrong, as RFC 9457 says it. `type` ends in the word that programs may rely on."""
+    """A problem of RFC 9457. Programs may rely on the slug at the end of `type`."""
 
     type: Annotated[str, Meta(examples=["/problems/sold-out"])]
     title: str

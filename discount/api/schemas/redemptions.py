@@ -1,4 +1,4 @@
-"""discount.api.schemas.redemptions"""
+"""Shapes of validations and redemptions."""
 
 from typing import Annotated, Literal
 
@@ -28,14 +28,14 @@ OrderId = Annotated[
         min_length=1,
         max_length=128,
         pattern=ID_PATTERN,
-        description="The order, by the shop's own id; one order redeems one code.",
+        description="The shop's own id of the order. One order redeems one code.",
         examples=["checkout-1001"],
     ),
 ]
 
 
 class OrderShape(Shape):
-    """What is being paid for."""
+    """The order to pay."""
 
     id: OrderId
     amount: Amount
@@ -48,27 +48,28 @@ class ValidationIn(Shape, kw_only=True):
     brand_id: BrandId | None = None
     discount_id: str | None = None
     user_id: UserId
-    # What no code can be is a wrong one, as any other.
+    # No pattern: a text that cannot be a code counts as a wrong code.
     code: Annotated[
-        str, Meta(min_length=1, max_length=200, description="As typed: case, blanks and dashes do not matter.")
+        str,
+        Meta(min_length=1, max_length=200, description="As typed. Case, blanks and dashes do not matter."),
     ]
     order: OrderShape
 
 
 class RedemptionIn(ValidationIn, kw_only=True):
-    """A code to be used, or with `hold_seconds` to be reserved for that long."""
+    """A code to redeem or, with `hold_seconds`, to reserve for that many seconds."""
 
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
 
 
 class RollbackIn(Shape):
-    """Why a use is undone."""
+    """Why a redemption is rolled back."""
 
     reason: Remark = ""
 
 
 class Reason(Shape, omit_defaults=True):
-    """Something that stands in the way, by the word of its problem."""
+    """A reason why a code cannot be redeemed. `word` is the slug of its problem."""
 
     word: str
     title: str
@@ -82,7 +83,7 @@ class Reason(Shape, omit_defaults=True):
 
 
 class ValidationOut(Shape):
-    """What would come off, and all that stands in the way; nothing is counted."""
+    """The amount that a code would take off, and every reason why it cannot be redeemed."""
 
     valid: bool
     discount_id: str | None
@@ -93,8 +94,10 @@ class ValidationOut(Shape):
 
 
 class RedemptionOut(Shape):
-    """A use of a code. `left` is what is left of each limit now, null where there is none; in a list, and in the
-    answer to a repeat, it is what was left after the use."""
+    """A use of a code. `left` is what is left of each limit now, null without a limit.
+
+    In a list, and in the answer to a repeated request, it is what was left after the redemption.
+    """
 
     id: Annotated[str, Meta(examples=["rdm-0c3f9d0e6a1b2c4d5e6f708192"])]
     discount_id: str
@@ -113,23 +116,23 @@ class RedemptionOut(Shape):
     reason: str
 
     @classmethod
-    def of(cls, found: model.Redemption) -> "RedemptionOut":
+    def of(cls, redemption: model.Redemption) -> "RedemptionOut":
         return cls(
-            id=found.id,
-            discount_id=found.discount_id,
-            brand_id=found.brand_id,
-            user_id=found.user_id,
-            code=found.code,
-            state=found.state,
-            order=OrderShape(found.order.id, found.order.amount, found.order.currency),
-            discount_amount=found.discount_amount,
-            amount_to_pay=found.order.amount - found.discount_amount,
-            left=LimitsOut.of(found.left),
-            redeemed_at=model.to_time(found.redeemed_at),
-            hold_until=moment_out(found.hold_until),
-            confirmed_at=moment_out(found.confirmed_at),
-            rolled_back_at=moment_out(found.rolled_back_at),
-            reason=found.reason,
+            id=redemption.id,
+            discount_id=redemption.discount_id,
+            brand_id=redemption.brand_id,
+            user_id=redemption.user_id,
+            code=redemption.code,
+            state=redemption.state,
+            order=OrderShape(redemption.order.id, redemption.order.amount, redemption.order.currency),
+            discount_amount=redemption.discount_amount,
+            amount_to_pay=redemption.order.amount - redemption.discount_amount,
+            left=LimitsOut.of(redemption.left),
+            redeemed_at=model.to_time(redemption.redeemed_at),
+            hold_until=moment_out(redemption.hold_until),
+            confirmed_at=moment_out(redemption.confirmed_at),
+            rolled_back_at=moment_out(redemption.rolled_back_at),
+            reason=redemption.reason,
         )
 
 

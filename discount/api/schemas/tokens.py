@@ -1,4 +1,4 @@
-"""discount.api.schemas.tokens"""
+"""Shapes of token introspection."""
 
 from typing import Annotated
 
@@ -8,16 +8,16 @@ from discount.api.schemas.common import Shape
 
 
 class Introspection(Shape, kw_only=True, omit_defaults=True):
-    """What a token is good for, as RFC 7662 says it; of one that is not good, nothing but that."""
+    """What a token allows (RFC 7662). For an invalid token, only `active` is given."""
 
     active: bool
     scope: str = ""
-    client_id: Annotated[str, Meta(description="The brand whose key it is.")] = ""
-    sub: Annotated[str, Meta(description="The user whose token it is.")] = ""
+    client_id: Annotated[str, Meta(description="The brand that owns the key.")] = ""
+    sub: Annotated[str, Meta(description="The user that owns the token.")] = ""
     token_type: str = ""
     iss: str = ""
     aud: str = ""
-    name: Annotated[str, Meta(description="What the user or the brand is called, where it is known.")] = ""
+    name: Annotated[str, Meta(description="The name of the user or the brand, if known.")] = ""
     email: str = ""
     exp: Annotated[int | None, Meta(description="Seconds since 1970 UTC.")] = None
     iat: int | None = None

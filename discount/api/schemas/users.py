@@ -1,4 +1,4 @@
-"""discount.api.schemas.users"""
+"""Shapes of users and their contacts."""
 
 from typing import Annotated
 
@@ -23,14 +23,14 @@ Locale = Annotated[
             "[^A-Za-z0-9_-]",
             "a language of BCP 47 is expected, such as de or de-AT",
         ),
-        description="BCP 47; e-mails are in English where no other is known.",
+        description="BCP 47. E-mails are in English if the language is missing or not supported.",
         examples=["de-AT"],
     ),
 ]
 
 
 class Forgotten(Shape):
-    """What of a user was made nobody's. The counts of discounts stay as they are."""
+    """How many entries no longer name the user. The counts of discounts stay as they are."""
 
     user_id: str
     grants: int
@@ -43,7 +43,7 @@ class Forgotten(Shape):
 
 
 class ContactIn(Shape):
-    """Where a user is reached; without an e-mail, nowhere. `unsubscribed` is the brand's to say."""
+    """A user's contact. Without an e-mail address, no e-mails are sent. Only a brand may set `unsubscribed`."""
 
     email: Email | None
     name: VisibleText | None = None
@@ -52,7 +52,7 @@ class ContactIn(Shape):
 
 
 class ContactOut(Shape):
-    """Where a user is reached, as a brand knows it, or without a brand as the user says."""
+    """A user's contact: a brand's entry or, without a brand, the user's own."""
 
     user_id: str
     brand_id: str | None
@@ -63,8 +63,8 @@ class ContactOut(Shape):
 
     @classmethod
     def of(cls, contact: Contact, brand_id: str | None) -> "ContactOut":
-        told = (contact.email, contact.name or None, contact.locale or None)
-        return cls(contact.user_id, brand_id, *told, contact.unsubscribed)
+        fields = (contact.email, contact.name or None, contact.locale or None)
+        return cls(contact.user_id, brand_id, *fields, contact.unsubscribed)
 
 
 class ContactQuery(Shape):

@@ -1,4 +1,4 @@
-"""discount.api.schemas.webhooks"""
+"""Shapes of webhooks."""
 
 from typing import Annotated, Literal
 
@@ -31,7 +31,7 @@ EventType = Literal[
 ]
 
 
-EventTypes = Annotated[list[EventType], Meta(max_length=20, description="Of the events to be told; none for all.")]
+EventTypes = Annotated[list[EventType], Meta(max_length=20, description="The event types to send; none for all.")]
 
 
 WebhookUrl = Annotated[
@@ -42,7 +42,7 @@ WebhookUrl = Annotated[
         pattern=told(
             r"^https?://[!-~]+$(?!\n)", "[^!-~]", "a URL in visible ASCII is expected that begins with https://"
         ),
-        description="https, at an address that is public.",
+        description="An https URL at a public address.",
         examples=["https://ikea.example/discounts"],
     ),
 ]
@@ -62,7 +62,7 @@ WebhookId = Annotated[
 
 
 class WebhookIn(Shape):
-    """A webhook to make: a brand's, or one discount's."""
+    """A webhook to create, for a brand or for one discount."""
 
     url: WebhookUrl
     brand_id: ForBrand | None = None
@@ -71,7 +71,7 @@ class WebhookIn(Shape):
 
 
 class WebhookChange(Shape):
-    """What to change of a webhook; what is left out stays."""
+    """Changes to a webhook. A field left out stays as it is."""
 
     url: WebhookUrl | None = None
     types: EventTypes | None = None
@@ -79,7 +79,7 @@ class WebhookChange(Shape):
 
 
 class WebhookOut(Shape, kw_only=True):
-    """A webhook, without its secret. One that is off is called no more; what it is owed stands among the failed."""
+    """A webhook without its secret. While it is off it is not called, and its deliveries fail."""
 
     id: WebhookId
     brand_id: str
@@ -89,7 +89,7 @@ class WebhookOut(Shape, kw_only=True):
     on: bool
     off_reason: Annotated[str, Meta(description="`failing`, `gone` (410) or `asked`; empty while it is on.")]
     off_at: Moment | None
-    failing_since: Annotated[Moment | None, Meta(description="Since when no call has gone well.")]
+    failing_since: Annotated[Moment | None, Meta(description="The time since which every call has failed.")]
     created_at: Moment
 
     @classmethod
@@ -110,9 +110,9 @@ class WebhookOut(Shape, kw_only=True):
 
 
 class NewWebhookOut(WebhookOut, kw_only=True):
-    """A webhook with its secret, which is shown this once."""
+    """A webhook with its secret, which is shown only in this answer."""
 
-    secret: Annotated[str, Meta(description="Of the Standard Webhooks specification.", examples=["whsec_…"])]
+    secret: Annotated[str, Meta(description="A secret of the Standard Webhooks specification.", examples=["whsec_…"])]
 
 
 class WebhookList(Shape):
@@ -126,13 +126,13 @@ class WebhooksQuery(Shape):
 
 
 class TestIn(Shape):
-    """Which webhook to call."""
+    """The webhook to call."""
 
     webhook_id: WebhookId
 
 
 class TestOut(Shape):
-    """What the webhook is sent, and where to see how that went."""
+    """The ids of the event that is sent and of its delivery."""
 
     event_id: str
     delivery_id: str
