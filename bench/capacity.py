@@ -1,4 +1,4 @@
-"""From measured figures to a size: what a year and what the minute of a sale ask of replicas, shards and memory.
+"""Capacity plan: the replicas, shards and memory that a year, or the minute of a sale, requires.
 
     python bench/capacity.py [--figures bench/figures.json] [--brands N] [--users N] [--uses N] [--sale N] …
 
@@ -22,7 +22,7 @@ from discount.store import keys
 
 FIGURES = Path(__file__).with_name("figures.json")
 SECONDS_A_YEAR = 365 * 86_400
-#: No part is to be busier than this.
+#: The highest share of its capacity that any part should reach.
 BUSY = 0.6
 #: Workers of a replica; each is busy with one request at a time.
 WORKERS = 2
@@ -30,7 +30,7 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests a second of each kind."""
+    """Requests per second of each kind."""
 
     grants: float
     repeats: float
@@ -43,13 +43,13 @@ class Load:
 
 
 class Figures:
-    """What was measured, by what it is."""
+    """Measured figures by name."""
 
     def __init__(self, kept: Mapping[str, Mapping[str, float]]) -> None:
         self._kept = kept
 
     def of(self, what: str, name: str) -> float:
-        """One figure.
+        """Return one figure.
 
         Raises:
             SystemExit: it was not measured.
@@ -60,7 +60,7 @@ class Figures:
             sys.exit(f"the figures have no {name!r} of {what!r}: write them with bench/run.py --keep")
 
     def cores(self, load: Load, part: str) -> float:
-        """Cores of a part that a load keeps busy."""
+        """Return how many cores of a part a load keeps busy."""
         several = {
             "grant": load.grants,
             "grant again: the code held": load.repeats,
@@ -72,18 +72,18 @@ class Figures:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--figures", type=Path, default=FIGURES, help="what bench/run.py --keep wrote")
+    parser.add_argument("--figures", type=Path, default=FIGURES, help="the file that bench/run.py --keep wrote")
     parser.add_argument("--brands", type=int, default=1_000)
     parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--uses", type=int, default=100_000_000, help="redemptions a year")
-    parser.add_argument("--grants", type=int, default=100_000_000, help="codes a year")
-    parser.add_argument("--peak", type=float, default=20.0, help="the busiest second, in average seconds")
-    parser.add_argument("--sale", type=int, default=100_000, help="requests a second of a sale")
-    parser.add_argument("--new", type=float, default=0.5, help="of a sale's requests, those that get a code")
-    parser.add_argument("--again", type=float, default=0.2, help="those that ask again; the rest find it sold out")
-    parser.add_argument("--days", type=float, default=7.0, help="for which events are kept")
-    parser.add_argument("--shards", type=int, nargs="*", default=[1, 2, 4, 8], help="to deal brands over")
-    parser.add_argument("--simulate", action="store_true", help="deal brands over partitions and shards as well")
+    parser.add_argument("--uses", type=int, default=100_000_000, help="redemptions per year")
+    parser.add_argument("--grants", type=int, default=100_000_000, help="codes granted per year")
+    parser.add_argument("--peak", type=float, default=20.0, help="busiest second as a multiple of the average")
+    parser.add_argument("--sale", type=int, default=100_000, help="requests per second during a sale")
+    parser.add_argument("--new", type=float, default=0.5, help="share of a sale's requests that get a code")
+    parser.add_argument("--again", type=float, default=0.2, help="share that repeat a request; others find it sold out")
+    parser.add_argument("--days", type=float, default=7.0, help="days for which events are kept")
+    parser.add_argument("--shards", type=int, nargs="*", default=[1, 2, 4, 8], help="numbers of shards to compare")
+    parser.add_argument("--simulate", action="store_true", help="also simulate how brands spread over shards")
     asked = parser.parse_args(words)
     figures = Figures(json.loads(asked.figures.read_text(encoding="utf-8")))
     rate = asked.peak / SECONDS_A_YEAR
@@ -134,7 +134,7 @@ def _show_busy(figures: Figures, loads: Mapping[str, Load]) -> None:
 
 
 def _show_one_shard(figures: Figures, sale: Load) -> None:
-    """What one brand can have: all of its keys stand on one shard, and a shard is one core."""
+    """Print the limits of one brand: all of its keys are on one shard, which has one core."""
     costs = {
         "a sale's requests, one by one": figures.cores(sale, "redis_us") / sale.all * 1e6,
         "grants, one by one": figures.of("http: grant", "redis_us"),
@@ -175,7 +175,7 @@ def _show_memory(figures: Figures, asked: argparse.Namespace) -> None:
 
 
 def _show_brands(brands: int, shards: Sequence[int]) -> None:
-    """The busiest shard, where the n-th largest brand has 1/n of the largest one's load, dealt in 50 ways."""
+    """Simulate 50 distributions of brands with Zipf-distributed loads, and measure the busiest shard."""
     weights = [1 / rank for rank in range(1, brands + 1)]
     whole = sum(weights)
     deal = random.Random(8)

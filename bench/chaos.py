@@ -1,4 +1,4 @@
-"""Grants while workers are killed and a third of the calls go wrong: `make chaos`.
+"""Grants codes while workers are killed and a third of the webhook calls fail: `make chaos`.
 
 It fails if an event does not arrive, arrives otherwise than it was, or if something is left to be done.
 """
@@ -19,7 +19,7 @@ from tests.chaos.sink import Sink
 from tests.chaos.worker_processes import WorkerProcesses, make_offer
 from tests.support.redis_server import RedisServer
 
-#: Seconds after which what has not arrived counts as lost.
+#: Seconds after which a delivery that has not arrived counts as lost.
 PATIENCE = 240.0
 FAULTS = 0.33
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--grants", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of a run that is to be repeated")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="seed of a run to repeat")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}, {FAULTS:.0%} of the calls answered 500, not at all, half, or not after they were taken")
     rows = []
@@ -63,7 +63,7 @@ def _storm(grants: int, kills: int, seed: int, *, restarts: bool) -> tuple[Figur
     ):
         store = store_at(server)
         offers = [make_offer(store, receiver, "any", f"brand-{number}", grants) for number in range(8)]
-        # One user in twenty has an address.
+        # One user in twenty has an e-mail address.
         reached = {}
         for number in range(0, grants, 20):
             offer = offers[number % (-(-grants // (kills + 1))) % len(offers)]

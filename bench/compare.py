@@ -1,4 +1,4 @@
-"""Any HTTP endpoint beside ours: the same connections, taking turns, as many requests each.
+"""Compares any HTTP endpoint with ours: same connections, alternating rounds, the same number of requests.
 
     python bench/compare.py --ours http://127.0.0.1:8000/discount/dsc-…/grant --ours-body '{"user_id": "User {n}"}' \\
         --theirs http://127.0.0.1:9000/coupons/claim --theirs-body '{"customer": "{n}"}'
@@ -25,7 +25,7 @@ from bench import load, tables
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What is asked: `{n}` in path and body is another number each time."""
+    """A request template: each request replaces `{n}` in path and body with a new number."""
 
     name: str
     host: str
@@ -36,7 +36,7 @@ class Endpoint:
     headers: tuple[str, ...]
 
     def request(self, number: int) -> bytes:
-        """The bytes of one request."""
+        """Return the bytes of one request."""
         path, body = (text.replace("{n}", str(number)) for text in (self.path, self.body))
         raw = body.encode()
         head = [f"{self.method} {path} HTTP/1.1", f"Host: {self.host}", f"Content-Length: {len(raw)}", *self.headers]
@@ -54,17 +54,17 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{side}-header", action="append", default=[], metavar="LINE")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=2_000, help="of each in a round")
+    parser.add_argument("--requests", type=int, default=2_000, help="requests per endpoint and round")
     asked = parser.parse_args(words)
     several = [_endpoint(side, vars(asked)) for side in ("ours", "theirs")]
     runs: dict[str, list[load.Run]] = {each.name: [] for each in several}
-    # A number that an earlier comparison had would ask for the same again.
+    # Start at a new number, so that no request repeats one of an earlier comparison.
     numbers = count(time.time_ns() // 1000)
     for turn in range(asked.rounds + 1):
         for each in several if turn % 2 else several[::-1]:
             sent = [each.request(number) for number in _some(numbers, asked.requests)]
             done = load.drive(each.port, sent, asked.connections, host=each.host)
-            # The first turn warms up.
+            # The first round only warms up.
             if turn:
                 runs[each.name].append(done)
     _show(runs, asked)

@@ -1,4 +1,4 @@
-"""How many events one worker delivers: to a receiver on the same machine that answers at once."""
+"""Measures how many events one worker delivers to a receiver on the same machine that answers at once."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 
 
 def run(events: int) -> None:
-    """Measure with all events of one brand, and with the same number over sixteen."""
+    """Measure once with all events of one brand, and once with them spread over sixteen brands."""
     rows = [_measure(events, brands) for brands in (1, 16)]
     show(
         f"Delivering {events:,} events, one worker",

@@ -1,4 +1,4 @@
-"""What does not grow: the cost of a grant with the number of codes, that of a page with the number of entries.
+"""Shows that costs stay constant: of a grant with the number of codes, of a page with the number of entries.
 
 All verbs are called in this process, over a unix socket: what remains is the verb, the round trip and Redis.
 """
@@ -58,7 +58,7 @@ def _create(store: Store, brand_id: str, total: int) -> str:
 
 
 def _granted(store: Store, url: str, total: int, granted: int) -> str:
-    """A discount with that many codes granted and the next ones made."""
+    """Create a discount with that many codes granted and the next block of codes made."""
     discount_id = _create(store, f"Brand of {total}", total)
     memory.grant_all(url, discount_id, "User ", granted)
     code_pools.refill(store, discount_id, total)
@@ -66,7 +66,7 @@ def _granted(store: Store, url: str, total: int, granted: int) -> str:
 
 
 def _in_turns(measured: Mapping[str, Callable[[], object]], rounds: int, block: int) -> dict[str, list[float]]:
-    """Microseconds of each call: blocks of calls that take turns, after one block each that only warms up."""
+    """Measure each call in microseconds, in alternating blocks after one block each to warm up."""
     found: dict[str, list[float]] = defaultdict(list)
     for turn in range(rounds + 1):
         for name, call in measured.items():
@@ -92,18 +92,18 @@ def _show_grants(store: Store, by_size: Mapping[int, str], rounds: int) -> None:
 
 
 def _show_users(store: Store, url: str, users: Sequence[int], rounds: int) -> None:
-    """What it costs to give somebody a code while ever more users hold one of another discount of the same brand."""
+    """Measure grants while more and more users hold a code of another discount of the same brand."""
     rows = []
     many = _create(store, "Brand", max(users))
     granted = 0
     for total in users:
-        # Those who hold a code already hold it; the rest get one.
+        # Users who hold a code keep it; all others get one.
         memory.grant_all(url, many, "User ", total, known=granted)
         granted = total
         fresh = _create(store, "Brand", _BLOCK * (rounds + 1))
         code_pools.refill(store, fresh, _BLOCK * (rounds + 1))
         numbers = count()
-        # Users who hold a code already, spread over all of them.
+        # A sample of the users who hold a code, spread evenly.
         step = max(1, total // (_BLOCK * (rounds + 1)))
 
         def grant(discount_id: str = fresh, step: int = step, numbers: Iterator[int] = numbers) -> None:
@@ -150,7 +150,7 @@ def _show_lists(stores: Mapping[int, Store], rounds: int) -> None:
 
 
 def _show_redis(store: Store, server: RedisServer) -> None:
-    """What Redis alone could do: its own time for the script, and grants sent hundreds at a time."""
+    """Measure Redis alone: its own time for the script, and grants sent by hundreds."""
     rows = []
     users = [f"User {number}" for number in range(50_000)]
     discount_id = _create(store, "Brand", len(users))

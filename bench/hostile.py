@@ -1,4 +1,4 @@
-"""What a neighbour notices while one tenant attacks: `make hostile`.
+"""Measures what a neighbour notices while one tenant attacks: `make hostile`.
 
 For each attack the neighbour's 50 grants a second are timed in quiet, under attack and in quiet again, in one run. The
 bars: no refusal, a p99 of at most three times that of the quiet, `/healthy` within a second. Ends with 1 if one is
@@ -15,17 +15,17 @@ from bench import tables
 from tests.hostile.attacks import ATTACKS, FULL
 from tests.hostile.street import Street, Watch
 
-#: Seconds of each watch.
+#: Seconds of each measurement.
 SECONDS = 8.0
-#: The bars: the neighbour's p99 beside that of the quiet, and the slowest `/healthy` in seconds.
+#: The limits: the neighbour's p99 as a multiple of the undisturbed one, and the slowest `/healthy` in seconds.
 LATER, HEALTH = 3.0, 1.0
 
 
 def main() -> int:
-    """Run the attacks, print a row each; 1 if a bar is missed."""
+    """Run the attacks and print a row for each; return 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", help="attacks whose name has that in it")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each watch")
+    parser.add_argument("--only", help="only attacks whose name contains this text")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds of each measurement")
     asked = parser.parse_args()
     rows, missed = [], 0
     for name, attack in ATTACKS.items():

@@ -1,4 +1,4 @@
-"""A brand's own codes taken in over HTTP: time for each line, and whether the process grows with the file."""
+"""Measures imports of codes over HTTP: the time per line, and whether the process grows with the file."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ def run(lines: int, rounds: int) -> None:
         servers.gunicorn("discount.app:create_app()", 1, 4, {"REDIS_URL": redis.url}) as (port, master),
     ):
         worker = psutil.Process(master).children()[0]
-        # The first one only warms up: buffers and modules come with it.
+        # The first import only warms up buffers and modules.
         _import(port, _create(port), 10 * _PIECE)
         rows = []
         for kind in ("new codes", "the same file again"):

@@ -1,4 +1,4 @@
-"""Where the time of a grant and of a redemption goes: each layer by itself, in one process, in microseconds.
+"""Measures each layer of a grant and of a redemption by itself, in one process, in microseconds.
 
 Each is run alone and again and again, so that all it needs is at hand: in the service, between others, the same takes
 up to twice as long. What is left of the app's CPU in the HTTP table is the server: sockets, threads, the log's writes.
@@ -37,7 +37,7 @@ _BLOCK = 1_000
 
 
 class _Recorded(Store):
-    """A store that can keep on giving the answer that it got once."""
+    """A store that can replay its last answer."""
 
     sent: Sequence[Command] = ()
     answer: Any = None
@@ -45,7 +45,7 @@ class _Recorded(Store):
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         if self.again:
-            # What is done with an answer must not change the next.
+            # A copy, so that changes to an answer do not show in the next one.
             return [list(self.answer)]
         replies = super()._exchange_now(commands)
         self.sent, self.answer = commands, list(replies[-1]) if isinstance(replies[-1], list) else replies[-1]
@@ -80,7 +80,7 @@ def run(rounds: int) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log lines are written, but to nowhere."""
+    """Format log lines, but discard them."""
     before = sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         sys.stderr = nowhere
@@ -121,7 +121,7 @@ def _layers(
     def ask(through: Any, asked: dict[str, Any]) -> bytes:
         return b"".join(through(asked, lambda *_: None))
 
-    # The first does it, the second is what is asked again and again.
+    # The first call makes the change; the following ones repeat it.
     for _ in range(2):
         answer = ask(app, environ())
     commands = list(store.sent)
@@ -174,7 +174,7 @@ def _parse(sent: bytes) -> None:
 
 
 def _resp(answer: Any) -> bytes:
-    """An answer as Redis sends it."""
+    """Return an answer in the form in which Redis sends it."""
     words = [str(each).encode() for each in answer]
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 

@@ -1,4 +1,4 @@
-"""A load generator: requests made beforehand, sent over a few connections that stay open, one at a time on each.
+"""A load generator: sends prepared requests over a few open connections, one at a time on each.
 
 It takes some 15 us of one core for a request. That is the same for whatever answers, so that ratios hold.
 """
@@ -17,7 +17,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came back: how long all took, how often each status, and the time of each answer in seconds."""
+    """The result: the total time, the count of each status, and the time of each answer, in seconds."""
 
     seconds: float
     statuses: Counter[int]
@@ -25,12 +25,12 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """The answers per second."""
         return len(self.times) / self.seconds
 
 
 class _Client:
-    """One connection with at most one request on its way."""
+    """A connection with at most one request under way."""
 
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.create_connection((host, port), timeout=PATIENCE)
@@ -44,7 +44,7 @@ class _Client:
         self.socket.sendall(request)
 
     def read(self) -> int:
-        """The status of the answer that is on its way, or 0 while it is not whole."""
+        """Return the status of the current answer, or 0 while it is incomplete."""
         piece = self.socket.recv(65536)
         if not piece:
             raise RuntimeError(f"the server closed a connection after {self.received!r}")
@@ -63,7 +63,7 @@ def _is_whole(head: bytes, body: bytes) -> bool:
 
 
 def post(path: str, body: object, token: str = "") -> bytes:
-    """The bytes of a POST with a JSON body, and with a bearer token if there is one."""
+    """Return the bytes of a POST with a JSON body, and with a bearer token if one is given."""
     raw = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
     if token:
@@ -72,7 +72,7 @@ def post(path: str, body: object, token: str = "") -> bytes:
 
 
 def drive(port: int, requests: Sequence[bytes], connections: int, *, host: str = "127.0.0.1") -> Run:
-    """Send all requests, each connection the next one as soon as it has its answer.
+    """Send all requests; each connection sends the next one as soon as it has its answer.
 
     The first of each connection is not timed: connections come at once, and one worker would take them all.
     """

@@ -1,4 +1,4 @@
-"""Bytes of Redis memory for each waiting and each granted code of every kind, by what they are for."""
+"""Measures the Redis memory of each waiting and each granted code of every kind, by purpose, in bytes."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -63,12 +63,12 @@ def run(unique_totals: Sequence[int], others_total: int) -> None:
 def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
     with RedisServer() as server, server.client() as client:
         store = Store.at(server.url, 10.0, 16)
-        # Scripts and connections take their share before the first look.
+        # Load scripts and connections first, so that they do not count.
         grants.grant(store, _create(store, code_kinds.unique(1), 1).id, "warm-up")
         start = _used(client)
         made = _create(store, kind, total)
         created = _used(client)
-        # The first block is made with the discount.
+        # The first block of codes is made with the discount.
         unmade = max(0, total - discounts.BLOCK) if kind.kind == "unique" else 0
         _fill(store, made, total)
         filled = _used(client)
@@ -95,7 +95,7 @@ def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
 
 
 def _show_redemptions(total: int) -> None:
-    """What a use takes that was paid for by a user who holds the code, each user with one."""
+    """Measure the memory of a redemption, with one per user."""
     with RedisServer() as server, server.client() as client:
         store = Store.at(server.url, 10.0, 16)
         made = _create(store, code_kinds.unique(total), total)
@@ -130,7 +130,7 @@ def _create(store: Store, kind: CodeKind, total: int) -> Discount:
 
 
 def _first_block(client: "redis.Redis", made: Discount) -> int:
-    """What the codes take that are made with the discount."""
+    """Measure the codes that are made with the discount."""
     before = _used(client)
     discount = keys.discount(keys.partition_of(_BRAND, 16), made.id)
     block = code_sequence.Sequence(str(client.hget(discount, "key")), made.codes.pattern, made.codes.alphabet)
@@ -144,14 +144,14 @@ def _fill(store: Store, made: Discount, total: int) -> None:
     if made.codes.kind == "unique":
         code_pools.refill(store, made.id, total)
     if made.codes.kind == "imported":
-        # Twelve letters, as the default pattern without its dashes.
+        # Twelve letters, like the default pattern without dashes.
         report = code_pools.import_codes(store, made.id, ((number, f"{number:012d}") for number in range(total)))
         if report.added_count != total:
             raise RuntimeError(f"{report.added_count} imported instead of {total}")
 
 
 def grant_all(url: str, discount_id: str, prefix: str, total: int, *, known: int = 0) -> None:
-    """Give that many users a code each, with two processes; the first `known` have theirs."""
+    """Grant a code to that many users with two processes; the first `known` users have theirs already."""
     with ProcessPoolExecutor(2) as several:
         given = several.map(partial(_grant_some, url, discount_id, prefix, total), range(known, total, _SLICE))
         if sum(given) != total - known:
@@ -159,7 +159,7 @@ def grant_all(url: str, discount_id: str, prefix: str, total: int, *, known: int
 
 
 def user(prefix: str, number: int) -> str:
-    """The name of one of those users."""
+    """Return the id of one of those users."""
     return f"{prefix}{1_000_000 + number:08d}"
 
 

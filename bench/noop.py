@@ -1,4 +1,4 @@
-"""The unit of the figures: what Flask needs to answer a POST with a small, constant JSON document."""
+"""The unit of comparison: a Flask app that answers a POST with a small, constant JSON document."""
 
 from flask import Flask
 

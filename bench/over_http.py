@@ -1,4 +1,4 @@
-"""Single calls over HTTP beside a Flask no-op: same gunicorn, same workers, same nginx, same connections, taking turns.
+"""Compares single requests over HTTP with a Flask no-op: same gunicorn, nginx and connections, alternating rounds.
 
 The no-op runs on gunicorn's own threaded worker: what ours does past the framework must not slow the unit down.
 """
@@ -31,7 +31,7 @@ FIRST = "grant with a user's token, seen first"
 NOOP_NGINX, GRANT_NGINX, REDEMPTION_NGINX = (
     f"{each}, through nginx" for each in ("Flask no-op", "grant", "redemption")
 )
-#: What is compared, with what, and the bar of the issue: at least that share of the other's rate.
+#: What is compared, with what, and the lowest acceptable share of the other's rate.
 BARS = (
     (GRANT, NOOP, 0.80),
     (GRANT_NGINX, NOOP_NGINX, 0.80),
@@ -45,7 +45,7 @@ BARS = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Requests of one kind: where to, what must come back, and the requests of a turn."""
+    """Requests of one kind: where they go, the expected answer, and the requests of a round."""
 
     name: str
     unit: str
@@ -58,7 +58,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a kind's turns gave."""
+    """The results of the rounds of one kind."""
 
     runs: list[load.Run]
     app_cpu: list[float]
@@ -85,7 +85,7 @@ def run(rounds: int, requests: int, *, workers: int = 2, threads: int = 4, conne
                     (after - earlier) / len(sent) * 1e6
                     for after, earlier in zip(_cpu(kind, redis), before, strict=True)
                 )
-                # The first turn warms up, and gives the users of the first repeated grants.
+                # The first round warms up, and supplies the users of the first repeated grants.
                 if turn == 0:
                     continue
                 if done.statuses != {kind.status: len(sent)}:
@@ -106,7 +106,7 @@ def _start(
     total = requests * (rounds + 1)
     brands.create(store, BRAND, BRAND)
     key = brands.create_key(store, SECRET, BRAND, "bench")[1]
-    # Counted as in use, but never too many.
+    # Rates are counted, but high enough never to refuse.
     endless = dict.fromkeys(("RATE_KEY", "RATE_USER", "RATE_ADDRESS"), "1000000000/minute")
     tokens = {
         "AUTH": "token",
@@ -167,14 +167,14 @@ def _start(
 
 
 def create_discount(store: Store, total: int) -> str:
-    """The id of a discount with so many codes."""
+    """Create a discount with so many codes; return its id."""
     return discounts.create(
         store, brand_id=BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=code_kinds.unique(total)
     )[0].id
 
 
 def grant_requests(discount_id: str, users: Sequence[int], token: Callable[[str], str] = lambda _: "") -> list[bytes]:
-    """A grant for each of these users, with the token of each."""
+    """Return a grant request for each user, with the user's token."""
     path = f"/discount/{discount_id}/grant"
     return [load.post(path, {"user_id": f"User {number}"}, token(f"User {number}")) for number in users]
 
@@ -185,7 +185,7 @@ def _user_token(user: str) -> str:
 
 
 def orders(store: Store, total: int) -> list[bytes]:
-    """A redemption for each of so many users, who hold their codes already."""
+    """Return a redemption request for each of so many users, who hold their codes already."""
     discount_id = discounts.create(
         store,
         brand_id=BRAND,
@@ -213,12 +213,12 @@ def orders(store: Store, total: int) -> list[bytes]:
 
 
 def _other_order(request: bytes) -> bytes:
-    """The same use for another order of the same letters."""
+    """Return the same redemption for another order whose id is equally long."""
     return request.replace(b'"id": "order', b'"id": "other')
 
 
 def _cpu(kind: Kind, redis: RedisServer) -> tuple[float, float, float]:
-    """Seconds of CPU that the workers, Redis and the workers of nginx have used."""
+    """Return the CPU seconds used by the workers, Redis and nginx."""
     with redis.client() as client:
         told = client.info("cpu")
     of_redis = float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
@@ -277,7 +277,7 @@ def _ratios(found: Mapping[str, Figures], name: str, unit: str) -> list[float]:
 
 
 def _work(found: Mapping[str, Figures], name: str) -> float:
-    """CPU of a request in all: what else the machine does changes it least."""
+    """Return the total CPU time of a request, which other load on the machine affects least."""
     figures = found[name]
     return median(map(sum, zip(figures.app_cpu, figures.redis_cpu, figures.nginx_cpu, strict=True)))
 

@@ -21,10 +21,10 @@ from tests.support import redis_server
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller numbers; the ratios hold, the spread is wider")
+    parser.add_argument("--quick", action="store_true", help="fewer requests: the same ratios with a wider spread")
     parts = ("http", "layers", "script", "startup", "imports", "memory", "growth")
-    parser.add_argument("--only", choices=parts, help="one part")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="note the figures that capacity.py reckons with")
+    parser.add_argument("--only", choices=parts, help="measure one part only")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures that capacity.py uses")
     chosen = parser.parse_args()
     print(_where())
     quick = chosen.quick
@@ -50,13 +50,13 @@ def main() -> None:
 
 
 def _keep(file: Path) -> None:
-    """Write the figures down, beside those of parts that were not measured this time."""
+    """Write the new figures, and keep those of parts that were not measured."""
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     file.write_text(json.dumps(known | tables.kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _where() -> str:
-    """What the figures were taken with."""
+    """Return the versions and the machine of this run."""
     told = subprocess.run([redis_server.binary(), "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"^(\w+).*?v=(\S+).*?malloc=(\S+)", told)
     server = f"{found[1]} {found[2]} ({found[3]})" if found else told.strip()

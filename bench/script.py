@@ -1,9 +1,7 @@
-"""The ceiling of Redis: the grant script with the same arguments, sent by clients that do nothing else, beside grants
-over HTTP, taking turns.
+"""Compares grants over HTTP with the limit of Redis: the grant script, sent by clients that do nothing else.
 
-redis-benchmark can put random digits in a call, but not the same ones twice. So its users are random, and so are the
-buckets in which their grants stand, out of as many as the discount has. The other client sends the very calls that the
-service sends, packed beforehand.
+redis-benchmark cannot use the same random digits twice in a command. So users and buckets are random independently,
+with as many buckets as the discount has. The other client sends the service's own commands, prepared beforehand.
 """
 
 import csv
@@ -35,17 +33,17 @@ from tests.support.redis_server import RedisServer
 PATIENCE = 120.0
 BENCHMARK = "redis-benchmark, 500 at a time"
 PACKED = "the service's calls packed beforehand, 500 at a time"
-#: The most users of one call over HTTP.
+#: The most users of one HTTP request.
 AT_ONCE = 10_000
-#: The bars of the issue: of the pipelined rate, and the milliseconds for which one call may hold Redis at a time.
+#: The limits: the share of the pipelined rate, and the milliseconds for which one request may block Redis.
 BAR, HOLD = 0.5, 5.0
 _RANDOM = "__rand_int__"
-#: Bytes that Redis reads of a client at once (PROTO_IOBUF_LEN in its source).
+#: Bytes that Redis reads from a client at once (PROTO_IOBUF_LEN in its source).
 _READ = 16 * 1024
 
 
 def run(rounds: int, total: int) -> None:
-    """Print the tables: each way hands `total` codes out in each round, of a discount of its own.
+    """Print the tables. Each method grants `total` codes per round, from a separate discount.
 
     Raises:
         RuntimeError: not everybody got a code.
@@ -91,7 +89,7 @@ def run(rounds: int, total: int) -> None:
                     own = (_redis_cpu(redis) - before) / total * 1e6
                     _check(store, made, total, exactly=not name.startswith("redis-benchmark"))
                     store.command("FLUSHALL")
-                    # The first turn warms up: workers learn the script, Redis its memory.
+                    # The first round warms up: it loads the script and lets Redis allocate memory.
                     if turn:
                         rates[name].append(rate)
                         owns[name].append(own)
@@ -112,20 +110,20 @@ def _create(store: Store, total: int) -> str:
 
 def _check(store: Store, discount_id: str, total: int, *, exactly: bool) -> None:
     granted = discounts.show(store, discount_id)[0].granted_count
-    # Users that are random come again now and then.
+    # Random users repeat now and then.
     if granted > total or granted < (total if exactly else 0.9 * total):
         raise RuntimeError(f"{granted} granted instead of {total}")
 
 
 def _digest(redis: RedisServer) -> str:
-    """The script as the service runs it, loaded."""
+    """Load the script as the service runs it."""
     script = SCRIPTS["grant"]
     with redis.client() as client:
         return str(client.script_load(script.shebang_source))
 
 
 def _script_call(store: Store, discount_id: str, digest: str, user: str) -> list[str]:
-    """The words of the call that the service sends for a user's grant."""
+    """Return the command that the service sends for a user's grant."""
     names, arguments = grants._call(store, discounts.parse_id(store, discount_id), user, "*")
     more_names, more_arguments = Guard().keys_and_args(names[0])
     count = len(more_names) + len(names)
@@ -175,7 +173,7 @@ def _send_packed(redis: RedisServer, store: Store, discount_id: str, total: int)
 
 
 def _send_http(port: int, discount_id: str, total: int, size: int, connections: int) -> float:
-    """The rate of calls that are made over so many connections at once."""
+    """Return the rate of requests over so many concurrent connections."""
     bodies = [
         json.dumps({"user_ids": [f"User {number}" for number in range(first, min(first + size, total))]}).encode()
         for first in range(0, total, size)
@@ -228,7 +226,7 @@ def _show(rates: dict[str, list[float]], owns: dict[str, list[float]], rounds: i
 
 
 def _show_hold(redis: RedisServer, store: Store, users: int, rounds: int) -> None:
-    """How long others wait while one call is served, and what of it is the machine's own doing."""
+    """Measure how long others wait while one request is served, and how much of that the machine causes."""
     calm, busy, slowest = [], [], []
     for _ in range(rounds):
         made = _create(store, users)
@@ -259,14 +257,14 @@ def _show_hold(redis: RedisServer, store: Store, users: int, rounds: int) -> Non
 
 
 def _run_of_one_read(store: Store) -> float:
-    """Milliseconds of CPU, by what a grant took in bulk, for all the calls that come in one read."""
+    """Estimate the CPU milliseconds of all calls in one read, from the time of a grant in bulk."""
     made = _create(store, 1)
     size = len(hiredis.pack_command(tuple(_script_call(store, made, "0" * 40, "User 10000000"))))  # type: ignore[arg-type]
     return _READ / size * tables.kept[f"script: {PACKED}"]["redis_us"] / 1000
 
 
 def _longest_wait(redis: RedisServer, work: Callable[[], object]) -> float:
-    """Milliseconds that the slowest of many PINGs took while something worked."""
+    """Return the milliseconds of the slowest of many PINGs during some work."""
     context = multiprocessing.get_context("fork")
     ready, done = context.Event(), context.Event()
     told = context.SimpleQueue()

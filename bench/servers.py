@@ -1,4 +1,4 @@
-"""What is measured, started for one run and stopped after it: gunicorn with an app; Redis comes from tests/support."""
+"""Starts and stops the measured servers: gunicorn with an app. Redis comes from tests/support."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """An app behind gunicorn with the service's own configuration: its port on 127.0.0.1 and its process id.
+    """Run an app with the service's gunicorn settings; yield its port on 127.0.0.1 and its process id.
 
     Args:
         settings: the service's, in the environment; WORKER_CLASS is gunicorn's own, instead of the service's.
@@ -58,7 +58,7 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
 
 
 def cpu_of_workers(master: int) -> float:
-    """Seconds of CPU that the children of a process have used."""
+    """Return the CPU seconds used by the children of a process."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

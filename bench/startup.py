@@ -1,4 +1,4 @@
-"""From the command to the first answer, the memory of a worker, and what takes the time of the imports."""
+"""Measures the time from the command to the first answer, the memory of a worker, and the slowest imports."""
 
 import http.client
 import os
@@ -23,9 +23,9 @@ from tests.support.redis_server import RedisServer, free_port
 
 PATIENCE = 60.0
 WORKERS = 2
-#: The bar of the issue, in seconds.
+#: The limit in seconds.
 BAR = 1.0
-#: How many modules are named.
+#: How many modules are listed.
 NAMED = 15
 _GUNICORN = ["-m", "gunicorn", "-c", "python:discount.serving.gunicorn_config", "discount.app:create_app()"]
 
@@ -49,7 +49,7 @@ def _show_times(redis: RedisServer, rounds: int) -> None:
     for turn in range(rounds + 1):
         for name, (words, settings) in commands.items():
             seconds = _seconds(words, settings, answers="answer" in name)
-            # The first turn brings the files into memory.
+            # The first round loads the files into the page cache.
             if turn:
                 times[name].append(seconds)
     tables.show(
@@ -60,7 +60,7 @@ def _show_times(redis: RedisServer, rounds: int) -> None:
 
 
 def _seconds(words: Sequence[str], settings: dict[str, str], *, answers: bool) -> float:
-    """How long a command takes to its end, or to its first answer, after which it is stopped."""
+    """Measure a command until it ends, or until its first answer; then stop it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "log").open("wb") as log:
         own = {"HOST": "127.0.0.1", "PORT": str(free_port()), "WORKERS": str(WORKERS), "DATA": folder}
         inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
@@ -95,7 +95,7 @@ def _done(process: "subprocess.Popen[bytes]", port: int, answers: bool) -> bool:
 
 
 def _show_memory(redis: RedisServer, requests: int) -> None:
-    """What a worker holds: for itself, and with its share of what several processes hold together."""
+    """Return a worker's memory: its own, and with its share of shared memory."""
     store = Store.at(redis.url, 10.0, 16)
     sent = grant_requests(create_discount(store, requests), range(requests))
     rows = []
@@ -113,7 +113,7 @@ def _show_memory(redis: RedisServer, requests: int) -> None:
 
 
 def _show_imports(rounds: int) -> None:
-    """The modules that take most for themselves, by `-X importtime`: the median of the rounds."""
+    """Return the modules with the highest own import time by `-X importtime`, as medians of the rounds."""
     own: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         told = subprocess.run(

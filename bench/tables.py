@@ -1,14 +1,14 @@
-"""Figures as Markdown, and those that others reckon with as JSON."""
+"""Prints figures as Markdown tables, and keeps those that other programs use."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-#: What was measured, by what it is: `bench/run.py --keep` writes it down.
+#: Measured figures by name, for `bench/run.py --keep`.
 kept: dict[str, dict[str, float]] = {}
 
 
 def keep(what: str, **figures: float) -> None:
-    """Note figures for those that reckon with them."""
+    """Keep figures for programs that use them."""
     kept[what] = {name: round(value, 3) for name, value in figures.items()}
 
 
@@ -21,11 +21,11 @@ def show(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
-    """The least, the median and the most."""
+    """Format the minimum, the median and the maximum."""
     return " / ".join(f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that this share of all is not above."""
+    """Return a quantile: the value that this share of all values does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

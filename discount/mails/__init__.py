@@ -1,4 +1,4 @@
-"""E-mails: what is written to users and to brands, in their language, as text and as HTML."""
+"""Writes e-mails to users and brands, in English or German, as text and HTML."""
 
 import re
 import unicodedata
@@ -20,7 +20,7 @@ from discount.mails import wording
 
 MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached", "webhook-off"]
 KINDS: tuple[MailKind, ...] = get_args(MailKind)
-#: What each kind tells of; all of it must be given, and nothing else.
+#: The facts of each kind. All of them are required, and no others are allowed.
 FACTS: dict[MailKind, frozenset[str]] = {
     "code-granted": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until", "for_all"}),
     "code-expiring": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until", "for_all"}),
@@ -30,14 +30,14 @@ FACTS: dict[MailKind, frozenset[str]] = {
 }
 _NAMES = ("brand_name", "discount_name")
 LOCALES = ("en", "de")
-#: Names are cut at this many characters, subjects at `LONGEST_SUBJECT`; a code is never cut.
+#: The longest name and the longest subject, in characters; longer ones are cut. Codes are never cut.
 LONGEST = 120
 LONGEST_SUBJECT = 160
-# What joins letters and emoji, and is not seen itself.
+# Invisible characters that join letters and emoji.
 _JOINERS = "\u200c\u200d"
-# A name that needs neither quotes nor folding.
+# A display name that needs neither quotes nor folding.
 _PLAIN = re.compile(r"(?=.{1,60}\Z)[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
-# Where mail programs see a link: a scheme, `www.`, and a dot before a letter.
+# What mail programs turn into links: a scheme, `www.`, and a dot before a letter.
 _DOT = "[.\\u3002\\uff0e\\uff61]"
 _LINKS = re.compile(rf"(?<=\w):(?=//)|(?<=\bwww){_DOT}(?=\S)|{_DOT}(?=[^\W\d_]|[{_JOINERS}])", re.IGNORECASE)
 _LINK_CODE = re.compile(r"\w://|\bwww\.", re.IGNORECASE)
@@ -51,7 +51,7 @@ _LINK = re.compile(r"https?://[!-~]{1,900}")
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom an e-mail is for. `locale` may be any, as `de-AT` is; what is not known gets English."""
+    """The recipient of an e-mail. Any `locale` is allowed, such as `de-AT`; unknown ones get English."""
 
     address: str
     name: str | None = None
@@ -59,7 +59,7 @@ class Recipient:
 
 
 class _Policy(EmailPolicy):
-    """As SMTP wants it. A header that cannot be folded stays whole: an encoded word would break what it says."""
+    """Serialises headers for SMTP. Headers that must not be folded or encoded, such as links, stay on one line."""
 
     _WHOLE = ("list-unsubscribe", "message-id")
 
@@ -79,7 +79,7 @@ class _Policy(EmailPolicy):
 
 
 def _mailbox(header: str, address: Address) -> str:
-    """One address with its name. A name that is not plain is encoded: Python loses the quotes of one that it folds."""
+    """Format an address with its name. Names that are not plain are encoded: Python drops quotes when it folds."""
     name = address.display_name
     if not name:
         return address.addr_spec
@@ -89,7 +89,7 @@ def _mailbox(header: str, address: Address) -> str:
 
 
 def _encoded(header: str, text: str) -> str:
-    # Some of Python's versions lose blanks where they fold between encoded words themselves.
+    # Some Python versions lose spaces when they fold between encoded words themselves.
     return Header(text, "utf-8", header_name=header).encode(linesep="\r\n")
 
 
@@ -106,20 +106,20 @@ def write(
     date: datetime,
     unsubscribe_url: str | None = None,
 ) -> EmailMessage:
-    """An e-mail, ready to be sent. Its bytes are ASCII, whatever the names in it are.
+    """Write an e-mail that is ready to be sent. Its bytes are ASCII, whatever names it contains.
 
     Args:
-        facts: those of the kind, see `FACTS`; times are aware, and shown in the zone that they are in.
-        sender: an address, or a name with one: `Discounts <mail@ikea.example>`.
-        unsubscribe_url: takes a POST (RFC 8058), and shows a person a page.
+        facts: the facts of the kind, see `FACTS`. Times are aware and shown in their own time zone.
+        sender: an address with or without a name: `Discounts <mail@ikea.example>`.
+        unsubscribe_url: accepts a POST (RFC 8058), and shows a page in a browser.
 
     Raises:
-        Invalid: an address, the id or the link is none, or the code is a link.
+        Invalid: an address, the message id or the link is not valid, or the code looks like a link.
     """
     if _LINK_CODE.search(str(facts.get("code", ""))):
-        raise Invalid("/code", "is a link")
+        raise Invalid("/code", "looks like a link")
     if facts.keys() != FACTS[kind]:
-        raise ValueError(f"{kind} tells of {sorted(FACTS[kind])}, not of {sorted(facts)}")
+        raise ValueError(f"{kind} needs the facts {sorted(FACTS[kind])}, not {sorted(facts)}")
     message = EmailMessage(policy=_POLICY)
     locale = _locale(to.locale)
     shown = _shown(locale, facts) | {"name": _name(to.name or ""), "unsubscribe_url": _link(unsubscribe_url)}
@@ -128,7 +128,7 @@ def write(
     message["To"] = _address(to.address, _name(to.name or ""), "/email")
     message["Subject"] = _in_header(_render(path, "subject.txt", shown), LONGEST_SUBJECT)
     message["Date"] = date
-    message["Message-ID"] = _checked(message_id, _MESSAGE_ID, "/message_id", "is not the id of a message")
+    message["Message-ID"] = _checked(message_id, _MESSAGE_ID, "/message_id", "is not a message id")
     message["Auto-Submitted"] = "auto-generated"
     if unsubscribe_url is not None:
         message["List-Unsubscribe"] = f"<{unsubscribe_url}>"
@@ -140,10 +140,10 @@ def write(
 
 
 def read_sender(text: str) -> Address:
-    """Whom e-mails come from: an address, or a name with one.
+    """Parse a From address with or without a name.
 
     Raises:
-        Invalid
+        Invalid: the address is not valid.
     """
     match = _SENDER.fullmatch(text)
     if match is None:
@@ -152,10 +152,10 @@ def read_sender(text: str) -> Address:
 
 
 def check_address(address: str, field: str) -> None:
-    """Whether something is one e-mail address, and one that any server takes.
+    """Check that the text is a single e-mail address that any mail server accepts.
 
     Raises:
-        Invalid
+        Invalid: names the field.
     """
     _checked(address, _ADDRESS, field, "is not an e-mail address")
     if "=?" in address:
@@ -163,32 +163,32 @@ def check_address(address: str, field: str) -> None:
 
 
 def clean(text: str, longest: int | None = LONGEST) -> str:
-    """A name in one line that shows what is in it: no control characters, none that turn or hide text."""
-    seen = "".join(" " if _parts(char) else char for char in text if char in _JOINERS or not _hides(char))
+    """Put a text on one line, without control characters and without characters that reverse or hide text."""
+    seen = "".join(" " if _separates(char) else char for char in text if char in _JOINERS or not _hides(char))
     line = " ".join(seen.split())
     return line if longest is None or len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
 
 
 def unlinked(text: str) -> str:
-    """A name of which no mail program makes a link: `bank.example` becomes `bank. example`."""
-    return _LINKS.sub(lambda found: f"{found[0]} ", text)
+    """Add spaces so that mail programs make no links of a name: `bank.example` becomes `bank. example`."""
+    return _LINKS.sub(lambda match: f"{match[0]} ", text)
 
 
 def _name(text: str) -> str:
     return clean(unlinked(clean(text, None)))
 
 
-def _parts(char: str) -> bool:
+def _separates(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Zl", "Zp", "Zs")
 
 
 def _hides(char: str) -> bool:
-    # Format characters, bidi among them, and halves of surrogate pairs, which no encoding takes.
+    # Format characters such as bidi controls, and lone surrogates, which cannot be encoded.
     return unicodedata.category(char) in ("Cf", "Cs")
 
 
 def _in_header(text: str, longest: int) -> str:
-    # Some clients decode what looks like an encoded word wherever it stands; so does Python's parser.
+    # Some clients, and Python's parser, decode anything that looks like an encoded word.
     return clean(text, longest).replace("=?", "= ?")
 
 
@@ -218,7 +218,7 @@ def _locale(given: str) -> str:
 
 
 def _shown(locale: str, facts: Mapping[str, object]) -> dict[str, Any]:
-    """The facts as they are shown: names cleaned, times, amounts and numbers in words of the language."""
+    """Format the facts for a language: clean names, and format times, amounts and numbers."""
     shown: dict[str, Any] = {}
     for name, value in facts.items():
         if isinstance(value, Rule):
@@ -248,7 +248,7 @@ def _render(path: str, layout: str, shown: Mapping[str, Any]) -> str:
 
 @cache
 def _environment(html: bool) -> Environment:
-    # The same words go through both, so that a word stands once; only one of them escapes.
+    # Text and HTML share the templates; only HTML is escaped.
     return Environment(
         loader=PackageLoader("discount.mails"),
         undefined=StrictUndefined,

@@ -1,4 +1,4 @@
-"""Amounts, numbers and times as people of a language write them."""
+"""Formats numbers, amounts and times for a language."""
 
 from datetime import datetime
 
@@ -19,12 +19,12 @@ _MONTHS = {
 }
 # fmt: on
 _MARKS = {"en": (",", "."), "de": (".", ",")}
-# A number and what it counts stay in one line.
+# No line break between a number and its unit.
 _JOIN = "\u00a0"
 
 
 def number(locale: str, value: int, decimals: int = 0) -> str:
-    """A number of so many decimals, given as an integer: 105000 with two is 1,050.00."""
+    """Format a number whose last `decimals` digits follow the decimal point: 105000 with 2 is 1,050.00."""
     thousands, point = _MARKS[locale]
     whole, rest = divmod(abs(value), 10**decimals)
     text = f"{whole:,}".replace(",", thousands)
@@ -33,12 +33,12 @@ def number(locale: str, value: int, decimals: int = 0) -> str:
 
 
 def amount(locale: str, value: int, currency: str) -> str:
-    """An amount in minor units: 1050 is 10.50 EUR, and 1,050 JPY."""
+    """Format an amount in minor units: 1050 is 10.50 EUR, or 1,050 JPY."""
     return f"{number(locale, value, Currency(currency).exponent or 0)}{_JOIN}{currency}"
 
 
 def percent(locale: str, hundredths: int) -> str:
-    """1250 is 12.5%."""
+    """Format hundredths of a percent: 1250 is 12.5%."""
     whole, rest = divmod(hundredths, 100)
     text = number(locale, whole)
     if rest:
@@ -47,7 +47,7 @@ def percent(locale: str, hundredths: int) -> str:
 
 
 def off(locale: str, rule: Rule) -> str | None:
-    """What comes off; None if the rule does not say."""
+    """Format the discount of a rule; None if the rule has none."""
     if rule.amount_off is not None and rule.currency is not None:
         return amount(locale, rule.amount_off, rule.currency)
     if rule.percent is None:
@@ -60,14 +60,14 @@ def off(locale: str, rule: Rule) -> str | None:
 
 
 def minimum(locale: str, rule: Rule) -> str | None:
-    """From which amount on an order gets it; None if from any."""
+    """Format the minimum order of a rule; None if the rule has none."""
     if rule.minimum_amount is None or rule.currency is None:
         return None
     return amount(locale, rule.minimum_amount, rule.currency)
 
 
 def moment(locale: str, time: datetime) -> str:
-    """A time to the minute, in the zone that it is in: 20 November 2026, 10:27 UTC."""
+    """Format an aware time to the minute in its own time zone: 20 November 2026, 10:27 UTC."""
     zone = time.tzname() or ""
     zone = f"UTC{zone}" if zone[:1] in "+-" else zone
     day = f"{time.day}." if locale == "de" else f"{time.day}"

@@ -64,7 +64,7 @@ def test_a_grant_with_an_address_sends_the_code(harness: MailHarness) -> None:
     assert headers["subject"] == "Your code from IKEA: Christmas"
     assert headers["message-id"] == f"<{made.id}@shop.example>"
     assert f"    {code}\n" in text
-    assert "What comes off: 12.5%\n" in text
+    assert "Your discount: 12.5%\n" in text
     until = datetime.fromisoformat(harness.done("GET", f"/discount/{discount_id}")["expires_at"])
     shown_until = until.astimezone(ZoneInfo("Asia/Tokyo"))
     assert f"Valid until: {shown_until.day}\xa0{shown_until:%B %Y, %H:%M}\xa0JST\n" in text
@@ -83,7 +83,7 @@ def test_what_is_said_of_a_code_fits_its_kind(harness: MailHarness, codes: dict[
     harness.grant(harness.create(codes=codes), email=ANN)
     harness.send()
     text = " ".join(text_of(read(harness.box.mails[0])).split())
-    assert ("yours alone" in text, "you may pass it on" in text) == (not for_all, for_all)
+    assert ("only for you" in text, "feel free to share it" in text) == (not for_all, for_all)
 
 
 def test_the_same_grant_again_sends_nothing_more(harness: MailHarness) -> None:
@@ -276,8 +276,8 @@ def test_a_brand_gets_an_e_mail_when_a_discount_is_sold_out(harness: MailHarness
     assert recipients(harness) == [SHOP]
     assert subjects(harness) == ["Sold out: Christmas"]
     message = read(harness.box.mails[0])
-    assert "Codes in all: 1\n" in text_of(message)
-    assert "the address of the brand Möbelhaus" in text_of(message)
+    assert "Total codes: 1\n" in text_of(message)
+    assert "the contact address of the brand Möbelhaus" in text_of(message)
     # A brand is not unsubscribed by a link: it has a setting.
     assert message["List-Unsubscribe"] is None
 
@@ -290,7 +290,7 @@ def test_a_brand_gets_an_e_mail_when_a_limit_is_reached(harness: MailHarness) ->
         harness.redeem(discount_id, code, order)
     assert outcomes(harness.send()) == [("discount.limit-reached", "delivered", "250")]
     assert subjects(harness) == ["Limit reached: Christmas"]
-    assert "Limit: 2 uses in all\n" in text_of(read(harness.box.mails[0]))
+    assert "Limit: 2 uses in total\n" in text_of(read(harness.box.mails[0]))
 
 
 def test_a_limit_that_was_lifted_meanwhile_leads_to_no_e_mail(harness: MailHarness) -> None:
@@ -311,11 +311,11 @@ def test_a_brand_gets_an_e_mail_when_its_webhook_is_switched_off(harness: MailHa
     harness.grant(harness.create())
     assert outcomes(harness.send()) == [("code.granted", "failed", "410")]
     assert outcomes(harness.send()) == [("webhook.disabled", "delivered", "250")]
-    assert subjects(harness) == ["A webhook of IKEA is switched off"]
+    assert subjects(harness) == ["A webhook of IKEA has been switched off"]
     text = text_of(read(harness.box.mails[0]))
-    assert "it answered that it is gone (410)." in text
+    assert "it replied that it no longer exists (410 Gone)." in text
     assert "Webhook: https://ikea.example/hook\n" in text
-    assert "Its last answer: 410 We moved\n" in text
+    assert "Last response: 410 We moved\n" in text
 
 
 def test_a_brand_without_an_address_gets_no_e_mail(harness: MailHarness) -> None:
@@ -403,7 +403,7 @@ def test_a_user_is_reminded_before_a_code_ends(harness: MailHarness, ahead: int)
     (made,) = harness.deliver()
     assert (made.type, made.kind, made.state, made.event_id) == ("code.expiring", "email", "delivered", "")
     (mail,) = harness.box.mails
-    assert headers_of(mail)["subject"] == "Your code from IKEA ends soon: Christmas"
+    assert headers_of(mail)["subject"] == "Your code from IKEA expires soon: Christmas"
     assert headers_of(mail)["message-id"] == f"<{made.id}@shop.example>"
     assert f"    {code}\n" in text_of(read(mail))
     assert "Valid until: " in text_of(read(mail))

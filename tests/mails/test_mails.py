@@ -35,14 +35,14 @@ LOCALES = {"en": "en", "de": "de", "de-AT": "de", "de_CH": "de", "DE": "de", "fr
 SUBJECTS = {
     ("code-granted", "en"): "Your code from IKEA: Christmas 2026",
     ("code-granted", "de"): "Ihr Code von IKEA: Christmas 2026",
-    ("code-expiring", "en"): "Your code from IKEA ends soon: Christmas 2026",
+    ("code-expiring", "en"): "Your code from IKEA expires soon: Christmas 2026",
     ("code-expiring", "de"): "Ihr Code von IKEA läuft bald ab: Christmas 2026",
     ("sold-out", "en"): "Sold out: Christmas 2026",
     ("sold-out", "de"): "Ausverkauft: Christmas 2026",
     ("limit-reached", "en"): "Limit reached: Christmas 2026",
-    ("limit-reached", "de"): "Grenze erreicht: Christmas 2026",
-    ("webhook-off", "en"): "A webhook of IKEA is switched off",
-    ("webhook-off", "de"): "Ein Webhook von IKEA ist abgeschaltet",
+    ("limit-reached", "de"): "Limit erreicht: Christmas 2026",
+    ("webhook-off", "en"): "A webhook of IKEA has been switched off",
+    ("webhook-off", "de"): "Ein Webhook von IKEA wurde abgeschaltet",
 }
 HEADERS = {
     *("from", "to", "subject", "date", "message-id", "auto-submitted"),
@@ -123,7 +123,10 @@ def test_the_longest_link_stands_whole_in_its_header() -> None:
 
 @pytest.mark.parametrize(
     ("locale", "alone", "for_all"),
-    [("en", "yours alone", "you may pass it on"), ("de", "Er gilt nur für Sie", "Sie dürfen ihn weitergeben")],
+    [
+        ("en", "only for you", "feel free to share it"),
+        ("de", "Er gilt nur für Sie", "also gerne weitergeben"),
+    ],
 )
 def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone: str, for_all: str) -> None:
     for shared in (False, True):
@@ -166,13 +169,13 @@ def test_the_code_its_end_and_what_comes_off_stand_in_both_parts(kind: MailKind,
 )
 def test_what_comes_off_is_shown_as_people_write_it(rule: Rule, locale: str, words: str) -> None:
     message = example_mail("code-granted", Recipient("ann@mail.example", None, locale), rule=rule)
-    label = {"en": "What comes off", "de": "Ihr Rabatt"}[locale]
+    label = {"en": "Your discount", "de": "Ihr Rabatt"}[locale]
     assert f"{label}: {words}\n" in text_of(message)
     assert f"{label}</span><bdi>{words}</bdi>" in html_of(message)
 
 
 @pytest.mark.parametrize(
-    ("locale", "line"), [("en", "For orders from: 50.00\xa0EUR\n"), ("de", "Für Bestellungen ab: 50,00\xa0EUR\n")]
+    ("locale", "line"), [("en", "Minimum order: 50.00\xa0EUR\n"), ("de", "Mindestbestellwert: 50,00\xa0EUR\n")]
 )
 def test_the_least_amount_of_an_order_is_shown(locale: str, line: str) -> None:
     rule = Rule(percent=1000, minimum_amount=5000, currency="EUR")
@@ -209,19 +212,19 @@ def test_every_month_has_a_german_name() -> None:
 @pytest.mark.parametrize(
     ("kind", "facts", "lines"),
     [
-        ("sold-out", {"total_count": 1234567}, {"en": "Codes in all: 1,234,567", "de": "Codes insgesamt: 1.234.567"}),
+        ("sold-out", {"total_count": 1234567}, {"en": "Total codes: 1,234,567", "de": "Codes insgesamt: 1.234.567"}),
         ("limit-reached", {"limit": "total", "limit_count": 1000},
-         {"en": "Limit: 1,000 uses in all", "de": "Grenze: 1.000 Einlösungen insgesamt"}),
+         {"en": "Limit: 1,000 uses in total", "de": "Limit: 1.000 Einlösungen insgesamt"}),
         ("limit-reached", {"limit": "per_user", "limit_count": 1},
-         {"en": "Limit: 1 use per user", "de": "Grenze: 1 Einlösung je Person"}),
+         {"en": "Limit: 1 use per user", "de": "Limit: 1 Einlösung pro Person"}),
         ("limit-reached", {"limit": "per_user_per_week", "limit_count": 2},
-         {"en": "Limit: 2 uses per user and week", "de": "Grenze: 2 Einlösungen je Person und Woche"}),
+         {"en": "Limit: 2 uses per user per week", "de": "Limit: 2 Einlösungen pro Person und Woche"}),
         ("limit-reached", {"limit": "per_user_per_day", "limit_count": 2},
-         {"en": "Limit: 2 uses per user and day", "de": "Grenze: 2 Einlösungen je Person und Tag"}),
+         {"en": "Limit: 2 uses per user per day", "de": "Limit: 2 Einlösungen pro Person und Tag"}),
         ("webhook-off", {"last_answer": "503 away"},
-         {"en": "Its last answer: 503 away", "de": "Seine letzte Antwort: 503 away"}),
+         {"en": "Last response: 503 away", "de": "Letzte Antwort: 503 away"}),
         ("webhook-off", {"reason": "gone", "last_answer": None},
-         {"en": "it answered that it is gone (410).", "de": "dass es ihn nicht mehr gibt (410)."}),
+         {"en": "it replied that it no longer exists (410 Gone).", "de": "dass es ihn nicht mehr gibt (410 Gone)."}),
     ],
 )  # fmt: skip
 def test_e_mails_to_brands_have_the_numbers_and_the_reasons(
@@ -300,7 +303,7 @@ def test_no_name_becomes_a_link(name: str, seen: str) -> None:
 
 @pytest.mark.parametrize("code", ["https://bank.example/login", "www.bank.example", "AT HTTP://BANK"])
 def test_a_code_that_is_a_link_is_not_sent(code: str) -> None:
-    with pytest.raises(Invalid, match="/code is a link"):
+    with pytest.raises(Invalid, match="/code looks like a link"):
         example_mail(code=code)
 
 
