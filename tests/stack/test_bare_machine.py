@@ -171,7 +171,7 @@ def test_make_installs_the_command_which_runs_the_code_of_the_clone(tmp_path: Pa
     done = subprocess.run(["make", f"VENV={venv}", command], cwd=clone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     result = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "Brands create discounts" in result
+    assert "Create discounts for brands" in result
     changed = clone / "discount" / "cli" / "__init__.py"
     changed.write_text(changed.read_text(encoding="utf-8").replace("Brands create discounts", "Something else"))
     result = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
