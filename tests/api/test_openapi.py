@@ -136,7 +136,7 @@ def test_every_description_is_of_what_it_describes(document: dict[str, Any]) -> 
             assert not re.search(r"-> |object=|\n +", description), description
     shapes = document["components"]["schemas"]
     assert "order" in shapes["OrderShape"]["properties"]["id"]["description"]
-    assert "in a change" in shapes["LimitsIn"]["description"]
+    assert "In a change" in shapes["LimitsIn"]["description"]
     assert "alike" not in shapes["CodesIn"]["properties"]["alphabet"]["description"]
     assert (
         operations(document)["POST", "/v1/discount/create"]["responses"]["200"]["description"] == "A list of strings."
