@@ -133,7 +133,7 @@ def test_a_secret_that_was_replaced_is_the_one_that_processes_start_with(redis_s
         timeout=PATIENCE,
         check=True,
     )
-    assert replaced.stdout.startswith("replaced")
+    assert replaced.stdout.startswith("SECRET is replaced")
     Store.at(redis_server.url, PATIENCE, 16, secret="t" * 32).prepare()
     with pytest.raises(LayoutError):
         Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
@@ -145,5 +145,5 @@ def test_a_process_that_finds_another_secret_later_serves_nothing(redis_server: 
     # Redis was away when it started: nothing is signed with the wrong secret then.
     Store.at(redis_server.url, PATIENCE, 16, secret="s" * 32).prepare()
     late = Store.at(redis_server.url, PATIENCE, 16, secret="t" * 32)
-    with pytest.raises(Unavailable, match="is used with another one"):
+    with pytest.raises(Unavailable, match="uses another SECRET"):
         late.now()

@@ -173,7 +173,7 @@ def test_make_installs_the_command_which_runs_the_code_of_the_clone(tmp_path: Pa
     result = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "Create discounts for brands" in result
     changed = clone / "discount" / "cli" / "__init__.py"
-    changed.write_text(changed.read_text(encoding="utf-8").replace("Brands create discounts", "Something else"))
+    changed.write_text(changed.read_text(encoding="utf-8").replace("Create discounts for brands", "Something else"))
     result = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "Something else" in result
 
