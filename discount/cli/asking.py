@@ -57,7 +57,8 @@ def ask(noun: Any, name: str, given: Mapping[str, Any], **arguments: Any) -> Any
     if "idempotency_key" in operation.parameters:
         headers = {"HTTP_IDEMPOTENCY_KEY": given.get("idempotency_key")}
         arguments["idempotency_key"] = idempotency_key(headers)
-    arguments |= {name: value for name, value in _FROM_GATE.items() if name in operation.parameters}
+    # A command may name a caller of its own, as `forget --brand` does.
+    arguments = {name: value for name, value in _FROM_GATE.items() if name in operation.parameters} | arguments
     view = Pages(operation.path, operation.body, operation.query).around(operation.view)
     answer = view(**arguments)
     return answer if isinstance(answer, Stream) else answer[0]

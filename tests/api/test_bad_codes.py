@@ -716,4 +716,4 @@ def test_depth_takes_no_memory(client: Client, discount_id: str, around: bytes) 
 @pytest.mark.parametrize("value", [b'{"codes": ["A1"', b'{"codes": ["\xff"]}', b"A1"])
 def test_a_problem_of_json_is_one_line_that_repeats_nothing(client: Client, discount_id: str, value: bytes) -> None:
     detail = refuse(client, discount_id, value, JSON, 400, "malformed")["detail"]
-    assert re.fullmatch(r"After \d codes the body is not JSON, or it ends too early\.", detail)
+    assert re.fullmatch(r"After \d codes the body stops being JSON, or ends too early\.", detail)

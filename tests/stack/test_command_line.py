@@ -276,7 +276,7 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
         ("show", "dsc-x"): "not-found: ",
         ("grant", "dsc-x", "A"): "not-found: ",
         ("grant", unique, "A", "a/b"): "invalid: USER... has '/' (U+002F) as character 2",
-        ("import", own, "codes.csv"): "invalid: --column 'code' is not in the first line.",
+        ("import", own, "codes.csv"): "invalid: --column 'code' is not a column of the first line.",
         ("import", unique, "codes.txt"): "wrong-kind: ",
         ("export", "dsc-x", "kept.csv"): "not-found: ",
     }
