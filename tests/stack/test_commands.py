@@ -217,7 +217,7 @@ def test_webhooks_are_made_changed_tested_and_removed(
     answer("webhook", "change", made["id"], "--on")
     assert set(said("webhook", "test", made["id"])) == {"event_id", "delivery_id"}
     assert said("webhook", "secret", made["id"])["secret"].startswith("whsec_")
-    assert wrong(call("webhook", "create", "Hook", "http://127.0.0.1/x")).startswith("invalid: URL is not a URL that a webhook may have")
+    assert wrong(call("webhook", "create", "Hook", "http://127.0.0.1/x")).startswith("invalid: URL is not a URL")
     local = call("webhook", "create", "Hook", "http://127.0.0.1/x", **LOOPBACK)
     assert local.returncode == 0
     assert answer("webhook", "remove", made["id"]) == ""
