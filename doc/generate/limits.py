@@ -34,7 +34,7 @@ def class_of(operation: Operation) -> str:
     if operation.tag == "health":
         return "health"
     if operation.fast_path:
-        return "hot"
+        return "fast path"
     when = operation.cost.is_long
     return "ordinary" if not when else "long" if when == "always" else f"ordinary; {when} long"
 
