@@ -239,7 +239,7 @@ def test_a_space_that_is_too_small_is_refused_with_figures(
     assert f"gives {space} codes, and with {made} made one guess in {guesses} would be right" in detail
 
 
-def test_the_largest_total_that_fits_a_pattern_is_taken(client: Client) -> None:
+def test_the_largest_total_that_fits_a_pattern_is_accepted(client: Client) -> None:
     assert client.create(total_count=29, codes={"pattern": "A-###"})["total_count"] == 29
 
 
@@ -291,7 +291,7 @@ def test_codes_of_another_kind_are_not_imported(client: Client, codes: Any, medi
     refuse(client, found["id"], body, media_type, 409, "wrong-kind")
 
 
-def test_a_closed_discount_takes_no_codes(client: Client, discount_id: str) -> None:
+def test_a_closed_discount_refuses_imports(client: Client, discount_id: str) -> None:
     client.http.delete(f"/discount/{discount_id}")
     refuse(client, discount_id, b"A1", TEXT, 409, "closed")
 
@@ -398,7 +398,7 @@ def test_a_declared_length_beyond_the_limit_is_refused_before_it_is_read(client:
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1.5", "١", "0x10", "1_000"])
-def test_a_length_that_is_no_number_is_refused(client: Client, discount_id: str, length: str) -> None:
+def test_a_length_that_is_not_a_number_is_refused(client: Client, discount_id: str, length: str) -> None:
     client.refused(
         "POST",
         f"/discount/{discount_id}/codes",
@@ -410,7 +410,7 @@ def test_a_length_that_is_no_number_is_refused(client: Client, discount_id: str,
     )
 
 
-def test_a_client_that_goes_away_half_way_leaves_no_half_code(client: Client, discount_id: str) -> None:
+def test_a_client_that_disconnects_leaves_no_partial_code(client: Client, discount_id: str) -> None:
     for media_type, body in ((TEXT, b"A1\nB2-whole"), (CSV, b"code\nA1\nB2-wh"), (JSON, b'{"codes": ["A1", "B2')):
         client.refused(
             "POST",
@@ -479,7 +479,7 @@ LATIN = "Märklin-1\nFrüh-€\n"
 
 
 @pytest.mark.parametrize("media_type", [TEXT, CSV])
-def test_a_file_that_is_not_utf_8_is_told_so(client: Client, discount_id: str, media_type: str) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_as_such(client: Client, discount_id: str, media_type: str) -> None:
     answer = send(client, discount_id, b"code\n" + "Märklin".encode("latin-1"), media_type)
     assert counts(answer)[2] == 1
     assert "not valid in UTF-8" in reasons(answer)[0][1]
@@ -513,13 +513,13 @@ def test_json_is_always_utf_8(client: Client, discount_id: str) -> None:
 
 
 @pytest.mark.parametrize("header", [b"Code", b"CODE", b"note,Code", b"Code,code2", "Cöde".encode()])
-def test_a_column_is_found_whatever_its_case(client: Client, discount_id: str, header: bytes) -> None:
+def test_a_column_is_found_in_any_case(client: Client, discount_id: str, header: bytes) -> None:
     column = "?column=C%C3%96DE" if b"\xc3" in header else ""
     answer = send(client, discount_id, header + b"\nA1,A1\n", CSV, column)
     assert counts(answer) == (1, 0, 0)
 
 
-def test_a_column_that_is_written_as_it_was_asked_for_stands_before_others(client: Client, discount_id: str) -> None:
+def test_a_column_with_the_exact_name_is_preferred(client: Client, discount_id: str) -> None:
     assert counts(send(client, discount_id, b"Code,code\nA1,B2\n", CSV)) == (1, 0, 0)
     assert stored(client, discount_id) == ["B2"]
 
@@ -653,7 +653,7 @@ NO_LIST = {
 
 
 @rows(NOT_JSON)
-def test_a_body_that_is_no_json_is_refused(client: Client, discount_id: str, value: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(client: Client, discount_id: str, value: bytes) -> None:
     problem = refuse(client, discount_id, value, JSON, 400, "malformed")
     assert len(problem["detail"]) < 1000
 
@@ -693,11 +693,11 @@ def test_a_bad_element_is_named_by_its_place(client: Client, discount_id: str, v
 
 
 @pytest.mark.parametrize("again", [b'"codes"', b'"\\u0063odes"'])
-def test_a_list_that_stands_twice_is_refused(client: Client, discount_id: str, again: bytes) -> None:
+def test_a_repeated_list_is_refused(client: Client, discount_id: str, again: bytes) -> None:
     refuse(client, discount_id, b'{"codes": ["A1"], ' + again + b': ["B2"]}', JSON, 422, "invalid", "/codes")
 
 
-def test_a_list_beside_a_name_with_a_dot_is_read_alone(client: Client, discount_id: str) -> None:
+def test_a_field_with_a_dot_beside_the_list_is_ignored(client: Client, discount_id: str) -> None:
     assert counts(send(client, discount_id, b'{"codes.item": "X", "codes": ["A1"]}', JSON)) == (1, 0, 0)
     assert stored(client, discount_id) == ["A1"]
 

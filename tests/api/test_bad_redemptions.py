@@ -96,7 +96,7 @@ def test_a_checkout_names_a_brand_or_a_discount(client: Client) -> None:
     ],
     ids=["empty", "cut", "not text", "large"],
 )  # fmt: skip
-def test_a_body_that_is_no_json_is_refused(client: Client, path: str, data: bytes, status: int, word: str) -> None:
+def test_a_body_that_is_not_json_is_refused(client: Client, path: str, data: bytes, status: int, word: str) -> None:
     if data == b"" and path.endswith("rollback"):
         # Nothing in it is needed.
         client.refused("POST", path, 404, "not-found", data=data, content_type=JSON)
@@ -117,7 +117,7 @@ def test_text_that_is_none_and_lists_without_end_are_refused(client: Client, pat
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_field_that_stands_twice_is_refused(client: Client, path: str) -> None:
+def test_a_repeated_field_is_refused(client: Client, path: str) -> None:
     text = json.dumps(CHECKOUT)[:-1] + ', "user_id": "User 2"}'
     answer = client.http.post(path, data=text, content_type=JSON)
     assert answer.status_code in (400, 422)
@@ -163,7 +163,7 @@ def test_unknown_anothers_and_malformed_codes_get_one_answer(client: Client) -> 
      "RDM-0c" + "0" * 24, "rdm-0c" + "G" * 24, "{0c}:events", "*", "%00", "🎄", "x" * 2000],
     ids=lambda value: value[:12],
 )  # fmt: skip
-def test_a_redemption_that_is_not_there_is_not_found(client: Client, action: str, redemption_id: str) -> None:
+def test_an_unknown_redemption_is_not_found(client: Client, action: str, redemption_id: str) -> None:
     client.refused("POST" if action else "GET", f"/redemption/{redemption_id}{action}", 404, "not-found")
 
 
@@ -250,7 +250,7 @@ def test_a_rule_cannot_be_changed(client: Client, open_discount: str, name: str)
     client.refused("PATCH", f"/discount/{open_discount}", 422, "invalid", f"/{name}", json={name: 5})
 
 
-def test_what_a_proxy_says_is_only_believed_where_one_is_set(client: Client) -> None:
+def test_the_forwarded_header_is_trusted_only_with_a_configured_proxy(client: Client) -> None:
     for header in ("1.2.3.4", "1.2.3.4, 5.6.7.8", ",", "x" * 5000, "a\tb"):
         answer = client.http.post("/validation", json=CHECKOUT, headers={"X-Forwarded-For": header})
         assert answer.status_code == 200, answer.text

@@ -71,7 +71,7 @@ def test_a_body_that_is_shorter_than_declared_is_refused_by_every_operation(app:
             assert client.state() == before
 
 
-def test_a_short_body_says_how_much_came(client: Client) -> None:
+def test_a_truncated_body_is_refused_with_its_received_length(client: Client) -> None:
     body = json.dumps(DISCOUNT).encode()
     declared = {"CONTENT_LENGTH": str(len(body) + 2)}
     answer = client.refused(
@@ -80,7 +80,7 @@ def test_a_short_body_says_how_much_came(client: Client) -> None:
     assert answer["detail"] == f"The body ends after {len(body)} bytes; Content-Length says {len(body) + 2}."
 
 
-def test_a_connection_that_breaks_within_a_body_is_no_fault_of_the_service(client: Client) -> None:
+def test_a_connection_lost_during_a_body_is_not_a_server_error(client: Client) -> None:
     class Broken(io.RawIOBase):
         def read(self, _size: int = -1) -> bytes:
             raise ConnectionResetError

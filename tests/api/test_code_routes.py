@@ -296,7 +296,7 @@ def test_an_export_has_each_code_once_waiting_or_with_its_user_and_time(client: 
         assert row["granted_at"] == grants[row["user_id"]]["granted_at"]
 
 
-def test_csv_is_what_an_export_gives_unless_told_otherwise(client: Client) -> None:
+def test_an_export_is_csv_by_default(client: Client) -> None:
     discount_id = imported(client, "A1")
     plain = client.http.get(f"/discount/{discount_id}/codes")
     assert (plain.content_type, plain.text) == (
@@ -311,7 +311,7 @@ def test_waiting_unique_codes_are_given_in_the_order_of_the_export(client: Clien
     assert [granted(client, found["id"], f"User {number}") for number in range(20)] == order
 
 
-def test_what_is_closed_has_all_its_codes_those_that_nobody_used_too(client: Client) -> None:
+def test_an_export_of_a_closed_discount_includes_unused_codes(client: Client) -> None:
     for codes in ({"kind": "unique"}, {"kind": "imported"}):
         found = client.create(codes=codes)
         if codes["kind"] == "imported":
@@ -325,7 +325,7 @@ def test_what_is_closed_has_all_its_codes_those_that_nobody_used_too(client: Cli
 
 
 @pytest.mark.parametrize("codes", [{"kind": "personal", "template": "p-{id}"}, {"kind": "shared", "code": "EASTER"}])
-def test_of_codes_made_at_the_grant_none_waits(client: Client, codes: Any) -> None:
+def test_codes_made_at_the_grant_are_exported_only_after_it(client: Client, codes: Any) -> None:
     found = client.create(codes=codes)
     assert exported(client, found["id"], "csv") == exported(client, found["id"], "ndjson") == []
     code = granted(client, found["id"])
@@ -423,7 +423,7 @@ CODES = ["AHMED2022BILLO", "x" * 64, "Ä-本-1", "<script>alert(1)</script>", "1
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_picture_is_the_codes_own_in_svg_and_in_png(client: Client, code: str) -> None:
+def test_svg_and_png_pictures_encode_the_code(client: Client, code: str) -> None:
     found = client.create(codes={"kind": "shared", "code": code})
     granted(client, found["id"])
     svg, png = picture(client, found["id"]), picture(client, found["id"], format="png")
@@ -485,7 +485,7 @@ def test_a_page_for_the_till_shows_code_picture_and_until_when(client: Client) -
     assert squares_of_svg(inside.encode()) == drawn("AHMED2022BILLO")
 
 
-def test_a_page_says_that_a_code_has_ended_or_that_its_discount_is_paused_or_has_not_begun(client: Client) -> None:
+def test_a_page_shows_whether_a_code_is_expired_paused_or_not_started(client: Client) -> None:
     found = client.create()
     granted(client, found["id"])
     assert set(Page(till(client, found["id"]).text).texts) == {"title", "style", "h1", "p", "code"}
@@ -504,7 +504,7 @@ def test_a_page_says_that_a_code_has_ended_or_that_its_discount_is_paused_or_has
     assert "Valid until <time" in till(client, long["id"]).text
 
 
-def test_a_page_tells_void_codes_from_those_that_a_close_kept(client: Client) -> None:
+def test_a_page_distinguishes_void_codes_from_kept_ones(client: Client) -> None:
     found = client.create(expires_at="2280-01-02T18:30:00+02:00")
     granted(client, found["id"])
     client.http.patch(f"/discount/{found['id']}", json={"paused": True})
@@ -518,7 +518,7 @@ def test_a_page_tells_void_codes_from_those_that_a_close_kept(client: Client) ->
     assert "Valid until" not in void
 
 
-def test_what_a_brand_wrote_is_text_on_the_page_and_nothing_runs_or_is_fetched(client: Client) -> None:
+def test_the_page_escapes_brand_text_and_runs_or_fetches_nothing(client: Client) -> None:
     script, sneaky = "<script>alert(1)</script>", "</title></code><img src=x onerror=alert(1)>'\"&amp;"
     found = client.create(brand_id="<b>A'\"&lt;", discount_code=script, codes={"kind": "shared", "code": sneaky})
     granted(client, found["id"])
@@ -540,7 +540,7 @@ def test_what_a_brand_wrote_is_text_on_the_page_and_nothing_runs_or_is_fetched(c
 
 
 @pytest.mark.parametrize("what", ["page", "picture"])
-def test_who_holds_nothing_is_shown_nothing(client: Client, what: str) -> None:
+def test_a_user_without_a_grant_is_shown_no_code(client: Client, what: str) -> None:
     found = client.create()
     client.refused("GET", f"/discount/{found['id']}/grant/{what}?user_id=A", 404, "not-granted")
     client.refused("GET", f"/discount/dsc-x/grant/{what}?user_id=A", 404, "not-found")

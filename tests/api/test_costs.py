@@ -189,7 +189,7 @@ def test_a_list_of_far_too_many_is_refused_before_its_items_are_looked_at(counte
         assert error == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
 
 
-def test_the_page_of_limits_says_what_the_code_declares() -> None:
+def test_the_limits_page_matches_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert limits_page.renew(page) == page
 

@@ -21,9 +21,7 @@ def test_the_address_of_the_service_leads_a_browser_to_the_page(raw: FlaskClient
 
 
 @pytest.mark.parametrize("headers", PROGRAMS)
-def test_the_address_of_the_service_tells_a_program_where_the_document_is(
-    raw: FlaskClient, headers: dict[str, str]
-) -> None:
+def test_the_root_address_links_programs_to_the_openapi_document(raw: FlaskClient, headers: dict[str, str]) -> None:
     answer = raw.get("/", headers=headers)
     assert (answer.status_code, answer.content_type) == (200, "application/json")
     found = answer.get_json()
@@ -42,7 +40,7 @@ def test_the_page_is_there_with_a_slash_and_without_and_in_no_frame(raw: FlaskCl
 
 
 @pytest.mark.parametrize("word", list(STATUS))
-def test_the_type_of_every_problem_leads_to_what_it_means(raw: FlaskClient, word: str) -> None:
+def test_the_type_of_every_problem_links_to_its_explanation(raw: FlaskClient, word: str) -> None:
     when, what = ADVICE[word]
     program = raw.get(f"/problems/{word}")
     assert program.get_json() == {

@@ -52,7 +52,7 @@ def test_a_page_of_another_site_changes_nothing(client: Client, headers: dict[st
 
 
 @pytest.mark.parametrize("headers", OWN)
-def test_its_own_pages_and_programs_may(client: Client, headers: dict[str, str]) -> None:
+def test_pages_of_the_service_and_programs_may_write(client: Client, headers: dict[str, str]) -> None:
     answer = client.http.post("/discount", json=DISCOUNT, headers=headers)
     assert answer.status_code == 201
     path = f"/discount/{answer.get_json()['id']}/grant"

@@ -111,7 +111,7 @@ def test_every_property_has_a_type(document: dict[str, Any]) -> None:
     assert document["components"]["schemas"]["GrantOut"]["properties"]["granted"]["type"] == "boolean"
 
 
-def test_what_every_answer_has_is_required(document: dict[str, Any]) -> None:
+def test_fields_present_in_every_answer_are_required(document: dict[str, Any]) -> None:
     shapes = answered(document)
     assert {"GrantOut", "DiscountOut", "LimitsOut", "RedemptionOut"} <= {name for name, only in shapes.items() if only}
     for name, only in shapes.items():
@@ -128,7 +128,7 @@ def test_what_every_answer_has_is_required(document: dict[str, Any]) -> None:
     }
 
 
-def test_every_description_is_of_what_it_describes(document: dict[str, Any]) -> None:
+def test_every_description_fits_its_subject(document: dict[str, Any]) -> None:
     for each in nodes(document):
         description = each.get("description")
         if isinstance(description, str):
@@ -143,7 +143,7 @@ def test_every_description_is_of_what_it_describes(document: dict[str, Any]) -> 
     )
 
 
-def test_every_pattern_is_told_in_words_where_it_does_not_fit(document: dict[str, Any]) -> None:
+def test_every_pattern_has_an_error_message_in_words(document: dict[str, Any]) -> None:
     schemas = [each for each in nodes(document["components"]) if isinstance(each.get("pattern"), str)]
     assert schemas
     for each in schemas:
@@ -156,7 +156,7 @@ def test_every_list_with_a_cursor_has_a_link(document: dict[str, Any]) -> None:
         assert ("Link" in operation["responses"].get("200", {}).get("headers", {})) == bool(names & {"cursor", "after"})
 
 
-def test_every_operation_has_a_name_a_summary_and_a_tag_of_its_own(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_name_a_summary_and_a_tag(document: dict[str, Any]) -> None:
     found = operations(document).values()
     assert len({each["operationId"] for each in found}) == len(found)
     for each in found:
@@ -196,7 +196,7 @@ def test_the_document_refuses_unknown_fields_as_the_service_does(document: dict[
             assert schemas[reference["$ref"].rpartition("/")[2]]["additionalProperties"] is False
 
 
-def test_the_examples_of_the_document_are_taken(client: Client, document: dict[str, Any]) -> None:
+def test_the_examples_of_the_document_are_accepted(client: Client, document: dict[str, Any]) -> None:
     fields = document["components"]["schemas"]["DiscountIn"]["properties"]
     body = {name: {**fields[name], **fields[name].get("anyOf", [{}])[0]}["examples"][0] for name in DISCOUNT}
     assert client.http.post("/discount", json=body).status_code == 201

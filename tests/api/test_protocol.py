@@ -99,7 +99,7 @@ def test_an_unknown_address_is_not_found(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", list(OPERATIONS))
-def test_an_unknown_method_is_told_the_known_ones(client: Client, path: str) -> None:
+def test_a_wrong_method_is_refused_with_the_allowed_ones(client: Client, path: str) -> None:
     known = OPERATIONS[path]
     for method in sorted(set(METHODS) - known):
         before = client.state()
@@ -147,7 +147,7 @@ def test_a_line_break_in_a_request_id_goes_nowhere(raw: FlaskClient) -> None:
     assert "Set-Cookie" not in answer.headers
 
 
-def test_each_request_has_an_id_of_its_own(client: Client) -> None:
+def test_each_request_has_a_unique_id(client: Client) -> None:
     ids = {client.http.get("/healthy").headers["X-Request-Id"] for _ in range(50)}
     assert len(ids) == 50
 
@@ -178,7 +178,7 @@ def test_answers_are_json_and_problems_are_problems(client: Client) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*;q=0", "nonsense", ""])
-def test_whatever_is_accepted_json_is_answered(client: Client, accept: str) -> None:
+def test_any_accept_header_gets_json(client: Client, accept: str) -> None:
     answer = client.http.get("/discount", headers={"Accept": accept})
     assert (answer.status_code, answer.content_type) == (200, JSON)
 
@@ -208,7 +208,7 @@ def test_grants_as_csv_are_all_of_them(client: Client) -> None:
     assert answer.data.endswith(b"\r\n")
 
 
-def test_csv_says_what_the_pages_say(client: Client) -> None:
+def test_csv_and_pages_have_the_same_data(client: Client) -> None:
     found = client.create()
     for user in ("A", 'Ünï, "quoted"', "c;d"):
         client.grant(found["id"], user)
@@ -270,7 +270,7 @@ def test_the_process_is_healthy_without_redis(client: Client) -> None:
         assert client.http.get("/openapi.json").status_code == 200
 
 
-def test_what_breaks_is_a_problem_that_tells_nothing(client: Client) -> None:
+def test_an_internal_error_is_a_problem_that_reveals_nothing(client: Client) -> None:
     with mock.patch.object(discounts, "list_page", side_effect=RuntimeError("secret")):
         answer = client.http.get("/discount")
     assert check_problem(answer, 500, "internal").keys() == {"type", "title", "status", "request_id"}

@@ -45,7 +45,7 @@ def test_a_signed_call_is_taken_and_counted_once(receiver: dict[str, Any], signa
     assert receiver["seen"] == {"evt-1"}
 
 
-def test_what_was_changed_on_the_way_or_is_old_is_refused(receiver: dict[str, Any], signatures: Signer) -> None:
+def test_a_tampered_or_old_call_is_refused(receiver: dict[str, Any], signatures: Signer) -> None:
     assert call(receiver, signatures, BODY.replace(b"User 1", b"User 2")) == 400
     assert call(receiver, signatures, at=time.time() - 3600) == 400
     assert receiver["seen"] == set()

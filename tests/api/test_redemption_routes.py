@@ -98,7 +98,7 @@ def test_a_redemption_shows_exactly_its_fields(client: Client) -> None:
     }
 
 
-def test_a_redemption_is_made_once_and_told_after_that(client: Client) -> None:
+def test_a_repeated_redemption_returns_the_first_one(client: Client) -> None:
     discount_id = opened(client, limits={"per_user": 5})
     answers = [redeem(client) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 200, 200]
@@ -133,7 +133,7 @@ def test_a_validation_shows_exactly_its_fields_and_counts_nothing(client: Client
     assert validated(client, "A-2")["left"]["per_user"] == 1
 
 
-def test_a_validation_tells_all_that_stands_in_the_way(client: Client) -> None:
+def test_a_validation_reports_every_reason_to_refuse(client: Client) -> None:
     discount_id = opened(client, limits={"total": 1, "per_user": None}, minimum_amount=6000, currency="EUR")
     redeemed(client, amount=6000)
     client.http.patch(f"/discount/{discount_id}", json={"paused": True, "starts_at": LATER})
@@ -195,7 +195,7 @@ def test_a_use_that_was_never_held_is_confirmed_already(client: Client) -> None:
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
-def test_a_rollback_gives_back_once(client: Client, hold: int | None) -> None:
+def test_a_rollback_returns_the_use_once(client: Client, hold: int | None) -> None:
     discount_id = opened(client, limits={"total": 1})
     made = redeemed(client, hold_seconds=hold)
     path = f"/redemption/{made['id']}/rollback"
@@ -250,7 +250,7 @@ def test_a_hold_that_ends_is_released_and_leaves_its_order_free(client: Client) 
     assert figures(client, discount_id) == (1, 0, 0, {"EUR": {"orders": 5000, "discounts": 500}})
 
 
-def test_a_holder_who_starts_again_is_not_in_the_own_way(client: Client) -> None:
+def test_a_new_checkout_releases_the_users_earlier_hold(client: Client) -> None:
     discount_id = opened(client, limits={"total": 1})
     first = redeemed(client, hold_seconds=600)
     assert validated(client, "A-2")["valid"]
@@ -286,7 +286,7 @@ def test_a_holder_who_starts_again_is_not_in_the_own_way(client: Client) -> None
         ({"percent_off": 10}, 0, 0),
     ],
 )
-def test_what_comes_off_is_exact(client: Client, rule: dict[str, Any], amount: int, off: int) -> None:
+def test_the_discount_amount_is_exact(client: Client, rule: dict[str, Any], amount: int, off: int) -> None:
     discount_id = opened(client, **({} if "percent_off" in rule else {"percent_off": None}) | rule)
     verdict = validated(client, amount=amount)
     made = redeemed(client, amount=amount)
@@ -295,7 +295,7 @@ def test_what_comes_off_is_exact(client: Client, rule: dict[str, Any], amount: i
     assert f'"amount":{amount},' in client.http.get(f"/redemption/{made['id']}").text
 
 
-def test_sums_are_told_by_currency(client: Client) -> None:
+def test_sums_are_shown_by_currency(client: Client) -> None:
     discount_id = opened(client, limits={"per_user": None})
     redeemed(client, "A-1", amount=10**12, currency="EUR")
     made = redeemed(client, "A-2", amount=10**12, currency="JPY")
@@ -312,7 +312,7 @@ def test_sums_are_told_by_currency(client: Client) -> None:
 # Codes
 
 
-def test_a_granted_code_is_redeemed_however_it_is_typed(client: Client) -> None:
+def test_a_granted_code_can_be_redeemed_in_any_spelling(client: Client) -> None:
     found = client.create(percent_off=10, limits={"per_user": None})
     code = client.grant(found["id"]).get_json()["code"]
     typed = [code, code.lower(), code.replace("-", ""), code.replace("-", " "), code.replace("-", "–")]
@@ -327,7 +327,7 @@ def test_the_same_order_with_the_code_typed_otherwise_is_the_same(client: Client
     assert (again.status_code, again.get_json()) == (200, first)
 
 
-def test_every_wrong_code_is_told_the_same(client: Client) -> None:
+def test_every_wrong_code_gets_the_same_answer(client: Client) -> None:
     mine, other = client.create(), client.create()
     code = client.grant(mine["id"], "Holder").get_json()["code"]
     own = client.grant(other["id"], "User 1").get_json()["code"]
@@ -351,7 +351,7 @@ def test_every_wrong_code_is_told_the_same(client: Client) -> None:
     assert answers[0]["detail"] == "The user holds no such code here; check the spelling."
 
 
-def test_a_code_that_was_voided_is_told_closed(client: Client) -> None:
+def test_a_voided_code_is_refused_as_closed(client: Client) -> None:
     found = client.create()
     code = client.grant(found["id"]).get_json()["code"]
     client.http.delete(f"/discount/{found['id']}?granted_codes=void")
@@ -407,7 +407,7 @@ def test_a_limit_of_days_or_weeks_opens_at_a_midnight_of_its_zone(client: Client
     assert redeem(client, "A-2", "User 2").status_code == 201
 
 
-def test_a_limit_of_zero_lets_nobody_in_and_of_null_everybody(client: Client) -> None:
+def test_a_limit_of_zero_refuses_everyone_and_null_refuses_no_one(client: Client) -> None:
     discount_id = opened(client, limits={"total": 0, "per_user": None})
     assert client.refused("POST", "/redemption", 409, "limit-reached", json=checkout())["limit"] == "total"
     changed = client.http.patch(f"/discount/{discount_id}", json={"limits": {"total": None}}).get_json()
@@ -440,7 +440,7 @@ def test_a_duration_comes_back_as_it_was_given(client: Client, length: str) -> N
     assert grant["granted_at"] < grant["good_until"]
 
 
-def test_a_month_is_one_of_the_calendar_of_the_discounts_zone(client: Client) -> None:
+def test_a_month_is_a_calendar_month_in_the_zone_of_the_discount(client: Client) -> None:
     zone = ZoneInfo("Asia/Tokyo")
     found = client.create(valid_for="P1M", timezone="Asia/Tokyo")
     grant = client.grant(found["id"]).get_json()
@@ -483,7 +483,7 @@ def test_the_same_key_gives_the_same_redemption(client: Client) -> None:
     assert figures(client, discount_id)[0] == 1
 
 
-def test_orders_and_keys_are_each_brand_s_own(client: Client) -> None:
+def test_orders_and_keys_are_separate_for_each_brand(client: Client) -> None:
     opened(client)
     opened(client, brand_id="Other")
     first = redeemed(client, key="key-1")

@@ -142,7 +142,7 @@ def test_a_discount_is_changed(client: Client) -> None:
     assert client.http.patch(address, json={"starts_at": None}).get_json()["status"] == "active"
 
 
-def test_a_total_below_what_is_granted_tells_what_is_granted(client: Client) -> None:
+def test_a_total_below_the_granted_count_is_refused_with_that_count(client: Client) -> None:
     found = client.create()
     for user in "ABC":
         client.grant(found["id"], user)

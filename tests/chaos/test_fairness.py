@@ -26,7 +26,7 @@ def brand_in(partition: int, beginning: str) -> str:
 
 
 @pytest.mark.parametrize("partition", [3, 4])
-def test_a_brand_whose_receiver_hangs_delays_no_other(
+def test_a_hanging_receiver_delays_no_other_brand(
     redis_server: RedisServer, store: Store, receiver: Receiver, partition: int
 ) -> None:
     slow = make_offer(store, receiver, "hang", brand_in(3, "slow"), 100)
@@ -40,7 +40,7 @@ def test_a_brand_whose_receiver_hangs_delays_no_other(
     assert len(hanging) == 4, "as many as a webhook has lanes, and none came back"
 
 
-def test_a_brand_with_many_receivers_that_hang_delays_no_other(
+def test_many_hanging_receivers_of_one_brand_delay_no_other_brand(
     redis_server: RedisServer, store: Store, receiver: Receiver
 ) -> None:
     # Ten receivers of four lanes each are more than there are senders.
@@ -59,7 +59,7 @@ def test_a_brand_with_many_receivers_that_hang_delays_no_other(
     assert hanging(receiver, slow) <= 4, "a quarter of the senders"
 
 
-def test_a_brand_whose_many_receivers_answer_slowly_delays_no_other(
+def test_many_slow_receivers_of_one_brand_delay_no_other_brand(
     redis_server: RedisServer, store: Store, receiver: Receiver
 ) -> None:
     slow = make_offer(store, receiver, "held", brand_in(3, "slow"), 400)
@@ -113,7 +113,7 @@ def test_a_mail_server_that_hangs_delays_no_webhook(
         wait_until(lambda: receiver.counts().total() == 16 * 11, "all calls", LONG - 5)
 
 
-def test_an_event_that_cannot_be_planned_holds_up_no_other(
+def test_an_event_that_cannot_be_planned_delays_no_other(
     redis_server: RedisServer, store: Store, receiver: Receiver
 ) -> None:
     offer = make_offer(store, receiver, "ok", "IKEA", 100)

@@ -23,7 +23,7 @@ def test_every_event_arrives_while_workers_are_killed(
     assert found.repeated >= 100, "calls that went wrong were made again"
 
 
-def test_what_a_worker_had_read_when_it_died_is_planned_by_another(
+def test_another_worker_plans_the_events_that_a_dead_worker_had_read(
     redis_server: RedisServer, store: Store, receiver: Receiver
 ) -> None:
     offer = make_offer(store, receiver, "ok", "IKEA", 100)

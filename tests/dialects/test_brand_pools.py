@@ -131,7 +131,7 @@ def test_the_service_greets(raw: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()) == (200, {"status": "OK", "message": "hello!"})
 
 
-def test_a_brands_key_makes_codes_of_its_own_brand_alone_and_a_user_fetches_its_own(two_brands: TwoBrands) -> None:
+def test_a_key_creates_codes_only_for_its_brand_and_users_fetch_theirs(two_brands: TwoBrands) -> None:
     ikea, lidl = two_brands.open_shop("IKEA"), two_brands.open_shop("Lidl")
     body = {"brand": "IKEA", "number_to_create": 1}
     (code,) = two_brands.done("POST", CREATE, ikea.key, json=body)

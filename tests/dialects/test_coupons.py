@@ -83,7 +83,7 @@ def test_a_coupon_is_made_with_counts_of_0(raw: FlaskClient) -> None:
     ]
 
 
-def test_json_and_forms_of_both_sorts_are_taken(raw: FlaskClient) -> None:
+def test_json_and_forms_of_both_sorts_are_accepted(raw: FlaskClient) -> None:
     assert raw.post("/coupon", json=TEN | {"discount_percentage": 10}).status_code == 200
     assert raw.post("/coupon", json=TEN | {"code": "A"}).status_code == 200
     assert raw.post("/coupon", data=TEN | {"code": "B"}).status_code == 200
@@ -94,7 +94,7 @@ def test_json_and_forms_of_both_sorts_are_taken(raw: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("percentage", ["0", "0.01", "100", "99.99"])
-def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, percentage: str) -> None:
+def test_any_percentage_from_0_to_100_is_accepted(raw: FlaskClient, percentage: str) -> None:
     create(raw, discount_percentage=percentage)
     assert raw.get("/coupon").get_json()["message"][0]["discount_percentage"] == float(percentage)
 
@@ -108,7 +108,7 @@ def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, percentage: str
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(client: Client, changes: dict[str, str]) -> None:
+def test_an_invalid_coupon_is_refused(client: Client, changes: dict[str, str]) -> None:
     for given in ({"data": TEN | changes}, {"json": TEN | changes}):
         answer = client.http.post("/coupon", **given)
         assert (answer.status_code, list(answer.get_json())) == (400, ["message"])
@@ -363,7 +363,7 @@ def test_native_changes_show_in_the_dialect(raw: FlaskClient, change: dict[str, 
     check(apply(raw), 400, sentence)
 
 
-def test_a_coupon_that_was_closed_natively_can_be_used_no_more(raw: FlaskClient) -> None:
+def test_a_natively_closed_coupon_can_no_longer_be_used(raw: FlaskClient) -> None:
     create(raw)
     enrol(raw)
     allow(raw, all=9)
@@ -385,7 +385,7 @@ def test_a_coupon_without_limits_shows_null(raw: FlaskClient) -> None:
     check(raw.get(STATUS), 200, "Valid coupon")
 
 
-def test_each_brand_has_coupons_and_users_of_its_own(two_brands: TwoBrands) -> None:
+def test_coupons_and_users_are_separate_for_each_brand(two_brands: TwoBrands) -> None:
     ikea, lidl = two_brands.open_shop("IKEA"), two_brands.open_shop("Lidl")
     two_brands.done("POST", "/coupon", ikea.key, data=TEN)
     two_brands.done("POST", "/user", ikea.key, data=ANN)

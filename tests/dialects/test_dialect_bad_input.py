@@ -121,7 +121,7 @@ def test_the_bodies_of_this_table_are_good(stocked: Client, place: Place) -> Non
 
 
 @places
-def test_a_body_that_is_no_json_object_is_refused(stocked: Client, place: Place) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(stocked: Client, place: Place) -> None:
     before = stocked.state()
     for body in NOT_JSON + NOT_AN_OBJECT:
         answer = stocked.http.open(place.path, method=place.method, data=body, content_type=JSON)
@@ -130,7 +130,7 @@ def test_a_body_that_is_no_json_object_is_refused(stocked: Client, place: Place)
 
 
 @places
-def test_a_field_that_stands_twice_is_refused(stocked: Client, place: Place) -> None:
+def test_a_repeated_field_is_refused(stocked: Client, place: Place) -> None:
     before = stocked.state()
     name = next(iter(place.body))
     twice = f'{{"{name}": 1, "{name}": 1}}'.encode()
@@ -179,7 +179,7 @@ def test_a_parameter_that_is_not_known_is_refused(stocked: Client, place: Place)
 
 
 @pytest.mark.parametrize(("path", "key"), LISTS.items())
-def test_a_list_knows_no_other_parameters(stocked: Client, path: str, key: str) -> None:
+def test_a_list_refuses_unknown_parameters(stocked: Client, path: str, key: str) -> None:
     sentence = check(stocked.http.get(path + "?x=1"), 400, key)
     assert sentence.startswith("x is not a parameter of this address")
 
@@ -192,7 +192,7 @@ anything = st.recursive(
 
 
 @places
-def test_whatever_stands_in_the_fields_is_answered_below_500(stocked: Client, place: Place) -> None:
+def test_no_field_values_cause_a_server_error(stocked: Client, place: Place) -> None:
     fields = st.fixed_dictionaries({}, optional={name: anything | st.just(value) for name, value in place.body.items()})
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -206,7 +206,7 @@ def test_whatever_stands_in_the_fields_is_answered_below_500(stocked: Client, pl
 
 
 @pytest.mark.parametrize("place", [each for each in PLACES if each.form], ids=lambda place: place.name)
-def test_whatever_stands_in_a_form_is_answered_below_500(stocked: Client, place: Place) -> None:
+def test_no_form_causes_a_server_error(stocked: Client, place: Place) -> None:
     # No surrogates: a client has no way to send them.
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
     fields = st.dictionaries(st.sampled_from(list(place.body)) | text, text | st.sampled_from(["1", "-1", "TEN"]))
@@ -223,7 +223,7 @@ def test_whatever_stands_in_a_form_is_answered_below_500(stocked: Client, place:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(word=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200) | st.binary(min_size=1))
-def test_whatever_stands_in_the_path_is_answered_below_500(app: Flask, client: Client, word: str | bytes) -> None:
+def test_no_path_causes_a_server_error(app: Flask, client: Client, word: str | bytes) -> None:
     part = quote(word, safe="")
     for path in (
         f"/v1/discount/fetch/{part}/u",
@@ -259,7 +259,7 @@ def test_without_redis_a_call_may_be_repeated_later(cut_off: Flask, place: Place
 
 
 @pytest.mark.parametrize(("path", "key"), [each for each in LISTS.items() if each[0] != "/test"])
-def test_without_redis_a_list_is_not_begun(cut_off: Flask, path: str, key: str) -> None:
+def test_a_list_is_refused_without_redis(cut_off: Flask, path: str, key: str) -> None:
     check(cut_off.test_client().get(path), 503, key)
 
 

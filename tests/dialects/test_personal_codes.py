@@ -63,7 +63,7 @@ def test_a_body_of_a_get_may_be_of_any_json_layout_and_say_more(raw: FlaskClient
     assert raw.post(CREATE, json=SALE | {"colour": "red"}, headers={"brand_auth_token": "Nike"}).status_code == 200
 
 
-def test_names_are_what_is_known_of_brand_and_user(raw: FlaskClient) -> None:
+def test_codes_use_the_known_names_of_brand_and_user(raw: FlaskClient) -> None:
     assert raw.post("/brand", json={"id": "b1", "name": "Nike {Sweden}"}).status_code == 201
     stina = {"email": "stina@user.example", "name": "Stina Åkerman"}
     assert raw.put("/user/u2?brand_id=b1", json=stina).status_code == 200
@@ -72,7 +72,7 @@ def test_names_are_what_is_known_of_brand_and_user(raw: FlaskClient) -> None:
     assert get(raw, made, "u3").get_json()["discount-code"] == f"Nike Sweden-thinks-u3-is-awesome-{made}"
 
 
-def test_two_users_of_one_name_have_codes_of_their_own(raw: FlaskClient) -> None:
+def test_two_users_with_the_same_name_have_different_codes(raw: FlaskClient) -> None:
     made = create(raw)["id"]
     for user in ("u1", "u2"):
         body = {"email": f"{user}@user.example", "name": "Per"}
@@ -82,7 +82,7 @@ def test_two_users_of_one_name_have_codes_of_their_own(raw: FlaskClient) -> None
         assert get(raw, made, user).get_json() == {"discount-code": given}
 
 
-def test_so_many_users_get_a_code_as_were_asked_for_and_by_default_none(raw: FlaskClient) -> None:
+def test_as_many_users_get_a_code_as_requested_and_none_by_default(raw: FlaskClient) -> None:
     made = create(raw)["id"]
     assert [get(raw, made, f"u{number}").status_code for number in range(2)] == [200, 200]
     check(get(raw, made, "u2"), 409, "There are no discount codes left.")
@@ -125,14 +125,14 @@ def test_a_discount_that_gives_no_codes_now_says_so(raw: FlaskClient, change: di
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_and_nothing_is_made(client: Client, changes: dict[str, Any]) -> None:
+def test_an_invalid_field_is_refused_and_creates_nothing(client: Client, changes: dict[str, Any]) -> None:
     answer = client.http.post(CREATE, json=SALE | changes, headers={"brand_auth_token": "Nike"})
     assert (answer.status_code, list(answer.get_json())) == (400, ["message"]), answer.text
     assert answer.get_json()["message"].startswith(f"{next(iter(changes))} ")
     assert client.state() == {}
 
 
-def test_a_discount_that_is_not_there_is_not_found(client: Client) -> None:
+def test_an_unknown_discount_is_not_found(client: Client) -> None:
     for unknown in ("", "nothing", "353b6a1a-2b04-4360-93ff-0598c1a9aec1", "dsc-002" + "2" * 22, "x" * 1000):
         answer = get(client.http, unknown)
         assert (answer.status_code, list(answer.get_json())) == (404, ["message"])
@@ -144,7 +144,7 @@ def test_a_discount_that_is_not_there_is_not_found(client: Client) -> None:
     assert client.state() == {}
 
 
-def test_without_its_header_a_call_is_nobodys(client: Client) -> None:
+def test_a_call_without_its_header_is_refused(client: Client) -> None:
     check(client.http.post(CREATE, json=SALE), 401, "The header brand_auth_token is missing.")
     for method in ("GET", "POST"):
         answer = client.http.open(GET, method=method, json={"discount_id": "x"}, headers={"brand_auth_token": "x"})
@@ -173,7 +173,7 @@ def test_with_tokens_a_brand_creates_and_a_user_gets(two_brands: TwoBrands) -> N
     assert two_brands.done("POST", CREATE, other.key, json=SALE)["brand_id"] == "Other"
 
 
-def test_with_tokens_nobody_else_creates_or_gets(two_brands: TwoBrands) -> None:
+def test_only_the_right_token_creates_or_gets_a_discount(two_brands: TwoBrands) -> None:
     nike = two_brands.open_shop("Nike")
     discount_id = two_brands.done("POST", CREATE, nike.key, json=SALE)["id"]
     wrong = ("b1", "", "dsk_x_y", "é.ü.\x7f", "a b")

@@ -158,7 +158,7 @@ def test_the_scripts_bring_the_tokens_that_the_environment_has(guarded: Service)
 @pytest.mark.parametrize(
     "words", [("create",), ("create", "IKEA", "Sale", "ten"), ("fetch",), ("fetch", "a", "b", "c")]
 )
-def test_wrong_words_are_answered_by_a_line_on_how_to_use_them(words: tuple[str, ...]) -> None:
+def test_a_wrong_command_line_is_answered_with_the_usage(words: tuple[str, ...]) -> None:
     done = run(*words, DISCOUNT_URL=NOBODY)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"usage: \w+\.py [A-Z_ \[\]]+\n", done.stderr)

@@ -143,7 +143,7 @@ def test_no_count_of_a_coupon_is_passed(
     assert events(redis_server, "code.redeemed") == applied
 
 
-def test_users_who_come_at_once_get_ids_of_their_own(service: Service) -> None:
+def test_users_enrolled_at_the_same_time_get_different_ids(service: Service) -> None:
     addresses = [f"user{number}@user.example" for number in range(100)]
     calls = [Call(each, "POST", "/user", {"name": "x", "email_id": each}) for each in twice(addresses, "pairs")]
 

@@ -52,14 +52,14 @@ def test_a_code_is_made_with_its_rule_and_its_validity(raw: FlaskClient) -> None
     }
 
 
-def test_what_comes_off_may_stand_in_a_rule(raw: FlaskClient) -> None:
+def test_the_discount_may_be_given_inside_a_rule(raw: FlaskClient) -> None:
     body = {name: value for name, value in OF_BILLO.items() if name != "discount"}
     answer = raw.post(CODES, json=body | {"rule": {"discount": 25}})
     assert (answer.status_code, answer.get_json()["rule"]["discount"]) == (201, 25)
 
 
 @pytest.mark.parametrize(("given", "shown"), [(0, 0), (100, 100), (12.5, 12.5), ("7", 7), (0.01, 0.01)])
-def test_any_percentage_from_0_to_100_is_taken(raw: FlaskClient, given: Any, shown: float) -> None:
+def test_any_percentage_from_0_to_100_is_accepted(raw: FlaskClient, given: Any, shown: float) -> None:
     assert create(raw, discount=given)["rule"]["discount"] == shown
     assert raw.get(f"{CODES}AHMED2022BILLO/").get_json()["rule"]["discount"] == shown
 
@@ -82,7 +82,7 @@ NOT_PERCENTAGES: list[Any] = [-1, -0.01, 100.01, 101, "ten", "NaN", "Infinity", 
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_and_claims_nothing(client: Client, changes: dict[str, Any]) -> None:
+def test_an_invalid_field_is_refused_and_claims_no_code(client: Client, changes: dict[str, Any]) -> None:
     answer = client.http.post(CODES, json=OF_BILLO | changes)
     assert (answer.status_code, list(answer.get_json())) == (400, ["detail"]), answer.text
     assert client.state() == {}
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_refused_and_claims_nothing(client: Client, changes: d
     )
 
 
-def test_a_code_that_exists_is_refused_however_it_is_typed(client: Client) -> None:
+def test_an_existing_code_is_refused_in_any_spelling(client: Client) -> None:
     create(client.http)
     for typed in ("AHMED2022BILLO", "ahmed-2022 billo"):
         check(
@@ -102,7 +102,7 @@ def test_a_code_that_exists_is_refused_however_it_is_typed(client: Client) -> No
     assert len(client.http.get("/discount").get_json()["discounts"]) == 1
 
 
-def test_a_code_of_another_brand_stays_its_own_after_the_discount_is_closed(raw: FlaskClient) -> None:
+def test_a_code_stays_with_its_brand_after_the_discount_is_closed(raw: FlaskClient) -> None:
     made = create(raw)
     assert raw.delete(f"/discount/{made['rule']['id']}").status_code == 200
     assert raw.post(CODES, json=OF_BILLO | {"brand": "IKEA"}).status_code == 403
@@ -313,7 +313,7 @@ def test_a_use_is_shown_by_its_id(raw: FlaskClient) -> None:
     check(raw.get(f"{USES}{used['id']}/"), 404, "There is no such use.")
 
 
-def test_a_use_is_shown_to_whom_it_concerns_alone(two_brands: TwoBrands) -> None:
+def test_a_use_is_shown_only_to_its_brand_and_user(two_brands: TwoBrands) -> None:
     billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
     two_brands.done("POST", CODES, billo.key, json=AHMED)
     used = two_brands.done("POST", USES, signed("Ann"), json={"discount_code": AHMED["id"]})
@@ -366,7 +366,7 @@ def test_lists_also_come_in_pages(raw: FlaskClient) -> None:
             assert (answer.status_code, list(answer.get_json())) == (400, ["detail"]), wrong
 
 
-def test_a_user_reads_its_own_in_pages(two_brands: TwoBrands) -> None:
+def test_a_user_pages_through_their_codes_and_uses(two_brands: TwoBrands) -> None:
     billo = two_brands.open_shop("Billo")
     for number in range(4):
         two_brands.done("POST", CODES, billo.key, json=AHMED | {"id": f"CODE{number}"})

@@ -91,7 +91,7 @@ def memory_server() -> Iterator[RedisServer]:
         yield server
 
 
-def test_a_full_redis_redeems_nothing_and_still_shows_what_there_is(memory_server: RedisServer) -> None:
+def test_a_full_redis_refuses_redemptions_and_still_shows_data(memory_server: RedisServer) -> None:
     with Service(memory_server.url, replicas=1) as service, memory_server.client() as redis:
         base = service.urls[0]
         discount_id = open_discount(base, limits={"per_user": 1000})

@@ -35,7 +35,7 @@ def test_no_answered_grant_is_lost_while_redis_is_killed(
         assert len(found.grants) == 500
 
 
-def test_the_service_says_that_redis_is_away_and_heals_by_itself(redis_server: RedisServer) -> None:
+def test_the_service_reports_that_redis_is_down_and_recovers_by_itself(redis_server: RedisServer) -> None:
     with Service(redis_server.url, replicas=1) as service:
         url = service.urls[0]
         discount_id = create(url, 10)
@@ -68,7 +68,7 @@ def test_a_service_that_starts_before_its_redis_serves_once_it_is_there(redis_se
         assert create(url, 1)
 
 
-def test_a_redis_that_lost_its_scripts_is_told_them_again(redis_server: RedisServer) -> None:
+def test_scripts_are_loaded_again_after_redis_lost_them(redis_server: RedisServer) -> None:
     with Service(redis_server.url, replicas=2) as service:
         discount_id = create(service.urls[0], 300)
         users = [f"user {number}" for number in range(400)]

@@ -34,7 +34,7 @@ def make(store: Store, key: str | None = None) -> str:
     return found.id
 
 
-def test_a_grant_whose_answer_was_lost_is_told_by_the_repeat(
+def test_a_repeat_returns_the_grant_after_a_lost_reply(
     line: LossyLine, store: Store, redis_server: RedisServer
 ) -> None:
     discount_id = make(store)
@@ -48,7 +48,7 @@ def test_a_grant_whose_answer_was_lost_is_told_by_the_repeat(
     assert len(found.grants) == 50
 
 
-def test_a_grant_whose_answers_were_lost_twice_is_unavailable_and_found_later(line: LossyLine, store: Store) -> None:
+def test_a_grant_with_two_lost_replies_is_unavailable_and_found_later(line: LossyLine, store: Store) -> None:
     discount_id = make(store)
     line.lose(2)
     with pytest.raises(Unavailable):
@@ -59,7 +59,7 @@ def test_a_grant_whose_answers_were_lost_twice_is_unavailable_and_found_later(li
 
 
 @pytest.mark.parametrize("key", [None, "a key"])
-def test_a_discount_whose_answer_was_lost_is_made_once(line: LossyLine, store: Store, key: str | None) -> None:
+def test_a_discount_is_created_once_despite_a_lost_reply(line: LossyLine, store: Store, key: str | None) -> None:
     other = make(store)
     line.lose(1)
     discount_id = make(store, key)
@@ -67,7 +67,7 @@ def test_a_discount_whose_answer_was_lost_is_made_once(line: LossyLine, store: S
     assert [each.id for each in discounts.list_page(store).items] == [discount_id, other]
 
 
-def test_a_discount_asked_for_again_with_its_key_is_the_same(line: LossyLine, store: Store) -> None:
+def test_a_repeated_create_with_its_key_returns_the_same_discount(line: LossyLine, store: Store) -> None:
     other = make(store)
     line.lose(2)
     with pytest.raises(Unavailable):
@@ -76,7 +76,7 @@ def test_a_discount_asked_for_again_with_its_key_is_the_same(line: LossyLine, st
     assert [each.id for each in discounts.list_page(store).items] == [discount_id, other]
 
 
-def test_a_change_and_a_close_whose_answers_were_lost_are_told(line: LossyLine, store: Store) -> None:
+def test_a_change_and_a_close_are_answered_despite_lost_replies(line: LossyLine, store: Store) -> None:
     discount_id = make(store)
     line.lose(1)
     assert discounts.change(store, discount_id, {"total_count": 60})[0].total_count == 60

@@ -19,7 +19,7 @@ def street() -> Iterator[Street]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_a_neighbour_is_answered_whatever_a_tenant_does(street: Street, attack: Attack) -> None:
+def test_a_neighbour_is_answered_during_any_attack_by_a_tenant(street: Street, attack: Attack) -> None:
     with attack(street, Size()):
         seen = street.watch(LONG)
     assert set(seen.statuses) == {201}

@@ -79,7 +79,7 @@ def test_a_grant_with_an_address_sends_the_code(harness: MailHarness) -> None:
         ({"kind": "unique"}, False),
     ],
 )
-def test_what_is_said_of_a_code_fits_its_kind(harness: MailHarness, codes: dict[str, str], for_all: bool) -> None:
+def test_the_text_about_a_code_fits_its_kind(harness: MailHarness, codes: dict[str, str], for_all: bool) -> None:
     harness.grant(harness.create(codes=codes), email=ANN)
     harness.send()
     text = " ".join(text_of(read(harness.box.mails[0])).split())
@@ -107,7 +107,7 @@ def test_an_event_planned_twice_is_one_delivery_with_one_id(harness: MailHarness
     assert recipients(harness) == [ANN]
 
 
-def test_what_the_brand_says_wins_over_what_the_user_says(harness: MailHarness) -> None:
+def test_the_brands_contact_data_overrides_the_users(harness: MailHarness) -> None:
     discount_id = harness.create()
     harness.done("PUT", "/user/ann", {"email": "own@mail.example", "name": "Ann", "locale": "de"})
     harness.done(
@@ -119,7 +119,7 @@ def test_what_the_brand_says_wins_over_what_the_user_says(harness: MailHarness) 
     assert text_of(read(harness.box.mails[0])).startswith("Hello Frau Müller,")
 
 
-def test_what_the_user_says_is_used_where_the_brand_knows_nothing(harness: MailHarness) -> None:
+def test_the_users_contact_data_is_used_where_the_brand_has_none(harness: MailHarness) -> None:
     discount_id = harness.create()
     harness.done("PUT", "/user/ann", {"email": "own@mail.example", "name": "Ann", "locale": "de-AT"})
     harness.done("PUT", "/user/ann?brand_id=Other", {"email": "others@mail.example"})
@@ -138,7 +138,7 @@ def test_the_address_is_the_one_known_when_it_is_sent(harness: MailHarness) -> N
     assert recipients(harness) == ["new@mail.example"]
 
 
-def test_nobody_is_written_to_without_an_address(harness: MailHarness) -> None:
+def test_no_e_mail_is_sent_without_an_address(harness: MailHarness) -> None:
     harness.grant(harness.create())
     assert harness.send() == []
     assert harness.emails() == []
@@ -147,7 +147,7 @@ def test_nobody_is_written_to_without_an_address(harness: MailHarness) -> None:
 @pytest.mark.parametrize(
     "contact", [{"email": None}, {"email": ANN, "unsubscribed": True}], ids=["taken away", "unsubscribed"]
 )
-def test_an_address_that_is_gone_by_then_is_not_written_to(harness: MailHarness, contact: dict[str, object]) -> None:
+def test_no_e_mail_is_sent_to_an_address_removed_meanwhile(harness: MailHarness, contact: dict[str, object]) -> None:
     harness.grant(harness.create(), email=ANN)
     harness.plan()
     harness.done("PUT", "/user/ann?brand_id=IKEA", contact)
@@ -181,7 +181,7 @@ def test_one_switched_off_between_plan_and_sending_is_not_sent(harness: MailHarn
     assert harness.box.mails == []
 
 
-def test_a_user_who_was_forgotten_between_is_not_written_to(harness: MailHarness) -> None:
+def test_no_e_mail_is_sent_to_a_user_forgotten_meanwhile(harness: MailHarness) -> None:
     harness.grant(harness.create(), email=ANN)
     harness.plan()
     harness.done("DELETE", "/user/ann")
@@ -189,7 +189,7 @@ def test_a_user_who_was_forgotten_between_is_not_written_to(harness: MailHarness
     assert harness.box.mails == []
 
 
-def test_one_address_gets_so_many_a_day_and_no_more_however_it_is_written(
+def test_the_daily_limit_of_an_address_applies_to_any_spelling(
     harness: MailHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert email_delivery.MOST_PER_MAILBOX == 50
@@ -325,7 +325,7 @@ def test_a_brand_without_an_address_gets_no_e_mail(harness: MailHarness) -> None
     assert harness.emails() == []
 
 
-def test_what_a_mail_server_refuses_for_good_has_failed_and_all_else_is_due_again(harness: MailHarness) -> None:
+def test_a_permanent_mail_refusal_fails_and_any_other_is_due_again(harness: MailHarness) -> None:
     discount_id = harness.create()
     harness.grant(discount_id, email=ANN)
     harness.box.answers["rcpt"] = f"450 {ANN} later"
@@ -567,7 +567,7 @@ def test_a_removed_end_leads_to_no_reminder(harness: MailHarness) -> None:
     assert reminded(harness) == []
 
 
-def test_a_code_that_is_good_for_a_time_ends_by_its_own_grant(harness: MailHarness) -> None:
+def test_a_time_limited_code_expires_relative_to_its_grant(harness: MailHarness) -> None:
     near, far = harness.create(valid_for="P1D"), harness.create(valid_for="P10D")
     code = harness.grant(near, email=ANN)
     harness.grant(far, email=ANN)
@@ -590,7 +590,7 @@ def test_a_code_that_is_good_for_a_month_ends_by_the_calendar_of_its_zone(harnes
     assert int(due_at) + REMIND_DAYS * DAY == from_time(datetime.fromisoformat(held["good_until"]))
 
 
-def test_a_discounts_end_before_the_grants_own_leads_to_one_reminder(harness: MailHarness) -> None:
+def test_a_discount_that_ends_before_its_grant_causes_one_reminder(harness: MailHarness) -> None:
     harness.grant(harness.create(valid_for="P2D", expires_at=DAY), email=ANN)
     assert harness.remind() == 2
     assert reminded(harness) == ["ann"]

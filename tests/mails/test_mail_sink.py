@@ -119,7 +119,7 @@ def test_they_are_listed_oldest_first(folder: Path, port: int) -> None:
     assert "Sold out: Christmas 2026" in shown.stdout
 
 
-def test_nothing_of_an_e_mail_stands_in_its_files_name(folder: Path, port: int) -> None:
+def test_a_mail_file_name_contains_nothing_from_the_e_mail(folder: Path, port: int) -> None:
     with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
         client.sendmail(
             "../../eve@evil.example", ["../../../etc/passwd@evil.example"], b"Subject: ../../x\r\n\r\nHi\r\n"
@@ -155,7 +155,7 @@ def test_one_that_is_too_large_is_refused(folder: Path, port: int) -> None:
     assert [path.stat().st_size for path in folder.iterdir()] == [len(fits)]
 
 
-def test_what_others_put_there_is_neither_listed_nor_taken_away(folder: Path, port: int) -> None:
+def test_foreign_files_are_neither_listed_nor_removed(folder: Path, port: int) -> None:
     others = ["notes.txt", "1.eml", "20261101.eml", ".20261101T080000-1-000000.eml", "20261101T080000-1-000000.eml.bak"]
     for name in others:
         (folder / name).write_text("Subject: mine\r\n\r\n")
@@ -180,7 +180,7 @@ EVIL = {
 
 
 @pytest.mark.parametrize("evil", EVIL)
-def test_whatever_an_e_mail_is_the_list_shows_it_without_control_characters(folder: Path, port: int, evil: str) -> None:
+def test_the_list_shows_any_e_mail_without_control_characters(folder: Path, port: int, evil: str) -> None:
     with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
         client.sendmail("a@b.example", ["c@d.example"], EVIL[evil])
     (found,) = listed(folder)
@@ -189,7 +189,7 @@ def test_whatever_an_e_mail_is_the_list_shows_it_without_control_characters(fold
     assert CliRunner().invoke(main, ["mails", str(folder)]).exit_code == 0
 
 
-def test_one_that_goes_while_they_are_listed_is_left_out(
+def test_an_e_mail_removed_during_the_listing_is_left_out(
     folder: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(port, example_mail("sold-out"))

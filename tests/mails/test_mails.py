@@ -114,7 +114,7 @@ def test_with_a_link_the_headers_and_both_parts_carry_it(kind: MailKind) -> None
     assert shown(html_of(example_mail(kind))).links == []
 
 
-def test_the_longest_link_stands_whole_in_its_header() -> None:
+def test_the_longest_link_fits_unbroken_in_its_header() -> None:
     link = "https://shop.example/unsubscribe/" + "a" * 850
     raw = bytes(example_mail(unsubscribe_url=link))
     assert f"List-Unsubscribe: <{link}>\r\n".encode() in raw
@@ -138,7 +138,7 @@ def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone:
 
 @pytest.mark.parametrize("locale", ["en", "de"])
 @pytest.mark.parametrize("kind", ["code-granted", "code-expiring"])
-def test_the_code_its_end_and_what_comes_off_stand_in_both_parts(kind: MailKind, locale: str) -> None:
+def test_both_parts_show_the_code_its_end_and_the_discount(kind: MailKind, locale: str) -> None:
     message = example_mail(kind, Recipient("ann@mail.example", None, locale))
     until = {"en": "20\xa0November 2026, 10:27\xa0UTC", "de": "20.\xa0November 2026, 10:27\xa0UTC"}[locale]
     for part in (text_of(message), shown(html_of(message)).text):
@@ -167,7 +167,7 @@ def test_the_code_its_end_and_what_comes_off_stand_in_both_parts(kind: MailKind,
         (Rule(amount_off=1234567, currency="KWD"), "de", "1.234,567\xa0KWD"),
     ],
 )
-def test_what_comes_off_is_shown_as_people_write_it(rule: Rule, locale: str, words: str) -> None:
+def test_the_discount_is_written_in_the_readers_locale(rule: Rule, locale: str, words: str) -> None:
     message = example_mail("code-granted", Recipient("ann@mail.example", None, locale), rule=rule)
     label = {"en": "Your discount", "de": "Ihr Rabatt"}[locale]
     assert f"{label}: {words}\n" in text_of(message)
@@ -183,7 +183,7 @@ def test_the_least_amount_of_an_order_is_shown(locale: str, line: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["code-granted", "code-expiring"])
-def test_what_is_not_known_of_a_code_has_no_line(kind: MailKind) -> None:
+def test_unknown_facts_about_a_code_get_no_line(kind: MailKind) -> None:
     message = example_mail(kind, rule=Rule(), valid_until=None)
     assert ":" not in text_of(message).partition("XMAS-7F3K")[2].replace("-- \n", "")
     assert "<bdi>" not in html_of(message)
@@ -328,7 +328,7 @@ def test_names_are_cut_and_codes_never() -> None:
         "group: ann@mail.example;",
     ],
 )  # fmt: skip
-def test_what_is_not_one_address_is_refused(address: str) -> None:
+def test_anything_but_a_single_address_is_refused(address: str) -> None:
     with pytest.raises(Invalid) as refused:
         example_mail(to=Recipient(address))
     assert refused.value.detail == "/email is not an e-mail address."

@@ -93,7 +93,7 @@ def test_lines_that_begin_with_a_dot_arrive_as_they_are() -> None:
     assert box.mails == [bytes(written)]
 
 
-def test_each_e_mail_has_a_connection_of_its_own_and_a_postman_serves_many() -> None:
+def test_threads_share_a_client_and_each_e_mail_gets_a_new_connection() -> None:
     box = Mailbox()
     with serving(box) as port:
         client = SmtpClient(f"smtp+plain://127.0.0.1:{port}", PATIENCE, usual())
@@ -181,9 +181,7 @@ def test_a_server_that_takes_no_login_gets_no_e_mail() -> None:
     ("answer", "outcome"),
     [("450 4.2.0 Later", "retry"), ("421 4.3.2 Closing", "retry"), ("550 5.1.1 No such user", "failed")],
 )
-def test_what_is_refused_for_good_has_failed_and_all_else_is_tried_again(
-    command: str, answer: str, outcome: str
-) -> None:
+def test_a_permanent_refusal_fails_and_any_other_is_retried(command: str, answer: str, outcome: str) -> None:
     box = Mailbox(**{command: answer})
     with serving(box) as port:
         receipt = send(f"smtp+plain://127.0.0.1:{port}")
@@ -200,7 +198,7 @@ def test_a_greeting_that_refuses_says_nothing_about_the_e_mail(greeting: bytes) 
     assert outcome_of(receipt) == ("retry", status, words)
 
 
-def test_a_server_that_knows_no_hello_is_tried_again() -> None:
+def test_a_server_that_refuses_hello_is_retried() -> None:
     with Evil(lambda server, connection: server.talk(connection, [b"220 Hi\r\n"] + [b"502 What\r\n"] * 9)) as evil:
         receipt = send(f"smtp+plain://127.0.0.1:{evil.port}")
     assert outcome_of(receipt) == ("retry", "502", "What")
@@ -292,14 +290,14 @@ def test_a_slow_look_up_leaves_no_time_for_more(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("lines", [[], UNTIL_DATA[:1], UNTIL_DATA, [*UNTIL_DATA, b"354 Go\r\n"]], ids=len)
-def test_a_server_that_breaks_off_is_tried_again(lines: list[bytes]) -> None:
+def test_a_server_that_disconnects_is_retried(lines: list[bytes]) -> None:
     with Evil(lambda server, connection: server.talk(connection, lines)) as evil:
         receipt = send(f"smtp+plain://127.0.0.1:{evil.port}")
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert receipt.answer != ""
 
 
-def test_a_server_that_breaks_off_in_the_middle_of_the_e_mail_is_tried_again() -> None:
+def test_a_server_that_disconnects_during_the_e_mail_is_retried() -> None:
     def act(server: Evil, connection: socket.socket) -> None:
         server.talk(connection, UNTIL_DATA)
         connection.sendall(b"354 Go\r\n")
@@ -310,7 +308,7 @@ def test_a_server_that_breaks_off_in_the_middle_of_the_e_mail_is_tried_again() -
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
 
 
-def test_what_goes_wrong_after_the_e_mail_was_taken_changes_nothing() -> None:
+def test_an_error_after_acceptance_does_not_change_the_outcome() -> None:
     lines = [*UNTIL_DATA, b"354 Go\r\n"]
 
     def act(server: Evil, connection: socket.socket) -> None:
@@ -323,14 +321,14 @@ def test_what_goes_wrong_after_the_e_mail_was_taken_changes_nothing() -> None:
         assert outcome_of(send(f"smtp+plain://127.0.0.1:{evil.port}")) == ("delivered", "250", "")
 
 
-def test_nobody_there_is_tried_again() -> None:
+def test_an_unreachable_mail_server_is_retried() -> None:
     with Port() as port:
         receipt = send(f"smtp+plain://{port.address}")
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert "refused" in receipt.answer
 
 
-def test_an_unknown_host_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -342,7 +340,7 @@ def test_an_unknown_host_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     "junk", [b"hello\r\n", b"\r\n", b"HTTP/1.1 400 Bad\r\n\r\n", b"2", b"\xff\xfe\x00\r\n", b"A" * 9999]
 )
-def test_one_who_speaks_no_smtp_is_tried_again(junk: bytes) -> None:
+def test_a_server_that_does_not_speak_smtp_is_retried(junk: bytes) -> None:
     with Evil(lambda _, connection: connection.sendall(junk)) as evil:
         receipt = send(f"smtp+plain://127.0.0.1:{evil.port}")
     assert receipt.outcome == "retry"
@@ -362,7 +360,7 @@ def test_answers_are_cleaned_and_cut_and_tell_no_address() -> None:
 
 
 @pytest.mark.parametrize("said", [ANN.upper(), "Ann.Smith@mail.example", f"{ANN}{ANN}"])
-def test_an_address_is_masked_however_it_is_written(said: str) -> None:
+def test_an_address_is_masked_in_any_spelling(said: str) -> None:
     box = Mailbox(rcpt=f"550 {said} unknown")
     with serving(box) as port:
         receipt = send(f"smtp+plain://127.0.0.1:{port}")

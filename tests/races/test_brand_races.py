@@ -6,7 +6,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import Service, create
 
 
-def test_nobody_is_given_two_codes_of_one_brand(service: Service, redis_server: RedisServer) -> None:
+def test_no_user_is_granted_two_codes_of_one_brand(service: Service, redis_server: RedisServer) -> None:
     discounts = [create(service.urls[0], 50, brand_id="LEGO") for _ in range(6)]
     users = [f"user {number}" for number in range(400)]
     calls = [Call(user, "POST", "/brand/LEGO/grant", {"user_id": user}) for user in users for _ in range(3)]
@@ -26,7 +26,7 @@ def test_nobody_is_given_two_codes_of_one_brand(service: Service, redis_server: 
     assert len({user for each in found for user in each.grants}) == 300
 
 
-def test_who_was_given_a_code_is_never_told_later_that_all_is_gone(service: Service, redis_server: RedisServer) -> None:
+def test_a_user_with_a_code_never_gets_sold_out_later(service: Service, redis_server: RedisServer) -> None:
     discounts = [create(service.urls[0], 1, brand_id="Playmobil") for _ in range(40)]
     users = [f"user {number}" for number in range(40)]
     calls = [Call(user, "POST", "/brand/Playmobil/grant", {"user_id": user}) for user in users for _ in range(4)]
@@ -41,7 +41,7 @@ def test_who_was_given_a_code_is_never_told_later_that_all_is_gone(service: Serv
         assert len(history.check(redis_server.client(), service.urls[1], each, answers).grants) == 1
 
 
-def test_brand_and_discount_may_be_asked_at_once(service: Service, redis_server: RedisServer) -> None:
+def test_grants_by_brand_and_by_discount_may_run_at_once(service: Service, redis_server: RedisServer) -> None:
     one, other = (create(service.urls[0], 100, brand_id="Märklin") for _ in range(2))
     users = [f"user {number}" for number in range(100)]
     # `other` is the newer, which the brand's call takes first; a direct call for `one` is a second code by right.

@@ -68,7 +68,7 @@ def test_total_goes_down_and_up_while_grants_run(service: Service, redis_server:
     assert history.statuses(again)[201, ""] == min(last, 1500) - (last - 20)
 
 
-def test_nobody_is_given_a_code_after_the_close(service: Service, redis_server: RedisServer) -> None:
+def test_no_code_is_granted_after_the_close(service: Service, redis_server: RedisServer) -> None:
     discount_id = create(service.urls[0], 1000)
 
     with Load(service.urls, [grant_call(discount_id, f"user {number}") for number in range(800)]) as load:

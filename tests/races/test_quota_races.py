@@ -5,7 +5,7 @@ from tests.support.load import Call, drive, grant_call
 from tests.support.service import Service, ask, create
 
 
-def test_a_brand_passes_no_quota_by_one_however_many_ask(service: Service) -> None:
+def test_a_brand_never_exceeds_a_quota_under_concurrent_calls(service: Service) -> None:
     assert ask(service.urls[0], "POST", "/brand", {"id": "Bounded"}).status == 201
     most = {"quotas": {"grants_a_day": 100}}
     assert ask(service.urls[0], "PATCH", "/brand/Bounded", most).status == 200

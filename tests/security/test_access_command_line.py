@@ -68,7 +68,7 @@ def test_a_brand_is_closed_and_a_user_forgotten(two_brands: TwoBrands, call: Cal
         (("key", "revoke", "IKEA", "x"), "not-found"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_line_and_nothing_is_made(
+def test_a_mistake_is_reported_in_one_line_and_creates_nothing(
     two_brands: TwoBrands, call: Call, words: tuple[str, ...], slug: str
 ) -> None:
     two_brands.open_shop("IKEA")

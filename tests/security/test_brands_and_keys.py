@@ -131,7 +131,7 @@ def test_a_key_ends_at_its_time_by_the_clock_of_redis(two_brands: TwoBrands, ike
     check_problem(two_brands.ask("GET", "/discount", key), 401, "unauthenticated")
 
 
-def test_the_last_use_of_a_key_is_told_to_the_minute(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_the_last_use_of_a_key_is_shown_to_the_minute(two_brands: TwoBrands, ikea: Shop) -> None:
     def used() -> Any:
         return two_brands.done("GET", "/brand/IKEA/keys", ADMIN)["keys"][-1]["used_at"]
 
@@ -152,7 +152,7 @@ def test_the_last_use_of_a_key_is_told_to_the_minute(two_brands: TwoBrands, ikea
         assert used() > first
 
 
-def test_another_brands_key_is_not_revoked_by_this_ones_name(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_a_key_cannot_be_revoked_under_another_brand(two_brands: TwoBrands, ikea: Shop) -> None:
     twin = next(f"B{n}" for n in range(999) if keys.partition_of(f"B{n}", 16) == keys.partition_of("IKEA", 16))
     two_brands.done("POST", "/brand", ADMIN, json={"id": twin})
     check_problem(two_brands.ask("DELETE", f"/brand/{twin}/keys/{ikea.key_id}", ADMIN), 404, "not-found")
@@ -195,7 +195,7 @@ def introspect(two_brands: TwoBrands, token: str, asked_by: str) -> dict[str, An
     return found
 
 
-def test_a_token_tells_what_it_is_good_for(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_introspection_shows_the_scope_of_a_token(two_brands: TwoBrands, ikea: Shop) -> None:
     shown = introspect(two_brands, ikea.key, ADMIN)
     assert shown.pop("iat") > 1_700_000_000
     scope = "manage grant redeem read"
@@ -212,7 +212,7 @@ def test_a_token_tells_what_it_is_good_for(two_brands: TwoBrands, ikea: Shop) ->
     assert introspect(two_brands, ADMIN, ADMIN)["scope"] == "admin"
 
 
-def test_a_token_that_is_no_good_tells_nothing(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_introspection_of_an_invalid_token_reveals_nothing(two_brands: TwoBrands, ikea: Shop) -> None:
     other = two_brands.open_shop("Other")
     for token in ("", "garbage", signed(exp=1_600_000_000), ikea.key[:-1]):
         assert introspect(two_brands, token, ADMIN) == {"active": False}
@@ -223,7 +223,7 @@ def test_a_token_that_is_no_good_tells_nothing(two_brands: TwoBrands, ikea: Shop
     assert introspect(two_brands, ikea.key, ADMIN) == {"active": False}
 
 
-def test_a_token_tells_what_its_user_is_called_by_whom_asks(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_introspection_shows_the_user_name_known_to_the_caller(two_brands: TwoBrands, ikea: Shop) -> None:
     lidl = two_brands.open_shop("Lidl")
     two_brands.done("PUT", "/user/Cy?brand_id=IKEA", ikea.key, json={"email": "cy@ikea.example", "name": "Cyrus"})
     two_brands.done("PUT", "/user/Cy", signed("Cy"), json={"email": "cy@home.example", "name": "Cy himself"})
@@ -238,7 +238,7 @@ def test_a_token_tells_what_its_user_is_called_by_whom_asks(two_brands: TwoBrand
     assert {"name", "email"}.isdisjoint(introspect(two_brands, signed("Cy"), lidl.key))
 
 
-def test_a_user_learns_of_its_own_tokens_alone(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_a_user_can_introspect_only_their_tokens(two_brands: TwoBrands, ikea: Shop) -> None:
     shown = introspect(two_brands, signed("Ann"), signed("Ann"))
     assert (shown["active"], shown["sub"], shown["scope"]) == (True, "Ann", "grant redeem read")
     for token in (signed("Bo"), ikea.key, ADMIN, "garbage"):

@@ -47,7 +47,7 @@ def test_a_shop_is_no_address_for_its_customers_and_a_user_has_one(
     check_problem(two_brands.ask("POST", "/redemption", signed("Ann"), json=checkout(shop)), 429, "too-many-guesses")
 
 
-def test_wrong_codes_at_a_brand_stay_that_brand_s_own_also_when_it_forgets_the_user(two_brands: TwoBrands) -> None:
+def test_wrong_codes_count_per_brand_even_after_it_forgets_the_user(two_brands: TwoBrands) -> None:
     shops = [two_brands.open_shop(brand) for brand in ("IKEA", "Other")]
     for shop in shops:
         for _ in range(checkouts.USER_GUESSES):
@@ -57,7 +57,7 @@ def test_wrong_codes_at_a_brand_stay_that_brand_s_own_also_when_it_forgets_the_u
     assert statuses == [200, 429]
 
 
-def test_a_validation_tells_the_detail_of_each_reason(two_brands: TwoBrands) -> None:
+def test_a_validation_shows_the_detail_of_each_reason(two_brands: TwoBrands) -> None:
     shop = two_brands.open_shop("IKEA")
     two_brands.done("POST", "/redemption", shop.key, json=checkout(shop))
     body = checkout(shop)

@@ -21,12 +21,12 @@ def statuses(two_brands: TwoBrands, times: int, method: str, path: str, token: s
     return [two_brands.ask(method, path, token, **call).status_code for _ in range(times)]
 
 
-def test_a_wrong_query_without_a_token_is_told_nothing_and_counts(small: TwoBrands) -> None:
+def test_a_wrong_query_without_a_token_learns_nothing_and_counts(small: TwoBrands) -> None:
     check_problem(small.ask("GET", "/discount?limit=x"), 401, "unauthenticated")
     assert statuses(small, 5, "GET", "/discount?colour=red", None) == [401, 401, 401, 429, 429]
 
 
-def test_what_a_token_does_not_allow_counts(small: TwoBrands) -> None:
+def test_calls_that_a_token_does_not_allow_count(small: TwoBrands) -> None:
     shop = small.open_shop("IKEA")
     reader = small.make_key("IKEA", "read")
     assert statuses(small, 31, "DELETE", f"/discount/{shop.discount}", reader) == [403] * 30 + [429]
@@ -35,7 +35,7 @@ def test_what_a_token_does_not_allow_counts(small: TwoBrands) -> None:
     assert statuses(small, 31, "POST", f"/discount/{shop.discount}/grant", other, **grant) == [403] * 30 + [429]
 
 
-def test_what_a_user_may_not_do_counts(small: TwoBrands) -> None:
+def test_calls_forbidden_to_users_count(small: TwoBrands) -> None:
     assert statuses(small, 4, "POST", "/discount", signed("Bo"), json={}) == [403, 403, 403, 429]
 
 
@@ -89,12 +89,12 @@ def test_a_time_that_is_no_number_makes_no_good_token(two_brands: TwoBrands, cha
 
 
 @pytest.mark.parametrize("user", ["\ud83d", "Ann\udc00"])
-def test_half_a_surrogate_is_no_user(two_brands: TwoBrands, user: str) -> None:
+def test_a_lone_surrogate_is_refused_as_a_user(two_brands: TwoBrands, user: str) -> None:
     check_problem(two_brands.ask("GET", "/discount", signed(user)), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("more", ["=", "==", "~", "+", "/", ".", ".x"])
-def test_nothing_may_stand_behind_a_good_token(two_brands: TwoBrands, more: str) -> None:
+def test_a_valid_token_with_extra_characters_is_refused(two_brands: TwoBrands, more: str) -> None:
     token = signed()
     assert two_brands.ask("GET", "/discount", token).status_code == 200
     check_problem(two_brands.ask("GET", "/discount", token + more), 401, "unauthenticated")

@@ -41,9 +41,7 @@ def test_while_redis_is_full_look_ups_work_and_keys_can_be_revoked(own: TwoBrand
     assert own.ask("POST", f"/discount/{shop.discount}/grant", shop.key, json={"user_id": "Bo"}).status_code == 201
 
 
-def test_while_redis_is_away_nobody_is_let_in_and_afterwards_all_is_as_before(
-    own: TwoBrands, own_server: RedisServer
-) -> None:
+def test_access_is_refused_while_redis_is_down_and_restored_afterwards(own: TwoBrands, own_server: RedisServer) -> None:
     shop = own.open_shop("IKEA")
     own_server.kill()
     calls: list[tuple[str, str, Any]] = [

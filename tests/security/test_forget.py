@@ -91,13 +91,13 @@ def test_nothing_names_the_user_any_more_and_every_count_stays(two_brands: TwoBr
     assert again == {"user_id": NAME, "grants": 0, "redemptions": 0, "events": 0}
 
 
-def test_what_others_have_stays_as_it_is(two_brands: TwoBrands, shops: list[Shop]) -> None:
+def test_data_of_other_users_is_unchanged(two_brands: TwoBrands, shops: list[Shop]) -> None:
     before = [two_brands.done("GET", f"/user/Ann/{what}", shops[0].key) for what in ("grants", "redemptions")]
     two_brands.done("DELETE", f"/user/{NAME}", ADMIN)
     assert [two_brands.done("GET", f"/user/Ann/{what}", shops[0].key) for what in ("grants", "redemptions")] == before
 
 
-def test_a_brand_forgets_what_it_keeps_itself(two_brands: TwoBrands, shops: list[Shop]) -> None:
+def test_a_brand_forgets_only_its_data_about_the_user(two_brands: TwoBrands, shops: list[Shop]) -> None:
     ikea, other = shops
     report = two_brands.done("DELETE", f"/user/{NAME}", ikea.key)
     assert (report["grants"], report["redemptions"]) == (3, 9)
@@ -108,7 +108,7 @@ def test_a_brand_forgets_what_it_keeps_itself(two_brands: TwoBrands, shops: list
     assert not [line for line in everything(two_brands).splitlines() if line.startswith(tag) and NAME in line]
 
 
-def test_what_was_forgotten_can_still_be_listed_confirmed_and_undone(two_brands: TwoBrands, shops: list[Shop]) -> None:
+def test_forgotten_redemptions_can_be_listed_confirmed_or_rolled_back(two_brands: TwoBrands, shops: list[Shop]) -> None:
     ikea = shops[0]
     two_brands.done("DELETE", f"/user/{NAME}", ADMIN)
     for discount in two_brands.done("GET", "/discount", ikea.key)["discounts"]:
@@ -127,7 +127,7 @@ def test_what_was_forgotten_can_still_be_listed_confirmed_and_undone(two_brands:
         assert (after["on_hold_count"], after["redeemed_count"]) == (0, len([p for p in page if p["user_id"] == "Ann"]))
 
 
-def test_a_user_who_comes_back_is_a_new_one(two_brands: TwoBrands, shops: list[Shop]) -> None:
+def test_a_forgotten_user_who_returns_is_a_new_user(two_brands: TwoBrands, shops: list[Shop]) -> None:
     two_brands.done("DELETE", f"/user/{NAME}", ADMIN)
     ikea = shops[0]
     again = two_brands.ask("POST", f"/discount/{ikea.discount}/grant", signed(NAME), json={"user_id": NAME})
@@ -149,7 +149,7 @@ def fill_outbox(two_brands: TwoBrands, brand: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("user", [NAME, "nobody"])
-def test_forgetting_costs_the_same_however_many_events_others_have(
+def test_forgetting_costs_the_same_for_any_number_of_other_events(
     two_brands: TwoBrands, shops: list[Shop], user: str
 ) -> None:
     trips = []
@@ -165,9 +165,7 @@ def test_forgetting_costs_the_same_however_many_events_others_have(
     assert trips[1] <= trips[0]
 
 
-def test_an_event_that_stands_elsewhere_since_a_clock_went_back_is_found(
-    two_brands: TwoBrands, shops: list[Shop]
-) -> None:
+def test_an_event_moved_by_a_backward_clock_is_found(two_brands: TwoBrands, shops: list[Shop]) -> None:
     stream = keys.events(keys.partition_of("IKEA", 16))
     fill_outbox(two_brands, "IKEA", 2000)
     place, fields = next(row for row in two_brands.redis.xrange(stream) if row[1].get("user") == NAME)
@@ -192,7 +190,7 @@ def test_an_event_among_many_of_the_same_moment_is_found(two_brands: TwoBrands, 
     assert NAME not in everything(two_brands)
 
 
-def test_what_was_told_of_an_earlier_hold_of_an_order_is_found(two_brands: TwoBrands, shops: list[Shop]) -> None:
+def test_the_event_of_an_earlier_hold_of_an_order_is_found(two_brands: TwoBrands, shops: list[Shop]) -> None:
     ikea = shops[0]
     page = two_brands.done("GET", f"/user/{NAME}/redemptions", ikea.key)["redemptions"]
     held = next(each for each in page if each["state"] == "held")

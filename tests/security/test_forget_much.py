@@ -85,7 +85,7 @@ def test_a_user_of_more_uses_than_a_slice_is_forgotten_whole(harness: ServiceHar
 
 
 @pytest.mark.usefixtures("small_slices")
-def test_a_brand_forgets_its_own_slices_only(harness: ServiceHarness) -> None:
+def test_a_brand_forgets_only_its_slices(harness: ServiceHarness) -> None:
     ids = use_often(harness)
     done = users.forget(harness.store, USER, brand_id=ONE)
     assert (done.grants, done.redemptions) == (1, 12)
@@ -95,7 +95,7 @@ def test_a_brand_forgets_its_own_slices_only(harness: ServiceHarness) -> None:
 
 
 @pytest.mark.usefixtures("small_slices")
-def test_what_a_call_that_was_cut_off_has_left_is_forgotten_by_the_next(
+def test_the_next_call_forgets_the_rest_of_an_interrupted_one(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class CutOff(Exception):

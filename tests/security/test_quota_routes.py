@@ -23,7 +23,7 @@ def set_quotas(two_brands: TwoBrands, **most: Any) -> Any:
     return two_brands.done("PATCH", "/brand/IKEA", ADMIN, json={"quotas": most})["quotas"]
 
 
-def test_the_admin_sets_quotas_and_the_brand_sees_what_it_uses(two_brands: TwoBrands, key: str) -> None:
+def test_the_admin_sets_quotas_and_the_brand_sees_its_usage(two_brands: TwoBrands, key: str) -> None:
     before = set_quotas(two_brands, discounts=3, codes=None, emails_a_day="off")
     discount = two_brands.done("POST", "/discount", key, json=SALE)["id"]
     two_brands.done("POST", f"/discount/{discount}/grant", key, json={"user_id": "Ann"})
@@ -42,7 +42,7 @@ def test_the_admin_sets_quotas_and_the_brand_sees_what_it_uses(two_brands: TwoBr
     assert seen["grants_a_day"]["opens_at"]
 
 
-def test_a_brand_does_not_set_its_own_quotas(two_brands: TwoBrands, key: str) -> None:
+def test_a_brand_cannot_set_its_quotas(two_brands: TwoBrands, key: str) -> None:
     answer = two_brands.ask("PATCH", "/brand/IKEA", key, json={"name": "New", "quotas": {"discounts": "off"}})
     assert check_problem(answer, 403, "forbidden")["scope"] == "admin"
     assert two_brands.done("GET", "/brand/IKEA", key)["name"] == "IKEA"

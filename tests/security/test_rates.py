@@ -23,7 +23,7 @@ def figures(answer: Any) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("hot", [True, False])
-def test_what_is_left_is_told_and_beyond_it_the_answer_is_to_wait(small: TwoBrands, hot: bool) -> None:
+def test_the_remaining_rate_is_shown_and_calls_beyond_it_are_refused(small: TwoBrands, hot: bool) -> None:
     shop = small.open_shop("IKEA")
     call = ("POST", f"/discount/{shop.discount}/grant") if hot else ("GET", f"/discount/{shop.discount}")
     body: dict[str, Any] = {"json": {"user_id": "Ann"}} if hot else {}
@@ -50,7 +50,7 @@ def test_all_replicas_count_together(small: TwoBrands) -> None:
     assert statuses == [200, 200, 200, 429, 429]
 
 
-def test_a_request_counts_once_whatever_it_runs(small: TwoBrands) -> None:
+def test_a_request_counts_once_regardless_of_its_script_calls(small: TwoBrands) -> None:
     shop = small.open_shop("IKEA")
     body = {"brand_id": "IKEA", "discount_code": "x", "codes": {"kind": "personal", "template": "x-{user}"}}
     personal = small.done("POST", "/discount", shop.key, json=body)["id"]
@@ -60,7 +60,7 @@ def test_a_request_counts_once_whatever_it_runs(small: TwoBrands) -> None:
 
 
 @pytest.mark.parametrize("hot", [True, False])
-def test_an_address_that_asks_for_many_users_is_told_to_wait(small: TwoBrands, hot: bool) -> None:
+def test_an_address_calling_for_many_users_is_rate_limited(small: TwoBrands, hot: bool) -> None:
     shop = small.open_shop("IKEA")
     statuses = []
     for number in range(12):
@@ -73,7 +73,7 @@ def test_an_address_that_asks_for_many_users_is_told_to_wait(small: TwoBrands, h
     assert statuses == [200] * 9 + [429] * 3
 
 
-def test_an_address_that_guesses_tokens_is_told_to_wait(small: TwoBrands) -> None:
+def test_an_address_that_guesses_tokens_is_rate_limited(small: TwoBrands) -> None:
     statuses = [small.ask("GET", "/discount", f"garbage-{number}").status_code for number in range(12)]
     assert statuses == [401] * 9 + [429] * 3
     # Who has a key is not held up by those who have none.

@@ -234,7 +234,7 @@ def test_the_table_has_every_operation(two_brands: TwoBrands) -> None:
 
 
 @named
-def test_who_brings_no_good_token_is_told_so_and_nothing_else(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_a_call_without_a_valid_token_is_unauthenticated(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     expired = two_brands.make_key("IKEA", expires_at="2280-01-01T00:00:00Z")
     two_brands.redis.hset(f"{{{expired[4:6]}}}:key:{expired.split('_')[1]}", "expires_at", "1000000000000000")
     revoked = two_brands.make_key("IKEA")
@@ -301,7 +301,7 @@ def test_a_key_needs_one_of_the_scopes(two_brands: TwoBrands, ikea: Shop, route:
 
 
 @named
-def test_the_admin_key_does_what_an_admin_does_and_no_more(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_the_admin_key_opens_only_admin_routes(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     if "admin" not in route.needs:
         check_refusal(route, ask(two_brands, ikea, route, ADMIN), 403, "forbidden")
 
@@ -328,7 +328,7 @@ def test_another_brands_things_are_not_there(two_brands: TwoBrands, ikea: Shop, 
 
 
 @named
-def test_a_user_acts_for_itself_alone(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_a_user_acts_only_for_themselves(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     before = unchanged(two_brands)
     answer = ask(two_brands, ikea, route, signed("Bo"))
     if not route.user:
@@ -342,7 +342,7 @@ def test_a_user_acts_for_itself_alone(two_brands: TwoBrands, ikea: Shop, route: 
     assert mine.status_code in (200, 201), mine.text
 
 
-def test_what_is_for_everybody_needs_no_token(two_brands: TwoBrands) -> None:
+def test_public_routes_need_no_token(two_brands: TwoBrands) -> None:
     for _, path in OPEN | {("GET", "/openapi.json"), ("GET", "/apidocs")}:
         assert two_brands.ask("GET", path).status_code == 200
         assert two_brands.ask("GET", path, "garbage").status_code == 200
@@ -382,7 +382,7 @@ def test_a_brand_may_leave_its_name_out_at_the_checkout(two_brands: TwoBrands, i
     assert two_brands.done("POST", "/redemption", ikea.key, json=body)["brand_id"] == "IKEA"
 
 
-def test_a_brands_key_says_for_which_brand_a_request_is(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_the_key_of_a_brand_selects_the_brand_of_a_request(two_brands: TwoBrands, ikea: Shop) -> None:
     discount = {"discount_code": "No name", "total_count": 1}
     assert two_brands.done("POST", "/discount", ikea.key, json=discount)["brand_id"] == "IKEA"
     webhook = {"url": "https://brand.example/more"}
@@ -395,7 +395,7 @@ def test_a_brands_key_says_for_which_brand_a_request_is(two_brands: TwoBrands, i
     check_problem(two_brands.ask("POST", "/discount", ikea.key, json=discount | {"brand_id": "B"}), 404, "not-found")
 
 
-def test_every_answer_says_that_it_is_nobody_elses(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_every_answer_forbids_caching_sniffing_and_framing(two_brands: TwoBrands, ikea: Shop) -> None:
     grant = two_brands.ask("POST", f"/discount/{ikea.discount}/grant", ikea.key, json={"user_id": "Ann"})
     for answer in (
         grant,

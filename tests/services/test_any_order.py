@@ -246,11 +246,9 @@ def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int,
     run_in_batches(machine, examples, steps)
 
 
-def test_any_calls_on_fakeredis_leave_what_the_model_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_calls_on_fakeredis_match_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     run(fake_harness(), monkeypatch, examples=25, steps=20)
 
 
-def test_any_calls_on_redis_leave_what_the_model_leaves(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_random_calls_on_redis_match_the_model(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     run(real_harness(redis_server), monkeypatch, examples=150, steps=25)

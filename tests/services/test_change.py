@@ -51,7 +51,7 @@ def test_a_name_changes_and_nothing_else_does(harness: ServiceHarness) -> None:
     assert harness.change(found.id, discount_code=found.discount_code) == found
 
 
-def test_times_are_set_moved_and_taken_away(harness: ServiceHarness) -> None:
+def test_times_can_be_set_changed_and_removed(harness: ServiceHarness) -> None:
     found, now = harness.create(), harness.now()
     assert harness.change(found.id, starts_at=now, expires_at=now + SECOND).expires_at == now + SECOND
     assert harness.change(found.id, expires_at=now + 9 * SECOND).expires_at == now + 9 * SECOND
@@ -113,7 +113,7 @@ def test_the_total_is_raised_far_beyond_a_block(harness: ServiceHarness) -> None
     assert harness.show(found.id).remaining_count == 2497
 
 
-def test_the_total_is_lowered_to_what_is_granted(harness: ServiceHarness) -> None:
+def test_the_total_can_be_lowered_to_the_granted_count(harness: ServiceHarness) -> None:
     found = harness.create(total=10)
     harness.grant_all(found.id, 4)
     lowered = harness.change(found.id, total_count=4)
@@ -124,7 +124,7 @@ def test_the_total_is_lowered_to_what_is_granted(harness: ServiceHarness) -> Non
         harness.grant(found.id, "One more")
 
 
-def test_the_total_is_not_lowered_below_what_is_granted(harness: ServiceHarness) -> None:
+def test_the_total_cannot_be_lowered_below_the_granted_count(harness: ServiceHarness) -> None:
     found = harness.create(total=10)
     harness.grant_all(found.id, 4)
     before = harness.state()
@@ -135,9 +135,7 @@ def test_the_total_is_not_lowered_below_what_is_granted(harness: ServiceHarness)
 
 
 @pytest.mark.parametrize("lower", [1, 3, 999, 1000, 1001, 1500])
-def test_what_is_cut_from_the_pool_comes_back_when_the_total_is_raised_again(
-    harness: ServiceHarness, lower: int
-) -> None:
+def test_codes_cut_from_the_pool_return_when_the_total_is_raised(harness: ServiceHarness, lower: int) -> None:
     found = harness.create(total=1500)
     first = harness.grant(found.id, "First")
     assert harness.change(found.id, total_count=lower).remaining_count == lower - 1

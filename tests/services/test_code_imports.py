@@ -88,7 +88,7 @@ def test_a_code_is_given_as_it_was_written(harness: ServiceHarness) -> None:
     assert [held[f"User {number}"] for number in range(len(codes))] == codes
 
 
-def test_what_comes_again_in_a_file_is_counted_and_named_by_its_line(harness: ServiceHarness) -> None:
+def test_repeats_within_a_file_are_counted_and_reported_by_line(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED)
     report = harness.import_lines(
         found.id, ["AB-12", "CD-34", "AB-12", "ab12", "A B 1 2", "ＡＢ１２", "ab–12", "CD-35"]
@@ -97,7 +97,7 @@ def test_what_comes_again_in_a_file_is_counted_and_named_by_its_line(harness: Se
     assert harness.pool(found.id) == ["AB-12", "CD-34", "CD-35"]
 
 
-def test_what_comes_again_of_an_earlier_import_is_counted_and_not_stored(harness: ServiceHarness) -> None:
+def test_repeats_of_an_earlier_import_are_counted_but_not_stored(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED)
     harness.import_lines(found.id, ["Café-1", "Café-2"])
     report = harness.import_lines(found.id, ["new", "CAFE\u0301 1", "cafe1", "cafe\u03012"])
@@ -183,9 +183,7 @@ def test_the_first_hundred_are_counted_over_all_calls(harness: ServiceHarness) -
 
 
 @pytest.mark.parametrize("lines", [["same", ""] * 75, ["same"] * 101 + [""] * 101])
-def test_the_first_hundred_are_those_of_the_file_whatever_is_wrong_with_them(
-    harness: ServiceHarness, lines: list[str]
-) -> None:
+def test_the_first_hundred_bad_lines_of_any_sort_are_reported(harness: ServiceHarness, lines: list[str]) -> None:
     report = harness.import_lines(harness.create(kind=IMPORTED).id, lines)
     assert [each.line for each in report.lines] == list(range(2, 102))
 
@@ -209,7 +207,7 @@ def test_a_large_file_goes_in_and_comes_out_in_order(redis_server: RedisServer) 
 
 
 @pytest.mark.parametrize("expected", [None, 1, 100_000, 100_000_000])
-def test_repeats_are_found_whatever_number_was_expected(harness: ServiceHarness, expected: int | None) -> None:
+def test_repeats_are_found_for_any_expected_total(harness: ServiceHarness, expected: int | None) -> None:
     found = harness.create(total=expected, kind=IMPORTED)
     assert harness.import_lines(found.id, own(0, 300)).added_count == 300
     assert harness.import_lines(found.id, own(200, 400)) == Report(
@@ -244,7 +242,7 @@ def test_a_file_is_read_as_it_is_stored(harness: ServiceHarness, small: int) -> 
 
 
 @pytest.mark.usefixtures("small")
-def test_codes_are_granted_while_others_come_in(harness: ServiceHarness) -> None:
+def test_codes_are_granted_while_others_are_imported(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED)
     granted: list[str] = []
 
@@ -294,7 +292,7 @@ def test_an_import_after_the_last_grant_makes_codes_to_be_had(harness: ServiceHa
     assert len(harness.events(found, "discount.sold-out")) == 2
 
 
-def test_the_brand_gives_what_was_just_imported(harness: ServiceHarness) -> None:
+def test_a_brand_grants_codes_that_were_just_imported(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED)
     with pytest.raises(SoldOut):
         brand_grants.grant_of_brand(harness.store, "IKEA", "User 1")
@@ -302,7 +300,7 @@ def test_the_brand_gives_what_was_just_imported(harness: ServiceHarness) -> None
     assert brand_grants.grant_of_brand(harness.store, "IKEA", "User 1").code == "A"
 
 
-def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(harness: ServiceHarness) -> None:
+def test_codes_are_imported_while_a_discount_is_paused_or_not_started(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED, starts_at=harness.now() + 10**9)
     assert harness.import_lines(found.id, ["A"]).added_count == 1
     harness.change(found.id, paused=True)
@@ -315,9 +313,7 @@ def test_codes_are_taken_in_while_the_discount_is_paused_and_before_it_starts(ha
 
 
 @pytest.mark.parametrize("read", [0, 1, 5, 6, 7, 20, 24])
-def test_an_import_whose_reader_fails_is_sent_again_and_ends_right(
-    harness: ServiceHarness, read: int, small: int
-) -> None:
+def test_an_import_interrupted_by_its_reader_can_be_repeated(harness: ServiceHarness, read: int, small: int) -> None:
     found = harness.create(kind=IMPORTED)
 
     def reader() -> Iterator[str]:
@@ -399,7 +395,7 @@ def test_the_script_refuses_another_kind_too(harness: ServiceHarness) -> None:
     assert harness.state() == before
 
 
-def test_an_unknown_discount_takes_no_code_and_exports_none(harness: ServiceHarness) -> None:
+def test_an_unknown_discount_imports_and_exports_no_codes(harness: ServiceHarness) -> None:
     before = harness.state()
     for unknown in ("x", "", make_discount_id(3, 10), make_discount_id(200, 10)):
         with pytest.raises(NotFound):
@@ -412,7 +408,7 @@ def test_an_unknown_discount_takes_no_code_and_exports_none(harness: ServiceHarn
     assert harness.state() == before
 
 
-def test_a_closed_discount_takes_no_code(harness: ServiceHarness) -> None:
+def test_a_closed_discount_imports_no_code(harness: ServiceHarness) -> None:
     found = harness.create_kind("imported", total=2)
     harness.grant(found.id)
     harness.close(found.id)
@@ -424,7 +420,7 @@ def test_a_closed_discount_takes_no_code(harness: ServiceHarness) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_discount_that_closes_while_codes_come_in_takes_no_more(harness: ServiceHarness) -> None:
+def test_a_discount_that_closes_during_an_import_accepts_no_more_codes(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED)
 
     def reader() -> Iterator[str]:
@@ -482,7 +478,7 @@ def test_an_export_has_every_code_in_the_state_it_is_in(harness: ServiceHarness,
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("void", [False, True])
-def test_an_export_of_a_closed_discount_has_what_was_granted_and_what_nobody_used(
+def test_an_export_of_a_closed_discount_lists_granted_and_unused_codes(
     harness: ServiceHarness, kind: Kind, void: bool
 ) -> None:
     found = harness.create_kind(kind, total=5)
@@ -496,7 +492,7 @@ def test_an_export_of_a_closed_discount_has_what_was_granted_and_what_nobody_use
 
 
 @pytest.mark.parametrize("kind", ["personal", "shared"])
-def test_an_export_without_a_limit_has_what_was_granted(harness: ServiceHarness, kind: Kind) -> None:
+def test_an_export_of_an_unlimited_discount_lists_the_granted_codes(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind, total=None)
     assert harness.export(found.id) == []
     held = harness.grant_all(found.id, 3)
@@ -581,9 +577,7 @@ def test_a_first_grant_that_comes_during_an_export_is_not_left_out(harness: Serv
     assert {each.code for each in exported} == {held.code, *all_codes(harness, found)}
 
 
-def test_what_is_imported_during_an_export_comes_at_its_end(
-    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_imported_during_an_export_come_last(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code_pools, "BLOCK", 3)
     found = harness.create(kind=IMPORTED)
     harness.import_lines(found.id, own(0, 5))
@@ -614,7 +608,7 @@ CODES = st.lists(
 
 @given(files=st.lists(CODES, min_size=1, max_size=3), granted_between=st.integers(0, 3))
 @settings(max_examples=60)
-def test_any_files_leave_what_a_set_of_codes_leaves(files: list[list[str]], granted_between: int) -> None:
+def test_random_imports_match_a_set_of_codes(files: list[list[str]], granted_between: int) -> None:
     harness = fake_harness()
     found = harness.create(kind=IMPORTED)
     known: dict[str, str] = {}

@@ -9,7 +9,7 @@ from discount.store import keys
 from tests.services.harness import BRANDS, SECOND, ServiceHarness
 
 
-def test_a_new_discount_has_what_it_was_given(harness: ServiceHarness) -> None:
+def test_a_new_discount_has_the_given_values(harness: ServiceHarness) -> None:
     before = harness.now()
     found = harness.create(total=100, brand="IKEA", discount_code="Christmas 2020 discount")
     assert (found.brand_id, found.discount_code, found.total_count) == ("IKEA", "Christmas 2020 discount", 100)
@@ -23,7 +23,7 @@ def test_a_discount_is_shown_as_it_was_made(harness: ServiceHarness) -> None:
     assert harness.show(found.id) == found
 
 
-def test_a_discount_stands_in_its_brands_partition(harness: ServiceHarness) -> None:
+def test_a_discount_is_stored_in_the_partition_of_its_brand(harness: ServiceHarness) -> None:
     for partition, brand in enumerate(BRANDS):
         assert harness.create(brand=brand).id[4:6] == f"{partition:02x}"
 
@@ -147,7 +147,7 @@ def test_no_key_but_the_idempotency_key_ever_expires(harness: ServiceHarness) ->
     assert ":idempotency:" in expiring[0]
 
 
-def test_every_key_stands_in_the_brands_slot(harness: ServiceHarness) -> None:
+def test_every_key_is_in_the_slot_of_the_brand(harness: ServiceHarness) -> None:
     found = harness.create(brand="{ff}:IKEA", idempotency_key="{x}")
     harness.grant(found.id, "{ff} User")
     tags = {key[:4] for key in harness.redis.keys("*")} - {"{00}"}

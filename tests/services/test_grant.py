@@ -138,7 +138,7 @@ def test_a_discount_that_is_raised_sells_out_again(harness: ServiceHarness) -> N
     assert len(harness.events(found, "discount.sold-out")) == 2
 
 
-def test_the_holder_still_gets_the_code_whatever_became_of_the_discount(harness: ServiceHarness) -> None:
+def test_a_holder_always_gets_their_code_again(harness: ServiceHarness) -> None:
     found = harness.create(total=1)
     held = harness.grant(found.id)
     now = harness.now()
@@ -151,7 +151,7 @@ def test_the_holder_still_gets_the_code_whatever_became_of_the_discount(harness:
     assert harness.grant(found.id).code == held.code
 
 
-def test_paused_stands_before_expired_and_expired_before_sold_out(harness: ServiceHarness) -> None:
+def test_paused_precedes_expired_and_expired_precedes_sold_out(harness: ServiceHarness) -> None:
     found, now = harness.create(total=1), harness.now()
     harness.grant(found.id)
     harness.change(found.id, paused=True, expires_at=now - 1)
@@ -242,7 +242,7 @@ def test_looking_grants_nothing(harness: ServiceHarness) -> None:
     assert harness.state() == before
 
 
-def test_users_whose_names_are_alike_are_different_users(harness: ServiceHarness) -> None:
+def test_users_with_similar_ids_are_different_users(harness: ServiceHarness) -> None:
     users = ["User 1", "user 1", "User 1", "Üser", "U\u0308ser", "{00}", "a:b", "a%3Ab", "0", "*", "-1"]
     found = harness.create(total=20)
     codes = {user: harness.grant(found.id, user).code for user in users}
@@ -257,7 +257,7 @@ def test_one_user_holds_a_code_of_each_discount(harness: ServiceHarness) -> None
     assert len({each.code for each in held}) == 6
 
 
-def test_codes_of_the_second_block_are_made_when_the_first_is_gone(harness: ServiceHarness) -> None:
+def test_the_second_block_is_made_after_the_first_is_used_up(harness: ServiceHarness) -> None:
     found = harness.create(total=2500)
     harness.redis.ltrim(keys.codes(int(found.id[4:6], 16), found.id), 0, 0)
     harness.redis.hset(keys.discount(int(found.id[4:6], 16), found.id), "made", 1)
@@ -266,7 +266,7 @@ def test_codes_of_the_second_block_are_made_when_the_first_is_gone(harness: Serv
     assert len(harness.pool(found.id)) == 999
 
 
-def test_the_next_block_is_made_before_the_first_is_gone(harness: ServiceHarness) -> None:
+def test_the_next_block_is_made_before_the_first_is_used_up(harness: ServiceHarness) -> None:
     found = harness.create(total=2500)
     grants.grant_many(harness.store, found.id, [f"Many {number}" for number in range(511)])
     assert len(harness.pool(found.id)) == 489
@@ -300,7 +300,7 @@ def test_many_users_get_a_code_each_in_their_order(harness: ServiceHarness) -> N
     assert words(grants.grant_many(harness.store, found.id, users[::-1])) == ["held"] * 7
 
 
-def test_a_user_who_stands_twice_in_the_list_gets_one_code(harness: ServiceHarness) -> None:
+def test_a_user_listed_twice_gets_one_code(harness: ServiceHarness) -> None:
     found = harness.create(total=10)
     outcomes = grants.grant_many(harness.store, found.id, ["A", "B", "A", "A", "B"])
     codes = [each.code for each in outcomes if isinstance(each, Grant)]
@@ -309,9 +309,7 @@ def test_a_user_who_stands_twice_in_the_list_gets_one_code(harness: ServiceHarne
     assert harness.show(found.id).granted_count == 2
 
 
-def test_a_user_who_stands_in_two_slices_gets_one_code(
-    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_listed_in_two_slices_gets_one_code(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grants, "SLICE", 2)
     found = harness.create(total=10)
     assert words(grants.grant_many(harness.store, found.id, ["A", "B", "C", "A", "A"])) == [
@@ -323,7 +321,7 @@ def test_a_user_who_stands_in_two_slices_gets_one_code(
     ]
 
 
-def test_more_users_than_codes_get_what_there_is(harness: ServiceHarness) -> None:
+def test_a_bulk_grant_gives_as_many_codes_as_there_are(harness: ServiceHarness) -> None:
     found = harness.create(total=3)
     outcomes = grants.grant_many(harness.store, found.id, [f"User {number}" for number in range(5)])
     assert words(outcomes) == ["granted", "granted", "granted", "sold-out", "sold-out"]
@@ -367,7 +365,7 @@ def test_a_bulk_of_a_discount_that_is_not_open_says_why(harness: ServiceHarness)
     assert words(grants.grant_many(harness.store, found.id, users)) == ["held", "closed"]
 
 
-def test_a_bulk_of_nobody_is_nothing(harness: ServiceHarness) -> None:
+def test_a_bulk_grant_to_no_users_does_nothing(harness: ServiceHarness) -> None:
     assert grants.grant_many(harness.store, harness.create().id, []) == []
 
 
@@ -398,9 +396,7 @@ def test_a_brand_gives_the_code_that_the_user_holds_of_any_of_its_discounts(harn
 
 
 @pytest.mark.parametrize("how", ["void", "past its end", "past the code's own end", "used up", "used up by others"])
-def test_a_held_code_that_is_dead_does_not_stand_in_the_way_of_an_open_discount(
-    harness: ServiceHarness, how: str
-) -> None:
+def test_a_dead_code_does_not_block_a_grant_of_an_open_discount(harness: ServiceHarness, how: str) -> None:
     length = durations.read("PT0.000001S") if how == "past the code's own end" else None
     limits: dict[LimitName, int | None] = {"per_user": 5, "total": 1} if how == "used up by others" else {"per_user": 1}
     old = harness.create(valid_for=length, limits=limits)
@@ -444,7 +440,7 @@ def test_a_held_code_that_can_still_be_used_is_the_one_that_the_brand_gives(harn
 
 
 @pytest.mark.parametrize("limits", [{"total": 1}, {"total": 0}, {"per_user": 0}])
-def test_a_brand_gives_no_code_that_nobody_can_use(
+def test_a_brand_grants_no_code_that_cannot_be_redeemed(
     harness: ServiceHarness, limits: dict[LimitName, int | None]
 ) -> None:
     good, full = harness.create(), harness.create(limits={"total": 1})
@@ -479,7 +475,7 @@ def test_a_brand_looks_at_so_many_held_codes_and_no_more(
     assert brand_grants.grant_of_brand(harness.store, "IKEA", "User 1").code == held[7].code
 
 
-def test_what_a_user_holds_of_another_brand_of_the_partition_does_not_count(harness: ServiceHarness) -> None:
+def test_a_grant_of_another_brand_in_the_partition_does_not_count(harness: ServiceHarness) -> None:
     one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
     harness.grant(harness.create(brand=one).id)
     mine = harness.create(brand=other)
@@ -488,7 +484,7 @@ def test_what_a_user_holds_of_another_brand_of_the_partition_does_not_count(harn
     assert not brand_grants.grant_of_brand(harness.store, other, "User 1").fresh
 
 
-def test_a_brand_passes_over_what_is_not_open(harness: ServiceHarness) -> None:
+def test_a_brand_grant_skips_discounts_that_are_not_open(harness: ServiceHarness) -> None:
     now = harness.now()
     good = harness.create()
     harness.create(starts_at=now + 3600 * SECOND)
@@ -544,7 +540,7 @@ def test_a_brand_without_a_discount_is_not_found(harness: ServiceHarness) -> Non
         brand_grants.grant_of_brand(harness.store, "Unknown", "User 1")
 
 
-def test_a_brand_whose_discounts_are_all_closed_is_sold_out(harness: ServiceHarness) -> None:
+def test_a_brand_with_only_closed_discounts_is_sold_out(harness: ServiceHarness) -> None:
     harness.close(harness.create().id)
     with pytest.raises(SoldOut):
         brand_grants.grant_of_brand(harness.store, "IKEA", "User 1")
@@ -600,7 +596,7 @@ def test_a_grant_made_while_paging_hides_none_that_was_there(harness: ServiceHar
     assert len(set(seen)) == len(seen)
 
 
-def test_what_a_user_holds_is_listed_over_all_brands(harness: ServiceHarness) -> None:
+def test_the_grants_of_a_user_are_listed_across_all_brands(harness: ServiceHarness) -> None:
     made = [harness.create(brand=BRANDS[number * 5 % PARTITIONS]) for number in range(25)]
     held = {harness.grant(each.id).code for each in made}
     harness.grant(made[0].id, "User 2")
@@ -611,7 +607,7 @@ def test_what_a_user_holds_is_listed_over_all_brands(harness: ServiceHarness) ->
         assert {each.user_id for each in listed} == {"User 1"}
 
 
-def test_what_a_user_holds_of_one_brand_is_listed_oldest_first(harness: ServiceHarness) -> None:
+def test_the_grants_of_a_user_at_one_brand_are_listed_oldest_first(harness: ServiceHarness) -> None:
     one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
     made = [harness.create(brand=brand) for brand in (one, other) * 6]
     for each in made:

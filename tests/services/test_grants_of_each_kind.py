@@ -92,7 +92,7 @@ def test_a_discount_of_any_kind_gives_its_total_and_not_one_more(harness: Servic
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bulk_of_any_kind_gives_what_there_is_in_the_order_of_the_users(harness: ServiceHarness, kind: Kind) -> None:
+def test_a_bulk_grant_gives_the_available_codes_in_user_order(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind, total=3)
     users = ["B", "A", "B", "C", "D"]
     codes = codes_of(grants.grant_many(harness.store, found.id, users))
@@ -113,9 +113,7 @@ def test_the_brand_gives_of_any_kind(harness: ServiceHarness, kind: Kind) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_closed_discount_of_any_kind_keeps_what_it_gave_and_gives_no_more(
-    harness: ServiceHarness, kind: Kind
-) -> None:
+def test_a_closed_discount_of_any_kind_keeps_its_grants_and_adds_none(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind)
     held = harness.grant(found.id)
     closed = harness.close(found.id)
@@ -156,7 +154,7 @@ def test_a_raised_total_of_any_kind_gives_that_many_more(harness: ServiceHarness
 
 
 @pytest.mark.parametrize("kind", ["unique", *NO_POOL])
-def test_a_total_of_any_kind_is_lowered_to_what_is_granted_and_not_below(harness: ServiceHarness, kind: Kind) -> None:
+def test_the_total_of_any_kind_cannot_go_below_the_granted_count(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind, total=5)
     harness.grant_all(found.id, 2)
     with pytest.raises(BelowGranted):
@@ -166,7 +164,7 @@ def test_a_total_of_any_kind_is_lowered_to_what_is_granted_and_not_below(harness
         harness.grant(found.id, "One more")
 
 
-def test_discounts_of_every_kind_stand_side_by_side(harness: ServiceHarness) -> None:
+def test_discounts_of_every_kind_coexist(harness: ServiceHarness) -> None:
     made = [harness.create_kind(kind) for kind in KINDS]
     held = {kind: harness.grant(each.id).code for kind, each in zip(KINDS, made, strict=True)}
     assert held["imported"] == "Own 0"
@@ -184,7 +182,7 @@ def test_unique_codes_have_the_prefix_the_pattern_and_the_letters_that_were_aske
         assert re.fullmatch(r"IKEA-[XYZ789]{6}\.[XYZ789]{6}", each.code)
 
 
-def test_a_typed_code_is_known_as_genuine_however_it_is_typed(harness: ServiceHarness) -> None:
+def test_a_genuine_code_is_recognized_in_any_spelling(harness: ServiceHarness) -> None:
     found = harness.create_kind("unique", total=5, prefix="Ikea-")
     sequence = harness.sequence(found.id)
     for counter, held in enumerate(harness.grant_all(found.id, 5)):
@@ -255,7 +253,7 @@ def test_unique_codes_are_never_raised_until_they_can_be_guessed(harness: Servic
     assert harness.change(found.id, total_count=9).total_count == 9
 
 
-def test_two_users_hold_what_no_reader_takes_for_the_same(harness: ServiceHarness) -> None:
+def test_no_two_users_hold_codes_that_read_alike(harness: ServiceHarness) -> None:
     found = harness.create_kind("unique", total=200, pattern="####-####", alphabet="aBcDeFgH")
     codes = codes_of(grants.grant_many(harness.store, found.id, [f"User {number}" for number in range(200)]))
     assert len(set(map(canonical, codes))) == 200
@@ -275,7 +273,7 @@ def test_a_shared_code_is_the_same_for_all_users_until_it_is_sold_out(harness: S
 
 
 @pytest.mark.parametrize("kind", NO_POOL)
-def test_without_a_total_there_is_always_one_more(harness: ServiceHarness, kind: Kind) -> None:
+def test_a_discount_without_a_total_never_sells_out(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind, total=None)
     assert (found.total_count, found.remaining_count) == (None, None)
     outcomes = grants.grant_many(harness.store, found.id, [f"User {number}" for number in range(300)])
@@ -287,7 +285,7 @@ def test_without_a_total_there_is_always_one_more(harness: ServiceHarness, kind:
 
 
 @pytest.mark.parametrize("kind", NO_POOL)
-def test_a_limit_is_set_moved_and_taken_away(harness: ServiceHarness, kind: Kind) -> None:
+def test_a_limit_can_be_set_changed_and_removed(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind, total=None)
     harness.grant_all(found.id, 3)
     with pytest.raises(BelowGranted) as caught:
@@ -308,7 +306,7 @@ def test_a_shared_code_is_given_as_it_was_written(harness: ServiceHarness) -> No
         assert harness.export(found.id)[0].code == code
 
 
-def test_a_brand_has_a_shared_code_once_however_it_is_written(harness: ServiceHarness) -> None:
+def test_a_brand_has_a_shared_code_once_in_any_spelling(harness: ServiceHarness) -> None:
     harness.create_kind("shared", code="Café-10")
     before = harness.state()
     for code in ("Café-10", "café10", "CAFE\u0301 10", "ＣＡＦÉ１０", "caf\u00e9–1 0", "c-a-f-é-1-0\u200b"):
@@ -346,7 +344,7 @@ def test_a_shared_code_is_not_free_while_somebody_may_use_it(harness: ServiceHar
     assert harness.state() == before
 
 
-def test_a_discount_whose_code_was_taken_over_cannot_be_extended(harness: ServiceHarness) -> None:
+def test_a_discount_cannot_be_extended_once_another_uses_its_code(harness: ServiceHarness) -> None:
     first = harness.create_kind("shared", code="SALE")
     ended = harness.now()
     harness.change(first.id, expires_at=ended)
@@ -367,7 +365,7 @@ def test_a_discount_whose_code_was_taken_over_cannot_be_extended(harness: Servic
         harness.change(first.id, expires_at=None)
 
 
-def test_of_two_who_take_over_a_code_at_once_one_gets_it(harness: ServiceHarness) -> None:
+def test_only_one_of_two_simultaneous_takeovers_of_a_code_succeeds(harness: ServiceHarness) -> None:
     first = harness.create_kind("shared", code="SALE")
     harness.close(first.id, void=True)
     run = harness.store.run
@@ -416,7 +414,7 @@ def test_a_request_that_was_refused_leaves_its_key_and_its_code_free(harness: Se
 # Personal
 
 
-def test_a_personal_code_is_as_the_template_says(harness: ServiceHarness) -> None:
+def test_a_personal_code_follows_the_template(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", brand="Åhléns", template="{brand}-thinks-{user}-is-awesome")
     assert harness.grant(found.id, "Åse Øst").code == "ahlens-thinks-ase-ost-is-awesome"
     assert harness.grant(found.id, "李小龍").code == "ahlens-thinks-li-xiao-long-is-awesome"
@@ -439,7 +437,7 @@ def test_random_letters_in_a_personal_code_are_others_for_each_user(harness: Ser
     assert len(set(codes)) == len(ANNS)
 
 
-def test_users_whose_names_are_written_alike_get_a_number_then_letters(harness: ServiceHarness) -> None:
+def test_users_with_equal_slugs_get_a_number_then_letters(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=20, template="for-{user}")
     codes = [harness.grant(found.id, user).code for user in ANNS]
     assert codes[:3] == ["for-ann", "for-ann-2", "for-ann-3"]
@@ -449,7 +447,7 @@ def test_users_whose_names_are_written_alike_get_a_number_then_letters(harness: 
     assert [harness.grant(found.id, user).code for user in ANNS] == codes
 
 
-def test_a_bulk_of_users_whose_names_are_written_alike_gives_each_a_code_of_its_own(harness: ServiceHarness) -> None:
+def test_a_bulk_grant_to_users_with_equal_slugs_gives_distinct_codes(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=None, template="for-{user}")
     codes = codes_of(grants.grant_many(harness.store, found.id, ANNS * 2))
     assert codes[:3] == ["for-ann", "for-ann-2", "for-ann-3"]
@@ -515,7 +513,7 @@ def test_a_refused_grant_uses_no_number_up(harness: ServiceHarness) -> None:
     assert codes_of(grants.grant_many(harness.store, found.id, ["B", "A", "B"])) == ["no1", "no2", "no1"]
 
 
-def test_users_whose_names_look_alike_get_different_numbers(harness: ServiceHarness) -> None:
+def test_users_with_similar_names_get_different_codes(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=50, template="{user}x{seq}")
     users = ["a", "ax1", "a x 1", "ax", "a-x", "x", "ax1x", "1", "ax11", "A", "ax 1 x 1", "a1"]
     codes = codes_of(grants.grant_many(harness.store, found.id, users))
@@ -565,7 +563,7 @@ def test_other_kinds_have_no_template_to_remember(harness: ServiceHarness) -> No
 # Imported
 
 
-def test_an_imported_discount_begins_with_nothing_however_many_are_expected(harness: ServiceHarness) -> None:
+def test_an_imported_discount_starts_without_codes_for_any_total(harness: ServiceHarness) -> None:
     for expected in (None, 5, 1_000_000):
         found = harness.create(total=expected, kind=CodeKind("imported"))
         assert (found.total_count, found.granted_count, found.remaining_count) == (0, 0, 0)
@@ -591,7 +589,7 @@ def test_other_changes_of_an_imported_discount_are_fine(harness: ServiceHarness)
 # Names
 
 
-def test_a_code_has_the_name_that_the_brand_knows_of_its_user(harness: ServiceHarness) -> None:
+def test_a_code_contains_the_user_name_known_to_the_brand(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=9, template="{name}-has-{discount}")
     contacts.put(harness.store, "u1", brand_id="IKEA", email="a@x.example", name="Stina Åkerman")
     contacts.put(harness.store, "u2", brand_id="IKEA", email="a@x.example", name="stina åkerman")

@@ -98,7 +98,7 @@ def test_codes_beyond_ascii_and_equal_codes_are_found_among_many(harness: Servic
             redemptions.redeem(harness.store, attempt(wrong, "C-1"))
 
 
-def test_a_checkout_costs_the_same_however_much_the_user_holds(harness: ServiceHarness) -> None:
+def test_a_checkout_costs_the_same_for_any_number_of_held_codes(harness: ServiceHarness) -> None:
     right = give(harness, ONE, 1)[0]
 
     def use() -> None:

@@ -170,7 +170,7 @@ def same_week(harness: ServiceHarness, discount_id: str, days: int) -> bool:
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("most", [1, 2, 5])
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "confirmed"])
-def test_a_limit_lets_in_as_many_as_it_says(
+def test_a_limit_allows_exactly_its_number_of_redemptions(
     harness: ServiceHarness, limit: LimitName, most: int, hold: int | None
 ) -> None:
     discount_id = shared(harness, {limit: most})
@@ -188,7 +188,7 @@ def test_a_limit_lets_in_as_many_as_it_says(
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_limit_of_zero_lets_nobody_in(harness: ServiceHarness, limit: LimitName) -> None:
+def test_a_limit_of_zero_refuses_everyone(harness: ServiceHarness, limit: LimitName) -> None:
     discount_id = shared(harness, {limit: 0})
     for user in ("User 1", "User 2"):
         assert refused(harness, discount_id, user) == {"limit": limit}
@@ -205,7 +205,7 @@ def test_without_a_limit_nothing_is_shown_as_left(harness: ServiceHarness) -> No
     assert not left(harness, discount_id)
 
 
-def test_where_nobody_says_otherwise_a_user_redeems_once(harness: ServiceHarness) -> None:
+def test_a_user_redeems_once_by_default(harness: ServiceHarness) -> None:
     discount_id = harness.create(total=None, kind=code_kinds.make("shared", None, {"code": CODE})).id
     assert harness.show(discount_id).limits == {"per_user": 1}
     redeem(harness, discount_id, "A-1")
@@ -249,7 +249,7 @@ def test_a_limit_is_changed_up_and_down_at_any_time(harness: ServiceHarness, lim
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_limit_that_is_set_late_counts_what_was_before(harness: ServiceHarness, limit: LimitName) -> None:
+def test_a_limit_set_late_counts_earlier_redemptions(harness: ServiceHarness, limit: LimitName) -> None:
     discount_id = shared(harness, {})
     for number in range(3):
         redeem(harness, discount_id, f"A-{number}")
@@ -286,7 +286,7 @@ def test_rollbacks_below_a_lowered_limit_open_it_again(harness: ServiceHarness, 
     assert left(harness, discount_id) == {limit: 2}
 
 
-def test_a_repeated_redemption_shows_what_was_left_then(harness: ServiceHarness) -> None:
+def test_a_repeated_redemption_shows_the_uses_left_at_that_time(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"total": 5})
     redeem(harness, discount_id, "A-1")
     harness.change(discount_id, limits={"total": 0, "per_user": 0})
@@ -325,7 +325,7 @@ def test_a_use_is_of_the_day_and_week_of_the_discount_s_zone(harness: ServiceHar
     assert days[0] < days[1]
 
 
-def test_uses_of_yesterday_count_no_more_today(harness: ServiceHarness) -> None:
+def test_uses_of_yesterday_do_not_count_today(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"total": 9, "per_user": 5, "per_user_per_day": 2, "per_user_per_week": 4})
     for number in range(2):
         redeem(harness, discount_id, f"A-{number}")
@@ -342,7 +342,7 @@ def test_uses_of_yesterday_count_no_more_today(harness: ServiceHarness) -> None:
     assert left_now == {"total": 6, "per_user": 2, "per_user_per_day": 1, "per_user_per_week": of_week - 1}
 
 
-def test_uses_of_last_week_count_no_more_this_week(harness: ServiceHarness) -> None:
+def test_uses_of_last_week_do_not_count_this_week(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"per_user": 5, "per_user_per_week": 2})
     for number in range(2):
         redeem(harness, discount_id, f"A-{number}")
@@ -417,7 +417,7 @@ def test_a_rollback_on_the_next_day_returns_nothing_to_that_day(harness: Service
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_use_that_does_not_return_stays_counted_in_every_limit(harness: ServiceHarness, limit: LimitName) -> None:
+def test_a_use_that_is_not_returned_counts_in_every_limit(harness: ServiceHarness, limit: LimitName) -> None:
     discount_id = shared(harness, {limit: 2}, returns_use=False)
     for number in range(2):
         redemptions.roll_back(harness.store, redeem(harness, discount_id, f"A-{number}").id)
@@ -430,7 +430,7 @@ def test_a_use_that_does_not_return_stays_counted_in_every_limit(harness: Servic
 # Several limits
 
 
-def test_all_limits_that_are_reached_are_told_and_the_first_refuses(harness: ServiceHarness) -> None:
+def test_all_reached_limits_are_reported_and_the_first_one_refuses(harness: ServiceHarness) -> None:
     discount_id = shared(harness, dict.fromkeys(LIMITS, 2))
     redeem(harness, discount_id, "A-1")
     assert validate(harness, discount_id) == Verdict(discount_id, 500, dict.fromkeys(LIMITS, 1), [])
@@ -460,7 +460,7 @@ def test_the_tightest_of_the_limits_holds(harness: ServiceHarness) -> None:
     assert refused(harness, discount_id, "User 2") == refused(harness, discount_id, "User 3") == {"limit": "total"}
 
 
-def test_one_use_a_user_is_told_as_redeemed_only_where_it_was(harness: ServiceHarness) -> None:
+def test_already_redeemed_is_reported_only_for_a_limit_of_one(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"per_user": 2})
     redeem(harness, discount_id, "A-1")
     redeem(harness, discount_id, "A-2")
@@ -513,7 +513,7 @@ def test_a_total_that_was_lowered_opens_when_enough_holds_have_ended(harness: Se
     assert refused(harness, discount_id) == {"limit": "total"}
 
 
-def test_a_total_opens_to_a_holder_when_enough_others_end_since_the_own_hold_gives_way(harness: ServiceHarness) -> None:
+def test_a_total_opens_to_a_holder_once_enough_other_holds_end(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"total": 3})
     users = [("User 1", 900), ("User 2", 600), ("User 3", 300)]
     held = {user: redeem(harness, discount_id, f"A-{user}", user, hold=seconds).hold_until for user, seconds in users}
@@ -522,7 +522,7 @@ def test_a_total_opens_to_a_holder_when_enough_others_end_since_the_own_hold_giv
         assert refused(harness, discount_id, user) == {"limit": "total", "opens_at": f"{held[opens]:016d}"}
 
 
-def test_a_total_that_is_used_up_never_opens_whoever_holds(harness: ServiceHarness) -> None:
+def test_a_used_up_total_never_opens_despite_holds(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"total": 3})
     redeem(harness, discount_id, "A-1")
     redeem(harness, discount_id, "A-2", "User 2", hold=600)
@@ -531,7 +531,7 @@ def test_a_total_that_is_used_up_never_opens_whoever_holds(harness: ServiceHarne
     assert refused(harness, discount_id, "User 2") == {"limit": "total"}
 
 
-def test_a_hold_that_is_confirmed_on_another_day_is_of_the_day_on_which_it_was_made(harness: ServiceHarness) -> None:
+def test_a_hold_confirmed_later_counts_on_the_day_it_was_made(harness: ServiceHarness) -> None:
     limits: dict[LimitName, int | None] = {"per_user": 9, "per_user_per_day": 2, "per_user_per_week": 9}
     discount_id = shared(harness, limits)
     held = [redeem(harness, discount_id, f"A-{n}", hold=600) for n in range(2)]

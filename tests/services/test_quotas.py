@@ -32,7 +32,7 @@ def refused(harness: ServiceHarness, name: str, most: int, act: Any, *arguments:
     return caught.value
 
 
-def test_a_brand_makes_so_many_discounts(harness: ServiceHarness) -> None:
+def test_the_number_of_discounts_of_a_brand_is_limited(harness: ServiceHarness) -> None:
     limit(harness, discounts=2)
     harness.create()
     harness.close(harness.create().id)
@@ -55,7 +55,7 @@ def test_the_totals_of_a_brands_discounts_have_a_sum(harness: ServiceHarness) ->
     harness.create(total=6)
 
 
-def test_the_sum_follows_a_total_that_is_taken_away_and_set_again(harness: ServiceHarness) -> None:
+def test_the_sum_follows_a_total_that_is_removed_and_set_again(harness: ServiceHarness) -> None:
     limit(harness, codes=10)
     shared = harness.create_kind("shared", 4)
     harness.change(shared.id, total_count=None)
@@ -95,7 +95,7 @@ def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(ha
     assert harness.redis.hget(USAGE, "used IKEA").split()[:2] == [today, "1"]
 
 
-def test_of_many_users_each_is_told(harness: ServiceHarness) -> None:
+def test_a_bulk_grant_reports_the_quota_for_each_user(harness: ServiceHarness) -> None:
     limit(harness, grants_a_day=2)
     outcomes = grants.grant_many(harness.store, harness.create(total=9).id, ["Ann", "Bob", "Cid", "Ann"])
     assert [each.user_id if isinstance(each, Grant) else each.slug for each in outcomes] == [
@@ -103,7 +103,7 @@ def test_of_many_users_each_is_told(harness: ServiceHarness) -> None:
     ]
 
 
-def test_what_a_brand_stores_is_estimated_and_bounded(harness: ServiceHarness) -> None:
+def test_the_stored_bytes_of_a_brand_are_estimated_and_limited(harness: ServiceHarness) -> None:
     limit(harness, stored_bytes=6000)
     found = harness.create_kind("imported", 10)
     assert used(harness, "stored_bytes") == 2000 + 10 * 80
@@ -118,7 +118,7 @@ def test_what_a_brand_stores_is_estimated_and_bounded(harness: ServiceHarness) -
     refused(harness, "stored_bytes", 6000, harness.grant, found.id, "a ninth")
 
 
-def test_a_brands_own_quotas_go_before_those_of_the_settings(harness: ServiceHarness) -> None:
+def test_the_quotas_of_a_brand_override_the_settings(harness: ServiceHarness) -> None:
     limit(harness, discounts=1, grants_a_day=1)
     quotas.change(harness.store, "IKEA", {"discounts": 2, "grants_a_day": "off"})
     found = [harness.create(), harness.create()][0]

@@ -180,7 +180,7 @@ def test_every_one_of_many_codes_of_a_user_is_found_by_the_brand(harness: Servic
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
-def test_a_code_is_the_same_however_it_is_typed(harness: ServiceHarness, kind: Kind, by_brand: bool) -> None:
+def test_a_code_is_recognized_in_any_spelling(harness: ServiceHarness, kind: Kind, by_brand: bool) -> None:
     found = harness.create(total=3, kind=code_kinds.make(kind, 3, GIVEN[kind]), limits={})
     if kind == "imported":
         harness.import_lines(found.id, ["Own-1 2"])
@@ -287,7 +287,7 @@ def test_a_validation_gives_every_reason_and_changes_nothing(harness: ServiceHar
 
 
 @pytest.mark.parametrize("other", [{"amount": 999}, {"currency": "SEK"}])
-def test_an_order_that_comes_again_with_what_the_rule_refuses_is_still_another_request(
+def test_a_repeated_order_with_refused_values_is_an_idempotency_mismatch(
     harness: ServiceHarness, other: dict[str, Any]
 ) -> None:
     shared(harness, rule=Rule(percent=1_000, currency="EUR", minimum_amount=1_000))
@@ -368,7 +368,7 @@ def test_a_discount_is_good_from_its_start_until_its_end_by_the_server_s_clock(h
     assert redeem(harness).state == "redeemed"
 
 
-def test_a_replica_whose_clock_is_wrong_gets_the_time_from_redis(harness: ServiceHarness) -> None:
+def test_a_replica_with_a_wrong_clock_uses_the_time_of_redis(harness: ServiceHarness) -> None:
     shared(harness, limits={"per_user_per_day": 2}, timezone="Asia/Kathmandu")
     for days in (-400, -2, -1, 1, 2, 400):
         with mock.patch.object(time, "time_ns", return_value=(harness.now() + days * 24 * HOUR) * 1000):
@@ -425,7 +425,7 @@ def test_closing_ends_a_pause(harness: ServiceHarness, by_brand: bool) -> None:
 
 @pytest.mark.parametrize("code", [CODE, "Sommar-Ö"])
 @pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
-def test_after_the_close_a_shared_code_is_good_for_those_who_hold_it_and_nobody_else(
+def test_only_holders_can_redeem_a_shared_code_after_the_close(
     harness: ServiceHarness, code: str, by_brand: bool
 ) -> None:
     found = shared(harness, code)
@@ -473,7 +473,7 @@ def test_a_code_is_good_for_some_time_after_its_grant(harness: ServiceHarness, k
 
 
 @pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
-def test_a_month_after_the_grant_is_one_of_the_calendar(harness: ServiceHarness, by_brand: bool) -> None:
+def test_a_month_after_the_grant_is_a_calendar_month(harness: ServiceHarness, by_brand: bool) -> None:
     length, zone = durations.read("P1M"), "Europe/Stockholm"
     found = harness.create(valid_for=length, timezone=zone, limits={})
     place: dict[str, Any] = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
@@ -509,7 +509,7 @@ def test_the_earlier_end_of_the_code_and_of_the_discount_counts(harness: Service
     assert int(refused(harness, Expired, grant.code)["expires_at"]) == grant.granted_at + 1
 
 
-def test_an_order_that_the_rule_does_not_allow_is_refused_with_what_it_needs(harness: ServiceHarness) -> None:
+def test_an_order_against_the_rule_is_refused_with_the_requirement(harness: ServiceHarness) -> None:
     shared(harness, rule=Rule(amount_off=700, currency="EUR", minimum_amount=1_000))
     assert refused(harness, MinimumAmount, amount=999) == {"minimum_amount": 1_000, "currency": "EUR"}
     assert refused(harness, CurrencyMismatch, currency="SEK") == {"currency": "EUR"}
@@ -571,7 +571,7 @@ def test_a_wrong_code_shows_nothing_of_the_rule_and_counts_as_one(harness: Servi
 
 @pytest.mark.parametrize("call", [redeem, validate])
 @pytest.mark.parametrize("by_brand", [True, False], ids=["brand", "discount"])
-def test_after_too_many_wrong_codes_a_user_has_to_wait(harness: ServiceHarness, call: Any, by_brand: bool) -> None:
+def test_a_user_has_to_wait_after_too_many_wrong_codes(harness: ServiceHarness, call: Any, by_brand: bool) -> None:
     found = shared(harness)
     place = {"brand_id": "IKEA"} if by_brand else {"brand_id": None, "discount_id": found.id}
     for _ in range(checkouts.USER_GUESSES):
@@ -677,7 +677,7 @@ def test_the_same_again_gets_the_first_answer_and_counts_nothing(
     assert counted(harness, found.id)[:2] == ((0, 1) if hold else (1, 0))
 
 
-def test_a_repeated_redemption_is_answered_whatever_became_of_the_discount(harness: ServiceHarness) -> None:
+def test_a_repeated_redemption_is_answered_after_any_change_of_the_discount(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 1})
     made = redeem(harness)
     harness.change(found.id, paused=True, expires_at=harness.now(), limits={"total": 0})
@@ -792,7 +792,7 @@ def test_a_refusal_leaves_the_order_and_the_key_free(harness: ServiceHarness) ->
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
-def test_a_rollback_gives_back_once_and_keeps_its_first_reason(harness: ServiceHarness, hold: int | None) -> None:
+def test_a_rollback_returns_the_use_once_and_keeps_its_first_reason(harness: ServiceHarness, hold: int | None) -> None:
     found = shared(harness, limits={"total": 1, "per_user": 1, "per_user_per_day": 1, "per_user_per_week": 1})
     made = redeem(harness, hold=hold)
     before = harness.now()
@@ -808,7 +808,7 @@ def test_a_rollback_gives_back_once_and_keeps_its_first_reason(harness: ServiceH
     refused(harness, LimitReached, CODE, "A-3", "User 2")
 
 
-def test_an_order_that_was_rolled_back_stays_so(harness: ServiceHarness) -> None:
+def test_a_rolled_back_order_stays_rolled_back(harness: ServiceHarness) -> None:
     shared(harness)
     undone = roll_back(harness, redeem(harness, key="key"))
     before = harness.state()
@@ -834,7 +834,7 @@ def test_a_use_that_does_not_return_stays_counted_in_the_limits(harness: Service
     assert counted(harness, found.id) == (0, 0, 3, {"EUR": (0, 0)})
 
 
-def test_a_rollback_works_whatever_became_of_the_discount(harness: ServiceHarness) -> None:
+def test_a_rollback_works_after_any_change_of_the_discount(harness: ServiceHarness) -> None:
     found = shared(harness)
     made = redeem(harness)
     harness.change(found.id, paused=True, expires_at=harness.now(), limits={"total": 0})
@@ -871,7 +871,7 @@ def test_a_use_that_was_never_held_is_final_already(harness: ServiceHarness) -> 
     assert harness.state() == before
 
 
-def test_a_hold_is_confirmed_whatever_became_of_the_discount(harness: ServiceHarness) -> None:
+def test_a_hold_can_be_confirmed_after_any_change_of_the_discount(harness: ServiceHarness) -> None:
     found = shared(harness)
     held = redeem(harness, hold=600)
     harness.change(found.id, paused=True, expires_at=harness.now(), limits={"total": 0})
@@ -897,7 +897,7 @@ def test_a_hold_ends_by_itself_after_its_seconds(harness: ServiceHarness) -> Non
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
 @pytest.mark.parametrize("other", [{}, {"amount": 1, "currency": "SEK"}, {"user": "User 2"}], ids=["", "order", "user"])
-def test_an_order_whose_hold_is_over_may_be_tried_again(
+def test_an_order_may_be_retried_after_its_hold_ended(
     harness: ServiceHarness, hold: int | None, other: dict[str, Any]
 ) -> None:
     found = shared(harness, limits={"total": 1, "per_user": 1})
@@ -921,7 +921,7 @@ def test_a_hold_that_is_over_leaves_its_key_to_the_same_order(harness: ServiceHa
     assert (again.id, again.fresh, again.state) == (held.id, True, "held")
 
 
-def test_a_holder_who_starts_again_is_not_blocked_by_the_own_hold(harness: ServiceHarness) -> None:
+def test_a_new_checkout_is_not_blocked_by_the_users_earlier_hold(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 1})
     first = redeem(harness, hold=600)
     before = harness.state()
@@ -941,7 +941,7 @@ def test_a_holder_who_starts_again_is_not_blocked_by_the_own_hold(harness: Servi
     refused(harness, LimitReached, CODE, "A-2", hold=600)
 
 
-def test_a_hold_gives_way_only_where_it_stands_in_the_way(harness: ServiceHarness) -> None:
+def test_a_hold_is_released_only_when_its_place_is_needed(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 3})
     held = [redeem(harness, CODE, f"A-{n}", hold=600) for n in range(3)]
     assert {show(harness, each).state for each in held} == {"held"}
@@ -952,7 +952,7 @@ def test_a_hold_gives_way_only_where_it_stands_in_the_way(harness: ServiceHarnes
     assert counted(harness, found.id)[:3] == (1, 2, 0)
 
 
-def test_a_hold_does_not_give_way_to_what_is_refused(harness: ServiceHarness) -> None:
+def test_a_refused_order_releases_no_hold(harness: ServiceHarness) -> None:
     found = shared(
         harness, limits={"total": 2, "per_user": 1}, rule=Rule(amount_off=1, currency="EUR", minimum_amount=9)
     )
@@ -967,7 +967,7 @@ def test_a_hold_does_not_give_way_to_what_is_refused(harness: ServiceHarness) ->
     assert confirm(harness, held).state == "redeemed"
 
 
-def test_a_hold_of_another_never_gives_way(harness: ServiceHarness) -> None:
+def test_a_hold_of_another_user_is_never_released(harness: ServiceHarness) -> None:
     shared(harness, limits={"total": 1})
     held = redeem(harness, hold=600)
     assert int(refused(harness, LimitReached, CODE, "A-2", "User 2")["opens_at"]) == held.hold_until
@@ -1007,7 +1007,7 @@ def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
             assert validate(harness, each, "B-1", who).left == {"total": 9 - total, "per_user": 9 - uses}
 
 
-def test_of_several_own_holds_only_as_many_give_way_as_are_needed(harness: ServiceHarness) -> None:
+def test_only_as_many_holds_of_the_user_are_released_as_needed(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 2})
     held = [redeem(harness, CODE, f"A-{n}", hold=600 - 100 * n) for n in range(2)]
     assert redeem(harness, CODE, "A-2").left == {"per_user": 0}
@@ -1022,7 +1022,7 @@ def test_of_several_own_holds_only_as_many_give_way_as_are_needed(harness: Servi
 
 
 @pytest.mark.parametrize("given", [{}, {"amount": 7}, {"hold": 600}], ids=["", "amount", "hold"])
-def test_an_order_whose_hold_gave_way_may_redeem_another_discount_at_once(
+def test_an_order_with_a_released_hold_may_redeem_another_discount_at_once(
     harness: ServiceHarness, given: dict[str, Any]
 ) -> None:
     first, other = shared(harness, limits={"per_user": 1}), shared(harness, "AUTUMN")
@@ -1056,7 +1056,7 @@ def test_a_user_has_so_many_holds_of_a_discount_and_no_more(
     assert counted(harness, other.id)[:2] == (0, 1)
 
 
-def test_100_own_holds_are_found_among_many_of_others(harness: ServiceHarness) -> None:
+def test_100_holds_of_a_user_are_found_among_many_others(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 400})
     own, others = [], []
     for n in range(redemptions.HOLDS_PER_USER):
@@ -1089,7 +1089,7 @@ def test_holds_that_ended_are_cut_off_some_at_a_time(harness: ServiceHarness) ->
     assert left == [151, 52, 3, 4]
 
 
-def test_what_is_left_is_what_is_left_now(harness: ServiceHarness) -> None:
+def test_the_remaining_uses_shown_are_current(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 9, "per_user": 3})
     held = redeem(harness, hold=600)
     assert held.left == {"total": 8, "per_user": 2}

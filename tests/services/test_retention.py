@@ -33,7 +33,7 @@ def let_go(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, after: int,
         return Retention(harness.store, days).turn()
 
 
-def test_what_is_older_than_it_is_kept_is_let_go_and_stays_counted(
+def test_redemptions_past_their_retention_are_removed_but_stay_counted(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = shared(harness, most=2)
@@ -64,7 +64,7 @@ def test_what_is_older_than_it_is_kept_is_let_go_and_stays_counted(
     redeem(harness, "A-3", "Bo")
 
 
-def test_a_hold_that_stands_is_kept(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_active_hold_is_kept(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     shared(harness)
     held = redeem(harness, "A-1", hold=600)
     redeem(harness, "A-2")
@@ -72,7 +72,7 @@ def test_a_hold_that_stands_is_kept(harness: ServiceHarness, monkeypatch: pytest
     assert redemptions.confirm(harness.store, held).state == "redeemed"
 
 
-def test_nothing_is_let_go_where_no_days_are_given(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_removed_without_a_retention_time(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     shared(harness)
     used = redeem(harness, "A-1")
     with monkeypatch.context() as patched:

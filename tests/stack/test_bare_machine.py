@@ -41,7 +41,7 @@ def set_up(path: Path, **environment: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_what_is_missing_is_said_in_one_line_each_and_the_suite_goes_on(tmp_path: Path) -> None:
+def test_each_missing_program_is_reported_in_one_line_and_the_suite_continues(tmp_path: Path) -> None:
     result = set_up(tools(tmp_path / "bin"))
     assert (result.returncode, result.stderr) == (0, "")
     *lines, last = result.stdout.splitlines()
@@ -51,7 +51,7 @@ def test_what_is_missing_is_said_in_one_line_each_and_the_suite_goes_on(tmp_path
     assert last == "make: the tests that need these are left out"
 
 
-def test_what_is_missing_is_a_failure_where_nothing_may_be_left_out(tmp_path: Path) -> None:
+def test_a_missing_program_is_a_failure_in_ci(tmp_path: Path) -> None:
     result = set_up(tools(tmp_path / "bin"), CI="true")
     assert (result.returncode, result.stderr) == (1, "")
     assert result.stdout.endswith("make: CI=true: nothing may be left out\n")
@@ -64,7 +64,7 @@ case "$*" in *" curl") printf '#!/bin/sh\\necho curl 8' > "$BIN/curl"; PATH=/usr
 SUDO = 'shift; "$@"'
 
 
-def test_who_may_install_has_it_installed_and_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_program_is_installed_where_that_is_permitted(tmp_path: Path) -> None:
     path, calls = tools(tmp_path / "bin", apt_get=APT, sudo=SUDO), tmp_path / "calls"
     result = set_up(path, BIN=str(path), CALLS=str(calls))
     assert "make: curl is missing, installing curl\n" in result.stdout
@@ -74,7 +74,7 @@ def test_who_may_install_has_it_installed_and_is_told_so(tmp_path: Path) -> None
     assert [line.split()[0] for line in calls.read_text().splitlines()].count("update") == 1
 
 
-def test_who_may_not_install_is_told_how_to_get_it(
+def test_without_permission_to_install_the_command_to_do_so_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tools(tmp_path / "bin", apt_get="echo called >&2", sudo="exit 1")))
@@ -89,7 +89,7 @@ def test_who_may_not_install_is_told_how_to_get_it(
     assert "installing" not in result
 
 
-def test_a_command_that_only_tells_where_to_get_the_program_is_not_the_program(tmp_path: Path) -> None:
+def test_a_placeholder_command_does_not_count_as_the_program(tmp_path: Path) -> None:
     path = tools(tmp_path / "bin", chromium="echo 'requires the snap' >&2; exit 1", curl="echo curl 8.0")
     result = set_up(path).stdout
     assert "make: chromium is missing: " in result
@@ -142,7 +142,7 @@ def test_the_end_of_a_run_names_the_tests_that_were_left_out(tmp_path: Path) -> 
     assert "1 passed, 2 skipped" in end
 
 
-def test_where_nothing_may_be_left_out_a_test_that_needs_what_is_missing_fails(tmp_path: Path) -> None:
+def test_a_test_that_needs_a_missing_program_fails_in_ci(tmp_path: Path) -> None:
     result = run_needy(tmp_path, 0, CI="true")
     assert result.returncode == 1
     assert "2 failed, 1 passed" in result.stdout
@@ -162,7 +162,7 @@ def environment_of_its_own(folder: Path) -> Path:
     return folder
 
 
-def test_make_installs_the_command_which_runs_the_code_of_the_clone(tmp_path: Path) -> None:
+def test_make_installs_a_command_that_runs_the_code_of_the_clone(tmp_path: Path) -> None:
     clone, venv = copy_of_the_project(tmp_path), environment_of_its_own(tmp_path / "venv")
     # What the code needs is there, and pip too.
     for name in ("bin/pip", ".runs"):

@@ -66,7 +66,7 @@ def test_calls_at_once_share_exchanges_with_redis(alone: Service) -> None:
     assert round_trips(alone) - before < 1000
 
 
-def test_a_request_that_comes_in_pieces_holds_up_nobody(alone: Service) -> None:
+def test_a_request_in_pieces_delays_no_other_client(alone: Service) -> None:
     discount_id = create(alone.urls[0], 10)
     whole = request(discount_id, "slow")
     for cut in (5, len(whole) // 2, len(whole) - 1):
@@ -103,7 +103,7 @@ def test_a_body_in_chunks_is_answered_as_others(alone: Service) -> None:
         assert users(connection, 1) == ["user"]
 
 
-def test_clients_that_do_not_read_hold_up_nobody(alone: Service) -> None:
+def test_clients_that_do_not_read_delay_no_others(alone: Service) -> None:
     discount_id = create(alone.urls[0], 5)
     deaf = [connect(alone) for _ in range(4)]
     for connection in deaf:
@@ -197,7 +197,7 @@ def test_answers_are_the_same_to_the_byte_past_the_parser_and_through_it(alone: 
         assert both_ways(alone, path, body, *headers, MINE)[9:12] == b"%d" % status, (path, body, headers)
 
 
-def test_a_new_grant_differs_in_code_and_time_alone(alone: Service) -> None:
+def test_a_new_grant_differs_only_in_code_and_time(alone: Service) -> None:
     discount_id = create(alone.urls[0], 2)
     found: list[bytes] = []
     for headers in ([], [THROUGH_PARSER]):

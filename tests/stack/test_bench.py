@@ -55,7 +55,7 @@ def test_the_start_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed[-1] == "all"
 
 
-def test_what_does_not_grow_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_constant_costs_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     growth.run((1_000,), (10, 20), 1, users=(100, 1_000))
     assert {"PING", "grant, 1,000 codes", "create, 10 codes", "grant"} <= set(names(capsys.readouterr().out))
 
@@ -89,7 +89,7 @@ def test_only_plain_http_is_compared() -> None:
         compare.main(["--ours", "https://x", "--theirs", "http://x"])
 
 
-def test_the_page_on_scale_shows_what_is_reckoned(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scale_page_shows_the_calculated_figures(capsys: pytest.CaptureFixture[str]) -> None:
     capacity.main(["--simulate"])
     page = rows((ROOT / "doc" / "scale.md").read_text(encoding="utf-8"))
     reckoned = rows(capsys.readouterr().out)
@@ -97,7 +97,7 @@ def test_the_page_on_scale_shows_what_is_reckoned(capsys: pytest.CaptureFixture[
     assert [each for each in reckoned if each not in page] == []
 
 
-def test_what_was_not_measured_is_named(tmp_path: Path) -> None:
+def test_a_missing_measurement_is_named(tmp_path: Path) -> None:
     (tmp_path / "figures.json").write_text(json.dumps({"http: grant": {}}))
     with pytest.raises(SystemExit, match="http: grant"):
         capacity.main(["--figures", str(tmp_path / "figures.json")])

@@ -105,7 +105,7 @@ def wrong(done: Completed) -> str:
     return str(done.stderr.removeprefix("discount: ").rstrip("\n"))
 
 
-def test_a_process_started_anew_says_the_same(
+def test_a_new_process_gives_the_same_output(
     answer: Callable[..., str], call: Call, server: RedisServer, tmp_path: Path
 ) -> None:
     found = json.loads(answer("create", "IKEA", "Christmas 2020 discount", "--total", "3", "--json"))
@@ -257,7 +257,7 @@ def test_codes_come_in_from_files_and_go_out_to_files(
     assert lines[-1]["user_id"] == HOLDER
 
 
-def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_in_one_line(call: Call, http: FlaskClient, tmp_path: Path) -> None:
     own = http.post(
         "/discount", json={"brand_id": "IKEA", "discount_code": "Own", "codes": {"kind": "imported"}}
     ).get_json()["id"]
@@ -289,7 +289,7 @@ def test_what_is_wrong_is_told_in_one_line(call: Call, http: FlaskClient, tmp_pa
     assert http.get(f"/discount/{own}").get_json()["total_count"] == 0
 
 
-def test_a_redis_that_is_away_is_told_in_one_line(call: Call, tmp_path: Path) -> None:
+def test_an_unreachable_redis_is_reported_in_one_line(call: Call, tmp_path: Path) -> None:
     with Port() as nobody:
         urls = {
             f"redis://{nobody.address}": "unavailable: Redis cannot be reached.",
@@ -301,12 +301,12 @@ def test_a_redis_that_is_away_is_told_in_one_line(call: Call, tmp_path: Path) ->
         assert wrong(done).startswith(reason)
 
 
-def test_a_redis_that_is_laid_out_otherwise_is_told_in_one_line(call: Call, http: FlaskClient) -> None:
+def test_a_redis_with_another_layout_is_reported_in_one_line(call: Call, http: FlaskClient) -> None:
     http.get("/discount")
     assert wrong(call("list", PARTITIONS="4")) == "this Redis holds data with partitions 16, the setting says 4"
 
 
-def test_words_that_no_verb_knows_are_refused_without_a_traceback(call: Call) -> None:
+def test_unknown_arguments_are_refused_without_a_traceback(call: Call) -> None:
     calls = [("make",), ("create", "IKEA"), ("create", "IKEA", "A", "--kind", "secret"), ("import", "dsc-x", "missing")]
     calls += [("list", "--status", "open"), ("grant", "dsc-x"), ("redemption", "redeem", "Ann", "A1"), ("user", "set")]
     for done in together(*(lambda words=words: call(*words) for words in calls)):
@@ -327,7 +327,7 @@ def test_codes_come_in_from_a_pipe_and_an_empty_file_has_none(
     assert http.get(f"/discount/{own}").get_json()["total_count"] == 2
 
 
-def test_what_a_brand_wrote_is_text_in_a_table_however_long(answer: Callable[..., str], http: FlaskClient) -> None:
+def test_tables_show_brand_text_unchanged_at_any_length(answer: Callable[..., str], http: FlaskClient) -> None:
     name = r"\[/x] :warning: [bold]b[/bold] " + "long " * 30 + "name"
     body = {"brand_id": "Long " * 20 + "Brand", "discount_code": name, "total_count": 1}
     found = http.post("/discount", json=body).get_json()
@@ -336,9 +336,7 @@ def test_what_a_brand_wrote_is_text_in_a_table_however_long(answer: Callable[...
     assert ["discount_code", name] in table(answer("show", found["id"]))
 
 
-def test_what_is_not_utf8_or_no_json_or_no_address_is_told_in_one_line(
-    call: Call, http: FlaskClient, tmp_path: Path
-) -> None:
+def test_invalid_utf8_json_or_addresses_are_reported_in_one_line(call: Call, http: FlaskClient, tmp_path: Path) -> None:
     body = {"brand_id": "IKEA", "discount_code": "Own", "codes": {"kind": "imported"}}
     own = http.post("/discount", json=body).get_json()["id"]
     (tmp_path / "cut.json").write_text('{"codes": ["A1"', encoding="utf-8")

@@ -54,7 +54,7 @@ def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_s
         cursor = answered.get("next") or cursor
 
 
-def test_the_page_says_what_each_status_allows(service: Service) -> None:
+def test_the_page_explains_each_status(service: Service) -> None:
     body, _ = ask(f"curl '{service.urls[0]}/openapi.json'")
     status = json.loads(body)["components"]["schemas"]["DiscountOut"]["properties"]["status"]
     assert sorted(re.findall(r"^\| `([a-z-]+)`", PAGE, re.MULTILINE)) == sorted(status["enum"])

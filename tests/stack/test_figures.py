@@ -28,7 +28,7 @@ def requests(found: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
     return {key[1:]: value for key, value in found.items() if key[0] == name and key[2] not in ("/metrics", "/healthy")}
 
 
-def test_figures_are_what_was_sent_though_workers_die(redis_server: RedisServer) -> None:
+def test_figures_match_the_requests_even_when_workers_die(redis_server: RedisServer) -> None:
     route, bulk_route = "/discount/{discount_id}/grant", "/discount/{discount_id}/grants"
     with Service(redis_server.url, replicas=1, workers=3) as service:
         assert requests(figures(service)) == {}

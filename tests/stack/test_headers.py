@@ -64,9 +64,7 @@ def test_with_tokens_a_brands_key_and_a_users_token_arrive(guarded: Service, tmp
         assert refused.status == 403
 
 
-def test_a_name_with_an_underscore_does_not_stand_in_for_where_a_request_comes_from(
-    guarded: Service, tmp_path: Path
-) -> None:
+def test_a_header_with_an_underscore_cannot_fake_the_client_address(guarded: Service, tmp_path: Path) -> None:
     with Proxy(guarded.addresses, tmp_path) as proxy:
         left = []
         for number in range(3):

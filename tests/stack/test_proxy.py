@@ -30,7 +30,7 @@ def test_every_replica_serves_its_turn(proxy: Proxy, service: Service) -> None:
     assert served == dict.fromkeys(service.addresses, 4)
 
 
-def test_the_replica_with_the_fewest_requests_under_way_serves_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_least_connections_can_be_selected_for_load_balancing(tmp_path: Path) -> None:
     with (
         ReplicaStub() as one,
         ReplicaStub() as other,
@@ -47,7 +47,7 @@ def test_the_replica_with_the_fewest_requests_under_way_serves_where_that_is_ask
     assert served == {free.address}
 
 
-def test_an_address_keeps_its_replica_where_that_is_asked_for(service: Service, tmp_path: Path) -> None:
+def test_sticky_addresses_can_be_selected_for_load_balancing(service: Service, tmp_path: Path) -> None:
     with Proxy(service.addresses, tmp_path, "address") as proxy:
         served = {ask(proxy.url, "GET", "/healthy").headers["X-Served-By"] for _ in range(12)}
     assert len(served) == 1
@@ -203,7 +203,7 @@ def test_no_replica_at_all_is_unavailable(tmp_path: Path, method: str, path: str
 
 
 @pytest.mark.parametrize("path", ["/discount/some/grant", "/get-discount-code"])
-def test_grant_whose_replica_dies_is_sent_to_another(tmp_path: Path, path: str) -> None:
+def test_a_grant_is_sent_to_another_replica_when_one_dies(tmp_path: Path, path: str) -> None:
     with ReplicaStub() as dying, ReplicaStub() as other, Proxy([dying.address, other.address], tmp_path) as proxy:
         dying.dies = True
         replies = [ask(proxy.url, "POST", path, {}) for _ in range(4)]
@@ -215,7 +215,7 @@ def test_grant_whose_replica_dies_is_sent_to_another(tmp_path: Path, path: str) 
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/discount/some/grants"), ("GET", "/discount/some/codes")])
-def test_what_costs_much_goes_to_another_replica_when_one_dies(tmp_path: Path, method: str, path: str) -> None:
+def test_an_expensive_request_goes_to_another_replica_when_one_dies(tmp_path: Path, method: str, path: str) -> None:
     with ReplicaStub() as dying, ReplicaStub() as other, Proxy([dying.address, other.address], tmp_path) as proxy:
         dying.dies = True
         replies = [ask(proxy.url, method, path, {} if method == "POST" else None) for _ in range(4)]
@@ -224,7 +224,7 @@ def test_what_costs_much_goes_to_another_replica_when_one_dies(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/discount/some/grants"), ("GET", "/discount/some/codes")])
-def test_what_costs_much_is_not_sent_again_while_it_is_under_way(tmp_path: Path, method: str, path: str) -> None:
+def test_an_expensive_request_is_not_resent_while_it_is_running(tmp_path: Path, method: str, path: str) -> None:
     with ReplicaStub() as one, ReplicaStub() as two:
         proxy = Proxy([one.address, two.address], tmp_path)
         routes = proxy.folder / "routes.conf"
@@ -243,7 +243,7 @@ def test_what_costs_much_is_not_sent_again_while_it_is_under_way(tmp_path: Path,
     ("method", "path"),
     [("POST", "/discount"), ("PATCH", "/discount/a"), ("DELETE", "/discount/a"), ("POST", "/create-discount-codes")],
 )
-def test_what_must_not_happen_twice_is_sent_once(tmp_path: Path, method: str, path: str) -> None:
+def test_a_request_that_must_not_happen_twice_is_sent_once(tmp_path: Path, method: str, path: str) -> None:
     with ReplicaStub() as dying, ReplicaStub() as other, Proxy([dying.address, other.address], tmp_path) as proxy:
         dying.dies = other.dies = True
         reply = ask(proxy.url, method, path, {})
@@ -275,7 +275,7 @@ def test_client_that_stops_sending_is_cut_off(service: Service, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("brand_id", ["Märklin", "50% off", "a&b=c?d#e", "a+b", "%41", "00:x;y,z", "…"])
-def test_ids_are_whatever_percent_encoding_carries(proxy: Proxy, brand_id: str) -> None:
+def test_any_percent_encoded_id_passes_the_proxy(proxy: Proxy, brand_id: str) -> None:
     user = f"user of {brand_id}"
     discount_id = create(proxy.url, 5, brand_id=brand_id)
 

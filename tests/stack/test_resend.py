@@ -33,7 +33,7 @@ def nobody() -> Iterator[list[str]]:
         ("POST", "/discount/a/codes"),
     ],
 )
-def test_request_of_which_nothing_was_sent_finds_the_replica_that_lives(
+def test_an_unsent_request_goes_to_the_replica_that_is_alive(
     nobody: list[str], tmp_path: Path, method: str, path: str
 ) -> None:
     body: dict[str, Any] | None = {} if method in ("POST", "PATCH") else None

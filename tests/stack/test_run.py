@@ -92,7 +92,7 @@ def users_of(folder: Path) -> list[psutil.Process]:
 CREATE = '{"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}'
 
 
-def test_what_was_made_is_there_after_a_stop_and_a_start(runs: Any) -> None:
+def test_data_survives_a_restart(runs: Any) -> None:
     first = runs()
     url = first.url()
     assert '"total_count":100' in call("POST", f"{url}/discount", CREATE)
@@ -159,7 +159,7 @@ def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker", "sink"])
-def test_what_runs_along_and_ends_by_itself_ends_the_rest(runs: Any, name: str) -> None:
+def test_a_child_process_that_stops_unexpectedly_stops_all_others(runs: Any, name: str) -> None:
     run = runs()
     run.url()
     family = run.family()
@@ -173,7 +173,7 @@ def part_of(family: list[psutil.Process], name: str) -> psutil.Process:
     return next(process for process in family if process.cmdline()[1:4] == ["-m", "discount", name])
 
 
-def test_what_is_granted_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> None:
+def test_a_granted_code_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> None:
     url = runs().url()
     assert ask(url, "PUT", "/user/User%201?brand_id=IKEA", {"email": "user@example.org"}).status == 200
     discount_id = create(url, 10)
@@ -199,13 +199,13 @@ def bash(lines: str, **environment: str) -> str:
     ).stdout
 
 
-def test_the_commands_that_it_says_to_try_work_where_it_was_started(runs: Any) -> None:
+def test_the_suggested_commands_work_in_the_starting_directory(runs: Any) -> None:
     mails, to_try = commands_of(runs())
     assert '"discount_code":"Christmas 2020 discount"' in bash(to_try)
     assert bash(mails).split() == ["received", "to", "subject", "file"]
 
 
-def test_the_commands_that_it_says_to_try_with_tokens_work_with_its_settings(runs: Any, tmp_path: Path) -> None:
+def test_the_suggested_commands_work_with_tokens_and_its_settings(runs: Any, tmp_path: Path) -> None:
     settings = {"AUTH": "token", "ADMIN_KEY": "a" * 32, "SECRET": "s" * 32}
     mails, to_try = commands_of(runs(**settings))
     assert '"discount_code":"Christmas 2020 discount"' in bash(to_try, **settings, DATA=str(tmp_path / "data"))
@@ -256,7 +256,7 @@ def test_with_tokens_it_may_be_reached_from_anywhere(runs: Any) -> None:
 
 
 @pytest.mark.parametrize(("auth", "status"), [("open", 201), ("token", 422)])
-def test_webhooks_reach_this_machine_only_while_nobody_is_asked_for_a_token(runs: Any, auth: str, status: int) -> None:
+def test_webhooks_may_call_this_machine_only_without_token_authentication(runs: Any, auth: str, status: int) -> None:
     secrets = {"ADMIN_KEY": "a" * 32, "SECRET": "s" * 32} if auth == "token" else {}
     url = runs(AUTH=auth, **secrets).url()
     headers = {}
@@ -321,7 +321,7 @@ def test_the_server_of_the_wheel_serves_where_none_is_installed(runs: Any, tmp_p
     assert any("valkey" in name for name in names), names
 
 
-def test_a_server_that_was_installed_later_does_not_read_what_another_wrote(runs: Any, tmp_path: Path) -> None:
+def test_a_server_installed_later_does_not_read_data_of_another_server(runs: Any, tmp_path: Path) -> None:
     need("redis-server")
     run = run_of_the_wheel(runs, tmp_path)
     run.process.terminate()

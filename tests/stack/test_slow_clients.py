@@ -77,13 +77,13 @@ BEGUN = {
 
 
 @pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN)
-def test_requests_that_are_begun_and_not_ended_hold_up_nobody(narrow: Service, begun: bytes) -> None:
+def test_unfinished_requests_delay_no_other_client(narrow: Service, begun: bytes) -> None:
     discount_id = create(narrow.urls[0], 10)
     with many(narrow, begun):
         assert_all_is_answered(narrow, discount_id)
 
 
-def test_clients_that_do_not_close_hold_up_nobody(narrow: Service) -> None:
+def test_clients_that_do_not_close_delay_no_others(narrow: Service) -> None:
     discount_id = create(narrow.urls[0], 10)
     with many(narrow, b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
         assert_all_is_answered(narrow, discount_id)
@@ -178,7 +178,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("status", "word", "sent"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_read_is_refused_with_a_problem(narrow: Service, status: int, word: str, sent: bytes) -> None:
+def test_a_malformed_request_is_refused_with_a_problem(narrow: Service, status: int, word: str, sent: bytes) -> None:
     first, _, rest = sent.partition(b"\r\n")
     named = first + b"\r\nX-Request-Id: mine\r\n" + rest if rest else sent
     with connect(narrow) as connection:
@@ -193,7 +193,7 @@ def test_what_cannot_be_read_is_refused_with_a_problem(narrow: Service, status: 
     assert headers[b"Cache-Control"] == b"no-store"
 
 
-def test_the_log_has_no_piece_of_what_cannot_be_read(narrow: Service) -> None:
+def test_the_log_contains_nothing_from_a_malformed_request(narrow: Service) -> None:
     for _, _, sent in REFUSED.values():
         with connect(narrow) as connection:
             connection.sendall(sent)
@@ -202,7 +202,7 @@ def test_the_log_has_no_piece_of_what_cannot_be_read(narrow: Service) -> None:
     assert "4711" not in narrow.log(0)
 
 
-def test_a_body_that_waits_to_be_asked_for_is_asked_for_once(narrow: Service) -> None:
+def test_a_body_waiting_for_continue_is_requested_once(narrow: Service) -> None:
     body = b'{"brand_id": "IKEA", "discount_code": "Spring", "total_count": 1}'
     head = b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     for length in (b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked"):
@@ -215,7 +215,7 @@ def test_a_body_that_waits_to_be_asked_for_is_asked_for_once(narrow: Service) ->
             assert read(connection).startswith(b"HTTP/1.1 201 ")
 
 
-def test_as_many_idle_connections_as_there_may_be_keep_nobody_out(narrow: Service) -> None:
+def test_the_maximum_of_idle_connections_locks_no_client_out(narrow: Service) -> None:
     discount_id = create(narrow.urls[0], 10)
     with many(narrow, b"", 1100):
         assert_all_is_answered(narrow, discount_id)
@@ -265,7 +265,7 @@ def test_an_answer_that_is_not_read_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not client.held
 
 
-def test_a_key_server_that_hangs_holds_up_no_hot_call() -> None:
+def test_a_hanging_key_server_delays_no_hot_call() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, RedisServer() as redis:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
         tokens = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "jwks_url": url}

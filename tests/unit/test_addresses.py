@@ -7,7 +7,7 @@ from discount.security.url_policy import check_url, policy
 
 
 class Addresses(unittest.TestCase):
-    def test_a_refusal_says_what_is_allowed(self) -> None:
+    def test_a_refusal_names_the_allowed_addresses(self) -> None:
         for loopback, allowed in (
             (False, "https, to a public address on port 443 or 8443"),
             (True, "http or https, to this machine or a public address"),

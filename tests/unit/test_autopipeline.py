@@ -31,7 +31,7 @@ class Together(unittest.TestCase):
         self.assertEqual(self.wire.ask("a", "b"), ["aa", "bb"])
         self.assertEqual(self.wire.sent, [["a", "b"]])
 
-    def test_what_several_calls_ask_goes_out_in_one_piece_and_each_gets_its_own(self) -> None:
+    def test_requests_of_several_calls_are_sent_together_and_answered_separately(self) -> None:
         found = autopipeline.run_batch(
             [lambda: self.wire.ask("a"), lambda: self.wire.ask("b", "c"), lambda: self.wire.ask("d")]
         )
@@ -48,7 +48,7 @@ class Together(unittest.TestCase):
         self.assertEqual(found, ["aa", "b" * 8, "c"])
         self.assertEqual(self.wire.sent, [["a", "b"], ["bb"], ["bbbb"]])
 
-    def test_a_call_that_breaks_is_told_and_breaks_no_other(self) -> None:
+    def test_a_failing_call_gets_its_error_and_affects_no_other(self) -> None:
         def broken() -> list[Any]:
             self.wire.ask("a")
             raise KeyError("x")
@@ -75,13 +75,13 @@ class Together(unittest.TestCase):
         self.assertEqual(first, ["bb"])
         self.assertIsInstance(second, Unavailable)
 
-    def test_calls_that_ask_elsewhere_are_asked_there(self) -> None:
+    def test_requests_to_another_connection_are_sent_there(self) -> None:
         other = Wire()
         found = autopipeline.run_batch([lambda: self.wire.ask("a"), lambda: other.ask("b"), lambda: self.wire.ask("c")])
         self.assertEqual(found, [["aa"], ["bb"], ["cc"]])
         self.assertEqual((self.wire.sent, other.sent), ([["a", "c"]], [["b"]]))
 
-    def test_a_run_inside_of_a_call_stands_for_itself(self) -> None:
+    def test_a_nested_run_is_independent(self) -> None:
         def inner() -> Any:
             return autopipeline.run_batch([lambda: self.wire.ask("a"), lambda: self.wire.ask("b")])
 
@@ -101,7 +101,7 @@ class Together(unittest.TestCase):
         self.assertEqual(found, [["AA", "aa"], ["BB", "bb"]])
         self.assertEqual(self.wire.sent, [["a", "b"], ["A"], ["B"], ["a", "b"]])
 
-    def test_outside_of_a_run_everybody_is_alone(self) -> None:
+    def test_calls_outside_a_run_are_not_batched(self) -> None:
         with autopipeline.unbatched():
             self.assertEqual(self.wire.ask("a"), ["aa"])
 

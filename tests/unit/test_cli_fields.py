@@ -18,7 +18,7 @@ class Quotas(unittest.TestCase):
     def test_a_number_a_word_or_null(self) -> None:
         self.assertEqual([self.read(text) for text in ("12", "off", "none")], [12, "off", None])
 
-    def test_another_word_is_refused_with_what_is_allowed(self) -> None:
+    def test_an_unknown_word_is_refused_with_the_allowed_values(self) -> None:
         with self.assertRaises(Invalid) as refused:
             self.read("many")
         self.assertEqual(refused.exception.facts["errors"][0]["detail"], "is not a whole number or `off`")

@@ -36,7 +36,7 @@ class Refused(unittest.TestCase):
         [error] = caught.exception.facts["errors"]
         self.assertEqual((error["pointer"], words in error["detail"]), (pointer, True), error)
 
-    def test_what_belongs_to_another_kind_is_refused_by_its_name(self) -> None:
+    def test_a_field_of_another_kind_is_refused_by_name(self) -> None:
         belongs = {
             "unique": {"pattern", "alphabet", "prefix"},
             "imported": set(),
@@ -48,7 +48,7 @@ class Refused(unittest.TestCase):
                 with self.subTest(kind=kind, name=name):
                     self.refused(f"/codes/{name}", f"of kind {kind}", kind, 10, {name: "x"})
 
-    def test_what_a_kind_needs_is_named_when_it_is_missing(self) -> None:
+    def test_a_missing_field_of_a_kind_is_named(self) -> None:
         self.refused("/codes/template", "is missing", "personal", 10, {})
         self.refused("/codes/code", "is missing", "shared", 10, {})
         self.refused("/total_count", "is missing", "unique", None, {})
@@ -88,7 +88,7 @@ class Refused(unittest.TestCase):
 
 
 class Space(unittest.TestCase):
-    def test_the_refusal_says_the_figures(self) -> None:
+    def test_the_refusal_names_the_figures(self) -> None:
         with self.assertRaises(Invalid) as caught:
             code_kinds.check_space(5000, "AB-####", code_sequence.ALPHABET)
         self.assertEqual(
@@ -113,7 +113,7 @@ class Space(unittest.TestCase):
         self.assertEqual(code_kinds.unique(100_000_000).pattern, "####-####-####")
 
     @given(total=st.integers(1, 10**8), letters=st.integers(0, 12), size=st.integers(2, 36))
-    def test_what_is_accepted_cannot_be_guessed(self, total: int, letters: int, size: int) -> None:
+    def test_accepted_codes_cannot_be_guessed(self, total: int, letters: int, size: int) -> None:
         alphabet = (string.ascii_uppercase + string.digits)[:size]
         try:
             kind = code_kinds.unique(total, "#" * letters + "-x", alphabet)
@@ -132,7 +132,7 @@ class Unique(unittest.TestCase):
             CodeKind("unique", pattern=code_sequence.PATTERN, alphabet=code_sequence.ALPHABET),
         )
 
-    def test_the_prefix_stands_before_the_pattern(self) -> None:
+    def test_the_prefix_precedes_the_pattern(self) -> None:
         self.assertEqual(code_kinds.make("unique", 5, {"prefix": "IKEA-"}).pattern, "IKEA-####-####-####")
         self.assertEqual(code_kinds.make("unique", 5, {"prefix": "X", "pattern": "########"}).pattern, "X########")
 
@@ -144,7 +144,7 @@ class Unique(unittest.TestCase):
 
 
 class Stored(unittest.TestCase):
-    def test_every_kind_comes_back_from_what_is_stored(self) -> None:
+    def test_every_kind_survives_storing_and_reading(self) -> None:
         for kind in (
             code_kinds.unique(3, prefix="A-"),
             CodeKind("imported"),
@@ -193,7 +193,7 @@ class Numbers(unittest.TestCase):
             with self.subTest(template):
                 self.assertEqual(code_kinds.personal(template), CodeKind("personal", template=template))
 
-    def test_a_number_beside_what_may_be_a_digit_is_refused(self) -> None:
+    def test_a_number_next_to_a_possible_digit_is_refused(self) -> None:
         for template in (
             "{user}{seq}",
             "{brand}seq{user}{seq}",
@@ -220,7 +220,7 @@ class Numbers(unittest.TestCase):
             self.assertEqual(error["pointer"], "/codes/template")
             self.assertIn("beside text that could be part of the number", error["detail"])
 
-    def test_what_is_refused_would_have_given_two_users_one_code(self) -> None:
+    def test_refused_templates_would_give_two_users_one_code(self) -> None:
         self.assertEqual(canonical(code_of("{user}-{seq}", 11, "a")), canonical(code_of("{user}-{seq}", 1, "a1")))
         self.assertEqual(canonical(code_of("{seq}-{user}", 1, "1a")), canonical(code_of("{seq}-{user}", 11, "a")))
 
@@ -233,7 +233,7 @@ class Numbers(unittest.TestCase):
     )
     @example(template="{user}x{seq}", brand="a", users=("ax1", "a"), numbers=[1, 11], random=("", ""))
     @example(template="{seq}x{user}", brand="a", users=("x1", "1x"), numbers=[1, 11], random=("", ""))
-    def test_two_numbers_never_give_one_code_whoever_the_users_are(
+    def test_two_numbers_never_give_the_same_code_for_any_users(
         self, template: str, brand: str, users: tuple[str, str], numbers: list[int], random: tuple[str, str]
     ) -> None:
         try:
@@ -251,13 +251,13 @@ class Candidates(unittest.TestCase):
     def codes(self, template: str, user: str = "User 1", brand: str = "IKEA") -> list[str]:
         return code_kinds.candidates(code_kinds.personal(template), brand, user)
 
-    def test_the_plain_code_comes_first_then_numbered_then_with_letters_that_nobody_guesses(self) -> None:
+    def test_the_plain_code_comes_first_then_numbers_then_random_letters(self) -> None:
         plain, second, third, last = self.codes("{brand}-thinks-{user}-is-awesome", "Ann")
         self.assertEqual(plain, "ikea-thinks-ann-is-awesome")
         self.assertEqual((second, third), (f"{plain}-2", f"{plain}-3"))
         self.assertRegex(last, rf"^{plain}-[2-9a-hjkmnp-z]{{8}}$")
 
-    def test_a_name_stands_in_the_code_as_it_is_written_and_the_discount_by_its_id(self) -> None:
+    def test_a_code_contains_the_name_as_written_and_the_discount_id(self) -> None:
         kind = code_kinds.personal("{brand}-thinks-{name}-is-awesome-{discount}")
         for name, written in {
             "Stina Åkerman": "Stina Åkerman",
@@ -293,7 +293,7 @@ class Candidates(unittest.TestCase):
         }
         self.assertEqual(list(answers.values()), [False, False, True, True, True])
 
-    def test_text_beside_placeholders_stands_as_it_is(self) -> None:
+    def test_text_beside_placeholders_is_kept_unchanged(self) -> None:
         self.assertEqual(self.codes("50% %s \\1 $& {user} Ÿ")[0], "50% %s \\1 $& user-1 Ÿ")
 
     def test_names_of_any_script_become_plain_letters(self) -> None:

@@ -56,7 +56,7 @@ class Permutation(unittest.TestCase):
         self.assertEqual(sequence.counter(sequence.code(counter)), counter)
 
     @given(key=KEYS, counter=st.integers(0, SIZE - 1), data=st.data())
-    def test_a_code_is_known_however_it_is_typed(self, key: str, counter: int, data: st.DataObject) -> None:
+    def test_a_code_is_recognized_in_any_spelling(self, key: str, counter: int, data: st.DataObject) -> None:
         sequence = Sequence(key)
         typed = ""
         for letter in sequence.code(counter):
@@ -92,7 +92,7 @@ class Permutation(unittest.TestCase):
         # Twelve letters of thirty-one and two dashes: 0.39 letters by chance, and far from the twelve of a counter.
         self.assertLess(same / 1000 - 2, 0.6)
 
-    def test_the_pattern_stands_around_its_letters(self) -> None:
+    def test_the_fixed_text_of_a_pattern_surrounds_its_letters(self) -> None:
         for code in Sequence(KEY, "50% {off} %s-##").codes(0, 50):
             self.assertRegex(code, rf"^50% {{off}} %s-[{ALPHABET}]{{2}}$")
 
@@ -140,7 +140,7 @@ class Canonical(unittest.TestCase):
 
     @given(st.text(max_size=12))
     @settings(max_examples=300)
-    def test_a_canonical_form_is_its_own_canonical_form(self, text: str) -> None:
+    def test_canonicalizing_twice_changes_nothing_more(self, text: str) -> None:
         self.assertEqual(canonical(canonical(text)), canonical(text))
 
     @given(st.text(alphabet="eaEA-\u0301\u0300\u0345 \u00adßẞſǰΐﬁ㎏\u1fb3", max_size=8))

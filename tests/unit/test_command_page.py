@@ -9,11 +9,11 @@ PAGE = Path(__file__).parents[2] / "doc" / "command-line.md"
 
 
 class Page(unittest.TestCase):
-    def test_the_page_is_what_make_docs_writes(self) -> None:
+    def test_the_page_equals_the_output_of_make_docs(self) -> None:
         page = PAGE.read_text(encoding="utf-8")
         self.assertEqual(page, command_page.renew(page))
 
-    def test_every_command_stands_on_it_with_its_example(self) -> None:
+    def test_the_page_shows_every_command_with_an_example(self) -> None:
         page = command_page.describe()
         for words in ("create", "redemption redeem", "delivery resend-all", "user forget"):
             with self.subTest(words):

@@ -63,7 +63,7 @@ class Tree(unittest.TestCase):
         self.assertEqual(done & set(EXCEPTIONS), set())
         self.assertEqual(done | set(EXCEPTIONS), operations)
 
-    def test_each_command_and_each_option_says_what_it_does(self) -> None:
+    def test_each_command_and_option_has_a_help_text(self) -> None:
         for command, context in tree():
             with self.subTest(context.command_path):
                 self.assertTrue(command.help)

@@ -82,7 +82,7 @@ class Memory(unittest.TestCase):
         self.assertIn("4gb", words)
         self.assertEqual(expanded(redis["mem_limit"], {"REDIS_LIMIT": "10gb"}), "10gb")
 
-    def test_each_container_has_a_bound_above_what_its_folders_in_memory_take(self) -> None:
+    def test_the_memory_limit_of_each_container_exceeds_its_tmpfs_folders(self) -> None:
         for name, service in services("docker-compose.yml").items():
             with self.subTest(name):
                 folders = [re.search(r"size=(\w+)", each) for each in service["tmpfs"]]

@@ -10,7 +10,7 @@ from discount.config import Settings, SettingsError, read_settings
 
 
 class Reading(unittest.TestCase):
-    def test_an_empty_environment_gives_what_is_usual(self) -> None:
+    def test_an_empty_environment_gives_the_defaults(self) -> None:
         self.assertEqual(read_settings({}), Settings())
         self.assertEqual((Settings().partitions, Settings().host, Settings().port), (16, "127.0.0.1", 8000))
 
@@ -129,7 +129,7 @@ class Refusing(unittest.TestCase):
         with self.assertRaisesRegex(SettingsError, r"^PORT='http': is not an integer$"):
             read_settings({"PORT": "http"})
 
-    def test_what_would_be_right_is_told_with_what_is_wrong(self) -> None:
+    def test_an_error_message_names_the_allowed_values(self) -> None:
         for name, value, reason in (
             ("AUTH", "tokens", "allowed are open, token"),
             ("PORT", "65536", "must be from 0 to 65,535"),
@@ -162,18 +162,18 @@ class Access(unittest.TestCase):
             if given.get(name):
                 self.assertNotIn(given[name], str(caught.exception))
 
-    def test_an_open_service_is_reached_from_this_machine_alone(self) -> None:
+    def test_an_open_service_is_reachable_only_from_this_machine(self) -> None:
         for name in ("HOST", "ADDRESS"):
             for address in ("0.0.0.0", "::", "192.168.1.7", "shop.example", "127.evil.example"):
                 self.refused({name: address}, "^AUTH='open': anyone who reaches .*ALLOW_OPEN=1")
             for address in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
                 self.assertEqual(read_settings({name: address}).auth, "open")
 
-    def test_what_it_is_reached_by_counts_more_than_what_it_listens_on(self) -> None:
+    def test_the_published_address_counts_more_than_the_listening_one(self) -> None:
         self.assertEqual(read_settings({"HOST": "0.0.0.0", "ADDRESS": "127.0.0.1"}).host, "0.0.0.0")
         self.refused({"HOST": "127.0.0.1", "ADDRESS": "0.0.0.0"}, "0.0.0.0")
 
-    def test_it_may_be_open_to_all_if_that_is_said(self) -> None:
+    def test_open_access_from_anywhere_must_be_allowed_explicitly(self) -> None:
         self.assertTrue(read_settings({"HOST": "0.0.0.0", "ALLOW_OPEN": "1"}).allow_open)
         self.refused({"HOST": "0.0.0.0", "ALLOW_OPEN": "0"}, "AUTH")
 
@@ -198,7 +198,7 @@ class Access(unittest.TestCase):
         self.refused(TOKEN | USERS | {"JWT_ISSUER": ""}, "^JWT_ISSUER: is needed to verify")
         self.refused(TOKEN | {"JWKS_URL": "file:///etc/passwd"}, "^JWKS_URL=")
 
-    def test_a_secret_can_stand_in_a_file(self) -> None:
+    def test_a_secret_can_be_read_from_a_file(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "secret"
             path.write_text("f" * 40 + "\n")

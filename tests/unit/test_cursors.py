@@ -40,7 +40,7 @@ class Cursors(unittest.TestCase):
         self.assertEqual(raw.decode().partition(":")[2], text)
         self.assertEqual(int(raw.decode().partition(":")[0]), number)
 
-    def test_what_was_never_made_is_refused_by_the_name_of_its_parameter(self) -> None:
+    def test_a_forged_cursor_is_refused_with_the_name_of_its_parameter(self) -> None:
         bad = [
             "",
             "x",

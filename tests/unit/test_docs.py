@@ -156,7 +156,7 @@ class Decisions(unittest.TestCase):
 
 
 class Floors(unittest.TestCase):
-    def test_the_table_is_what_make_docs_writes(self) -> None:
+    def test_the_table_equals_the_output_of_make_docs(self) -> None:
         page = (ROOT / "doc" / "architecture.md").read_text(encoding="utf-8")
         self.assertEqual(page, floors.renew(page))
 
@@ -232,7 +232,7 @@ class Commands(unittest.TestCase):
                     ):
                         self.assertRegex(before, r"^(?:\.venv/bin/|docker compose (?:exec|run --rm) \w+ )$")
 
-    def test_a_program_that_npx_brings_is_not_asked_about(self) -> None:
+    def test_every_npx_command_in_the_docs_passes_yes(self) -> None:
         found = [line for page in PAGES for line in code_of(page) if line.startswith("npx ")]
         self.assertTrue(found)
         self.assertEqual([line for line in found if not line.startswith("npx --yes ")], [])
@@ -246,7 +246,7 @@ class SettingsPage(unittest.TestCase):
         (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", self.page, re.MULTILINE)
         return str(row).split(" | ")
 
-    def test_the_page_is_what_make_docs_writes(self) -> None:
+    def test_the_page_equals_the_output_of_make_docs(self) -> None:
         self.assertEqual(self.page, settings_page.renew(self.page))
 
     def test_each_setting_has_one_row_with_a_meaning(self) -> None:
@@ -254,7 +254,7 @@ class SettingsPage(unittest.TestCase):
             with self.subTest(name):
                 self.assertRegex(self.row(name.upper())[-1], r"^.{10,}\.$")
 
-    def test_a_row_says_where_the_default_differs(self) -> None:
+    def test_a_row_shows_where_the_default_differs(self) -> None:
         self.assertEqual(self.row("LOG_FORMAT")[0], "`json`; `text` in `make run`")
         self.assertEqual(self.row("PROXIES")[0], "`0`; `1` in compose")
         self.assertEqual(self.row("WEBHOOK_LOOPBACK")[0], "`0`; `1` in `make run` with `AUTH=open`")

@@ -32,7 +32,7 @@ def documented() -> dict[str, int]:
 
 
 class Words(unittest.TestCase):
-    def test_every_refusal_has_a_word_of_its_own(self) -> None:
+    def test_every_refusal_has_a_unique_slug(self) -> None:
         self.assertEqual(len(BY_SLUG), len(set(Refusal.__subclasses__()) - {problems.NotRead}))
         for word in BY_SLUG:
             self.assertRegex(word, r"^[a-z]+(-[a-z]+)*$")
@@ -64,7 +64,7 @@ class Refusals(unittest.TestCase):
         for word, kind in BY_SLUG.items():
             self.assertRegex(kind.title, r"^[A-Z].*\.$", word)
 
-    def test_a_refusal_tells_its_detail_or_its_title(self) -> None:
+    def test_the_text_of_a_refusal_is_its_detail_or_title(self) -> None:
         for kind in set(BY_SLUG.values()) - {Invalid}:
             self.assertEqual(str(kind()), kind.title)
             self.assertEqual(str(kind("More.")), "More.")

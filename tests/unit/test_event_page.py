@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "doc" / "events.md"
 
 
 class Page(unittest.TestCase):
-    def test_the_page_is_what_make_docs_writes(self) -> None:
+    def test_the_page_equals_the_output_of_make_docs(self) -> None:
         page = PAGE.read_text(encoding="utf-8")
         self.assertEqual(page, event_page.renew(page))
 

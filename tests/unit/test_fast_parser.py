@@ -191,7 +191,7 @@ class RawCalls(unittest.TestCase):
                 self.assertIsNotNone(fast_parser.parse(sent))
                 self.assert_read_alike(sent)
 
-    def test_whatever_is_not_plain_is_left_to_the_parser(self) -> None:
+    def test_a_request_that_is_not_plain_is_left_to_the_parser(self) -> None:
         for name, sent in NOT_PLAIN.items():
             with self.subTest(name):
                 self.assertIsNone(fast_parser.parse(sent))
@@ -225,7 +225,7 @@ class RawCalls(unittest.TestCase):
         longest = fast_parser.LONGEST_NAME + len(":") + fast_parser.LONGEST_VALUE + len("\r\n")
         self.assertGreaterEqual(CONFIG.limit_request_field_size, longest)
 
-    def test_the_parser_refuses_what_could_be_read_in_two_ways(self) -> None:
+    def test_the_parser_refuses_ambiguous_requests(self) -> None:
         for name in ("CL.TE", "two lengths", "a length with a sign", "a folded line", "a NUL", "a bare LF"):
             with self.subTest(name), self.assertRaises(ParseException):
                 parsed(NOT_PLAIN[name])

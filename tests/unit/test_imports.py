@@ -81,10 +81,10 @@ IMPORTS = {module: imports_of(path) for module, path in MODULES.items()}
 
 
 class Floors(unittest.TestCase):
-    def test_every_module_stands_on_a_floor(self) -> None:
+    def test_every_module_belongs_to_a_floor(self) -> None:
         self.assertEqual({floor_of(module) for module in MODULES} - {""}, set(FLOORS))
 
-    def test_each_floor_imports_only_what_its_row_allows(self) -> None:
+    def test_each_floor_imports_only_the_floors_its_row_allows(self) -> None:
         for module, imported in IMPORTS.items():
             floor = floor_of(module)
             floors = {floor_of(name) for name in imported if name.split(".")[0] == "discount"}

@@ -54,7 +54,7 @@ class Keys(unittest.TestCase):
         self.assertNotEqual(keys.idempotency(0, "a:1", "b"), keys.idempotency(0, "a", "1:b"))
 
     @given(PARTITION, TEXT, TEXT)
-    def test_all_keys_of_a_brand_stand_in_one_slot(self, partition: int, brand: str, user: str) -> None:
+    def test_all_keys_of_a_brand_are_in_one_slot(self, partition: int, brand: str, user: str) -> None:
         discount_id = make_discount_id(partition, 1000)
         found = [
             keys.discounts(partition),
@@ -72,7 +72,7 @@ class Keys(unittest.TestCase):
         self.assertEqual([key[:5] for key in found], [tag + ":"] * len(found))
         self.assertEqual({key_slot(key.encode()) for key in found}, {key_slot(tag.encode())})
 
-    def test_partitions_stand_in_different_slots(self) -> None:
+    def test_partitions_are_in_different_slots(self) -> None:
         self.assertEqual(len({key_slot(keys.events(partition).encode()) for partition in range(256)}), 256)
 
     @given(TEXT, st.integers(1, 256))
@@ -92,8 +92,8 @@ class Keys(unittest.TestCase):
         self.assertGreater(min(filled), 80)
         self.assertLess(max(filled), 180)
 
-    def test_the_users_of_a_partition_stand_in_a_fixed_number_of_buckets(self) -> None:
+    def test_the_users_of_a_partition_share_a_fixed_number_of_buckets(self) -> None:
         self.assertEqual(keys.users(10, "User 1"), f"{{0a}}:users:{crc32(b'User 1') % 16384}")
 
-    def test_the_installation_stands_with_the_first_partition(self) -> None:
+    def test_the_installation_key_shares_the_slot_of_the_first_partition(self) -> None:
         self.assertEqual(key_slot(keys.INSTALLATION.encode()), key_slot(keys.events(0).encode()))

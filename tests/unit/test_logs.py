@@ -60,11 +60,11 @@ class Json(Logged):
             [json.loads(line)["value"] for line in raw.strip("\n").split("\n")], [f"c{each}{FORGED}" for each in BREAKS]
         )
 
-    def test_a_value_that_is_no_json_is_told_as_text(self) -> None:
+    def test_a_value_that_is_not_json_is_logged_as_text(self) -> None:
         self.configure().info("odd", value=object())
         self.assertIn("<object object", json.loads(self.console.lines()[0])["value"])
 
-    def test_an_exception_is_told_in_the_same_line(self) -> None:
+    def test_an_exception_is_logged_in_the_same_line(self) -> None:
         log = self.configure()
         try:
             raise ValueError("a\nb")
@@ -106,7 +106,7 @@ class Text(Logged):
 
 
 class Levels(Logged):
-    def test_what_is_below_the_level_is_left_out(self) -> None:
+    def test_messages_below_the_level_are_left_out(self) -> None:
         log = self.configure(log_level="warning")
         log.info("quiet")
         logging.getLogger("library").info("quiet")
@@ -119,7 +119,7 @@ class Levels(Logged):
         entry = json.loads(self.console.lines()[0])
         self.assertEqual((entry["event"], entry["level"], entry["logger"]), ("careful now", "warning", "library"))
 
-    def test_a_library_s_exception_is_told(self) -> None:
+    def test_an_exception_of_a_library_is_logged(self) -> None:
         self.configure()
         try:
             raise ValueError("odd")

@@ -21,7 +21,7 @@ class PlacesAreBounded(unittest.TestCase):
         self.assertEqual([places.take(BRAND) for _ in range(3)], [True, True, False])
         self.assertEqual([places.take(USER) for _ in range(3)], [True, True, False])
 
-    def test_a_brand_has_so_many_whatever_its_keys(self) -> None:
+    def test_the_limit_of_a_brand_covers_all_its_keys(self) -> None:
         places = Places(9, 3, 2)
         self.assertEqual([places.take(each) for each in (BRAND, BRAND, SAME_BRAND, SAME_BRAND)], [True] * 3 + [False])
         self.assertTrue(places.take(OTHER))
@@ -30,7 +30,7 @@ class PlacesAreBounded(unittest.TestCase):
         places = Places(3, 2, 2)
         self.assertEqual([places.take(each) for each in (BRAND, OTHER, ADMIN, ADMIN)], [True] * 3 + [False])
 
-    def test_a_place_that_is_given_back_is_another_ones(self) -> None:
+    def test_a_returned_place_can_be_taken_by_another(self) -> None:
         places = Places(1, 1, 1)
         for _ in range(3):
             self.assertTrue(places.take(BRAND))
@@ -46,7 +46,7 @@ class Calls(unittest.TestCase):
             with self.assertRaises(ZeroDivisionError):
                 calls.run(BRAND, None, lambda: (1 // 0, 200))
 
-    def test_one_more_is_refused_and_told_when_to_come_back(self) -> None:
+    def test_one_call_too_many_is_refused_with_a_retry_time(self) -> None:
         calls = LongCalls(Places(1, 1, 1))
 
         def nested() -> tuple[str, int]:

@@ -21,7 +21,7 @@ class Figures(unittest.TestCase):
         }
         self.assertEqual({name: found.get(name) for name in wanted}, wanted)
 
-    def test_each_kind_of_process_shows_its_own_figures_alone(self) -> None:
+    def test_each_kind_of_process_shows_only_its_figures(self) -> None:
         def shown(text: bytes) -> set[str]:
             names = {family.name for family in text_string_to_metric_families(text.decode())}
             return {name for name in names if name.startswith("discount_") and not name.endswith("_created")}

@@ -64,7 +64,7 @@ class Ids(unittest.TestCase):
     def test_a_thousand_ids_are_all_different(self) -> None:
         self.assertEqual(len({make_discount_id(3, 100) for _ in range(1000)}), 1000)
 
-    def test_what_the_service_cannot_have_made_is_no_id(self) -> None:
+    def test_an_id_the_service_cannot_have_made_is_refused(self) -> None:
         good = make_discount_id(10, 100)
         bad = [
             "",
@@ -112,7 +112,7 @@ class StatusOfADiscount(unittest.TestCase):
             [found.status(NOW + each) for each in (-1, 0, 1, 2)], ["scheduled", "active", "active", "expired"]
         )
 
-    def test_the_first_reason_in_the_order_of_the_grant_is_told(self) -> None:
+    def test_the_status_shows_the_first_reason_in_grant_order(self) -> None:
         everything: dict[str, Any] = {
             "closed": "void",
             "paused": True,
@@ -126,7 +126,7 @@ class StatusOfADiscount(unittest.TestCase):
             del everything[reason]
         self.assertEqual(statuses, ["closed", "paused", "expired", "scheduled", "sold-out"])
 
-    def test_remaining_is_what_is_not_granted(self) -> None:
+    def test_the_remaining_count_is_the_total_minus_the_granted_count(self) -> None:
         self.assertEqual(discount().remaining_count, 7)
 
 

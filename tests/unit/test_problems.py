@@ -56,7 +56,7 @@ class Problems(unittest.TestCase):
             [{"parameter": "limit", "detail": "is missing"}],
         )
 
-    def test_the_facts_of_scripts_are_told(self) -> None:
+    def test_facts_from_scripts_are_shown_in_the_problem(self) -> None:
         self.assertEqual(
             answer_to(errors.Expired(expires_at="1700000000000001")).json["expires_at"], "2023-11-14T22:13:20.000001Z"
         )
@@ -65,7 +65,7 @@ class Problems(unittest.TestCase):
         )
         self.assertEqual(answer_to(errors.BelowGranted(granted_count="7")).json["granted_count"], 7)
 
-    def test_only_what_will_pass_says_when_to_try_again(self) -> None:
+    def test_only_a_temporary_problem_says_when_to_retry(self) -> None:
         for word, kind in errors.BY_SLUG.items():
             if kind is not errors.Invalid:
                 with self.subTest(word):
@@ -73,7 +73,7 @@ class Problems(unittest.TestCase):
                         answer_to(kind()).headers.get("Retry-After"), "1" if word == "unavailable" else None
                     )
 
-    def test_what_breaks_tells_nothing_of_its_inside(self) -> None:
+    def test_an_internal_error_reveals_no_details(self) -> None:
         answer = answer_to(RuntimeError("secret"))
         self.assertEqual((answer.status_code, answer.json["type"]), (500, "/problems/internal"))
         self.assertNotIn("secret", answer.text)

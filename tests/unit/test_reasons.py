@@ -112,15 +112,15 @@ class OfBodies(unittest.TestCase):
                 assert isinstance(refused, Invalid)
                 self.assertEqual(refused.facts["errors"], [{"pointer": pointer, "detail": detail}])
 
-    def test_what_is_missing_is_named(self) -> None:
+    def test_a_missing_field_is_named(self) -> None:
         refused = refusal(b"{}")
         assert isinstance(refused, Invalid)
         self.assertEqual(refused.facts["errors"], [{"pointer": "/id", "detail": "is missing"}])
 
-    def test_a_fault_before_a_body_breaks_off_is_told(self) -> None:
+    def test_an_error_before_the_end_of_a_truncated_body_is_reported(self) -> None:
         self.assertEqual(str(refusal(b'{"id": 5, "name')), "/id is an integer, not a string.")
 
-    def test_what_is_not_json_is_told_with_its_place(self) -> None:
+    def test_invalid_json_is_reported_with_its_position(self) -> None:
         for body, detail in {
             b"": "The body is empty; JSON is expected.",
             b"{": "The JSON is truncated: it ends at byte 1, before a value or a bracket is complete.",
@@ -178,7 +178,7 @@ class OfText(unittest.TestCase):
 
 
 class OfPatterns(unittest.TestCase):
-    def test_a_pattern_without_words_is_refused_without_a_sentence_of_the_library(self) -> None:
+    def test_a_pattern_without_a_message_gets_a_general_refusal(self) -> None:
         self.assertFalse(reasons.has_rule("^nothing$"))
         with self.assertRaises(Invalid) as raised:
             read_part("x", Annotated[str, Meta(pattern="^nothing$")], "part")
@@ -190,7 +190,7 @@ class OfPatterns(unittest.TestCase):
             read_part("18", Annotated[str, Meta(pattern=pattern)], "part")
         self.assertEqual(str(raised.exception), "part has '8' (U+0038) as character 2; octal digits may stand there.")
 
-    def test_moments_are_told_with_their_bounds(self) -> None:
+    def test_a_moment_out_of_range_is_reported_with_its_bounds(self) -> None:
         with self.assertRaises(Invalid) as raised:
             moment_in(datetime.fromisoformat("1999-01-01T00:00:00Z"), "/at")
         self.assertEqual(str(raised.exception), "/at must be from 2001-09-10 to 2286-11-20.")

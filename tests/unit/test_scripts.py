@@ -122,12 +122,12 @@ class Headers(unittest.TestCase):
         with self.assertRaises(ValueError):
             parse("take", GOOD.partition("\n")[2])
 
-    def test_a_name_that_stands_twice_is_refused(self) -> None:
+    def test_a_repeated_name_is_refused(self) -> None:
         for old, new in (("KEYS  pool", "KEYS  pool pool"), ("ARGV  user", "ARGV  pool")):
             with self.subTest(new), self.assertRaisesRegex(ValueError, "a name twice"):
                 parse("take", GOOD.replace(old, new))
 
-    def test_a_part_that_stands_twice_is_refused(self) -> None:
+    def test_a_repeated_part_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("--- ARGV  user", "--- ARGV  user\n--- ARGV  other"))
 
@@ -170,7 +170,7 @@ class Headers(unittest.TestCase):
         self.assertEqual((parse("take", text).cost, parse("take", GOOD).cost), ("O(1), and no more.", ""))
         self.assertEqual(parse("take", text).keys, ("pool",))
 
-    def test_the_shebang_stands_first_and_changes_the_digest(self) -> None:
+    def test_the_shebang_comes_first_and_changes_the_digest(self) -> None:
         script = parse("take", GOOD)
         self.assertEqual(script.shebang_source, "#!lua\n" + script.source)
         self.assertEqual([len(digest) for digest in set(script.digests)], [40, 40])
@@ -191,7 +191,7 @@ class Bodies(unittest.TestCase):
         deliveries = {"open_group", "plan", "lease_lane", "settle", "release_lane", "resend", "lease_reminder"}
         self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
 
-    def test_those_that_are_asked_most_have_a_guard(self) -> None:
+    def test_the_most_used_scripts_have_a_guard(self) -> None:
         self.assertEqual({name for name, script in SCRIPTS.items() if script.guarded}, {"grant", "redeem", "guess"})
 
     def test_every_answer_has_a_status_of_the_header_with_its_fields_and_every_status_is_answered(self) -> None:
@@ -286,7 +286,7 @@ class Bodies(unittest.TestCase):
             with self.subTest(each):
                 self.assertRegex(each, r"^'\*', 'type', [^,]+, 'at', [^,]+, 'brand', ")
 
-    def test_a_full_redis_is_told_which_scripts_write_nothing(self) -> None:
+    def test_scripts_that_write_nothing_are_declared_to_redis(self) -> None:
         reading = {
             name
             for name, script in SCRIPTS.items()

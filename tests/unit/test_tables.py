@@ -32,7 +32,7 @@ class Csv(unittest.TestCase):
         self.assertEqual(written(("a b", "")), "a,b\r\na b,\r\n")
 
     @given(st.lists(st.tuples(*[st.text(st.sampled_from("aä,;\t\n\r\"' =+-@")) | st.text()] * 2)))
-    def test_what_is_written_is_read_again(self, rows: list[tuple[str, str]]) -> None:
+    def test_written_rows_can_be_read_back(self, rows: list[tuple[str, str]]) -> None:
         rows = [tuple(cell.encode(errors="replace").decode() for cell in row) for row in rows]  # type: ignore[misc]
         found = list(csv.reader(io.StringIO(written(*rows), newline="")))[1:]
         begin = tuple(each[0] for each in FORMULAS)

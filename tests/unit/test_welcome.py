@@ -33,7 +33,7 @@ class TheCommand(unittest.TestCase):
         found = command_here(self.python, self.clone / "doc", os.defpath)
         self.assertEqual(found, f"'{self.programs}/discount'")
 
-    def test_is_its_name_alone_where_path_leads_to_it(self) -> None:
+    def test_is_the_bare_name_when_it_is_on_path(self) -> None:
         self.install()
         elsewhere = self.clone / "bin"
         elsewhere.mkdir()
@@ -53,13 +53,13 @@ class TheCommand(unittest.TestCase):
 
 
 class TheText(unittest.TestCase):
-    def test_of_a_service_with_tokens_makes_a_key_and_uses_it_and_shows_no_secret(self) -> None:
+    def test_shows_how_to_make_and_use_a_key_without_revealing_secrets(self) -> None:
         text = welcome(Settings(auth="token", admin_key=SECRET, secret=SECRET), URL, Path("var/mail"))
         self.assertIn(" brand create IKEA)\n", text)
         self.assertIn(f"""curl -XPOST '{URL}/discount' -H "Authorization: Bearer $KEY" """, text)
         self.assertNotIn(SECRET, text)
 
-    def test_says_nothing_of_e_mails_where_they_are_sent(self) -> None:
+    def test_does_not_mention_e_mails_when_a_mail_server_is_set(self) -> None:
         self.assertNotIn("mails", welcome(Settings(smtp_url="smtp://mail.example"), URL, None))
 
     def test_names_the_folder_of_e_mails_if_the_command_would_not_find_it(self) -> None:

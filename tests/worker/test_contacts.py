@@ -45,13 +45,13 @@ def reached(store: Store, user: str = "Ann", brand: str = "IKEA") -> Contact | N
 # Entries of brands and users.
 
 
-def test_what_is_said_of_a_user_is_shown(client: Client) -> None:
+def test_the_contact_data_of_a_user_is_shown(client: Client) -> None:
     said = put(client, name="Ann Lee", locale="de-AT")
     assert said == contact("ann@x.example", name="Ann Lee", locale="de-AT")
     assert get(client) == said
 
 
-def test_each_brand_has_its_own_word_and_the_user_another(client: Client) -> None:
+def test_each_brand_and_the_user_keep_separate_contact_data(client: Client) -> None:
     put(client, brand="IKEA", email="ann@ikea.example", name="Frau Lee")
     put(client, email="ann@x.example", name="Ann")
     assert get(client, brand="IKEA") == contact("ann@ikea.example", brand_id="IKEA", name="Frau Lee")
@@ -60,7 +60,7 @@ def test_each_brand_has_its_own_word_and_the_user_another(client: Client) -> Non
     assert get(client, user="Bob") == 404
 
 
-def test_what_is_said_anew_takes_the_place_of_all_that_was_said(client: Client) -> None:
+def test_new_contact_data_replaces_all_of_the_old(client: Client) -> None:
     put(client, brand="IKEA", name="Ann", locale="de")
     assert put(client, brand="IKEA", email="new@x.example") == contact("new@x.example", brand_id="IKEA")
 
@@ -73,7 +73,7 @@ def test_without_an_address_a_user_is_reached_no_longer(client: Client, store: S
     assert reached(store) is None
 
 
-def test_a_brands_word_comes_first_and_the_users_own_is_next(client: Client, store: Store) -> None:
+def test_contact_data_of_the_brand_precedes_that_of_the_user(client: Client, store: Store) -> None:
     assert reached(store) is None
     put(client, email="own@x.example", name="Own", locale="en")
     assert reached(store) == Contact("Ann", "own@x.example", "Own", "en")
@@ -84,7 +84,7 @@ def test_a_brands_word_comes_first_and_the_users_own_is_next(client: Client, sto
     assert reached(store) == Contact("Ann", "own@x.example", "Own", "en")
 
 
-def test_who_wants_no_e_mails_of_a_brand_gets_none_of_it_by_any_address(client: Client, store: Store) -> None:
+def test_an_unsubscribed_user_gets_no_brand_e_mail_at_any_address(client: Client, store: Store) -> None:
     put(client, email="own@x.example")
     assert put(client, brand="IKEA", unsubscribed=True)["unsubscribed"]
     assert reached(store) is None
@@ -96,7 +96,7 @@ def test_who_wants_no_e_mails_of_a_brand_gets_none_of_it_by_any_address(client: 
     assert reached(store) == Contact("Ann", "new@x.example", "", "")
 
 
-def test_ids_of_any_letters_are_told_apart(client: Client) -> None:
+def test_ids_with_any_characters_are_distinct(client: Client) -> None:
     users = ["Ann", "ann", "A:nn", "A%3Ann", "Ann:contact", "Ä nn", "user:Ann"]
     for number, user in enumerate(users):
         put(client, user, brand="IKEA", email=f"{number}@x.example")
@@ -112,7 +112,7 @@ def test_the_same_twice_is_the_same(client: Client) -> None:
     assert client.state() == before
 
 
-def test_a_brand_lists_whom_it_knows_and_nobody_else(client: Client, store: Store) -> None:
+def test_a_brand_lists_only_the_users_it_knows(client: Client, store: Store) -> None:
     for number in range(7):
         put(client, f"User {number}", brand="IKEA", email=f"{number}@x.example")
     put(client, "Other", brand="Billy")
@@ -163,7 +163,7 @@ def test_a_brand_lists_whom_it_knows_and_nobody_else(client: Client, store: Stor
         "ann@" + "x" * 250 + ".example",
     ],
 )
-def test_what_is_no_address_is_refused_wherever_it_is_given(client: Client, email: str) -> None:
+def test_an_invalid_address_is_refused_everywhere(client: Client, email: str) -> None:
     discount = client.create()["id"]
     for method, path, body in (
         ("PUT", "/user/Ann", {"email": email}),
@@ -175,7 +175,7 @@ def test_what_is_no_address_is_refused_wherever_it_is_given(client: Client, emai
 
 
 @pytest.mark.parametrize("email", ["a@b.example", "first.last+tag@sub.x-y.example", "o'neil@x.example", "A@X.EXAMPLE"])
-def test_what_is_an_address_is_taken_as_it_is(client: Client, email: str) -> None:
+def test_a_valid_address_is_stored_unchanged(client: Client, email: str) -> None:
     assert put(client, email=email)["email"] == email
 
 
@@ -209,7 +209,7 @@ def test_a_user_that_cannot_be_is_refused(client: Client) -> None:
 # Users who got their id here.
 
 
-def test_a_user_who_got_an_id_here_keeps_the_address_for_itself(client: Client, store: Store) -> None:
+def test_the_address_of_an_enrolled_user_is_exclusive(client: Client, store: Store) -> None:
     first = contacts.enrol(store, "IKEA", name="Ann", email="ann@x.example")
     second = contacts.enrol(store, "IKEA", name="Bob", email="bob@x.example")
     assert (first, second) == ("1", "2")
@@ -238,7 +238,7 @@ def test_an_id_that_a_brand_gave_itself_is_passed_over(client: Client, store: St
     assert get(client, "1", "IKEA")["email"] == "one@x.example"
 
 
-def test_a_user_who_left_makes_room_for_the_address(client: Client, store: Store) -> None:
+def test_the_address_of_a_deleted_user_can_be_used_again(client: Client, store: Store) -> None:
     contacts.enrol(store, "IKEA", name="Ann", email="ann@x.example")
     assert client.http.delete("/user/1").status_code == 200
     assert get(client, "1", "IKEA") == 404
@@ -289,7 +289,7 @@ def _key(two_brands: TwoBrands, brand: str) -> str:
     return two_brands.make_key(brand)
 
 
-def test_a_user_says_its_own_and_sees_no_brands_word(two_brands: TwoBrands) -> None:
+def test_a_user_sets_their_contact_data_and_never_sees_the_brands(two_brands: TwoBrands) -> None:
     key, ann = _key(two_brands, "IKEA"), signed("Ann")
     two_brands.done("PUT", "/user/Ann", key, json={"email": "ikea@x.example"})
     check_problem(two_brands.ask("GET", "/user/Ann", ann), 404, "not-found")
@@ -301,7 +301,7 @@ def test_a_user_says_its_own_and_sees_no_brands_word(two_brands: TwoBrands) -> N
         check_problem(two_brands.ask("PUT", path, ann, json={"email": None}), 403, "forbidden")
 
 
-def test_a_brand_sees_no_word_of_another_brand_or_of_the_user(two_brands: TwoBrands) -> None:
+def test_a_brand_sees_no_contact_data_of_others(two_brands: TwoBrands) -> None:
     ikea, billy = _key(two_brands, "IKEA"), _key(two_brands, "Billy")
     two_brands.done("PUT", "/user/Ann", ikea, json={"email": "ikea@x.example"})
     two_brands.done("PUT", "/user/Ann", signed("Ann"), json={"email": "own@x.example"})
@@ -359,9 +359,7 @@ def test_a_link_that_is_followed_shows_a_page_and_changes_nothing(
     assert (b'<form method="post">' in answer.data) == (method == "GET")
 
 
-def test_the_pages_button_is_a_wish_to_be_left_alone_by_this_brand(
-    client: Client, store: Store, signatures: Signer
-) -> None:
+def test_the_button_of_the_page_unsubscribes_from_this_brand(client: Client, store: Store, signatures: Signer) -> None:
     put(client)
     put(client, brand="IKEA")
     # As a mail client does it by itself (RFC 8058), and once more.
@@ -373,9 +371,7 @@ def test_the_pages_button_is_a_wish_to_be_left_alone_by_this_brand(
     assert reached(store, brand="Billy") is not None
 
 
-def test_who_is_known_by_its_own_word_only_can_leave_a_brand_too(
-    client: Client, store: Store, signatures: Signer
-) -> None:
+def test_a_user_unknown_to_a_brand_can_unsubscribe_from_it(client: Client, store: Store, signatures: Signer) -> None:
     put(client)
     assert client.http.post(link(signatures)).status_code == 200
     assert reached(store) is None
@@ -404,5 +400,5 @@ def test_a_page_shows_a_brands_name_as_text(client: Client, signatures: Signer, 
     assert text.count(shown) == 2
 
 
-def test_a_page_shows_the_id_of_a_brand_that_nobody_described(client: Client, signatures: Signer) -> None:
+def test_a_page_shows_the_id_of_a_brand_without_a_name(client: Client, signatures: Signer) -> None:
     assert "<h1>Möbel &amp; Co</h1>" in client.http.get(link(signatures, "Möbel & Co")).text

@@ -77,7 +77,7 @@ def granted(client: Client, count: int, **changes: Any) -> str:
 # Planned deliveries.
 
 
-def test_a_brands_webhooks_and_a_discounts_own_are_told_of_what_they_want(client: Client, store: Store) -> None:
+def test_webhooks_of_brand_and_discount_get_the_types_they_want(client: Client, store: Store) -> None:
     every, grants = hook(store), hook(store, types=["code.granted", "discount.closed"])
     own = client.create(webhook_url=URL, webhook_types=["code.granted"], discount_code="own")
     other = client.create(discount_code="other")
@@ -113,7 +113,7 @@ def test_a_delivery_waits_from_when_it_is_planned(client: Client, store: Store) 
     assert before <= found.due_at <= store.now()
 
 
-def test_another_brands_webhooks_are_not_told(client: Client, store: Store) -> None:
+def test_webhooks_of_another_brand_get_no_deliveries(client: Client, store: Store) -> None:
     neighbour = next(f"B{n}" for n in range(1000) if keys.partition_of(f"B{n}", store.partitions) == PARTITION)
     hook(store, brand=neighbour)
     granted(client, 1)
@@ -121,12 +121,12 @@ def test_another_brands_webhooks_are_not_told(client: Client, store: Store) -> N
     assert (of_brand(store), of_brand(store, neighbour)) == ([], [])
 
 
-def test_what_nobody_wants_is_owed_to_nobody_and_done_with(client: Client, store: Store) -> None:
+def test_an_event_without_receivers_is_done_without_deliveries(client: Client, store: Store) -> None:
     granted(client, 3)
     assert (plan(store), pending(store), of_brand(store)) == (4, 0, [])
 
 
-def test_what_a_webhook_that_is_off_is_owed_stands_among_the_failed(client: Client, store: Store) -> None:
+def test_deliveries_to_a_webhook_that_is_off_are_listed_as_failed(client: Client, store: Store) -> None:
     webhook = hook(store)
     webhooks.change(store, webhook, on=False)
     client.create()
@@ -138,7 +138,7 @@ def test_what_a_webhook_that_is_off_is_owed_stands_among_the_failed(client: Clie
     assert due(store) == []
 
 
-def test_a_test_is_for_the_webhook_that_is_tested_alone_whatever_it_wants(client: Client, store: Store) -> None:
+def test_a_test_event_goes_only_to_the_tested_webhook(client: Client, store: Store) -> None:
     tested = hook(store, types=["discount.closed"])
     hook(store)
     made = client.http.post("/webhook/test", json={"webhook_id": tested}).get_json()
@@ -149,14 +149,14 @@ def test_a_test_is_for_the_webhook_that_is_tested_alone_whatever_it_wants(client
     ]
 
 
-def test_a_discounts_own_webhook_is_tested_like_any_other(client: Client, store: Store) -> None:
+def test_the_webhook_of_a_discount_can_be_tested(client: Client, store: Store) -> None:
     own = client.create(webhook_url=URL, webhook_types=["code.granted"])["webhook_id"]
     client.http.post("/webhook/test", json={"webhook_id": own})
     plan(store)
     assert planned(store) == [(own, "webhook.test")]
 
 
-def test_an_event_that_is_planned_twice_is_owed_once(client: Client, store: Store) -> None:
+def test_an_event_planned_twice_has_one_delivery(client: Client, store: Store) -> None:
     hook(store)
     granted(client, 5)
     plan(store)
@@ -194,7 +194,7 @@ def test_two_planners_share_the_events(client: Client, store: Store, redis_serve
     assert len(of_brand(store)) == 41
 
 
-def test_what_a_planner_took_that_is_gone_is_planned_by_another(
+def test_another_planner_plans_the_events_of_one_that_is_gone(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook(store)
@@ -227,7 +227,7 @@ def test_events_that_were_forgotten_meanwhile_are_done_with(
     ]
 
 
-def test_e_mails_are_owed_to_whom_is_known_and_wants_them(client: Client, store: Store) -> None:
+def test_e_mails_are_planned_for_users_with_an_address_and_no_objection(client: Client, store: Store) -> None:
     reminders = Reminders(store, 3)
     client.http.post("/brand", json={"id": "IKEA", "email": "shop@ikea.example"})
     client.http.put("/user/Ann?brand_id=IKEA", json={"email": "ann@x.example"})
@@ -247,7 +247,7 @@ def test_e_mails_are_owed_to_whom_is_known_and_wants_them(client: Client, store:
     assert {each.kind for each in of_brand(store)} == {"email"}
 
 
-def test_e_mails_that_a_brand_switched_off_are_not_owed(client: Client, store: Store) -> None:
+def test_e_mails_switched_off_by_a_brand_are_not_planned(client: Client, store: Store) -> None:
     client.http.post("/brand", json={"id": "IKEA", "email": "shop@ikea.example"})
     answer_ = client.http.patch("/brand/IKEA", json={"mails_off": ["code-granted", "sold-out"]})
     assert answer_.status_code == 200, answer_.text
@@ -257,7 +257,7 @@ def test_e_mails_that_a_brand_switched_off_are_not_owed(client: Client, store: S
     assert of_brand(store) == []
 
 
-def test_where_no_mail_server_is_known_no_e_mail_is_owed(client: Client, store: Store) -> None:
+def test_no_e_mail_is_planned_without_a_mail_server(client: Client, store: Store) -> None:
     client.http.put("/user/Ann", json={"email": "ann@x.example"})
     client.grant(client.create()["id"], "Ann")
     plan(store)
@@ -313,7 +313,7 @@ def test_after_the_last_pause_it_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("receipt", [DELIVERED, GONE, Receipt("failed", "refused", "", 0)])
-def test_what_is_done_is_not_tried_again(receipt: Receipt) -> None:
+def test_a_finished_delivery_is_not_retried(receipt: Receipt) -> None:
     assert Schedule(DEFAULT, 10, 1).next_try(waiting(), receipt, 0) is None
 
 
@@ -325,7 +325,7 @@ def test_retry_after_makes_a_pause_longer_and_never_shorter() -> None:
     assert short >= 80 * SECOND
 
 
-def test_nothing_is_tried_after_three_days() -> None:
+def test_no_delivery_is_tried_after_three_days() -> None:
     assert SPAN == 3 * 86400
     schedule = Schedule((100.0,), 10, 1)
     end = 5 + SPAN * SECOND
@@ -353,7 +353,7 @@ def test_any_round_of_tries_grows_and_ends_within_three_days(asked: list[float |
         assert now > 1.5 * 86400 * SECOND
 
 
-def test_what_fails_is_tried_as_often_as_there_are_pauses_and_once_more(client: Client, store: Store) -> None:
+def test_a_failing_delivery_is_retried_once_per_pause(client: Client, store: Store) -> None:
     hook(store)
     client.create()
     plan(store)
@@ -371,7 +371,7 @@ def test_what_fails_is_tried_as_often_as_there_are_pauses_and_once_more(client: 
     assert due(store) == []
 
 
-def test_what_fails_once_is_delivered_by_the_next_try(client: Client, store: Store) -> None:
+def test_a_delivery_that_fails_once_succeeds_on_the_next_try(client: Client, store: Store) -> None:
     hook(store)
     granted(client, 5)
     plan(store)
@@ -381,7 +381,7 @@ def test_what_fails_once_is_delivered_by_the_next_try(client: Client, store: Sto
     assert {(each.state, each.attempts, each.status) for each in of_brand(store)} == {("delivered", 2, "200")}
 
 
-def test_what_is_not_due_yet_is_left_alone(client: Client, store: Store) -> None:
+def test_a_delivery_that_is_not_due_is_left_alone(client: Client, store: Store) -> None:
     hook(store)
     client.create()
     plan(store)
@@ -397,7 +397,7 @@ def test_what_is_not_due_yet_is_left_alone(client: Client, store: Store) -> None
     assert int(store.command("ZSCORE", keys.due(PARTITION, "webhook"), brand)) == found.due_at
 
 
-def test_what_cannot_be_made_stands_among_the_failed_and_holds_up_nothing(client: Client, store: Store) -> None:
+def test_a_delivery_with_an_internal_error_fails_and_delays_no_other(client: Client, store: Store) -> None:
     hook(store)
     granted(client, 30)
     plan(store)
@@ -461,7 +461,7 @@ def test_a_webhook_that_has_not_failed_for_long_stays_on(client: Client, store: 
     assert webhooks.show(store, webhook).off_reason == "failing"
 
 
-def test_one_call_that_goes_well_ends_the_failing(client: Client, store: Store) -> None:
+def test_one_successful_call_ends_the_failing(client: Client, store: Store) -> None:
     webhook = hook(store)
     granted(client, 1)
     plan(store)
@@ -475,7 +475,7 @@ def test_one_call_that_goes_well_ends_the_failing(client: Client, store: Store) 
     assert webhooks.show(store, webhook).off_at is None
 
 
-def test_what_was_not_called_does_not_count_as_failing(client: Client, store: Store) -> None:
+def test_a_delivery_without_a_call_does_not_count_as_failing(client: Client, store: Store) -> None:
     webhook = hook(store)
     client.create()
     plan(store)
@@ -487,7 +487,7 @@ def test_what_was_not_called_does_not_count_as_failing(client: Client, store: St
     assert of_brand(store)[0].attempts == 0
 
 
-def test_a_webhook_that_says_it_is_gone_is_off_at_once_and_told_of_once(client: Client, store: Store) -> None:
+def test_a_webhook_that_is_gone_is_turned_off_and_reported_once(client: Client, store: Store) -> None:
     webhook, other = hook(store), hook(store)
     granted(client, 9)
     plan(store)
@@ -529,7 +529,7 @@ def test_a_delivery_is_settled_once(client: Client, store: Store) -> None:
 # Lanes.
 
 
-def test_a_lane_is_taken_by_one_of_many(client: Client, store: Store, redis_server: RedisServer) -> None:
+def test_only_one_of_many_dispatchers_leases_a_lane(client: Client, store: Store, redis_server: RedisServer) -> None:
     hook(store)
     granted(client, 90)
     plan(store)
@@ -617,7 +617,7 @@ def test_a_lease_is_longer_than_a_try_and_each_try_begins_it_anew(client: Client
     assert float(store.command("ZSCORE", keys.leases(partition), lane)) > first + 900 * SECOND
 
 
-def test_what_is_planned_while_a_lane_is_taken_is_made_after_it_is_given_back(client: Client, store: Store) -> None:
+def test_deliveries_planned_in_a_leased_lane_are_made_after_its_return(client: Client, store: Store) -> None:
     webhook = hook(store)
     client.create()
     plan(store)
@@ -688,7 +688,7 @@ def test_a_lane_that_has_run_out_of_time_is_left_alone_at_once(client: Client, s
     assert set(Counter(each.lane for each in calls.made).values()) == {1}
 
 
-def test_a_dispatcher_that_ends_gives_back_what_it_has_not_made(client: Client, store: Store) -> None:
+def test_a_stopping_dispatcher_gives_back_its_unmade_deliveries(client: Client, store: Store) -> None:
     hook(store)
     granted(client, 60)
     plan(store)
@@ -724,7 +724,7 @@ def courier(store: Store, signatures: Signer) -> WebhookDelivery:
     return WebhookDelivery(store, sender, signatures, None)
 
 
-def test_a_call_is_signed_and_tells_what_get_event_tells(
+def test_a_call_is_signed_and_equals_the_event_of_get_event(
     client: Client, store: Store, courier: WebhookDelivery, signatures: Signer
 ) -> None:
     with Peer(answering(answer(200, b"thanks"))) as peer:
@@ -776,7 +776,7 @@ def test_a_call_made_again_has_the_same_id_and_body_and_a_signature_of_its_time(
         assert Reference(made["secret"]).verify(body, headers)
 
 
-def test_what_was_taken_away_meanwhile_is_not_called(client: Client, store: Store, courier: WebhookDelivery) -> None:
+def test_a_removed_webhook_is_not_called(client: Client, store: Store, courier: WebhookDelivery) -> None:
     with Peer(answering(answer())) as peer:
         removed, off, kept = (hook(store, peer.url) for _ in range(3))
         client.create()
@@ -792,7 +792,7 @@ def test_what_was_taken_away_meanwhile_is_not_called(client: Client, store: Stor
     }
 
 
-def test_what_is_no_longer_kept_is_not_called(client: Client, store: Store, courier: WebhookDelivery) -> None:
+def test_no_call_is_made_for_an_event_no_longer_kept(client: Client, store: Store, courier: WebhookDelivery) -> None:
     with Peer(answering(answer())) as peer:
         hook(store, peer.url)
         client.create()
@@ -815,7 +815,7 @@ def test_a_webhook_that_was_moved_is_called_where_it_is_now(
         assert (len(before.requests), len(after.requests)) == (0, 1)
 
 
-def test_an_e_mail_without_a_mail_server_stands_among_the_failed(
+def test_an_e_mail_without_a_mail_server_is_listed_as_failed(
     client: Client, store: Store, courier: WebhookDelivery
 ) -> None:
     client.http.put("/user/Ann", json={"email": "ann@x.example"})
@@ -901,7 +901,7 @@ def test_a_delivery_is_shown_whole(client: Client, store: Store, made: dict[str,
         ({"since": "2286-01-01T00:00:00Z"}, 0),
     ],
 )
-def test_a_list_has_what_was_asked_for_newest_first(
+def test_a_list_has_the_matching_deliveries_newest_first(
     client: Client, made: dict[str, str], query: dict[str, str], count: int
 ) -> None:
     asked = query | ({"webhook_id": made[query["webhook_id"]]} if "webhook_id" in query else {})
@@ -962,7 +962,7 @@ def test_a_bad_list_is_refused(client: Client, query: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dlv-00" + "0" * 24, "dlv-ff" + "0" * 24, "x", "whk-00" + "0" * 24])
-def test_a_delivery_that_there_never_was_is_not_found(client: Client, name: str) -> None:
+def test_an_unknown_delivery_is_not_found(client: Client, name: str) -> None:
     client.refused("GET", f"/delivery/{name}", 404, "not-found")
     client.refused("POST", f"/delivery/{name}/resend", 404, "not-found")
 
@@ -983,7 +983,7 @@ def test_a_delivery_is_made_once_more_with_all_its_tries(client: Client, store: 
     assert client.http.get(f"/delivery/{failed['id']}").get_json()["attempts"] == 4
 
 
-def test_what_went_well_is_made_once_more_if_asked_for(client: Client, store: Store, made: dict[str, str]) -> None:
+def test_a_successful_delivery_can_be_sent_again(client: Client, store: Store, made: dict[str, str]) -> None:
     done = listing(client, state="delivered")["deliveries"][0]["id"]
     key = keys.delivery(PARTITION, done)
     assert client.redis.ttl(key) > 0
@@ -1005,25 +1005,25 @@ def test_asking_twice_makes_one_delivery(client: Client, store: Store, made: dic
     assert calls.ids.count(failed) == 1
 
 
-def test_what_a_webhook_that_is_off_is_owed_is_not_sent_again(client: Client, made: dict[str, str]) -> None:
+def test_a_resend_to_a_webhook_that_is_off_is_refused(client: Client, made: dict[str, str]) -> None:
     client.http.patch(f"/webhook/{made['first']}", json={"on": False})
     failed = listing(client, state="failed")["deliveries"][0]["id"]
     client.refused("POST", f"/delivery/{failed}/resend", 409, "webhook-off")
 
 
-def test_what_a_webhook_that_was_taken_away_is_owed_is_not_sent_again(client: Client, made: dict[str, str]) -> None:
+def test_a_resend_to_a_removed_webhook_is_refused(client: Client, made: dict[str, str]) -> None:
     client.http.delete(f"/webhook/{made['first']}")
     failed = listing(client, state="failed")["deliveries"][0]["id"]
     client.refused("POST", f"/delivery/{failed}/resend", 404, "not-found")
 
 
-def test_what_is_no_longer_kept_is_not_sent_again(client: Client, made: dict[str, str]) -> None:
+def test_a_resend_of_an_event_no_longer_kept_is_refused(client: Client, made: dict[str, str]) -> None:
     client.redis.xtrim(STREAM, maxlen=0, approximate=False)
     failed = listing(client, state="failed")["deliveries"][0]["id"]
     client.refused("POST", f"/delivery/{failed}/resend", 410, "no-longer-kept")
 
 
-def test_what_failed_while_a_webhook_was_off_is_sent_when_it_is_on_again(client: Client, store: Store) -> None:
+def test_deliveries_that_failed_while_a_webhook_was_off_can_be_resent(client: Client, store: Store) -> None:
     webhook = hook(store)
     webhooks.change(store, webhook, on=False)
     granted(client, 5)

@@ -62,7 +62,7 @@ def checkout(discount: str, code: str, order: str = "A-1") -> dict[str, Any]:
 # The events.
 
 
-def test_what_happens_is_told_in_order_and_whole(client: Client) -> None:
+def test_events_are_complete_and_in_order(client: Client) -> None:
     discount = client.create(total_count=1, amount_off=300, currency="EUR", limits={"total": 1})["id"]
     code = client.grant(discount, "Ann").get_json()["code"]
     redemption = client.http.post("/redemption", json=checkout(discount, code)).get_json()["id"]
@@ -88,25 +88,25 @@ def test_what_happens_is_told_in_order_and_whole(client: Client) -> None:
     assert set(found[0]) == {"type", "id", "time", "brand_id", "data"}
 
 
-def test_what_changes_nothing_is_not_told_again(client: Client) -> None:
+def test_a_call_that_changes_nothing_writes_no_event(client: Client) -> None:
     discount = client.create()["id"]
     for _ in range(3):
         client.grant(discount, "Ann")
     assert types(ask(client)) == ["discount.created", "code.granted"]
 
 
-def test_an_event_has_the_same_id_however_often_it_is_asked_for(client: Client) -> None:
+def test_an_event_has_the_same_id_on_every_request(client: Client) -> None:
     client.create()
     assert ask(client)["events"] == ask(client)["events"]
 
 
-def test_an_address_that_came_with_a_grant_is_not_told(client: Client) -> None:
+def test_events_do_not_contain_the_address_given_with_a_grant(client: Client) -> None:
     discount = client.create()["id"]
     client.http.post(f"/discount/{discount}/grant", json={"user_id": "Ann", "email": "ann@shop.example"})
     assert "ann@shop.example" not in client.http.get("/event?brand_id=IKEA").text
 
 
-def test_of_a_user_that_was_forgotten_nothing_is_told(client: Client) -> None:
+def test_events_do_not_name_a_forgotten_user(client: Client) -> None:
     discount = client.create()["id"]
     client.grant(discount, "Ann")
     client.grant(discount, "Bob")
@@ -135,7 +135,7 @@ def test_types_choose(client: Client) -> None:
     assert types(ask(client, types="code.redeemed")) == []
 
 
-def test_an_empty_page_says_where_to_go_on(client: Client) -> None:
+def test_an_empty_page_has_a_cursor_to_continue_from(client: Client) -> None:
     client.create()
     last = ask(client)["next"]
     empty = ask(client, after=last)
@@ -144,7 +144,7 @@ def test_an_empty_page_says_where_to_go_on(client: Client) -> None:
     assert types(ask(client, after=empty["next"])) == ["discount.created"]
 
 
-def test_a_page_that_was_emptied_by_types_says_where_to_go_on(client: Client) -> None:
+def test_a_page_emptied_by_types_has_a_cursor_to_continue_from(client: Client) -> None:
     discount = client.create()["id"]
     client.grant(discount, "Ann")
     page = ask(client, types="discount.closed")
@@ -161,7 +161,7 @@ def test_a_brand_without_events_goes_on_from_its_neighbours(client: Client) -> N
     assert types(ask(client, after=page["next"])) == ["discount.created"]
 
 
-def test_where_nothing_has_happened_at_all_there_is_nothing_to_go_on_from(client: Client) -> None:
+def test_a_brand_without_events_gets_no_cursor(client: Client) -> None:
     assert ask(client) == {"events": [], "next": None}
 
 
@@ -256,7 +256,7 @@ class Asking(threading.Thread):
         return found
 
 
-def test_who_waits_is_told_as_soon_as_something_happens(app: Flask, client: Client) -> None:
+def test_a_waiting_call_is_answered_as_soon_as_an_event_occurs(app: Flask, client: Client) -> None:
     asking = Asking(app)
     waiting(client.redis, 1)
     discount = client.create()["id"]
@@ -264,7 +264,7 @@ def test_who_waits_is_told_as_soon_as_something_happens(app: Flask, client: Clie
     assert asking.seconds < 20
 
 
-def test_what_others_do_ends_no_wait(app: Flask, client: Client) -> None:
+def test_events_of_others_do_not_end_a_wait(app: Flask, client: Client) -> None:
     client.create()
     last = ask(client)["next"]
     asking = Asking(app, after=last, types="code.granted")
@@ -284,7 +284,7 @@ def test_a_wait_ends_with_its_time(client: Client) -> None:
     assert 1 <= time.monotonic() - started < 15
 
 
-def test_who_waits_for_longer_than_redis_is_asked_at_once_waits_on(client: Client, app_store: Store) -> None:
+def test_a_wait_may_exceed_the_timeout_of_one_redis_call(client: Client, app_store: Store) -> None:
     client.create()
     last = ask(client)["next"]
     started, before = time.monotonic(), app_store.patience
@@ -296,14 +296,14 @@ def test_who_waits_for_longer_than_redis_is_asked_at_once_waits_on(client: Clien
     assert time.monotonic() - started >= 1
 
 
-def test_what_has_happened_already_is_not_waited_for(client: Client) -> None:
+def test_existing_events_are_returned_without_waiting(client: Client) -> None:
     client.create()
     started = time.monotonic()
     assert types(ask(client, wait=25)) == ["discount.created"]
     assert time.monotonic() - started < 20
 
 
-def test_where_many_wait_already_nobody_else_does(app: Flask, client: Client) -> None:
+def test_a_call_does_not_wait_when_too_many_already_do(app: Flask, client: Client) -> None:
     asking = [Asking(app) for _ in range(SETTINGS.long_calls)]
     waiting(client.redis, len(asking))
     started = time.monotonic()
@@ -346,7 +346,7 @@ def test_where_many_wait_already_nobody_else_does(app: Flask, client: Client) ->
         ("brand_id=IKEA&before=1", "before"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused(client: Client, query: str, place: str) -> None:
+def test_an_invalid_query_is_refused(client: Client, query: str, place: str) -> None:
     client.refused("GET", f"/event?{query}", 422, "invalid", place)
 
 
@@ -365,7 +365,7 @@ def test_an_event_of_another_partition_is_no_place_to_go_on_from(client: Client)
 # What is cut off.
 
 
-def test_what_was_cut_off_is_told_to_who_would_miss_it(client: Client, store: Store) -> None:
+def test_a_reader_who_would_miss_trimmed_events_is_refused(client: Client, store: Store) -> None:
     old = [client.redis.xadd(STREAM, _fields(number), id=f"{1000 + number}-0") for number in range(3)]
     client.create()
     ids = [each["id"] for each in ask(client)["events"]]
@@ -418,7 +418,7 @@ def test_nothing_is_cut_off_that_is_young_or_that_any_group_is_owed(
     assert outbox.trim(store, PARTITION, keep) == 0
 
 
-def test_what_waits_to_be_planned_is_counted_with_its_age(client: Client, store: Store) -> None:
+def test_events_waiting_to_be_planned_are_counted_with_their_age(client: Client, store: Store) -> None:
     client.redis.xgroup_create(STREAM, "others", "0", mkstream=True)
     assert outbox.waiting(store, PARTITION) == (0, None)
     for number in range(4):

@@ -115,14 +115,14 @@ IDS = st.one_of(
 @example(brand="IKEA", user='Ann"')
 @example(brand='"' * 128, user='"' * 128)
 @example(brand="\U00010400" * 128, user="\U00010400" * 128)
-def test_a_link_tells_any_brand_and_user(signatures: Signer, brand: str, user: str) -> None:
+def test_a_link_carries_any_brand_and_user(signatures: Signer, brand: str, user: str) -> None:
     for each in (brand, user):
         msgspec.convert(each, BrandId)
     token = signatures.mail_token(brand, user)
     assert signatures.read_mail_token(token) == (brand, user)
 
 
-def test_a_link_stands_whole_in_an_address(signatures: Signer) -> None:
+def test_a_link_needs_no_escaping_in_an_address(signatures: Signer) -> None:
     assert set(signatures.mail_token("/?#%&ä\U0001f600", "Ann")) <= set(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
     )
@@ -141,12 +141,12 @@ def test_no_letter_of_a_link_can_be_another(signatures: Signer) -> None:
 @pytest.mark.parametrize(
     "token", ["", ".", "a.b", "WyJJS0VBIiwiQW5uIl0", "x" * 5000, "ä.ä", "WyJJS0VBIiwiQW5uIl0." + "A" * 22]
 )
-def test_what_is_no_link_of_ours_is_refused(signatures: Signer, token: str) -> None:
+def test_a_foreign_link_is_refused(signatures: Signer, token: str) -> None:
     with pytest.raises(NotFound):
         signatures.read_mail_token(token)
 
 
-def test_what_is_cut_off_or_put_before_or_after_a_link_is_refused(signatures: Signer) -> None:
+def test_a_shortened_or_extended_link_is_refused(signatures: Signer) -> None:
     token = signatures.mail_token("IKEA", "Ann")
     for changed in (token[1:], token[:-1], token + "=", token + "\n", " " + token, token + "." + token):
         with pytest.raises(NotFound):
@@ -157,11 +157,11 @@ def test_a_brand_and_a_user_cannot_be_parted_otherwise(signatures: Signer) -> No
     assert signatures.mail_token("a", "b,c") != signatures.mail_token("a,b", "c")
 
 
-def test_what_is_signed_for_one_use_is_good_for_no_other(signatures: Signer) -> None:
+def test_each_use_of_signing_has_a_separate_key(signatures: Signer) -> None:
     # A webhook of that name would else have the key that links are signed with.
     assert signatures._derived("unsubscribe") != signatures._derived("webhook:unsubscribe:1")
 
 
-def test_versions_are_told_of_a_webhook_that_was_never_rotated() -> None:
+def test_a_webhook_that_was_never_rotated_has_one_version() -> None:
     found = Webhook("whk-1", "IKEA", None, "https://ikea.example/", (), 7, 0)
     assert webhooks.versions(found, 10**18) == [7]

@@ -62,12 +62,12 @@ def receipt_of(raw: bytes) -> Receipt:
         (503, "retry"),
     ],
 )
-def test_the_status_tells_the_outcome(status: int, outcome: str) -> None:
+def test_the_status_decides_the_outcome(status: int, outcome: str) -> None:
     receipt = receipt_of(answer(status))
     assert (receipt.outcome, receipt.status, receipt.gone) == (outcome, str(status), status == 410)
 
 
-def test_the_other_side_gets_what_was_given() -> None:
+def test_the_receiver_gets_the_given_request() -> None:
     with Peer(answering(answer())) as peer:
         assert post(peer.url + "?a=1#b").outcome == "delivered"
         headers, body = peer.requests[0]
@@ -120,7 +120,7 @@ def test_retry_after_as_a_date_is_counted_from_now() -> None:
     assert 4000 < pause <= 5000
 
 
-def test_without_retry_after_there_is_no_wish() -> None:
+def test_retry_after_is_absent_without_the_header() -> None:
     assert receipt_of(answer(503)).retry_after is None
 
 
@@ -136,7 +136,7 @@ def test_control_characters_become_blanks() -> None:
     assert receipt_of(answer(500, "a\x1b[31mb\r\nc\x00\u202ed\x9be".encode())).answer == "a [31mb  c  d e"
 
 
-def test_what_is_not_utf_8_is_shown_as_such() -> None:
+def test_invalid_utf_8_is_shown_as_replacement_characters() -> None:
     assert receipt_of(answer(500, b"a\xffb")).answer == "a\ufffdb"
 
 
@@ -159,7 +159,7 @@ def test_no_more_is_read_than_is_looked_at(head: str) -> None:
     assert len(sent) < 1024
 
 
-def test_headers_without_end_are_no_answer() -> None:
+def test_endless_headers_count_as_no_answer() -> None:
     def treat(peer: Peer, connection: socket.socket) -> None:
         peer.read(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
@@ -187,13 +187,13 @@ def test_headers_without_end_are_no_answer() -> None:
         b"SSH-2.0-OpenSSH_9.9\r\n",
     ],
 )
-def test_what_is_not_http_is_no_answer_and_tried_again(raw: bytes) -> None:
+def test_a_reply_that_is_not_http_is_retried_as_no_answer(raw: bytes) -> None:
     receipt = receipt_of(raw)
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
     assert receipt.answer
 
 
-def test_a_connection_that_is_reset_is_no_answer() -> None:
+def test_a_reset_connection_counts_as_no_answer() -> None:
     def treat(peer: Peer, connection: socket.socket) -> None:
         peer.read(connection)
         reset(connection)
@@ -203,14 +203,14 @@ def test_a_connection_that_is_reset_is_no_answer() -> None:
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
 
 
-def test_where_nobody_listens_there_is_no_answer() -> None:
+def test_a_closed_port_counts_as_no_answer() -> None:
     with Peer(answering(answer())) as peer:
         url = peer.url
     receipt = post(url)
     assert (receipt.outcome, receipt.status) == ("retry", "no-answer")
 
 
-def test_a_name_that_does_not_exist_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_name_counts_as_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -222,7 +222,7 @@ def test_a_name_that_does_not_exist_is_no_answer(monkeypatch: pytest.MonkeyPatch
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raw=st.binary(max_size=60), begun=st.booleans())
 @example(raw=b"Retry-After: Wed, 21 Oct 2015 07:28:00\r\nContent-Length: 0\r\n\r\n", begun=True)
-def test_whatever_is_said_the_call_has_a_receipt(raw: bytes, begun: bool) -> None:
+def test_every_reply_leads_to_a_receipt(raw: bytes, begun: bool) -> None:
     receipt = receipt_of((b"HTTP/1.1 500 No\r\n" if begun else b"") + raw)
     assert receipt.outcome == "retry" or b" 2" in raw or b" 410" in raw
     assert receipt.answer.isprintable() or receipt.answer == ""
@@ -258,7 +258,7 @@ def _drip(raw: bytes) -> Callable[[Peer, socket.socket], None]:
     ],
     ids=["hangs", "drips headers", "drips a body", "drips hints"],
 )
-def test_a_call_ends_with_its_time_however_slowly_it_is_answered(treat: Any) -> None:
+def test_a_call_times_out_even_with_a_slow_answer(treat: Any) -> None:
     started = time.monotonic()
     with Peer(treat) as peer:
         receipt = post(peer.url, SHORT)
@@ -320,7 +320,7 @@ def test_an_answer_that_was_left_unread_is_not_taken_for_the_next() -> None:
         assert peer.connections == 2
 
 
-def test_each_thread_has_connections_of_its_own() -> None:
+def test_threads_do_not_share_connections() -> None:
     with Peer(answering(answer())) as peer:
         sender = WebhookClient(LOOPBACK, PATIENCE, CONTEXT)
         receipts: list[Receipt] = []
@@ -345,12 +345,12 @@ def _named(peer: Peer) -> str:
     return peer.url.replace("127.0.0.1", "localhost")
 
 
-def test_a_certificate_of_a_known_authority_is_taken(authority: Authority) -> None:
+def test_a_certificate_of_a_known_authority_is_accepted(authority: Authority) -> None:
     with Peer(answering(answer()), authority.server_context("127.0.0.1")) as peer:
         assert post(peer.url, context=authority.client_context()).status == "200"
 
 
-def test_a_name_is_asked_for_and_checked_though_an_address_is_called(authority: Authority) -> None:
+def test_a_call_to_an_address_sends_and_verifies_the_host_name(authority: Authority) -> None:
     with Peer(answering(answer()), authority.server_context("localhost")) as peer:
         assert post(_named(peer), context=authority.client_context()).status == "200"
         assert post(peer.url, context=authority.client_context()).status == "no-answer"
@@ -366,7 +366,7 @@ def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None
 
 
 @pytest.mark.parametrize("self_signed", [True, False])
-def test_a_certificate_of_nobody_known_is_refused(authority: Authority, tmp_path: Path, self_signed: bool) -> None:
+def test_an_unknown_certificate_authority_is_refused(authority: Authority, tmp_path: Path, self_signed: bool) -> None:
     with Peer(answering(answer()), Authority(tmp_path).server_context("127.0.0.1", self_signed=self_signed)) as peer:
         assert post(peer.url, context=authority.client_context()).status == "no-answer"
         assert WebhookClient(LOOPBACK, PATIENCE).post(peer.url, {}, b"{}").status == "no-answer"
@@ -443,9 +443,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("url", PRIVATE + ENCODED + OTHERWISE)
-def test_what_is_not_public_is_refused_when_it_is_written_down_and_when_it_is_called(
-    url: str, reached: list[str]
-) -> None:
+def test_a_non_public_address_is_refused_when_saved_and_when_called(url: str, reached: list[str]) -> None:
     with pytest.raises(Invalid) as refused:
         check_url(PUBLIC, url, "/url")
     assert refused.value.facts["errors"][0]["pointer"] == "/url"
@@ -454,7 +452,7 @@ def test_what_is_not_public_is_refused_when_it_is_written_down_and_when_it_is_ca
 
 
 @pytest.mark.parametrize("url", ["https://8.8.8.8/", "https://8.8.8.8:8443/a?b", "https://[2606:4700::1111]/"])
-def test_what_is_public_is_called(url: str, reached: list[str]) -> None:
+def test_a_public_address_is_called(url: str, reached: list[str]) -> None:
     check_url(PUBLIC, url, "/url")
     assert WebhookClient(PUBLIC, PATIENCE, CONTEXT).post(url, {}, b"{}").status == "no-answer"
     assert len(reached) == 1
@@ -512,7 +510,7 @@ def test_a_name_that_leads_to_public_and_private_addresses_is_not_called(names: 
     assert reached == []
 
 
-def test_a_name_is_asked_once_a_call_and_only_what_was_looked_at_is_called(names: Names, reached: list[str]) -> None:
+def test_each_call_resolves_the_name_once_and_uses_the_checked_address(names: Names, reached: list[str]) -> None:
     names.answers = [["8.8.8.8"], ["127.0.0.1"]]
     sender = WebhookClient(PUBLIC, PATIENCE, CONTEXT)
     assert sender.post("https://shop.example/", {}, b"{}").status == "no-answer"
@@ -521,7 +519,7 @@ def test_a_name_is_asked_once_a_call_and_only_what_was_looked_at_is_called(names
     assert (names.asked, reached) == (2, ["8.8.8.8"])
 
 
-def test_where_loopback_is_allowed_a_name_may_lead_there_and_nowhere_else_that_is_private(names: Names) -> None:
+def test_a_name_may_resolve_to_loopback_only_where_loopback_is_allowed(names: Names) -> None:
     with Peer(answering(answer())) as peer:
         names.answers = [["127.0.0.1"], ["10.0.0.1"]]
         url = peer.url.replace("127.0.0.1", "shop.example")
@@ -532,7 +530,7 @@ def test_where_loopback_is_allowed_a_name_may_lead_there_and_nowhere_else_that_i
 
 @settings(max_examples=200, deadline=None)
 @given(rest=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40))
-def test_any_address_is_allowed_or_refused_and_what_is_allowed_reads_the_same_when_it_is_called(rest: str) -> None:
+def test_an_allowed_address_reads_the_same_when_it_is_called(rest: str) -> None:
     url = f"https://{rest}"
     try:
         check_url(PUBLIC, url, "/url")

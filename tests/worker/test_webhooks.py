@@ -96,7 +96,7 @@ def test_no_secret_of_a_webhook_is_stored(client: Client) -> None:
         assert "whsec" not in str(client.redis.hgetall(name))
 
 
-def test_webhooks_are_listed_oldest_first_and_a_brands_own_only(client: Client) -> None:
+def test_the_webhooks_of_a_brand_are_listed_oldest_first(client: Client) -> None:
     made = [make(client, url=f"https://ikea.example/{number}")["id"] for number in range(3)]
     make(client, brand_id="Billy")
     assert [each["id"] for each in listed(client)] == made
@@ -118,7 +118,7 @@ def test_a_brand_has_twenty_webhooks_and_no_more(client: Client) -> None:
     client.refused("POST", "/webhook", 409, "too-many-webhooks", json=body)
 
 
-def test_a_webhook_is_changed_in_what_is_named_only(client: Client) -> None:
+def test_a_change_of_a_webhook_affects_only_the_named_fields(client: Client) -> None:
     made = make(client, types=["code.granted"])
     made.pop("secret")
     assert change(client, made["id"], url=URL + "/2") == made | {"url": URL + "/2"}
@@ -135,7 +135,7 @@ def test_a_webhook_is_switched_off_and_on(client: Client) -> None:
     assert change(client, made["id"], on=True) == made
 
 
-def test_a_webhook_that_is_taken_away_is_gone(client: Client) -> None:
+def test_a_removed_webhook_is_gone(client: Client) -> None:
     made = make(client)["id"]
     answer = client.http.delete(f"/webhook/{made}")
     assert (answer.status_code, answer.data) == (204, b"")
@@ -152,7 +152,7 @@ def test_a_webhook_that_is_taken_away_is_gone(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", [NOWHERE, "whk-ff" + "0" * 24, "whk-", "dsc-1", "ä"])
-def test_a_webhook_that_there_never_was_is_not_found(client: Client, name: str) -> None:
+def test_an_unknown_webhook_is_not_found(client: Client, name: str) -> None:
     client.refused("GET", f"/webhook/{name}", 404, "not-found")
     client.refused("DELETE", f"/webhook/{name}", 404, "not-found")
     client.refused("PATCH", f"/webhook/{name}", 404, "not-found", json={"url": URL})
@@ -162,7 +162,7 @@ def test_a_webhook_that_there_never_was_is_not_found(client: Client, name: str) 
 # A discount's own.
 
 
-def test_a_discount_is_made_with_a_webhook_of_its_own(client: Client) -> None:
+def test_a_discount_can_be_created_with_a_webhook(client: Client) -> None:
     made = client.create(webhook_url=URL, webhook_types=["discount.sold-out"])
     assert Reference(made["webhook_secret"])
     found = show(client, made["webhook_id"])
@@ -194,7 +194,7 @@ def test_a_discount_made_with_a_webhook_takes_no_second(client: Client) -> None:
     client.refused("POST", "/webhook", 409, "webhook-taken", json=body)
 
 
-def test_a_discounts_webhook_that_is_taken_away_leaves_room_for_another_with_another_secret(client: Client) -> None:
+def test_a_removed_discount_webhook_can_be_replaced_with_a_new_secret(client: Client) -> None:
     made = client.create(webhook_url=URL)
     secrets = {made["webhook_secret"], client.http.post(f"/webhook/{made['webhook_id']}/secret").get_json()["secret"]}
     assert client.http.delete(f"/webhook/{made['webhook_id']}").status_code == 204
@@ -214,7 +214,7 @@ def test_a_closed_discount_has_its_webhook_still(client: Client) -> None:
 
 
 @pytest.mark.parametrize("discount", ["dsc-0c0k46KbodvdNc34ceyPuDevT", "dsc-", "", "x"])
-def test_a_discount_that_there_is_not_has_no_webhook(client: Client, discount: str) -> None:
+def test_a_webhook_for_an_unknown_discount_is_refused(client: Client, discount: str) -> None:
     body = {"brand_id": "IKEA", "url": URL, "discount_id": discount}
     client.refused("POST", "/webhook", 404, "not-found", json=body)
 
@@ -240,7 +240,7 @@ def test_the_same_key_for_another_webhook_is_refused(client: Client, changes: di
     client.refused("POST", "/webhook", 422, "idempotency-mismatch", json=body, headers=_headers("k"))
 
 
-def test_a_key_is_a_brands_own(client: Client) -> None:
+def test_idempotency_keys_are_separate_for_each_brand(client: Client) -> None:
     assert make(client, key="k")["id"] != make(client, key="k", brand_id="Billy")["id"]
 
 
@@ -255,12 +255,12 @@ def test_a_discounts_webhook_is_made_once_with_a_key(client: Client) -> None:
     assert make(client, key="k", discount_id=discount) == made
 
 
-def test_without_a_key_each_call_makes_another(client: Client) -> None:
+def test_each_call_without_a_key_creates_another_webhook(client: Client) -> None:
     assert make(client)["secret"] != make(client)["secret"]
     assert len(listed(client)) == 2
 
 
-def test_a_discount_asked_for_again_with_its_key_tells_the_same_secret(client: Client) -> None:
+def test_a_repeated_create_with_its_key_returns_the_same_secret(client: Client) -> None:
     body = DISCOUNT | {"webhook_url": URL, "webhook_types": ["code.granted"]}
     answers = [client.http.post("/discount", json=body, headers=_headers("k")).get_json() for _ in range(3)]
     assert len({(each["id"], each["webhook_id"], each["webhook_secret"]) for each in answers}) == 1
@@ -282,14 +282,14 @@ def test_types_of_a_discount_without_a_webhook_are_refused(client: Client) -> No
     )
 
 
-def test_a_repeat_after_a_rotation_tells_the_secret_that_signs(client: Client, signatures: Signer) -> None:
+def test_a_repeat_after_a_rotation_returns_the_current_secret(client: Client, signatures: Signer) -> None:
     body = DISCOUNT | {"webhook_url": URL}
     made = client.http.post("/discount", json=body, headers=_headers("k")).get_json()
     rotated = client.http.post(f"/webhook/{made['webhook_id']}/secret").get_json()["secret"]
     assert client.http.post("/discount", json=body, headers=_headers("k")).get_json()["webhook_secret"] == rotated
 
 
-def test_a_repeat_after_the_webhook_was_taken_away_tells_none(client: Client) -> None:
+def test_a_repeat_after_the_webhook_was_removed_returns_no_secret(client: Client) -> None:
     body = DISCOUNT | {"webhook_url": URL}
     made = client.http.post("/discount", json=body, headers=_headers("k")).get_json()
     client.http.delete(f"/webhook/{made['webhook_id']}")
@@ -297,7 +297,7 @@ def test_a_repeat_after_the_webhook_was_taken_away_tells_none(client: Client) ->
     assert (again["id"], again["webhook_id"], "webhook_secret" in again) == (made["id"], None, False)
 
 
-def test_a_webhook_that_was_taken_away_and_is_made_again_has_another_secret(client: Client) -> None:
+def test_a_webhook_created_again_after_removal_has_a_new_secret(client: Client) -> None:
     made = make(client, key="k")
     client.http.delete(f"/webhook/{made['id']}")
     assert make(client, key="k")["secret"] != made["secret"]
@@ -326,7 +326,7 @@ def lossy(line: LossyLine, client: Client) -> Store:
     return Store.at(f"redis://127.0.0.1:{line.port}/0", PATIENCE, 16)
 
 
-def test_a_webhook_whose_answer_was_lost_is_made_once(line: LossyLine, lossy: Store, client: Client) -> None:
+def test_a_webhook_is_created_once_despite_a_lost_reply(line: LossyLine, lossy: Store, client: Client) -> None:
     webhooks.list_of_brand(lossy, "IKEA")
     line.lose(1)
     made = webhooks.create(lossy, "IKEA", URL)
@@ -334,16 +334,14 @@ def test_a_webhook_whose_answer_was_lost_is_made_once(line: LossyLine, lossy: St
     assert webhooks.list_of_brand(lossy, "IKEA") == [made]
 
 
-def test_a_discounts_webhook_whose_answer_was_lost_is_made_once(line: LossyLine, lossy: Store, client: Client) -> None:
+def test_a_discount_webhook_is_created_once_despite_a_lost_reply(line: LossyLine, lossy: Store, client: Client) -> None:
     discount = client.create()["id"]
     line.lose(1)
     made = webhooks.create(lossy, "IKEA", URL, discount_id=discount)
     assert (line.lost, made.discount_id) == (1, discount)
 
 
-def test_a_rotation_whose_answer_was_lost_leaves_the_secret_before(
-    line: LossyLine, lossy: Store, client: Client
-) -> None:
+def test_a_rotation_with_a_lost_reply_keeps_the_previous_secret(line: LossyLine, lossy: Store, client: Client) -> None:
     made = webhooks.create(lossy, "IKEA", URL)
     line.lose(1)
     rotated = webhooks.rotate(lossy, made.id)
@@ -354,7 +352,7 @@ def test_a_rotation_whose_answer_was_lost_leaves_the_secret_before(
 # Tests.
 
 
-def test_a_test_tells_the_event_that_it_wrote_and_the_delivery_to_come(client: Client) -> None:
+def test_a_test_returns_its_event_and_the_coming_delivery(client: Client) -> None:
     made = make(client, types=["code.granted"])["id"]
     answer = client.http.post("/webhook/test", json={"webhook_id": made})
     assert answer.status_code == 202
@@ -398,7 +396,7 @@ def test_a_webhook_that_is_off_is_not_tested(client: Client) -> None:
         "https://" + "a" * 2048,
     ],
 )
-def test_a_bad_address_is_refused_wherever_it_is_given(client: Client, url: str) -> None:
+def test_a_bad_address_is_refused_everywhere(client: Client, url: str) -> None:
     made = make(client)["id"]
     client.refused("POST", "/webhook", 422, "invalid", "/url", json={"brand_id": "IKEA", "url": url})
     client.refused("PATCH", f"/webhook/{made}", 422, "invalid", "/url", json={"url": url})
@@ -406,7 +404,7 @@ def test_a_bad_address_is_refused_wherever_it_is_given(client: Client, url: str)
 
 
 @pytest.mark.parametrize("types", [["code.given"], ["webhook.test"], ["code.granted", ""], [1], "code.granted", {}])
-def test_unknown_types_are_refused_wherever_they_are_given(client: Client, types: Any) -> None:
+def test_unknown_types_are_refused_everywhere(client: Client, types: Any) -> None:
     made = make(client)["id"]
     for method, path, body in (
         ("POST", "/webhook", {"brand_id": "IKEA", "url": URL, "types": types}),
@@ -446,7 +444,7 @@ def test_a_list_without_a_brand_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("named", ["", "whk-1", NOWHERE + "\n", "dlv-00" + "0" * 24])
-def test_a_test_of_what_cannot_be_a_webhook_is_refused(client: Client, named: str) -> None:
+def test_a_test_of_an_invalid_webhook_id_is_refused(client: Client, named: str) -> None:
     client.refused("POST", "/webhook/test", 422, "invalid", "/webhook_id", json={"webhook_id": named})
 
 
