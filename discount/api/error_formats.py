@@ -16,7 +16,7 @@ Sentence = str | Callable[[Any], str]
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """How a dialect renders refusals.
+    """A dialect's rendering of refusals.
 
     Args:
         shape: the shape of the body, for the OpenAPI document.

@@ -69,7 +69,7 @@ class TokenHeader:
 
 
 class Requirements:
-    """What a caller needs for an operation, and where its requests name brands, users and their resources.
+    """The requirements of an operation on its caller, and where its requests name brands, users and their resources.
 
     Args:
         scopes: a key needs one of them, or with `every_scope` all of them. Without scopes the operation is public.

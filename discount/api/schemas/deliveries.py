@@ -88,7 +88,7 @@ class ResendIn(Shape):
 
 
 class ResendOut(Shape):
-    """How many deliveries wait again, how many were refused, and the cursor of the next page."""
+    """Counts of the deliveries that wait again and of the refused ones, and the cursor of the next page."""
 
     resent_count: int
     refused_count: int

@@ -117,7 +117,7 @@ SharedCode = Annotated[str, Meta(min_length=1, max_length=64, pattern=NAME_PATTE
 
 
 class CodesIn(Shape):
-    """How the codes are made: a kind and its options."""
+    """The kind of the codes and its options."""
 
     kind: Kind = "unique"
     pattern: Pattern | UnsetType = UNSET
@@ -128,7 +128,7 @@ class CodesIn(Shape):
 
 
 class CodesOut(Shape, omit_defaults=True):
-    """How the codes are made."""
+    """The kind of the codes and what they are made from."""
 
     kind: Kind
     pattern: str = ""
@@ -138,7 +138,7 @@ class CodesOut(Shape, omit_defaults=True):
 
 
 class LimitsIn(Shape):
-    """How often codes may be redeemed; null is no limit.
+    """Limits on redemptions; null is no limit.
 
     In a change, a limit left out stays as it is. In a new discount, `per_user` is then 1, and the others no limit.
     """
@@ -150,7 +150,7 @@ class LimitsIn(Shape):
 
 
 class LimitsOut(Shape):
-    """How often codes may be redeemed; null is no limit."""
+    """Limits on redemptions; null is no limit."""
 
     total: int | None = None
     per_user: int | None = None

@@ -4,6 +4,6 @@ from discount.api.schemas.common import Shape
 
 
 class Ready(Shape):
-    """Whether the service can answer requests."""
+    """The readiness of the service."""
 
     ready: bool
