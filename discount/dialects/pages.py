@@ -24,7 +24,7 @@ class PageQuery(Shape):
 
     @property
     def whole(self) -> bool:
-        """Whether the whole list is requested."""
+        """Return True if the whole list is requested."""
         return self.limit is None and self.cursor is None
 
     @property

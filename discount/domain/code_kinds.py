@@ -29,7 +29,7 @@ _SAME_FOR_ALL = {"brand", "discount"}
 
 @dataclass(frozen=True, slots=True)
 class CodeKind:
-    """How the codes of a discount are made. Fields of other kinds are empty."""
+    """The kind of a discount's codes and its options. Fields of other kinds are empty."""
 
     kind: Kind = "unique"
     pattern: str = ""

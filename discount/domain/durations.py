@@ -1,4 +1,4 @@
-"""How long a code is good after its grant: a duration of ISO 8601, stored as written.
+"""The time for which a code is good after its grant: a duration of ISO 8601, stored as written.
 
 Weeks, days, hours, minutes and seconds have a fixed length: a day is 24 hours. Months and years follow the calendar of
 a time zone: a month that begins on 31 January ends on the last day of February, at the same time of day.

@@ -286,7 +286,7 @@ Outcome = Literal["delivered", "retry", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the receiver of one attempt answered.
+    """The answer of the receiver to one attempt.
 
     Args:
         status: the protocol's status number, or a short reason why there was no answer.

@@ -30,7 +30,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How much comes off, and from which orders. Without `percent` and `amount_off` nothing comes off."""
+    """The amount that comes off, and the orders it applies to. Without `percent` and `amount_off` nothing comes off."""
 
     #: In hundredths of a percent.
     percent: int | None = None

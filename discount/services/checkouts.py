@@ -45,7 +45,7 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutFacts:
-    """What follows from a checkout and its brand.
+    """The facts that follow from a checkout and its brand.
 
     Args:
         code: the canonical form of the code.

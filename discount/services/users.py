@@ -25,7 +25,7 @@ TRIES = 10
 
 @dataclass(slots=True)
 class Forgotten:
-    """How many grants and redemptions were anonymised, and how many events deleted."""
+    """Counts of anonymised grants and redemptions, and of deleted events."""
 
     grants: int = 0
     redemptions: int = 0

@@ -142,7 +142,7 @@ class _Loop(threading.Thread):
 
     @property
     def hangs(self) -> bool:
-        """Whether no turn has completed for long: it blocks, it keeps failing, or the thread has ended."""
+        """Return True if no turn has completed for long: it blocks, it keeps failing, or the thread has ended."""
         return not self.is_alive() or time.monotonic() - self._completed_at > HANGS + self._every
 
     def run(self) -> None:

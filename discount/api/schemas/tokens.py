@@ -8,7 +8,7 @@ from discount.api.schemas.common import Shape
 
 
 class Introspection(Shape, kw_only=True, omit_defaults=True):
-    """What a token allows (RFC 7662). For an invalid token, only `active` is given."""
+    """The rights of a token (RFC 7662). For an invalid token, only `active` is given."""
 
     active: bool
     scope: str = ""

@@ -30,7 +30,7 @@ Locale = Annotated[
 
 
 class Forgotten(Shape):
-    """How many entries no longer name the user. The counts of discounts stay as they are."""
+    """Counts of the entries that no longer name the user. The counts of discounts stay as they are."""
 
     user_id: str
     grants: int

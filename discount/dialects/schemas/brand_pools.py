@@ -9,7 +9,7 @@ from discount.api.schemas.common import BrandId, Shape
 
 
 class PoolIn(msgspec.Struct):
-    """How many codes to add to a brand's pool."""
+    """The number of codes to add to a brand's pool."""
 
     brand_id: BrandId = msgspec.field(name="brand")
     number_to_create: Annotated[int, Meta(ge=1, le=1000, examples=[10])]

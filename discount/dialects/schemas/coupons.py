@@ -35,7 +35,7 @@ class EndIn(msgspec.Struct):
 
 
 class CountsIn(msgspec.Struct):
-    """How often a coupon may be used: in all, per user, per user and day, per user and week."""
+    """The limits of a coupon: in all, per user, per user and day, per user and week."""
 
     global_total_repeat_count: Often | UnsetType = UNSET
     user_total_repeat_count: Often | UnsetType = UNSET
@@ -59,7 +59,7 @@ class ApplyIn(msgspec.Struct):
 
 
 class CountsOut(Shape):
-    """How often a coupon may be used; null means no limit."""
+    """The limits of a coupon; null means no limit."""
 
     coupon: str
     global_total_repeat_count: int | None
