@@ -205,6 +205,8 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        if not self.nodes.is_known:
+            self.nodes.look_first()
         address = node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:

@@ -50,12 +50,14 @@ class Nodes:
         self.away: dict[str, float] = {}
         #: Counts the changes of the map.
         self.version = 0
+        #: Whether the map was found; until then, the first seed stands for all nodes.
+        self.is_known = target.kind == "one"
         self._target = target
         self._slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._looker: threading.Thread | None = None
-        self._looked_at = 0.0
+        self._looked_at = -PAUSES[1]
 
     def addresses(self) -> list[str]:
         """Return the nodes that have partitions, the one of partition 0 first."""
@@ -125,8 +127,14 @@ class Nodes:
             return True
         owners = self._ask_sentinels() if self.kind == "sentinel" else self._ask_cluster()
         if owners is not None:
+            self.is_known = True
             self._set(owners)
         return owners is not None
+
+    def look_first(self) -> None:
+        """Ask for the map if it is not known, unless this was tried just now."""
+        if not self.is_known and time.monotonic() - self._looked_at > PAUSES[1]:
+            self.look()
 
     def _set(self, owners: list[str]) -> None:
         if owners == self.owners:
