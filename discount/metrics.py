@@ -7,6 +7,7 @@ so restarts neither add files nor lose counts.
 
 import fcntl
 import os
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 
@@ -52,7 +53,24 @@ REDEMPTIONS = prometheus_client.Counter(
 REFUSALS = prometheus_client.Counter(
     "discount_refusals", "Requests refused, by the slug of the problem.", ("word",), registry=OF_APP
 )
+UNREACHABLE = prometheus_client.Gauge(
+    "discount_partition_unreachable",
+    "1 for each partition whose Redis cannot be reached, else 0.",
+    ("partition",),
+    multiprocess_mode="max",
+)
 ROUND_TRIPS = prometheus_client.Counter("discount_redis_round_trips", "Exchanges with Redis.")
+
+
+def show_unreachable(partitions: int, unreachable: Collection[int]) -> None:
+    """Update the gauge of each partition.
+
+    Args:
+        partitions: the number of partitions.
+        unreachable: those whose Redis cannot be reached.
+    """
+    for partition in range(partitions):
+        UNREACHABLE.labels(f"{partition:02x}").set(partition in unreachable)
 
 
 def exposition(own: CollectorRegistry = OF_APP) -> bytes:

@@ -407,7 +407,7 @@ class Sentinels(_Servers):
 class _Client(RedisCluster):
     """A client of all nodes that also lists the keys of all: the library asks any one node."""
 
-    def keys(self, pattern: str = "*", **_: Any) -> list[str]:
+    def keys(self, pattern: Any = "*", **_: Any) -> Any:
         return list(self.scan_iter(pattern, count=1000))
 
 
