@@ -5,7 +5,9 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import sysconfig
+from pathlib import Path
 
 from tests.support import redis_server
 
@@ -25,5 +27,10 @@ def describe() -> str:
 def python_build() -> str:
     """Return whether this Python was built with PGO and LTO, as that of the image is."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    is_on = {"PGO": "--enable-optimizations" in options, "LTO": "--with-lto" in options}
-    return " and ".join(name for name, on in is_on.items() if on) or "plain build: without PGO and LTO"
+    has = {"PGO": "--enable-optimizations" in options, "LTO": "--with-lto" in options}
+    if any(has.values()):
+        return "built with " + " and ".join(name for name, value in has.items() if value)
+    # Debian's own build has both, but by other options.
+    if sys.base_prefix == "/usr" and Path("/etc/debian_version").exists():
+        return "Debian's, built with PGO and LTO"
+    return "built without PGO and LTO"

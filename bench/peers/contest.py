@@ -38,7 +38,7 @@ class Row:
     status: int
     requests: Callable[[int, int], Sequence[bytes]]
     is_noop: bool = False
-    count: int = FEWEST
+    count: int = 0
     sent: int = 0
 
 
@@ -95,6 +95,7 @@ class Contest:
     def run(self, connections: int) -> Turns:
         """Take all turns; the order changes with each round, and the first round only warms up."""
         for row in list(self._rows):
+            row.count = min(self._most, FEWEST)
             try:
                 rate = self._turn(row, connections).rate
             except RuntimeError as error:
@@ -103,7 +104,7 @@ class Contest:
                 self._rows.remove(row)
                 self.failed[row.name] = str(error)
                 continue
-            row.count = int(max(FEWEST, min(self._most, rate * TURN_SECONDS)))
+            row.count = int(min(self._most, max(FEWEST, rate * TURN_SECONDS)))
         found: dict[str, list[Turn]] = {row.name: [] for row in self._rows}
         for number in range(self._rounds + 1):
             for row in self._rows[:: 1 if number % 2 else -1]:
