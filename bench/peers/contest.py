@@ -104,7 +104,9 @@ class Contest:
                 self._rows.remove(row)
                 self.failed[row.name] = str(error)
                 continue
-            row.count = int(min(self._most, max(FEWEST, rate * TURN_SECONDS)))
+            # A no-op needs no codes, and gets enough requests for its rate.
+            most = 10 * self._most if row.is_noop else self._most
+            row.count = int(min(most, max(FEWEST, rate * TURN_SECONDS)))
         found: dict[str, list[Turn]] = {row.name: [] for row in self._rows}
         for number in range(self._rounds + 1):
             for row in self._rows[:: 1 if number % 2 else -1]:
