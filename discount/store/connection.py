@@ -23,6 +23,7 @@ from discount.domain.model import Definition
 from discount.store import autopipeline, installation, keys
 from discount.store.answers import Answer
 from discount.store.guards import Guard
+from discount.store.loop_connection import Loop, LoopConnection
 from discount.store.quotas import Quotas
 from discount.store.scripts import SCRIPTS, Script
 
@@ -62,6 +63,8 @@ class Store:
         self._connect = connect
         self._on_round_trip = on_round_trip
         self._secret = secret
+        #: Seconds that an exchange may take in all.
+        self._timeout = patience * 2
         self._local = threading.local()
         self._shebang: bool | None = None
         self._prepared = False
@@ -93,6 +96,17 @@ class Store:
             retry=Retry(NoBackoff(), 0),
         )
         return cls(pool.make_connection, partitions, on_round_trip, timeout / 2, secret)
+
+    def connect_loop(self, loop: Loop) -> LoopConnection:
+        """Return a connection for the calls of a loop."""
+        return LoopConnection(loop, self._open, self._timeout, self._on_round_trip)
+
+    def _open(self) -> ConnectionInterface:
+        """Open a connection, as long as it takes, and check that the data behind it is ours."""
+        self._prepare_again()
+        connection = self._connect()
+        connection.connect()  # type: ignore[no-untyped-call]
+        return connection
 
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
@@ -202,13 +216,16 @@ class Store:
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         return autopipeline.send(self._exchange_now, commands)
 
+    def _prepare_again(self) -> None:
+        try:
+            self.prepare()
+        except LayoutError as error:
+            # Redis was away when this process started, or another Redis has its address now.
+            raise Unavailable(f"This process is not set up for this data: {error}.") from error
+
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         if not self._prepared:
-            try:
-                self.prepare()
-            except LayoutError as error:
-                # Redis was away when this process started, or another Redis has its address now.
-                raise Unavailable(f"This process is not set up for this data: {error}.") from error
+            self._prepare_again()
         connection = self._connection()
         self._on_round_trip()
         try:
