@@ -35,7 +35,6 @@ SWEEP_SECONDS, BEAT_SECONDS = 0.5, 1.0
 #: Connections taken back from pool workers in a turn.
 _MOST_BACK = 16
 _NEVER = float("inf")
-_LINE_END = b"\n"
 
 
 class Application(Protocol):
@@ -51,7 +50,7 @@ class Client:
     """A connection of a client."""
 
     __slots__ = (
-        *("_address", "_busy", "_held", "_keep_alive", "_left", "_looked_at", "_more", "_readable", "_received", "_server"),
+        *("_address", "_busy", "_end", "_held", "_keep_alive", "_left", "_looked_at", "_more", "_readable", "_received", "_server"),
         *("_worker", "fresh", "idle", "sock", "until"),
     )
 
@@ -69,7 +68,8 @@ class Client:
         # Without a client address (unix sockets) gunicorn's own rules apply.
         self._readable = hot.reads and isinstance(handed.client, tuple)
         self._received = b""
-        self._looked_at = 0
+        # How far the end of the head was looked for, and that end, if the body has yet to come.
+        self._looked_at = self._end = 0
         # Whether a request is being answered; meanwhile nothing is read.
         self._busy = False
         self._more = False
@@ -108,7 +108,7 @@ class Client:
             except OSError:
                 piece = b""
             if not piece:
-                self._end()
+                self._finish()
                 return
             if self._left >= 0:
                 self._left -= len(piece)
@@ -123,7 +123,7 @@ class Client:
             if len(piece) < CHUNK and not ended:
                 return
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         """Act on the end of what the client sends. Within a body, the app answers that."""
         if self._left < 0 and b"\r\n\r\n" in self._received:
             self._hand_over()
@@ -134,10 +134,10 @@ class Client:
         if self.idle:
             self.idle, self.until = False, monotonic() + HEAD_SECONDS
         received = self._received = self._received + piece if self._received else piece
-        end = received.find(b"\r\n\r\n", max(0, self._looked_at - 3)) + 4
+        end = self._end or received.find(b"\r\n\r\n", max(0, self._looked_at - 3)) + 4
         if end < 4:
             # A bare line feed, or so long a head, is refused by the app.
-            bare = received.count(_LINE_END) != received.count(b"\r\n")
+            bare = received.count(b"\n") != received.count(b"\r\n")
             self._looked_at = len(received)
             if bare or len(received) > fast_parser.MAX_BYTES:
                 self._hand_over()
@@ -146,8 +146,8 @@ class Client:
         if head is None or end + head.length > fast_parser.MAX_BYTES or len(received) > end + head.length:
             self._hand_over()
         elif len(received) < end + head.length:
-            if self._looked_at < end:
-                self._looked_at, self.until = end, monotonic() + BODY_SECONDS
+            if not self._end:
+                self._end, self.until = end, monotonic() + BODY_SECONDS
         else:
             self._busy, self.until = True, _NEVER
             self._worker.calls.start(self._answer, head, received[end:])
@@ -183,7 +183,8 @@ class Client:
             self._held = self._held[sent:]
             return
         self._held = self._received = b""
-        self._looked_at, self._busy = 0, False
+        self._looked_at = self._end = 0
+        self._busy = False
         if not self._keep_alive:
             self._linger()
             return
