@@ -110,7 +110,9 @@ class RequestMiddleware:
         endpoint, arguments = found
         reply = endpoint.answer(Request(environ, arguments))
         self._count(environ, str(reply.status), started, request_id)
-        return written(reply, b"X-Request-Id: %b\r\n%b" % (request_id.encode(), _SAFE_LINES), int(time()), keep_alive=keep_alive)
+        return written(
+            reply, b"X-Request-Id: %b\r\n%b" % (request_id.encode(), _SAFE_LINES), int(time()), keep_alive=keep_alive
+        )
 
     def _answer(self, environ: dict[str, Any]) -> Answer | None:
         """Answer a request that the server could not read, or one of the fast path."""

@@ -19,9 +19,7 @@ _REQUEST_LINE = re.compile(
 )
 # Values are visible ASCII, spaces and tabs, and only CRLF ends a line. A name may not contain an underscore, because
 # WSGI cannot tell it from a dash.
-_LINE = re.compile(
-    rb"([A-Za-z0-9!#$%%&'*+.^`|~-]{1,%d}+):([\t\x20-\x7e]{0,%d}+)" % (LONGEST_NAME, LONGEST_VALUE)
-)
+_LINE = re.compile(rb"([A-Za-z0-9!#$%%&'*+.^`|~-]{1,%d}+):([\t\x20-\x7e]{0,%d}+)" % (LONGEST_NAME, LONGEST_VALUE))
 _LENGTH = re.compile("0|[1-9][0-9]{0,4}")
 #: Headers that change how a request is read or answered.
 _UNUSUAL = frozenset(["HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER"])

@@ -22,7 +22,7 @@ logs.configure(_settings)
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers + _settings.pool_workers
 worker_class = "discount.serving.worker.Worker"
-# Of a pool worker: THREADS for ordinary requests, LONG_CALLS for long ones, and LONG_CALLS for those that wait for events.
+# Of a pool worker: THREADS for ordinary requests, and LONG_CALLS each for long ones and those that wait for events.
 threads = _settings.threads + 2 * _settings.long_calls
 # Longer than nginx's 60 s: nginx then closes idle connections first, and never sends a request into a closing one.
 keepalive = 75

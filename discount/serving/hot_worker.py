@@ -11,14 +11,13 @@
 import contextlib
 import os
 import socket
-import time
 from collections import deque
 from collections.abc import Callable
 from errno import EAGAIN, ECONNABORTED
 from time import monotonic
 from typing import Any, Protocol
 
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from discount.serving import fast_parser, worker
 from discount.serving.connections import BODY_SECONDS, HEAD_SECONDS, LINGER_BYTES, LINGER_SECONDS, SEND_SECONDS
@@ -50,8 +49,8 @@ class Client:
     """A connection of a client."""
 
     __slots__ = (
-        *("_address", "_busy", "_end", "_held", "_keep_alive", "_left", "_looked_at", "_more", "_readable", "_received", "_server"),
-        *("_worker", "fresh", "idle", "sock", "until"),
+        *("_address", "_busy", "_end", "_held", "_keep_alive", "_left", "_looked_at", "_more", "_readable"),
+        *("_received", "_server", "_worker", "fresh", "idle", "sock", "until"),
     )
 
     def __init__(self, hot: "Worker", sock: socket.socket, handed: Handed) -> None:
@@ -211,6 +210,7 @@ class Client:
 class Worker(worker.Worker):
     """One thread that answers the busiest calls, and passes all others on."""
 
+    alive: bool
     wsgi: Any
 
     def init_process(self) -> None:
@@ -221,7 +221,7 @@ class Worker(worker.Worker):
         self._outbox = Outbox(self.replica.to_pool)
         self.now = monotonic()
         self._next_sweep = self._next_beat = 0.0
-        super(worker.ThreadWorker, self).init_process()
+        super(ThreadWorker, self).init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin a graceful stop."""
@@ -231,7 +231,7 @@ class Worker(worker.Worker):
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Stop at once."""
-        super(worker.ThreadWorker, self).handle_quit(sig, frame)
+        super(ThreadWorker, self).handle_quit(sig, frame)
 
     def run(self) -> None:
         # With any of these settings, requests need work that only gunicorn's parser does.
@@ -239,7 +239,7 @@ class Worker(worker.Worker):
         self.reads = not needs_parser and self.cfg.proxy_protocol == "off"
         self.app: Application = self.wsgi.wsgi_app
         store = self.wsgi.extensions["store"]
-        self._redis = store.connect_loop(self.loop)
+        self._redis = store.exchanges_of(self.loop)
         self.calls = Calls(self._redis.submit)
         for listener in self.sockets:
             listener.setblocking(False)
@@ -335,7 +335,7 @@ class Worker(worker.Worker):
 
     def idle_until(self) -> float:
         """Return when a connection that becomes idle now times out."""
-        return monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        return monotonic() + float(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
 
     def hand_over(self, client: Client, handed: Handed) -> None:
         """Pass a connection on to a pool worker."""

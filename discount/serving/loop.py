@@ -4,6 +4,9 @@ import select
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from time import monotonic
 from typing import Any, TypeVar
 
 from gunicorn.workers.gthread import PollableMethodQueue
@@ -29,6 +32,9 @@ class EventLoop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._acts: dict[int, Act] = {}
+        # What is to be called when, and a number that tells those of the same time apart.
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
         self._threads = ThreadPoolExecutor(_THREADS, "loop")
         self._done = PollableMethodQueue()
         self._done.init()
@@ -61,11 +67,19 @@ class EventLoop:
 
         self._threads.submit(work).add_done_callback(done)
 
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call a function after so many seconds."""
+        heappush(self._later, (monotonic() + seconds, next(self._numbers), act))
+
     def turn(self, seconds: float) -> None:
         """Wait for events, at most so long, and act on them."""
         find = self._acts.get
+        if self._later:
+            seconds = max(0.0, min(seconds, self._later[0][0] - monotonic()))
         for descriptor, events in self._epoll.poll(seconds, _MOST_EVENTS):
             act: Any = find(descriptor)
             # An event before it in this turn may have ended its watch.
             if act is not None:
                 act(events)
+        while self._later and self._later[0][0] <= monotonic():
+            heappop(self._later)[2]()

@@ -43,6 +43,8 @@ CHUNK = 64 * 1024
 NICE = 5
 #: Seconds within which a hot worker notes that it is stopping, if it was told to when this one was.
 NOTICE_SECONDS = 2
+#: Seconds between two looks at the other workers while stopping.
+STOP_SECONDS = 0.1
 #: Seconds until a computing thread yields to another: long requests must not delay short ones.
 SWITCH_SECONDS = 0.001
 #: Seconds between two checks for connections that have timed out.
@@ -70,6 +72,7 @@ class Worker(worker.Worker):
     """A worker with a thread for each health check and for metrics, besides its pool."""
 
     alive: bool
+    sockets: list[Any]
     wsgi: Callable[..., Any]
 
     def init_process(self) -> None:
@@ -105,6 +108,10 @@ class Worker(worker.Worker):
         self.replica.roster.stop(self.place)
         self._stopping_since = self._stopping_since or time.monotonic()
         self.method_queue.defer(self._stop_if_unneeded)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for events; for a short time only while this worker waits for others to stop."""
+        super().wait_for_and_dispatch_events(STOP_SECONDS if self._stopping_since else timeout)
 
     def _stop_if_unneeded(self) -> None:
         """End the main loop, unless hot workers that are stopping, too, may pass requests on to nobody else."""

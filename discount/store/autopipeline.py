@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 
 from greenlet import getcurrent, greenlet
 
-Exchange = Callable[[Sequence[Any]], list[Any]]
-#: The replies, or why there are none.
-Outcome: TypeAlias = list[Any] | Exception
-#: Sends commands without waiting, and calls a function once with the outcome.
-Submit = Callable[[Sequence[Any], Callable[[Outcome], None]], None]
+Replies: TypeAlias = list[Any]
+Exchange = Callable[[Sequence[Any]], Replies]
+#: Sends commands without waiting, and calls a function once with the replies; errors are values.
+Submit = Callable[[Sequence[Any], Callable[[Replies], None]], None]
 
 
 class Leave(BaseException):
@@ -24,7 +23,7 @@ class Leave(BaseException):
 class _Call(greenlet):  # type: ignore[misc]
     """Runs one function after another. It switches back with commands, or with None at the end of a function."""
 
-    resume: Callable[[Outcome], None]
+    resume: Callable[[Replies], None]
 
     def run(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         while True:
@@ -48,8 +47,8 @@ class Calls:
             call.resume = partial(self._go_on, call)
         self._until_next(call, call.switch(function, arguments))
 
-    def _go_on(self, call: _Call, outcome: Outcome) -> None:
-        self._until_next(call, call.switch(outcome))
+    def _go_on(self, call: _Call, replies: Replies) -> None:
+        self._until_next(call, call.switch(replies))
 
     def _until_next(self, call: _Call, commands: Sequence[Any] | None) -> None:
         if commands is None:
@@ -58,15 +57,13 @@ class Calls:
             self._submit(commands, call.resume)
 
 
-def send(exchange: Exchange, commands: Sequence[Any]) -> list[Any]:
+def send(exchange: Exchange, commands: Sequence[Any]) -> Replies:
     """Return the replies to commands. Inside a call of `Calls` they go out with the commands of the other calls."""
     current = getcurrent()
     if type(current) is not _Call:
         return exchange(commands)
-    outcome: Outcome = current.parent.switch(commands)
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+    replies: Replies = current.parent.switch(commands)
+    return replies
 
 
 def leave() -> None:
