@@ -23,6 +23,7 @@ from discount.serving import fast_parser, worker
 from discount.serving.connections import BODY_SECONDS, HEAD_SECONDS, LINGER_BYTES, LINGER_SECONDS, SEND_SECONDS
 from discount.serving.handover import Handed, Outbox
 from discount.serving.loop import ENDED, READABLE, WRITABLE, EventLoop
+from discount.serving.roster import State
 from discount.store.autopipeline import Calls, Leave
 
 #: The most bytes read from a connection at a time.
@@ -221,13 +222,14 @@ class Worker(worker.Worker):
         self._outbox = Outbox(self.replica.to_pool)
         self.now = monotonic()
         self._next_sweep = self._next_beat = 0.0
+        self._is_stopping = False
         super(ThreadWorker, self).init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin a graceful stop."""
-        if self.alive:
-            self.alive = False
-            self.loop.wake()
+        self.note(State.STOPPING)
+        self._is_stopping = True
+        self.loop.wake()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Stop at once."""
@@ -245,13 +247,15 @@ class Worker(worker.Worker):
             listener.setblocking(False)
             self.loop.watch_shared(listener.fileno(), self._accepts(listener))
         self.loop.watch_shared(self.replica.to_hot.outlet.fileno(), self._take_back)
-        while self.alive:
+        self.note(State.RUNNING)
+        while self.alive and not (self._is_stopping and not self.is_awaited()):
             self._turn()
         self._stop()
 
     def _stop(self) -> None:
         """Accept no more, and give those who are connected time to end."""
-        self.replica.roster.stop(self.place)
+        self.note(State.STOPPING)
+        self.alive = False
         for listener in self.sockets:
             self.loop.unwatch(listener.fileno())
             listener.close()
@@ -265,7 +269,7 @@ class Worker(worker.Worker):
 
     def _turn(self) -> None:
         """Wait for events and act on them; what they send to Redis goes out together."""
-        waits = self.again or self._outbox or self._redis.is_waiting
+        waits = self.again or self._outbox or self._redis.is_waiting or self._is_stopping
         self.loop.turn(_SHORT if waits else _LONG)
         now = self.now = monotonic()
         while self.again:

@@ -36,6 +36,7 @@ from discount.serving.connections import (
     Connection,
 )
 from discount.serving.handover import Handed
+from discount.serving.roster import State
 
 #: The most bytes read from a connection at a time.
 CHUNK = 64 * 1024
@@ -101,11 +102,12 @@ class Worker(worker.Worker):
             "wsgi.multithread": True,
         }
         self._app, self.wsgi = self.wsgi, self._answer_parsed
+        self.note(State.RUNNING)
         super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin a graceful stop, once no hot worker needs this one."""
-        self.replica.roster.stop(self.place)
+        self.note(State.STOPPING)
         self._stopping_since = self._stopping_since or time.monotonic()
         self.method_queue.defer(self._stop_if_unneeded)
 
@@ -118,9 +120,10 @@ class Worker(worker.Worker):
         if not self._stopping_since:
             return
         roster = self.replica.roster
-        is_alone = not roster.is_running("pool") and roster.is_running("hot", or_stopping=True)
         is_early = time.monotonic() < self._stopping_since + NOTICE_SECONDS
-        self.alive = self.alive and is_alone and (is_early or not roster.is_running("hot"))
+        waited_for = (State.RUNNING, State.STOPPING) if is_early else (State.STOPPING,)
+        is_needed = not roster.has("pool", State.RUNNING) and roster.has("hot", *waited_for)
+        self.alive = self.alive and (is_needed or self.is_awaited())
 
     # Connections. All of this runs in the main loop and never blocks.
 
@@ -215,7 +218,7 @@ class Worker(worker.Worker):
     def _give_back(self, conn: Connection) -> bool:
         handed = Handed(conn.client, conn.server, until=conn.until, fresh=False)
         try:
-            return self.replica.roster.is_running("hot") and self.replica.to_hot.send(conn.sock, handed)
+            return self.replica.roster.has("hot", State.RUNNING) and self.replica.to_hot.send(conn.sock, handed)
         except OSError:
             return False
 

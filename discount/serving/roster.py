@@ -1,17 +1,25 @@
 """The roster: which worker processes of a replica run, by kind. All of them see it.
 
-The master writes it when a worker starts or has ended, so it is right also after a crash. A worker notes that it stops.
+The master writes it when a worker starts or has ended, so it is right also after a crash. A worker notes when it has
+started, and when it stops.
 """
 
 import mmap
+from enum import IntEnum
 from typing import Literal
 
 Kind = Literal["hot", "pool"]
-_FREE, _CODES = 0, {"hot": 1, "pool": 2}
-#: Added to the code of a worker that is stopping.
-_STOPPING = 16
 #: The most processes: all of two generations, during a reload.
 PLACES = 2048
+_KINDS: dict[Kind, int] = {"hot": 16, "pool": 32}
+
+
+class State(IntEnum):
+    """What a worker does. A new one starts until it has loaded the application."""
+
+    STARTING = 1
+    RUNNING = 2
+    STOPPING = 3
 
 
 class Roster:
@@ -19,9 +27,10 @@ class Roster:
 
     def __init__(self, wanted: dict[Kind, int]) -> None:
         self._wanted = wanted
+        # A byte each: the kind and the state, or zero.
         self._places = mmap.mmap(-1, PLACES)
-        #: The kind and the generation of each place; known to the master alone.
-        self._running: dict[int, tuple[Kind, int]] = {}
+        # The kind and the generation of each place; known to the master alone.
+        self._present: dict[int, tuple[Kind, int]] = {}
         self._generation = 0
 
     def renew(self) -> None:
@@ -30,23 +39,23 @@ class Roster:
 
     def add(self) -> tuple[int, Kind]:
         """Give a new worker a place, and the kind that its generation lacks; `hot` if it lacks none."""
-        present = [kind for kind, generation in self._running.values() if generation == self._generation]
+        present = [kind for kind, generation in self._present.values() if generation == self._generation]
         kind: Kind = next((each for each, count in self._wanted.items() if present.count(each) < count), "hot")
-        place = next(each for each in range(PLACES) if self._places[each] == _FREE)
-        self._running[place] = (kind, self._generation)
-        self._places[place] = _CODES[kind]
+        place = next(each for each in range(PLACES) if not self._places[each])
+        self._present[place] = (kind, self._generation)
+        self.note(place, kind, State.STARTING)
         return place, kind
 
     def remove(self, place: int) -> None:
         """Free the place of a worker that has ended."""
-        self._places[place] = _FREE
-        self._running.pop(place, None)
+        self._places[place] = 0
+        self._present.pop(place, None)
 
-    def stop(self, place: int) -> None:
-        """Note that a worker is stopping."""
-        self._places[place] |= _STOPPING
+    def note(self, place: int, kind: Kind, state: State) -> None:
+        """Note the state of a worker."""
+        self._places[place] = _KINDS[kind] + state
 
-    def is_running(self, kind: Kind, *, or_stopping: bool = False) -> bool:
-        """Return whether a worker of that kind runs, or, if asked so, is still stopping."""
+    def has(self, kind: Kind, *states: State) -> bool:
+        """Return whether a worker of that kind is in one of the states."""
         places = self._places[:]
-        return _CODES[kind] in places or (or_stopping and _CODES[kind] + _STOPPING in places)
+        return any(_KINDS[kind] + state in places for state in states)

@@ -12,7 +12,7 @@ from gunicorn.errors import ConfigError
 from gunicorn.workers.gthread import ThreadWorker
 
 from discount.serving.handover import Channel
-from discount.serving.roster import Kind, Roster
+from discount.serving.roster import Kind, Roster, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Take a place in the replica."""
         self.replica = replica
         self.place, self.kind = replica.roster.add()
+
+    def note(self, state: State) -> None:
+        """Let the other workers know this one's state."""
+        self.replica.roster.note(self.place, self.kind, state)
+
+    def is_awaited(self) -> bool:
+        """Return whether a worker that stops has to go on until one of its kind has started, during a reload."""
+        roster = self.replica.roster
+        return roster.has(self.kind, State.STARTING) and not roster.has(self.kind, State.RUNNING)
 
     def init_process(self) -> None:
         # Imported here, so that after a reload the new workers have the new code.
