@@ -46,6 +46,11 @@ class Channel:
             end.setblocking(False)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * LONGEST)
 
+    def close(self) -> None:
+        """Close both ends in this process."""
+        self._inlet.close()
+        self.outlet.close()
+
     def send(self, connection: socket.socket, handed: Handed) -> bool:
         """Pass a connection on and close it here; return False, and keep it, if the channel is full.
 
@@ -62,13 +67,14 @@ class Channel:
     def take(self) -> tuple[socket.socket, Handed] | None:
         """Return the next connection that was passed on; None if there is none, or another process was quicker."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(self.outlet, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, _, _ = socket.recv_fds(self.outlet, LONGEST, 1)
         except BlockingIOError:
             return None
         if not descriptors:
             # This process has too many open files; the kernel has closed the connection.
             return None
         connection = socket.socket(fileno=descriptors[0])
+        connection.set_inheritable(False)
         handed = _decode(message)
         return connection, Handed(_address(handed.client), _address(handed.server), *_rest(handed))
 
