@@ -38,7 +38,15 @@ BRAND = "IKEA"
 #: Calls in one exchange with Redis, as at 32 connections.
 BATCH = 32
 #: The measured calls, each with its place in a round: later ones need what earlier ones made.
-CASES = ("new grant", "new grant with a key", "held grant", "sold-out grant", "redemption", "redemption with a key")
+CASES = (
+    "new grant",
+    "new grant with a key",
+    "new grant of a user's second code",
+    "held grant",
+    "sold-out grant",
+    "redemption",
+    "redemption with a key",
+)
 
 
 def main() -> None:
@@ -71,7 +79,8 @@ def main() -> None:
     )
     for position, what in enumerate(("script", "CPU")):
         shares = {
-            side: median(keyed[side][position] / bare[side][position] for keyed, bare in _pairs(found)) for side in (0, 1)
+            side: median(keyed[side][position] / bare[side][position] for keyed, bare in _pairs(found))
+            for side in (0, 1)
         }
         print(f"A grant with a key, of one without, {what}: before {shares[0]:.2f}, after {shares[1]:.2f}")
 
@@ -128,8 +137,8 @@ def _round(redis: RedisServer, store: Store, calls: int) -> dict[str, list[float
     store.command("HSET", keys.api_key(partition, "k"), "digest", "d", "used_at", store.now())
     rate = Rate("key", "k", 9_999_999, 60)
     limits: dict[rules.LimitName, int | None] = {"per_user": 1, "total": 1_000_000}
-    made, keyed = (_create(store, 100_000, limits) for _ in range(2))
-    for each in (made, keyed):
+    made, keyed, second = (_create(store, 8_000, limits) for _ in range(3))
+    for each in (made, keyed, second):
         code_pools.refill(store, each, calls + 2_000)
     sold_out = _create(store, 1, limits)
     grants.grant(store, sold_out, "first")
@@ -157,12 +166,14 @@ def _round(redis: RedisServer, store: Store, calls: int) -> dict[str, list[float
     work: dict[str, Callable[[str], None]] = {
         "new grant": partial(grant, made, False),
         "new grant with a key": partial(grant, keyed, True),
+        "new grant of a user's second code": partial(grant, second, False),
         "held grant": partial(grant, made, False),
         "sold-out grant": refused,
         "redemption": partial(redeem, made, False),
         "redemption with a key": partial(redeem, keyed, True),
     }
-    return {case: _measure(redis, work[case], users) for case in CASES}
+    names = {case: [f"K{user}" for user in users] if "with a key" in case else users for case in CASES}
+    return {case: _measure(redis, work[case], names[case]) for case in CASES}
 
 
 def _create(store: Store, total: int, limits: "dict[rules.LimitName, int | None]") -> str:
