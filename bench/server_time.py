@@ -30,7 +30,7 @@ from discount.store import autopipeline, keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
 from discount.store.quotas import Quotas
-from discount.store.rate_limits import Rate
+from discount.domain.rates import Rate
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[1]
