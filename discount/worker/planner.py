@@ -20,8 +20,11 @@ from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
+from discount.worker.targets import Targets
 
 #: The most entries of one partition that a turn reads.
+TOGETHER = 500
+#: The most entries that are planned together.
 ENTRIES = 100
 #: Milliseconds after which entries that a worker has read but not acknowledged are taken over. If that worker is still
 #: alive, they are planned twice, which changes nothing.
@@ -49,6 +52,18 @@ class _Lookups:
     reachable: Mapping[tuple[str, str], contacts.Contact | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the planner: entries that it read, and those of them that somebody may be told of.
+
+    `is_full` means that a partition may have more entries.
+    """
+
+    read: int
+    wanted: int
+    is_full: bool
+
+
 class Planner:
     """Reads the outbox as one consumer of the workers' group, and plans the deliveries of each entry once.
 
@@ -62,22 +77,44 @@ class Planner:
         self._consumer = consumer
         self._reminders = reminders
         self._partitions = range(store.partitions)
+        self._targets = Targets(store, mails=reminders is not None)
 
     def open(self) -> None:
         """Create the consumer group of every partition's outbox, reading from the first entry."""
         for partition in self._partitions:
             self._store.run("open_group", [keys.events(partition)], [outbox.GROUP])
 
-    def turn(self) -> int:
-        """Wait briefly for new entries and plan them; return how many were read."""
-        streams = [keys.events(each) for each in self._partitions]
-        block = max(1, int(self._store.patience * 1000))
-        reply = self._store.command(
-            *("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", ENTRIES, "BLOCK", block, "STREAMS"),
-            *streams,
-            *(">" for _ in streams),
+    def turn(self) -> Turn:
+        """Read new entries of every partition and plan those that somebody is told of."""
+        # One stream a command: streams of several partitions may be on several nodes. The version is read after them.
+        group = ("GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
+        replies = self._store.each(
+            [
+                command
+                for each in self._partitions
+                for command in (
+                    ("XREADGROUP", *group, "STREAMS", keys.events(each), ">"),
+                    ("GET", keys.targets(each)),
+                )
+            ]
         )
-        return sum(self._plan(keys.partition_in(name), rows) for name, rows in reply or [])
+        away = [reply for reply in replies if isinstance(reply, Unavailable)]
+        if len(away) == len(replies):
+            raise away[0]
+        read, wanted, is_full, acknowledged = 0, 0, False, []
+        for partition, reply, version in zip(self._partitions, replies[::2], replies[1::2], strict=True):
+            # Entries whose version is missing are taken over once the partition's node is back.
+            if not reply or isinstance(reply, Unavailable) or isinstance(version, Unavailable):
+                continue
+            rows = reply[0][1]
+            to_plan, others = self._targets.split(partition, version, rows)
+            for first in range(0, len(to_plan), ENTRIES):
+                self._plan(partition, to_plan[first : first + ENTRIES])
+            if others:
+                acknowledged.append(("XACK", keys.events(partition), outbox.GROUP, *others))
+            read, wanted, is_full = read + len(rows), wanted + len(to_plan), is_full or len(rows) == TOGETHER
+        self._store.each(acknowledged)
+        return Turn(read, wanted, is_full)
 
     def take_over(self) -> int:
         """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
