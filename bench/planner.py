@@ -20,13 +20,15 @@ sys.path.insert(0, sides.tree_of_child())
 
 from bench import tables
 from discount.domain import code_kinds
+from discount.domain.ids import partition_of
 from discount.services import discounts, grants
+from discount.store import keys
 from discount.store.connection import Store
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
 from tests.support.redis_server import RedisServer
 
-BRANDS = 20
+BRANDS = 16
 #: Events of a piece.
 PIECES = (10, 100, 1_000)
 #: The most microseconds of an event that nobody is told of, in large pieces.
@@ -92,13 +94,18 @@ def _measure(store: Store, events: int, piece: int, reminders: Reminders | None)
     ]
     for each in made:
         grants.grant(store, each, "first")
+    # The same entries as those of the script, with other users.
+    streams = [keys.events(partition_of(each)) for each in made]
+    entries = [store.command("XREVRANGE", each, "+", "-", "COUNT", 1)[0][1] for each in streams]
     _drain(planner)
     spent, planned = 0.0, 0
     while planned < events:
-        share = max(1, piece // BRANDS)
-        users = [f"User {number}" for number in range(planned, planned + share)]
-        for each in made[: max(1, piece // share)]:
-            grants.grant_many(store, each, users)
+        copies = []
+        for number in range(piece):
+            fields = entries[number % BRANDS]
+            copied = [f"User {planned + number}" if each == "first" else each for each in fields]
+            copies.append(("XADD", streams[number % BRANDS], "*", *copied))
+        store.commands(copies)
         started = thread_time()
         planned += _drain(planner)
         spent += thread_time() - started
