@@ -30,6 +30,7 @@ from discount.store.answers import Answer
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
+from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
@@ -95,6 +96,21 @@ class Store:
             ValueError: says what is wrong with the URL.
         """
         return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
+
+    def exchanges_of(self, loop: Loop) -> LoopExchanges:
+        """Return what sends the commands of a loop's calls."""
+        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)
+
+    def _open(self, address: str) -> ConnectionInterface:
+        """Compare a node's layout, and open another connection to it, as long as it takes.
+
+        Raises:
+            LayoutError, Unavailable, RedisError, OSError
+        """
+        self._compare_layout(address)
+        connection = self.nodes.dial(address)
+        connection.connect()  # type: ignore[no-untyped-call]
+        return connection
 
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
