@@ -1,6 +1,6 @@
 """The service beside what could be used instead: `make bench-peers`. README.md says what is compared, and how.
 
-It never fails because something is slow, only because an answer of the service is wrong. It takes about six minutes; a
+It never fails because something is slow, only because an answer of the service is wrong. It takes about five minutes; a
 turn sends for three seconds at most, so that it ends within twenty minutes on any machine.
 """
 

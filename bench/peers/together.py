@@ -26,7 +26,7 @@ CONNECTIONS = 32
 PATIENCE = 60.0
 REPLICAS = 3
 MAKE_RUN, COMPOSE, NOOP = "`make run`", "compose's settings, through nginx", "Flask no-op, gthread"
-WORKER, OTHERS = "`discount worker`", "others"
+WORKER, OTHERS = "worker", "others"
 #: The processes by what their command lines contain.
 PARTS = {
     "gunicorn": "app",
