@@ -193,9 +193,7 @@ class Contest:
         folder = self._folder / str(port)
         folder.mkdir()
         words, settings = programs.prepare(peer, folder, self._build, port)
-        environment = {**os.environ, "WORKERS": "2", "THREADS": "4", "LOG_FORMAT": "json", "LOG_LEVEL": "info"}
-        # gunicorn's settings are those of the service, which checks the data at its start.
-        environment |= {"REDIS_URL": self._redis.url, "SECRET": over_http.SECRET}
+        environment = dict(os.environ)
         environment["REDIS_SOCKET"] = f"{self._redis.folder}/socket"
         requests: Callable[[int, int], Sequence[bytes]]
         if peer.is_noop:

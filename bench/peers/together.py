@@ -57,8 +57,7 @@ def run(program: Path, rounds: int, most: int) -> Sequence[float]:
             services[COMPOSE] = started.enter_context(_compose())
         else:
             print(f"\nLeft out: {COMPOSE}. {programs.advice('nginx')}")
-        noop = servers.gunicorn("bench.noop:app", defaults.workers, defaults.threads, {"WORKER_CLASS": "gthread"})
-        noop_port, _ = started.enter_context(noop)
+        noop_port, _ = started.enter_context(servers.noop(defaults.workers, defaults.threads))
         discounts = {name: _create(each.port, (rounds + 1) * most) for name, each in services.items()}
         empty = [load.post("/noop", {"user_id": "User 1000000"})] * most
         for number in range(rounds + 1):
