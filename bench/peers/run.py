@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run by its path, it finds its own folder only
 
 from bench import machine
-from bench.peers import bars, beside, programs, together
+from bench.peers import bars, beside, processes, programs, together
 from bench.peers.contest import Contest
 
 
@@ -33,6 +33,10 @@ def main(words: Sequence[str] | None = None) -> None:
     except programs.Missing as error:
         sys.exit(f"bench-peers needs {error}")
     peers = list(_built(chosen.peers.split(","), chosen.build))
+    if not processes.can_count():
+        print(
+            "\nLeft out: system calls. They need perf: apt-get install linux-perf, and sysctl kernel.perf_event_paranoid=-1"
+        )
     figures = bars.Figures()
     with ExitStack() as started:
         contest = Contest(sender, chosen.build, peers, started, chosen.rounds, chosen.most)

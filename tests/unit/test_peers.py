@@ -5,6 +5,7 @@ import os
 import unittest
 from unittest import mock
 
+from bench import machine
 from bench.peers import asgi, bars, command
 from bench.peers.contest import OPEN, Turn
 from bench.peers.programs import GO
@@ -39,6 +40,21 @@ class Commands(unittest.TestCase):
         self.assertEqual(command._template(("x:1", "x:3"), variables), "x:<bucket>")
         with self.assertRaises(RuntimeError):
             command._template(("x:9", "x:3"), variables)
+
+
+class Builds(unittest.TestCase):
+    def test_a_build_of_python_is_told_by_its_options(self) -> None:
+        for options, told in (
+            ("'--enable-optimizations' '--with-lto'", "built with PGO and LTO"),
+            ("'--enable-optimizations'", "built with PGO"),
+            ("", "built without PGO and LTO"),
+        ):
+            with (
+                self.subTest(options),
+                mock.patch("sysconfig.get_config_var", return_value=options),
+                mock.patch("sys.base_prefix", "/opt/python"),
+            ):
+                self.assertEqual(machine.python_build(), told)
 
 
 def turn(app_us: float = 1.0, rate: float = 1.0, switches: float = 0.0) -> Turn:
