@@ -34,9 +34,8 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(f"bench-peers needs {error}")
     peers = list(_built(chosen.peers.split(","), chosen.build))
     if not processes.can_count():
-        print(
-            "\nLeft out: system calls. They need perf: apt-get install linux-perf, and sysctl kernel.perf_event_paranoid=-1"
-        )
+        needs = "perf: apt-get install linux-perf, and root or sysctl kernel.perf_event_paranoid=-1"
+        print(f"\nLeft out: system calls. Counting them needs {needs}", flush=True)
     figures = bars.Figures()
     with ExitStack() as started:
         contest = Contest(sender, chosen.build, peers, started, chosen.rounds, chosen.most)
