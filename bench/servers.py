@@ -1,7 +1,6 @@
 """Starts and stops the measured servers: gunicorn with an app. Redis comes from tests/support."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -50,12 +49,17 @@ def _started(command: Sequence[str], environment: Mapping[str, str], port: int) 
             _wait_for(process, port, Path(folder) / "log")
             yield process.pid
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process cleanly, or at least end it."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -138,8 +138,7 @@ def _discount(command: str, settings: Mapping[str, str], file: Path) -> Iterator
         try:
             yield process.pid
         finally:
-            process.terminate()
-            process.wait(PATIENCE)
+            servers.stop(process)
 
 
 def _create(port: int, total: int) -> str:
