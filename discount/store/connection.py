@@ -22,6 +22,7 @@ from discount.store.answers import Answer
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
+from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
@@ -85,6 +86,21 @@ class Store:
         """
         return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
 
+    def exchanges_of(self, loop: Loop) -> LoopExchanges:
+        """Return what sends the commands of a loop's calls."""
+        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)
+
+    def _open(self, address: str) -> ConnectionInterface:
+        """Compare a node's layout, and open another connection to it, as long as it takes.
+
+        Raises:
+            LayoutError, Unavailable, RedisError, OSError
+        """
+        self._compare_layout(address)
+        connection = self.nodes.dial(address)
+        connection.connect()  # type: ignore[no-untyped-call]
+        return connection
+
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
         return self.commands([command])[0]
@@ -129,13 +145,15 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script = SCRIPTS[name]
-        guard = guard or Guard()
-        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else guard.partition)
-        if script.guarded:
+        script, guarded = SCRIPTS[name], None
+        if guard is not None and script.behind_guard is not None and guard.checks:
+            script, guarded = script.behind_guard, guard
+        partition = guard.partition if guard is not None else 0
+        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        if guarded is not None:
             commands: list[Command] = []
             for names, arguments in calls:
-                guard_names, guard_arguments = guard.keys_and_args(names)
+                guard_names, guard_arguments = guarded.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
@@ -151,7 +169,8 @@ class Store:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
-        guard.take_rate(replies)
+        if guarded is not None:
+            guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:
@@ -205,6 +224,8 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        if not self.nodes.is_known:
+            self.nodes.look_first()
         address = node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:
