@@ -10,7 +10,7 @@ from bench.peers import asgi, bars, command
 from bench.peers.contest import OPEN, Turn
 from bench.peers.programs import GO
 from discount.domain import code_kinds
-from discount.services import discounts, grants
+from discount.services import code_pools, discounts, grants
 from tests.unit.fake import fake_target
 
 
@@ -20,6 +20,8 @@ class Commands(unittest.TestCase):
         self.discount_id = discounts.create(
             self.store, brand_id="IKEA", discount_code="x", total_count=5000, kind=code_kinds.unique(5000)
         )[0].id
+        # Now no grant asks for more codes.
+        code_pools.refill(self.store, self.discount_id, 5000)
 
     def test_a_peer_sends_what_the_service_sends(self) -> None:
         settings = command.environment(self.store, self.discount_id)
