@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from discount.domain import reasons
-from discount.domain.reasons import told
+from discount.domain.reasons import with_rule
 
 
 class SettingsError(Exception):
@@ -24,7 +24,7 @@ SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
 #: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
-    str, Meta(pattern=told(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "must be `off` or a whole number"))
+    str, Meta(pattern=with_rule(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "must be `off` or a whole number"))
 ]
 Secret = Annotated[str, Meta(min_length=32)]
 # The characters of a bearer token (RFC 6750).
@@ -32,7 +32,7 @@ AdminKey = Annotated[
     str,
     Meta(
         min_length=32,
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Za-z0-9._~+/-]+=*$(?!\n)",
             "[^A-Za-z0-9._~+/=-]",
             "only A-Z, a-z, 0-9, . _ ~ + / - and a = at the end are allowed in a bearer token",
@@ -42,10 +42,10 @@ AdminKey = Annotated[
 
 
 def _url(pattern: str, beginnings: str) -> str:
-    return told(pattern, "[^!-~]", f"must be a URL that begins with {beginnings}")
+    return with_rule(pattern, "[^!-~]", f"must be a URL that begins with {beginnings}")
 
 
-_PAUSES = told(
+_PAUSES = with_rule(
     r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$(?!\n)", "[^0-9.,]", "must be seconds separated by commas, such as 5,60,300"
 )
 

@@ -140,7 +140,7 @@ class Decisions(unittest.TestCase):
         self.folder = ROOT / "doc" / "decisions"
         self.pages = sorted(self.folder.glob("[0-9]*.md"))
 
-    def test_each_has_a_status_a_date_and_the_parts_of_the_template_in_order(self) -> None:
+    def test_each_decision_has_a_status_a_date_and_the_template_parts_in_order(self) -> None:
         for page in self.pages:
             text = page.read_text(encoding="utf-8")
             with self.subTest(page.name):
@@ -218,7 +218,7 @@ def code_of(page: Path) -> list[str]:
 
 
 class Commands(unittest.TestCase):
-    def test_a_command_of_ours_is_written_as_it_works_in_the_clone_or_in_a_container(self) -> None:
+    def test_a_suggested_command_works_in_the_clone_and_in_a_container(self) -> None:
         names = "|".join(main.list_commands(click.Context(main)))
         for page in PAGES:
             # The page of all commands says at its top where the command is.
