@@ -207,7 +207,11 @@ def lose_replicas_then_host(cluster: Cluster, partition: int, granting: Granting
         time.sleep(APART)
     # To the others a machine without power is one that does not answer; nothing that it still had is sent.
     master.pause()
-    cluster.await_new_master(master, partition)
+    new = cluster.await_new_master(master, partition)
+    # The two replicas are on one side: the survivor gets its data from the new master.
+    for replica in cluster.nodes:
+        cluster.restore_replication(replica)
+    assert new.is_up
     return master
 
 
