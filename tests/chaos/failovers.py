@@ -73,9 +73,7 @@ def partition_of(discount_id: str) -> int:
 
 def brand_in(partition: int, partitions: int = 16) -> str:
     """Return the id of a brand in a partition."""
-    return next(
-        name for name in (f"Brand {n}" for n in count()) if keys.partition_of(name, partitions) == partition
-    )
+    return next(name for name in (f"Brand {n}" for n in count()) if keys.partition_of(name, partitions) == partition)
 
 
 def make_offer(store: Store, partition: int, total: int = 1_000_000) -> str:

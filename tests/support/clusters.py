@@ -22,7 +22,8 @@ replica off. The traffic between the nodes of a Cluster passes through `cluster_
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
@@ -33,6 +34,7 @@ import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
+from discount.local.redis_server import die_with_parent
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
@@ -93,6 +95,12 @@ class Node(RedisServer):
     def is_up(self) -> bool:
         """Whether it runs and answers."""
         return self.process is not None and not self.hangs
+
+    def launch(self) -> None:
+        # So many servers must not outlive a run that is killed. They end with the thread that has started them.
+        assert threading.current_thread() is threading.main_thread(), "start nodes from the main thread"
+        self.before_exec = die_with_parent()
+        super().launch()
 
     def configure(self, users: Iterable[str]) -> None:
         """Write its redis.conf: a server may rewrite that, so it is written once."""
@@ -350,6 +358,7 @@ class Cluster(_Servers):
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=die_with_parent(),
         )
         self._tell_bus(
             [
