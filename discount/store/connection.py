@@ -27,7 +27,7 @@ from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.model import Definition
 from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
-from discount.store.durability import NotSafe
+from discount.store.durability import Durability, Mode, NotSafe
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
@@ -96,6 +96,10 @@ class Store:
             ValueError: says what is wrong with the URL.
         """
         return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
+
+    def set_durability(self, mode: Mode | None, replicas: int) -> None:
+        """Decide what later exchanges wait for; without a mode it depends on the kind of servers."""
+        self.nodes.durability = Durability(mode, replicas, int(self.patience * 1000))
 
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""

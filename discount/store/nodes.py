@@ -50,7 +50,7 @@ class Nodes:
         #: The nodes that did not answer, and since when.
         self.away: dict[str, float] = {}
         #: How each piece of an exchange ends.
-        self.durability = Durability()
+        self.durability = Durability("fast")
         #: Counts the changes of the map.
         self.version = 0
         self._target = target

@@ -77,7 +77,10 @@ class Planner:
             *streams,
             *(">" for _ in streams),
         )
-        return sum(self._plan(keys.partition_in(name), rows) for name, rows in reply or [])
+        read = {keys.partition_in(name): rows for name, rows in reply or []}
+        # A grant that is not safe may vanish. Its event is taken over once it is.
+        safe = self._store.safe_partitions(read)
+        return sum(self._plan(partition, rows) for partition, rows in read.items() if partition in safe)
 
     def take_over(self) -> int:
         """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
@@ -91,7 +94,10 @@ class Planner:
                 for partition in self._partitions
             ]
         )
+        safe = self._store.safe_partitions(each for each, reply in enumerate(replies) if reply[1])
         for partition, reply in enumerate(replies):
+            if reply[1] and partition not in safe:
+                continue
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:

@@ -14,7 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from typing import Self
 
 from discount.domain import code_kinds
@@ -69,6 +69,12 @@ def partition_of(discount_id: str) -> int:
     parsed = parse_discount_id(discount_id)
     assert parsed is not None
     return parsed.partition
+
+
+def await_safety(store: Store) -> None:
+    """Wait until every node's replicas confirm what it wrote. A new replica's disk takes a moment."""
+    everything = set(range(store.partitions))
+    wait_until(lambda: store.safe_partitions(everything) == everything, "every partition is safe")
 
 
 def brand_in(partition: int, partitions: int = 16) -> str:
@@ -133,7 +139,7 @@ class Granting:
     def gap(self, offer: str) -> float:
         """Return the longest time in seconds in which a discount gave no answer."""
         ends = sorted(each.ended for each in self.answers if each.discount_id == offer)
-        return max((later - earlier for earlier, later in zip(ends, ends[1:], strict=False)), default=0.0)
+        return max((later - earlier for earlier, later in pairwise(ends)), default=0.0)
 
     def _run(self, offer: str) -> None:
         while not self._ended.is_set():
@@ -197,7 +203,7 @@ def slugs_until(ask: Callable[[], object], done: Callable[[], bool]) -> Counter[
 # What can happen to the node of a partition. Each returns once another node has taken over.
 
 
-def lose_replicas_then_host(cluster: Cluster, partition: int, granting: Granting) -> Node:
+def lose_replicas_then_host(cluster: Cluster, partition: int) -> Node:
     """Cut off one replica, then the other, and then pull the master's plug; return the dead master."""
     master = cluster.master_of(partition)
     for replica in cluster.replicas_of(master):

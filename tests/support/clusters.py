@@ -66,7 +66,7 @@ class Node(RedisServer):
     """One server of several. `name` is its id in the Cluster."""
 
     def __init__(self, number: int, executable: str, **settings: str | int) -> None:
-        super().__init__(tcp=True, executable=executable, **_OWN, **settings)
+        super().__init__(tcp=True, executable=executable, **(_OWN | settings))
         self.number = number
         self.name = f"{number:040x}"
         self.user = f"link-{number}"
@@ -358,7 +358,7 @@ class Cluster(_Servers):
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - started before any thread
         )
         self._tell_bus(
             [

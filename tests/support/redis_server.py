@@ -107,7 +107,7 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=self.before_exec,
+                preexec_fn=self.before_exec,  # noqa: PLW1509 - it calls nothing that locks
             )
         self._started.append(self.process)
 

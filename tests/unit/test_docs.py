@@ -318,6 +318,7 @@ WORDS = {
     "{pp}:leases": "leases",
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
+    "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
     "{pp}:events": "events",
 }

@@ -25,7 +25,8 @@ class Tails(unittest.TestCase):
 
     def test_synced_waits_for_the_disks_too(self) -> None:
         tail = Durability("synced", 1, 500).tail("one", [GRANT])
-        self.assertEqual(tail, (("SET", "{03}:mark", 1), ("WAITAOF", 1, 1, 500)))
+        # Together they take no longer than one wait of `replicated`.
+        self.assertEqual(tail, (("SET", "{03}:mark", 1), ("WAIT", 1, 250), ("WAITAOF", 1, 1, 250)))
 
     def test_without_a_mode_it_depends_on_whether_there_is_a_failover(self) -> None:
         chosen = {kind: Durability().mode(kind) for kind in ("one", "any", "sentinel", "cluster")}
@@ -36,10 +37,6 @@ class Tails(unittest.TestCase):
 
     def test_commands_that_show_no_code_do_not_wait(self) -> None:
         self.assertEqual(REPLICATED.tail("one", [DEFINITION, ("TIME",), ("PING",)]), ())
-
-    def test_a_wait_without_commands_is_for_the_worker(self) -> None:
-        self.assertEqual(REPLICATED.wait("one", 3), WAIT)
-        self.assertEqual(Durability().wait("one", 3), ())
 
 
 class Commands(unittest.TestCase):
@@ -116,9 +113,9 @@ class Replies(unittest.TestCase):
 
     def test_both_disks_have_to_confirm(self) -> None:
         synced = Durability("synced", 1, 500)
-        self.assertEqual(self.settle("OK", [1, 1], durability=synced)[0], ["granted"])
+        self.assertEqual(self.settle("OK", 1, [1, 1], durability=synced)[0], ["granted"])
         for confirmed in ([0, 1], [1, 0], [0, 2]):
-            self.assertIsInstance(self.settle("OK", confirmed, durability=synced)[0], NotSafe)
+            self.assertIsInstance(self.settle("OK", 1, confirmed, durability=synced)[0], NotSafe)
 
 
 if __name__ == "__main__":
