@@ -441,8 +441,17 @@ class Sentinels(_Servers):
         super().heal()
         for node in self.nodes:
             node.ask("ACL", "SETUSER", self.SENTINEL, "+@all")
+        primary = self.primary()
+        for node in self._others(primary):
+            if str(node.info("replication").get("master_port", "")) != str(primary.port):
+                # The Sentinels do the same, but only after 15 seconds.
+                node.ask("REPLICAOF", "127.0.0.1", primary.port)
+        self.await_copies()
+
+    def await_copies(self) -> None:
+        """Wait until all nodes but the primary are its replicas."""
         wait_until(
-            lambda: all(_is_copy(node) for node in self.nodes if node is not self.primary()),
+            lambda: all(_is_copy(node) for node in self._others(self.primary())),
             "all nodes but the primary are its replicas",
         )
 
