@@ -11,8 +11,10 @@
 
 A WAIT covers everything that the node wrote before it, whoever wrote it. But it looks at the last write of its own
 connection, and passes at once after a script that only read. So the mark, a write, comes before it: a call that is
-repeated on another connection waits, too. A replica says what is on its disk when it is asked, before it has synced
-what came along with the question; the next answer would come after a second. So WAIT asks first. One tail is enough for all commands that share an exchange with a node.
+repeated on another connection waits, too. One tail is enough for all commands that share an exchange with a node.
+
+A replica tells what is on its disk when it is asked, before it has synced what came along with the question. Its next
+word would come a second later. So `synced` asks twice, and the WAIT before WAITAOF is the first question.
 
 If too few replicas confirm in time, the commands that need it get `NotSafe` instead of their replies. What they wrote
 stays; the same call gets the same answer once the replicas have it. The tail is kept with the piece that was sent, so

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import Self
 
+from redis.crc import key_slot
+
 from discount.domain import code_kinds
 from discount.domain.errors import NotGranted, Refusal, Unavailable
 from discount.domain.ids import parse_discount_id
@@ -241,6 +243,16 @@ def kill(servers: Cluster, partition: int) -> Node:
     master.kill()
     servers.await_new_master(master, partition)
     return master
+
+
+def move(cluster: Cluster, partition: int) -> None:
+    """Move a partition to another master, in one step of the servers."""
+    source = cluster.master_of(partition)
+    target = next(each for each in cluster.masters() if each is not source)
+    slot = key_slot(f"{partition:02x}".encode())
+    reply = source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.ask("CLUSTER", "MYID"))
+    assert reply in (True, "OK"), reply
+    wait_until(lambda: cluster.master_of(partition, target) is target, f"partition {partition} has moved")
 
 
 def kill_primary(sentinels: Sentinels) -> Node:
