@@ -176,10 +176,7 @@ class Store:
         if not wanted or self.nodes.durability.mode(self.nodes.kind) == "fast":
             return set(wanted)
         # Each mark is a write, so each node's share of them ends in a wait.
-        replies = self._exchange([("SET", keys.mark(partition), 1) for partition in wanted])
-        for reply in replies:
-            if isinstance(reply, RedisError) and not _is_passing(reply):
-                raise reply
+        replies = self.each([("SET", keys.mark(partition), 1) for partition in wanted])
         return {partition for partition, reply in zip(wanted, replies, strict=True) if reply == "OK"}
 
     def prepare(self) -> None:

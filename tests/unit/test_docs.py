@@ -57,6 +57,7 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.mark(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -110,7 +111,7 @@ class Links(unittest.TestCase):
                 self.assertEqual(missing, [])
 
     def test_every_link_of_a_page_leads_to_a_file(self) -> None:
-        for page in [*PAGES, *(ROOT / "bench").glob("*.md")]:
+        for page in [*PAGES, *(ROOT / "bench").rglob("*.md")]:
             links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):
