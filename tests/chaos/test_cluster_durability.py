@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 
 from discount.app import create_app
 from discount.config import Settings
-from discount.domain.errors import NotYetDurable
+from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.ids import parse_discount_id
-from discount.services import grants
+from discount.services import discounts, grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.durability import Mode
@@ -111,6 +111,23 @@ def test_synced_waits_for_both_disks(where: str) -> None:
             grants.grant(store, offer, "Bob")
         lazy.ask("CONFIG", "SET", "appendfsync", "always")
         assert failovers.held_code(store, offer, "Bob")
+
+
+def test_a_full_redis_shows_no_code_that_is_not_safe(cluster: Cluster) -> None:
+    store = store_of(cluster, "replicated")
+    offer = make_offer(store, 0)
+    grants.grant(store, offer, "Ann")
+    master = cluster.master_of(0)
+    master.ask("CONFIG", "SET", "maxmemory", 1)
+    with pytest.raises(Unavailable):
+        grants.grant(store, offer, "Bob")
+    # The mark is a write, too.
+    with pytest.raises(NotYetDurable):
+        grants.held_grant(store, offer, "Ann")
+    assert discounts.show(store, offer)[0].granted_count == 1
+    master.ask("CONFIG", "SET", "maxmemory", 0)
+    assert failovers.held_code(store, offer, "Bob") is None
+    assert failovers.held_code(store, offer, "Ann")
 
 
 @pytest.mark.parametrize("mode", ["replicated", "synced"])
