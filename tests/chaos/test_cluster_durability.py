@@ -17,8 +17,10 @@ from discount.store.connection import Store
 from discount.store.durability import Mode
 from tests.chaos import failovers
 from tests.chaos.failovers import Found, Granting, judge, make_offer, partition_of
+from tests.support import history
 from tests.support.clusters import Cluster, Node
-from tests.support.service import wait_until
+from tests.support.load import drive, grant_call
+from tests.support.service import Service, ask, create, wait_until
 
 #: Answers of a discount before and after a fault.
 SOME = 30
@@ -200,3 +202,24 @@ def code_of(client: FlaskClient, offer: str, user: str) -> str | None:
     answer = client.post(f"/discount/{offer}/grant", json={"user_id": user})
     assert answer.status_code in (200, 503), answer.text
     return str(answer.get_json()["code"]) if answer.status_code == 200 else None
+
+
+def test_calls_that_share_a_wait_are_answered_together_or_not_at_all(cluster: Cluster) -> None:
+    users = [f"user {number}" for number in range(200)]
+    with Service(cluster.url, replicas=1, redis_timeout=2) as service:
+        (base,) = service.urls
+        offer = create(base, 1000, failovers.brand_in(0))
+        before = drive([base], [grant_call(offer, user) for user in users[:100]])
+        assert {each.status for each in before} == {201}
+        replicas = cluster.replicas_of(cluster.master_of(0))
+        for replica in replicas:
+            cluster.cut_replication(replica)
+        during = drive([base], [grant_call(offer, user) for user in users])
+        assert {(each.status, each.slug) for each in during} == {(503, "not-yet-durable")}
+        assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 200, "the grants stand"
+        for replica in replicas:
+            cluster.restore_replication(replica)
+        after = drive([base], [grant_call(offer, user) for user in users], retries=100)
+        assert {each.status for each in after} == {200}
+        with cluster.client() as plain:
+            history.check(plain, base, offer, [*before, *during, *after])
