@@ -12,6 +12,7 @@ from discount.config import SettingsError
 from discount.domain.placement import Move
 from discount.services import topology as service
 from discount.store.connection import Store
+from discount.store.durability import Durability
 from discount.store.topology import MoveError, Moving, Node, slot_of
 
 #: Seconds between two looks at a move.
@@ -37,8 +38,8 @@ def topology() -> None:
 @json_option
 def show(as_json: bool) -> None:
     """Show the nodes, the partitions, and what is wrong. `discount topology` alone does it, too."""
-    settings = find_settings()
-    found = service.describe(open_store(settings), settings.durability, settings.durability_replicas)
+    store, durability = _open()
+    found = service.describe(store, durability)
     if as_json:
         print_json(found)
         return
@@ -49,7 +50,10 @@ def show(as_json: bool) -> None:
     click.echo()
     print_table(
         ("partition", "node", ">keys", ">discounts"),
-        ([f"{each.partition:02x}", each.node, thousands(each.keys), thousands(each.discounts)] for each in found.partitions),
+        (
+            [f"{each.partition:02x}", each.node, thousands(each.keys), thousands(each.discounts)]
+            for each in found.partitions
+        ),
     )
     click.echo()
     click.echo(f"Durability: {found.durability}")
@@ -65,9 +69,9 @@ def place(runs: bool, without: tuple[str, ...]) -> None:
     Valkey 9 and Redis 8.4 move a partition in one step, during which its calls wait for a moment. For older servers,
     the command prints a script. A partition answers 503 while that moves it, so run it in a quiet hour.
     """
-    store = open_store()
+    store, durability = _open()
     try:
-        moves, masters = service.plan(store, without)
+        moves, masters = service.plan(store, durability, without)
         for move in moves:
             click.echo(f"partition {move.partition:02x}: {move.source} to {move.target}", err=not runs)
             source, target = masters[move.source], masters[move.target]
@@ -86,6 +90,11 @@ def place(runs: bool, without: tuple[str, ...]) -> None:
         raise SettingsError(str(error)) from None
     if not moves:
         click.echo("The partitions are placed evenly.", err=True)
+
+
+def _open() -> tuple[Store, Durability]:
+    settings = find_settings()
+    return open_store(settings), Durability(settings.durability, settings.durability_replicas)
 
 
 def _run(store: Store, move: Move, source: Node, target: Node) -> None:

@@ -63,9 +63,7 @@ class EmbeddedCluster(Embedded):
         self._ports = [self._reserve() for _ in self._folders]
         buses = [self._reserve() for _ in self._folders]
         names = [_keep(folder / "name") for folder in self._folders]
-        addresses = {
-            name: f"127.0.0.1:{port}@{bus}" for name, port, bus in zip(names, self._ports, buses, strict=True)
-        }
+        addresses = {name: f"127.0.0.1:{port}@{bus}" for name, port, bus in zip(names, self._ports, buses, strict=True)}
         for name, port, bus, folder in zip(names, self._ports, buses, self._folders, strict=True):
             _renew(folder / "nodes.conf", name, addresses)
             write_privately(folder / "redis.conf", f"requirepass {self._password}\nmasterauth {self._password}\n")

@@ -95,10 +95,8 @@ class Server:
         file: a file in the folder with more settings: unlike options, it can keep a password.
     """
 
-    def __init__(
-        self, executable: str, folder: Path, settings: Mapping[str, str], lock: int, file: str = ""
-    ) -> None:
-        options = [each for name, value in (_SETTINGS | settings).items() for each in (f"--{name}", value)]
+    def __init__(self, executable: str, folder: Path, settings: Mapping[str, str], lock: int, file: str = "") -> None:
+        options = [each for name, value in {**_SETTINGS, **settings}.items() for each in (f"--{name}", value)]
         if file:
             options.insert(0, file)
         with (folder / "redis.log").open("ab") as log:

@@ -5,10 +5,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from discount.domain.errors import Unavailable
 from discount.domain.placement import Move, plan_moves
 from discount.store import keys, topology
 from discount.store.connection import Store
-from discount.store.topology import Node
+from discount.store.durability import Durability, Mode
+from discount.store.topology import Node, Replica
 
 #: Of the memory that a node may use, the share from which it is nearly full.
 NEARLY_FULL = 0.85
@@ -54,54 +56,56 @@ class TopologyOut(Struct, frozen=True):
     problems: list[str]
 
 
-def describe(store: Store, durability: str, waited: int) -> TopologyOut:
-    """Return the nodes and the partitions, and what is wrong.
-
-    Args:
-        durability: the mode that the service uses.
-        waited: the replicas that an answer waits for, in the modes that wait.
-    """
+def describe(store: Store, durability: Durability) -> TopologyOut:
+    """Return the nodes and the partitions, and what is wrong."""
+    mode, waited = _mode(store, durability)
     nodes = topology.read_nodes(store.nodes)
     owners = store.nodes.owners
     counted = {partition: count for node in nodes for partition, count in node.partitions.items()}
     discounts = store.each([("ZCARD", keys.discounts(each)) for each in range(store.partitions)])
     return TopologyOut(
         "one" if store.nodes.kind == "any" else store.nodes.kind,
-        durability,
+        mode,
         waited,
         [_shown(node, nodes) for node in nodes],
         [
-            PartitionOut(each, owners[each], counted.get(each), discounts[each] if type(discounts[each]) is int else None)
-            for each in range(store.partitions)
+            PartitionOut(each, owners[each], counted.get(each), None if isinstance(count, Unavailable) else count)
+            for each, count in enumerate(discounts)
         ],
-        list(problems(nodes, owners, durability, waited)),
+        list(problems(nodes, owners, mode, waited)),
     )
 
 
-def problems(nodes: Sequence[Node], owners: Sequence[str], durability: str, waited: int) -> Iterator[str]:
-    """Yield a sentence for each thing that is wrong."""
+def problems(nodes: Sequence[Node], owners: Sequence[str], mode: Mode, waited: int) -> Iterator[str]:
+    """Yield a sentence for each thing that is wrong.
+
+    Args:
+        owners: the address of the node of each partition.
+        waited: the replicas that an answer waits for; 0 in the mode `fast`.
+    """
     lost = [f"{partition:02x}" for partition, owner in enumerate(owners) if not _serves(owner, nodes)]
     if lost:
         yield f"No node serves {'partition' if len(lost) == 1 else 'partitions'} {', '.join(lost)}."
     for node in nodes:
-        yield from _problems_of(node, durability)
+        yield from _problems_of(node, mode)
     for master in _masters(nodes):
         if master.partitions:
-            yield from _problems_of_shard(master, nodes, durability, waited)
+            yield from _problems_of_shard(master, nodes, waited)
     masters = _masters(nodes)
     if not lost and len(masters) > 1 and plan_moves(owners, [each.address for each in masters]):
         yield "The partitions are not placed evenly; `discount topology place` says how to."
 
 
-def plan(store: Store, without: Sequence[str] = ()) -> tuple[list[Move], dict[str, Node]]:
+def plan(store: Store, durability: Durability, without: Sequence[str] = ()) -> tuple[list[Move], dict[str, Node]]:
     """Return the fewest moves to an even placement, and the masters by address.
 
     Args:
         without: addresses of nodes that are to have no partition.
 
     Raises:
-        MoveError: there are no nodes to choose from, or not all of them can be seen.
+        MoveError: there are no nodes to choose from, not all of them can be seen, or one lacks replicas.
     """
+    _, waited = _mode(store, durability)
     nodes = topology.read_nodes(store.nodes)
     owners = store.nodes.owners
     if store.nodes.kind != "cluster":
@@ -116,7 +120,23 @@ def plan(store: Store, without: Sequence[str] = ()) -> tuple[list[Move], dict[st
     chosen = [each for each in masters if each not in without]
     if not chosen:
         raise topology.MoveError("one node at least must have partitions")
+    poor = [each for each in chosen if len(_online(masters[each])) < waited]
+    if poor:
+        raise topology.MoveError(
+            f"{poor[0]} has {_replicas(len(_online(masters[poor[0]])))}, and each answer waits for {waited}:"
+            " its partitions would grant nothing. Add replicas first, or leave it out with --without"
+        )
     return plan_moves(owners, chosen), masters
+
+
+def _mode(store: Store, durability: Durability) -> tuple[Mode, int]:
+    """Return the mode, and the replicas that an answer waits for."""
+    mode = durability.mode(store.nodes.kind)
+    return mode, 0 if mode == "fast" else durability.replicas
+
+
+def _online(master: Node) -> list[Replica]:
+    return [each for each in master.replicas if each.is_online]
 
 
 def _masters(nodes: Sequence[Node]) -> list[Node]:
@@ -127,7 +147,7 @@ def _serves(owner: str, nodes: Sequence[Node]) -> bool:
     return any(each.address == owner and each.role == "master" for each in nodes)
 
 
-def _problems_of(node: Node, durability: str) -> Iterator[str]:
+def _problems_of(node: Node, mode: Mode) -> Iterator[str]:
     if not node.answers:
         yield f"{node.address} does not answer."
         return
@@ -137,7 +157,7 @@ def _problems_of(node: Node, durability: str) -> Iterator[str]:
         yield f"{node.address} gets no data from {node.master}."
     if not node.append_only:
         yield f"{node.address} writes no append-only file; set `appendonly yes`."
-    elif durability == "synced" and node.fsync not in ("", "always"):
+    elif mode == "synced" and node.fsync not in ("", "always"):
         yield f"{node.address} does not wait for its disk; set `appendfsync always`."
     if node.eviction != "noeviction":
         yield f"{node.address} throws data away when it is full; set `maxmemory-policy noeviction`."
@@ -149,13 +169,11 @@ def _problems_of(node: Node, durability: str) -> Iterator[str]:
         yield f"{node.address} has not finished a move of slot {slot}; see `redis-cli --cluster fix`."
 
 
-def _problems_of_shard(
-    master: Node, nodes: Sequence[Node], durability: str, waited: int
-) -> Iterator[str]:
-    online = [each for each in master.replicas if each.is_online]
-    if durability != "fast" and len(online) < waited:
+def _problems_of_shard(master: Node, nodes: Sequence[Node], waited: int) -> Iterator[str]:
+    online = _online(master)
+    if len(online) < waited:
         yield f"{master.address} has {_replicas(len(online))}, and each answer waits for {waited}: it grants nothing."
-    elif durability != "fast" and len(online) == waited:
+    elif waited and len(online) == waited:
         yield (
             f"{master.address} has {_replicas(len(online))}, and each answer waits for {waited}:"
             " it grants nothing once a node of the shard is lost. Add a replica."

@@ -50,8 +50,8 @@ class Nodes:
         self.away: dict[str, float] = {}
         #: Counts the changes of the map.
         self.version = 0
-        self._target = target
-        self._slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
+        self.target = target
+        self.slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._looker: threading.Thread | None = None
@@ -165,8 +165,8 @@ class Nodes:
         known = [each for each in self.addresses() if each not in self.away]
         random.shuffle(known)
         fallback = None
-        for address in dict.fromkeys((*known, *self._target.seeds, *self.away)):
-            replies = self._ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
+        for address in dict.fromkeys((*known, *self.target.seeds, *self.away)):
+            replies = self.ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
             if replies is None:
                 continue
             rows, info = replies
@@ -185,9 +185,9 @@ class Nodes:
         return fallback
 
     def _read_slots(self, rows: Sequence[Any], seen_from: str) -> list[str]:
-        owners = [""] * len(self._slots)
+        owners = [""] * len(self.slots)
         for first, last, (host, port, *_), *_ in rows:
-            for partition, slot in enumerate(self._slots):
+            for partition, slot in enumerate(self.slots):
                 if first <= slot <= last:
                     owners[partition] = self.address(host, port, seen_from)
         return owners
@@ -195,14 +195,14 @@ class Nodes:
     def _ask_sentinels(self) -> list[str] | None:
         """Return the primary that most Sentinels name, in the newest epoch that any of them knows."""
         found: dict[tuple[int, str], int] = {}
-        for sentinel in random.sample(self._target.seeds, len(self._target.seeds)):
-            replies = self._ask(sentinel, ("SENTINEL", "MASTER", self._target.name))
+        for sentinel in random.sample(self.target.seeds, len(self.target.seeds)):
+            replies = self.ask(sentinel, ("SENTINEL", "MASTER", self.target.name))
             if replies is None or isinstance(replies[0], ResponseError):
                 continue
             row = dict(zip(replies[0][::2], replies[0][1::2], strict=True))
             named = int(row["config-epoch"]), self.address(row["ip"], int(row["port"]), sentinel)
             found[named] = found.get(named, 0) + 1
-            if found[named] * 2 > len(self._target.seeds):
+            if found[named] * 2 > len(self.target.seeds):
                 break
         return [max(found)[1]] * len(self.owners) if found else None
 
@@ -221,12 +221,12 @@ class Nodes:
 
     def answers(self, address: str) -> bool:
         """Return whether a node answers and has loaded its data."""
-        replies = self._ask(address, ("PING",))
+        replies = self.ask(address, ("PING",))
         return replies is not None and not isinstance(replies[0], RedisError)
 
-    def _ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
+    def ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
         """Return the replies of one server, with errors as values; None if it does not answer."""
-        connection = self._target.ask(address)
+        connection = self.target.ask(address)
         try:
             return talk(connection, commands)[0]
         except (RedisError, OSError):

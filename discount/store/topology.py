@@ -175,7 +175,8 @@ def _read(nodes: Nodes, address: str, name: str) -> Node:
     is_master = facts["role"] == "master"
     server = facts.get("server_name", "redis")
     version = facts.get(f"{server}_version", facts.get("redis_version", ""))
-    state, open_slots, coverage = "", (), ""
+    state, coverage = "", ""
+    open_slots: tuple[int, ...] = ()
     if in_cluster:
         state = "" if isinstance(replies[2], ResponseError) else _facts(replies[2])["cluster_state"]
         open_slots = () if isinstance(replies[3], ResponseError) else _open_slots(replies[3])
