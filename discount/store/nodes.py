@@ -8,6 +8,7 @@ are other nodes, commands for it fail at once meanwhile, so that it costs the ot
 import random
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,8 +24,11 @@ from discount.store.redis_url import Kind, Target, split
 #: Seconds between two looks: they grow from the first to the second while there is a reason to look.
 PAUSES = (0.1, 1.0)
 _GROWTH = 1.6
-# Seconds without a reason to look after which the thread ends.
+# Seconds without a reason to look after which the thread ends, if there is one server.
 _IDLE_SECONDS = 10.0
+#: Seconds between looks at several servers. A process that nobody calls learns of a failover, too, and so its next call
+#: need not fail first.
+REFRESH_SECONDS = 2.0
 
 
 class Away(RedisError):
@@ -106,9 +110,20 @@ class Nodes:
     def look_soon(self) -> None:
         """Have the map asked for again, unless there is one server only."""
         self._wanted.set()
+        self._start_looking()
+
+    def keep_looking(self) -> None:
+        """Have the map of several servers asked for from now on, as long as this process uses it."""
+        if self._looker is None and self.kind in ("sentinel", "cluster"):
+            self._start_looking()
+
+    def _start_looking(self) -> None:
         with self._lock:
             if self._looker is None:
-                self._looker = threading.Thread(target=self._look_until_well, name="nodes", daemon=True)
+                # Only a weak reference: the thread ends with the last user of the map.
+                self._looker = threading.Thread(
+                    target=_look_until_well, args=(weakref.ref(self),), name="nodes", daemon=True
+                )
                 self._looker.start()
 
     @staticmethod
@@ -137,29 +152,32 @@ class Nodes:
         for gone in self.away.keys() - set(owners):
             self.away.pop(gone, None)
 
-    def _look_until_well(self) -> None:
-        """Look while a look is wanted or a node is away; end after some idle time."""
-        pause = PAUSES[0]
-        while True:
-            if not self._wanted.wait(_IDLE_SECONDS):
-                with self._lock:
-                    if not self._wanted.is_set():
-                        self._looker = None
-                        return
-            self._wanted.clear()
-            since = time.monotonic() - self._looked_at
-            if since < pause:
-                time.sleep((pause - since) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes
-            before = self.version
-            is_found = self.look()
-            for address in list(self.away):
-                if self.answers(address):
-                    self.away.pop(address, None)
-            if self.away or not is_found:
-                self._wanted.set()
-                pause = PAUSES[0] if self.version != before else min(pause * _GROWTH, PAUSES[1])
-            else:
-                pause = PAUSES[0]
+    def _seconds_when_well(self) -> float:
+        return REFRESH_SECONDS if self.kind in ("sentinel", "cluster") else _IDLE_SECONDS
+
+    def _has_ended(self) -> bool:
+        """Return whether the thread that looks has no more to do, and note its end."""
+        with self._lock:
+            if self._wanted.is_set() or self.kind in ("sentinel", "cluster"):
+                return False
+            self._looker = None
+            return True
+
+    def _look_after(self, pause: float) -> float:
+        """Look, so many seconds after the last look at the earliest; return the pause before the next one."""
+        self._wanted.clear()
+        since = time.monotonic() - self._looked_at
+        if since < pause:
+            time.sleep((pause - since) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes
+        before = self.version
+        is_found = self.look()
+        for address in list(self.away):
+            if self.answers(address):
+                self.away.pop(address, None)
+        if is_found and not self.away:
+            return PAUSES[0]
+        self._wanted.set()
+        return PAUSES[0] if self.version != before else min(pause * _GROWTH, PAUSES[1])
 
     def _ask_cluster(self) -> list[str] | None:
         known = [each for each in self.addresses() if each not in self.away]
@@ -267,3 +285,17 @@ def receive(connection: ConnectionInterface, count: int) -> tuple[list[Any], boo
             replies.append(error)
             has_errors = True
     return replies, has_errors
+
+
+def _look_until_well(reference: "weakref.ref[Nodes]") -> None:
+    """Look while a look is wanted or a node is away, and at several servers now and then; end after some idle time."""
+    pause = PAUSES[0]
+    while (nodes := reference()) is not None:
+        wanted, seconds = nodes._wanted, nodes._seconds_when_well()
+        nodes = None
+        is_wanted = wanted.wait(seconds)
+        nodes = reference()
+        if nodes is None or (not is_wanted and nodes._has_ended()):
+            return
+        pause = nodes._look_after(pause)
+        nodes = None
