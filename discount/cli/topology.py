@@ -78,7 +78,7 @@ def place(runs: bool, without: tuple[str, ...]) -> None:
             atomic = source.moves_atomically and target.moves_atomically
             if not runs:
                 slot = slot_of(store.nodes, move.partition)
-                click.echo(_one_step(slot, source, target) if atomic else _step_by_step(slot, source, target))
+                click.echo(one_step(slot, source, target) if atomic else step_by_step(slot, source, target))
             elif atomic:
                 _run(store, move, source, target)
             else:
@@ -103,13 +103,15 @@ def _run(store: Store, move: Move, source: Node, target: Node) -> None:
         time.sleep(_PAUSE)
 
 
-def _one_step(slot: int, source: Node, target: Node) -> str:
+def one_step(slot: int, source: Node, target: Node) -> str:
+    """Return the command that moves a slot while the service runs."""
     if source.server == "valkey":
         return f"{_client(source)} CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {target.name}"
     return f"{_client(target)} CLUSTER MIGRATION IMPORT {slot} {slot}"
 
 
-def _step_by_step(slot: int, source: Node, target: Node) -> str:
+def step_by_step(slot: int, source: Node, target: Node) -> str:
+    """Return a script that moves a slot key by key."""
     host, _, port = target.address.rpartition(":")
     # The target must own the slot before the source gives it up: otherwise nobody has it if the script stops.
     return f"""{_client(target)} CLUSTER SETSLOT {slot} IMPORTING {source.name}
