@@ -1,0 +1,143 @@
+"""What an operator does with nodes, while grants go on: the recipes of doc/operations.md, with real servers."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.clusters import Cluster, Node, valkey
+from tests.support.commands import Commands
+from tests.support.grants_under_way import GrantsUnderWay
+from tests.support.needs import need
+from tests.support.patience import PATIENCE
+
+ROOT = Path(__file__).parents[2]
+IN_CLUSTER: dict[str, str | int] = {
+    "cluster_enabled": "yes",
+    "cluster_node_timeout": 2000,
+    "cluster_require_full_coverage": "no",
+}
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    with Commands() as running:
+        yield running
+
+
+def run(commands: Commands, url: str, *words: str) -> str:
+    """Run a command of the service to its end, and return what it printed."""
+    done = commands.run(*words, folder=ROOT, environment={"REDIS_URL": url, "DURABILITY": "fast"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def topology(commands: Commands, url: str) -> Any:
+    return msgspec.json.decode(run(commands, url, "topology", "--json"))
+
+
+def shares(commands: Commands, url: str) -> list[int]:
+    """Return how many partitions each master has."""
+    nodes = topology(commands, url)["nodes"]
+    return sorted(len(node["partitions"]) for node in nodes if node["role"] == "master")
+
+
+def form(masters: list[Node], replicas: list[Node]) -> str:
+    """Run the script that forms a Cluster in deploy/cluster.yml."""
+    need("redis-server")
+    lists = {
+        "MASTERS": " ".join(each.address for each in masters),
+        "REPLICAS": " ".join(each.address for each in replicas),
+    }
+    done = subprocess.run(
+        ["sh", str(ROOT / "deploy/redis/form-cluster")],
+        check=False,
+        env=os.environ | lists,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_one_redis_becomes_a_cluster_and_no_grant_is_lost(commands: Commands) -> None:
+    nodes = [Node(number, valkey()) for number in range(4)]
+    for node in nodes:
+        node.configure(each.user for each in nodes)
+    old, *others = nodes
+    try:
+        old.start()
+        with GrantsUnderWay(old.url) as grants:
+            grants.await_more()
+            old.shutdown()
+            for node in nodes:
+                node.settings |= IN_CLUSTER
+                node.settings["cluster_port"] = node.port + 10000 if node.port < 55000 else node.port - 10000
+                node.configure(each.user for each in nodes)
+                node.start()
+            masters, replicas = [old, *others[:1]], others[1:]
+            formed = form(masters, replicas)
+            assert formed.count("becomes a replica") == 2
+            assert shares(commands, old.url) == [0, 16]
+            grants.await_more()
+            run(commands, old.url, "topology", "place", "--run")
+            assert shares(commands, old.url) == [8, 8]
+            grants.await_more()
+        grants.check()
+        assert grants.repeated, "no call met the restart, so nothing was tried"
+        assert "becomes" not in form(masters, replicas), "the script did something again"
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def test_partitions_move_to_a_new_node_and_back_while_grants_go_on(commands: Commands) -> None:
+    with Cluster(masters=2, replicas=0, empty=1) as cluster, GrantsUnderWay(cluster.url) as grants:
+        grants.await_more()
+        assert shares(commands, cluster.url) == [0, 8, 8]
+        planned = run(commands, cluster.url, "topology", "place")
+        assert planned.count("CLUSTER MIGRATESLOTS") == 5
+        assert shares(commands, cluster.url) == [0, 8, 8], "it moved what it was to print only"
+        run(commands, cluster.url, "topology", "place", "--run")
+        assert shares(commands, cluster.url) == [5, 5, 6]
+        grants.await_more()
+        run(commands, cluster.url, "topology", "place", "--run", "--without", cluster.nodes[2].address)
+        assert shares(commands, cluster.url) == [0, 8, 8]
+        grants.await_more()
+    grants.check()
+
+
+def test_servers_that_cannot_move_a_slot_in_one_step_are_moved_by_the_printed_script(commands: Commands) -> None:
+    with Cluster(masters=1, replicas=0, empty=1, executable=need("redis-server")) as cluster:
+        with GrantsUnderWay(cluster.url) as grants:
+            grants.await_more()
+            script = run(commands, cluster.url, "topology", "place")
+            if "MIGRATE " in script:
+                refused = commands.run(
+                    "topology",
+                    "place",
+                    "--run",
+                    folder=ROOT,
+                    environment={"REDIS_URL": cluster.url, "DURABILITY": "fast"},
+                )
+                assert refused.returncode == 1
+                assert "in a quiet hour" in refused.stderr
+            subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, timeout=2 * PATIENCE)
+            assert shares(commands, cluster.url) == [8, 8]
+            grants.await_more()
+        grants.check()
+
+
+def test_a_master_without_enough_replicas_gets_no_partitions(commands: Commands) -> None:
+    with Cluster(masters=1, replicas=1, empty=1) as cluster:
+        environment = {"REDIS_URL": cluster.url, "DURABILITY": "replicated"}
+        refused = commands.run("topology", "place", "--run", folder=ROOT, environment=environment)
+        assert refused.returncode == 1
+        assert f"{cluster.nodes[1].address} has no replicas" in refused.stderr
+        told = commands.run("topology", folder=ROOT, environment=environment).stdout
+        assert "grants nothing once a node of the shard is lost" in told
