@@ -87,6 +87,7 @@ def _quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            logs.flush()
             sys.stderr = before
 
 

@@ -6,9 +6,7 @@ from os import urandom
 from time import perf_counter
 from typing import Any
 
-from structlog import get_logger
-
-from discount import metrics
+from discount import logs, metrics
 from discount.api import problems
 from discount.api.fast_path import Answer, FastPath, with_length
 
@@ -38,8 +36,6 @@ class RequestMiddleware:
     def __init__(self, app: Any, fast: FastPath) -> None:
         self._app = app
         self._fast_path = fast
-        self._log = get_logger()
-        self._children: dict[tuple[str, str, str], Any] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started = perf_counter()
@@ -76,14 +72,9 @@ class RequestMiddleware:
         method, route = environ["REQUEST_METHOD"], environ.get("discount.route", "unmatched")
         if route == "unmatched":
             method = "other"
-        labels = (method, route, status)
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = metrics.REQUESTS.labels(*labels)
-        child.observe(seconds)
+        metrics.REQUESTS.observe((method, route, status), seconds)
         if route not in _QUIET:
-            self._log.info(
-                "request",
+            logs.log_request(
                 request_id=request_id,
                 method=environ["REQUEST_METHOD"][:16],
                 route=route,

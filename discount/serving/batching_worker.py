@@ -31,7 +31,6 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.util import http_date
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from discount import logs
 from discount.serving import fast_parser
 from discount.serving.connections import LONGEST_CHUNKS, Connection
 from discount.store import autopipeline
@@ -346,8 +345,7 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             batch = self._next_batch()
             outcomes: Sequence[bool | BaseException]
             try:
-                with logs.buffered():
-                    outcomes = autopipeline.run_batch([partial(self._answer, *request) for request in batch])
+                outcomes = autopipeline.run_batch([partial(self._answer, *request) for request in batch])
             except Exception:
                 # If this thread ended, its share of the fast-path requests would never be answered.
                 self.log.exception("batch failed")

@@ -1,5 +1,6 @@
 """Plans the deliveries that events lead to: webhook calls and e-mails."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,10 @@ from discount.services import (
     webhooks,
 )
 from discount.services.deliveries import PlannedDelivery, id_of, plan
+from discount.services.partitions import ask_each, do_each
 from discount.store import keys
 from discount.store.connection import Store
+from discount.store.exchanges import Command
 from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
 
@@ -26,6 +29,8 @@ ENTRIES = 100
 #: Milliseconds after which entries that a worker has read but not acknowledged are taken over. If that worker is still
 #: alive, they are planned twice, which changes nothing.
 SILENT = 3_000
+#: Seconds between two turns if nothing new was there.
+PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +66,30 @@ class Planner:
         self._store = store
         self._consumer = consumer
         self._reminders = reminders
-        self._partitions = range(store.partitions)
 
     def open(self) -> None:
         """Create the consumer group of every partition's outbox, reading from the first entry."""
-        for partition in self._partitions:
-            self._store.run("open_group", [keys.events(partition)], [outbox.GROUP])
+        do_each(
+            self._store,
+            lambda partition: self._store.run("open_group", [keys.events(partition)], [outbox.GROUP]),
+        )
 
     def turn(self) -> int:
         """Wait briefly for new entries and plan them; return how many were read."""
-        streams = [keys.events(each) for each in self._partitions]
-        block = max(1, int(self._store.patience * 1000))
-        reply = self._store.command(
-            *("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", ENTRIES, "BLOCK", block, "STREAMS"),
-            *streams,
-            *(">" for _ in streams),
-        )
-        return sum(self._plan(keys.partition_in(name), rows) for name, rows in reply or [])
+        replies, _ = ask_each(self._store, self._read)
+        planned = sum(self._plan(partition, reply[0][1]) for partition, reply in replies.items() if reply)
+        if not planned:
+            time.sleep(min(PAUSE, self._store.patience))
+        return planned
+
+    def _claim(self, partition: int) -> Command:
+        stream = keys.events(partition)
+        return ("XAUTOCLAIM", stream, outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
+
+    def _read(self, partition: int) -> Command:
+        # Without BLOCK, and one stream each: the streams may be on different nodes.
+        read = ("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", ENTRIES)
+        return (*read, "STREAMS", keys.events(partition), ">")
 
     def take_over(self) -> int:
         """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
@@ -85,13 +97,20 @@ class Planner:
         Their worker is gone, or the reply that carried them was lost.
         """
         planned = 0
-        replies = self._store.commands(
-            [
-                ("XAUTOCLAIM", keys.events(partition), outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
-                for partition in self._partitions
-            ]
+        replies, _ = ask_each(
+            self._store,
+            lambda each: (
+                "XAUTOCLAIM",
+                keys.events(each),
+                outbox.GROUP,
+                self._consumer,
+                SILENT,
+                "0-0",
+                "COUNT",
+                ENTRIES,
+            ),
         )
-        for partition, reply in enumerate(replies):
+        for partition, reply in replies.items():
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:
