@@ -13,7 +13,15 @@ from typing import Any
 
 from redis import RedisError
 from redis.connection import ConnectionInterface
-from redis.exceptions import MovedError, NoScriptError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 
 from discount.domain.errors import Unavailable
 from discount.domain.model import Definition
@@ -26,6 +34,10 @@ from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import SCRIPTS, Script
+
+# The client library takes the first word off these errors, so it cannot be compared. A redirect that is left at the end
+# of an exchange comes from a partition that is being moved.
+_PASSING = (Away, AskError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 
 
 class Store:
@@ -310,7 +322,7 @@ def answers(url: str, password: str = "") -> bool:
 
 def _is_passing(error: RedisError) -> bool:
     """Return whether Redis may serve or write later what it refuses now."""
-    return isinstance(error, (Away, OutOfMemoryError, ReadOnlyError)) or str(error).startswith(CANNOT_NOW)
+    return isinstance(error, _PASSING) or str(error).startswith(CANNOT_NOW)
 
 
 def _refused_by_redis(error: RedisError) -> Exception:

@@ -36,7 +36,7 @@ def brand_in(partition: int) -> str:
 class GrantsUnderWay:
     """Threads that grant codes of a brand in each partition; see the module for its use."""
 
-    def __init__(self, url: str, threads: int = 4) -> None:
+    def __init__(self, url: str, threads: int = 2) -> None:
         self.store = Store.at(url, 1.0, PARTITIONS)
         self.store.prepare()
         self.discounts = [
