@@ -1,14 +1,18 @@
 """Plans for an even placement of partitions: what holds for each, and that none has a move too many."""
 
+import re
 import unittest
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from discount.domain.placement import Move, plan_moves
 
+SCALE = Path(__file__).parents[2] / "doc" / "scale.md"
 NODES = [f"10.0.0.{number}:6379" for number in range(1, 9)]
 
 
@@ -75,3 +79,24 @@ class Plans(unittest.TestCase):
         moves = plan_moves(owners, NODES[:4])
         self.assertEqual({move.target for move in moves}, {NODES[3]})
         self.assertEqual(len(moves), 4)
+
+
+class Page(unittest.TestCase):
+    def test_the_table_of_placements_is_right(self) -> None:
+        rows = re.findall(
+            r"^\| (\d+) \| ([\d ]+) \| ([\d ]+) \| (\d+) \|$", SCALE.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        self.assertEqual([row[0] for row in rows], ["2", "3", "4", "6", "8", "12", "16"])
+        for count, before, placed, moves in rows:
+            nodes = [f"node {number}" for number in range(int(count))]
+            owners = [nodes[key_slot(b"%02x" % partition) * int(count) // 16384] for partition in range(16)]
+            planned = plan_moves(owners, nodes)
+            with self.subTest(masters=count):
+                self.assertEqual(shares(owners, nodes), before)
+                self.assertEqual(shares(after(owners, planned), nodes), placed)
+                self.assertEqual(str(len(planned)), moves)
+
+
+def shares(owners: list[str], nodes: list[str]) -> str:
+    held = Counter(owners)
+    return " ".join(map(str, sorted((held[node] for node in nodes), reverse=True)))
