@@ -48,8 +48,9 @@ bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as fa
 docs: $(BIN)/discount ## update the pages that are made from the code
 	$(BIN)/python -m doc.generate
 
-chaos: $(VENV)/.tests ## grant 10,000 codes while workers, Redis and receivers fail; at most five minutes
+chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
+	$(BIN)/python bench/failovers.py
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py

@@ -7,11 +7,14 @@
 |---|---|---|
 | `fast` | none | |
 | `replicated` | `SET {pp}:mark 1`, `WAIT n t` | n replicas have all that this node wrote before |
-| `synced` | `SET {pp}:mark 1`, `WAITAOF 1 n t` | n replicas and this node have it on disk |
+| `synced` | `SET {pp}:mark 1`, `WAIT n t`, `WAITAOF 1 n t` | n replicas and this node have it on disk |
 
 A WAIT covers everything that the node wrote before it, whoever wrote it. But it looks at the last write of its own
 connection, and passes at once after a script that only read. So the mark, a write, comes before it: a call that is
 repeated on another connection waits, too. One tail is enough for all commands that share an exchange with a node.
+
+A replica tells what is on its disk when it is asked, before it has synced what came along with the question. Its next
+word would come a second later. So `synced` asks twice, and the WAIT before WAITAOF is the first question.
 
 If too few replicas confirm in time, the commands that need it get `NotSafe` instead of their replies. What they wrote
 stays; the same call gets the same answer once the replicas have it. The tail is kept with the piece that was sent, so
@@ -37,12 +40,15 @@ NOT_SAFE = "What was asked for is not yet safe: too few replicas of this node ha
 # Keys that hold a code, or a fact about one that callers are told.
 _SHOWN = re.compile(r"\{..\}:(discount:[^:]+:(grants:|codes$)|users:|redemption:|events$)")
 _READS = frozenset(
-    "BITCOUNT BITPOS EXISTS GET GETBIT HEXISTS HGET HGETALL HLEN HMGET HSCAN LINDEX LLEN LRANGE MGET SCARD SISMEMBER"
-    " SMEMBERS SSCAN STRLEN TTL TYPE XINFO XLEN XPENDING XRANGE XREVRANGE ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREVRANGE"
-    " ZREVRANGEBYSCORE ZSCAN ZSCORE".split()
+    (
+        *("GET", "MGET", "EXISTS", "STRLEN", "TTL", "TYPE", "BITCOUNT", "BITPOS", "GETBIT"),
+        *("HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "LINDEX", "LLEN", "LRANGE"),
+        *("SCARD", "SISMEMBER", "SMEMBERS", "SSCAN", "XINFO", "XLEN", "XPENDING", "XRANGE", "XREVRANGE"),
+        *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE"),
+    )
 )
 # Commands that show nothing to a caller and change nothing that is answered. A worker waits once a turn instead.
-_NEVER = frozenset("PING TIME INFO ROLE XREADGROUP XAUTOCLAIM XACK XGROUP XTRIM".split())
+_NEVER = frozenset(["PING", "TIME", "INFO", "ROLE", "XREADGROUP", "XAUTOCLAIM", "XACK", "XGROUP", "XTRIM"])
 
 
 class NotSafe(RedisError):
@@ -77,22 +83,19 @@ class Durability:
                 return self._wait(mode, keys.partition_of_command(command) or 0)
         return ()
 
-    def wait(self, kind: str, partition: int) -> tuple[Command, ...]:
-        """Return the commands that wait for all that the node of a partition has written; none in the mode `fast`."""
-        mode = self.mode(kind)
-        return () if mode == "fast" else self._wait(mode, partition)
-
     def _wait(self, mode: Mode, partition: int) -> tuple[Command, ...]:
         mark = ("SET", keys.mark(partition), 1)
         if mode == "synced":
-            return (mark, ("WAITAOF", 1, self.replicas, self.milliseconds))
+            half = self.milliseconds // 2
+            return (mark, ("WAIT", self.replicas, half), ("WAITAOF", 1, self.replicas, half))
         return (mark, ("WAIT", self.replicas, self.milliseconds))
 
 
 def has_to_wait(command: Command) -> bool:
     """Return whether the reply to a command may be used only once it is safe.
 
-    That is so for scripts, for writes, and for reads that show a code. A script that refuses has read what others wrote.
+    That is so for scripts, for writes, and for reads that show a code. Even a script that refuses has read the writes
+    of others.
     """
     name = command[0]
     if name in ("EVALSHA", "EVAL"):
@@ -113,8 +116,8 @@ def read(commands: Sequence[Command], tail: Sequence[Command], replies: Sequence
     """
     if not tail:
         return list(replies)
-    own, (mark, confirmed) = list(replies[: len(commands)]), replies[len(commands) :]
-    if mark == "OK" and is_confirmed(tail[1], confirmed):
+    own, mark = list(replies[: len(commands)]), replies[len(commands)]
+    if mark == "OK" and is_confirmed(tail[-1], replies[-1]):
         return own
     # A MovedError is an AskError, too.
     moving = isinstance(mark, AskError | TryAgainError)

@@ -19,6 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
 
+from discount.store.durability import Command, Durability
 from discount.store.redis_url import Kind, Target, split
 
 #: Seconds between two looks: they grow from the first to the second while there is a reason to look.
@@ -52,6 +53,8 @@ class Nodes:
         self.only: str | None = target.seeds[0]
         #: The nodes that did not answer, and since when.
         self.away: dict[str, float] = {}
+        #: How each piece of an exchange ends.
+        self.durability = Durability("fast")
         #: Counts the changes of the map.
         self.version = 0
         self.target = target
@@ -79,6 +82,10 @@ class Nodes:
         of_node = {self.owners[each]: each for each in reversed(ring)}
         found = sorted(of_node.values(), key=lambda each: (each - partition) % len(ring))
         return sorted(found, key=lambda each: self.fails_at_once(self.owners[each]))
+
+    def tail(self, commands: Sequence[Command]) -> tuple[Command, ...]:
+        """Return what is sent behind commands for one node, so that their replies are safe."""
+        return self.durability.tail(self.kind, commands)
 
     def fails_at_once(self, address: str) -> bool:
         """Return whether a command for this node fails without being sent."""

@@ -77,7 +77,10 @@ class Planner:
     def turn(self) -> int:
         """Wait briefly for new entries and plan them; return how many were read."""
         replies, _ = ask_each(self._store, self._read)
-        planned = sum(self._plan(partition, reply[0][1]) for partition, reply in replies.items() if reply)
+        read = {partition: reply[0][1] for partition, reply in replies.items() if reply}
+        # A grant that is not safe may vanish. Its event is taken over once it is.
+        safe = self._store.safe_partitions(read)
+        planned = sum(self._plan(partition, rows) for partition, rows in read.items() if partition in safe)
         if not planned:
             time.sleep(min(PAUSE, self._store.patience))
         return planned
@@ -97,20 +100,11 @@ class Planner:
         Their worker is gone, or the reply that carried them was lost.
         """
         planned = 0
-        replies, _ = ask_each(
-            self._store,
-            lambda each: (
-                "XAUTOCLAIM",
-                keys.events(each),
-                outbox.GROUP,
-                self._consumer,
-                SILENT,
-                "0-0",
-                "COUNT",
-                ENTRIES,
-            ),
-        )
+        replies, _ = ask_each(self._store, self._claim)
+        safe = self._store.safe_partitions(partition for partition, reply in replies.items() if reply[1])
         for partition, reply in replies.items():
+            if reply[1] and partition not in safe:
+                continue
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:

@@ -76,6 +76,7 @@ def _open_store(settings: Settings) -> Store:
         password=settings.redis_password,
     )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
     try:
         store.prepare()
     except Unavailable as error:

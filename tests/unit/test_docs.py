@@ -57,6 +57,7 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.mark(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -318,6 +319,7 @@ WORDS = {
     "{pp}:leases": "leases",
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
+    "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
     "{pp}:events": "events",
 }
