@@ -1,6 +1,7 @@
 """What an operator does with nodes, while grants go on: the recipes of doc/operations.md, with real servers."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from discount.services.grants import held_grant
+from discount.store.connection import Store
 from tests.support.clusters import Cluster, Node, valkey
 from tests.support.commands import Commands
-from tests.support.grants_under_way import GrantsUnderWay
+from tests.support.grants_under_way import PARTITIONS, GrantsUnderWay
 from tests.support.needs import need
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
+from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 IN_CLUSTER: dict[str, str | int] = {
@@ -134,6 +138,24 @@ def test_servers_that_cannot_move_a_slot_in_one_step_are_moved_by_the_printed_sc
             assert shares(commands, cluster.url) == [8, 8]
             grants.await_more()
         grants.check()
+
+
+def test_a_copy_of_a_running_node_has_all_that_was_answered_before_it() -> None:
+    with RedisServer(tcp=True, appendonly="yes") as server, RedisServer(tcp=True, appendonly="yes") as other:
+        other.shutdown()
+        shutil.rmtree(other.folder / "appendonlydir")
+        with GrantsUnderWay(server.url) as grants:
+            grants.await_more()
+            answered = dict(grants.codes)
+            with server.client() as client:
+                client.config_set("auto-aof-rewrite-percentage", 0)
+                assert client.info("persistence")["aof_rewrite_in_progress"] == 0
+            shutil.copytree(server.folder / "appendonlydir", other.folder / "appendonlydir")
+            grants.await_more()
+        other.start()
+        restored = Store.at(other.url, PATIENCE, PARTITIONS)
+        for (discount_id, user), code in answered.items():
+            assert held_grant(restored, discount_id, user).code == code
 
 
 def test_a_master_without_enough_replicas_gets_no_partitions(commands: Commands) -> None:
