@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from tests.support.needs import need
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
+from tests.support.service import wait_until
 
 ROOT = Path(__file__).parents[2]
 IN_CLUSTER: dict[str, str | int] = {
     "cluster_enabled": "yes",
     "cluster_node_timeout": 2000,
     "cluster_require_full_coverage": "no",
+    "cluster_announce_ip": "127.0.0.1",
 }
 
 
@@ -102,18 +105,30 @@ def test_one_redis_becomes_a_cluster_and_no_grant_is_lost(commands: Commands) ->
             bus.close()
 
 
-def test_partitions_move_to_a_new_node_and_back_while_grants_go_on(commands: Commands) -> None:
-    with Cluster(masters=2, replicas=0, empty=1) as cluster:
+def test_a_new_shard_takes_its_partitions_and_gives_them_back_while_grants_go_on(commands: Commands) -> None:
+    need("redis-server")
+    with Cluster(masters=2, replicas=0) as cluster, Port() as bus, ExitStack() as ending:
+        idle = Node(9, valkey(), **IN_CLUSTER, cluster_port=bus.number)
+        ending.callback(idle.stop)
+        idle.configure([idle.user])
+        idle.start()
         with GrantsUnderWay(cluster.url) as grants:
             grants.await_more()
             assert shares(commands, cluster.url) == [7, 9]
+            subprocess.run(
+                ["redis-cli", "--cluster", "add-node", idle.address, cluster.nodes[0].address],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                timeout=PATIENCE,
+            )
+            wait_until(lambda: len(topology(commands, cluster.url)["nodes"]) == 3, "a third node")
             planned = run(commands, cluster.url, "topology", "place")
             assert planned.count("CLUSTER MIGRATESLOTS") == 5
             assert shares(commands, cluster.url) == [7, 9], "it moved what it was to print only"
             run(commands, cluster.url, "topology", "place", "--run")
             assert shares(commands, cluster.url) == [5, 5, 6]
             grants.await_more()
-            run(commands, cluster.url, "topology", "place", "--run", "--without", cluster.nodes[2].address)
+            run(commands, cluster.url, "topology", "place", "--run", "--without", idle.address)
             assert shares(commands, cluster.url) == [8, 8]
             grants.await_more()
         grants.check()
