@@ -31,6 +31,7 @@ from discount.store.durability import Durability, Mode, NotSafe
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
+from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
@@ -99,7 +100,22 @@ class Store:
 
     def set_durability(self, mode: Mode | None, replicas: int) -> None:
         """Decide what later exchanges wait for; without a mode it depends on the kind of servers."""
-        self.nodes.durability = Durability(mode, replicas, int(self.patience * 1000))
+        self.nodes.durability = Durability(mode, replicas, int(self.patience * 900))
+
+    def exchanges_of(self, loop: Loop) -> LoopExchanges:
+        """Return what sends the commands of a loop's calls."""
+        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)
+
+    def _open(self, address: str) -> ConnectionInterface:
+        """Compare a node's layout, and open another connection to it, as long as it takes.
+
+        Raises:
+            LayoutError, Unavailable, RedisError, OSError
+        """
+        self._compare_layout(address)
+        connection = self.nodes.dial(address)
+        connection.connect()  # type: ignore[no-untyped-call]
+        return connection
 
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
@@ -231,6 +247,8 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        if not self.nodes.is_known:
+            self.nodes.look_first()
         address = node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:

@@ -116,11 +116,11 @@ def read(commands: Sequence[Command], tail: Sequence[Command], replies: Sequence
     """
     if not tail:
         return list(replies)
-    own, mark = list(replies[: len(commands)]), replies[len(commands)]
-    if mark == "OK" and is_confirmed(tail[-1], replies[-1]):
+    own, of_tail = list(replies[: len(commands)]), replies[len(commands) :]
+    if is_safe(tail, of_tail):
         return own
     # A MovedError is an AskError, too.
-    moving = isinstance(mark, AskError | TryAgainError)
+    moving = isinstance(of_tail[0], AskError | TryAgainError)
     error: RedisError = TryAgainError("TRYAGAIN the mark is moving") if moving else NotSafe(NOT_SAFE)
     for place, command in enumerate(commands):
         if not isinstance(own[place], RedisError) and has_to_wait(command):
@@ -128,9 +128,10 @@ def read(commands: Sequence[Command], tail: Sequence[Command], replies: Sequence
     return own
 
 
-def is_confirmed(command: Command, reply: Any) -> bool:
-    """Return whether a reply to WAIT or WAITAOF says what was asked for."""
-    if isinstance(reply, RedisError):
+def is_safe(tail: Sequence[Command], replies: Sequence[Any]) -> bool:
+    """Return whether the replies to a tail say what was asked for."""
+    command, mark, reply = tail[-1], replies[0], replies[-1]
+    if mark != "OK" or isinstance(reply, RedisError):
         return False
     if command[0] == "WAIT":
         return int(reply) >= int(command[1])

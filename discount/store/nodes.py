@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hiredis import pack_command
@@ -55,14 +55,22 @@ class Nodes:
         self.away: dict[str, float] = {}
         #: How each piece of an exchange ends.
         self.durability = Durability("fast")
+        self._report: Callable[[list[int]], None] = lambda _: None
         #: Counts the changes of the map.
         self.version = 0
+        #: Whether the map was found; until then, the first seed stands for all nodes.
+        self.is_known = target.kind == "one"
         self.target = target
         self.slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._looker: threading.Thread | None = None
-        self._looked_at = 0.0
+        self._looked_at = -PAUSES[1]
+
+    def report_to(self, report: Callable[[list[int]], None]) -> None:
+        """Call a function with the partitions that cannot be reached, now and whenever these may have changed."""
+        self._report = report
+        report(self.unreachable())
 
     def addresses(self) -> list[str]:
         """Return the nodes that have partitions, the one of partition 0 first."""
@@ -111,7 +119,9 @@ class Nodes:
 
     def lose(self, address: str) -> None:
         """Note that a node does not answer."""
-        self.away.setdefault(address, time.monotonic())
+        if address not in self.away:
+            self.away[address] = time.monotonic()
+            self._report(self.unreachable())
         self.look_soon()
 
     def look_soon(self) -> None:
@@ -147,8 +157,14 @@ class Nodes:
             return True
         owners = self._ask_sentinels() if self.kind == "sentinel" else self._ask_cluster()
         if owners is not None:
+            self.is_known = True
             self._set(owners)
         return owners is not None
+
+    def look_first(self) -> None:
+        """Ask for the map if it is not known, unless this was tried just now."""
+        if not self.is_known and time.monotonic() - self._looked_at > PAUSES[1]:
+            self.look()
 
     def _set(self, owners: list[str]) -> None:
         if owners == self.owners:
@@ -158,6 +174,7 @@ class Nodes:
         self.version += 1
         for gone in self.away.keys() - set(owners):
             self.away.pop(gone, None)
+        self._report(self.unreachable())
 
     def _seconds_when_well(self) -> float:
         return REFRESH_SECONDS if self.kind in ("sentinel", "cluster") else _IDLE_SECONDS
@@ -181,6 +198,7 @@ class Nodes:
         for address in list(self.away):
             if self.answers(address):
                 self.away.pop(address, None)
+                self._report(self.unreachable())
         if is_found and not self.away:
             return PAUSES[0]
         self._wanted.set()

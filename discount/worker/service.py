@@ -77,6 +77,7 @@ def _open_store(settings: Settings) -> Store:
     )
     store.quotas = Quotas(settings.quotas)
     store.set_durability(settings.durability, settings.durability_replicas)
+    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()
     except Unavailable as error:

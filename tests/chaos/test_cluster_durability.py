@@ -9,16 +9,18 @@ from flask.testing import FlaskClient
 
 from discount.app import create_app
 from discount.config import Settings
-from discount.domain.errors import NotYetDurable
+from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.ids import parse_discount_id
-from discount.services import grants
+from discount.services import discounts, grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.durability import Mode
 from tests.chaos import failovers
 from tests.chaos.failovers import Found, Granting, judge, make_offer, partition_of
+from tests.support import history
 from tests.support.clusters import Cluster, Node
-from tests.support.service import wait_until
+from tests.support.load import drive, grant_call
+from tests.support.service import Service, ask, create, wait_until
 
 #: Answers of a discount before and after a fault.
 SOME = 30
@@ -113,6 +115,23 @@ def test_synced_waits_for_both_disks(where: str) -> None:
         assert failovers.held_code(store, offer, "Bob")
 
 
+def test_a_full_redis_shows_no_code_that_is_not_safe(cluster: Cluster) -> None:
+    store = store_of(cluster, "replicated")
+    offer = make_offer(store, 0)
+    grants.grant(store, offer, "Ann")
+    master = cluster.master_of(0)
+    master.ask("CONFIG", "SET", "maxmemory", 1)
+    with pytest.raises(Unavailable):
+        grants.grant(store, offer, "Bob")
+    # The mark is a write, too.
+    with pytest.raises(NotYetDurable):
+        grants.held_grant(store, offer, "Ann")
+    assert discounts.show(store, offer)[0].granted_count == 1
+    master.ask("CONFIG", "SET", "maxmemory", 0)
+    assert failovers.held_code(store, offer, "Bob") is None
+    assert failovers.held_code(store, offer, "Ann")
+
+
 @pytest.mark.parametrize("mode", ["replicated", "synced"])
 def test_no_call_shows_a_code_until_a_replica_has_it(mode: Mode) -> None:
     with Cluster(replicas=1, appendfsync="always") as cluster:
@@ -183,3 +202,24 @@ def code_of(client: FlaskClient, offer: str, user: str) -> str | None:
     answer = client.post(f"/discount/{offer}/grant", json={"user_id": user})
     assert answer.status_code in (200, 503), answer.text
     return str(answer.get_json()["code"]) if answer.status_code == 200 else None
+
+
+def test_calls_that_share_a_wait_are_answered_together_or_not_at_all(cluster: Cluster) -> None:
+    users = [f"user {number}" for number in range(200)]
+    with Service(cluster.url, replicas=1, redis_timeout=2) as service:
+        (base,) = service.urls
+        offer = create(base, 1000, failovers.brand_in(0))
+        before = drive([base], [grant_call(offer, user) for user in users[:100]])
+        assert {each.status for each in before} == {201}
+        replicas = cluster.replicas_of(cluster.master_of(0))
+        for replica in replicas:
+            cluster.cut_replication(replica)
+        during = drive([base], [grant_call(offer, user) for user in users])
+        assert {(each.status, each.slug) for each in during} == {(503, "not-yet-durable")}
+        assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 200, "the grants stand"
+        for replica in replicas:
+            cluster.restore_replication(replica)
+        after = drive([base], [grant_call(offer, user) for user in users], retries=100)
+        assert {each.status for each in after} == {200}
+        with cluster.client() as plain:
+            history.check(plain, base, offer, [*before, *during, *after])

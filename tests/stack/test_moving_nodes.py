@@ -110,7 +110,10 @@ def test_a_new_shard_takes_its_partitions_and_gives_them_back_while_grants_go_on
     with Cluster(masters=2, replicas=0) as cluster, Port() as bus, ExitStack() as ending:
         idle = Node(9, valkey(), **IN_CLUSTER, cluster_port=bus.number)
         ending.callback(idle.stop)
-        idle.configure([idle.user])
+        # In this Cluster, each node logs in to the others as a user of its own.
+        idle.configure(each.user for each in (*cluster.nodes, idle))
+        for node in cluster.nodes:
+            node.ask("ACL", "SETUSER", idle.user, "on", f">{idle.settings['masterauth']}", "~*", "&*", "+@all")
         idle.start()
         with GrantsUnderWay(cluster.url) as grants:
             grants.await_more()

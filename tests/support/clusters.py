@@ -268,7 +268,7 @@ class Cluster(_Servers):
     def client(self) -> RedisCluster:
         """Return a plain client of all nodes, for looking at the data past the service."""
         seeds = [ClusterNode("127.0.0.1", node.port) for node in self.running()]  # type: ignore[no-untyped-call]
-        return RedisCluster(startup_nodes=seeds, decode_responses=True, protocol=2, socket_timeout=PATIENCE)
+        return _Client(startup_nodes=seeds, decode_responses=True, protocol=2, socket_timeout=PATIENCE)
 
     def running(self) -> list[Node]:
         """Return the nodes that answer."""
@@ -463,6 +463,13 @@ class Sentinels(_Servers):
     def rejoin(self, node: Node) -> None:
         node.ask("ACL", "SETUSER", self.SENTINEL, "+@all")
         super().rejoin(node)
+
+
+class _Client(RedisCluster):
+    """A client of all nodes that also lists the keys of all: the library asks any one node."""
+
+    def keys(self, pattern: Any = "*", **_: Any) -> Any:
+        return list(self.scan_iter(pattern, count=1000))
 
 
 class _Sentinel(Node):
