@@ -13,8 +13,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
-	@exec $(BIN)/discount run
+run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set, or a Cluster with CLUSTER=1; PORT, HOST and DATA can be set, too
+	@exec $(BIN)/discount run $(if $(CLUSTER),--cluster)
 
 unit: $(VENV)/.tests ## run the unit tests: seconds, no server
 	$(BIN)/python -m pytest tests/unit -n 4

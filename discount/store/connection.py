@@ -241,6 +241,7 @@ class Store:
         # Nodes that have left are not asked again.
         for gone in connections.keys() - set(self.nodes.owners):
             connections.pop(gone).disconnect()  # type: ignore[no-untyped-call]
+        self.nodes.keep_looking()
         connection = connections[address] = self.nodes.dial(address)
         return connection
 

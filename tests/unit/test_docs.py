@@ -275,7 +275,8 @@ class SettingsPage(unittest.TestCase):
                 self.assertIn(f"`{name.upper()}_FILE`", self.page)
 
     def test_each_variable_of_compose_has_a_row(self) -> None:
-        compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("*.yml")]
+        compose = "".join(each.read_text(encoding="utf-8") for each in files)
         for name in sorted(set(re.findall(r"\$\{(\w+)", compose))):
             with self.subTest(name):
                 self.assertRegex(self.page, rf"\n\| [^|]*`{name}`")
