@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -116,6 +116,12 @@ GRANTS = Counter("discount_grants", "Codes granted, not counting repeated reques
 REDEMPTIONS = Counter("discount_redemptions", "Redemptions and holds, not counting repeated requests.", registry=OF_APP)
 REFUSALS = Counter("discount_refusals", "Requests refused, by the slug of the problem.", ("word",), OF_APP)
 ROUND_TRIPS = Counter("discount_redis_round_trips", "Exchanges with Redis.")
+UNREACHABLE = prometheus_client.Gauge(
+    "discount_partition_unreachable",
+    "1 for each partition whose Redis cannot be reached, else 0.",
+    ("partition",),
+    multiprocess_mode="max",
+)
 
 
 def flush() -> None:
@@ -126,6 +132,17 @@ def flush() -> None:
 
 
 _deferred = Deferred("metrics", FLUSH_SECONDS, flush)
+
+
+def show_unreachable(partitions: int, unreachable: Collection[int]) -> None:
+    """Update the gauge of each partition.
+
+    Args:
+        partitions: the number of partitions.
+        unreachable: those whose Redis cannot be reached.
+    """
+    for partition in range(partitions):
+        UNREACHABLE.labels(f"{partition:02x}").set(partition in unreachable)
 
 
 def exposition(own: CollectorRegistry = OF_APP) -> bytes:

@@ -13,7 +13,15 @@ from typing import Any
 
 from redis import RedisError
 from redis.connection import ConnectionInterface
-from redis.exceptions import MovedError, NoScriptError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 
 from discount.domain.errors import Unavailable
 from discount.domain.model import Definition
@@ -27,6 +35,9 @@ from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import SCRIPTS, Script
+
+# Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
+_PASSING = (Away, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
 
 
 class Store:
@@ -111,7 +122,7 @@ class Store:
 
     def commands(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands that may be sent twice, in one round trip; none for no commands."""
-        replies = self._exchange(commands) if commands else []
+        replies = self._exchange(commands)
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
@@ -119,7 +130,7 @@ class Store:
 
     def each(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands of several partitions; an `Unavailable` for each that has no reply."""
-        replies = self._exchange(commands) if commands else []
+        replies = self._exchange(commands)
         for place, reply in enumerate(replies):
             if isinstance(reply, RedisError):
                 replies[place] = _refused_by_redis(reply)
@@ -145,13 +156,15 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script = SCRIPTS[name]
-        guard = guard or Guard()
-        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else guard.partition)
-        if script.guarded:
+        script, guarded = SCRIPTS[name], None
+        if guard is not None and script.behind_guard is not None and guard.checks:
+            script, guarded = script.behind_guard, guard
+        partition = guard.partition if guard is not None else 0
+        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        if guarded is not None:
             commands: list[Command] = []
             for names, arguments in calls:
-                guard_names, guard_arguments = guard.keys_and_args(names)
+                guard_names, guard_arguments = guarded.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
@@ -167,7 +180,8 @@ class Store:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
-        guard.take_rate(replies)
+        if guarded is not None:
+            guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:
@@ -217,10 +231,12 @@ class Store:
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.send(self._exchange_now, commands)
+        return autopipeline.send(self._exchange_now, commands) if commands else []
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        if not self.nodes.is_known:
+            self.nodes.look_first()
         address = node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:
@@ -325,7 +341,7 @@ def answers(url: str, password: str = "") -> bool:
 
 def _is_passing(error: RedisError) -> bool:
     """Return whether Redis may serve or write later what it refuses now."""
-    return isinstance(error, (Away, OutOfMemoryError, ReadOnlyError)) or str(error).startswith(CANNOT_NOW)
+    return isinstance(error, _PASSING) or str(error).startswith(CANNOT_NOW)
 
 
 def _refused_by_redis(error: RedisError) -> Exception:

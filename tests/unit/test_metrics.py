@@ -39,6 +39,7 @@ class Figures(unittest.TestCase):
             "discount_grants": "counter",
             "discount_refusals": "counter",
             "discount_redis_round_trips": "counter",
+            "discount_partition_unreachable": "gauge",
         }
         self.assertEqual({name: found.get(name) for name in wanted}, wanted)
 
@@ -47,7 +48,7 @@ class Figures(unittest.TestCase):
             names = {family.name for family in text_string_to_metric_families(text.decode())}
             return {name for name in names if name.startswith("discount_") and not name.endswith("_created")}
 
-        common = {"discount_redis_round_trips"}
+        common = {"discount_redis_round_trips", "discount_partition_unreachable"}
         of_app, of_worker = shown(metrics.exposition()), shown(metrics.exposition(worker_metrics.OF_WORKER))
         self.assertEqual(of_app & of_worker, common)
         self.assertEqual(

@@ -2,8 +2,11 @@
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import missing_out
 from discount.api.schemas.health import Ready
 from discount.api.streaming import Stream
+from discount.services.partitions import ask_each
+from discount.store import keys
 from discount.store.connection import Store
 
 
@@ -17,9 +20,9 @@ def add_routes(contract: Contract, store: Store) -> None:
 
     @contract.declare("GET", "/ready", tag="health", answers={200: Ready})
     def show_readiness() -> ViewResult:
-        """Check that Redis answers; 503 while it cannot be reached or is loading."""
-        store.command("PING")
-        return Ready(ready=True), 200
+        """Check that Redis answers; 503 while none of it can be reached, or it is loading."""
+        _, missing = ask_each(store, lambda partition: ("EXISTS", keys.installation(partition)))
+        return Ready(True, missing_out(missing)), 200
 
     @contract.declare("GET", "/metrics", tag="health", answers={200: None}, produces=("text/plain",))
     def show_metrics() -> ViewResult:

@@ -117,7 +117,7 @@ Missing = (
     Annotated[
         list[str],
         Meta(
-            description="Partitions that could not be asked: their items are left out. Absent if nothing is missing.",
+            description="Partitions that cannot be reached: what they hold is left out. Absent if nothing is missing.",
             examples=[["02", "0b"]],
         ),
     ]
