@@ -8,10 +8,10 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run unit test cover check format bench chaos hostile docs up clean
+.PHONY: help run unit test cover check format bench bench-peers chaos hostile docs up clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
 	@exec $(BIN)/discount run
@@ -41,6 +41,9 @@ format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
+
+bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about six minutes
+	$(BIN)/python bench/peers/run.py --build $(VENV)/peers
 
 docs: $(BIN)/discount ## update the pages that are made from the code
 	$(BIN)/python -m doc.generate
@@ -73,4 +76,8 @@ $(BIN)/discount: pyproject.toml $(VENV)/.runs
 
 $(VENV)/.tests: requirements-dev.txt $(BIN)/discount
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.peers: bench/peers/requirements.txt $(VENV)/.tests
+	@$(PIP) -r bench/peers/requirements.txt
 	@touch $@

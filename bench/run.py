@@ -4,19 +4,13 @@ It never fails because something is slow, only because an answer is wrong.
 """
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import growth, imports, layers, memory, over_http, script, startup, tables
-from tests.support import redis_server
+from bench import growth, imports, layers, machine, memory, over_http, script, startup, tables
 
 
 def main() -> None:
@@ -26,7 +20,7 @@ def main() -> None:
     parser.add_argument("--only", choices=parts, help="measure one part only")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures that capacity.py uses")
     chosen = parser.parse_args()
-    print(_where())
+    print(machine.describe())
     quick = chosen.quick
     if chosen.only in (None, "http"):
         over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
@@ -53,15 +47,6 @@ def _keep(file: Path) -> None:
     """Write the new figures, and keep those of parts that were not measured."""
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     file.write_text(json.dumps(known | tables.kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _where() -> str:
-    """Return the versions and the machine of this run."""
-    told = subprocess.run([redis_server.binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"^(\w+).*?v=(\S+).*?malloc=(\S+)", told)
-    server = f"{found[1]} {found[2]} ({found[3]})" if found else told.strip()
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("flask", "gunicorn", "redis"))
-    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {server}, {packages}"
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def _slug_of(error: BaseException | None) -> str:
 
 def render_slug(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Reply:
     """Render the problem of a slug, with more members of its body, and count it."""
-    metrics.REFUSALS.labels(slug).inc()
+    metrics.REFUSALS.inc(labels=(slug,))
     status = STATUS[slug]
     problem = Problem(
         type=f"/problems/{slug}",

@@ -129,10 +129,11 @@ def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
     Raises:
         NotFound
     """
+    autopipeline.leave()
     parsed = discounts.parse_id(store, discount_id)
     key, pool = keys.discount(parsed.partition, discount_id), keys.codes(parsed.partition, discount_id)
     # One thread makes the block; the others wait for it instead of making it too.
-    with store.refill_lock, autopipeline.unbatched():
+    with store.refill_lock:
         (secret, pattern, alphabet, made, total), waiting = store.commands(
             [("HMGET", key, "key", "pattern", "alphabet", "made", "total"), ("LLEN", pool)]
         )

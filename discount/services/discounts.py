@@ -57,7 +57,7 @@ class DiscountPage(Page[Discount]):
     `first` is the number, from 1, of the first item in a list that is read from its oldest entry on.
     """
 
-    now: int
+    now: int = 0
     first: int = 1
 
 
@@ -254,7 +254,7 @@ def list_page(
         batch=limit if status is None else min(1000, max(limit, 100)),
         most_rows=LOOKED_AT,
     )
-    return DiscountPage(page.items, page.next, now)
+    return DiscountPage(page.items, page.next, page.missing, now)
 
 
 def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]:
@@ -278,7 +278,7 @@ def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: 
     )
     now = moment_of(time)
     found = read_discounts(store, {each: fields for (_, each), fields in zip(rows, hashes, strict=True)}, now)
-    return DiscountPage(found, following, now, first=before + 1)
+    return DiscountPage(found, following, now=now, first=before + 1)
 
 
 def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:

@@ -22,6 +22,7 @@ from discount.store.answers import Answer
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
+from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
@@ -84,6 +85,21 @@ class Store:
             ValueError: says what is wrong with the URL.
         """
         return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
+
+    def exchanges_of(self, loop: Loop) -> LoopExchanges:
+        """Return what sends the commands of a loop's calls."""
+        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)
+
+    def _open(self, address: str) -> ConnectionInterface:
+        """Compare a node's layout, and open another connection to it, as long as it takes.
+
+        Raises:
+            LayoutError, Unavailable, RedisError, OSError
+        """
+        self._compare_layout(address)
+        connection = self.nodes.dial(address)
+        connection.connect()  # type: ignore[no-untyped-call]
+        return connection
 
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
@@ -208,6 +224,8 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        if not self.nodes.is_known:
+            self.nodes.look_first()
         address = node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:

@@ -8,7 +8,7 @@ are other nodes, commands for it fail at once meanwhile, so that it costs the ot
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hiredis import pack_command
@@ -48,14 +48,22 @@ class Nodes:
         self.only: str | None = target.seeds[0]
         #: The nodes that did not answer, and since when.
         self.away: dict[str, float] = {}
+        self._report: Callable[[list[int]], None] = lambda _: None
         #: Counts the changes of the map.
         self.version = 0
+        #: Whether the map was found; until then, the first seed stands for all nodes.
+        self.is_known = target.kind == "one"
         self._target = target
         self._slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._looker: threading.Thread | None = None
-        self._looked_at = 0.0
+        self._looked_at = -PAUSES[1]
+
+    def report_to(self, report: Callable[[list[int]], None]) -> None:
+        """Call a function with the partitions that cannot be reached, now and whenever these may have changed."""
+        self._report = report
+        report(self.unreachable())
 
     def addresses(self) -> list[str]:
         """Return the nodes that have partitions, the one of partition 0 first."""
@@ -100,7 +108,9 @@ class Nodes:
 
     def lose(self, address: str) -> None:
         """Note that a node does not answer."""
-        self.away.setdefault(address, time.monotonic())
+        if address not in self.away:
+            self.away[address] = time.monotonic()
+            self._report(self.unreachable())
         self.look_soon()
 
     def look_soon(self) -> None:
@@ -125,8 +135,14 @@ class Nodes:
             return True
         owners = self._ask_sentinels() if self.kind == "sentinel" else self._ask_cluster()
         if owners is not None:
+            self.is_known = True
             self._set(owners)
         return owners is not None
+
+    def look_first(self) -> None:
+        """Ask for the map if it is not known, unless this was tried just now."""
+        if not self.is_known and time.monotonic() - self._looked_at > PAUSES[1]:
+            self.look()
 
     def _set(self, owners: list[str]) -> None:
         if owners == self.owners:
@@ -136,6 +152,7 @@ class Nodes:
         self.version += 1
         for gone in self.away.keys() - set(owners):
             self.away.pop(gone, None)
+        self._report(self.unreachable())
 
     def _look_until_well(self) -> None:
         """Look while a look is wanted or a node is away; end after some idle time."""
@@ -155,6 +172,7 @@ class Nodes:
             for address in list(self.away):
                 if self.answers(address):
                     self.away.pop(address, None)
+                    self._report(self.unreachable())
             if self.away or not is_found:
                 self._wanted.set()
                 pause = PAUSES[0] if self.version != before else min(pause * _GROWTH, PAUSES[1])

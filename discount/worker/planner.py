@@ -16,8 +16,10 @@ from discount.services import (
     webhooks,
 )
 from discount.services.deliveries import PlannedDelivery, id_of, plan
+from discount.services.partitions import ask_each, do_each
 from discount.store import keys
 from discount.store.connection import Store
+from discount.store.exchanges import Command
 from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
 from discount.worker.targets import Targets
@@ -76,45 +78,40 @@ class Planner:
         self._store = store
         self._consumer = consumer
         self._reminders = reminders
-        self._partitions = range(store.partitions)
         self._targets = Targets(store, mails=reminders is not None)
 
     def open(self) -> None:
         """Create the consumer group of every partition's outbox, reading from the first entry."""
-        for partition in self._partitions:
-            self._store.run("open_group", [keys.events(partition)], [outbox.GROUP])
+        do_each(
+            self._store,
+            lambda partition: self._store.run("open_group", [keys.events(partition)], [outbox.GROUP]),
+        )
 
     def turn(self) -> Turn:
         """Read new entries of every partition and plan those that somebody is told of."""
-        # One stream a command: streams of several partitions may be on several nodes. The version is read after them.
-        group = ("GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
-        replies = self._store.each(
-            [
-                command
-                for each in self._partitions
-                for command in (
-                    ("XREADGROUP", *group, "STREAMS", keys.events(each), ">"),
-                    ("GET", keys.targets(each)),
-                )
-            ]
-        )
-        away = [reply for reply in replies if isinstance(reply, Unavailable)]
-        if len(away) == len(replies):
-            raise away[0]
-        read, wanted, is_full, acknowledged = 0, 0, False, []
-        for partition, reply, version in zip(self._partitions, replies[::2], replies[1::2], strict=True):
-            # Entries whose version is missing are taken over once the partition's node is back.
-            if not reply or isinstance(reply, Unavailable) or isinstance(version, Unavailable):
-                continue
-            rows = reply[0][1]
-            to_plan, others = self._targets.split(partition, version, rows)
+        replies, _ = ask_each(self._store, self._read)
+        found = {partition: reply[0][1] for partition, reply in replies.items() if reply}
+        # Read after the entries. Entries whose version cannot be read are taken over once the partition's node is back.
+        versions, _ = ask_each(self._store, lambda partition: ("GET", keys.targets(partition)), found)
+        wanted, acknowledged = 0, []
+        for partition, version in versions.items():
+            to_plan, others = self._targets.split(partition, version, found[partition])
             for first in range(0, len(to_plan), ENTRIES):
                 self._plan(partition, to_plan[first : first + ENTRIES])
             if others:
                 acknowledged.append(("XACK", keys.events(partition), outbox.GROUP, *others))
-            read, wanted, is_full = read + len(rows), wanted + len(to_plan), is_full or len(rows) == TOGETHER
+            wanted += len(to_plan)
         self._store.each(acknowledged)
-        return Turn(read, wanted, is_full)
+        return Turn(sum(map(len, found.values())), wanted, any(len(rows) == TOGETHER for rows in found.values()))
+
+    def _read(self, partition: int) -> Command:
+        # Without BLOCK, and one stream each: the streams may be on different nodes.
+        read = ("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
+        return (*read, "STREAMS", keys.events(partition), ">")
+
+    def _claim(self, partition: int) -> Command:
+        stream = keys.events(partition)
+        return ("XAUTOCLAIM", stream, outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
 
     def take_over(self) -> int:
         """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
@@ -122,13 +119,20 @@ class Planner:
         Their worker is gone, or the reply that carried them was lost.
         """
         planned = 0
-        replies = self._store.commands(
-            [
-                ("XAUTOCLAIM", keys.events(partition), outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
-                for partition in self._partitions
-            ]
+        replies, _ = ask_each(
+            self._store,
+            lambda each: (
+                "XAUTOCLAIM",
+                keys.events(each),
+                outbox.GROUP,
+                self._consumer,
+                SILENT,
+                "0-0",
+                "COUNT",
+                ENTRIES,
+            ),
         )
-        for partition, reply in enumerate(replies):
+        for partition, reply in replies.items():
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:

@@ -89,6 +89,11 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it has loaded its data."""
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Start its process without waiting for anything."""
         if self.process is not None:
             raise RuntimeError("this Redis is running already")
         with (self.folder / "log").open("ab") as log:
@@ -96,6 +101,9 @@ class RedisServer:
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._started.append(self.process)
+
+    def await_answer(self) -> None:
+        """Wait until a launched server has loaded its data."""
         if not self._answers(time.monotonic() + PATIENCE):
             self.process = None
             raise RuntimeError(f"{self.executable} did not start:\n{self.log()[-2000:]}")

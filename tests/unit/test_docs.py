@@ -114,7 +114,7 @@ class Links(unittest.TestCase):
                 self.assertEqual(missing, [])
 
     def test_every_link_of_a_page_leads_to_a_file(self) -> None:
-        for page in [*PAGES, *(ROOT / "bench").glob("*.md")]:
+        for page in [*PAGES, *(ROOT / "bench").rglob("*.md")]:
             links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):

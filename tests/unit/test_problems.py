@@ -6,10 +6,10 @@ from typing import Any, NoReturn
 
 from flask import Flask
 
+from discount import metrics
 from discount.api import problem_pages, problems
 from discount.api.flask_app import answer_errors
 from discount.domain import errors
-from discount.metrics import REFUSALS
 from doc.generate import problems as problem_table
 
 DOCS = Path(__file__).parents[2] / "doc" / "problems.md"
@@ -84,7 +84,8 @@ class Problems(unittest.TestCase):
 
     def test_refusals_are_counted_by_slug(self) -> None:
         def count() -> float:
-            return float(REFUSALS.labels("sold-out")._value.get())
+            metrics.flush()
+            return metrics.OF_APP.get_sample_value("discount_refusals_total", {"word": "sold-out"}) or 0
 
         before = count()
         answer_to(errors.SoldOut())

@@ -2,7 +2,7 @@
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId
+from discount.api.schemas.common import BrandId, UserId, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -144,4 +144,6 @@ def _answer(grant: model.Grant) -> ViewResult:
 
 
 def _page(page: Page[model.Grant]) -> GrantPage:
-    return GrantPage(grants=[GrantOut.of(each) for each in page.items], next=page.next)
+    return GrantPage(
+        grants=[GrantOut.of(each) for each in page.items], next=page.next, missing=missing_out(page.missing)
+    )

@@ -13,6 +13,7 @@ from discount.api.schemas.common import (
     Currency,
     ForBrand,
     ListQuery,
+    Missing,
     Moment,
     Money,
     Often,
@@ -305,6 +306,7 @@ class DiscountPage(Shape):
 
     discounts: list[DiscountOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class DiscountPageForUser(Shape):
@@ -312,6 +314,7 @@ class DiscountPageForUser(Shape):
 
     discounts: list[DiscountForUser]
     next: str | None
+    missing: Missing = UNSET
 
 
 class DiscountQuery(ListQuery):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from discount.api.schemas.common import BrandId, Email, ListQuery, Moment, Shape, UserId, moment_out
+from discount.api.schemas.common import BrandId, Email, ListQuery, Missing, Moment, Shape, UserId, moment_out
 from discount.domain import model
 from discount.domain.errors import Refusal
 
@@ -91,6 +91,7 @@ class GrantPage(Shape):
 
     grants: list[GrantOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class GrantQuery(Shape):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from discount.api.schemas.common import (
     ID_PATTERN,
@@ -10,6 +10,7 @@ from discount.api.schemas.common import (
     BrandId,
     Currency,
     ListQuery,
+    Missing,
     Moment,
     Remark,
     Shape,
@@ -141,6 +142,7 @@ class RedemptionPage(Shape):
 
     redemptions: list[RedemptionOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class RedemptionsOfUserQuery(ListQuery):
