@@ -10,6 +10,7 @@ of nodes for each change. Each line is answered with `ok`.
 
 import asyncio
 import json
+import os
 import sys
 
 #: Where the header of a message names the node that sends it.
@@ -78,6 +79,8 @@ async def _main() -> None:
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         bus.sever(json.loads(line))
         print("ok", flush=True)
+    # Connections are still open, and nobody waits for their end.
+    os._exit(0)
 
 
 if __name__ == "__main__":

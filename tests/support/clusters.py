@@ -22,8 +22,8 @@ replica off. The traffic between the nodes of a Cluster passes through `cluster_
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
@@ -34,9 +34,11 @@ import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
+from discount.local.redis_server import die_with_parent
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.redis_server import RedisServer
+from tests.support.service import wait_until
 
 #: Milliseconds after which a silent node counts as failed.
 NODE_TIMEOUT = 2000
@@ -64,10 +66,11 @@ class Node(RedisServer):
     """One server of several. `name` is its id in the Cluster."""
 
     def __init__(self, number: int, executable: str, **settings: str | int) -> None:
-        super().__init__(tcp=True, executable=executable, **_OWN, **settings)
+        super().__init__(tcp=True, executable=executable, **(_OWN | settings))
         self.number = number
         self.name = f"{number:040x}"
         self.user = f"link-{number}"
+        self.hangs = False
 
     def __repr__(self) -> str:
         return f"node {self.number}"
@@ -75,6 +78,29 @@ class Node(RedisServer):
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def pause(self) -> None:
+        super().pause()
+        self.hangs = True
+
+    def resume(self) -> None:
+        super().resume()
+        self.hangs = False
+
+    def kill(self) -> None:
+        super().kill()
+        self.hangs = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs and answers."""
+        return self.process is not None and not self.hangs
+
+    def launch(self) -> None:
+        # So many servers must not outlive a run that is killed. They end with the thread that has started them.
+        assert threading.current_thread() is threading.main_thread(), "start nodes from the main thread"
+        self.before_exec = die_with_parent()
+        super().launch()
 
     def configure(self, users: Iterable[str]) -> None:
         """Write its redis.conf: a server may rewrite that, so it is written once."""
@@ -164,13 +190,23 @@ class _Servers:
             self._let_in(other.user, [node], True)
         self.restore_replication(node)
 
+    def heal(self) -> None:
+        """Bring back every node that died, hangs or is cut off, and wait until all work together again."""
+        for node in self.nodes:
+            if node.hangs:
+                node.resume()
+            elif node.process is None:
+                node.start()
+        for node in self.nodes:
+            self._let_in(node.user, self._others(node), True)
+
     def _others(self, node: Node) -> list[Node]:
         return [each for each in self.nodes if each is not node]
 
     @staticmethod
     def _let_in(user: str, nodes: Iterable[Node], allowed: bool) -> None:
         for node in nodes:
-            if node.process is not None:
+            if node.is_up:
                 node.allow(user, allowed)
 
 
@@ -272,7 +308,7 @@ class Cluster(_Servers):
     def await_health(self, nodes: Sequence[Node] | None = None) -> None:
         """Wait until nodes agree that the Cluster is whole, and their replicas have all data."""
         for node in nodes or self.nodes:
-            _wait_until(lambda node=node: _works(node), f"{node} works in the Cluster")  # type: ignore[misc]
+            wait_until(lambda node=node: _works(node), f"{node} works in the Cluster")  # type: ignore[misc]
 
     def await_new_master(self, old: Node, partition: int) -> Node:
         """Wait until another node than `old` serves a partition, and return it."""
@@ -282,7 +318,7 @@ class Cluster(_Servers):
             found = self.master_of(partition, witness)
             return None if found is old else found
 
-        found: Node = _wait_until(other, f"partition {partition} has another master than {old}")
+        found: Node = wait_until(other, f"partition {partition} has another master than {old}")
         return found
 
     def cut_off(self, node: Node) -> None:
@@ -294,6 +330,12 @@ class Cluster(_Servers):
         self._cut.remove(node)
         super().rejoin(node)
         self._sever()
+
+    def heal(self) -> None:
+        self._cut.clear()
+        self._sever()
+        super().heal()
+        self.await_health()
 
     def _map_for(self, myself: Node) -> str:
         lines = []
@@ -316,6 +358,7 @@ class Cluster(_Servers):
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - started before any thread
         )
         self._tell_bus(
             [
@@ -358,7 +401,7 @@ class Sentinels(_Servers):
                 node.settings["replicaof"] = f"127.0.0.1 {first.port}"
             node.configure([each.user for each in self.nodes] + [self.SENTINEL])
         super().start()
-        _wait_until(lambda: all(map(_is_copy, replicas)), "the replicas have all data")
+        wait_until(lambda: all(map(_is_copy, replicas)), "the replicas have all data")
         for sentinel in self.sentinels:
             sentinel.watch(first, replicas, [each for each in self.sentinels if each is not sentinel])
             sentinel.launch()
@@ -391,8 +434,26 @@ class Sentinels(_Servers):
             found = self.primary()
             return found if found is not old and found.info("replication").get("role") == "master" else None
 
-        found: Node = _wait_until(other, f"another primary than {old}")
+        found: Node = wait_until(other, f"another primary than {old}")
         return found
+
+    def heal(self) -> None:
+        super().heal()
+        for node in self.nodes:
+            node.ask("ACL", "SETUSER", self.SENTINEL, "+@all")
+        primary = self.primary()
+        for node in self._others(primary):
+            if str(node.info("replication").get("master_port", "")) != str(primary.port):
+                # The Sentinels do the same, but only after 15 seconds.
+                node.ask("REPLICAOF", "127.0.0.1", primary.port)
+        self.await_copies()
+
+    def await_copies(self) -> None:
+        """Wait until all nodes but the primary are its replicas."""
+        wait_until(
+            lambda: all(_is_copy(node) for node in self._others(self.primary())),
+            "all nodes but the primary are its replicas",
+        )
 
     def cut_off(self, node: Node) -> None:
         super().cut_off(node)
@@ -447,15 +508,6 @@ def _works(node: Node) -> bool:
 
 def _is_copy(node: Node) -> bool:
     return node.info("replication").get("master_link_status") == "up"
-
-
-def _wait_until(done: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (result := done()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not in {PATIENCE:.0f} s: {what}")
-        time.sleep(0.02)
-    return result
 
 
 def _pipe(end: IO[str] | None) -> IO[str]:

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,9 @@ def free_port() -> int:
 
 class RedisServer:
     """A Redis process; see the module for its use."""
+
+    #: Called in the new process before it becomes the server.
+    before_exec: Callable[[], None] | None = None
 
     def __init__(self, *, tcp: bool = False, executable: str | None = None, **settings: str | int) -> None:
         self.executable = executable or binary()
@@ -98,7 +102,12 @@ class RedisServer:
             raise RuntimeError("this Redis is running already")
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=self.before_exec,  # noqa: PLW1509 - it calls nothing that locks
             )
         self._started.append(self.process)
 
