@@ -191,7 +191,7 @@ class Nodes:
         random.shuffle(known)
         fallback = None
         for address in dict.fromkeys((*known, *self._target.seeds, *self.away)):
-            replies = self._ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
+            replies = self.ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
             if replies is None:
                 continue
             rows, info = replies
@@ -221,7 +221,7 @@ class Nodes:
         """Return the primary that most Sentinels name, in the newest epoch that any of them knows."""
         found: dict[tuple[int, str], int] = {}
         for sentinel in random.sample(self._target.seeds, len(self._target.seeds)):
-            replies = self._ask(sentinel, ("SENTINEL", "MASTER", self._target.name))
+            replies = self.ask(sentinel, ("SENTINEL", "MASTER", self._target.name))
             if replies is None or isinstance(replies[0], ResponseError):
                 continue
             row = dict(zip(replies[0][::2], replies[0][1::2], strict=True))
@@ -246,10 +246,10 @@ class Nodes:
 
     def answers(self, address: str) -> bool:
         """Return whether a node answers and has loaded its data."""
-        replies = self._ask(address, ("PING",))
+        replies = self.ask(address, ("PING",))
         return replies is not None and not isinstance(replies[0], RedisError)
 
-    def _ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
+    def ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
         """Return the replies of one server, with errors as values; None if it does not answer."""
         connection = self._target.ask(address)
         try:
