@@ -13,8 +13,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
-	@exec $(BIN)/discount run
+run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set, or a Cluster with CLUSTER=1; PORT, HOST and DATA can be set, too
+	@exec $(BIN)/discount run $(if $(CLUSTER),--cluster)
 
 unit: $(VENV)/.tests ## run the unit tests: seconds, no server
 	$(BIN)/python -m pytest tests/unit -n 4
@@ -42,7 +42,7 @@ format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
 
-bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about six minutes
+bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about five minutes
 	$(BIN)/python bench/peers/run.py --build $(VENV)/peers
 
 docs: $(BIN)/discount ## update the pages that are made from the code

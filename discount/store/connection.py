@@ -127,7 +127,7 @@ class Store:
 
     def commands(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands that may be sent twice, in one round trip; none for no commands."""
-        replies = self._exchange(commands) if commands else []
+        replies = self._exchange(commands)
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
@@ -135,7 +135,7 @@ class Store:
 
     def each(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands of several partitions; an `Unavailable` for each that has no reply."""
-        replies = self._exchange(commands) if commands else []
+        replies = self._exchange(commands)
         for place, reply in enumerate(replies):
             if isinstance(reply, RedisError):
                 replies[place] = _refused_by_redis(reply)
@@ -161,13 +161,15 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script = SCRIPTS[name]
-        guard = guard or Guard()
-        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else guard.partition)
-        if script.guarded:
+        script, guarded = SCRIPTS[name], None
+        if guard is not None and script.behind_guard is not None and guard.checks:
+            script, guarded = script.behind_guard, guard
+        partition = guard.partition if guard is not None else 0
+        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        if guarded is not None:
             commands: list[Command] = []
             for names, arguments in calls:
-                guard_names, guard_arguments = guard.keys_and_args(names)
+                guard_names, guard_arguments = guarded.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
@@ -183,7 +185,8 @@ class Store:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
-        guard.take_rate(replies)
+        if guarded is not None:
+            guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
 
     def safe_partitions(self, partitions: Iterable[int]) -> set[int]:
@@ -238,11 +241,12 @@ class Store:
         # Nodes that have left are not asked again.
         for gone in connections.keys() - set(self.nodes.owners):
             connections.pop(gone).disconnect()  # type: ignore[no-untyped-call]
+        self.nodes.keep_looking()
         connection = connections[address] = self.nodes.dial(address)
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.send(self._exchange_now, commands)
+        return autopipeline.send(self._exchange_now, commands) if commands else []
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""

@@ -78,6 +78,7 @@ class Keys(unittest.TestCase):
             re.sub(r":\d+$", ":<bucket>", keys.uses(255, "<id>", 0)),
             keys.holds(255, "<id>"),
             keys.redemptions(255, "<id>"),
+            keys.targets(255),
             keys.user_redemptions(255, "<user>"),
             keys.redemption(255, "<id>"),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
@@ -97,7 +98,10 @@ class Keys(unittest.TestCase):
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
-                self.assertEqual(names, {name for name, script in SCRIPTS.items() if writes(script.source, word)})
+                self.assertEqual(
+                    names,
+                    {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
+                )
 
 
 class Tests(unittest.TestCase):
@@ -281,7 +285,8 @@ class SettingsPage(unittest.TestCase):
                 self.assertIn(f"`{name.upper()}_FILE`", self.page)
 
     def test_each_variable_of_compose_has_a_row(self) -> None:
-        compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("*.yml")]
+        compose = "".join(each.read_text(encoding="utf-8") for each in files)
         for name in sorted(set(re.findall(r"\$\{(\w+)", compose))):
             with self.subTest(name):
                 self.assertRegex(self.page, rf"\n\| [^|]*`{name}`")
@@ -320,6 +325,7 @@ WORDS = {
     "{pp}:brand:<brand>:addresses": "(?:addresses|lists)",
     "{pp}:user:<user>:brands": "(?:user_brands|lists)",
     "{pp}:brand:<brand>:webhooks": "brand_webhooks",
+    "{pp}:targets": "targets",
     "{pp}:webhook:<id>": "webhooks?",
     "{pp}:delivery:<id>": "(?:delivery|delivery_keys)",
     "{pp}:brand:<brand>:deliveries": "brand_deliveries",
