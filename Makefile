@@ -42,7 +42,7 @@ format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
 
-bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about six minutes
+bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about five minutes
 	$(BIN)/python bench/peers/run.py --build $(VENV)/peers
 
 docs: $(BIN)/discount ## update the pages that are made from the code

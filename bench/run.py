@@ -6,11 +6,13 @@ It never fails because something is slow, only because an answer is wrong.
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
 from bench import growth, imports, layers, machine, memory, over_http, script, startup, tables
+from bench.peers import programs, together
 
 
 def main() -> None:
@@ -24,6 +26,7 @@ def main() -> None:
     quick = chosen.quick
     if chosen.only in (None, "http"):
         over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
+        _run_together(rounds=2 if quick else 5)
     if chosen.only in (None, "layers"):
         layers.run(5 if quick else 15)
     if chosen.only in (None, "script"):
@@ -41,6 +44,14 @@ def main() -> None:
         growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15, users)
     if chosen.keep:
         _keep(chosen.keep)
+
+
+def _run_together(rounds: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            together.run(programs.build_sender(Path(folder)), rounds, most=2_000)
+        except programs.Missing as error:
+            print(f"\nLeft out: the sum over all processes. It needs {error}")
 
 
 def _keep(file: Path) -> None:

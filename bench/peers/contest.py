@@ -96,24 +96,18 @@ class Contest:
         """Take all turns; the order changes with each round, and the first round only warms up."""
         for row in list(self._rows):
             row.count = min(self._most, FEWEST)
-            try:
-                rate = self._turn(row, connections).rate
-            except RuntimeError as error:
-                if not self._is_peer(row):
-                    raise
-                self._rows.remove(row)
-                self.failed[row.name] = str(error)
-                continue
-            # A no-op needs no codes, and gets enough requests for its rate.
-            most = 10 * self._most if row.is_noop else self._most
-            row.count = int(min(most, max(FEWEST, rate * TURN_SECONDS)))
+            turn = self._try(row, connections)
+            if turn:
+                # A no-op needs no codes, and gets enough requests for its rate.
+                most = 10 * self._most if row.is_noop else self._most
+                row.count = int(min(most, max(FEWEST, turn.rate * TURN_SECONDS)))
         found: dict[str, list[Turn]] = {row.name: [] for row in self._rows}
         for number in range(self._rounds + 1):
             for row in self._rows[:: 1 if number % 2 else -1]:
-                turn = self._turn(row, connections)
-                if number:
+                turn = self._try(row, connections)
+                if turn and number:
                     found[row.name].append(turn)
-        return found
+        return {row.name: found[row.name] for row in self._rows}
 
     def count_system_calls(self, connections: int) -> Mapping[str, float | None]:
         """Return the system calls for a request of each row; None if perf is missing or not allowed."""
@@ -149,9 +143,6 @@ class Contest:
             ("what", *(f"{'rate' if figure == 'rate' else 'CPU'} of {_SHORT[unit]}" for unit, figure in pairs)),
             [(row.name, *(tables.spread(ratios(turns, row.name, *pair), 2) for pair in pairs)) for row in self._rows],
         )
-
-    def _is_peer(self, row: Row) -> bool:
-        return row.name not in (OPEN, KEY, REDEMPTION)
 
     def _start_service(self) -> list[Row]:
         secret = over_http.SECRET
@@ -193,9 +184,7 @@ class Contest:
         folder = self._folder / str(port)
         folder.mkdir()
         words, settings = programs.prepare(peer, folder, self._build, port)
-        environment = {**os.environ, "WORKERS": "2", "THREADS": "4", "LOG_FORMAT": "json", "LOG_LEVEL": "info"}
-        # gunicorn's settings are those of the service, which checks the data at its start.
-        environment |= {"REDIS_URL": self._redis.url, "SECRET": over_http.SECRET}
+        environment = dict(os.environ)
         environment["REDIS_SOCKET"] = f"{self._redis.folder}/socket"
         requests: Callable[[int, int], Sequence[bytes]]
         if peer.is_noop:
@@ -221,6 +210,21 @@ class Contest:
             else:
                 return Row(peer.name, port, process.pid, status, requests, peer.is_noop)
 
+    def _try(self, row: Row, connections: int) -> Turn | None:
+        """Take a turn; a peer that fails is out of the contest.
+
+        Raises:
+            RuntimeError: the service failed.
+        """
+        try:
+            return self._turn(row, connections)
+        except RuntimeError as error:
+            if row.name in (OPEN, KEY, REDEMPTION):
+                raise
+            self._rows.remove(row)
+            self.failed[row.name] = str(error)
+            return None
+
     def _turn(self, row: Row, connections: int) -> Turn:
         pids = processes.tree(row.pid)
         before = self._counted(pids)
@@ -242,7 +246,10 @@ class Contest:
         if not processes.can_count():
             return None
         file = self._folder / "perf"
-        done = self._send(row, connections, processes.counting(processes.tree(row.pid), file))
+        try:
+            done = self._send(row, connections, processes.counting(processes.tree(row.pid), file))
+        except RuntimeError:
+            return None
         return processes.counted(file) / done.answered
 
 
@@ -264,10 +271,5 @@ def _grants_after(discount_id: str) -> Callable[[int, int], Sequence[bytes]]:
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     several = processes.tree(process.pid)
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    servers.stop(process)
     processes.end(pid for pid in several if pid != process.pid)

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define MOST 1024
+/* Seconds for an answer: only a server that hangs takes so long. */
+#define PATIENCE 30
 
 typedef struct {
     int fd;
@@ -74,9 +76,9 @@ static int receive(Client *client) {
     return 1;
 }
 
-static void connect_client(Client *client, int port, double seconds) {
+static void connect_client(Client *client, int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval patience = {.tv_sec = 1 + (long)seconds};
+    struct timeval patience = {.tv_sec = PATIENCE};
     int one = 1;
     client->fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -106,7 +108,7 @@ int main(int argc, char **argv) {
     double begun = now();
     for (; opened < connections && next < end; opened++) {
         Client *client = &clients[opened];
-        connect_client(client, atoi(argv[1]), seconds);
+        connect_client(client, atoi(argv[1]));
         send_next(client);
         while (!receive(client)) continue;
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
@@ -119,7 +121,7 @@ int main(int argc, char **argv) {
     for (; waiting < opened && next < end; waiting++) send_next(&clients[waiting]);
     while (waiting) {
         struct epoll_event ready[MOST];
-        int n = epoll_wait(loop, ready, MOST, 1000 + (int)(seconds * 1000));
+        int n = epoll_wait(loop, ready, MOST, PATIENCE * 1000);
         if (n <= 0) fail("no answer in time");
         for (int i = 0; i < n; i++) {
             Client *client = ready[i].data.ptr;

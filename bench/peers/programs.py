@@ -11,6 +11,8 @@ from functools import cache
 from getpass import getuser
 from pathlib import Path
 
+from bench import servers
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 #: Debian's packages of Go have no modules of their own.
@@ -110,11 +112,7 @@ ASGI = "bare ASGI, gathered, gunicorn + uvicorn"
 FLASK_NOOP = "Flask no-op, gthread"
 PEERS = (
     Peer("C no-op, epoll", ("{build}/noop", "{port}"), _build_c, is_noop=True),
-    Peer(
-        FLASK_NOOP,
-        (*_GUNICORN, "-c", "python:discount.serving.gunicorn_config", "bench.noop:app", "--worker-class", "gthread"),
-        is_noop=True,
-    ),
+    Peer(FLASK_NOOP, tuple(servers.noop_command(2, 4, "{port}")), is_noop=True),
     Peer(GO, ("{build}/go",), _build_go, {"GATHERED": "1", "GOMAXPROCS": "2"}),
     Peer("Go net/http + redigo, pool", ("{build}/go",), _build_go, {"GOMAXPROCS": "2"}),
     Peer(

@@ -1,6 +1,6 @@
 """The service beside what could be used instead: `make bench-peers`. README.md says what is compared, and how.
 
-It never fails because something is slow, only because an answer of the service is wrong. It takes about six minutes; a
+It never fails because something is slow, only because an answer of the service is wrong. It takes about five minutes; a
 turn sends for three seconds at most, so that it ends within twenty minutes on any machine.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run by its path, it finds its own folder only
 
 from bench import machine
-from bench.peers import bars, beside, programs, together
+from bench.peers import bars, beside, processes, programs, together
 from bench.peers.contest import Contest
 
 
@@ -33,6 +33,9 @@ def main(words: Sequence[str] | None = None) -> None:
     except programs.Missing as error:
         sys.exit(f"bench-peers needs {error}")
     peers = list(_built(chosen.peers.split(","), chosen.build))
+    if not processes.can_count():
+        needs = "perf: apt-get install linux-perf, and root or sysctl kernel.perf_event_paranoid=-1"
+        print(f"\nLeft out: system calls. Counting them needs {needs}", flush=True)
     figures = bars.Figures()
     with ExitStack() as started:
         contest = Contest(sender, chosen.build, peers, started, chosen.rounds, chosen.most)

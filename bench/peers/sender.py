@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Seconds of a turn, answers included. Only a server that hangs takes so long.
+PATIENCE = 120.0
 #: Seconds after which a turn sends no more.
 SECONDS = 3.0
 
@@ -34,7 +36,10 @@ def send(
     """
     with tempfile.NamedTemporaryFile(prefix="bench-") as file:
         command = [*under, *_command(program, port, requests, connections, status, Path(file.name), SECONDS)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"port {port}: it hangs") from None
     told = json.loads(done.stdout) if done.returncode == 0 else {"wrong": 1}
     if told.pop("wrong"):
         raise RuntimeError(f"port {port}: not the answer {status}: {done.stderr}")

@@ -26,7 +26,7 @@ CONNECTIONS = 32
 PATIENCE = 60.0
 REPLICAS = 3
 MAKE_RUN, COMPOSE, NOOP = "`make run`", "compose's settings, through nginx", "Flask no-op, gthread"
-WORKER, OTHERS = "`discount worker`", "others"
+WORKER, OTHERS = "worker", "others"
 #: The processes by what their command lines contain.
 PARTS = {
     "gunicorn": "app",
@@ -57,8 +57,7 @@ def run(program: Path, rounds: int, most: int) -> Sequence[float]:
             services[COMPOSE] = started.enter_context(_compose())
         else:
             print(f"\nLeft out: {COMPOSE}. {programs.advice('nginx')}")
-        noop = servers.gunicorn("bench.noop:app", defaults.workers, defaults.threads, {"WORKER_CLASS": "gthread"})
-        noop_port, _ = started.enter_context(noop)
+        noop_port, _ = started.enter_context(servers.noop(defaults.workers, defaults.threads))
         discounts = {name: _create(each.port, (rounds + 1) * most) for name, each in services.items()}
         empty = [load.post("/noop", {"user_id": "User 1000000"})] * most
         for number in range(rounds + 1):
@@ -139,8 +138,7 @@ def _discount(command: str, settings: Mapping[str, str], file: Path) -> Iterator
         try:
             yield process.pid
         finally:
-            process.terminate()
-            process.wait(PATIENCE)
+            servers.stop(process)
 
 
 def _create(port: int, total: int) -> str:

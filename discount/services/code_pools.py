@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from discount.domain import code_kinds, code_sequence
 from discount.domain.errors import (
@@ -17,8 +17,8 @@ from discount.services import discounts, slices
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
 
-#: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
-BLOCK = discounts.BLOCK
+#: Codes made at once. A block of this size takes a replica about 3 ms and Redis less than one.
+BLOCK = 1000
 #: Codes in one call of the import script: about a millisecond of Redis.
 AT_ONCE = 500
 #: Calls of the import script sent together.
@@ -118,7 +118,8 @@ def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
     if discount.codes.kind == "unique":
         secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
         sequence = code_sequence.Sequence(secret, discount.codes.pattern, discount.codes.alphabet)
-        return map(sequence.code, range(discount.granted_count, discount.total_count or 0))
+        first, end = discount.granted_count, discount.total_count or 0
+        return chain.from_iterable(sequence.codes(at, min(BLOCK, end - at)) for at in range(first, end, BLOCK))
     return _read_pool(store, parsed)
 
 

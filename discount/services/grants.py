@@ -209,7 +209,7 @@ def _call(
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [*store.quotas.arguments, user_id, bucket, expected_users, email]
+    arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, email]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
         made = code_kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=discount_id, name=name)

@@ -18,7 +18,7 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:addresses` | hash | of users with an id that this service made: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:user:<user>:brands` | set | brands of the partition that have a contact of the user, or were unsubscribed | put_contact, enrol, unsubscribe |
 | `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; the last day, its grants, the estimated bytes, and the sum of all totals | create, change, grant, import, app |
+| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals | create, change, grant, import, app |
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -38,6 +38,7 @@ follows; so two different ids never make the same key.
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
+| `{pp}:targets` | string | a number that rises with each change after which a webhook may get more events | create_webhook, change_webhook |
 | `{pp}:webhook:<id>` | hash | URL, event types, version of its secret, failures, when it was switched off | create_webhook, change_webhook, rotate_webhook, create, settle |
 | `{pp}:delivery:<id>` | hash, expires once done | one planned webhook call or e-mail, and the result of its last attempt | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
@@ -158,6 +159,10 @@ def events(partition: int) -> str:
 
 def brand_webhooks(partition: int, brand_id: str) -> str:
     return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:webhooks"
+
+
+def targets(partition: int) -> str:
+    return f"{{{partition:02x}}}:targets"
 
 
 def webhook(partition: int, webhook_id: str) -> str:

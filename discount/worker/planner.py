@@ -1,6 +1,5 @@
 """Plans the deliveries that events lead to: webhook calls and e-mails."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,14 +22,15 @@ from discount.store.connection import Store
 from discount.store.exchanges import Command
 from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
+from discount.worker.targets import Targets
 
 #: The most entries of one partition that a turn reads.
+TOGETHER = 500
+#: The most entries that are planned together.
 ENTRIES = 100
 #: Milliseconds after which entries that a worker has read but not acknowledged are taken over. If that worker is still
 #: alive, they are planned twice, which changes nothing.
 SILENT = 3_000
-#: Seconds between two turns if nothing new was there.
-PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,18 @@ class _Lookups:
     reachable: Mapping[tuple[str, str], contacts.Contact | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the planner: entries that it read, and those of them that somebody may be told of.
+
+    `is_full` means that a partition may have more entries.
+    """
+
+    read: int
+    wanted: int
+    is_full: bool
+
+
 class Planner:
     """Reads the outbox as one consumer of the workers' group, and plans the deliveries of each entry once.
 
@@ -66,6 +78,8 @@ class Planner:
         self._store = store
         self._consumer = consumer
         self._reminders = reminders
+        self._partitions = range(store.partitions)
+        self._targets = Targets(store, mails=reminders is not None)
 
     def open(self) -> None:
         """Create the consumer group of every partition's outbox, reading from the first entry."""
@@ -74,22 +88,41 @@ class Planner:
             lambda partition: self._store.run("open_group", [keys.events(partition)], [outbox.GROUP]),
         )
 
-    def turn(self) -> int:
-        """Wait briefly for new entries and plan them; return how many were read."""
-        replies, _ = ask_each(self._store, self._read)
-        planned = sum(self._plan(partition, reply[0][1]) for partition, reply in replies.items() if reply)
-        if not planned:
-            time.sleep(min(PAUSE, self._store.patience))
-        return planned
+    def turn(self) -> Turn:
+        """Read new entries of every partition and plan those that somebody is told of."""
+        # One stream a command: streams of several partitions may be on several nodes. The version is read after them.
+        group = ("GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
+        replies = self._store.each(
+            [
+                command
+                for each in self._partitions
+                for command in (
+                    ("XREADGROUP", *group, "STREAMS", keys.events(each), ">"),
+                    ("GET", keys.targets(each)),
+                )
+            ]
+        )
+        away = [reply for reply in replies if isinstance(reply, Unavailable)]
+        if len(away) == len(replies):
+            raise away[0]
+        read, wanted, is_full, acknowledged = 0, 0, False, []
+        for partition, reply, version in zip(self._partitions, replies[::2], replies[1::2], strict=True):
+            # Entries whose version is missing are taken over once the partition's node is back.
+            if not reply or isinstance(reply, Unavailable) or isinstance(version, Unavailable):
+                continue
+            rows = reply[0][1]
+            to_plan, others = self._targets.split(partition, version, rows)
+            for first in range(0, len(to_plan), ENTRIES):
+                self._plan(partition, to_plan[first : first + ENTRIES])
+            if others:
+                acknowledged.append(("XACK", keys.events(partition), outbox.GROUP, *others))
+            read, wanted, is_full = read + len(rows), wanted + len(to_plan), is_full or len(rows) == TOGETHER
+        self._store.each(acknowledged)
+        return Turn(read, wanted, is_full)
 
     def _claim(self, partition: int) -> Command:
         stream = keys.events(partition)
         return ("XAUTOCLAIM", stream, outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
-
-    def _read(self, partition: int) -> Command:
-        # Without BLOCK, and one stream each: the streams may be on different nodes.
-        read = ("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", ENTRIES)
-        return (*read, "STREAMS", keys.events(partition), ">")
 
     def take_over(self) -> int:
         """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
@@ -97,19 +130,7 @@ class Planner:
         Their worker is gone, or the reply that carried them was lost.
         """
         planned = 0
-        replies, _ = ask_each(
-            self._store,
-            lambda each: (
-                "XAUTOCLAIM",
-                keys.events(each),
-                outbox.GROUP,
-                self._consumer,
-                SILENT,
-                "0-0",
-                "COUNT",
-                ENTRIES,
-            ),
-        )
+        replies, _ = ask_each(self._store, self._claim)
         for partition, reply in replies.items():
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.

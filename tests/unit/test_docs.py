@@ -77,6 +77,7 @@ class Keys(unittest.TestCase):
             re.sub(r":\d+$", ":<bucket>", keys.uses(255, "<id>", 0)),
             keys.holds(255, "<id>"),
             keys.redemptions(255, "<id>"),
+            keys.targets(255),
             keys.user_redemptions(255, "<user>"),
             keys.redemption(255, "<id>"),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
@@ -96,7 +97,10 @@ class Keys(unittest.TestCase):
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
-                self.assertEqual(names, {name for name, script in SCRIPTS.items() if writes(script.source, word)})
+                self.assertEqual(
+                    names,
+                    {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
+                )
 
 
 class Links(unittest.TestCase):
@@ -309,6 +313,7 @@ WORDS = {
     "{pp}:brand:<brand>:addresses": "(?:addresses|lists)",
     "{pp}:user:<user>:brands": "(?:user_brands|lists)",
     "{pp}:brand:<brand>:webhooks": "brand_webhooks",
+    "{pp}:targets": "targets",
     "{pp}:webhook:<id>": "webhooks?",
     "{pp}:delivery:<id>": "(?:delivery|delivery_keys)",
     "{pp}:brand:<brand>:deliveries": "brand_deliveries",

@@ -5,11 +5,12 @@ import os
 import unittest
 from unittest import mock
 
+from bench import machine
 from bench.peers import asgi, bars, command
 from bench.peers.contest import OPEN, Turn
 from bench.peers.programs import GO
 from discount.domain import code_kinds
-from discount.services import discounts, grants
+from discount.services import code_pools, discounts, grants
 from tests.unit.fake import fake_target
 
 
@@ -19,6 +20,8 @@ class Commands(unittest.TestCase):
         self.discount_id = discounts.create(
             self.store, brand_id="IKEA", discount_code="x", total_count=5000, kind=code_kinds.unique(5000)
         )[0].id
+        # Now no grant asks for more codes.
+        code_pools.refill(self.store, self.discount_id, 5000)
 
     def test_a_peer_sends_what_the_service_sends(self) -> None:
         settings = command.environment(self.store, self.discount_id)
@@ -39,6 +42,21 @@ class Commands(unittest.TestCase):
         self.assertEqual(command._template(("x:1", "x:3"), variables), "x:<bucket>")
         with self.assertRaises(RuntimeError):
             command._template(("x:9", "x:3"), variables)
+
+
+class Builds(unittest.TestCase):
+    def test_a_build_of_python_is_told_by_its_options(self) -> None:
+        for options, told in (
+            ("'--enable-optimizations' '--with-lto'", "built with PGO and LTO"),
+            ("'--enable-optimizations'", "built with PGO"),
+            ("", "built without PGO and LTO"),
+        ):
+            with (
+                self.subTest(options),
+                mock.patch("sysconfig.get_config_var", return_value=options),
+                mock.patch("sys.base_prefix", "/opt/python"),
+            ):
+                self.assertEqual(machine.python_build(), told)
 
 
 def turn(app_us: float = 1.0, rate: float = 1.0, switches: float = 0.0) -> Turn:
