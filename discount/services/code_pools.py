@@ -13,6 +13,7 @@ from discount.domain.errors import (
     WrongKind,
 )
 from discount.domain.ids import DiscountId
+from discount.domain.model import COMMAND, Author
 from discount.services import discounts, slices
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
@@ -51,7 +52,9 @@ class Report:
     lines: list[Line] = field(default_factory=list)
 
 
-def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]]) -> Report:
+def import_codes(
+    store: Store, discount_id: str, lines: Iterable[tuple[int, str]], *, author: Author = COMMAND
+) -> Report:
     """Add a brand's own codes, in constant memory.
 
     A code that is repeated, within the import or after an earlier one, is counted and not stored. So an interrupted
@@ -59,6 +62,7 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
 
     Args:
         lines: pairs of a line number and a code.
+        author: who imports them.
 
     Raises:
         NotFound, Closed
@@ -75,7 +79,7 @@ def import_codes(store: Store, discount_id: str, lines: Iterable[tuple[int, str]
     report = Report()
     bounded = _bounded(lines)
     while batch := list(islice(bounded, AT_ONCE * CALLS)):
-        _import_batch(store, parsed, batch, report)
+        _import_batch(store, parsed, batch, report, author)
     return report
 
 
@@ -162,7 +166,9 @@ def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield line
 
 
-def _import_batch(store: Store, parsed: DiscountId, batch: list[tuple[int, str]], report: Report) -> None:
+def _import_batch(
+    store: Store, parsed: DiscountId, batch: list[tuple[int, str]], report: Report, author: Author
+) -> None:
     good: list[tuple[int, str]] = []
     lines: list[Line] = []
     for number, code in batch:
@@ -174,7 +180,11 @@ def _import_batch(store: Store, parsed: DiscountId, batch: list[tuple[int, str]]
             good.append((number, code))
     pieces = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
     answers = store.run_many(
-        "import", [_import_call(parsed, [code for _, code in each], store.quotas.arguments) for each in pieces]
+        "import",
+        [
+            _import_call(parsed, [code for _, code in each], [*store.quotas.arguments, author.by, author.request_id])
+            for each in pieces
+        ],
     )
     for each, answer in zip(pieces, answers, strict=True):
         refusal = answer.refusal()
@@ -188,11 +198,16 @@ def _import_batch(store: Store, parsed: DiscountId, batch: list[tuple[int, str]]
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def _import_call(parsed: DiscountId, codes: list[str], quotas: Sequence[str]) -> tuple[list[str], list[str | int]]:
+def _import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> tuple[list[str], list[str | int]]:
     partition = parsed.partition
-    names = [keys.usage(partition), keys.discount(partition, parsed.text), keys.codes(partition, parsed.text)]
+    names = [
+        keys.usage(partition),
+        keys.discount(partition, parsed.text),
+        keys.codes(partition, parsed.text),
+        keys.events(partition),
+    ]
     key_numbers: dict[int, int] = {}
-    arguments: list[str | int] = [*quotas]
+    arguments: list[str | int] = [*first]
     for code in codes:
         digest = code_kinds.digest(code)
         bucket = digest % parsed.buckets

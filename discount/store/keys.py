@@ -48,7 +48,7 @@ follows; so two different ids never make the same key.
 | `{pp}:expiring` | zset | discounts, and single grants, that get a reminder of their end, by the time at which it is due | lease_reminder, worker |
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
 The limits library counts all other requests in strings that expire, `LIMITS:LIMITER/…`.
 """
 

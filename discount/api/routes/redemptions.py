@@ -22,7 +22,7 @@ from discount.api.schemas.redemptions import (
     ValidationOut,
 )
 from discount.api.streaming import csv_response
-from discount.domain import model
+from discount.domain import metadata, model
 from discount.domain.errors import Invalid, Refusal
 from discount.domain.rules import Order, check_currency
 from discount.services import redemption_lists, redemptions
@@ -82,6 +82,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             _checkout(body, address, caller),
             hold_seconds=body.hold_seconds,
             idempotency_key=idempotency_key,
+            metadata=body.metadata,
             guard=guard,
         )
         if redemption.fresh:
@@ -178,7 +179,7 @@ def _reason(refusal: Refusal) -> Reason:
 
 _COLUMNS = (
     *("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at"),
-    *("hold_until", "confirmed_at", "rolled_back_at", "reason"),
+    *("hold_until", "confirmed_at", "rolled_back_at", "reason", "metadata"),
 )
 
 
@@ -189,7 +190,7 @@ def _row(each: model.Redemption) -> tuple[str, ...]:
     times = ("" if moment is None else model.to_text(moment) for moment in later)
     return (
         *(each.id, each.user_id, each.code, each.state, order.id, *amounts),
-        *(model.to_text(each.redeemed_at), *times, each.reason),
+        *(model.to_text(each.redeemed_at), *times, each.reason, metadata.write(each.metadata)),
     )
 
 

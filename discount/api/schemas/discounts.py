@@ -13,6 +13,7 @@ from discount.api.schemas.common import (
     Currency,
     ForBrand,
     ListQuery,
+    Metadata,
     Moment,
     Money,
     Often,
@@ -204,6 +205,7 @@ class DiscountIn(Shape, kw_only=True):
     returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
     webhook_url: WebhookUrl | None = None
     webhook_types: EventTypes = msgspec.field(default_factory=list)
+    metadata: Metadata = msgspec.field(default_factory=dict)
 
 
 class DiscountChange(Shape):
@@ -215,6 +217,7 @@ class DiscountChange(Shape):
     starts_at: Moment | None | UnsetType = UNSET
     expires_at: Moment | None | UnsetType = UNSET
     limits: LimitsIn | UnsetType = UNSET
+    metadata: Annotated[Metadata | UnsetType, Meta(description="Replaces all metadata.")] = UNSET
 
 
 class DiscountForUser(Shape, kw_only=True):
@@ -277,6 +280,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
     rolled_back_count: int
     sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
     webhook_id: Annotated[str | None, Meta(description="The discount's own webhook.")]
+    metadata: Metadata
 
     @classmethod
     def _values(cls, discount: model.Discount, now: int) -> dict[str, Any]:
@@ -291,6 +295,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
             "rolled_back_count": discount.rolled_back_count,
             "sums": {currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
             "webhook_id": discount.webhook_id,
+            "metadata": dict(discount.metadata),
         }
 
 

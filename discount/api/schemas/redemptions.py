@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from discount.api.schemas.common import (
@@ -10,6 +11,7 @@ from discount.api.schemas.common import (
     BrandId,
     Currency,
     ListQuery,
+    Metadata,
     Moment,
     Remark,
     Shape,
@@ -60,6 +62,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
     """A code to redeem or, with `hold_seconds`, to reserve for that many seconds."""
 
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    metadata: Metadata = msgspec.field(default_factory=dict)
 
 
 class RollbackIn(Shape):
@@ -114,6 +117,7 @@ class RedemptionOut(Shape):
     confirmed_at: Moment | None
     rolled_back_at: Moment | None
     reason: str
+    metadata: Metadata
 
     @classmethod
     def of(cls, redemption: model.Redemption) -> "RedemptionOut":
@@ -133,6 +137,7 @@ class RedemptionOut(Shape):
             confirmed_at=moment_out(redemption.confirmed_at),
             rolled_back_at=moment_out(redemption.rolled_back_at),
             reason=redemption.reason,
+            metadata=dict(redemption.metadata),
         )
 
 
