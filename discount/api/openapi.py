@@ -8,6 +8,8 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 import msgspec.inspect
+from msgspec import UNSET
+from msgspec.structs import fields
 
 from discount.api import problems
 from discount.api.contract import Answer, Operation
@@ -95,7 +97,7 @@ def _require_constant_fields(components: dict[str, Any], operations: Sequence[Op
             continue
         described = components[name]
         if not shape.__struct_config__.omit_defaults:
-            described["required"] = list(described["properties"])
+            described["required"] = [each.encode_name for each in fields(shape) if each.default is not UNSET]
             continue
         for field, schema in described["properties"].items():
             # A field at its default is left out, so it is never null.

@@ -319,6 +319,12 @@ def place_of(event_id: str) -> tuple[int, str] | None:
     return (int(match[1], 16), f"{match[2]}-{match[3]}") if match and int(match[3]) < 1 << 64 else None
 
 
+def parts(entry_id: str) -> tuple[int, int]:
+    """Return the id of an entry as numbers, by which entries are ordered: milliseconds, and a count in them."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
 def numbers_in(entries: Iterable[Entry]) -> list[str]:
     """Return the short numbers of the discounts that entries refer to."""
     return sorted({entry.fields["number"] for entry in entries if "number" in entry.fields})

@@ -129,6 +129,8 @@ class Discount:
     redeemed_count: int = 0
     rolled_back_count: int = 0
     on_hold_count: int = 0
+    #: Granted codes that were voided one by one.
+    revoked_count: int = 0
     sums: Mapping[str, Sums] = field(default_factory=dict)
 
     @property
@@ -181,6 +183,7 @@ class Grant:
     fresh: bool = False
     good_until: int | None = None
     void: bool = False
+    metadata: Metadata | None = None
 
 
 def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:

@@ -8,7 +8,7 @@ from discount.domain.errors import NotFound, NotGranted, Refusal
 from discount.domain.ids import DiscountId, make_redemption_id
 from discount.domain.model import Definition
 from discount.domain.rules import Order
-from discount.services import discounts, user_grants
+from discount.services import discounts, revocations, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -149,9 +149,17 @@ def _find_discount(store: Store, checkout: Checkout, facts: CheckoutFacts, guard
     # A shared code may have moved on from a discount that is over: the brand's index names the present one.
     found = next((each for each in matching if discounts.get_definition(store, each).codes.kind != "shared"), shared)
     if found is None:
+        found = _find_revoked(store, facts, user_id)
+    if found is None:
         store.run("guess", facts.guess_keys, [*facts.guess_limits, "1"], guard)
         raise wrong_code()
     return found
+
+
+def _find_revoked(store: Store, facts: CheckoutFacts, user_id: str) -> str | None:
+    """Return the id of the brand's discount whose code was taken back from the user."""
+    taken_back = revocations.list_of_user(store, facts.partition, user_id, facts.brand_id)
+    return next((each.discount_id for each in taken_back if code_sequence.canonical(each.code) == facts.code), None)
 
 
 def _guessed_too_often(counts: Sequence[str | None], limits: Sequence[str | int]) -> bool:

@@ -13,7 +13,7 @@ from discount.domain.errors import (
     WrongKind,
 )
 from discount.domain.ids import DiscountId
-from discount.domain.model import COMMAND, Author
+from discount.domain.model import COMMAND, Author, Discount
 from discount.services import discounts, slices
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
@@ -119,11 +119,12 @@ def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
     """
     parsed = discounts.parse_id(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
-    if discount.codes.kind == "unique":
-        secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
-        sequence = code_sequence.Sequence(secret, discount.codes.pattern, discount.codes.alphabet)
-        return map(sequence.code, range(discount.granted_count, discount.total_count or 0))
-    return _read_pool(store, parsed)
+    waiting = _read_pool(store, parsed)
+    if discount.codes.kind != "unique":
+        return (code for _, code in waiting)
+    secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
+    sequence = code_sequence.Sequence(secret, discount.codes.pattern, discount.codes.alphabet)
+    return _with_unmade(waiting, sequence, discount)
 
 
 def refill(store: Store, discount_id: str, wanted: int = 1) -> None:
@@ -218,7 +219,19 @@ def _import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> 
     return names, arguments
 
 
-def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:
+def _with_unmade(
+    waiting: Iterator[tuple[int, str]], sequence: code_sequence.Sequence, discount: Discount
+) -> Iterator[str]:
+    # The pool may begin with codes that were taken back; after them its positions are those of the sequence.
+    position = discount.granted_count
+    for place, code in waiting:
+        yield code
+        position = place + 1
+    yield from map(sequence.code, range(position, discount.total_count or 0))
+
+
+def _read_pool(store: Store, parsed: DiscountId) -> Iterator[tuple[int, str]]:
+    """Yield the codes of a pool, each with its position."""
     names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
     position = 0
     while True:
@@ -226,5 +239,6 @@ def _read_pool(store: Store, parsed: DiscountId) -> Iterator[str]:
         found = answer.rest("codes")
         if not found:
             return
-        yield from found
-        position = int(answer["first"]) + len(found)
+        first = int(answer["first"])
+        yield from enumerate(found, first)
+        position = first + len(found)

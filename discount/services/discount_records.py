@@ -56,6 +56,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         used_count=int(fields.get("used", 0)),
         redeemed_count=int(fields.get("redeemed", 0)),
         on_hold_count=on_hold_count,
+        revoked_count=int(fields.get("revoked", 0)),
         rolled_back_count=int(fields.get("rolled_back", 0)),
         sums={
             name[7:]: Sums(int(value), int(fields.get("discounts:" + name[7:], 0)))

@@ -21,7 +21,7 @@ from discount.domain.errors import (
     NotFound,
     Unavailable,
 )
-from discount.domain.metadata import NO_METADATA, Metadata
+from discount.domain.metadata import NO_METADATA, Metadata, has
 from discount.domain.metadata import write as write_metadata
 from discount.domain.model import (
     COMMAND,
@@ -235,9 +235,15 @@ def get_definition(store: Store, discount_id: str) -> Definition:
 
 
 def list_page(
-    store: Store, *, brand_id: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None
+    store: Store,
+    *,
+    brand_id: str | None = None,
+    status: str | None = None,
+    metadata: Metadata = NO_METADATA,
+    limit: int = 100,
+    cursor: str | None = None,
 ) -> DiscountPage:
-    """Return a page of all discounts, or of a brand's, newest first. With a status it can be shorter than `limit`.
+    """Return a page of all discounts, or of a brand's, newest first. With a filter it can be shorter than `limit`.
 
     Raises:
         Invalid: this service did not make the cursor.
@@ -262,8 +268,8 @@ def list_page(
         is_id=ids.parse_discount_id,
         limit=limit,
         cursor=cursor,
-        keep=lambda each: status is None or each.status(now) == status,
-        batch=limit if status is None else min(1000, max(limit, 100)),
+        keep=lambda each: (status is None or each.status(now) == status) and has(each.metadata, metadata),
+        batch=limit if status is None and not metadata else min(1000, max(limit, 100)),
         most_rows=LOOKED_AT,
     )
     return DiscountPage(page.items, page.next, now)

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from discount.domain.model import DeliveryKind
-from discount.services import delivery_lanes, outbox
+from discount.services import delivery_lanes, event_index, outbox
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import metrics
@@ -37,10 +37,17 @@ class Housekeeper:
         """Plan the reminders that are due; return how many ends were handled."""
         return self._reminders.turn(self._store.now()) if self._reminders else 0
 
+    def index(self) -> None:
+        """Extend the indexes of brands' events, and cut entries of forgotten users that all have read."""
+        for partition in range(self._store.partitions):
+            event_index.extend(self._store, partition)
+            outbox.cut_read(self._store, partition)
+
     def clean(self) -> None:
         """Trim entries that are old and read by all, and remove consumers of workers that are long gone."""
         for partition in range(self._store.partitions):
             outbox.trim(self._store, partition, self._keep)
+            event_index.cut(self._store, partition)
             stream = keys.events(partition)
             for row in self._store.command("XINFO", "CONSUMERS", stream, outbox.GROUP):
                 consumer = outbox.fields(row)

@@ -66,11 +66,18 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         """List discounts, newest first. A page by `status` can be shorter than its limit. A user sees active ones."""
         status = query.status
         if caller.user_id is not None:
+            if query.metadata:
+                raise errors.Forbidden("A user does not see metadata of discounts.")
             if status not in (None, "active"):
                 raise errors.Forbidden("A user sees only active discounts.")
             status = "active"
         page = discounts.list_page(
-            store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor
+            store,
+            brand_id=query.brand_id,
+            status=status,
+            metadata=query.metadata,
+            limit=query.limit,
+            cursor=query.cursor,
         )
         if caller.user_id is not None:
             rows = [DiscountForUser.of(each, page.now) for each in page.items]

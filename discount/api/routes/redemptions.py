@@ -24,6 +24,7 @@ from discount.api.schemas.redemptions import (
 from discount.api.streaming import csv_response
 from discount.domain import metadata, model
 from discount.domain.errors import Invalid, Refusal
+from discount.domain.metadata import NO_METADATA
 from discount.domain.rules import Order, check_currency
 from discount.services import redemption_lists, redemptions
 from discount.services.checkouts import Checkout
@@ -32,8 +33,9 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 
 _NOT_NOW = (
-    *("not-found", "not-granted", "minimum-amount", "currency-mismatch", "limit-reached", "already-redeemed"),
-    *("too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch", "too-many-guesses"),
+    *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
+    *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
+    "too-many-guesses",
 )
 
 
@@ -82,7 +84,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             _checkout(body, address, caller),
             hold_seconds=body.hold_seconds,
             idempotency_key=idempotency_key,
-            metadata=body.metadata,
+            metadata=body.metadata or NO_METADATA,
             guard=guard,
         )
         if redemption.fresh:
@@ -199,6 +201,7 @@ def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]
         "state": query.state,
         "since": moment_in(query.since, "since"),
         "until": moment_in(query.until, "until"),
+        "metadata": query.metadata,
     }
 
 

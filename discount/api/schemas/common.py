@@ -119,6 +119,16 @@ Metadata = Annotated[
 ]
 
 
+#: Metadata by which a list is filtered; `metadata.<name>` in a query.
+Wanted = Annotated[
+    dict[_MetadataName, _MetadataValue],
+    Meta(
+        max_length=metadata.MOST,
+        description="Only with these entries: `?metadata.channel=spring-mail`. A page can be shorter than its limit.",
+    ),
+]
+
+
 Email = Annotated[
     str,
     Meta(

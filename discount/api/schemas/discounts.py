@@ -19,6 +19,7 @@ from discount.api.schemas.common import (
     Often,
     Percent,
     Shape,
+    Wanted,
     Zone,
     moment_out,
 )
@@ -278,6 +279,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
     redeemed_count: int
     on_hold_count: int
     rolled_back_count: int
+    revoked_count: Annotated[int, Meta(description="Granted codes that were voided one by one.")]
     sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
     webhook_id: Annotated[str | None, Meta(description="The discount's own webhook.")]
     metadata: Metadata
@@ -293,6 +295,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
             "redeemed_count": discount.redeemed_count,
             "on_hold_count": discount.on_hold_count,
             "rolled_back_count": discount.rolled_back_count,
+            "revoked_count": discount.revoked_count,
             "sums": {currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
             "webhook_id": discount.webhook_id,
             "metadata": dict(discount.metadata),
@@ -322,6 +325,7 @@ class DiscountPageForUser(Shape):
 class DiscountQuery(ListQuery):
     brand_id: BrandId | None = None
     status: model.Status | None = None
+    metadata: Wanted = msgspec.field(default_factory=dict)
 
 
 class CloseQuery(Shape):

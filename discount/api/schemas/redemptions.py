@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     ID_PATTERN,
@@ -16,6 +16,7 @@ from discount.api.schemas.common import (
     Remark,
     Shape,
     UserId,
+    Wanted,
     moment_out,
 )
 from discount.api.schemas.discounts import LimitsOut
@@ -62,7 +63,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
     """A code to redeem or, with `hold_seconds`, to reserve for that many seconds."""
 
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
-    metadata: Metadata = msgspec.field(default_factory=dict)
+    metadata: Metadata | None = None
 
 
 class RollbackIn(Shape):
@@ -117,7 +118,7 @@ class RedemptionOut(Shape):
     confirmed_at: Moment | None
     rolled_back_at: Moment | None
     reason: str
-    metadata: Metadata
+    metadata: Metadata | UnsetType = UNSET
 
     @classmethod
     def of(cls, redemption: model.Redemption) -> "RedemptionOut":
@@ -137,7 +138,7 @@ class RedemptionOut(Shape):
             confirmed_at=moment_out(redemption.confirmed_at),
             rolled_back_at=moment_out(redemption.rolled_back_at),
             reason=redemption.reason,
-            metadata=dict(redemption.metadata),
+            metadata=dict(redemption.metadata) if redemption.metadata else UNSET,
         )
 
 
@@ -153,6 +154,7 @@ class RedemptionsOfUserQuery(ListQuery):
     since: Moment | None = None
     until: Moment | None = None
     brand_id: BrandId | None = None
+    metadata: Wanted = msgspec.field(default_factory=dict)
 
 
 class RedemptionsQuery(ListQuery):
@@ -160,3 +162,4 @@ class RedemptionsQuery(ListQuery):
     since: Moment | None = None
     until: Moment | None = None
     format: Annotated[Literal["json", "csv"], Meta(description="csv streams all redemptions at once.")] = "json"
+    metadata: Wanted = msgspec.field(default_factory=dict)

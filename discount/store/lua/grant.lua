@@ -28,7 +28,7 @@ local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
 read_usage(d[1])
-local stopped = over_quota('grants_a_day', 1) or over_quota('stored_bytes', bytes_of.granted)
+local stopped = over_quota('grants_a_day', 1) or over_quota('stored_bytes', bytes_of.granted + #email)
 if stopped then return stopped end
 
 local kind, code, n_free, digest, low = d[9], nil, nil, '', false
@@ -45,7 +45,7 @@ elseif kind == 'personal' then
     end
   end
   if not n_free then return {'clash'} end
-  code = string.gsub(candidates[2 * n_free - 1], '{seq}', tostring(granted + 1))
+  code = string.gsub(candidates[2 * n_free - 1], '{seq}', string.format('%.0f', granted + 1 + d[10]))
 else
   code = redis.call('LINDEX', codes, 0)
   if not code then return {'refill'} end
@@ -60,16 +60,20 @@ if is_full(held_codes) then
   numbers = redis.call('HMGET', users, page, in_codes)
 end
 
+local value = at .. ' ' .. code
 -- Events name the discount by its short number: its id would be a third of the entry.
 if email == '' then
   redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
 else
-  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', email)
+  -- After the address, in a line of its own, comes metadata. It is kept behind the code.
+  local address, metadata = string.match(email, '^([^\n]*)\n?(.*)$')
+  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', address, 'metadata', metadata)
+  if metadata ~= '' then value = value .. '\n' .. metadata end
 end
 if left == 1 then
   redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end
-redis.call('HSET', grants, user, at .. ' ' .. code)
+redis.call('HSET', grants, user, value)
 redis.call('SETBIT', buckets, bucket, 1)
 if numbers then
   held_codes.made = held_codes.made + 1
@@ -78,7 +82,7 @@ else
   redis.call('HSET', users, user, with_number(held_text, d[8]))
 end
 redis.call('HINCRBY', discount, 'granted', 1)
-if most.grants_a_day or most.stored_bytes then count_use_of(1, bytes_of.granted, 0) end
+if most.grants_a_day or most.stored_bytes then count_use_of(1, bytes_of.granted + #email, 0) end
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', at .. ' ' .. code, low and 'low' or '', d[6] or '', d[11] or '', d[12] or '', ''}
+return {'granted', value, low and 'low' or '', d[6] or '', d[11] or '', d[12] or '', ''}

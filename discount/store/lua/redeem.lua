@@ -15,7 +15,8 @@
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
 if not d[1] then return {'not-found'} end
 local at = now()
-local granted_at, code = string.match(redis.call('HGET', grants, user) or '', '^(%d+) (.*)$')
+local value = redis.call('HGET', grants, user)
+local granted_at, code = string.match(value or '', '^(%d+) ([^\n]*)')
 if d[7] == 'shared' then code = d[8] end
 local right = false
 if code then
@@ -26,6 +27,14 @@ if code then
     return {'compare', code}
   else
     right = string.lower((string.gsub(code, '[ -]', ''))) == typed
+  end
+end
+
+-- A code that was taken back is no wrong code: an order that was redeemed before gets its first answer.
+local revoked = false
+if not right or value == '-' then
+  for canonical, taken_back in string.gmatch(redis.call('HGET', grants, user .. '\n') or '', ' (%S*) %d+ ([^\n]*)') do
+    if canonical == typed then revoked, right, code = true, true, taken_back end
   end
 end
 
@@ -86,8 +95,9 @@ if is_hit(limits) then
 end
 local left = left_of(limits)
 
+if revoked then reasons[#reasons + 1] = {slug = 'revoked'} end
 -- After a close that keeps codes, granted ones stay valid. Only a shared code can be right without a grant.
-if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {slug = 'closed'} end
+if d[3] == 'void' or (d[3] and not granted_at and not revoked) then reasons[#reasons + 1] = {slug = 'closed'} end
 if d[4] then reasons[#reasons + 1] = {slug = 'paused'} end
 if d[5] and at < d[5] then reasons[#reasons + 1] = {slug = 'not-started', starts_at = d[5]} end
 local expires_at = d[6] or ''
