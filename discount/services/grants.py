@@ -253,7 +253,7 @@ def _call(
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [*store.quotas.arguments, user_id, bucket, expected_users, extra]
+    arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
         taken, candidates = candidates_of(parsed, definition, user_id, name)

@@ -87,7 +87,7 @@ def revoke(
             "revoke",
             names,
             [
-                *(*store.quotas.arguments, user_id, value or "", code_sequence.canonical(held.code)),
+                *(*store.quotas.grant_arguments, user_id, value or "", code_sequence.canonical(held.code)),
                 *(_page_of(store, parsed, user_id, str(discount.number)), reason, back, next_user_id or ""),
                 *(keys.grant_bucket(next_user_id or user_id, parsed.buckets), "1" if reissue else ""),
                 *(author.by, author.request_id, *arguments),

@@ -129,13 +129,15 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script = SCRIPTS[name]
-        guard = guard or Guard()
-        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else guard.partition)
-        if script.guarded:
+        script, guarded = SCRIPTS[name], None
+        if guard is not None and script.behind_guard is not None and guard.checks:
+            script, guarded = script.behind_guard, guard
+        partition = guard.partition if guard is not None else 0
+        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        if guarded is not None:
             commands: list[Command] = []
             for names, arguments in calls:
-                guard_names, guard_arguments = guard.keys_and_args(names)
+                guard_names, guard_arguments = guarded.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
@@ -151,7 +153,8 @@ class Store:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
-        guard.take_rate(replies)
+        if guarded is not None:
+            guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:

@@ -43,7 +43,8 @@ class Clock:
     def __init__(self, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self._redis = redis
         for name, script in SCRIPTS.items():
-            monkeypatch.setitem(SCRIPTS, name, replace(script, source=_MOVED + script.source))
+            behind = script.behind_guard and replace(script.behind_guard, source=_MOVED + script.behind_guard.source)
+            monkeypatch.setitem(SCRIPTS, name, replace(script, source=_MOVED + script.source, behind_guard=behind))
         commands = Store.commands
 
         def shifted(store: Store, given: Sequence[Any]) -> list[Any]:

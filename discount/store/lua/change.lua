@@ -41,7 +41,7 @@ for i = 1, #values, 2 do
     redis.call('HSET', discount, values[i], values[i + 1])
   end
 end
-if more ~= 0 then count_use_of(0, 0, more) end
+if more ~= 0 then count_use_of(0, more) end
 if total and d[9] == 'unique' and total < tonumber(d[4]) then
   -- The pool is a run of the sequence: codes removed from its end are made again if the total rises later.
   redis.call('HSET', discount, 'made', tostring(total))

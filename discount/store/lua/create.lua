@@ -61,7 +61,7 @@ for i = 1, #block, 1000 do
   redis.call('RPUSH', codes, unpack(block, i, math.min(i + 999, #block)))
 end
 redis.call('HSET', numbers, number, discount_id)
-count_use_of(0, bytes, total or 0)
+count_use_of(bytes, total or 0)
 redis.call('ZADD', brand_discounts, score, discount_id)
 redis.call('ZADD', discounts, score, discount_id)
 local webhook_values = cjson.decode(webhook_fields)

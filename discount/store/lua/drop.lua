@@ -15,7 +15,8 @@ local moved = r[1] ~= discount_id
 local held = r[4] == 'held' and hold_ends_at and tonumber(hold_ends_at) > tonumber(at)
 if not moved and (held or r[2] ~= user or r[3] >= before) then return {'kept'} end
 -- The user's uses stay counted. Without a grant nothing else leads to them once the user is forgotten.
-if not moved and unlisted then redis.call('HSET', users, user .. '\n~', with_number(without_number(numbers, number), number)) end
+local held_by_user = held_functions()
+if not moved and unlisted then redis.call('HSET', users, user .. '\n~', held_by_user.with_number(held_by_user.without_number(numbers, number), number)) end
 redis.call('ZREM', redemptions, id)
 -- The order was redeemed with another discount since.
 if moved then return {'moved'} end

@@ -7,8 +7,9 @@
 --- ERR
 local granted, used = redis.call('HGET', grants, user), redis.call('HGET', uses, user)
 local held_text = redis.call('HGET', users, user)
+local held = held_functions()
 local code = granted and string.match(granted, '^%d+ ([^\n]*)') or ''
-local in_page, in_codes, traces = user .. '\n' .. page, code_field(user, brand, code), user .. '\n~'
+local in_page, in_codes, traces = user .. '\n' .. page, held.code_field(user, brand, code), user .. '\n~'
 local numbers = redis.call('HMGET', users, in_page, in_codes, traces)
 local notes = redis.call('HGET', grants, user .. '\n')
 -- The user was not to be granted another code.
@@ -44,15 +45,15 @@ for n = 1, #records do
   redis.call('HDEL', records[n], 'reason')
   redis.call('ZREM', user_redemptions, string.match(records[n], ':([^:]+)$'))
 end
-local held = read_held(held_text)
-held.few = without_number(held.few, number)
+local codes = held.read(held_text)
+codes.few = held.without_number(codes.few, number)
 for n, field in ipairs({in_page, in_codes, traces}) do
-  local kept = without_number(numbers[n], number)
+  local kept = held.without_number(numbers[n], number)
   if numbers[n] and kept ~= numbers[n] then
-    if n == 1 then held.gone = held.gone + 1 end
+    if n == 1 then codes.gone = codes.gone + 1 end
     if kept ~= '' then redis.call('HSET', users, field, kept) else redis.call('HDEL', users, field) end
   end
 end
-local text = write_held(held)
+local text = held.write(codes)
 if text ~= '' then redis.call('HSET', users, user, text) else redis.call('HDEL', users, user) end
 return {'forgotten', granted and not blocked and '1' or '0', entry_id}

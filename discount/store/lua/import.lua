@@ -45,7 +45,7 @@ if #fresh > 0 then
   end
   redis.call('HINCRBY', discount, 'total', #fresh)
   redis.call('HINCRBY', discount, 'made', #fresh)
-  count_use_of(0, #fresh * bytes_of.imported, #fresh)
+  count_use_of(#fresh * bytes_of.imported, #fresh)
   redis.call('RPUSH', codes, unpack(fresh))
 end
 return {'added', tostring(#fresh), table.concat(repeated, ' ')}

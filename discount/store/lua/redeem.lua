@@ -12,7 +12,7 @@
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with their records.
 --- ERR   not-found
-local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency)
 if not d[1] then return {'not-found'} end
 local at = now()
 local value = redis.call('HGET', grants, user)
@@ -42,13 +42,15 @@ end
 local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
 if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
-local reasons, before = {}, {}
+local none, reasons = {}, {}
+local before = none
 -- With a wrong code a caller learns nothing about the order either.
 if right then
   before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at')
   -- A hold that ended, or was released for a newer one, counts as no redemption.
   local is_live = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
-  local differs = {}
+  local differs = none
+  if is_live then differs = {} end
   if is_live then
     local held_for = before[2] ~= '' and string.format('%.0f', (before[2] - before[7]) / 1000000) or ''
     if before[3] ~= discount_id then differs[#differs + 1] = 'code' end
@@ -82,14 +84,14 @@ local user_holds = find_live(user_uses, at)
 local used = tonumber(d[9] or 0)
 
 local most = {d[10], d[11], d[12], d[13]}
-local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), {}, user_holds
+local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), none, user_holds
 if is_hit(limits) then
   -- The user's own holds are released first, as at a checkout that starts again; `without_own` counts none of them.
   local without_own = count_limits(most, used, all_held - #user_holds, user_uses, {}, today)
   if is_hit(without_own) then
     limits = without_own
   else
-    released_holds, kept_holds = choose_holds(limits, user_holds, today)
+    released_holds, kept_holds = holds_functions().choose(limits, user_holds, today)
     limits = count_limits(most, used, all_held - #released_holds, user_uses, kept_holds, today)
   end
 end
@@ -109,7 +111,7 @@ if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'e
 for _, limit in ipairs(limits) do
   if limit.used + limit.held >= limit.most then
     local opens_at = ({per_user_per_day = today.ends_at, per_user_per_week = today.week_ends_at})[limit.name]
-    if limit.name == 'total' and limit.used < limit.most then opens_at = find_opening(holds, limit, user_holds, at) end
+    if limit.name == 'total' and limit.used < limit.most then opens_at = holds_functions().find_opening(holds, limit, user_holds, at) end
     if limit.most == 0 then opens_at = nil end
     local spent = limit.name == 'per_user' and limit.used > 0 and limit.most == 1
     reasons[#reasons + 1] = {slug = spent and 'already-redeemed' or 'limit-reached', limit = limit.name, opens_at = opens_at}
@@ -130,28 +132,33 @@ if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
 end
 if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
 
--- The record of each released hold is marked; the caller has to name its key.
-local record_numbers = {}
-for n = 1, #records do record_numbers[string.match(records[n], ':([^:]+)$')] = n end
-local missing, released = {}, {}
-for _, hold in ipairs(released_holds) do
-  local n = record_numbers[hold.id]
-  if n then
-    local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount', 'order')
-    -- After the clock went back, the order of this hold may have been redeemed again already.
-    if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6], order = r[7]} end
-  else
-    missing[#missing + 1] = hold.id
+local released = none
+if #released_holds > 0 then
+  -- The record of each released hold is marked; the caller has to name its key.
+  local record_numbers = {}
+  for n = 1, #records do record_numbers[string.match(records[n], ':([^:]+)$')] = n end
+  local missing = {}
+  released = {}
+  for _, hold in ipairs(released_holds) do
+    local n = record_numbers[hold.id]
+    if n then
+      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount')
+      -- After the clock went back, the order of this hold may have been redeemed again already.
+      if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6], order = r[7]} end
+    else
+      missing[#missing + 1] = hold.id
+    end
   end
+  if #missing > 0 then return {'gives-way', unpack(missing)} end
 end
-if #missing > 0 then return {'gives-way', unpack(missing)} end
 
-local hold_until, ended = '', {}
+local hold_until, ended = '', none
 if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)
   ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
 for name in pairs(left) do left[name] = left[name] - 1 end
+local left_text = cjson.encode(left)
 for _, each in ipairs(released) do
   redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
 end
@@ -163,21 +170,27 @@ else
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'day', today.day, 'week', today.week, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
+redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'day', today.day, 'week', today.week, 'left', left_text, 'discount', discount_id, 'brand', d[1], 'order', order)
 if earlier then redis.call('HSET', redemption, 'earlier_at', string.sub((earlier[2] or '') .. ' ' .. earlier[1], -1700)) end
 for _, each in ipairs(released) do
   local n = each.n
   redis.call('HSET', records[n], 'state', 'released')
 end
+if #released_holds > 0 and ended == none then ended = {} end
 for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
 if #ended > 0 then redis.call('ZREM', holds, unpack(ended)) end
 user_uses.holds = kept_holds
 if hold_until == '' then
   count_use(user_uses, today.day, today.week)
-  redis.call('HINCRBY', discount, 'used', 1)
-  redis.call('HINCRBY', discount, 'redeemed', 1)
-  redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
-  redis.call('HINCRBY', discount, 'discounts:' .. currency, discount_amount)
+  local orders, discounts = (d[16] or 0) + amount, (d[17] or 0) + discount_amount
+  if orders < 9e15 and discounts < 9e15 then
+    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1, 'orders:' .. currency, string.format('%.0f', orders), 'discounts:' .. currency, string.format('%.0f', discounts))
+  else
+    -- Lua's numbers are exact up to 2^53 only.
+    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1)
+    redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
+    redis.call('HINCRBY', discount, 'discounts:' .. currency, discount_amount)
+  end
 else
   if user_uses.day == '' then user_uses.day, user_uses.week = today.day, today.week end
   user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week}
@@ -189,4 +202,4 @@ redis.call('HSET', uses, user, write_uses(user_uses, at))
 redis.call('ZADD', redemptions, at, id)
 redis.call('ZADD', user_redemptions, at, id)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
-return {'redeemed', at, code, hold_until, cjson.encode(left)}
+return {'redeemed', at, code, hold_until, left_text}

@@ -2,7 +2,7 @@
 --- COST  O(1), and at most 20 codes that were taken back from the user before.
 --- KEYS  discount codes grants buckets users next_grants next_users events taken...
 --- ARGV  user granted canonical page reason back next_user next_bucket reissue by request_id candidates...
---- WITH  quotas held notes
+--- WITH  grant_quotas held notes
 --- OK    taken-back(at)  The user's code is taken back; or only `reissue` was new.
 --- OK    again(at)       Nothing is changed: this grant was taken back before.
 --- OK    changed         The user's grant is not `granted` any more; look it up again.
@@ -17,7 +17,8 @@ local last_at, last_back, last_granted = last_note(notes)
 local first_line = string.match(granted, '^[^\n]*')
 -- The same call again, after its answer was lost.
 local only_reissue = held == '-' and reissue == '1'
-if not only_reissue and (held == '-' or (held ~= granted and last_granted == first_line)) then return {'again', last_at} end
+local is_done = held == '-' or (held ~= granted and last_granted == first_line) or (not held and granted == '-')
+if not only_reissue and is_done then return {'again', last_at} end
 if not held then return {'not-granted'} end
 if held ~= granted then return {'changed'} end
 local code = string.match(only_reissue and last_granted or first_line, '^%d+ (.*)$')
@@ -30,8 +31,7 @@ if not only_reissue and back == 'next' then
   local of_next = redis.call('HGET', next_grants, next_user)
   if of_next == '-' then return {'revoked'} end
   if of_next then return {'already-granted'} end
-  read_usage(d[1])
-  local stopped = over_quota('grants_a_day', 1) or over_quota('stored_bytes', bytes_of.granted)
+  local stopped = over_grants(d[1], at)
   if stopped then return stopped end
   if d[3] == 'personal' then
     -- The code has the name of its user: the next one gets another.
@@ -47,15 +47,16 @@ if not only_reissue and back == 'next' then
     next_code = string.gsub(candidates[2 * n_free - 1], '{seq}', string.format('%.0f', d[4] + d[5] + 1))
   end
 end
-local in_page, in_codes = user .. '\n' .. page, code_field(user, d[1], code)
+local held_by_user = held_functions()
+local in_page, in_codes = user .. '\n' .. page, held_by_user.code_field(user, d[1], code)
 local text = redis.call('HGET', users, user)
 local listed = redis.call('HMGET', users, in_page, in_codes, user .. '\n~')
 
 local next_page, next_codes, next_numbers = '', '', nil
 local next_text = back == 'next' and redis.call('HGET', next_users, next_user)
-local of_next = read_held(next_text)
-if is_full(of_next) then
-  next_page, next_codes = page_field(next_user, of_next.made), code_field(next_user, d[1], next_code)
+local of_next = held_by_user.read(next_text)
+if held_by_user.is_full(of_next) then
+  next_page, next_codes = held_by_user.page_field(next_user, of_next.made), held_by_user.code_field(next_user, d[1], next_code)
   next_numbers = redis.call('HMGET', next_users, next_page, next_codes)
 end
 
@@ -73,18 +74,18 @@ end
 local line = at .. ' ' .. back .. ' ' .. canonical .. ' ' .. first_line
 redis.call('HSET', grants, user .. '\n', last_lines(notes, 19) .. line)
 if reissue == '1' then redis.call('HDEL', grants, user) else redis.call('HSET', grants, user, '-') end
-local held_codes = read_held(text)
-held_codes.few = without_number(held_codes.few, d[2])
+local held_codes = held_by_user.read(text)
+held_codes.few = held_by_user.without_number(held_codes.few, d[2])
 for n, field in ipairs({in_page, in_codes}) do
-  local kept = without_number(listed[n], d[2])
+  local kept = held_by_user.without_number(listed[n], d[2])
   if listed[n] and kept ~= listed[n] then
     if n == 1 then held_codes.gone = held_codes.gone + 1 end
     if kept ~= '' then redis.call('HSET', users, field, kept) else redis.call('HDEL', users, field) end
   end
 end
-text = write_held(held_codes)
+text = held_by_user.write(held_codes)
 if text ~= '' then redis.call('HSET', users, user, text) else redis.call('HDEL', users, user) end
-redis.call('HSET', users, user .. '\n~', with_number(without_number(listed[3], d[2]), d[2]))
+redis.call('HSET', users, user .. '\n~', held_by_user.with_number(held_by_user.without_number(listed[3], d[2]), d[2]))
 if back == 'void' then
   redis.call('HINCRBY', discount, 'revoked', 1)
 elseif back == 'pool' then
@@ -96,15 +97,15 @@ else
   redis.call('SETBIT', buckets, next_bucket, 1)
   if next_numbers then
     of_next.made = of_next.made + 1
-    redis.call('HSET', next_users, next_user, write_held(of_next), next_page, with_number(next_numbers[1], d[2]), next_codes, with_number(next_numbers[2], d[2]))
+    redis.call('HSET', next_users, next_user, held_by_user.write(of_next), next_page, held_by_user.with_number(next_numbers[1], d[2]), next_codes, held_by_user.with_number(next_numbers[2], d[2]))
   else
-    redis.call('HSET', next_users, next_user, with_number(next_text, d[2]))
+    redis.call('HSET', next_users, next_user, held_by_user.with_number(next_text, d[2]))
   end
   if digest ~= '' then
     local n = n_free
     redis.call('SADD', taken[n], digest)
   end
-  count_use_of(1, bytes_of.granted, 0)
+  count_grant(d[1])
 end
 -- The number in a personal code counts on: no number comes twice.
 if d[3] == 'personal' and back ~= 'void' then redis.call('HINCRBY', discount, 'made', 1) end

@@ -1,0 +1,211 @@
+"""Compares the time in Redis of this tree's hot calls with that of another revision, in alternating rounds.
+
+    python bench/server_time.py --against main --rounds 9
+
+Both sides run the services of their own tree, each on a Redis of its own. "Script us" is usec_per_call of EVALSHA from
+INFO commandstats; "Redis CPU us" is all CPU of the server, reading and answering included.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+# A child measures the tree that it is given, with this file's code.
+sys.path.insert(0, sys.argv[2] if sys.argv[1:2] == ["--measure"] else str(Path(__file__).resolve().parents[1]))
+
+from bench import tables
+from discount.config import Settings
+from discount.domain import code_kinds, rules
+from discount.domain.rates import Rate
+from discount.services import checkouts, code_pools, discounts, grants, redemptions
+from discount.store import autopipeline, keys
+from discount.store.connection import Store
+from discount.store.guards import Guard
+from discount.store.quotas import Quotas
+from tests.support.redis_server import RedisServer
+
+ROOT = Path(__file__).resolve().parents[1]
+BRAND = "IKEA"
+#: Calls in one exchange with Redis, as at 32 connections.
+BATCH = 32
+#: The measured calls, each with its place in a round: later ones need what earlier ones made.
+CASES = (
+    "new grant",
+    "new grant with a key",
+    "new grant of a user's second code",
+    "held grant",
+    "sold-out grant",
+    "redemption",
+    "redemption with a key",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", default="main", metavar="REVISION", help="the other revision")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--calls", type=int, default=1024, help="calls of each kind in a round")
+    chosen = parser.parse_args()
+    with _tree(chosen.against) as other, _side(str(other)) as old, _side(str(ROOT)) as new:
+        found: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+        for turn in range(chosen.rounds + 1):
+            order = (old, new) if turn % 2 else (new, old)
+            told = {each: each(chosen.calls) for each in order}
+            # The first round loads the scripts.
+            if turn:
+                for case in CASES:
+                    found[case].append((told[old][case], told[new][case]))
+    rows = []
+    for case in CASES:
+        row = [case]
+        for position in (0, 1):
+            before, after = ([each[side][position] for each in found[case]] for side in (0, 1))
+            ratios = [b / a for a, b in zip(before, after, strict=True) if a]
+            row += [f"{median(before):.1f}", f"{median(after):.1f}", tables.spread(ratios, 2) if ratios else "-"]
+        rows.append(tuple(row))
+    tables.show(
+        f"Time in Redis, {chosen.rounds} rounds of {chosen.calls:,} calls (ratios: min / median / max)",
+        ("call", "script us before", "after", "ratio", "Redis CPU us before", "after", "ratio"),
+        rows,
+    )
+    for position, what in enumerate(("script", "CPU")):
+        shares = {
+            side: median(keyed[side][position] / bare[side][position] for keyed, bare in _pairs(found))
+            for side in (0, 1)
+        }
+        print(f"A grant with a key, of one without, {what}: before {shares[0]:.2f}, after {shares[1]:.2f}")
+
+
+def _pairs(found: "dict[str, list[tuple[Any, Any]]]") -> Iterator[tuple[Any, Any]]:
+    return zip(found["new grant with a key"], found["new grant"], strict=True)
+
+
+@contextmanager
+def _tree(revision: str) -> Iterator[Path]:
+    """Yield a folder with the files of a revision."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
+        yield Path(folder)
+
+
+@contextmanager
+def _side(tree: str) -> Iterator[Callable[[int], dict[str, list[float]]]]:
+    """Yield a function that measures a round in a process with the code of that tree."""
+    command = [sys.executable, __file__, "--measure", tree]
+    with subprocess.Popen(command, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        sent, answers = child.stdin, child.stdout
+
+        def measure(calls: int) -> dict[str, list[float]]:
+            sent.write(f"{calls}\n")
+            sent.flush()
+            found: dict[str, list[float]] = json.loads(answers.readline())
+            return found
+
+        try:
+            yield measure
+        finally:
+            sent.close()
+
+
+def serve() -> None:
+    """Measure a round for each line of the input, which has the number of calls."""
+    with RedisServer(appendonly="yes", appendfsync="everysec") as redis, redis.client() as client:
+        store = Store.at(redis.url, 10.0, 16)
+        store.prepare()
+        store.quotas = Quotas(Settings().quotas)
+        for line in sys.stdin:
+            calls = int(line)
+            client.flushall()
+            store.definitions.clear()
+            print(json.dumps(_round(redis, store, calls)), flush=True)
+
+
+def _round(redis: RedisServer, store: Store, calls: int) -> dict[str, list[float]]:
+    partition = keys.partition_of(BRAND, 16)
+    store.command("HSET", keys.api_key(partition, "k"), "digest", "d", "used_at", store.now())
+    rate = Rate("key", "k", 9_999_999, 60)
+    limits: dict[rules.LimitName, int | None] = {"per_user": 1, "total": 1_000_000}
+    made, keyed, second = (_create(store, 8_000, limits) for _ in range(3))
+    for each in (made, keyed, second):
+        code_pools.refill(store, each, calls + 2_000)
+    sold_out = _create(store, 1, limits)
+    grants.grant(store, sold_out, "first")
+    users = [f"User {number}" for number in range(calls)]
+    codes: dict[tuple[str, str], str] = {}
+
+    def grant(discount_id: str, guarded: bool, user: str) -> None:
+        guard = Guard("k", "d", rate) if guarded else None
+        codes[discount_id, user] = grants.grant(store, discount_id, user, guard=guard).code
+
+    def refused(user: str) -> None:
+        try:
+            grants.grant(store, sold_out, user)
+        except Exception as error:
+            if type(error).__name__ == "SoldOut":
+                return
+            raise
+        raise RuntimeError("a sold-out discount gave a code")
+
+    def redeem(discount_id: str, guarded: bool, user: str) -> None:
+        order = rules.Order(f"{discount_id} {user}", 1999, "EUR")
+        checkout = checkouts.Checkout(user, codes[discount_id, user], order, discount_id=discount_id)
+        redemptions.redeem(store, checkout, guard=Guard("k", "d", rate) if guarded else None)
+
+    work: dict[str, Callable[[str], None]] = {
+        "new grant": partial(grant, made, False),
+        "new grant with a key": partial(grant, keyed, True),
+        "new grant of a user's second code": partial(grant, second, False),
+        "held grant": partial(grant, made, False),
+        "sold-out grant": refused,
+        "redemption": partial(redeem, made, False),
+        "redemption with a key": partial(redeem, keyed, True),
+    }
+    names = {case: [f"K{user}" for user in users] if "with a key" in case else users for case in CASES}
+    return {case: _measure(redis, work[case], names[case]) for case in CASES}
+
+
+def _create(store: Store, total: int, limits: "dict[rules.LimitName, int | None]") -> str:
+    kind = code_kinds.unique(total)
+    made, _ = discounts.create(
+        store, brand_id=BRAND, discount_code="Christmas", total_count=total, kind=kind, limits=limits
+    )
+    return made.id
+
+
+def _measure(redis: RedisServer, call: Callable[[str], None], users: list[str]) -> list[float]:
+    """Return the microseconds a call of scripts, and of all of the server's CPU."""
+    with redis.client() as client:
+        client.config_resetstat()
+        before = _cpu(redis)
+        for first in range(0, len(users), BATCH):
+            for outcome in autopipeline.run_batch([partial(call, user) for user in users[first : first + BATCH]]):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+        cpu = _cpu(redis) - before
+        stats = client.info("commandstats")
+    scripts = sum(stats[name]["usec"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
+    return [scripts / len(users), cpu / len(users)]
+
+
+def _cpu(redis: RedisServer) -> float:
+    """Return the CPU microseconds of the server's main thread so far."""
+    return int(Path(f"/proc/{redis.pid}/task/{redis.pid}/schedstat").read_text().split()[0]) / 1000
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        serve()
+    else:
+        main()
