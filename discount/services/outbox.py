@@ -89,13 +89,20 @@ def read_entries(store: Store, partition: int, entry_ids: Sequence[str]) -> list
     return events.read_entries(partition, [row for reply in replies for row in reply])
 
 
-def cut(store: Store, partition: int, entry_ids: Sequence[str], after: str) -> None:
-    """Hide entries at once, and remove them when every consumer group has finished `after`; at once without a group."""
+def has_readers(store: Store, partition: int) -> bool:
+    """Return whether a consumer group reads the outbox."""
     stream = keys.events(partition)
-    if not store.command("EXISTS", stream) or not store.command("XINFO", "GROUPS", stream):
-        for first in range(0, len(entry_ids), CUT):
-            store.command("XDEL", stream, *entry_ids[first : first + CUT])
-        return
+    return bool(store.command("EXISTS", stream) and store.command("XINFO", "GROUPS", stream))
+
+
+def delete(store: Store, partition: int, entry_ids: Sequence[str]) -> None:
+    """Remove entries at once."""
+    for first in range(0, len(entry_ids), CUT):
+        store.command("XDEL", keys.events(partition), *entry_ids[first : first + CUT])
+
+
+def cut(store: Store, partition: int, entry_ids: Sequence[str], after: str) -> None:
+    """Hide entries at once, and let them be removed when every consumer group has finished the entry `after`."""
     score = _score(*events.parts(after))
     for first in range(0, len(entry_ids), CUT):
         rows = [part for each in entry_ids[first : first + CUT] for part in (score, each)]

@@ -82,8 +82,13 @@ def discounts_with_traces(store: Store, partition: int, user_id: str) -> list[st
 
     A code was taken back, or a shared code was used without a grant.
     """
-    numbers = (store.command("HGET", keys.users(partition, user_id), f"{user_id}\n~") or "").split()
+    numbers = (store.command("HGET", keys.users(partition, user_id), traces_field(user_id)) or "").split()
     return store.command("HMGET", keys.numbers(partition), *numbers) if numbers else []
+
+
+def traces_field(user_id: str) -> str:
+    """Return the field of the users' bucket that lists the discounts of `discounts_with_traces`."""
+    return f"{user_id}\n~"
 
 
 def code_fields(user_id: str, brand_id: str, canonical: str) -> list[str]:

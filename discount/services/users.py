@@ -158,15 +158,15 @@ def _tell(store: Store, partition: int, task: _Task, named: set[str]) -> None:
 
     Without a brand the entry is for all brands of the partition, and none of them sees it.
     """
-    stream = keys.events(partition)
+    if not outbox.has_readers(store, partition):
+        outbox.delete(store, partition, [*named, *task.entry_ids])
+        return
     last = store.command(
-        *("XADD", stream, "*", "type", "user.forgotten", "at", store.now(), "brand", task.brand_id or ""),
-        *("user", task.user_id, "by", task.author.by, "request", task.author.request_id),
+        *("XADD", keys.events(partition), "*", "type", "user.forgotten", "at", store.now()),
+        *("brand", task.brand_id or "", "user", task.user_id),
+        *("by", task.author.by, "request", task.author.request_id),
     )
     outbox.cut(store, partition, sorted(named), last)
-    if not store.command("XINFO", "GROUPS", stream):
-        # Nobody reads the outbox.
-        store.command("XDEL", stream, *task.entry_ids, last)
 
 
 def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:

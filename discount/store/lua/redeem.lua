@@ -142,7 +142,7 @@ if #released_holds > 0 then
   for _, hold in ipairs(released_holds) do
     local n = record_numbers[hold.id]
     if n then
-      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount')
+      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount', 'order')
       -- After the clock went back, the order of this hold may have been redeemed again already.
       if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6], order = r[7]} end
     else
