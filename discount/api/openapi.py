@@ -240,6 +240,14 @@ def _document_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
             # A parameter left out is None in Python, but a URL cannot hold null.
             value = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
             _complete(value)
+            if value.get("type") == "object":
+                # Not one parameter but many, each after a dot.
+                described = f"{value['description']} `name` stands for the name of an entry."
+                yield {
+                    **{"name": f"{name}.name", "in": "query", "required": False},
+                    **{"schema": value["additionalProperties"], "description": described},
+                }
+                continue
             yield {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": value}
     if "idempotency_key" in operation.parameters:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}

@@ -84,7 +84,7 @@ def drop(store: Store, discount_id: str, before: int, most: int) -> int:
         calls = [
             (
                 [record, listed, keys.user_redemptions(parsed.partition, user), holds, *_traces(parsed, user)],
-                [redemption_id, discount_id, user, before, "" if user.startswith(ids.FORGOTTEN) else number],
+                [redemption_id, discount_id, user, before, "" if user.startswith(ids.FORGOTTEN) else number or ""],
             )
             for redemption_id, record, user in zip(batch, records, users, strict=True)
         ]
