@@ -8,13 +8,13 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run unit test cover check format bench chaos hostile docs up clean
+.PHONY: help run unit test cover check format bench bench-peers chaos hostile docs up clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
-	@exec $(BIN)/discount run
+run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set, or a Cluster with CLUSTER=1; PORT, HOST and DATA can be set, too
+	@exec $(BIN)/discount run $(if $(CLUSTER),--cluster)
 
 unit: $(VENV)/.tests ## run the unit tests: seconds, no server
 	$(BIN)/python -m pytest tests/unit -n 4
@@ -42,11 +42,15 @@ format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
 
+bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about five minutes
+	$(BIN)/python bench/peers/run.py --build $(VENV)/peers
+
 docs: $(BIN)/discount ## update the pages that are made from the code
 	$(BIN)/python -m doc.generate
 
-chaos: $(VENV)/.tests ## grant 10,000 codes while workers, Redis and receivers fail; at most five minutes
+chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
+	$(BIN)/python bench/failovers.py
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py
@@ -73,4 +77,8 @@ $(BIN)/discount: pyproject.toml $(VENV)/.runs
 
 $(VENV)/.tests: requirements-dev.txt $(BIN)/discount
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.peers: bench/peers/requirements.txt $(VENV)/.tests
+	@$(PIP) -r bench/peers/requirements.txt
 	@touch $@

@@ -7,20 +7,19 @@ INFO commandstats; "Redis CPU us" is all CPU of the server, reading and answerin
 """
 
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-# A child measures the tree that it is given, with this file's code.
-sys.path.insert(0, sys.argv[2] if sys.argv[1:2] == ["--measure"] else str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
+
+from bench import sides
+
+sys.path.insert(0, sides.tree_of_child())
 
 from bench import tables
 from discount.config import Settings
@@ -33,7 +32,6 @@ from discount.store.guards import Guard
 from discount.store.quotas import Quotas
 from tests.support.redis_server import RedisServer
 
-ROOT = Path(__file__).resolve().parents[1]
 BRAND = "IKEA"
 #: Calls in one exchange with Redis, as at 32 connections.
 BATCH = 32
@@ -55,15 +53,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calls", type=int, default=1024, help="calls of each kind in a round")
     chosen = parser.parse_args()
-    with _tree(chosen.against) as other, _side(str(other)) as old, _side(str(ROOT)) as new:
-        found: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
-        for turn in range(chosen.rounds + 1):
-            order = (old, new) if turn % 2 else (new, old)
-            told = {each: each(chosen.calls) for each in order}
-            # The first round loads the scripts.
-            if turn:
-                for case in CASES:
-                    found[case].append((told[old][case], told[new][case]))
+    found: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+    with sides.both(__file__, chosen.against) as both:
+        for before, after in sides.rounds(both, chosen.rounds, chosen.calls):
+            for case in CASES:
+                found[case].append((before[case], after[case]))
     rows = []
     for case in CASES:
         row = [case]
@@ -89,47 +83,19 @@ def _pairs(found: "dict[str, list[tuple[Any, Any]]]") -> Iterator[tuple[Any, Any
     return zip(found["new grant with a key"], found["new grant"], strict=True)
 
 
-@contextmanager
-def _tree(revision: str) -> Iterator[Path]:
-    """Yield a folder with the files of a revision."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True).stdout
-        subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
-        yield Path(folder)
-
-
-@contextmanager
-def _side(tree: str) -> Iterator[Callable[[int], dict[str, list[float]]]]:
-    """Yield a function that measures a round in a process with the code of that tree."""
-    command = [sys.executable, __file__, "--measure", tree]
-    with subprocess.Popen(command, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        sent, answers = child.stdin, child.stdout
-
-        def measure(calls: int) -> dict[str, list[float]]:
-            sent.write(f"{calls}\n")
-            sent.flush()
-            found: dict[str, list[float]] = json.loads(answers.readline())
-            return found
-
-        try:
-            yield measure
-        finally:
-            sent.close()
-
-
 def serve() -> None:
-    """Measure a round for each line of the input, which has the number of calls."""
+    """Measure rounds on a Redis of this process, with the settings of the deployment."""
     with RedisServer(appendonly="yes", appendfsync="everysec") as redis, redis.client() as client:
         store = Store.at(redis.url, 10.0, 16)
         store.prepare()
         store.quotas = Quotas(Settings().quotas)
-        for line in sys.stdin:
-            calls = int(line)
+
+        def measure(calls: int) -> sides.Round:
             client.flushall()
             store.definitions.clear()
-            print(json.dumps(_round(redis, store, calls)), flush=True)
+            return _round(redis, store, calls)
+
+        sides.serve(measure)
 
 
 def _round(redis: RedisServer, store: Store, calls: int) -> dict[str, list[float]]:

@@ -61,6 +61,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             password=settings.redis_password,
         )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
+    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()
     except Unavailable as error:
@@ -103,6 +105,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract
+    app.extensions["store"] = store
     docs.add_routes(app, contract.operations, __version__)
     app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app

@@ -57,7 +57,7 @@ class Operation:
         consumes: media types of the body.
         produces: media types of answers besides JSON.
         error_format: renders refusals for a dialect; without one they are problems.
-        fast_path: it skips the framework. It must have no query, and answer with JSON.
+        fast_path: it skips the framework. It must have no query, and a short answer.
     """
 
     method: str

@@ -55,7 +55,7 @@ COSTS: dict[str, Cost] = {
     ),
     "validate_code": Cost(5),
     "redeem_code": Cost(5),
-    "create_discount": Cost(4, "1,000 codes are made"),
+    "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
     "change_discount": Cost(6),
@@ -82,7 +82,7 @@ COSTS: dict[str, Cost] = {
     "list_uses_of_readable_codes": Cost(8, "500 uses a slice", _always),
     "list_coupons": Cost(4, "1,000 discounts a slice", _always),
     "list_users": Cost(4, "1,000 users a slice", _always),
-    "create_codes_of_brand": Cost(8, "1,000 codes are made"),
+    "create_codes_of_brand": Cost(8, "16 codes are made"),
 }
 #: An operation that reads or changes a single resource.
 ORDINARY = Cost(8)

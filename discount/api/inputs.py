@@ -190,6 +190,10 @@ def _encoding(environ: dict[str, Any], media_type: str) -> str:
 
 
 def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
+    whole: bytes | None = environ.get("discount.body")
+    if whole is not None and len(whole) <= max_body:
+        # The server has received it, and its length is right.
+        return whole
     stream = environ["wsgi.input"]
     length = _length(environ)
     if length is not None:

@@ -52,6 +52,7 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "unavailable": 503,
+    "not-yet-durable": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,
@@ -155,7 +156,7 @@ def _slug_of(error: BaseException | None) -> str:
 
 def render_slug(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Reply:
     """Render the problem of a slug, with more members of its body, and count it."""
-    metrics.REFUSALS.labels(slug).inc()
+    metrics.REFUSALS.inc(labels=(slug,))
     status = STATUS[slug]
     problem = Problem(
         type=f"/problems/{slug}",

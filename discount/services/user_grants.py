@@ -11,6 +11,7 @@ from discount.domain.metadata import NO_METADATA, Metadata, has
 from discount.domain.model import Grant
 from discount.services import discounts, grants
 from discount.services.pagination import Page
+from discount.services.partitions import ask_each
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -41,21 +42,21 @@ def list_of_user(
     if not after.isdecimal() and after:
         raise bad_cursor()
     partitions = [each for each in keys.partitions_of(brand_id, store.partitions) if brand_id or each >= first]
-    replies = store.commands([("HGET", keys.users(partition, user_id), user_id) for partition in partitions])
+    replies, missing = ask_each(store, lambda each: ("HGET", keys.users(each, user_id), user_id), partitions)
     found: list[Grant] = []
     last = (0, 0)
     examined = 0
-    for partition, reply in zip(partitions, replies, strict=True):
+    for partition, reply in replies.items():
         start = int(after or 0) if partition == first else 0
         numbers = numbers_in(store, partition, user_id, reply)
         for position, held in held_in(store, partition, numbers, user_id, brand_id, start=start):
             if len(found) == limit or (metadata and examined == grants.LOOKED_AT):
-                return Page(found, make_cursor(last[0], str(last[1] + 1)))
+                return Page(found, make_cursor(last[0], str(last[1] + 1)), tuple(missing))
             examined += 1
             if has(held.metadata or NO_METADATA, metadata):
                 found.append(held)
             last = (partition, position)
-    return Page(found, None)
+    return Page(found, None, tuple(missing))
 
 
 def pages_in(store: Store, partition: int, user_id: str, text: str | None) -> list[list[str]]:

@@ -38,6 +38,7 @@ follows; so two different ids never make the same key.
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
+| `{pp}:targets` | string | a number that rises with each change after which a webhook may get more events | create_webhook, change_webhook |
 | `{pp}:webhook:<id>` | hash | URL, event types, version of its secret, failures, when it was switched off | create_webhook, change_webhook, rotate_webhook, create, settle |
 | `{pp}:delivery:<id>` | hash, expires once done | one planned webhook call or e-mail, and the result of its last attempt | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
@@ -52,6 +53,7 @@ follows; so two different ids never make the same key.
 | `{pp}:indexed` | string | the last entry of the outbox that is in the indexes of brands | worker |
 | `{pp}:indexes` | zset | brands with an index, by the time of their latest entry in it | worker |
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
+| `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
 | `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
@@ -180,6 +182,10 @@ def brand_webhooks(partition: int, brand_id: str) -> str:
     return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:webhooks"
 
 
+def targets(partition: int) -> str:
+    return f"{{{partition:02x}}}:targets"
+
+
 def webhook(partition: int, webhook_id: str) -> str:
     return f"{{{partition:02x}}}:webhook:{webhook_id}"
 
@@ -214,6 +220,10 @@ def expiring(partition: int) -> str:
 
 def mailed(address: str, partitions: int) -> str:
     return f"{{{partition_of(address.lower(), partitions):02x}}}:mailed:{_digest('', address.lower())}"
+
+
+def mark(partition: int) -> str:
+    return f"{{{partition:02x}}}:mark"
 
 
 def trimmed(partition: int) -> str:

@@ -32,6 +32,8 @@ from discount.worker.webhook_delivery import WebhookDelivery
 
 #: Seconds between two turns of a dispatcher that found nothing to do.
 PAUSE = 0.2
+#: Seconds after which events are looked for again if nobody is told of the last ones: they come in larger pieces then.
+PLAN_PAUSE = 0.1
 #: Seconds between two turns of each kind of periodic work.
 MEASURE = 2.0
 TAKE_OVER = 1.0
@@ -77,6 +79,8 @@ def _open_store(settings: Settings) -> Store:
         password=settings.redis_password,
     )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
+    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()
     except Unavailable as error:
@@ -101,9 +105,12 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     }
 
     def plan() -> None:
-        if planner.turn():
+        turn = planner.turn()
+        if turn.wanted:
             for event in wake.values():
                 event.set()
+        elif not turn.is_full:
+            ending.wait(PLAN_PAUSE)
 
     def dispatch(kind: DeliveryKind) -> None:
         wake[kind].clear()

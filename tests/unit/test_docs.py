@@ -61,6 +61,7 @@ class Keys(unittest.TestCase):
             keys.indexed(255),
             keys.indexes(255),
             keys.brand_events(255, "<brand>"),
+            keys.mark(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -81,6 +82,7 @@ class Keys(unittest.TestCase):
             re.sub(r":\d+$", ":<bucket>", keys.uses(255, "<id>", 0)),
             keys.holds(255, "<id>"),
             keys.redemptions(255, "<id>"),
+            keys.targets(255),
             keys.user_redemptions(255, "<user>"),
             keys.redemption(255, "<id>"),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
@@ -117,7 +119,7 @@ class Links(unittest.TestCase):
                 self.assertEqual(missing, [])
 
     def test_every_link_of_a_page_leads_to_a_file(self) -> None:
-        for page in [*PAGES, *(ROOT / "bench").glob("*.md")]:
+        for page in [*PAGES, *(ROOT / "bench").rglob("*.md")]:
             links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):
@@ -277,7 +279,8 @@ class SettingsPage(unittest.TestCase):
                 self.assertIn(f"`{name.upper()}_FILE`", self.page)
 
     def test_each_variable_of_compose_has_a_row(self) -> None:
-        compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("*.yml")]
+        compose = "".join(each.read_text(encoding="utf-8") for each in files)
         for name in sorted(set(re.findall(r"\$\{(\w+)", compose))):
             with self.subTest(name):
                 self.assertRegex(self.page, rf"\n\| [^|]*`{name}`")
@@ -316,6 +319,7 @@ WORDS = {
     "{pp}:brand:<brand>:addresses": "(?:addresses|lists)",
     "{pp}:user:<user>:brands": "(?:user_brands|lists)",
     "{pp}:brand:<brand>:webhooks": "brand_webhooks",
+    "{pp}:targets": "targets",
     "{pp}:webhook:<id>": "webhooks?",
     "{pp}:delivery:<id>": "(?:delivery|delivery_keys)",
     "{pp}:brand:<brand>:deliveries": "brand_deliveries",
@@ -325,6 +329,7 @@ WORDS = {
     "{pp}:leases": "leases",
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
+    "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
     "{pp}:forgotten": "forgotten",
     "{pp}:indexed": "indexed",

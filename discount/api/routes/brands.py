@@ -18,6 +18,7 @@ from discount.api.schemas.brands import (
 from discount.api.schemas.common import (
     BrandId,
     ListQuery,
+    missing_out,
     moment_in,
 )
 from discount.domain import model
@@ -50,7 +51,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
     def list_brands(query: ListQuery) -> ViewResult:
         """List brands, newest first."""
         page = brands.list_page(store, limit=query.limit, cursor=query.cursor)
-        return BrandPage([BrandOut.of(each) for each in page.items], page.next), 200
+        return BrandPage([BrandOut.of(each) for each in page.items], page.next, missing_out(page.missing)), 200
 
     @contract.declare(
         "GET",

@@ -7,6 +7,7 @@ from discount.api.routes.webhooks import CheckUrl
 from discount.api.schemas.common import (
     brand_in,
     duration_in,
+    missing_out,
     moment_in,
     percent_in,
 )
@@ -80,9 +81,10 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             cursor=query.cursor,
         )
         if caller.user_id is not None:
-            rows = [DiscountForUser.of(each, page.now) for each in page.items]
-            return DiscountPageForUser(discounts=rows, next=page.next), 200
-        return DiscountPage([_discount_out(each, page.now, caller) for each in page.items], page.next), 200
+            seen = [DiscountForUser.of(each, page.now) for each in page.items]
+            return DiscountPageForUser(seen, page.next, missing_out(page.missing)), 200
+        rows = [_discount_out(each, page.now, caller) for each in page.items]
+        return DiscountPage(rows, page.next, missing_out(page.missing)), 200
 
     @contract.declare(
         "GET",

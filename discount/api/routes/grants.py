@@ -4,7 +4,7 @@ from typing import Any
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId
+from discount.api.schemas.common import BrandId, UserId, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -180,4 +180,6 @@ def _paging(query: GrantsQuery | UserQuery) -> dict[str, Any]:
 
 
 def _page(page: Page[model.Grant]) -> GrantPage:
-    return GrantPage(grants=[GrantOut.of(each) for each in page.items], next=page.next)
+    return GrantPage(
+        grants=[GrantOut.of(each) for each in page.items], next=page.next, missing=missing_out(page.missing)
+    )

@@ -7,6 +7,7 @@ from discount.api import problems
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import (
     UserId,
+    missing_out,
     moment_in,
 )
 from discount.api.schemas.discounts import LimitsOut
@@ -206,4 +207,4 @@ def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]
 
 
 def _page(page: Page[model.Redemption]) -> RedemptionPage:
-    return RedemptionPage([RedemptionOut.of(each) for each in page.items], page.next)
+    return RedemptionPage([RedemptionOut.of(each) for each in page.items], page.next, missing_out(page.missing))

@@ -1,10 +1,11 @@
 """Types and checks that several shapes share."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from discount.domain import durations, metadata, model, rules
 from discount.domain.errors import Invalid
@@ -154,6 +155,24 @@ Limit = Annotated[int, Meta(ge=1, le=1000, description="The most rows of one pag
 
 
 Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` of the previous page.")]
+
+
+#: The partitions that a list over several lacks.
+Missing = (
+    Annotated[
+        list[str],
+        Meta(
+            description="Partitions that cannot be reached: what they hold is left out. Absent if nothing is missing.",
+            examples=[["02", "0b"]],
+        ),
+    ]
+    | UnsetType
+)
+
+
+def missing_out(partitions: Sequence[int]) -> list[str] | UnsetType:
+    """Return partitions as lists show them."""
+    return [f"{partition:02x}" for partition in partitions] or UNSET
 
 
 # The first and the last time with ten digits of seconds since 1970: times are compared as text of one length.

@@ -14,6 +14,7 @@ from discount.api.schemas.common import (
     ForBrand,
     ListQuery,
     Metadata,
+    Missing,
     Moment,
     Money,
     Often,
@@ -313,6 +314,7 @@ class DiscountPage(Shape):
 
     discounts: list[DiscountOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class DiscountPageForUser(Shape):
@@ -320,6 +322,7 @@ class DiscountPageForUser(Shape):
 
     discounts: list[DiscountForUser]
     next: str | None
+    missing: Missing = UNSET
 
 
 class DiscountQuery(ListQuery):

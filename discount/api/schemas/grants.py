@@ -10,6 +10,7 @@ from discount.api.schemas.common import (
     Email,
     ListQuery,
     Metadata,
+    Missing,
     Moment,
     Remark,
     Shape,
@@ -150,6 +151,7 @@ class GrantPage(Shape):
 
     grants: list[GrantOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class GrantQuery(Shape):

@@ -12,6 +12,7 @@ from discount.api.schemas.common import (
     Currency,
     ListQuery,
     Metadata,
+    Missing,
     Moment,
     Remark,
     Shape,
@@ -147,6 +148,7 @@ class RedemptionPage(Shape):
 
     redemptions: list[RedemptionOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class RedemptionsOfUserQuery(ListQuery):

@@ -53,8 +53,9 @@ elseif kind == 'personal' then
 else
   code = redis.call('LINDEX', codes, 0)
   if not code then return {'refill'} end
-  -- Every 256th grant checks if the next block of codes is due, so that later grants need not wait for it.
-  low = granted % 256 == 255 and redis.call('LLEN', codes) < 512 and tonumber(redis.call('HGET', discount, 'made')) < tonumber(d[3])
+  -- Every 256th grant checks if the next block of codes is due, so that later grants need not wait for it. The first block
+  -- is small: the first grants check more often.
+  low = (granted % 256 == 255 or granted < 256 and granted % 16 == 3) and redis.call('LLEN', codes) < 512 and tonumber(redis.call('HGET', discount, 'made')) < tonumber(d[3])
 end
 
 local in_users, page, in_codes, numbers = d[8], nil, nil, nil
