@@ -7,12 +7,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-import limits
 import msgspec
 from msgspec import Meta
 
 from discount.domain import reasons
-from discount.domain.reasons import told
+from discount.domain.rates import read_rate
+from discount.domain.reasons import with_rule
 
 
 class SettingsError(Exception):
@@ -20,11 +20,11 @@ class SettingsError(Exception):
 
 
 #: Settings whose values are never shown, not even in an error message.
-SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url")
+SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "redis_password")
 #: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
-    str, Meta(pattern=told(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "must be `off` or a whole number"))
+    str, Meta(pattern=with_rule(r"^(off|[0-9]{1,15})$(?!\n)", "[^0-9of]", "must be `off` or a whole number"))
 ]
 Secret = Annotated[str, Meta(min_length=32)]
 # The characters of a bearer token (RFC 6750).
@@ -32,7 +32,7 @@ AdminKey = Annotated[
     str,
     Meta(
         min_length=32,
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Za-z0-9._~+/-]+=*$(?!\n)",
             "[^A-Za-z0-9._~+/=-]",
             "only A-Z, a-z, 0-9, . _ ~ + / - and a = at the end are allowed in a bearer token",
@@ -42,10 +42,10 @@ AdminKey = Annotated[
 
 
 def _url(pattern: str, beginnings: str) -> str:
-    return told(pattern, "[^!-~]", f"must be a URL that begins with {beginnings}")
+    return with_rule(pattern, "[^!-~]", f"must be a URL that begins with {beginnings}")
 
 
-_PAUSES = told(
+_PAUSES = with_rule(
     r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$(?!\n)", "[^0-9.,]", "must be seconds separated by commas, such as 5,60,300"
 )
 
@@ -103,10 +103,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_url: Annotated[
         str,
         Meta(
-            pattern=_url("^(rediss?|unix)://", "redis://, rediss:// or unix://"),
-            description="The Redis that holds all data. If it is not set, `make run` starts its own.",
+            pattern=_url(r"^(rediss?(\+(cluster|sentinel))?|unix)://", "redis://, rediss:// or unix://"),
+            description="The Redis that holds all data: [one server, Sentinels or a Cluster](topologies.md). If it is"
+            " not set, `make run` starts its own.",
         ),
     ] = "redis://127.0.0.1:6379/0"
+    redis_password: Annotated[
+        str, Meta(description="The password for Redis, and for Sentinels that ask for one, if `REDIS_URL` has none.")
+    ] = ""
     redis_timeout: Annotated[
         float, Meta(gt=0, le=60, description="Seconds that a call waits for Redis before it answers 503.")
     ] = 1.0
@@ -280,7 +284,7 @@ def _check_rates(settings: Settings) -> None:
         text = getattr(settings, name)
         try:
             if text != "off":
-                limits.parse(text)
+                read_rate(text)
         except ValueError:
             raise SettingsError(f"{name.upper()}={text!r}: must be `off` or a rate such as `100/minute`") from None
 

@@ -192,7 +192,7 @@ class Entry:
     """An entry of a partition's outbox."""
 
     partition: int
-    place: str
+    entry_id: str
     fields: Mapping[str, str]
 
     @property
@@ -200,16 +200,18 @@ class Entry:
         """The event's id. It has a digest of the content, because a Redis that lost data may give a new event the same
         entry id."""
         digest = blake2b(repr(sorted(self.fields.items())).encode(), digest_size=4).hexdigest()
-        return f"evt-{self.partition:02x}{self.place}-{digest}"
+        return f"evt-{self.partition:02x}{self.entry_id}-{digest}"
 
 
 def read_entries(partition: int, reply: Iterable[Any]) -> list[Entry]:
     """Return the entries in a reply of Redis, without deleted ones."""
     return [
         Entry(
-            partition, place, dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, list) else fields
+            partition,
+            entry_id,
+            dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, list) else fields,
         )
-        for place, fields in reply
+        for entry_id, fields in reply
         if fields
     ]
 

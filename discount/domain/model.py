@@ -256,7 +256,7 @@ DeliveryState = Literal["waiting", "delivered", "failed"]
 class Delivery:
     """One webhook call or e-mail that an event leads to, and its state. `answer` is cut to 500 characters.
 
-    `place` is the id of the event's entry in the outbox; a reminder of a coming end has no event and no place.
+    `entry_id` is the id of the event's entry in the outbox; it is empty for a reminder, which has no event.
     """
 
     id: str
@@ -266,7 +266,7 @@ class Delivery:
     type: str
     event_id: str
     discount_id: str
-    place: str
+    entry_id: str
     lane: str
     state: DeliveryState
     attempts: int

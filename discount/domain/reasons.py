@@ -39,7 +39,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _RULES: dict[str, tuple[str, str]] = {}
 
 
-def told(pattern: str, strange: str, rule: str) -> str:
+def with_rule(pattern: str, strange: str, rule: str) -> str:
     """Return a pattern, and register the rule that callers read when a text does not match.
 
     Args:

@@ -45,7 +45,7 @@ class PlannedDelivery:
     """A delivery before it is stored.
 
     Args:
-        place: the id of the event's entry in the outbox; empty without an event.
+        entry_id: the id of the event's entry in the outbox; empty without an event.
         due_at: microseconds since 1970 UTC; None for a delivery that is not made, for the reason in `status`.
     """
 
@@ -56,7 +56,7 @@ class PlannedDelivery:
     type: str
     event_id: str
     discount_id: str
-    place: str
+    entry_id: str
     due_at: int | None
     status: str = ""
 
@@ -78,7 +78,7 @@ class PlannedDelivery:
             "type": self.type,
             "event": self.event_id,
             "discount": self.discount_id,
-            "place": self.place,
+            "entry": self.entry_id,
             "lane": self.lane,
             "state": "waiting" if self.due_at is not None else "failed",
             "due_at": "" if self.due_at is None else str(self.due_at),
@@ -266,7 +266,7 @@ def _resend(store: Store, delivery: Delivery) -> Delivery:
     partition = _partition(store, delivery.id)
     if delivery.kind == "webhook" and webhooks.show(store, delivery.target).off_at is not None:
         raise WebhookOff("The webhook is switched off; switch it on first.")
-    if delivery.place and outbox.read_entry(store, partition, delivery.place) is None:
+    if delivery.entry_id and outbox.read_entry(store, partition, delivery.entry_id) is None:
         raise NoLongerKept("The event of this delivery is no longer kept.")
     try:
         store.run(
@@ -297,7 +297,7 @@ def _delivery(delivery_id: str, stored: Mapping[str, str]) -> Delivery:
         type=stored["type"],
         event_id=stored["event"],
         discount_id=stored["discount"],
-        place=stored["place"],
+        entry_id=stored["entry"],
         lane=stored["lane"],
         state=stored["state"],  # type: ignore[arg-type]
         attempts=number("attempts") or 0,

@@ -52,7 +52,7 @@ def list_page(
         wanted = (row for row in reply if events.is_of(row, brand_id, types))
         found += events.read_entries(partition, islice(wanted, limit - len(found)))
         if len(found) == limit:
-            return _page(store, partition, found, found[-1].place)
+            return _page(store, partition, found, found[-1].entry_id)
         last = reply[-1][0] if reply else last
         examined += len(reply)
         if len(reply) == ENTRIES and examined < LOOKED_AT:
@@ -148,7 +148,7 @@ def _start(store: Store, partition: int, after: str | None) -> str:
 def _page(store: Store, partition: int, found: list[Entry], last: str) -> Page[Envelope]:
     by_number = discount_ids(store, partition, found)
     envelopes = [events.envelope(entry, by_number) for entry in found]
-    if envelopes and last == found[-1].place:
+    if envelopes and last == found[-1].entry_id:
         return Page(envelopes, envelopes[-1].id)
     return Page(envelopes, Entry(partition, last, {}).event_id if last else None)
 

@@ -44,7 +44,7 @@ def delete(store: Store, partition: int, user_id: str, brand_id: str | None, gra
     """
     moments = dict.fromkeys(granted, True) | _redeemed_at(store, partition, user_id, brand_id)
     found = {
-        each.place: each for each in _near(store, partition, sorted(moments)) if _concerns(each, user_id, brand_id)
+        each.entry_id: each for each in _near(store, partition, sorted(moments)) if _concerns(each, user_id, brand_id)
     }
     seen = {int(each.fields["at"]) for each in found.values()}
     missing = [at for at, certain in moments.items() if certain and at not in seen]
@@ -120,5 +120,5 @@ def _delete(store: Store, partition: int, user_id: str, entries: Sequence[Entry]
     if entries:
         delivery_ids = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
         deliveries.remove(store, delivery_ids)
-        store.command("XDEL", keys.events(partition), *(each.place for each in entries))
+        store.command("XDEL", keys.events(partition), *(each.entry_id for each in entries))
     return len(entries)

@@ -100,7 +100,7 @@ class Planner:
 
     def _plan(self, partition: int, rows: Sequence[Sequence[str]]) -> int:
         entries = read_entries(partition, rows)
-        deleted = {row[0] for row in rows} - {each.place for each in entries}
+        deleted = {row[0] for row in rows} - {each.entry_id for each in entries}
         self._note_addresses(entries)
         lookups = self._look_up(partition, entries)
         now = self._store.now()
@@ -116,9 +116,9 @@ class Planner:
                 get_logger().error("planning deliveries failed", event=entry.event_id, exc_info=error)
                 continue
             if to_plan:
-                planned.append((entry.place, to_plan))
+                planned.append((entry.entry_id, to_plan))
             else:
-                done.append(entry.place)
+                done.append(entry.entry_id)
         plan(self._store, partition, now, planned)
         if done:
             self._store.command("XACK", keys.events(partition), outbox.GROUP, *done)
@@ -221,7 +221,7 @@ def _planned(entry: Entry, discount_id: str, kind: DeliveryKind, target: str, du
         type=entry.fields["type"],
         event_id=entry.event_id,
         discount_id=discount_id,
-        place=entry.place,
+        entry_id=entry.entry_id,
         due_at=due_at,
         status="" if due_at else "webhook-off",
     )

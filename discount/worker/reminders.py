@@ -110,6 +110,6 @@ def _planned(discount: Discount, held: Grant, now: int) -> PlannedDelivery:
         type="code.expiring",
         event_id="",
         discount_id=discount.id,
-        place="",
+        entry_id="",
         due_at=now,
     )

@@ -38,19 +38,19 @@ class WebhookDelivery:
         if not leased:
             return []
         partition = partition_of(leased[0].id)
-        entry_ids = sorted({each.place for each in leased if each.place})
-        entries = {each.place: each for each in outbox.read_entries(self._store, partition, entry_ids)}
+        entry_ids = sorted({each.entry_id for each in leased if each.entry_id})
+        entries = {each.entry_id: each for each in outbox.read_entries(self._store, partition, entry_ids)}
         discount_ids = outbox.discount_ids(self._store, partition, list(entries.values()))
         targets = webhooks.read(self._store, sorted({each.target for each in leased if each.kind == "webhook"}))
         return [
-            partial(self._attempt, each, targets.get(each.target), entries.get(each.place), discount_ids)
+            partial(self._attempt, each, targets.get(each.target), entries.get(each.entry_id), discount_ids)
             for each in leased
         ]
 
     def _attempt(
         self, delivery: Delivery, webhook: Webhook | None, entry: Entry | None, discount_ids: Mapping[str, str]
     ) -> Attempt:
-        if delivery.place and entry is None:
+        if delivery.entry_id and entry is None:
             return _not_called("no-longer-kept")
         if delivery.kind == "email":
             return self._emails.send(delivery, entry) if self._emails else _not_called("no-mail")

@@ -358,7 +358,7 @@ def test_a_bad_user_is_refused(client: Client, value: Any) -> None:
 
 
 @rows(BAD_IDS)
-def test_a_bad_user_among_many_is_named_by_its_place(client: Client, value: Any) -> None:
+def test_a_bad_user_among_many_is_named_by_its_position(client: Client, value: Any) -> None:
     found = client.create()
     users = [f"User {number}" for number in range(40)] + [value, "Last"]
     problem = client.refused(
@@ -585,7 +585,7 @@ def test_a_brand_is_named_where_no_key_names_it(client: Client) -> None:
         client.refused("GET", path, 422, "invalid", "brand_id")
 
 
-def test_limits_with_none_in_them_are_nothing_to_change(client: Client) -> None:
+def test_empty_limits_change_nothing(client: Client) -> None:
     path = f"/discount/{client.create()['id']}"
     bodies: list[dict[str, Any]] = [{}, {"limits": {}}]
     for body in bodies:

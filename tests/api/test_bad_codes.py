@@ -229,7 +229,7 @@ def test_a_bad_shared_code_is_refused(client: Client, value: Any) -> None:
         (1, {"pattern": "#", "prefix": "LONG-PREFIX-"}, ("31", "1", "31")),
     ],
 )
-def test_a_space_that_is_too_small_is_refused_with_figures(
+def test_a_code_space_that_is_too_small_is_refused_with_numbers(
     client: Client, total: int, codes: dict[str, str], figures: tuple[str, str, str]
 ) -> None:
     body = DISCOUNT | {"total_count": total, "codes": codes}
@@ -297,7 +297,7 @@ def test_a_closed_discount_refuses_imports(client: Client, discount_id: str) -> 
 
 
 @pytest.mark.parametrize("unknown", ["x", "dsc-000" + "a" * 22, "dsc-ff0" + "a" * 22, "%00", "x" * 5000])
-def test_codes_of_a_discount_that_cannot_be_are_not_found(client: Client, unknown: str) -> None:
+def test_codes_of_a_malformed_discount_id_are_not_found(client: Client, unknown: str) -> None:
     refuse(client, unknown, b"A1\nB2", TEXT, 404, "not-found")
     client.refused("GET", f"/discount/{unknown}/codes", 404, "not-found")
     client.refused("GET", f"/discount/{unknown}/codes?format=ndjson", 404, "not-found")
@@ -524,13 +524,13 @@ def test_a_column_with_the_exact_name_is_preferred(client: Client, discount_id: 
     assert stored(client, discount_id) == ["B2"]
 
 
-def test_of_ten_thousand_bad_lines_a_hundred_are_named(client: Client, discount_id: str) -> None:
+def test_a_report_names_at_most_a_hundred_of_ten_thousand_bad_lines(client: Client, discount_id: str) -> None:
     answer = send(client, discount_id, b"A\tB\n" * 10_000)
     assert counts(answer) == (0, 0, 10_000)
     assert [line for line, _ in reasons(answer)] == list(range(1, 101))
 
 
-def test_a_file_that_is_no_text_at_all_is_a_report_or_a_problem(client: Client, discount_id: str) -> None:
+def test_a_binary_file_gets_a_report_or_a_problem(client: Client, discount_id: str) -> None:
     noise = random.Random(7).randbytes(200_000)
     for media_type in (TEXT, CSV, JSON):
         answer = send(client, discount_id, noise, media_type)
@@ -559,7 +559,7 @@ def test_a_file_that_is_no_text_at_all_is_a_report_or_a_problem(client: Client, 
         (b"x" * 5000 + b",note\nA1,x\n", ""),
     ],
 )
-def test_a_column_that_is_not_there_is_refused(client: Client, discount_id: str, body: bytes, query: str) -> None:
+def test_a_missing_column_is_refused(client: Client, discount_id: str, body: bytes, query: str) -> None:
     refuse(client, discount_id, body, CSV, 422, "invalid", "column", query)
 
 
@@ -685,7 +685,7 @@ BAD_ELEMENTS = {
 
 
 @rows(BAD_ELEMENTS)
-def test_a_bad_element_is_named_by_its_place(client: Client, discount_id: str, value: bytes) -> None:
+def test_a_bad_element_is_named_by_its_position(client: Client, discount_id: str, value: bytes) -> None:
     answer = send(client, discount_id, b'{"codes": ["A1", ' + value + b', "B2"]}', JSON)
     assert counts(answer) == (2, 0, 1)
     assert [line for line, _ in reasons(answer)] == [2]

@@ -110,7 +110,7 @@ def test_a_body_that_is_not_json_is_refused(client: Client, path: str, data: byt
     [b'{"user_id": "\xc3\x28"}', b'{"order": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"],
     ids=["not UTF-8", "deep"],
 )
-def test_text_that_is_none_and_lists_without_end_are_refused(client: Client, path: str, data: bytes) -> None:
+def test_invalid_text_and_endless_lists_are_refused(client: Client, path: str, data: bytes) -> None:
     before = client.state()
     assert client.http.post(path, data=data, content_type=JSON).status_code in (400, 422)
     assert client.state() == before

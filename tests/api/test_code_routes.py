@@ -244,7 +244,7 @@ def test_an_import_that_is_sent_again_adds_nothing(client: Client) -> None:
     assert waiting(client, discount_id) == [*codes, "NEW"]
 
 
-def test_a_granted_code_is_not_taken_in_again(client: Client) -> None:
+def test_a_granted_code_is_not_imported_again(client: Client) -> None:
     discount_id = imported(client, "A1", "B2")
     assert granted(client, discount_id) == "A1"
     assert report(send(client, discount_id, "a-1\nC3\n")) == (1, 1, 0, [(1, "was imported already")])

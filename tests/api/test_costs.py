@@ -179,7 +179,7 @@ def test_a_brand_with_many_closed_discounts_costs_no_more_than_a_bound(
     assert trips < 12
 
 
-def test_a_list_of_far_too_many_is_refused_before_its_items_are_looked_at(counted: Counted) -> None:
+def test_a_list_far_too_long_is_refused_before_its_items_are_checked(counted: Counted) -> None:
     discount_id = counted.client.create()["id"]
     for last in ("7", '"x"'):
         body = '{"user_ids": [' + '"User",' * 20_000 + last + "]}"
@@ -194,5 +194,5 @@ def test_the_limits_page_matches_the_code() -> None:
     assert limits_page.renew(page) == page
 
 
-def test_an_ordinary_body_comes_in_whole_before_a_thread_has_it() -> None:
+def test_an_ordinary_body_is_read_whole_before_a_thread_gets_it() -> None:
     assert WHOLE >= SMALL_BODY

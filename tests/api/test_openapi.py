@@ -164,7 +164,7 @@ def test_every_operation_has_a_name_a_summary_and_a_tag(document: dict[str, Any]
         assert each["tags"]
 
 
-def test_every_problem_of_an_operation_is_a_known_word_with_its_status(document: dict[str, Any]) -> None:
+def test_every_problem_of_an_operation_is_a_known_slug_with_its_status(document: dict[str, Any]) -> None:
     slugs: set[str] = set()
     for operation in operations(document).values():
         for status, response in operation["responses"].items():

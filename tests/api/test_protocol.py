@@ -117,7 +117,7 @@ def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path, known in OPERATIONS.items() if "GET" in known])
-def test_a_head_has_no_body(client: Client, path: str) -> None:
+def test_a_head_request_gets_no_body(client: Client, path: str) -> None:
     answer = client.http.head(path)
     assert answer.data == b""
     assert answer.status_code == client.http.get(path).status_code
@@ -141,7 +141,7 @@ def test_an_unsafe_request_id_is_replaced(client: Client, given: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
 
 
-def test_a_line_break_in_a_request_id_goes_nowhere(raw: FlaskClient) -> None:
+def test_a_line_break_in_a_request_id_is_dropped(raw: FlaskClient) -> None:
     answer = raw.get("/healthy", environ_overrides={"HTTP_X_REQUEST_ID": "a\r\nSet-Cookie: b"})
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
     assert "Set-Cookie" not in answer.headers
@@ -315,7 +315,7 @@ def test_a_bulk_counts_each_grant_once(client: Client) -> None:
     assert figures(client)["discount_grants_total"] - before == 2
 
 
-def test_a_figure_names_no_id(client: Client) -> None:
+def test_no_metric_has_an_id_as_a_label(client: Client) -> None:
     found = client.create(brand_id="Hush brand")
     client.grant(found["id"], "Hush user")
     client.http.get("/user/Hush/grants")

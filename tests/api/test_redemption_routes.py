@@ -187,7 +187,7 @@ def test_a_hold_counts_until_it_is_confirmed(client: Client) -> None:
     assert "opens_at" not in check_problem(redeem(client, "A-2", "User 2"), 409, "limit-reached")
 
 
-def test_a_use_that_was_never_held_is_confirmed_already(client: Client) -> None:
+def test_a_use_that_was_never_held_counts_as_confirmed(client: Client) -> None:
     opened(client)
     made = redeemed(client)
     answer = client.http.post(f"/redemption/{made['id']}/confirm")

@@ -300,6 +300,6 @@ def test_the_service_is_ready_while_redis_answers(client: Client) -> None:
     assert (answer.status_code, answer.get_json()) == (200, {"ready": True})
 
 
-def test_a_head_of_an_address_is_its_answer_without_a_body(client: Client) -> None:
+def test_a_head_request_gets_the_same_head_as_a_get(client: Client) -> None:
     answer = client.http.head("/healthy")
     assert (answer.status_code, answer.data) == (200, b"")

@@ -14,7 +14,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
 
 
-def test_tries_that_failed_do_not_count_as_mails_of_the_day(
+def test_failed_attempts_do_not_count_against_the_daily_quota(
     redis_server: RedisServer, store: Store, receiver: Receiver, tmp_path: Path
 ) -> None:
     offer = make_offer(store, receiver, "ok", "IKEA", 100)

@@ -15,9 +15,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import Reply, ask, wait_until
 
 
-def test_a_worker_that_is_asked_to_end_brings_its_calls_to_theirs(
-    redis_server: RedisServer, store: Store, receiver: Receiver
-) -> None:
+def test_a_stopping_worker_finishes_its_calls(redis_server: RedisServer, store: Store, receiver: Receiver) -> None:
     offer = make_offer(store, receiver, "late", "IKEA", 1000)
     offer.grant([f"user {number}" for number in range(100)])
     with WorkerProcesses(redis_server.url, workers=1, webhook_timeout=30) as workers:
@@ -53,9 +51,7 @@ def test_a_worker_shows_its_health_and_metrics(redis_server: RedisServer) -> Non
 
 
 @pytest.mark.parametrize("hangs", [True, False], ids=["waits for ever", "fails every time"])
-def test_a_worker_with_a_loop_that_does_not_come_round_is_not_ready(
-    monkeypatch: pytest.MonkeyPatch, hangs: bool
-) -> None:
+def test_a_worker_whose_loop_is_stuck_is_not_ready(monkeypatch: pytest.MonkeyPatch, hangs: bool) -> None:
     ending, stuck = threading.Event(), threading.Event()
 
     def turn() -> None:

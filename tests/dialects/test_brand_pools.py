@@ -34,14 +34,14 @@ def check_no_code(http: FlaskClient, path: str) -> None:
     assert (answer.status_code, answer.get_json()) == (404, {"error": "There is no code for this user."})
 
 
-def test_a_brand_gets_as_many_codes_of_ten_letters_and_digits_as_it_asks_for(raw: FlaskClient) -> None:
+def test_a_brand_gets_the_requested_number_of_ten_character_codes(raw: FlaskClient) -> None:
     codes = create(raw, 10)
     assert len(set(codes)) == 10
     assert all(CODE.fullmatch(code) for code in codes)
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 1000])
-def test_any_number_to_a_thousand_is_made(raw: FlaskClient, count: int) -> None:
+def test_any_number_of_codes_up_to_a_thousand_is_made(raw: FlaskClient, count: int) -> None:
     assert len(set(create(raw, count))) == count
 
 
@@ -53,7 +53,7 @@ def test_repeated_calls_add_to_the_pool_and_every_code_is_given_once(raw: FlaskC
     assert fetch(raw, "user 3") == more[0]
 
 
-def test_a_user_gets_the_same_code_of_a_brand_ever_after(raw: FlaskClient) -> None:
+def test_a_user_always_gets_the_same_code_of_a_brand(raw: FlaskClient) -> None:
     create(raw, 2)
     create(raw, 1, "brand2")
     first = fetch(raw, "Ann")
@@ -118,7 +118,7 @@ def test_the_pool_is_one_native_discount_of_imported_codes(raw: FlaskClient) -> 
     assert raw.get("/user/Ann/grants").get_json()["grants"][0]["code"] == fetch(raw, "Ann")
 
 
-def test_codes_that_are_there_already_are_made_up_for(raw: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codes_that_exist_already_are_replaced(raw: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     letters = iter("A" * 10 + "B" * 10 + "A" * 10 + "C" * 10 + "C" * 10 + "B" * 10 + "D" * 10)
     monkeypatch.setattr(secrets, "choice", lambda _: next(letters))
     assert create(raw, 2) == ["A" * 10, "B" * 10]

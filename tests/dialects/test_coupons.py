@@ -321,7 +321,7 @@ def test_an_unknown_user_is_not_found(raw: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("field", ["user_id", "coupon_code"])
-def test_a_use_that_leaves_something_out_is_refused(raw: FlaskClient, field: str) -> None:
+def test_a_use_with_a_missing_field_is_refused(raw: FlaskClient, field: str) -> None:
     body = {"user_id": 1, "coupon_code": "TEN"}
     check(raw.post("/coupon/apply", data={n: v for n, v in body.items() if n != field}), 400, f"{field} is missing.")
 
@@ -470,7 +470,7 @@ def test_the_end_of_a_coupon_can_be_moved(raw: FlaskClient) -> None:
     check(raw.put("/coupon/TEN/expiry_date", json={}), 400, "expiry_date is missing.")
 
 
-def test_a_coupon_that_was_removed_is_not_there(raw: FlaskClient) -> None:
+def test_a_removed_coupon_is_not_found(raw: FlaskClient) -> None:
     create(raw)
     create(raw, code="ELEVEN")
     enrol(raw)

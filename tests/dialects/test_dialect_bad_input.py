@@ -143,7 +143,7 @@ def test_a_repeated_field_is_refused(stocked: Client, place: Place) -> None:
 
 
 @places
-def test_a_form_that_is_none_is_refused(stocked: Client, place: Place) -> None:
+def test_a_malformed_form_is_refused(stocked: Client, place: Place) -> None:
     before = stocked.state()
     for content_type, bodies in ((FORM, FORMS), (MULTIPART, NOT_A_FORM), ("multipart/form-data", NOT_A_FORM)):
         for body in bodies:
@@ -289,7 +289,7 @@ SPOKEN = {
 
 
 @pytest.mark.parametrize("spoken", [*SPOKEN, "off", "brand-pools,coupons", ",".join(DIALECTS)])
-def test_a_dialect_that_is_off_is_not_there(redis_server: Any, spoken: str) -> None:
+def test_a_disabled_dialect_is_not_found(redis_server: Any, spoken: str) -> None:
     http = create_app(Settings(redis_url=redis_server.url, dialects=spoken)).test_client()
     document = http.get("/openapi.json").get_json()["paths"]
     on = set[str]().union(*(SPOKEN[name] for name in SPOKEN if name in spoken.split(",")))

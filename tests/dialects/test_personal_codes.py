@@ -47,7 +47,7 @@ def test_a_discount_is_answered_with_its_five_fields(raw: FlaskClient) -> None:
     }
 
 
-def test_a_code_names_brand_user_and_discount_and_is_the_same_ever_after(raw: FlaskClient) -> None:
+def test_a_code_contains_brand_user_and_discount_and_never_changes(raw: FlaskClient) -> None:
     made = create(raw)["id"]
     code = {"discount-code": f"Nike-thinks-Stina-is-awesome-{made}"}
     for method in ("GET", "POST", "GET"):
@@ -56,7 +56,7 @@ def test_a_code_names_brand_user_and_discount_and_is_the_same_ever_after(raw: Fl
     assert get(raw, made, "Per").get_json() == {"discount-code": f"Nike-thinks-Per-is-awesome-{made}"}
 
 
-def test_a_body_of_a_get_may_be_of_any_json_layout_and_say_more(raw: FlaskClient) -> None:
+def test_a_get_body_may_have_any_json_layout_and_extra_fields(raw: FlaskClient) -> None:
     body = json.dumps({"discount_id": create(raw)["id"], "colour": "red"}, indent=2)
     headers = {"user_auth_token": "Stina", "content-type": "application/json"}
     assert raw.get(GET, data=body, headers=headers).status_code == 200
@@ -82,7 +82,7 @@ def test_two_users_with_the_same_name_have_different_codes(raw: FlaskClient) -> 
         assert get(raw, made, user).get_json() == {"discount-code": given}
 
 
-def test_as_many_users_get_a_code_as_requested_and_none_by_default(raw: FlaskClient) -> None:
+def test_the_requested_number_of_users_gets_a_code_and_none_by_default(raw: FlaskClient) -> None:
     made = create(raw)["id"]
     assert [get(raw, made, f"u{number}").status_code for number in range(2)] == [200, 200]
     check(get(raw, made, "u2"), 409, "There are no discount codes left.")

@@ -117,7 +117,7 @@ COUNTS = {f"{kind}_repeat_count": 1000 for kind in ("global_total", "user_total"
         ({"user_daily_repeat_count": 1}, 40, "User daily redemption count reached."),
     ],
 )
-def test_no_count_of_a_coupon_is_passed(
+def test_no_count_of_a_coupon_is_exceeded(
     service: Service, redis_server: RedisServer, counts: dict[str, int], applied: int, sentence: str
 ) -> None:
     # Made natively: only so the day can be one that does not end meanwhile.

@@ -138,14 +138,14 @@ def test_a_call_that_was_cut_off_before_its_claim_leaves_nothing(
     assert client.state() == {}
 
 
-def test_a_code_is_shown_and_an_unknown_one_is_not_there(raw: FlaskClient) -> None:
+def test_a_code_is_shown_and_an_unknown_code_is_not_found(raw: FlaskClient) -> None:
     made = create(raw)
     shown = raw.get(f"{CODES}AHMED2022BILLO/")
     assert (shown.status_code, shown.get_json()) == (200, made)
     check(raw.get(f"{CODES}NOBODY/"), 404, "There is no such code.")
 
 
-def test_codes_are_listed_newest_first_without_those_of_other_doings(raw: FlaskClient) -> None:
+def test_codes_are_listed_newest_first_without_unrelated_ones(raw: FlaskClient) -> None:
     assert raw.get(CODES).get_json() == []
     made = [create(raw, id=f"CODE{number}") for number in range(3)]
     native = {"brand_id": "Billo", "discount_code": "x", "codes": {"kind": "shared", "code": "NATIVE"}}
@@ -155,7 +155,7 @@ def test_codes_are_listed_newest_first_without_those_of_other_doings(raw: FlaskC
     assert raw.get(CODES.rstrip("/")).get_json() == made[::-1]
 
 
-def test_a_use_is_written_down_with_its_time_and_the_same_again_is_refused(raw: FlaskClient) -> None:
+def test_a_use_is_recorded_with_its_time_and_a_repeat_is_refused(raw: FlaskClient) -> None:
     create(raw)
     used = use(raw)
     assert used.status_code == 201
@@ -172,7 +172,7 @@ def test_a_use_is_written_down_with_its_time_and_the_same_again_is_refused(raw: 
     assert [each["user"] for each in raw.get(USES).get_json()] == ["user-2", "user-1"]
 
 
-def test_a_code_that_expired_is_refused_and_an_unknown_one_is_not_there(raw: FlaskClient) -> None:
+def test_an_expired_code_is_refused_and_an_unknown_code_is_not_found(raw: FlaskClient) -> None:
     made = create(raw)
     expire(raw, made)
     check(use(raw), 400, "The discount has expired.")
@@ -258,7 +258,7 @@ def test_with_tokens_brands_create_and_users_use(two_brands: TwoBrands) -> None:
     assert two_brands.done("POST", USES, billo.key, json=body | {"user": "Bo"})["user"] == "Bo"
 
 
-def test_everybody_lists_its_own(two_brands: TwoBrands) -> None:
+def test_each_caller_lists_only_its_own_data(two_brands: TwoBrands) -> None:
     billo, ikea = two_brands.open_shop("Billo"), two_brands.open_shop("IKEA")
     for shop, code in ((billo, "BILLO"), (ikea, "HEJ")):
         two_brands.done("POST", CODES, shop.key, json=AHMED | {"id": code})
@@ -382,7 +382,7 @@ def test_a_user_pages_through_their_codes_and_uses(two_brands: TwoBrands) -> Non
         assert found == whole
 
 
-def test_a_use_that_was_rolled_back_is_none(raw: FlaskClient) -> None:
+def test_a_rolled_back_use_is_not_listed(raw: FlaskClient) -> None:
     create(raw)
     used = use(raw).get_json()
     assert raw.post(f"/redemption/{used['id']}/rollback").status_code == 200

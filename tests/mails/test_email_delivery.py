@@ -172,7 +172,7 @@ def test_a_brand_switches_kinds_of_e_mails_off(harness: MailHarness) -> None:
     assert subjects(harness) == ["Sold out: Christmas"]
 
 
-def test_one_switched_off_between_plan_and_sending_is_not_sent(harness: MailHarness) -> None:
+def test_an_e_mail_switched_off_after_planning_is_not_sent(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA"})
     harness.grant(harness.create(), email=ANN)
     harness.plan()
@@ -225,21 +225,21 @@ def test_tags_do_not_get_one_mailbox_more_a_day(harness: MailHarness, monkeypatc
     assert sorted(status for _, _, status in outcomes(harness.send())) == ["250"] * 3 + ["too-many"] * 2
 
 
-def test_tries_that_failed_are_not_counted_as_e_mails_of_a_day(
+def test_failed_attempts_do_not_count_as_e_mails_of_the_day(
     harness: MailHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email_delivery, "MOST_PER_MAILBOX", 3)
     harness.grant(harness.create(), email=ANN)
     harness.plan()
     (email,) = harness.emails()
-    entry = outbox.read_entry(harness.store, int(email.id[4:6], 16), email.place)
+    entry = outbox.read_entry(harness.store, int(email.id[4:6], 16), email.entry_id)
     harness.box.answers["mail"] = "451 later"
     assert [harness.mailer.send(email, entry).receipt.status for _ in range(4)] == ["451"] * 4
     harness.box.answers.clear()
     assert [harness.mailer.send(email, entry).receipt.status for _ in range(4)] == ["250", "250", "250", "too-many"]
 
 
-def test_a_brand_sends_so_many_e_mails_a_day(harness: MailHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_brand_sends_a_limited_number_of_e_mails_a_day(harness: MailHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness.store, "quotas", Quotas({"emails_a_day": "2"}))
     discount_id = harness.create()
     for number in range(4):
@@ -260,7 +260,7 @@ def test_a_brand_sends_so_many_e_mails_a_day(harness: MailHarness, monkeypatch: 
     assert sorted(each.status for each in harness.deliver()) == ["250", "250"]
 
 
-def test_an_e_mail_that_was_not_sent_is_none_of_the_brands(harness: MailHarness) -> None:
+def test_an_unsent_e_mail_does_not_count_for_the_brand(harness: MailHarness) -> None:
     harness.grant(harness.create(), email=ANN)
     harness.box.answers["mail"] = "451 later"
     harness.send()
@@ -293,7 +293,7 @@ def test_a_brand_gets_an_e_mail_when_a_limit_is_reached(harness: MailHarness) ->
     assert "Limit: 2 uses in total\n" in text_of(read(harness.box.mails[0]))
 
 
-def test_a_limit_that_was_lifted_meanwhile_leads_to_no_e_mail(harness: MailHarness) -> None:
+def test_a_limit_lifted_in_the_meantime_sends_no_e_mail(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "IKEA", "email": SHOP})
     discount_id = harness.create(limits={"total": 1})
     harness.redeem(discount_id, harness.grant(discount_id), "1")
@@ -450,7 +450,7 @@ def test_a_user_who_used_the_code_is_not_reminded(harness: MailHarness) -> None:
     assert reminded(harness) == ["bob"]
 
 
-def test_a_use_that_was_rolled_back_counts_as_none(harness: MailHarness) -> None:
+def test_a_rolled_back_use_is_not_counted(harness: MailHarness) -> None:
     discount_id = harness.create(expires_at=DAY)
     code = harness.grant(discount_id, email=ANN)
     paid = {"id": "1", "amount": 1000, "currency": "EUR"}

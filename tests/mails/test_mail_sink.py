@@ -104,7 +104,7 @@ def test_e_mails_appear_as_files_for_their_owner_alone(folder: Path, port: int) 
     assert [stat.S_IMODE(path.stat().st_mode) for path in found] == [0o600] * 3
 
 
-def test_they_are_listed_oldest_first(folder: Path, port: int) -> None:
+def test_webhooks_are_listed_oldest_first(folder: Path, port: int) -> None:
     send(port, example_mail(to=Recipient("ann@mail.example", "Ann Müller", "de")))
     send(port, example_mail("sold-out", to=Recipient("shop@ikea.example")))
     found = listed(folder)
@@ -127,7 +127,7 @@ def test_a_mail_file_name_contains_nothing_from_the_e_mail(folder: Path, port: i
     assert [bool(NAME.fullmatch(path.name)) for path in folder.iterdir()] == [True]
 
 
-def test_many_at_once_all_arrive_and_none_is_seen_in_part(folder: Path, port: int) -> None:
+def test_concurrent_e_mails_all_arrive_and_none_is_read_half_written(folder: Path, port: int) -> None:
     message = example_mail(code="X" * 60_000)
     whole, seen = len(bytes(message)), set()
     threads = [threading.Thread(target=lambda: [send(port, message) for _ in range(3)]) for _ in range(4)]
@@ -242,7 +242,7 @@ def test_a_taken_port_and_a_bad_directory_are_reported(tmp_path: Path) -> None:
         mail_sink.serve(tmp_path / "file", port=0)
 
 
-def test_a_directory_that_is_not_there_has_no_e_mails(tmp_path: Path) -> None:
+def test_a_missing_directory_has_no_e_mails(tmp_path: Path) -> None:
     assert listed(tmp_path / "none") == []
 
 

@@ -128,7 +128,7 @@ def test_the_longest_link_fits_unbroken_in_its_header() -> None:
         ("de", "Er gilt nur für Sie", "also gerne weitergeben"),
     ],
 )
-def test_a_code_for_all_may_be_passed_on_and_another_may_not(locale: str, alone: str, for_all: str) -> None:
+def test_a_shared_code_may_be_passed_on_and_a_unique_code_may_not(locale: str, alone: str, for_all: str) -> None:
     for shared in (False, True):
         message = example_mail("code-granted", Recipient("ann@mail.example", None, locale), for_all=shared)
         for part in (text_of(message), shown(html_of(message)).text):
@@ -246,12 +246,12 @@ def test_nothing_in_a_name_becomes_a_header_a_tag_or_an_instruction(name: str, e
 @pytest.mark.parametrize("name", ["brand_name", "discount_name", "code", "name", "last_answer"])
 @settings(max_examples=20)
 @given(text=st.text(max_size=200) | st.text(st.sampled_from("\r\n\t :=?_<>&\"'{}%#.,@\\()[];é🎄aQb"), max_size=200))
-def test_any_text_at_all_is_only_shown(name: str, text: str) -> None:
+def test_any_text_is_shown_and_never_executed(name: str, text: str) -> None:
     _assert_shown_only(name, text)
 
 
 @pytest.mark.parametrize("name", ["evil@evil.example," + "b" * 80, "Eve <eve@evil.example>, x", "a, b", "x" * 119])
-def test_a_name_is_no_second_address(name: str) -> None:
+def test_a_name_cannot_add_a_second_address(name: str) -> None:
     _assert_one_address(name)
 
 
@@ -381,7 +381,7 @@ def test_a_sender_that_is_not_one_is_refused(sender: str) -> None:
         "https://shop.example/a,b",
     ],
 )  # fmt: skip
-def test_a_link_that_is_none_is_refused(link: str) -> None:
+def test_a_malformed_link_is_refused(link: str) -> None:
     with pytest.raises(Invalid):
         example_mail(unsubscribe_url=link)
 
@@ -389,7 +389,7 @@ def test_a_link_that_is_none_is_refused(link: str) -> None:
 @pytest.mark.parametrize(
     "message_id", ["", "dlv-01@shop.example", "<dlv-01>", "<a@b>\r\nBcc: eve@evil.example", "<a b@c>", "<a@b>\n"]
 )
-def test_an_id_that_is_none_is_refused(message_id: str) -> None:
+def test_a_malformed_id_is_refused(message_id: str) -> None:
     with pytest.raises(Invalid):
         example_mail(message_id=message_id)
 

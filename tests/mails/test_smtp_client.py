@@ -159,7 +159,7 @@ def test_a_percent_encoded_login_reaches_the_server(scheme: str, authority: Auth
     assert len(box.mails) == 1
 
 
-def test_a_login_that_is_refused_may_go_well_another_time() -> None:
+def test_a_refused_login_is_retried_later() -> None:
     box = Mailbox(auth="no")
     with serving(box, authenticator=box.authenticate, auth_required=True, auth_require_tls=False) as port:
         receipt = send(f"smtp+plain://shop:s3cret@127.0.0.1:{port}")
@@ -191,7 +191,7 @@ def test_a_permanent_refusal_fails_and_any_other_is_retried(command: str, answer
 
 
 @pytest.mark.parametrize("greeting", [b"554 No\r\n", b"421 Busy\r\n"])
-def test_a_greeting_that_refuses_says_nothing_about_the_e_mail(greeting: bytes) -> None:
+def test_a_refusing_greeting_is_not_a_verdict_on_the_e_mail(greeting: bytes) -> None:
     with Evil(lambda server, connection: server.talk(connection, [greeting])) as evil:
         receipt = send(f"smtp+plain://127.0.0.1:{evil.port}")
     status, words = greeting.decode().strip().split(" ")
@@ -384,7 +384,7 @@ def test_no_part_of_an_address_that_was_cut_is_left() -> None:
         "smtps://shop:s3cret%C3%A4@mail.example",
     ],
 )  # fmt: skip
-def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+def test_a_malformed_url_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         SmtpClient(url, 1.0, usual())
     error = refused.value

@@ -54,7 +54,7 @@ def test_one_order_sent_50_times_at_once_is_one_use(
     assert len(found.records) == 1
 
 
-def test_one_order_of_two_users_at_once_is_the_first_one_s(service: Service, redis_server: RedisServer) -> None:
+def test_an_order_of_two_concurrent_users_belongs_to_the_first(service: Service, redis_server: RedisServer) -> None:
     discount_id = open_discount(service.urls[0])
     calls = [redeem_call(discount_id, f"user {n % 2}", f"order {n // 8}") for n in range(320)]
 
@@ -83,7 +83,7 @@ def test_one_idempotency_key_with_40_orders_is_one_use(service: Service, redis_s
 @pytest.mark.parametrize(
     ("limit", "number"), [("per_user", 3), ("per_user_per_day", 2), ("per_user_per_week", 2), ("per_user", 1)]
 )
-def test_a_limit_of_a_user_holds_at_its_number(
+def test_a_limit_per_user_allows_exactly_its_number(
     service: Service, redis_server: RedisServer, limit: str, number: int
 ) -> None:
     limits = {"per_user": None} | {limit: number}
@@ -182,9 +182,7 @@ def test_a_confirm_and_a_rollback_of_one_hold_at_once_end_in_one_state(
     assert found.counts["rolled-back"] == 100
 
 
-def test_a_storm_of_all_calls_on_the_same_orders_leaves_sums_that_agree(
-    service: Service, redis_server: RedisServer
-) -> None:
+def test_all_calls_at_once_on_the_same_orders_leave_matching_sums(service: Service, redis_server: RedisServer) -> None:
     discount_id = open_discount(
         service.urls[0], limits={"total": 25, "per_user": 2, "per_user_per_day": 2}, timezone=where_it_is_noon()
     )

@@ -10,7 +10,7 @@ from tests.security.two_brands import TwoBrands, checkout
 KEY = {"Idempotency-Key": "checkout-1001"}
 
 
-def test_a_user_takes_no_order_and_no_key_of_the_shop(two_brands: TwoBrands) -> None:
+def test_a_user_cannot_take_an_order_number_or_key_of_the_shop(two_brands: TwoBrands) -> None:
     shop = two_brands.open_shop("IKEA")
     for user in ("Ann", "Bo"):
         two_brands.done("POST", f"/discount/{shop.discount}/grant", shop.key, json={"user_id": user})
@@ -32,7 +32,7 @@ def test_a_user_takes_no_order_and_no_key_of_the_shop(two_brands: TwoBrands) -> 
     check_problem(two_brands.ask("GET", f"/redemption/{of_shop.get_json()['id']}", signed("Ann")), 404, "not-found")
 
 
-def test_a_shop_is_no_address_for_its_customers_and_a_user_has_one(
+def test_a_shop_address_is_not_counted_for_its_customers(
     two_brands: TwoBrands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkouts, "ADDRESS_GUESSES", 3)

@@ -21,7 +21,7 @@ def statuses(two_brands: TwoBrands, times: int, method: str, path: str, token: s
     return [two_brands.ask(method, path, token, **call).status_code for _ in range(times)]
 
 
-def test_a_wrong_query_without_a_token_learns_nothing_and_counts(small: TwoBrands) -> None:
+def test_a_wrong_query_without_a_token_reveals_nothing_and_is_counted(small: TwoBrands) -> None:
     check_problem(small.ask("GET", "/discount?limit=x"), 401, "unauthenticated")
     assert statuses(small, 5, "GET", "/discount?colour=red", None) == [401, 401, 401, 429, 429]
 

@@ -49,7 +49,7 @@ def test_a_brand_cannot_set_its_quotas(two_brands: TwoBrands, key: str) -> None:
 
 
 @pytest.mark.parametrize("most", [-1, "none", 1.5, 10**15, True])
-def test_a_quota_that_is_none_is_refused(two_brands: TwoBrands, key: str, most: Any) -> None:
+def test_an_invalid_quota_is_refused(two_brands: TwoBrands, key: str, most: Any) -> None:
     answer = two_brands.ask("PATCH", "/brand/IKEA", ADMIN, json={"quotas": {"codes": most}})
     check_problem(answer, 422, "invalid", "/quotas/codes")
 

@@ -307,7 +307,7 @@ def test_the_admin_key_opens_only_admin_routes(two_brands: TwoBrands, ikea: Shop
 
 
 @named
-def test_another_brands_things_are_not_there(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
+def test_data_of_another_brand_is_not_found(two_brands: TwoBrands, ikea: Shop, route: Route) -> None:
     if route.needs == ("admin",):
         return
     other = two_brands.make_key("Other")
@@ -348,7 +348,7 @@ def test_public_routes_need_no_token(two_brands: TwoBrands) -> None:
         assert two_brands.ask("GET", path, "garbage").status_code == 200
 
 
-def test_a_token_of_another_sort_or_in_another_place_is_none(two_brands: TwoBrands, ikea: Shop) -> None:
+def test_a_token_of_another_kind_or_header_is_not_accepted(two_brands: TwoBrands, ikea: Shop) -> None:
     for header in (f"Basic {ikea.key}", f"Bearer  {ikea.key} x", "Bearer", f"Bearer {ikea.key},Bearer x", ikea.key):
         answer = two_brands.ask("GET", "/discount", headers={"Authorization": header})
         check_problem(answer, 401, "unauthenticated")

@@ -44,7 +44,7 @@ def test_a_change_is_one_event(harness: ServiceHarness) -> None:
     assert found.created_at <= int(event["at"]) <= harness.now()
 
 
-def test_a_name_changes_and_nothing_else_does(harness: ServiceHarness) -> None:
+def test_a_changed_name_changes_nothing_else(harness: ServiceHarness) -> None:
     found = harness.create()
     changed = harness.change(found.id, discount_code="Easter")
     assert changed.discount_code == "Easter"
@@ -177,7 +177,7 @@ def test_closing_is_one_event_and_closing_again_is_none(harness: ServiceHarness)
     assert (event["brand"], event["number"]) == ("IKEA", str(found.number))
 
 
-def test_closing_gives_the_pool_up_and_keeps_the_grants(harness: ServiceHarness) -> None:
+def test_closing_empties_the_pool_and_keeps_the_grants(harness: ServiceHarness) -> None:
     found = harness.create(total=5)
     held = harness.grant_all(found.id, 2)
     unused = harness.waiting(found.id)

@@ -190,7 +190,7 @@ def test_the_first_hundred_bad_lines_of_any_sort_are_reported(harness: ServiceHa
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 50])
 @pytest.mark.usefixtures("small")
-def test_any_number_of_lines_goes_in_whole(harness: ServiceHarness, lines: int) -> None:
+def test_any_number_of_lines_is_imported_completely(harness: ServiceHarness, lines: int) -> None:
     found = harness.create(kind=IMPORTED)
     assert harness.import_lines(found.id, own(0, lines)) == Report(lines)
     assert harness.pool(found.id) == own(0, lines)
@@ -198,7 +198,7 @@ def test_any_number_of_lines_goes_in_whole(harness: ServiceHarness, lines: int) 
     assert again == Report(0, lines, 0, [Line(number, THERE) for number in range(1, lines + 1)])
 
 
-def test_a_large_file_goes_in_and_comes_out_in_order(redis_server: RedisServer) -> None:
+def test_a_large_file_is_imported_and_exported_in_order(redis_server: RedisServer) -> None:
     harness = real_harness(redis_server)
     found = harness.create(total=10_000, kind=IMPORTED)
     codes = own(0, 10_000)
@@ -277,7 +277,7 @@ def test_two_imports_at_once_add_every_code_once(harness: ServiceHarness) -> Non
     assert sorted(harness.pool(found.id)) == own(0, 40)
 
 
-def test_an_import_after_the_last_grant_makes_codes_to_be_had(harness: ServiceHarness) -> None:
+def test_an_import_after_the_last_grant_makes_codes_available(harness: ServiceHarness) -> None:
     found = harness.create_kind("imported", total=2)
     harness.grant_all(found.id, 2)
     with pytest.raises(SoldOut):
@@ -587,7 +587,7 @@ def test_codes_imported_during_an_export_come_last(harness: ServiceHarness, monk
     assert [each.code for each in (*first, *exporting)] == own(0, 9)
 
 
-def test_a_large_pool_comes_out_in_few_round_trips(redis_server: RedisServer) -> None:
+def test_a_large_pool_is_exported_in_few_round_trips(redis_server: RedisServer) -> None:
     harness = real_harness(redis_server)
     found = harness.create(total=5000, kind=IMPORTED)
     harness.import_lines(found.id, own(0, 5000))

@@ -88,7 +88,7 @@ def test_codes_are_granted_in_the_order_of_the_pool(harness: ServiceHarness) -> 
     assert [each.code for each in harness.grant_all(found.id, 5)] == waiting
 
 
-def test_every_code_is_granted_and_not_one_more(harness: ServiceHarness) -> None:
+def test_exactly_the_existing_codes_are_granted(harness: ServiceHarness) -> None:
     found = harness.create(total=5)
     assert len({each.code for each in harness.grant_all(found.id, 5)}) == 5
     before = harness.state()
@@ -232,7 +232,7 @@ def test_a_held_grant_is_shown_to_its_holder_only(harness: ServiceHarness) -> No
             grants.held_grant(harness.store, found.id, other)
 
 
-def test_looking_grants_nothing(harness: ServiceHarness) -> None:
+def test_a_read_grants_no_code(harness: ServiceHarness) -> None:
     found = harness.create()
     before = harness.state()
     with pytest.raises(NotGranted):
@@ -330,7 +330,7 @@ def test_a_bulk_grant_gives_as_many_codes_as_there_are(harness: ServiceHarness) 
 
 
 @pytest.mark.parametrize("total", [99, 100, 101, 250])
-def test_a_bulk_goes_on_over_the_blocks_of_codes(
+def test_a_bulk_grant_continues_across_blocks_of_codes(
     harness: ServiceHarness, total: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discounts, "BLOCK", 100)
@@ -338,7 +338,7 @@ def test_a_bulk_goes_on_over_the_blocks_of_codes(
     check_bulk(harness, total)
 
 
-def test_a_bulk_takes_thousands_of_codes(redis_server: RedisServer) -> None:
+def test_a_bulk_grant_takes_thousands_of_codes(redis_server: RedisServer) -> None:
     harness = real_harness(redis_server)
     check_bulk(harness, 2500)
     harness.check()
@@ -351,7 +351,7 @@ def check_bulk(harness: ServiceHarness, total: int) -> None:
     assert len({each.code for each in outcomes if isinstance(each, Grant)}) == total
 
 
-def test_a_bulk_of_a_discount_that_is_not_open_says_why(harness: ServiceHarness) -> None:
+def test_a_bulk_grant_of_a_discount_that_is_not_open_says_why(harness: ServiceHarness) -> None:
     found = harness.create()
     harness.grant(found.id, "Holder")
     users = ["Holder", "Other"]
@@ -419,7 +419,7 @@ def test_a_dead_code_does_not_block_a_grant_of_an_open_discount(harness: Service
 
 
 @pytest.mark.parametrize("how", ["paused", "closed", "not started", "sold out", "used once of two", "used today"])
-def test_a_held_code_that_can_still_be_used_is_the_one_that_the_brand_gives(harness: ServiceHarness, how: str) -> None:
+def test_a_brand_grant_returns_a_held_code_that_can_still_be_used(harness: ServiceHarness, how: str) -> None:
     limits: dict[str, dict[LimitName, int | None]] = {
         "used once of two": {"per_user": 2},
         "used today": {"per_user": None, "per_user_per_day": 1},
@@ -453,7 +453,7 @@ def test_a_brand_grants_no_code_that_cannot_be_redeemed(
         grants.held_grant(harness.store, full.id, "User 1")
 
 
-def test_of_several_held_codes_a_good_one_wins(harness: ServiceHarness) -> None:
+def test_of_several_held_codes_a_usable_one_is_returned(harness: ServiceHarness) -> None:
     made = [harness.create() for _ in range(3)]
     held = [harness.grant(each.id) for each in made]
     harness.change(made[0].id, expires_at=harness.now())
@@ -462,7 +462,7 @@ def test_of_several_held_codes_a_good_one_wins(harness: ServiceHarness) -> None:
     assert brand_grants.grant_of_brand(harness.store, "IKEA", "User 1").code == held[2].code
 
 
-def test_a_brand_looks_at_so_many_held_codes_and_no_more(
+def test_a_brand_grant_reads_a_bounded_number_of_held_codes(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(brand_grants, "HELD", 5)
@@ -651,7 +651,7 @@ def test_a_cursor_of_a_bucket_far_away_is_an_empty_page(harness: ServiceHarness)
     assert (page.items, page.next) == ([], None)
 
 
-def test_a_pool_that_others_empty_again_and_again_is_unavailable(harness: ServiceHarness) -> None:
+def test_a_pool_that_others_keep_emptying_is_unavailable(harness: ServiceHarness) -> None:
     found = harness.create(total=2500)
     harness.redis.delete(keys.codes(int(found.id[4:6], 16), found.id))
     with mock.patch.object(code_pools, "refill") as refill, pytest.raises(Unavailable):

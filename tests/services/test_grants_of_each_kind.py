@@ -78,7 +78,7 @@ def test_a_user_gets_a_code_of_any_kind_once_and_the_same_after_that(harness: Se
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_discount_of_any_kind_gives_its_total_and_not_one_more(harness: ServiceHarness, kind: Kind) -> None:
+def test_a_discount_of_any_kind_gives_exactly_its_total(harness: ServiceHarness, kind: Kind) -> None:
     found = harness.create_kind(kind)
     held = harness.grant_all(found.id, 3)
     assert len({each.code for each in held}) == (1 if kind == "shared" else 3)
@@ -191,7 +191,7 @@ def test_a_genuine_code_is_recognized_in_any_spelling(harness: ServiceHarness) -
             assert sequence.counter(typed) == counter
 
 
-def test_a_code_that_was_never_made_is_not_known_as_genuine(harness: ServiceHarness) -> None:
+def test_a_code_that_was_never_made_is_not_genuine(harness: ServiceHarness) -> None:
     found = harness.create_kind("unique", total=5)
     sequence = harness.sequence(found.id)
     code = harness.grant(found.id).code
@@ -360,7 +360,7 @@ def test_a_discount_cannot_be_extended_once_another_uses_its_code(harness: Servi
     assert harness.change(first.id, discount_code="Easter", expires_at=ended - 1).discount_code == "Easter"
     harness.change(second.id, expires_at=ended + 3600 * SECOND)
     harness.close(second.id, void=True)
-    # Who has the code is over too, but it may be told of no longer than one discount.
+    # The holder of the code has ended too, but an extended discount must not bring its old code back.
     with pytest.raises(CodeTaken):
         harness.change(first.id, expires_at=None)
 
@@ -455,7 +455,7 @@ def test_a_bulk_grant_to_users_with_equal_slugs_gives_distinct_codes(harness: Se
     assert len(set(codes)) == len(ANNS)
 
 
-def test_a_name_that_reads_like_anothers_code_gets_a_code_of_its_own(harness: ServiceHarness) -> None:
+def test_a_name_that_reads_like_another_code_gets_a_distinct_code(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=20, template="{user}")
     # All are `ann2` to a reader.
     users = ["Ann", "ann", "Ann 2", "ann-2", "Ann2", "a-n-n-2"]
@@ -482,7 +482,7 @@ def test_letters_that_somebody_has_are_drawn_again(harness: ServiceHarness) -> N
         assert codes_of(grants.grant_many(harness.store, found.id, ANNS[5:7])) == ["ann-dddddddd", "ann-cccccccc"]
 
 
-def test_a_draw_that_never_ends_is_given_up(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draw_that_never_succeeds_stops(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grants, "REFILLS", 3)
     found = harness.create_kind("personal", total=20, template="{user}")
     with mock.patch.object(code_kinds, "_random", return_value="aaaaaaaa"):
@@ -525,7 +525,9 @@ def test_text_of_a_template_is_given_as_it_was_written(harness: ServiceHarness) 
     assert [each.code for each in harness.grant_all(found.id, 2)] == [f"%d%1 %s \\0 $1 [{n}] ikea%" for n in (1, 2)]
 
 
-def test_a_bulk_of_personal_codes_goes_on_over_slices(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bulk_grant_of_personal_codes_crosses_slices(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(grants, "SLICE", 7)
     found = harness.create_kind("personal", total=30, template="{seq}-for-{user}")
     users = [f"User {number}" for number in range(40)]
@@ -605,7 +607,7 @@ def test_a_code_contains_the_user_name_known_to_the_brand(harness: ServiceHarnes
     assert brand_grants.grant_of_brand(harness.store, "IKEA", "u2").code == f"stina åkerman-has-{found.id}-2"
 
 
-def test_only_a_code_with_a_name_in_it_costs_a_look_for_the_name(
+def test_only_a_code_that_contains_a_name_costs_a_name_lookup(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []

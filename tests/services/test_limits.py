@@ -581,7 +581,7 @@ def test_a_hold_that_gave_way_or_ended_is_not_given_back_twice(harness: ServiceH
     assert left(harness, discount_id) == {"total": 1, "per_user": 1}
 
 
-def test_holds_that_are_over_are_kept_nowhere_once_another_is_made(harness: ServiceHarness) -> None:
+def test_ended_holds_are_deleted_when_another_is_made(harness: ServiceHarness) -> None:
     discount_id = shared(harness, {"total": 9})
     for number in range(5):
         let_end(harness, redeem(harness, discount_id, f"A-{number}", hold=600))

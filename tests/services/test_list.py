@@ -134,7 +134,7 @@ def test_a_page_of_a_rare_status_looks_at_a_bounded_number(
     assert harness.list_ids(10, status="paused") == [made[-1]]
 
 
-def test_a_cursor_that_is_none_of_ours_is_refused(harness: ServiceHarness) -> None:
+def test_a_cursor_of_unknown_origin_is_refused(harness: ServiceHarness) -> None:
     fill(harness, 3)
     for cursor in ("x", make_cursor(1, "x"), make_cursor(1, ""), make_cursor(1, "dsc-" + "a" * 24)):
         with pytest.raises(Invalid, match="cursor is not a cursor"):

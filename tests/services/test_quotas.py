@@ -75,7 +75,7 @@ def test_imported_codes_count_and_those_that_are_there_already_do_not(harness: S
     assert harness.import_lines(found.id, ["A", "E"]).repeated_count == 2
 
 
-def test_a_brand_grants_so_many_a_day_and_codes_that_are_held_are_given_still(harness: ServiceHarness) -> None:
+def test_a_daily_grant_quota_still_returns_codes_that_are_held(harness: ServiceHarness) -> None:
     limit(harness, grants_a_day=2)
     first, second = harness.create(), harness.create()
     held = harness.grant(first.id, "Ann")
@@ -135,7 +135,7 @@ def test_the_quotas_of_a_brand_override_the_settings(harness: ServiceHarness) ->
     refused(harness, "discounts", 1, harness.create, brand="quotas IKEA")
 
 
-def test_a_quota_of_nothing_is_one(harness: ServiceHarness) -> None:
+def test_a_quota_of_zero_is_valid(harness: ServiceHarness) -> None:
     limit(harness, discounts=0)
     refused(harness, "discounts", 0, harness.create)
 

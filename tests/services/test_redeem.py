@@ -441,7 +441,7 @@ def test_only_holders_can_redeem_a_shared_code_after_the_close(
     assert redeem(harness, code, "A-1", "User 2", **place).state == "redeemed"
 
 
-def test_a_code_that_another_discount_took_over_is_that_discounts(harness: ServiceHarness) -> None:
+def test_a_code_taken_over_by_another_discount_belongs_to_that_discount(harness: ServiceHarness) -> None:
     old = shared(harness)
     harness.grant(old.id)
     harness.change(old.id, expires_at=harness.now())
@@ -631,7 +631,7 @@ def test_a_repeated_redemption_is_answered_after_any_number_of_wrong_codes(harne
     assert redeem(harness).id == made.id
 
 
-def test_right_codes_and_refusals_are_no_guesses(harness: ServiceHarness) -> None:
+def test_right_codes_and_refusals_do_not_count_as_guesses(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 1}, rule=Rule(amount_off=1, currency="EUR"))
     redeem(harness)
     for number in range(checkouts.USER_GUESSES + 1):
@@ -723,7 +723,7 @@ def test_a_mismatch_names_the_difference(harness: ServiceHarness, other: dict[st
     assert (caught.value.detail, caught.value.facts) == (detail, {})
 
 
-def test_orders_and_keys_of_users_and_of_the_shop_do_not_meet(harness: ServiceHarness) -> None:
+def test_orders_and_keys_of_users_and_of_the_shop_do_not_collide(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 1})
     own = redeem(harness, hold=600, key="key", by_user=True)
     others = redeem(harness, CODE, "A-1", "User 2", hold=60, key="key", by_user=True)
@@ -753,7 +753,7 @@ def test_a_hold_of_an_order_is_not_changed_by_other_content(harness: ServiceHarn
     assert confirm(harness, held).state == "redeemed"
 
 
-def test_a_wrong_code_learns_nothing_of_an_order(harness: ServiceHarness) -> None:
+def test_a_wrong_code_reveals_nothing_about_an_order(harness: ServiceHarness) -> None:
     found = harness.create(rule=TEN_PERCENT)
     redeem(harness, harness.grant(found.id).code, key="key")
     for number in range(2):
@@ -763,7 +763,7 @@ def test_a_wrong_code_learns_nothing_of_an_order(harness: ServiceHarness) -> Non
             redeem(harness, harness.grant(found.id).code, f"A-{1 + number}", "User 2", discount_id=found.id, key="key")
 
 
-def test_orders_and_keys_of_two_brands_do_not_meet(harness: ServiceHarness) -> None:
+def test_orders_and_keys_of_two_brands_do_not_collide(harness: ServiceHarness) -> None:
     one, other = [brand for brand in (f"b{n}" for n in range(200)) if keys.partition_of(brand, PARTITIONS) == 5][:2]
     for brand in (one, other):
         shared(harness, brand=brand)
@@ -771,7 +771,7 @@ def test_orders_and_keys_of_two_brands_do_not_meet(harness: ServiceHarness) -> N
     assert (first.id != second.id, first.fresh, second.fresh) == (True, True, True)
 
 
-def test_a_key_of_a_discount_and_of_a_redemption_do_not_meet(harness: ServiceHarness) -> None:
+def test_keys_of_a_discount_and_of_a_redemption_do_not_collide(harness: ServiceHarness) -> None:
     found = shared(harness)
     redeem(harness, key="one")
     harness.create(idempotency_key="two")
@@ -941,7 +941,7 @@ def test_a_new_checkout_is_not_blocked_by_the_users_earlier_hold(harness: Servic
     refused(harness, LimitReached, CODE, "A-2", hold=600)
 
 
-def test_a_hold_is_released_only_when_its_place_is_needed(harness: ServiceHarness) -> None:
+def test_a_hold_is_released_only_when_another_hold_needs_its_count(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 3})
     held = [redeem(harness, CODE, f"A-{n}", hold=600) for n in range(3)]
     assert {show(harness, each).state for each in held} == {"held"}
@@ -977,7 +977,7 @@ def test_a_hold_of_another_user_is_never_released(harness: ServiceHarness) -> No
 @pytest.mark.parametrize("call", [redemptions.confirm, redemptions.roll_back])
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
 @pytest.mark.parametrize(("code", "user"), [("AUTUMN", "User 1"), (CODE, "User 2"), ("AUTUMN", "User 2")])
-def test_an_order_that_moves_on_meanwhile_is_changed_where_it_is_now(
+def test_an_order_that_moves_in_the_meantime_is_changed_where_it_is_now(
     harness: ServiceHarness, call: Callable[..., Redemption], hold: int | None, code: str, user: str
 ) -> None:
     limits = {"total": 9, "per_user": 9}
@@ -1034,7 +1034,7 @@ def test_an_order_with_a_released_hold_may_redeem_another_discount_at_once(
     assert counted(harness, other.id)[:2] == ((0, 1) if "hold" in given else (1, 0))
 
 
-def test_a_user_has_so_many_holds_of_a_discount_and_no_more(
+def test_a_user_has_a_limited_number_of_holds_of_a_discount(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redemptions, "HOLDS_PER_USER", 3)
@@ -1137,7 +1137,7 @@ def told_of(harness: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
     return [(each["type"], each["redemption"]) for each in harness.events(found) if "redemption" in each]
 
 
-def test_a_hold_has_events_from_its_beginning_to_its_end(harness: ServiceHarness) -> None:
+def test_a_hold_has_an_event_for_each_step(harness: ServiceHarness) -> None:
     found = shared(harness)
     ended, confirmed, given_up = (redeem(harness, CODE, f"A-{n}", hold=600) for n in range(3))
     let_end(harness, ended)
@@ -1198,7 +1198,7 @@ def test_the_last_use_of_a_total_has_an_event(harness: ServiceHarness, hold: int
     assert len(harness.events(found, "discount.limit-reached")) == 2
 
 
-def test_a_refusal_a_validation_and_a_wrong_code_are_no_events(harness: ServiceHarness) -> None:
+def test_a_refusal_a_validation_and_a_wrong_code_emit_no_event(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"per_user": 1})
     redeem(harness)
     events = harness.events(found)

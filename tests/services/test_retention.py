@@ -98,7 +98,7 @@ def test_a_turn_does_a_bounded_amount_and_the_next_goes_on(
     assert len(list(discounts.list_all(harness.store, brand_id="IKEA"))) == 5
 
 
-def test_an_order_that_became_another_discounts_is_that_ones(
+def test_an_order_that_moved_to_another_discount_belongs_to_it(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, other = shared(harness), shared(harness, "OTHER")

@@ -108,10 +108,10 @@ import pytest
 from tests.support.needs import need
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_that_needs_a_program(number):
+def test_a_test_that_needs_a_program(number):
     need("curl")
 
-def test_that_needs_none():
+def test_a_test_that_needs_no_program():
     pass
 """
 
@@ -137,8 +137,8 @@ def test_the_end_of_a_run_names_the_tests_that_were_left_out(tmp_path: Path) -> 
     assert result.returncode == 0, result.stdout + result.stderr
     _, _, end = result.stdout.partition(" left out ")
     assert "curl is missing: " in end
-    assert end.count("test_needy.py::test_that_needs_a_program") == 1
-    assert "test_that_needs_none" not in end
+    assert end.count("test_needy.py::test_a_test_that_needs_a_program") == 1
+    assert "test_a_test_that_needs_no_program" not in end
     assert "1 passed, 2 skipped" in end
 
 

@@ -212,7 +212,7 @@ def test_a_new_grant_differs_only_in_code_and_time(alone: Service) -> None:
     assert found[0].startswith(b"HTTP/1.1 201 Created\r\n")
 
 
-def test_tokens_and_rates_are_minded_past_the_parser_as_through_it() -> None:
+def test_the_fast_parser_applies_tokens_and_rates_like_the_other() -> None:
     rates = {"rate_key": "4/hour", "rate_address": "4/hour"}
     owner = {"Authorization": f"Bearer {SECRET}"}
     settings = rates | {"auth": "token", "admin_key": SECRET, "secret": "another-" + SECRET}

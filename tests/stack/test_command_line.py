@@ -143,7 +143,7 @@ def test_the_commands_of_the_page_of_codes_work_one_after_the_other(
     assert (tmp_path / "all.csv").read_bytes() == http.get(f"/discount/{discount_id}/codes").data
 
 
-def test_a_discount_goes_the_whole_way_through_the_shell(
+def test_the_command_line_takes_a_discount_through_its_whole_life(
     answer: Callable[..., str], call: Call, http: FlaskClient
 ) -> None:
     printed = answer("create", "IKEA", "Christmas 2020 discount", "--total", "3", "--prefix", "XMAS-", "--json")
@@ -217,7 +217,7 @@ def test_discounts_are_listed_and_counted(answer: Callable[..., str], http: Flas
     ]  # fmt: skip
 
 
-def test_codes_come_in_from_files_and_go_out_to_files(
+def test_codes_are_imported_from_and_exported_to_files(
     answer: Callable[..., str], call: Call, http: FlaskClient, tmp_path: Path
 ) -> None:
     found = json.loads(answer("create", "IKEA", "Own codes", "--kind", "imported", "--json"))
@@ -315,7 +315,7 @@ def test_unknown_arguments_are_refused_without_a_traceback(call: Call) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_codes_come_in_from_a_pipe_and_an_empty_file_has_none(
+def test_codes_are_imported_from_a_pipe_and_an_empty_file_has_none(
     answer: Callable[..., str], http: FlaskClient, tmp_path: Path
 ) -> None:
     body = {"brand_id": "IKEA", "discount_code": "Own", "codes": {"kind": "imported"}}

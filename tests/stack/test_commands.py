@@ -281,7 +281,7 @@ def test_events_are_followed_until_it_is_stopped(said: Said, server: RedisServer
             following.kill()
 
 
-def test_a_redis_that_is_not_there_is_named_without_its_password(call: Call, tmp_path: Path) -> None:
+def test_an_unreachable_redis_is_named_without_its_password(call: Call, tmp_path: Path) -> None:
     line = wrong(call("list", REDIS_URL="redis://ann:hush@127.0.0.1:1/0?password=hush"))
     assert line == ("unavailable: Redis cannot be reached. The address is redis://127.0.0.1:1/0, from REDIS_URL.")
     folder = wrong(call("list", REDIS_URL="", DATA="elsewhere"))

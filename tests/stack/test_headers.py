@@ -75,7 +75,7 @@ def test_a_header_with_an_underscore_cannot_fake_the_client_address(guarded: Ser
     assert left == [left[0], left[0] - 1, left[0] - 2]
 
 
-def test_a_name_with_an_underscore_is_no_idempotency_key(url: str) -> None:
+def test_a_header_name_with_an_underscore_is_not_an_idempotency_key(url: str) -> None:
     made = [ask(url, "POST", "/discount", BODY, headers={"Idempotency_Key": "same"}).json["id"] for _ in range(2)]
     assert made[0] != made[1]
 
@@ -100,7 +100,7 @@ def test_a_name_with_an_underscore_changes_nothing_of_how_a_request_is_read(url:
     assert (answered.status, answered.json["brand_id"]) == (201, "Underscore"), answered.raw
 
 
-def test_a_name_with_an_underscore_is_no_request_id_to_a_replica(service: Service) -> None:
+def test_a_header_name_with_an_underscore_is_not_a_request_id(service: Service) -> None:
     answered = ask(service.urls[0], "GET", "/healthy", headers={"X_Request_Id": "passed-off"})
     (made,) = answered.headers.get_all("X-Request-Id") or []
     assert made != "passed-off"

@@ -136,7 +136,7 @@ def of_length(body: bytes) -> str:
     return f"Content-Length: {len(body)}"
 
 
-def test_codes_are_there_before_the_file_has_come_in_whole(proxy: Proxy, discount_id: str) -> None:
+def test_codes_can_be_granted_before_the_whole_file_has_arrived(proxy: Proxy, discount_id: str) -> None:
     body = "\n".join(codes(20_000)).encode()
     half = len(body) // 2
 
@@ -164,7 +164,7 @@ def ended(service: Service) -> float:
     [(True, 3), (False, 3), (False, 0)],
     ids=["in chunks, within a code", "of a length, within a code", "of a length, after a line"],
 )
-def test_a_file_cut_off_half_way_is_sent_again_whole_and_nothing_is_there_twice(
+def test_a_file_cut_off_halfway_can_be_sent_again_without_duplicates(
     proxy: Proxy, service: Service, discount_id: str, chunked: bool, back: int
 ) -> None:
     wanted = codes(30_000)

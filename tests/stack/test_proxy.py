@@ -136,7 +136,7 @@ def test_unsafe_request_id_is_replaced(proxy: Proxy, unsafe: str) -> None:
     assert len(made) == 32
 
 
-def test_figures_are_for_inside(proxy: Proxy, service: Service) -> None:
+def test_metrics_are_not_reachable_through_the_proxy(proxy: Proxy, service: Service) -> None:
     for path in ("/metrics", "/metrics?", "//metrics", "/%6detrics", "/healthy/../metrics"):
         reply = ask(proxy.url, "GET", path)
         assert (path, reply.status) == (path, 404)

@@ -79,7 +79,7 @@ def test_body_larger_than_its_buffer_arrives_whole(tmp_path: Path) -> None:
         assert ask(proxy.url, "POST", "/discount/a/codes", b"x" * 1_000_000).status == 200
 
 
-def test_address_arrives_as_it_was_written(tmp_path: Path) -> None:
+def test_an_address_arrives_as_it_was_written(tmp_path: Path) -> None:
     with ReplicaStub() as stub, Proxy([stub.address], tmp_path) as proxy:
         ask(proxy.url, "POST", "/brand/a%2Fb%20c/grant?x=%2F", {})
 

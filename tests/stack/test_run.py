@@ -131,7 +131,7 @@ def test_a_signal_while_it_starts_stops_all_of_it(runs: Any, tmp_path: Path) -> 
     wait_until(lambda: not users_of(tmp_path / "data"), "no process left in the folder")
 
 
-def test_while_a_server_still_writes_in_a_folder_no_other_run_may(runs: Any, tmp_path: Path) -> None:
+def test_a_folder_in_use_by_a_server_is_refused_to_another_run(runs: Any, tmp_path: Path) -> None:
     first = runs()
     first.url()
     family = first.family()
@@ -219,13 +219,13 @@ def refusal(run: Run) -> str:
     return lines[0]
 
 
-def test_a_taken_port_is_one_line(runs: Any) -> None:
+def test_a_taken_port_is_refused_in_one_line(runs: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert refusal(runs(PORT=str(port))).startswith(f"discount: cannot listen on 127.0.0.1:{port}")
 
 
-def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
+def test_an_unreachable_redis_is_named_in_one_line(runs: Any) -> None:
     with Port() as nobody:
         line = refusal(runs(REDIS_URL=f"redis://{nobody.address}"))
     assert line == "discount: REDIS_URL: Redis cannot be reached."
@@ -235,12 +235,12 @@ def test_an_unreachable_redis_is_one_line(runs: Any) -> None:
     ("name", "value"),
     [("PORT", "eighty"), ("PORT", "70000"), ("WORKERS", "0"), ("REDIS_URL", "http://x"), ("LOG_LEVEL", "x")],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(runs: Any, name: str, value: str) -> None:
+def test_a_wrong_setting_is_refused_in_one_line_that_names_it(runs: Any, name: str, value: str) -> None:
     assert refusal(runs(**{name: value})).startswith(f"discount: {name}={value!r}: ")
 
 
 @pytest.mark.parametrize(("name", "address"), [("HOST", "0.0.0.0"), ("ADDRESS", "shop.example")])
-def test_an_open_service_for_other_machines_is_one_line(runs: Any, name: str, address: str) -> None:
+def test_an_open_service_for_other_machines_is_refused_in_one_line(runs: Any, name: str, address: str) -> None:
     line = refusal(runs(**{name: address}))
     assert line.startswith(f"discount: AUTH='open': anyone who reaches {address} could do anything; ")
 
@@ -269,7 +269,7 @@ def test_webhooks_may_call_this_machine_only_without_token_authentication(runs: 
     assert ask(url, "POST", "/webhook", asked, headers=headers).status == status
 
 
-def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
+def test_another_number_of_partitions_is_named_in_one_line(runs: Any) -> None:
     with RedisServer() as server:
         first = runs(REDIS_URL=server.url)
         first.url()
@@ -280,7 +280,7 @@ def test_another_number_of_partitions_is_one_line(runs: Any) -> None:
         assert line == "discount: this Redis holds data with partitions 16, the setting says 4"
 
 
-def test_an_address_of_redis_that_is_none_is_one_line(runs: Any) -> None:
+def test_a_malformed_redis_address_is_refused_in_one_line(runs: Any) -> None:
     assert refusal(runs(REDIS_URL="redis://localhost:port")).startswith("discount: REDIS_URL: ")
 
 
@@ -290,7 +290,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(runs: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["a b%20c?d#é'", "long" * 40])
-def test_a_folder_may_be_called_anything(runs: Any, tmp_path: Path, name: str) -> None:
+def test_a_folder_may_have_any_name(runs: Any, tmp_path: Path, name: str) -> None:
     url = runs(DATA=str(tmp_path / name)).url()
     assert '"total_count":100' in call("POST", f"{url}/discount", CREATE)
 
@@ -299,7 +299,7 @@ def test_a_proxy_in_the_environment_is_not_asked(runs: Any) -> None:
     runs(http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9").url()
 
 
-def test_a_second_run_on_the_same_folder_is_one_line(runs: Any, tmp_path: Path) -> None:
+def test_a_second_run_on_the_same_folder_is_refused_in_one_line(runs: Any, tmp_path: Path) -> None:
     runs().url()
     other = tmp_path / "other"
     other.mkdir()

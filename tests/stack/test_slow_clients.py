@@ -121,7 +121,7 @@ def test_long_calls_leave_a_thread_to_others(narrow: Service) -> None:
     wait_until(lambda: ask(narrow.urls[0], "GET", f"/discount/{own}/codes").status == 200, "a place is free")
 
 
-def test_a_brand_and_a_key_have_so_many_places_and_others_have_theirs() -> None:
+def test_a_brand_and_a_key_have_a_limited_number_of_places_each() -> None:
     settings: dict[str, Any] = {"auth": "token", "admin_key": ADMIN, "secret": SECRET, "long_calls_per_brand": 3}
     with RedisServer() as redis, Service(redis.url, replicas=1, **settings) as service, ExitStack() as open_ones:
         admin = {"Authorization": f"Bearer {ADMIN}"}

@@ -27,7 +27,7 @@ class Together(unittest.TestCase):
     def setUp(self) -> None:
         self.wire = Wire()
 
-    def test_outside_of_a_run_a_call_asks_for_itself(self) -> None:
+    def test_outside_of_a_batch_a_call_sends_its_own_commands(self) -> None:
         self.assertEqual(self.wire.ask("a", "b"), ["aa", "bb"])
         self.assertEqual(self.wire.sent, [["a", "b"]])
 

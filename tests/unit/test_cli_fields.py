@@ -15,7 +15,7 @@ class Quotas(unittest.TestCase):
         self.assertIs(change.quotas.discounts, UNSET)
         return change.quotas.codes
 
-    def test_a_number_a_word_or_null(self) -> None:
+    def test_a_count_may_be_a_number_a_word_or_null(self) -> None:
         self.assertEqual([self.read(text) for text in ("12", "off", "none")], [12, "off", None])
 
     def test_an_unknown_word_is_refused_with_the_allowed_values(self) -> None:

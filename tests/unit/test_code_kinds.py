@@ -83,7 +83,7 @@ class Refused(unittest.TestCase):
             with self.subTest(template):
                 self.refused("/codes/template", "must differ", "personal", None, {"template": template})
 
-    def test_a_number_may_stand_only_once(self) -> None:
+    def test_a_number_may_appear_only_once(self) -> None:
         self.refused("/codes/template", "{seq} twice", "personal", None, {"template": "{seq}-{user}-{seq}"})
 
 
@@ -97,13 +97,13 @@ class Space(unittest.TestCase):
             " right; at most one in 1,000 may.",
         )
 
-    def test_a_total_beyond_the_space_is_one_guess_in_one(self) -> None:
+    def test_a_total_beyond_the_code_space_makes_every_guess_a_hit(self) -> None:
         with self.assertRaises(Invalid) as caught:
             code_kinds.check_space(1_000_000, "##", "0123456789", "/codes/pattern")
         self.assertEqual(caught.exception.facts["errors"][0]["pointer"], "/codes/pattern")
         self.assertIn("gives 100 codes, and with 1,000,000 made one guess in 1 would be", caught.exception.detail)
 
-    def test_one_code_in_a_thousand_guesses_is_the_most(self) -> None:
+    def test_at_most_one_guess_in_a_thousand_is_a_code(self) -> None:
         code_kinds.check_space(10, "####", "0123456789")
         with self.assertRaises(Invalid):
             code_kinds.check_space(11, "####", "0123456789")
@@ -126,7 +126,7 @@ class Space(unittest.TestCase):
 
 
 class Unique(unittest.TestCase):
-    def test_nothing_given_is_the_usual_pattern_and_alphabet(self) -> None:
+    def test_without_arguments_the_default_pattern_and_alphabet_are_used(self) -> None:
         self.assertEqual(
             code_kinds.make("unique", 5, {}),
             CodeKind("unique", pattern=code_sequence.PATTERN, alphabet=code_sequence.ALPHABET),
@@ -136,7 +136,7 @@ class Unique(unittest.TestCase):
         self.assertEqual(code_kinds.make("unique", 5, {"prefix": "IKEA-"}).pattern, "IKEA-####-####-####")
         self.assertEqual(code_kinds.make("unique", 5, {"prefix": "X", "pattern": "########"}).pattern, "X########")
 
-    def test_a_sign_in_the_prefix_is_no_letter_of_the_pattern(self) -> None:
+    def test_a_pattern_character_in_the_prefix_is_literal(self) -> None:
         self.assertEqual(code_kinds.unique(5, "########", prefix="#1-").pattern, "1-########")
 
     def test_an_alphabet_is_kept_as_it_was_given(self) -> None:
@@ -322,7 +322,7 @@ class Candidates(unittest.TestCase):
 
 
 class Digest(unittest.TestCase):
-    def test_codes_that_read_the_same_have_the_same(self) -> None:
+    def test_codes_that_read_the_same_have_the_same_canonical_form(self) -> None:
         for one, other in (
             ("AB-12", "ab12"),
             ("AB-12", " a b–1—2 "),
@@ -335,7 +335,7 @@ class Digest(unittest.TestCase):
             with self.subTest(one):
                 self.assertEqual(code_kinds.digest(one), code_kinds.digest(other))
 
-    def test_codes_that_read_differently_have_others(self) -> None:
+    def test_codes_that_read_differently_have_different_canonical_forms(self) -> None:
         for one, other in (("CAFÉ", "CAFE"), ("AB12", "AB21"), ("A.B", "AB"), ("A_B", "AB"), ("O0", "00")):
             with self.subTest(one):
                 self.assertNotEqual(code_kinds.digest(one), code_kinds.digest(other))
@@ -345,10 +345,10 @@ class Digest(unittest.TestCase):
         self.assertEqual(code_kinds.digest("AB-12"), 7304167433250151657)
 
     @given(st.text(max_size=64))
-    def test_any_code_has_one_that_redis_packs_into_eight_bytes(self, code: str) -> None:
+    def test_the_digest_of_any_code_fits_into_eight_bytes(self, code: str) -> None:
         self.assertTrue(0 <= code_kinds.digest(code) < 2**63)
 
     @given(st.text(alphabet="aB1éß- ", max_size=12))
-    def test_case_blanks_and_dashes_do_not_matter(self, code: str) -> None:
+    def test_case_spaces_and_dashes_do_not_matter(self, code: str) -> None:
         for typed in (code.upper(), code.lower(), code.replace("-", "–"), code.replace(" ", ""), f" {code}-"):
             self.assertEqual(code_kinds.digest(typed), code_kinds.digest(code))

@@ -51,7 +51,7 @@ class Permutation(unittest.TestCase):
         self.assertEqual({len(set(letters)) for letters in zip(*made, strict=True)}, {len(WIDEST)})
 
     @given(key=KEYS, counter=st.integers(0, SIZE - 1))
-    def test_a_code_gives_its_counter_back(self, key: str, counter: int) -> None:
+    def test_a_code_decodes_to_its_counter(self, key: str, counter: int) -> None:
         sequence = Sequence(key)
         self.assertEqual(sequence.counter(sequence.code(counter)), counter)
 
@@ -70,7 +70,7 @@ class Permutation(unittest.TestCase):
         sequence = Sequence(KEY)
         self.assertEqual(sequence.codes(998, 5), [sequence.code(counter) for counter in range(998, 1003)])
 
-    def test_the_codes_of_a_key_never_change(self) -> None:
+    def test_the_codes_of_a_secret_key_never_change(self) -> None:
         # A stored discount goes on from its counter: other codes under the same key would repeat old ones.
         self.assertEqual(
             Sequence(KEY).codes(0, 4), ["FYKN-PE78-ZGNM", "9J3Z-2693-YFH4", "FD9Y-RCS3-HXB3", "U7EQ-VQYM-6ZCA"]
@@ -82,11 +82,11 @@ class Permutation(unittest.TestCase):
     def test_twenty_thousand_codes_are_all_different(self) -> None:
         self.assertEqual(len(set(Sequence(KEY).codes(0, 20_000))), 20_000)
 
-    def test_two_keys_give_different_codes(self) -> None:
+    def test_two_secret_keys_give_different_codes(self) -> None:
         one, other = (set(Sequence(key).codes(0, 500)) for key in (KEY, KEY[::-1]))
         self.assertEqual(one & other, set())
 
-    def test_neighbours_share_no_more_letters_than_strangers_do(self) -> None:
+    def test_consecutive_codes_share_no_more_letters_than_random_ones(self) -> None:
         codes = Sequence(KEY).codes(0, 1001)
         same = sum(a == b for one, two in itertools.pairwise(codes) for a, b in zip(one, two, strict=True))
         # Twelve letters of thirty-one and two dashes: 0.39 letters by chance, and far from the twelve of a counter.
@@ -116,7 +116,7 @@ class Strangers(unittest.TestCase):
         self.assertIsNone(sequence.counter("AC" + sequence.code(7)[3:]))
 
     @given(st.text(max_size=20))
-    def test_any_text_is_a_counter_or_none(self, text: str) -> None:
+    def test_any_text_decodes_to_a_counter_or_to_none(self, text: str) -> None:
         found = Sequence(KEY).counter(text)
         if found is not None:
             self.assertEqual(canonical(Sequence(KEY).code(found)), canonical(text))

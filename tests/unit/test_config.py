@@ -18,6 +18,7 @@ class Reading(unittest.TestCase):
         given = {
             "REDIS_URL": "unix:///a/socket",
             "REDIS_TIMEOUT": "0.5",
+            "REDIS_PASSWORD": "open sesame",
             "PARTITIONS": "256",
             "HOST": "::1",
             "PORT": "0",
@@ -81,7 +82,7 @@ class Reading(unittest.TestCase):
     def test_lower_case_variables_do_not_matter(self) -> None:
         self.assertEqual(read_settings({"port": "9"}), Settings())
 
-    def test_uses_are_kept_for_longer_than_the_events_that_tell_of_them(self) -> None:
+    def test_uses_are_kept_longer_than_their_events(self) -> None:
         self.assertEqual(read_settings({"USE_DAYS": "8"}).use_days, 8)
         for given in ({"USE_DAYS": "7"}, {"USE_DAYS": "30", "EVENT_DAYS": "30"}):
             with (
@@ -90,7 +91,7 @@ class Reading(unittest.TestCase):
             ):
                 read_settings(given)
 
-    def test_dialects_are_all_on_unless_some_are_named_or_none(self) -> None:
+    def test_all_dialects_are_enabled_unless_the_setting_names_some_or_none(self) -> None:
         self.assertEqual(
             read_settings({}).enabled_dialects, {"brand-pools", "readable-codes", "coupons", "personal-codes"}
         )
@@ -183,12 +184,12 @@ class Access(unittest.TestCase):
             self.refused(TOKEN | {name: ""}, f"^{name}: is needed with AUTH=token")
             self.refused(TOKEN | {name: "x" * 31}, rf"^{name}='\*\*\*': ")
 
-    def test_an_admin_key_that_no_bearer_token_can_be_does_not_start(self) -> None:
+    def test_an_admin_key_that_is_not_a_valid_bearer_token_is_refused_at_the_start(self) -> None:
         for key in ("p!p!" * 8, "a b " * 8, "=" * 32, "\u00e4" * 32, "a=" * 16):
             self.refused(TOKEN | {"ADMIN_KEY": key}, r"^ADMIN_KEY='\*\*\*': does not fit; only A-Z.* bearer token")
         self.assertEqual(read_settings(TOKEN | {"ADMIN_KEY": "aZ09-._~+/" * 4 + "=="}).auth, "token")
 
-    def test_an_admin_key_that_is_the_secret_too_does_not_start(self) -> None:
+    def test_an_admin_key_equal_to_the_secret_is_refused_at_the_start(self) -> None:
         self.refused(TOKEN | {"ADMIN_KEY": "s" * 32}, "^ADMIN_KEY and SECRET: must differ")
 
     def test_users_tokens_need_one_kind_of_key_an_audience_and_an_issuer(self) -> None:

@@ -16,7 +16,7 @@ def encoded(text: bytes) -> str:
 
 class Cursors(unittest.TestCase):
     @given(st.integers(0, 10**16 - 1), st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-    def test_a_place_comes_back_as_it_was(self, number: int, text: str) -> None:
+    def test_a_position_is_decoded_unchanged(self, number: int, text: str) -> None:
         self.assertEqual(read_cursor(make_cursor(number, text)), (number, text))
 
     @given(st.integers(0, 10**16 - 1), st.text(max_size=10))
@@ -24,7 +24,7 @@ class Cursors(unittest.TestCase):
         self.assertRegex(make_cursor(number, text), r"^[A-Za-z0-9_-]+$")
 
     @given(st.text())
-    def test_any_text_is_a_place_or_is_refused(self, text: str) -> None:
+    def test_any_text_is_a_position_or_is_refused(self, text: str) -> None:
         try:
             number, _ = read_cursor(text)
         except Invalid:
@@ -32,7 +32,7 @@ class Cursors(unittest.TestCase):
         self.assertGreaterEqual(number, 0)
 
     @given(st.binary())
-    def test_any_bytes_are_a_place_or_are_refused(self, raw: bytes) -> None:
+    def test_any_bytes_are_a_position_or_are_refused(self, raw: bytes) -> None:
         try:
             number, text = read_cursor(encoded(raw))
         except Invalid:

@@ -56,7 +56,7 @@ class Durations(unittest.TestCase):
                 durations.read(text)
 
     @given(st.text("PYMWDTHS0123456789.-+,", max_size=12))
-    def test_any_text_is_a_duration_or_none(self, text: str) -> None:
+    def test_any_text_is_a_duration_or_is_refused(self, text: str) -> None:
         try:
             found = durations.read(text)
         except ValueError:

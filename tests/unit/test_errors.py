@@ -37,7 +37,7 @@ class Words(unittest.TestCase):
         for word in BY_SLUG:
             self.assertRegex(word, r"^[a-z]+(-[a-z]+)*$")
 
-    def test_the_words_of_lua_and_of_errors_agree(self) -> None:
+    def test_the_slugs_of_lua_and_of_errors_agree(self) -> None:
         # Reasons that a script gives several of at once stand in its body alone.
         in_lua = {
             word
@@ -48,11 +48,11 @@ class Words(unittest.TestCase):
         self.assertEqual(in_lua | OF_VERBS, set(BY_SLUG))
         self.assertEqual(in_lua & OF_VERBS, set())
 
-    def test_the_words_of_errors_and_of_problems_agree(self) -> None:
+    def test_the_slugs_of_errors_and_of_problems_agree(self) -> None:
         self.assertEqual(set(problems.STATUS), set(BY_SLUG) | OF_HTTP)
         self.assertEqual(set(problems.TITLES), set(problems.STATUS))
 
-    def test_the_words_and_statuses_of_the_docs_agree(self) -> None:
+    def test_the_slugs_and_statuses_of_the_docs_agree(self) -> None:
         self.assertEqual(documented(), problems.STATUS)
 
     def test_every_status_is_an_error(self) -> None:

@@ -200,7 +200,7 @@ class RawCalls(unittest.TestCase):
         for end in range(len(PLAIN[0])):
             self.assertIsNone(fast_parser.parse(PLAIN[0][:end]))
 
-    def test_a_byte_that_is_changed_never_makes_two_readings(self) -> None:
+    def test_a_changed_byte_is_never_read_in_two_ways(self) -> None:
         for sent in PLAIN[:7]:
             for place in range(sent.index(b"\r\n\r\n") + 4):
                 for byte in b"\0\t\n\x0b\r :_,%;a0\x7f\x80\xa0":
@@ -212,7 +212,7 @@ class RawCalls(unittest.TestCase):
     @given(
         st.lists(PLAIN_LINE, max_size=8, unique_by=lambda line: line[0]), st.lists(ANY_LINE, max_size=1), st.booleans()
     )
-    def test_any_head_is_read_alike_or_not_at_all(
+    def test_both_parsers_read_any_head_alike_or_one_declines(
         self, plain: list[tuple[str, ...]], other: list[tuple[str, ...]], more: bool
     ) -> None:
         lines = "".join("".join(line) for line in plain + other)

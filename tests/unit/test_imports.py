@@ -145,7 +145,7 @@ class Routes(unittest.TestCase):
             with self.subTest(module):
                 self.assertNotRegex(path.read_text(encoding="utf-8"), r"store\.(commands?|run|run_many)\(")
 
-    def test_native_routes_hold_no_try(self) -> None:
+    def test_native_routes_contain_no_try_statement(self) -> None:
         for module, path in self.routes.items():
             if floor_of(module) == "api.routes":
                 tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ class Json(Logged):
         self.assertRegex(entry.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$")
         self.assertEqual(entry, {"event": "request", "status": 201, "level": "info"})
 
-    def test_a_line_break_makes_no_line(self) -> None:
+    def test_a_line_break_adds_no_line(self) -> None:
         log = self.configure()
         for each in BREAKS:
             log.info(f"a{each}b", value=f"c{each}{FORGED}")
@@ -80,7 +80,7 @@ class Text(Logged):
         [line] = self.console.lines()
         self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d{3} info {4}request status=201 route='/discount'$")
 
-    def test_a_line_break_in_a_value_makes_no_line(self) -> None:
+    def test_a_line_break_in_a_value_adds_no_line(self) -> None:
         log = self.configure(log_format="text")
         for each in BREAKS:
             log.info("request", value=f"c{each}{FORGED}")
@@ -89,13 +89,13 @@ class Text(Logged):
             [line for line in self.console.lines() if line.startswith("12:00:00.000 info    request status=")], []
         )
 
-    def test_a_line_break_in_a_library_s_message_makes_no_line(self) -> None:
+    def test_a_line_break_in_a_library_message_adds_no_line(self) -> None:
         self.configure(log_format="text")
         for each in BREAKS:
             logging.getLogger("gunicorn.error").warning("bad request %s", f"{each}{FORGED}")
         self.assertEqual(len(self.console.lines()), len(BREAKS))
 
-    def test_a_line_break_in_an_exception_s_message_makes_no_entry(self) -> None:
+    def test_a_line_break_in_an_exception_message_adds_no_entry(self) -> None:
         log = self.configure(log_format="text")
         try:
             raise ValueError(f"a\n{FORGED}")

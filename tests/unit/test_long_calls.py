@@ -16,7 +16,7 @@ ADMIN = Caller(frozenset(["admin"]))
 
 
 class PlacesAreBounded(unittest.TestCase):
-    def test_a_key_has_so_many(self) -> None:
+    def test_a_key_has_a_limited_number_of_places(self) -> None:
         places = Places(9, 4, 2)
         self.assertEqual([places.take(BRAND) for _ in range(3)], [True, True, False])
         self.assertEqual([places.take(USER) for _ in range(3)], [True, True, False])
@@ -26,11 +26,11 @@ class PlacesAreBounded(unittest.TestCase):
         self.assertEqual([places.take(each) for each in (BRAND, BRAND, SAME_BRAND, SAME_BRAND)], [True] * 3 + [False])
         self.assertTrue(places.take(OTHER))
 
-    def test_all_together_have_so_many(self) -> None:
+    def test_all_callers_together_have_a_limited_number_of_places(self) -> None:
         places = Places(3, 2, 2)
         self.assertEqual([places.take(each) for each in (BRAND, OTHER, ADMIN, ADMIN)], [True] * 3 + [False])
 
-    def test_a_returned_place_can_be_taken_by_another(self) -> None:
+    def test_a_freed_place_can_be_taken_again(self) -> None:
         places = Places(1, 1, 1)
         for _ in range(3):
             self.assertTrue(places.take(BRAND))
@@ -40,7 +40,7 @@ class PlacesAreBounded(unittest.TestCase):
 
 
 class Calls(unittest.TestCase):
-    def test_a_call_that_fails_gives_its_place_back(self) -> None:
+    def test_a_call_that_fails_frees_its_place(self) -> None:
         calls = LongCalls(Places(1, 1, 1))
         for _ in range(3):
             with self.assertRaises(ZeroDivisionError):
@@ -57,7 +57,7 @@ class Calls(unittest.TestCase):
 
         self.assertEqual(calls.run(BRAND, None, nested), ("first", 200))
 
-    def test_it_rests_as_long_as_it_computed_for_each_that_is_under_way(self) -> None:
+    def test_a_long_call_pauses_in_proportion_to_its_work_and_the_calls_in_progress(self) -> None:
         places = Places(9, 9, 9)
         for number in (1, 2, 3):
             places.take(BRAND)

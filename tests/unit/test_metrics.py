@@ -49,11 +49,11 @@ class Figures(unittest.TestCase):
         metrics.GRANTS.inc(3)
         self.assertEqual(shown(), before + 3)
 
-    def test_a_hostile_label_makes_no_line(self) -> None:
+    def test_a_hostile_label_adds_no_line(self) -> None:
         metrics.REFUSALS.labels('a"} 1\nforged 2').inc()
         self.assertNotIn("forged 2", metrics.exposition().decode().splitlines())
 
-    def test_a_slot_is_taken_once(self) -> None:
+    def test_a_slot_is_taken_only_once(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             slots = [metrics._take_slot(Path(folder)) for _ in range(3)]
             self.assertEqual(slots, [0, 1, 2])

@@ -86,7 +86,7 @@ class Ids(unittest.TestCase):
                 self.assertIsNone(parse_discount_id(text))
 
     @given(st.text())
-    def test_any_text_is_an_id_or_none(self, text: str) -> None:
+    def test_any_text_is_an_id_or_is_refused(self, text: str) -> None:
         self.assertIsNone(parse_discount_id(text))
 
 

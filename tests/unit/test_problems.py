@@ -31,7 +31,7 @@ def answer_to(error: Exception) -> Any:
 
 
 class Problems(unittest.TestCase):
-    def test_every_refusal_answers_with_its_word_and_status(self) -> None:
+    def test_every_refusal_answers_with_its_slug_and_status(self) -> None:
         for word, kind in errors.BY_SLUG.items():
             error = kind("/a", "is bad") if kind is errors.Invalid else kind()
             answer = answer_to(error)
@@ -82,7 +82,7 @@ class Problems(unittest.TestCase):
         answer = answer_to(problems.TooLarge("It is."))
         self.assertEqual((answer.status_code, answer.headers["Connection"]), (413, "close"))
 
-    def test_refusals_are_counted_by_word(self) -> None:
+    def test_refusals_are_counted_by_slug(self) -> None:
         def count() -> float:
             return float(REFUSALS.labels("sold-out")._value.get())
 
@@ -97,7 +97,7 @@ class Pages(unittest.TestCase):
         self.assertIn(problem_table.describe(), page)
         self.assertEqual(problem_table.renew(page), page, "make docs")
 
-    def test_every_word_has_advice_in_whole_sentences(self) -> None:
+    def test_every_slug_has_advice_in_complete_sentences(self) -> None:
         self.assertEqual(set(problem_pages.ADVICE), set(problems.STATUS))
         for word, sentences in problem_pages.ADVICE.items():
             for sentence in sentences:

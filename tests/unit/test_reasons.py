@@ -16,7 +16,7 @@ from discount.api.schemas.common import Currency, Moment, UserId, moment_in
 from discount.api.schemas.discounts import DiscountCode
 from discount.domain import reasons
 from discount.domain.errors import Invalid, Refusal
-from discount.domain.reasons import told
+from discount.domain.reasons import with_rule
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ _ID_RULE = (
 _FIELDS = "id, name, currency, count, share, kind, on, at, day, lasts, price, inner, users, secret"
 _NO_TIME = "is not a time in RFC 3339, such as 2026-12-24T18:00:00Z"
 _NO_DURATION = "is not a duration in ISO 8601, such as P14D or PT12H"
-#: What stands in a body besides an id, and what is told of it.
+#: What stands in a body besides an id, and what is with_rule of it.
 _REFUSED = {
     '"id": 5': ("/id", "is an integer, not a string"),
     '"id": null': ("/id", "is null, not a string"),
@@ -104,7 +104,7 @@ def refusal(body: bytes) -> Refusal | None:
 
 
 class OfBodies(unittest.TestCase):
-    def test_each_way_not_to_fit_has_a_sentence_of_its_own(self) -> None:
+    def test_each_kind_of_mismatch_has_its_own_sentence(self) -> None:
         for field, (pointer, detail) in _REFUSED.items():
             body = field if field.startswith('"id"') else f'"id": "U", {field}'
             refused = refusal(f"{{{body}}}".encode())
@@ -138,7 +138,7 @@ class OfBodies(unittest.TestCase):
             with self.subTest(body):
                 self.assertEqual(str(refusal(body)), detail)
 
-    def test_a_whole_pair_is_no_half(self) -> None:
+    def test_a_surrogate_pair_is_accepted(self) -> None:
         self.assertIn("has '\U0001f600' (U+1F600)", str(refusal(b'{"id": "\\ud83d\\ude00"}')))
 
     @given(
@@ -184,8 +184,8 @@ class OfPatterns(unittest.TestCase):
             read_part("x", Annotated[str, Meta(pattern="^nothing$")], "part")
         self.assertEqual(str(raised.exception), "part cannot be accepted.")
 
-    def test_words_are_remembered_with_their_pattern(self) -> None:
-        pattern = told("^[0-7]+$", "[^0-7]", "octal digits may stand there")
+    def test_rules_are_registered_with_their_pattern(self) -> None:
+        pattern = with_rule("^[0-7]+$", "[^0-7]", "octal digits may stand there")
         with self.assertRaises(Invalid) as raised:
             read_part("18", Annotated[str, Meta(pattern=pattern)], "part")
         self.assertEqual(str(raised.exception), "part has '8' (U+0038) as character 2; octal digits may stand there.")

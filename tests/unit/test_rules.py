@@ -35,7 +35,7 @@ RULES = st.one_of(
 
 class TakenOff(unittest.TestCase):
     @given(rule=RULES, amount=AMOUNTS)
-    def test_it_is_a_whole_number_from_nothing_to_all_of_the_order(self, rule: Rule, amount: int) -> None:
+    def test_the_discount_amount_is_an_integer_between_zero_and_the_order(self, rule: Rule, amount: int) -> None:
         off = rules.taken_off(rule, amount)
         self.assertIs(type(off), int)
         self.assertTrue(0 <= off <= amount)
@@ -71,7 +71,7 @@ class TakenOff(unittest.TestCase):
         self.assertEqual(rules.taken_off(Rule(amount_off=off, currency="EUR"), amount), min(off, amount))
 
     @given(amount=AMOUNTS)
-    def test_all_or_nothing(self, amount: int) -> None:
+    def test_a_percentage_takes_all_of_the_order_or_nothing(self, amount: int) -> None:
         self.assertEqual(rules.taken_off(Rule(percent=10_000), amount), amount)
         self.assertEqual(rules.taken_off(NO_RULE, amount), 0)
         self.assertEqual(rules.taken_off(Rule(currency="EUR", minimum_amount=1), amount), 0)
@@ -138,7 +138,7 @@ class CheckRule(unittest.TestCase):
         self.refused(Rule(currency="EUR"), "/currency", "there is none")
         self.refused(Rule(percent=1_000, currency="EUR"), "/currency", "there is none")
 
-    def test_a_currency_must_be_one(self) -> None:
+    def test_a_currency_must_be_a_known_code(self) -> None:
         self.refused(Rule(amount_off=5, currency="XAU"), "/currency", "not an ISO 4217 currency")
         self.refused(Rule(currency=""), "/currency", "not an ISO 4217 currency")
 
@@ -232,7 +232,7 @@ class Calendar(unittest.TestCase):
 
     @given(zone=ZONES, moment=MOMENTS)
     @settings(max_examples=500)
-    def test_days_join_without_a_gap(self, zone: str, moment: int) -> None:
+    def test_consecutive_days_have_no_gap(self, zone: str, moment: int) -> None:
         before, today, after = days_of(zone, moment)
         self.assertEqual((before.till, today.till), (today.start, after.start))
         self.assertTrue(before.start <= before.till < today.till <= after.till)
@@ -268,7 +268,7 @@ class Calendar(unittest.TestCase):
                 found = {day.name: day for day in days_of(zone, start - HOUR) + days_of(zone, start + HOUR)}[name]
                 self.assertEqual((found.start, found.till - found.start), (start, hours * HOUR))
 
-    def test_a_midnight_that_does_not_exist_is_the_jump(self) -> None:
+    def test_a_skipped_midnight_is_the_moment_of_the_clock_change(self) -> None:
         jump = utc("2018-11-04T03:00")
         before, after = days_of("America/Sao_Paulo", jump - 1), days_of("America/Sao_Paulo", jump)
         self.assertEqual((before[1].name, before[1].till), ("20181103", jump))
@@ -311,7 +311,7 @@ class Calendar(unittest.TestCase):
             self.assertEqual(days_of("Asia/Kathmandu", moment)[1].name, name)
 
     @given(moment=MOMENTS)
-    def test_a_link_of_a_zone_has_the_same_days(self, moment: int) -> None:
+    def test_an_alias_of_a_zone_has_the_same_days(self, moment: int) -> None:
         self.assertEqual(rules.calendar("Asia/Calcutta", moment), rules.calendar("Asia/Kolkata", moment))
 
     def test_the_next_day_is_included_when_the_clock_is_behind(self) -> None:
@@ -359,9 +359,9 @@ class CanonicalOfAscii(unittest.TestCase):
 
     @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=70))
     @settings(max_examples=300)
-    def test_a_text_is_treated_as_the_general_rule_does(self, text: str) -> None:
+    def test_an_ascii_text_is_canonicalized_by_the_general_rule(self, text: str) -> None:
         self.assertEqual(canonical(text), general(text))
 
     @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=30))
-    def test_a_letter_beyond_ascii_changes_nothing_of_the_rest(self, text: str) -> None:
+    def test_a_non_ascii_letter_does_not_change_the_others(self, text: str) -> None:
         self.assertEqual(canonical(text + "ø"), canonical(text) + "ø")

@@ -89,7 +89,7 @@ def commands(script: Script) -> list[tuple[str, str, str]]:
 
 
 class Headers(unittest.TestCase):
-    def test_a_whole_header_is_read(self) -> None:
+    def test_a_complete_script_header_is_parsed(self) -> None:
         script = parse("take", GOOD)
         self.assertEqual((script.name, script.purpose), ("take", "Take a code from a pool."))
         self.assertEqual((script.keys, script.arguments), (("pool",), ("user",)))
@@ -100,7 +100,7 @@ class Headers(unittest.TestCase):
         self.assertEqual(script.refusals, frozenset({"not-found", "expired"}))
         self.assertIn("local pool = KEYS[1] local user = ARGV[1] \n", script.source)
 
-    def test_a_header_may_name_nothing(self) -> None:
+    def test_a_script_header_may_list_no_keys(self) -> None:
         script = parse("take", GOOD.replace("not-found expired(expires_at)", "").replace("user", ""))
         self.assertEqual((script.refusals, script.arguments), (frozenset(), ()))
 
@@ -131,7 +131,7 @@ class Headers(unittest.TestCase):
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("--- ARGV  user", "--- ARGV  user\n--- ARGV  other"))
 
-    def test_a_status_that_is_answer_and_refusal_is_refused(self) -> None:
+    def test_a_status_cannot_be_both_answer_and_refusal(self) -> None:
         with self.assertRaises(ValueError):
             parse("take", GOOD.replace("not-found", "done"))
 
@@ -182,9 +182,9 @@ class Bodies(unittest.TestCase):
             with self.subTest(name):
                 self.assertRegex(script.cost, r"^O\((1|n|log n)\)(\W.*)?\.$")
 
-    def test_there_is_a_script_for_each_change(self) -> None:
+    def test_each_change_has_one_script(self) -> None:
         pools = {"create", "change", "close", "grant", "import", "refill", "waiting", "claim_code"}
-        uses = {"redeem", "confirm", "rollback", "guess", "drop", "left"}
+        uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "left"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
@@ -192,7 +192,9 @@ class Bodies(unittest.TestCase):
         self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
-        self.assertEqual({name for name, script in SCRIPTS.items() if script.guarded}, {"grant", "redeem", "guess"})
+        self.assertEqual(
+            {name for name, script in SCRIPTS.items() if script.guarded}, {"grant", "redeem", "guess", "count"}
+        )
 
     def test_every_answer_has_a_status_of_the_header_with_its_fields_and_every_status_is_answered(self) -> None:
         for name, script in SCRIPTS.items():
@@ -232,7 +234,7 @@ class Bodies(unittest.TestCase):
             with self.subTest(name):
                 self.assertLessEqual(script.refusals, set(BY_SLUG))
 
-    def test_a_status_that_is_no_refusal_is_no_slug(self) -> None:
+    def test_a_status_that_is_not_a_refusal_is_not_a_slug(self) -> None:
         for name, script in SCRIPTS.items():
             with self.subTest(name):
                 self.assertEqual((script.statuses.keys() - script.refusals) & BY_SLUG.keys(), set())

@@ -24,16 +24,16 @@ class TheCommand(unittest.TestCase):
     def install(self) -> None:
         (self.programs / "discount").touch(0o755)
 
-    def test_is_named_by_its_way_from_the_folder_where_it_was_started(self) -> None:
+    def test_is_named_relative_to_the_starting_folder(self) -> None:
         self.install()
         self.assertEqual(command_here(self.python, self.clone, os.defpath), ".venv/bin/discount")
 
-    def test_is_named_whole_from_another_folder(self) -> None:
+    def test_is_named_by_its_absolute_path_from_another_folder(self) -> None:
         self.install()
         found = command_here(self.python, self.clone / "doc", os.defpath)
         self.assertEqual(found, f"'{self.programs}/discount'")
 
-    def test_is_the_bare_name_when_it_is_on_path(self) -> None:
+    def test_is_the_bare_name_when_it_is_on_the_path(self) -> None:
         self.install()
         elsewhere = self.clone / "bin"
         elsewhere.mkdir()

@@ -66,7 +66,7 @@ def test_new_contact_data_replaces_all_of_the_old(client: Client) -> None:
 
 
 @pytest.mark.parametrize("brand", [None, "IKEA"])
-def test_without_an_address_a_user_is_reached_no_longer(client: Client, store: Store, brand: str | None) -> None:
+def test_a_user_without_an_address_gets_no_e_mail(client: Client, store: Store, brand: str | None) -> None:
     put(client, brand=brand, name="Ann")
     assert put(client, brand=brand, email=None) == contact(None, brand_id=brand)
     assert get(client, brand=brand) == 404
@@ -105,7 +105,7 @@ def test_ids_with_any_characters_are_distinct(client: Client) -> None:
     assert get(client, "contact:b", "a") == 404
 
 
-def test_the_same_twice_is_the_same(client: Client) -> None:
+def test_canonicalizing_twice_gives_the_same_result(client: Client) -> None:
     put(client, brand="IKEA", name="Ann")
     before = client.state()
     put(client, brand="IKEA", name="Ann")
@@ -263,14 +263,14 @@ def test_an_address_that_came_with_a_grant_leaves_the_rest(client: Client, store
     assert get(client, brand="IKEA") == contact("new@x.example", brand_id="IKEA", name="Ann Lee", locale="de")
 
 
-def test_an_address_that_came_with_a_grant_and_is_anothers_is_left_out(client: Client, store: Store) -> None:
+def test_an_address_given_with_a_grant_that_belongs_to_another_user_is_ignored(client: Client, store: Store) -> None:
     contacts.enrol(store, "IKEA", name="Ann", email="ann@x.example")
     contacts.enrol(store, "IKEA", name="Bob", email="bob@x.example")
     contacts.note_address(store, "IKEA", "2", "ann@x.example")
     assert get(client, "2", "IKEA")["email"] == "bob@x.example"
 
 
-def test_an_address_that_came_with_a_grant_is_no_new_wish(client: Client, store: Store) -> None:
+def test_an_address_given_with_a_grant_does_not_undo_an_unsubscribe(client: Client, store: Store) -> None:
     put(client, brand="IKEA", unsubscribed=True)
     contacts.note_address(store, "IKEA", "Ann", "new@x.example")
     assert reached(store) is None
@@ -379,7 +379,7 @@ def test_a_user_unknown_to_a_brand_can_unsubscribe_from_it(client: Client, store
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_link_that_is_not_ours_is_not_found(client: Client, signatures: Signer, method: str) -> None:
+def test_a_link_of_another_service_is_not_found(client: Client, signatures: Signer, method: str) -> None:
     token = signatures.mail_token("IKEA", "Ann")
     for wrong in (token[:-1], token.replace(".", "-"), "x", "a.b", f"{token}%0a"):
         client.refused(method, f"/unsubscribe/{wrong}", 404, "not-found")

@@ -210,7 +210,7 @@ def test_another_planner_plans_the_events_of_one_that_is_gone(
     assert len(of_brand(store)) == 4
 
 
-def test_events_that_were_forgotten_meanwhile_are_done_with(
+def test_events_forgotten_in_the_meantime_are_acknowledged(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook(store)
@@ -277,7 +277,7 @@ def waiting(tries: int = 0, since: int = 0) -> Delivery:
         type="code.granted",
         event_id="evt-",
         discount_id="",
-        place="",
+        entry_id="",
         lane="",
         state="waiting",
         attempts=tries,
@@ -325,7 +325,7 @@ def test_retry_after_makes_a_pause_longer_and_never_shorter() -> None:
     assert short >= 80 * SECOND
 
 
-def test_no_delivery_is_tried_after_three_days() -> None:
+def test_no_delivery_is_attempted_after_three_days() -> None:
     assert SPAN == 3 * 86400
     schedule = Schedule((100.0,), 10, 1)
     end = 5 + SPAN * SECOND
@@ -337,7 +337,7 @@ def test_no_delivery_is_tried_after_three_days() -> None:
 
 @settings(max_examples=100)
 @given(asked=st.lists(st.one_of(st.none(), st.floats(0, LONGEST_PAUSE)), max_size=20))
-def test_any_round_of_tries_grows_and_ends_within_three_days(asked: list[float | None]) -> None:
+def test_the_pauses_between_attempts_grow_and_end_within_three_days(asked: list[float | None]) -> None:
     schedule, now, tries = Schedule(DEFAULT, 10, 1), 0, 0
     for wish in asked + [None] * (len(DEFAULT) + 1):
         following = schedule.next_try(waiting(tries), replace(RETRY, retry_after=wish), now)
@@ -505,7 +505,7 @@ def test_a_webhook_that_is_gone_is_turned_off_and_reported_once(client: Client, 
     }
 
 
-def test_a_webhook_that_is_switched_on_again_has_a_clean_slate(client: Client, store: Store) -> None:
+def test_a_webhook_switched_on_again_starts_with_no_failures(client: Client, store: Store) -> None:
     webhook = hook(store)
     client.create()
     plan(store)
@@ -603,7 +603,7 @@ def test_a_lane_of_a_worker_that_is_gone_is_taken_over_after_its_lease(client: C
     assert of_brand(store)[0].state == "delivered"
 
 
-def test_a_lease_is_longer_than_a_try_and_each_try_begins_it_anew(client: Client, store: Store) -> None:
+def test_a_lease_outlasts_an_attempt_and_each_attempt_renews_it(client: Client, store: Store) -> None:
     schedule = Schedule((), 10, 1)
     assert schedule.lease > 10
     hook(store)
@@ -668,7 +668,7 @@ def test_a_webhook_that_hangs_delays_no_other(client: Client, store: Store) -> N
         dispatcher.end()
 
 
-def test_a_lane_that_fails_thrice_is_left_alone_for_a_while(client: Client, store: Store) -> None:
+def test_a_lane_that_fails_three_times_is_skipped_for_a_while(client: Client, store: Store) -> None:
     hook(store)
     granted(client, 90)
     plan(store)
@@ -679,7 +679,7 @@ def test_a_lane_that_fails_thrice_is_left_alone_for_a_while(client: Client, stor
     assert len(lanes) == deliveries.LANES
 
 
-def test_a_lane_that_has_run_out_of_time_is_left_alone_at_once(client: Client, store: Store) -> None:
+def test_a_lane_out_of_time_is_skipped_at_once(client: Client, store: Store) -> None:
     hook(store)
     granted(client, 90)
     plan(store)
@@ -911,7 +911,7 @@ def test_a_list_has_the_matching_deliveries_newest_first(
     assert times == sorted(times, reverse=True)
 
 
-def test_since_parts_the_old_from_the_new(client: Client, made: dict[str, str]) -> None:
+def test_since_separates_old_events_from_new_ones(client: Client, made: dict[str, str]) -> None:
     whole = listing(client)["deliveries"]
     assert listing(client, since=whole[3]["created_at"])["deliveries"] == [
         each for each in whole if each["created_at"] >= whole[3]["created_at"]
@@ -970,7 +970,7 @@ def test_an_unknown_delivery_is_not_found(client: Client, name: str) -> None:
 # Sent again.
 
 
-def test_a_delivery_is_made_once_more_with_all_its_tries(client: Client, store: Store, made: dict[str, str]) -> None:
+def test_a_resent_delivery_starts_with_all_its_attempts(client: Client, store: Store, made: dict[str, str]) -> None:
     failed = listing(client, state="failed")["deliveries"][0]
     answered = client.http.post(f"/delivery/{failed['id']}/resend")
     assert answered.status_code == 202
@@ -1085,7 +1085,7 @@ def test_a_bad_range_is_refused(client: Client, body: Any, place: str) -> None:
     client.refused("POST", "/delivery/resend", 422, "invalid", place, json=body)
 
 
-def test_refusals_of_the_verbs_are_those_of_the_service(client: Client, store: Store) -> None:
+def test_refusals_of_the_commands_are_those_of_the_service(client: Client, store: Store) -> None:
     webhook = hook(store)
     client.create()
     plan(store)

@@ -127,7 +127,7 @@ def test_each_event_is_followed_by_the_rest(client: Client) -> None:
         assert ask(client, after=each["id"])["events"] == whole[place + 1 :]
 
 
-def test_types_choose(client: Client) -> None:
+def test_a_webhook_gets_only_the_chosen_types(client: Client) -> None:
     discount = client.create(total_count=1)["id"]
     client.grant(discount, "Ann")
     assert types(ask(client, types="code.granted")) == ["code.granted"]
@@ -211,7 +211,7 @@ def test_pages_of_any_size_are_the_whole_and_no_other_brands(
         assert found == ask(client, brand, limit=1000, **query)["events"]
 
 
-def test_a_page_looks_at_so_many_entries_of_others_and_goes_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_skips_a_bounded_number_of_entries_of_others(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "ENTRIES", 5)
     monkeypatch.setattr(outbox, "LOOKED_AT", 10)
     for _ in range(12):
@@ -303,7 +303,7 @@ def test_existing_events_are_returned_without_waiting(client: Client) -> None:
     assert time.monotonic() - started < 20
 
 
-def test_a_call_does_not_wait_when_too_many_already_do(app: Flask, client: Client) -> None:
+def test_a_call_does_not_wait_when_too_many_calls_already_wait(app: Flask, client: Client) -> None:
     asking = [Asking(app) for _ in range(SETTINGS.long_calls)]
     waiting(client.redis, len(asking))
     started = time.monotonic()
@@ -350,13 +350,13 @@ def test_an_invalid_query_is_refused(client: Client, query: str, place: str) -> 
     client.refused("GET", f"/event?{query}", 422, "invalid", place)
 
 
-def test_the_last_places_that_there_can_be_are_taken(client: Client) -> None:
+def test_the_last_possible_places_are_taken(client: Client) -> None:
     for number in (2**64 - 1, 2**64 - 2, 0):
         after = f"evt-{PARTITION:02x}9999999999999999-{number}-00000000"
         assert ask(client, after=after)["events"] == []
 
 
-def test_an_event_of_another_partition_is_no_place_to_go_on_from(client: Client) -> None:
+def test_an_event_of_another_partition_is_not_a_valid_cursor(client: Client) -> None:
     client.create(brand_id=STRANGER)
     foreign = ask(client, STRANGER)["next"]
     client.refused("GET", f"/event?brand_id=IKEA&after={quote(foreign)}", 422, "invalid", "after")
@@ -390,7 +390,7 @@ def _places(redis: Any) -> list[str]:
     ages=st.lists(st.integers(0, 200), max_size=12),
     groups=st.lists(st.tuples(st.integers(0, 12), st.sets(st.integers(0, 11))), max_size=3),
 )
-def test_nothing_is_cut_off_that_is_young_or_that_any_group_is_owed(
+def test_recent_events_and_events_a_group_has_not_read_are_kept(
     client: Client, store: Store, ages: list[int], groups: list[tuple[int, set[int]]]
 ) -> None:
     client.redis.flushall()

@@ -132,7 +132,7 @@ def test_an_answer_is_cut_off_after_500_letters() -> None:
     assert receipt_of(answer(500, b"x" * 501)).answer == "x" * 500
 
 
-def test_control_characters_become_blanks() -> None:
+def test_control_characters_become_spaces() -> None:
     assert receipt_of(answer(500, "a\x1b[31mb\r\nc\x00\u202ed\x9be".encode())).answer == "a [31mb  c  d e"
 
 
@@ -141,7 +141,7 @@ def test_invalid_utf_8_is_shown_as_replacement_characters() -> None:
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 67108864", "Transfer-Encoding: chunked"])
-def test_no_more_is_read_than_is_looked_at(head: str) -> None:
+def test_no_more_is_read_than_is_examined(head: str) -> None:
     piece = b"y" * 65536
     sent: list[int] = []
 
@@ -294,7 +294,7 @@ def test_a_connection_is_used_again() -> None:
         assert (peer.connections, len(peer.requests)) == (1, 3)
 
 
-def test_a_connection_that_was_closed_meanwhile_is_made_anew() -> None:
+def test_a_connection_closed_in_the_meantime_is_replaced() -> None:
     with Peer(saying(answer())) as peer:
         sender = WebhookClient(LOOPBACK, PATIENCE, CONTEXT)
         for _ in range(3):
@@ -303,7 +303,7 @@ def test_a_connection_that_was_closed_meanwhile_is_made_anew() -> None:
         assert peer.connections == 3
 
 
-def test_calls_that_went_wrong_leave_a_way_for_the_next_one() -> None:
+def test_failed_calls_do_not_block_the_next_call() -> None:
     with Peer(_hang) as slow, Peer(answering(answer(200, b"mine"))) as peer:
         sender = WebhookClient(LOOPBACK, 0.05, CONTEXT)
         # More than the connections that a thread may have.

@@ -103,7 +103,7 @@ def test_the_webhooks_of_a_brand_are_listed_oldest_first(client: Client) -> None
     assert listed(client, "Nobody") == []
 
 
-def test_a_brand_has_twenty_webhooks_and_no_more(client: Client) -> None:
+def test_a_brand_has_at_most_twenty_webhooks(client: Client) -> None:
     assert MOST == 20
     made = [make(client)["id"] for _ in range(MOST)]
     assert len(set(made)) == MOST
@@ -244,7 +244,7 @@ def test_idempotency_keys_are_separate_for_each_brand(client: Client) -> None:
     assert make(client, key="k")["id"] != make(client, key="k", brand_id="Billy")["id"]
 
 
-def test_a_key_is_known_though_a_brand_has_all_that_it_may(client: Client) -> None:
+def test_a_key_is_recognized_even_if_its_brand_has_all_its_webhooks(client: Client) -> None:
     made = [make(client, key=f"k{number}") for number in range(MOST)]
     assert make(client, key="k3") == made[3]
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from discount.domain import durations, model, rules
 from discount.domain.errors import Invalid
-from discount.domain.reasons import told
+from discount.domain.reasons import with_rule
 
 # Letters of any script, digits and most signs. Excluded are control and format characters (line breaks, bidirectional
 # marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the path segments
@@ -21,7 +21,7 @@ _FIT = (
 )
 
 
-ID_PATTERN = told(
+ID_PATTERN = with_rule(
     rf"^(?!\.{{1,2}}$)[{_FIT}](?:[ {_FIT}]*[{_FIT}])?$(?!\n)",
     rf"[^ {_FIT}]",
     "letters, digits and most signs are allowed, and blanks between them, but no / \\ { }, emoji or control characters",
@@ -32,7 +32,7 @@ ID_PATTERN = told(
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 
 
-NAME_PATTERN = told(
+NAME_PATTERN = with_rule(
     rf"^[^ {_CONTROL}](?:[^{_CONTROL}]*[^ {_CONTROL}])?$(?!\n)",
     f"[{_CONTROL}]",
     "any character is allowed except control characters, such as line breaks, and blanks at either end",
@@ -75,7 +75,7 @@ Remark = Annotated[
     str,
     Meta(
         max_length=200,
-        pattern=told(
+        pattern=with_rule(
             rf"^[^{_CONTROL}]*$(?!\n)",
             f"[{_CONTROL}]",
             "any character is allowed except control characters, such as line breaks",
@@ -88,7 +88,7 @@ Email = Annotated[
     str,
     Meta(
         max_length=254,
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+$(?!\n)",
             r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]",
             "an e-mail address in ASCII is expected, such as ann@example.com",
@@ -141,7 +141,7 @@ Money = Annotated[
 Currency = Annotated[
     str,
     Meta(
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Z]{3}$(?!\n)",
             "[^A-Z]",
             "the three capital letters of a currency are expected, such as EUR",

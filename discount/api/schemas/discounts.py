@@ -23,7 +23,7 @@ from discount.api.schemas.common import (
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
 from discount.domain import ids, model, rules
-from discount.domain.reasons import told
+from discount.domain.reasons import with_rule
 
 DiscountCode = Annotated[
     str,
@@ -40,7 +40,7 @@ DiscountCode = Annotated[
 TotalCount = Annotated[int, Meta(ge=1, le=ids.MAX_TOTAL, description="The number of codes in all.", examples=[100])]
 
 
-_VISIBLE = told(
+_VISIBLE = with_rule(
     r"^[!-~ ]*[!-~][!-~ ]*$(?!\n)",
     "[^!-~ ]",
     "visible ASCII and blanks are allowed, but not blanks alone",
@@ -61,7 +61,7 @@ Pattern = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Za-z0-9#._-]*#[A-Za-z0-9#._-]*$(?!\n)",
             "[^A-Za-z0-9#._-]",
             "the letters A-Z and a-z, digits and # . _ - are allowed, with at least one #",
@@ -77,7 +77,7 @@ Alphabet = Annotated[
     Meta(
         min_length=2,
         max_length=36,
-        pattern=told(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits are allowed"),
+        pattern=with_rule(r"^[A-Za-z0-9]+$(?!\n)", "[^A-Za-z0-9]", "the letters A-Z and a-z and digits are allowed"),
         description="The letters and digits of the codes; upper and lower case count as one.",
         examples=["23456789ABCDEFGHJKMNPQRSTUVWXYZ"],
     ),
@@ -89,7 +89,7 @@ Prefix = Annotated[
     Meta(
         min_length=1,
         max_length=32,
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Za-z0-9._-]+$(?!\n)",
             "[^A-Za-z0-9._-]",
             "the letters A-Z and a-z, digits and . _ - are allowed",

@@ -10,7 +10,7 @@ from discount.api.schemas.common import (
     Shape,
     VisibleText,
 )
-from discount.domain.reasons import told
+from discount.domain.reasons import with_rule
 from discount.services import users
 from discount.services.contacts import Contact
 
@@ -18,7 +18,7 @@ Locale = Annotated[
     str,
     Meta(
         max_length=35,
-        pattern=told(
+        pattern=with_rule(
             r"^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*$(?!\n)",
             "[^A-Za-z0-9_-]",
             "a language of BCP 47 is expected, such as de or de-AT",

@@ -13,7 +13,7 @@ from discount.api.schemas.common import (
 )
 from discount.domain import model
 from discount.domain.model import Webhook
-from discount.domain.reasons import told
+from discount.domain.reasons import with_rule
 
 EventType = Literal[
     "discount.created",
@@ -39,7 +39,7 @@ WebhookUrl = Annotated[
     Meta(
         min_length=1,
         max_length=2048,
-        pattern=told(
+        pattern=with_rule(
             r"^https?://[!-~]+$(?!\n)", "[^!-~]", "a URL in visible ASCII is expected that begins with https://"
         ),
         description="An https URL at a public address.",
@@ -51,7 +51,7 @@ WebhookUrl = Annotated[
 WebhookId = Annotated[
     str,
     Meta(
-        pattern=told(
+        pattern=with_rule(
             r"^whk-[0-9a-f]{26}$(?!\n)",
             "[^whk0-9a-f-]",
             "the id of a webhook is expected: whk- and 26 of the characters 0-9 and a-f",
