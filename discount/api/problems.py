@@ -18,6 +18,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: dict[str, int] = {
     "not-found": 404,
     "not-granted": 404,
+    "revoked": 409,
+    "already-granted": 409,
     "sold-out": 409,
     "not-started": 409,
     "expired": 409,
@@ -50,6 +52,7 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "unavailable": 503,
+    "not-yet-durable": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,

@@ -21,6 +21,7 @@ _COMMANDS = {
     "stats": ("discounts", "stats"),
     "grant": ("grants", "grant"),
     "held": ("grants", "held"),
+    "revoke": ("grants", "revoke"),
     "grants": ("grants", "list_grants"),
     "import": ("codes", "import_codes"),
     "export": ("codes", "export"),
@@ -33,6 +34,7 @@ _COMMANDS = {
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),
     "event": ("events", "event"),
+    "topology": ("topology", "topology"),
 }
 
 
