@@ -13,8 +13,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
-	@exec $(BIN)/discount run
+run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set, or a Cluster with CLUSTER=1; PORT, HOST and DATA can be set, too
+	@exec $(BIN)/discount run $(if $(CLUSTER),--cluster)
 
 unit: $(VENV)/.tests ## run the unit tests: seconds, no server
 	$(BIN)/python -m pytest tests/unit -n 4
@@ -48,8 +48,9 @@ bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as fa
 docs: $(BIN)/discount ## update the pages that are made from the code
 	$(BIN)/python -m doc.generate
 
-chaos: $(VENV)/.tests ## grant 10,000 codes while workers, Redis and receivers fail; at most five minutes
+chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
+	$(BIN)/python bench/failovers.py
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
 	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_nodes.py -n 4 --dist worksteal

@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             password=settings.redis_password,
         )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
     store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()

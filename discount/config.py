@@ -120,6 +120,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_timeout: Annotated[
         float, Meta(gt=0, le=60, description="Seconds that a call waits for Redis before it answers 503.")
     ] = 1.0
+    durability: Annotated[
+        Literal["fast", "replicated", "synced"] | None,
+        Meta(
+            description="What an answer [has survived](durability.md): `fast`, `replicated` or `synced`. By default"
+            " `replicated` with Sentinels and on a Cluster, and `fast` on one Redis."
+        ),
+    ] = None
+    durability_replicas: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=5,
+            description="Replicas that confirm an answer, in the modes `replicated` and `synced`. Each node needs one"
+            " more, or the first death stops grants.",
+        ),
+    ] = 1
     partitions: Annotated[
         int,
         Meta(

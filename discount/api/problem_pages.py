@@ -139,6 +139,11 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Repeat the request after `Retry-After` seconds. A grant may always be repeated; send `POST /discount` with "
         "an `Idempotency-Key`.",
     ),
+    "not-yet-durable": (
+        "The answer may still be lost with one machine: too few replicas of Redis have confirmed it in time.",
+        "Repeat the request after `Retry-After` seconds. What it did stands: a repeated grant gives the same code once "
+        "it is safe. Send `POST /discount` with an `Idempotency-Key`.",
+    ),
     "method-not-allowed": (
         "The address exists, but not with this method.",
         "Use one of the methods in `Allow`.",

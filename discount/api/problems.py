@@ -50,6 +50,7 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "unavailable": 503,
+    "not-yet-durable": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,

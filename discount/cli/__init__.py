@@ -33,6 +33,7 @@ _COMMANDS = {
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),
     "event": ("events", "event"),
+    "topology": ("topology", "topology"),
 }
 
 

@@ -212,4 +212,13 @@ class Unavailable(Refusal):
     title = "The service cannot do this right now; try again later."
 
 
-BY_SLUG: dict[str, type[Refusal]] = {kind.slug: kind for kind in Refusal.__subclasses__()}
+class NotYetDurable(Unavailable):
+    """What was written or read may be lost with one machine. It stands, and the same request asks for it again."""
+
+    slug = "not-yet-durable"
+    title = "The answer is not yet safe on enough servers; ask again."
+
+
+BY_SLUG: dict[str, type[Refusal]] = {
+    kind.slug: kind for kind in (*Refusal.__subclasses__(), *Unavailable.__subclasses__())
+}

@@ -7,7 +7,7 @@ lost.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,10 +23,11 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from discount.domain.errors import Unavailable
+from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.model import Definition
 from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
+from discount.store.durability import Durability, Mode, NotSafe
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
@@ -37,7 +38,7 @@ from discount.store.redis_url import Target, read_url
 from discount.store.scripts import SCRIPTS, Script
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
-_PASSING = (Away, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
+_PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
 
 
 class Store:
@@ -96,6 +97,10 @@ class Store:
             ValueError: says what is wrong with the URL.
         """
         return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
+
+    def set_durability(self, mode: Mode | None, replicas: int) -> None:
+        """Decide what later exchanges wait for; without a mode it depends on the kind of servers."""
+        self.nodes.durability = Durability(mode, replicas, int(self.patience * 900))
 
     def exchanges_of(self, loop: Loop) -> LoopExchanges:
         """Return what sends the commands of a loop's calls."""
@@ -184,6 +189,15 @@ class Store:
             guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
 
+    def safe_partitions(self, partitions: Iterable[int]) -> set[int]:
+        """Wait, and return the partitions of which all that was read so far is as safe as DURABILITY asks."""
+        wanted = list(partitions)
+        if not wanted or self.nodes.durability.mode(self.nodes.kind) == "fast":
+            return set(wanted)
+        # Each mark is a write, so each node's share of them ends in a wait.
+        replies = self.each([("SET", keys.mark(partition), 1) for partition in wanted])
+        return {partition for partition, reply in zip(wanted, replies, strict=True) if reply == "OK"}
+
     def prepare(self) -> None:
         """Find the nodes. Store the layout of the data at the first start, and compare it at every later one.
 
@@ -227,6 +241,7 @@ class Store:
         # Nodes that have left are not asked again.
         for gone in connections.keys() - set(self.nodes.owners):
             connections.pop(gone).disconnect()  # type: ignore[no-untyped-call]
+        self.nodes.keep_looking()
         connection = connections[address] = self.nodes.dial(address)
         return connection
 
@@ -243,15 +258,16 @@ class Store:
             return self._finish(Exchange(self.nodes, commands, deadline))
         self._on_round_trip()
         try:
-            replies, has_errors = nodes.talk(self._connection(address), commands)
-            if not has_errors:
+            tail = self.nodes.tail(commands)
+            replies, has_errors = nodes.talk(self._connection(address), [*commands, *tail] if tail else commands)
+            if not has_errors and not tail:
                 return replies
         except (RedisError, OSError) as error:
             exchange = Exchange(self.nodes, commands, deadline)
-            self._fail(exchange, exchange.whole(address), error)
+            self._fail(exchange, exchange.whole(address, ()), error)
         else:
             exchange = Exchange(self.nodes, commands, deadline)
-            exchange.answer(exchange.whole(address), replies)
+            exchange.answer(exchange.whole(address, tail), replies)
         return self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> list[Any]:
@@ -347,4 +363,6 @@ def _is_passing(error: RedisError) -> bool:
 def _refused_by_redis(error: RedisError) -> Exception:
     if isinstance(error, Away):
         return Unavailable(str(error))
+    if isinstance(error, NotSafe):
+        return NotYetDurable(str(error))
     return Unavailable("Redis cannot serve or store this now.") if _is_passing(error) else error

@@ -49,6 +49,7 @@ follows; so two different ids never make the same key.
 | `{pp}:expiring` | zset | discounts, and single grants, that get a reminder of their end, by the time at which it is due | lease_reminder, worker |
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
+| `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
 | `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
 """
 
@@ -199,6 +200,10 @@ def expiring(partition: int) -> str:
 
 def mailed(address: str, partitions: int) -> str:
     return f"{{{partition_of(address.lower(), partitions):02x}}}:mailed:{_digest('', address.lower())}"
+
+
+def mark(partition: int) -> str:
+    return f"{{{partition:02x}}}:mark"
 
 
 def trimmed(partition: int) -> str:

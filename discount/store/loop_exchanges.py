@@ -3,6 +3,9 @@
 What all calls send to a node in a turn goes out in one piece. The loop has one connection to each node. Exchanges
 overlap: the next ones go out before earlier ones are answered. What follows from each reply is decided by the same
 rules as for a thread (`discount.store.exchanges`).
+
+Commands that wait for replicas have a connection of their own. There the next piece goes out after the wait, with all
+that has come meanwhile: one wait serves them all.
 """
 
 import socket
@@ -22,6 +25,7 @@ from redis.exceptions import TimeoutError as TimedOut
 
 from discount.domain.errors import Unavailable
 from discount.store.autopipeline import Replies
+from discount.store.durability import is_safe
 from discount.store.exchanges import Command, Exchange, Piece, node_of
 from discount.store.installation import LayoutError
 from discount.store.nodes import Nodes
@@ -59,13 +63,17 @@ class _Running:
 
 @dataclass(slots=True)
 class _Sent:
-    """Commands on a connection. The commands of a whole exchange have no piece: most exchanges never need one."""
+    """Commands on a connection. The commands of a whole exchange have no piece: most exchanges never need one.
+
+    `tail` is what is sent behind them, once for all commands that go out together.
+    """
 
     commands: Sequence[Command]
     resume: Callable[[Replies], None]
     until: float
     piece: Piece | None = None
     running: _Running | None = None
+    tail: tuple[Command, ...] = ()
 
 
 class LoopExchanges:
@@ -90,7 +98,8 @@ class LoopExchanges:
         self._connect = connect
         self._timeout = timeout
         self._on_round_trip = on_round_trip
-        self._links: dict[str, _Link] = {}
+        # By address, and whether what is sent waits for replicas.
+        self._links: dict[tuple[str, bool], _Link] = {}
         # Exchanges that pause.
         self._pausing = 0
 
@@ -106,7 +115,8 @@ class LoopExchanges:
         if address is None:
             self._next(_Running(Exchange(self._nodes, commands, until), resume, until))
         else:
-            self._link(address).queue(_Sent(commands, resume, until))
+            tail = self._nodes.tail(commands)
+            self._link(address, tail).queue(_Sent(commands, resume, until, tail=tail))
 
     def flush(self) -> None:
         """Send what is queued, one piece to each node."""
@@ -124,6 +134,13 @@ class LoopExchanges:
         running.exchange.answer(piece, replies)
         self._settle(running)
 
+    def confirm(self, address: str, sent: _Sent, replies: Replies, tail_replies: Replies) -> None:
+        """Take the replies to a whole exchange, and to what waited for replicas behind it."""
+        if is_safe(sent.tail, tail_replies) and not any(isinstance(each, RedisError) for each in replies):
+            sent.resume(replies)
+        else:
+            self.answer(address, sent, [*replies, *tail_replies])
+
     def fail(self, address: str, sent: _Sent, error: BaseException) -> None:
         """Note why there are no replies."""
         running, piece = self._parts(address, sent)
@@ -137,7 +154,7 @@ class LoopExchanges:
         if sent.running is not None and sent.piece is not None:
             return sent.running, sent.piece
         exchange = Exchange(self._nodes, sent.commands, sent.until)
-        return _Running(exchange, sent.resume, sent.until, pieces=1), exchange.whole(address)
+        return _Running(exchange, sent.resume, sent.until, pieces=1), exchange.whole(address, sent.tail)
 
     def _settle(self, running: _Running) -> None:
         running.pieces -= 1
@@ -159,15 +176,18 @@ class LoopExchanges:
         if not pieces:
             running.resume(running.exchange.replies)
         for piece in pieces:
-            self._link(piece.address).queue(_Sent(piece.to_send(), running.resume, running.until, piece, running))
+            sent = _Sent(piece.to_send(), running.resume, running.until, piece, running)
+            self._link(piece.address, piece.tail).queue(sent)
 
-    def _link(self, address: str) -> "_Link":
-        link = self._links.get(address)
+    def _link(self, address: str, tail: Sequence[Command]) -> "_Link":
+        link = self._links.get((address, bool(tail)))
         if link is None:
-            for gone in self._links.keys() - set(self._nodes.owners):
+            for gone in [each for each in self._links if each[0] not in self._nodes.owners]:
                 if not self._links[gone].is_waiting:
                     self._links.pop(gone).close()
-            link = self._links[address] = _Link(self, self._loop, address, self._connect, self._on_round_trip)
+            link = self._links[address, bool(tail)] = _Link(
+                self, self._loop, address, self._connect, self._on_round_trip
+            )
         return link
 
 
@@ -198,10 +218,12 @@ class _Link:
         self._held = b""
         self._replies: Replies = []
         self._had_error = False
+        # What is answered, but not yet confirmed by replicas.
+        self._unconfirmed: list[tuple[_Sent, Replies]] = []
 
     @property
     def is_waiting(self) -> bool:
-        return bool(self._sent or self._unsent)
+        return bool(self._sent or self._unsent or self._unconfirmed)
 
     def queue(self, sent: _Sent) -> None:
         self._unsent.append(sent)
@@ -215,11 +237,28 @@ class _Link:
                 self._is_connecting = True
                 self._loop.run_in_thread(partial(self._connect, self._address), self._opened)
             return
+        if self._awaits_tail():
+            # The node would not look at it before. Meanwhile more comes, which then shares the next wait.
+            return
         queued, self._unsent = self._unsent, []
+        tails = [each for each in queued if each.tail]
+        if tails:
+            # A wait covers all that is sent before it.
+            last = tails[-1]
+            queued.append(_Sent(last.tail, self._confirm, min(each.until for each in tails)))
         self._sent.extend(queued)
         self._held += b"".join([pack_command(command) for each in queued for command in each.commands])  # type: ignore[arg-type]
         self._on_round_trip()
         self._send()
+
+    def _awaits_tail(self) -> bool:
+        return bool(self._unconfirmed) or any(each.tail for each in self._sent)
+
+    def _confirm(self, tail_replies: Replies) -> None:
+        """Pass on what waited for replicas, with their replies."""
+        confirmed, self._unconfirmed = self._unconfirmed, []
+        for sent, replies in confirmed:
+            self._owner.confirm(self._address, sent, replies, tail_replies)
 
     def fail_late(self, now: float) -> None:
         """Fail what has waited too long. Its replies could still come, so the connection is given up."""
@@ -236,7 +275,8 @@ class _Link:
         self._loop.unwatch(self._socket.fileno())
         self._connection.disconnect()  # type: ignore[no-untyped-call]
         self._connection = self._socket = None
-        sent, self._sent, self._held, self._replies = self._sent, deque(), b"", []
+        sent = [each for each, _ in self._unconfirmed] + [each for each in self._sent if each.resume != self._confirm]
+        self._sent, self._held, self._replies, self._unconfirmed = deque(), b"", [], []
         self._had_error = False
         self._fail(sent, monotonic())
 
@@ -313,7 +353,11 @@ class _Link:
                 self._replies.append(reply)
             replies, self._replies = self._replies, []
             sent.popleft()
-            if first.running is None and not self._had_error:
+            if first.tail:
+                self._unconfirmed.append((first, replies))
+                self._had_error = False
+            elif first.resume == self._confirm or (first.running is None and not self._had_error):
+                self._had_error = False
                 first.resume(replies)
             else:
                 self._had_error = False

@@ -105,20 +105,24 @@ class Planner:
         away = [reply for reply in replies if isinstance(reply, Unavailable)]
         if len(away) == len(replies):
             raise away[0]
-        read, wanted, is_full, acknowledged = 0, 0, False, []
+        read, is_full, acknowledged = 0, False, []
+        to_plan: dict[int, list[Sequence[str]]] = {}
         for partition, reply, version in zip(self._partitions, replies[::2], replies[1::2], strict=True):
             # Entries whose version is missing are taken over once the partition's node is back.
             if not reply or isinstance(reply, Unavailable) or isinstance(version, Unavailable):
                 continue
             rows = reply[0][1]
-            to_plan, others = self._targets.split(partition, version, rows)
-            for first in range(0, len(to_plan), ENTRIES):
-                self._plan(partition, to_plan[first : first + ENTRIES])
+            to_plan[partition], others = self._targets.split(partition, version, rows)
             if others:
                 acknowledged.append(("XACK", keys.events(partition), outbox.GROUP, *others))
-            read, wanted, is_full = read + len(rows), wanted + len(to_plan), is_full or len(rows) == TOGETHER
+            read, is_full = read + len(rows), is_full or len(rows) == TOGETHER
         self._store.each(acknowledged)
-        return Turn(read, wanted, is_full)
+        # A grant that is not safe may vanish. Its event is taken over once it is.
+        for partition in self._store.safe_partitions(each for each, wanted in to_plan.items() if wanted):
+            wanted = to_plan[partition]
+            for first in range(0, len(wanted), ENTRIES):
+                self._plan(partition, wanted[first : first + ENTRIES])
+        return Turn(read, sum(map(len, to_plan.values())), is_full)
 
     def _claim(self, partition: int) -> Command:
         stream = keys.events(partition)
@@ -131,7 +135,10 @@ class Planner:
         """
         planned = 0
         replies, _ = ask_each(self._store, self._claim)
+        safe = self._store.safe_partitions(partition for partition, reply in replies.items() if reply[1])
         for partition, reply in replies.items():
+            if reply[1] and partition not in safe:
+                continue
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:

@@ -78,6 +78,7 @@ def _open_store(settings: Settings) -> Store:
         password=settings.redis_password,
     )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
     store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()

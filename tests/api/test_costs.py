@@ -68,7 +68,7 @@ def _order(number: int = 1) -> dict[str, Any]:
     return {"id": f"order {number}", "amount": 1000, "currency": "EUR"}
 
 
-def _stage(client: Client) -> dict[str, Any]:
+def stage(client: Client) -> dict[str, Any]:
     """Create things of each kind, and many grants of one discount."""
     redeemed = {"limits": {"per_user": None}}
     big = client.create(total_count=10 * MANY, **redeemed)["id"]
@@ -154,7 +154,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
 
 
 def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted) -> None:
-    at = _stage(counted.client)
+    at = stage(counted.client)
     over = {}
     for name, call in CALLS.items():
         method, path, more = call(at)

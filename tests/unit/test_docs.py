@@ -57,6 +57,7 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.mark(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -274,7 +275,8 @@ class SettingsPage(unittest.TestCase):
                 self.assertIn(f"`{name.upper()}_FILE`", self.page)
 
     def test_each_variable_of_compose_has_a_row(self) -> None:
-        compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("*.yml")]
+        compose = "".join(each.read_text(encoding="utf-8") for each in files)
         for name in sorted(set(re.findall(r"\$\{(\w+)", compose))):
             with self.subTest(name):
                 self.assertRegex(self.page, rf"\n\| [^|]*`{name}`")
@@ -323,6 +325,7 @@ WORDS = {
     "{pp}:leases": "leases",
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
+    "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
     "{pp}:events": "events",
 }

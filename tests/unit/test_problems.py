@@ -70,7 +70,8 @@ class Problems(unittest.TestCase):
             if kind is not errors.Invalid:
                 with self.subTest(word):
                     self.assertEqual(
-                        answer_to(kind()).headers.get("Retry-After"), "1" if word == "unavailable" else None
+                        answer_to(kind()).headers.get("Retry-After"),
+                        "1" if issubclass(kind, errors.Unavailable) else None,
                     )
 
     def test_an_internal_error_reveals_no_details(self) -> None:
