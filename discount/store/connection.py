@@ -209,6 +209,7 @@ class Store:
         """
         self._compared.clear()
         if not self.nodes.look():
+            self.nodes.look_soon()
             raise Unavailable(NOT_REACHED)
         # The node of partition 0 comes first: at the first start, it has to be asked before the others.
         for address in self.nodes.addresses():

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis._parsers.base import BaseParser
 from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import TimeoutError as TimedOut
@@ -183,12 +182,6 @@ class Exchange:
     def _owner(self, place: int) -> str:
         partition = self._partitions[place]
         return self._nodes.any() if partition is None else self._nodes.owners[partition]
-
-
-def read_error(text: str) -> RedisError:
-    """Return an error reply as the error that the rules expect, for connections that do not read with redis-py."""
-    error: RedisError = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]
-    return error
 
 
 def node_of(nodes: Nodes, commands: Sequence[Command]) -> str | None:
