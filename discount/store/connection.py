@@ -73,6 +73,8 @@ class Store:
         self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: Discounts that were sold out when a grant of this process was last refused.
+        self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
         self.refill_lock = threading.Lock()
         #: Runs work that no answer waits for; its thread starts with the first task.
@@ -251,11 +253,10 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
-        if not self.nodes.is_known:
-            self.nodes.look_first()
-        address = node_of(self.nodes, commands)
+        address = self.nodes.only or node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:
+            self.nodes.look_first()
             return self._finish(Exchange(self.nodes, commands, deadline))
         self._on_round_trip()
         try:
