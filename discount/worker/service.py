@@ -17,6 +17,7 @@ from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
 from discount.security import url_policy
 from discount.security.signing import Signer
+from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.worker import metrics as worker_metrics
@@ -38,6 +39,7 @@ PLAN_PAUSE = 0.1
 MEASURE = 2.0
 TAKE_OVER = 1.0
 REMIND = 30.0
+INDEX = 1.0
 CLEAN = 60.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
 HANGS = 60.0
@@ -85,6 +87,8 @@ def _open_store(settings: Settings) -> Store:
     except Unavailable as error:
         # Redis may start later; the store then prepares itself.
         get_logger().warning("Redis is unavailable", detail=error.detail)
+    for problem in replicas.problems(store.nodes):
+        get_logger().warning("answers cannot be made safe", detail=problem)
     return store
 
 
@@ -122,6 +126,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("measures", housekeeper.measure, ending, every=MEASURE, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
+        _Loop("index", housekeeper.index, ending, every=INDEX, before=planner.open),
         _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]

@@ -57,6 +57,10 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.forgotten(255),
+            keys.indexed(255),
+            keys.indexes(255),
+            keys.brand_events(255, "<brand>"),
             keys.mark(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
@@ -102,6 +106,16 @@ class Keys(unittest.TestCase):
                     names,
                     {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
                 )
+
+
+class Tests(unittest.TestCase):
+    def test_the_tests_that_a_page_names_exist(self) -> None:
+        written = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+        known = set(re.findall(r"^ *def (test_\w+)\(", written, re.MULTILINE))
+        for page in PAGES:
+            with self.subTest(page.relative_to(ROOT)):
+                named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+                self.assertEqual(named - known, set())
 
 
 class Links(unittest.TestCase):
@@ -327,6 +341,10 @@ WORDS = {
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
+    "{pp}:forgotten": "forgotten",
+    "{pp}:indexed": "indexed",
+    "{pp}:indexes": "indexes",
+    "{pp}:brand:<brand>:events": "brand_events",
     "{pp}:events": "events",
 }
 
@@ -346,6 +364,7 @@ def writes(source: str, word: str) -> bool:
             "HSETNX",
             "HINCRBY",
             "RPUSH",
+            "LPUSH",
             "LPOP",
             "LTRIM",
             "DEL",
