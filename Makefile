@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run unit test cover check format bench bench-peers chaos cluster-test hostile docs up clean
+.PHONY: help run unit test cover check format lock bench bench-peers chaos cluster-test hostile docs up clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ check: $(VENV)/.tests ## check lint rules, format and types
 format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/.tests ## update requirements*.txt from requirements*.in; UPGRADE=1 takes newer packages of packages, too
+	@for list in requirements requirements-build requirements-dev; do \
+		$(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) $$list.in --output-file $$list.txt || exit; done
 
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
@@ -69,17 +73,18 @@ $(BIN)/pip:
 	@$(PYTHON) tests/support/programs.py venv
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runs: requirements.txt | $(BIN)/pip
-	@$(PIP) -r requirements.txt
+# Each package is installed only if its hash is in the lock.
+$(VENV)/.runs: requirements.txt requirements-build.txt | $(BIN)/pip
+	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
 	@touch $@
 
 # Editable, so that a change of the code applies at the next start.
 $(BIN)/discount: pyproject.toml $(VENV)/.runs
-	@$(PIP) --no-deps --editable .
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.tests: requirements-dev.txt $(BIN)/discount
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.peers: bench/peers/requirements.txt $(VENV)/.tests

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
@@ -197,7 +198,9 @@ def _headers(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
+@cache
 def _reference(kind: Any) -> dict[str, Any]:
+    # A problem is named hundreds of times, and each call looks at all of a shape.
     return msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")[0][0]
 
 
