@@ -8,10 +8,10 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run unit test cover check format bench bench-peers chaos hostile docs up clean
+.PHONY: help run unit test cover check format bench bench-peers chaos cluster-test hostile docs up clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set, or a Cluster with CLUSTER=1; PORT, HOST and DATA can be set, too
 	@exec $(BIN)/discount run $(if $(CLUSTER),--cluster)
@@ -51,6 +51,9 @@ docs: $(BIN)/discount ## update the pages that are made from the code
 chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/failovers.py
+
+cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
+	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_nodes.py -n 4 --dist worksteal
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py

@@ -26,7 +26,7 @@ def both(script: str, revision: str) -> Iterator[tuple[Side, Side]]:
     Args:
         script: the calling file. It is run again with `--measure` and a tree, and then answers as `serve` does.
     """
-    with _tree(revision) as other, _side(script, str(other)) as old, _side(script, str(ROOT)) as new:
+    with tree(revision) as other, _side(script, str(other)) as old, _side(script, str(ROOT)) as new:
         yield old, new
 
 
@@ -45,7 +45,7 @@ def rounds(sides: tuple[Side, Side], count: int, calls: int) -> Iterator[tuple[R
 
 
 @contextmanager
-def _tree(revision: str) -> Iterator[Path]:
+def tree(revision: str) -> Iterator[Path]:
     """Yield a folder with the files of a revision."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True).stdout

@@ -34,6 +34,7 @@ from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.security.user_tokens import UserTokens
+from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.store.rate_limits import Rates
@@ -68,6 +69,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     except Unavailable as error:
         # The store prepares itself once Redis can be reached.
         get_logger().warning("redis away", detail=error.detail)
+    for problem in replicas.problems(store.nodes):
+        get_logger().warning("answers cannot be made safe", detail=problem)
     limits = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
     rates = Rates(store, limits)
     user_tokens = UserTokens(

@@ -28,9 +28,9 @@ def cpu(pids: Sequence[int]) -> float:
 
 
 def switches(pids: Sequence[int]) -> int:
-    """Return how often threads gave up a core, or had to."""
-    lines = (line for text in _of_threads(pids, "status") for line in text.splitlines() if "ctxt_switches" in line)
-    return sum(int(line.split()[1]) for line in lines)
+    """Return how often threads gave up a core by waiting, and not because other work on the machine took it."""
+    lines = (line for text in _of_threads(pids, "status") for line in text.splitlines())
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 def megabytes(pids: Sequence[int]) -> float:

@@ -51,7 +51,9 @@ COSTS: dict[str, Cost] = {
     "show_readiness": Cost(1),
     "show_metrics": Cost(0),
     "grant_code": Cost(
-        1, "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet"
+        1,
+        "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
+        "1 more if a sold-out discount has codes again",
     ),
     "validate_code": Cost(5),
     "redeem_code": Cost(5),

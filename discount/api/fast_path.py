@@ -26,6 +26,8 @@ class FastPath:
         for endpoint in endpoints:
             if endpoint.operation.fast_path:
                 self._add(endpoint)
+        #: `find`, for paths that are on the fast path. Cached: most calls are for few discounts.
+        self.known = lru_cache(maxsize=4096)(self._known)
 
     def _add(self, endpoint: Endpoint) -> None:
         method = endpoint.operation.method
@@ -47,6 +49,11 @@ class FastPath:
                 if value and "/" not in value and value.isascii():
                     return endpoint, {name: value}
         return None
+
+    def _known(self, method: str, path: str) -> tuple[Endpoint, dict[str, Any]]:
+        found = self.find(method, path)
+        assert found is not None, path  # noqa: S101 - the server reads no other paths
+        return found
 
     def answer(self, environ: dict[str, Any]) -> Answer | None:
         """Answer a request, or return None to leave it to the framework."""

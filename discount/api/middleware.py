@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from os import urandom
+from random import getrandbits
 from time import perf_counter, time
 from typing import Any
 
@@ -22,8 +22,6 @@ _SAFE = [
     ("X-Content-Type-Options", "nosniff"),
 ]
 _SAFE_LINES = "".join(f"{name}: {value}\r\n" for name, value in _SAFE).encode()
-#: Random bytes that are read at a time.
-_RANDOM = 4096
 
 
 def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -34,25 +32,10 @@ def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _request_id(environ: Mapping[str, Any]) -> str:
     """Return the client's id of the request if it is safe in a log line and a header, otherwise a new one."""
     from_client = environ.get("HTTP_X_REQUEST_ID")
-    return from_client if from_client is not None and _ID.fullmatch(from_client) else _random.take()
-
-
-class _Random:
-    """Random ids from the kernel, many at a time."""
-
-    def __init__(self) -> None:
-        self._ids: list[str] = []
-
-    def take(self) -> str:
-        try:
-            return self._ids.pop()
-        except IndexError:
-            made = urandom(_RANDOM).hex()
-            self._ids = [made[first : first + 32] for first in range(0, len(made), 32)]
-            return self._ids.pop()
-
-
-_random = _Random()
+    if from_client is not None and _ID.fullmatch(from_client):
+        return str(from_client)
+    # It has to be another one each time, but no secret.
+    return f"{getrandbits(128):032x}"
 
 
 class RequestMiddleware:
@@ -93,22 +76,19 @@ class RequestMiddleware:
             address: the peer's.
         """
         started = perf_counter()
-        environ: dict[str, Any] = variables.copy()
-        request_id = _request_id(environ)
-        environ |= {
+        environ: dict[str, Any] = {
+            **variables,
             "REQUEST_METHOD": method,
             "REMOTE_ADDR": address,
-            "discount.request_id": request_id,
+            "discount.request_id": "",
             "discount.body": body,
         }
-        found = self._fast_path.find(method, path)
-        assert found is not None, path  # noqa: S101 - the server reads no other paths
-        endpoint, arguments = found
-        reply = endpoint.answer(Request(environ, arguments))
+        request_id = environ["discount.request_id"] = _request_id(variables)
+        endpoint, arguments = self._fast_path.known(method, path)
+        reply = endpoint.answer(Request(environ, arguments.copy()))
         self._count(environ, str(reply.status), started, request_id)
-        return written(
-            reply, b"X-Request-Id: %b\r\n%b" % (request_id.encode(), _SAFE_LINES), int(time()), keep_alive=keep_alive
-        )
+        rest = b"X-Request-Id: %b\r\n%b" % (request_id.encode(), _SAFE_LINES)
+        return written(reply, rest, int(time()), keep_alive=keep_alive)
 
     def _answer(self, environ: dict[str, Any]) -> Answer | None:
         """Answer a request that the server could not read, or one of the fast path."""

@@ -10,6 +10,7 @@ from discount.domain.errors import (
     NotGranted,
     Refusal,
     Revoked,
+    SoldOut,
     Unavailable,
 )
 from discount.domain.ids import DiscountId
@@ -19,7 +20,7 @@ from discount.services import code_pools, contacts, discounts, slices
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
-from discount.store.connection import Store
+from discount.store.connection import Store, moment_of
 from discount.store.guards import Guard
 
 #: After so many refills for one call the codes are taken faster than one replica can make them.
@@ -38,6 +39,8 @@ LOOKED_AT = 1000
 BLOCKED = "-"
 #: Fields of a discount, and of the grant script's answer, that decide how long its codes are good.
 TERMS = ("expires_at", "valid_for", "timezone", "closed")
+# Fields of a discount that, beside its terms, decide whether it is sold out.
+_SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
 _AGAIN = ("refill", "template", "clash")
 
@@ -73,9 +76,19 @@ def grant(
     """
     parsed = discounts.parse_id(store, discount_id)
     extra = f"{email}\n{write(metadata)}" if metadata else email
+    if discount_id in store.sold_out and (guard is None or not guard.checks):
+        found = _grant_of_sold_out(store, parsed, user_id)
+        if found is not None:
+            return found
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
-        answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
+        try:
+            answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
+        except SoldOut:
+            if len(store.sold_out) >= discounts.REMEMBERED:
+                store.sold_out.clear()
+            store.sold_out.add(discount_id)
+            raise
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
         elif answer.status == "template":
@@ -168,6 +181,37 @@ def list_all(store: Store, discount_id: str, *, metadata: Metadata = NO_METADATA
     """
     granted = _granted(store, discount_id, 0, "")
     return (held for _, held in granted if has(held.metadata or NO_METADATA, metadata))
+
+
+def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant | None:
+    """Return the code that the user holds of a discount that was sold out, at a fraction of the script's cost.
+
+    The discount is read first, so a code that the user is given meanwhile is found.
+
+    Returns:
+        None if only the script can tell: there are codes again, or there is another reason to refuse by now.
+
+    Raises:
+        SoldOut
+    """
+    (granted, total, starts_at, paused, *terms), time, held = store.commands(
+        [
+            ("HMGET", keys.discount(parsed.partition, parsed.text), *_SOLD_OUT, *TERMS),
+            ("TIME",),
+            ("HGET", bucket_key(parsed, user_id), user_id),
+        ]
+    )
+    if held == BLOCKED:
+        return None
+    if held is not None:
+        return read_grant(parsed.text, user_id, held, terms)
+    expires_at, _, _, closed = terms
+    now = moment_of(time)
+    is_open = int(starts_at or 0) <= now and (expires_at is None or now < int(expires_at)) and not (paused or closed)
+    if granted is not None and granted == total and is_open:
+        raise SoldOut()
+    store.sold_out.discard(parsed.text)
+    return None
 
 
 def list_notes(store: Store, discount_id: str) -> Iterator[tuple[str, str]]:

@@ -73,6 +73,8 @@ class Store:
         self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: Discounts that were sold out when a grant of this process was last refused.
+        self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
         self.refill_lock = threading.Lock()
         #: Runs work that no answer waits for; its thread starts with the first task.

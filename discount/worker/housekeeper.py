@@ -1,6 +1,7 @@
 """Periodic work: takes over from dead workers, trims the outbox and updates gauges."""
 
 from functools import partial
+from math import nan
 from typing import get_args
 
 from discount.domain.model import DeliveryKind
@@ -9,6 +10,7 @@ from discount.services.partitions import ask_each, do_each
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.exchanges import Command
+from discount.store.replicas import spare_replicas
 from discount.worker import metrics
 from discount.worker.planner import Planner
 from discount.worker.reminders import Reminders
@@ -49,7 +51,7 @@ class Housekeeper:
         do_each(self._store, self._clean)
 
     def measure(self) -> None:
-        """Update the gauges of waiting events and of brands with due deliveries."""
+        """Update the gauges of waiting events, of brands with due deliveries, and of replicas."""
         now = self._store.now()
         waiting = do_each(self._store, partial(outbox.waiting, self._store))
         metrics.EVENTS_WAITING.set(sum(count for count, _ in waiting))
@@ -57,6 +59,7 @@ class Housekeeper:
         metrics.OLDEST_EVENT.set(0 if oldest is None else max(0, now / 1_000_000 - oldest / 1000))
         kinds: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
         due = [ask_each(self._store, partial(_brands_due, kind, now))[0] for kind in kinds]
+        metrics.SPARE_REPLICAS.set(min(spare_replicas(self._store.nodes).values(), default=nan))
         metrics.BRANDS_DUE.set(sum(count for each in due for count in each.values()))
 
     def _index(self, partition: int) -> None:

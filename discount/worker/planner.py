@@ -78,7 +78,6 @@ class Planner:
         self._store = store
         self._consumer = consumer
         self._reminders = reminders
-        self._partitions = range(store.partitions)
         self._targets = Targets(store, mails=reminders is not None)
 
     def open(self) -> None:
@@ -90,39 +89,28 @@ class Planner:
 
     def turn(self) -> Turn:
         """Read new entries of every partition and plan those that somebody is told of."""
-        # One stream a command: streams of several partitions may be on several nodes. The version is read after them.
-        group = ("GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
-        replies = self._store.each(
-            [
-                command
-                for each in self._partitions
-                for command in (
-                    ("XREADGROUP", *group, "STREAMS", keys.events(each), ">"),
-                    ("GET", keys.targets(each)),
-                )
-            ]
-        )
-        away = [reply for reply in replies if isinstance(reply, Unavailable)]
-        if len(away) == len(replies):
-            raise away[0]
-        read, is_full, acknowledged = 0, False, []
-        to_plan: dict[int, list[Sequence[str]]] = {}
-        for partition, reply, version in zip(self._partitions, replies[::2], replies[1::2], strict=True):
-            # Entries whose version is missing are taken over once the partition's node is back.
-            if not reply or isinstance(reply, Unavailable) or isinstance(version, Unavailable):
-                continue
-            rows = reply[0][1]
-            to_plan[partition], others = self._targets.split(partition, version, rows)
+        replies, _ = ask_each(self._store, self._read)
+        found = {partition: reply[0][1] for partition, reply in replies.items() if reply}
+        # Read after the entries. Entries whose version cannot be read are taken over once the partition's node is back.
+        versions, _ = ask_each(self._store, lambda partition: ("GET", keys.targets(partition)), found)
+        to_plan, acknowledged = {}, []
+        for partition, version in versions.items():
+            to_plan[partition], others = self._targets.split(partition, version, found[partition])
             if others:
                 acknowledged.append(("XACK", keys.events(partition), outbox.GROUP, *others))
-            read, is_full = read + len(rows), is_full or len(rows) == TOGETHER
         self._store.each(acknowledged)
         # A grant that is not safe may vanish. Its event is taken over once it is.
         for partition in self._store.safe_partitions(each for each, wanted in to_plan.items() if wanted):
             wanted = to_plan[partition]
             for first in range(0, len(wanted), ENTRIES):
                 self._plan(partition, wanted[first : first + ENTRIES])
-        return Turn(read, sum(map(len, to_plan.values())), is_full)
+        is_full = any(len(rows) == TOGETHER for rows in found.values())
+        return Turn(sum(map(len, found.values())), sum(map(len, to_plan.values())), is_full)
+
+    def _read(self, partition: int) -> Command:
+        # Without BLOCK, and one stream each: the streams may be on different nodes.
+        read = ("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
+        return (*read, "STREAMS", keys.events(partition), ">")
 
     def _claim(self, partition: int) -> Command:
         stream = keys.events(partition)

@@ -17,6 +17,7 @@ from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
 from discount.security import url_policy
 from discount.security.signing import Signer
+from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.worker import metrics as worker_metrics
@@ -86,6 +87,8 @@ def _open_store(settings: Settings) -> Store:
     except Unavailable as error:
         # Redis may start later; the store then prepares itself.
         get_logger().warning("Redis is unavailable", detail=error.detail)
+    for problem in replicas.problems(store.nodes):
+        get_logger().warning("answers cannot be made safe", detail=problem)
     return store
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from msgspec import structs
 
 from discount.app import create_app
 from discount.config import Settings
@@ -17,6 +18,7 @@ from discount.store.connection import Store
 from discount.store.durability import Mode
 from tests.chaos import failovers
 from tests.chaos.failovers import Found, Granting, judge, make_offer, partition_of
+from tests.chaos.worker_processes import SECRET, WorkerProcesses
 from tests.support import history
 from tests.support.clusters import Cluster, Node
 from tests.support.load import drive, grant_call
@@ -223,3 +225,23 @@ def test_calls_that_share_a_wait_are_answered_together_or_not_at_all(cluster: Cl
         assert {each.status for each in after} == {200}
         with cluster.client() as plain:
             history.check(plain, base, offer, [*before, *during, *after])
+
+
+def test_too_few_replicas_are_said_at_the_start_and_in_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    with Cluster(replicas=1) as cluster, WorkerProcesses(cluster.url, workers=1) as workers:
+        settings = Settings(redis_url=cluster.url, secret=SECRET)
+        create_app(settings)
+        master = cluster.master_of(0)
+        said = f"{master.address} has 1 replica, and DURABILITY_REPLICAS is 1: it grants nothing once a node"
+        assert said in capsys.readouterr().err
+        workers.await_ready()
+        assert said in workers.log()
+        wait_until(lambda: workers.figure(0, "discount_redis_spare_replicas") == 0, "none to spare")
+        cluster.replicas_of(master)[0].kill()
+        wait_until(lambda: workers.figure(0, "discount_redis_spare_replicas") == -1, "one is missing")
+        create_app(settings)
+        assert f"{master.address} has no replicas, and DURABILITY_REPLICAS is 1: it grants nothing." in (
+            capsys.readouterr().err
+        )
+        create_app(structs.replace(settings, durability="fast"))
+        assert "made safe" not in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 from discount.domain import durations
 from discount.domain.cursors import make_cursor
 from discount.domain.errors import (
+    Closed,
     Expired,
     Invalid,
     NotFound,
@@ -264,6 +265,44 @@ def test_the_second_block_is_made_after_the_first_is_used_up(harness: ServiceHar
     first, second = harness.grant(found.id, "User 1"), harness.grant(found.id, "User 2")
     assert first.code != second.code
     assert len(harness.pool(found.id)) == 999
+
+
+def test_a_sold_out_discount_refuses_without_a_script(harness: ServiceHarness) -> None:
+    found = harness.create(total=1)
+    held = harness.grant(found.id, "Ann")
+    with pytest.raises(SoldOut):
+        harness.grant(found.id, "Bob")
+    with mock.patch.object(harness.store, "run_many", side_effect=AssertionError), pytest.raises(SoldOut):
+        harness.grant(found.id, "Bob")
+    with mock.patch.object(harness.store, "run_many", side_effect=AssertionError):
+        assert replace(harness.grant(found.id, "Ann"), fresh=True) == held
+    # What was sold out may be granted again.
+    harness.change(found.id, total_count=2)
+    assert harness.grant(found.id, "Bob").fresh
+
+
+def test_a_sold_out_discount_gives_its_newer_reason(harness: ServiceHarness) -> None:
+    changes: dict[type[Refusal], dict[str, Any]] = {
+        Paused: {"paused": True},
+        Expired: {"expires_at": harness.now() - SECOND},
+        NotStarted: {"starts_at": harness.now() + 3600 * SECOND},
+    }
+    for refusal, change in changes.items():
+        found = harness.create(total=1)
+        harness.grant(found.id, "Ann")
+        for _ in range(2):
+            with pytest.raises(SoldOut):
+                harness.grant(found.id, "Bob")
+        harness.change(found.id, **change)
+        with pytest.raises(refusal):
+            harness.grant(found.id, "Bob")
+    found = harness.create(total=1)
+    harness.grant(found.id, "Ann")
+    with pytest.raises(SoldOut):
+        harness.grant(found.id, "Bob")
+    harness.close(found.id)
+    with pytest.raises(Closed):
+        harness.grant(found.id, "Bob")
 
 
 def test_the_next_block_is_made_before_the_first_is_used_up(harness: ServiceHarness) -> None:

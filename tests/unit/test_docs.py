@@ -108,6 +108,16 @@ class Keys(unittest.TestCase):
                 )
 
 
+class Tests(unittest.TestCase):
+    def test_the_tests_that_a_page_names_exist(self) -> None:
+        written = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+        known = set(re.findall(r"^ *def (test_\w+)\(", written, re.MULTILINE))
+        for page in PAGES:
+            with self.subTest(page.relative_to(ROOT)):
+                named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+                self.assertEqual(named - known, set())
+
+
 class Links(unittest.TestCase):
     def test_every_anchor_of_a_link_is_a_heading(self) -> None:
         for page in PAGES:
