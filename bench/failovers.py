@@ -56,7 +56,7 @@ class Row:
         self.lost += len(found.lost)
         self.doubled += len(found.doubled)
         self.gap = max(self.gap, granting.gap(victim))
-        calls = [*granting.answers, *granting.failures]
+        calls: list[failovers.Answer | failovers.Failure] = [*granting.answers, *granting.failures]
         slow = [each for each in calls if each.ended - each.started > PATIENCE and each.discount_id != victim]
         assert not slow, f"{self.fault}: {len(slow)} calls took longer than {PATIENCE} s"
         self.others += [each.ended - each.started for each in granting.answers if each.discount_id != victim]
