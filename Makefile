@@ -57,7 +57,7 @@ chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis an
 	$(BIN)/python bench/failovers.py
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
-	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_nodes_away.py -n 4 --dist worksteal
+	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_away_nodes.py -n 4 --dist worksteal
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py
