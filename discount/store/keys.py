@@ -59,6 +59,7 @@ follows; so two different ids never make the same key.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
@@ -298,8 +299,10 @@ def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = N
     return f"{{{partition:02x}}}:idempotency:{_digest(*scope, key)}"
 
 
+# Cached: most redemptions have no Idempotency-Key, and many come from one address.
+@lru_cache(maxsize=4096)
 def _digest(*parts: str) -> str:
-    return blake2b("".join(f"{len(each)}:{each}:" for each in parts).encode(), digest_size=16).hexdigest()
+    return blake2b("".join([f"{len(each)}:{each}:" for each in parts]).encode(), digest_size=16).hexdigest()
 
 
 def grant_bucket(user_id: str, buckets_count: int) -> int:
