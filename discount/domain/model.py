@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from discount.domain.code_kinds import CodeKind
@@ -217,7 +218,7 @@ class Redemption(Struct, frozen=True):
     confirmed_at: int | None = None
     rolled_back_at: int | None = None
     reason: str = ""
-    metadata: Metadata = field(default_factory=dict)
+    metadata: Metadata = msgspec.field(default_factory=dict)
     fresh: bool = False
 
 
