@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
+
+from msgspec import structs
 
 from discount.domain import code_sequence, ids, rules
 from discount.domain.errors import (
@@ -150,7 +152,7 @@ def show(store: Store, redemption_id: str) -> Redemption:
         NotFound
     """
     found = find(store, redemption_id)
-    return replace(found, left=_left(store, found))
+    return structs.replace(found, left=_left(store, found))
 
 
 def find(store: Store, redemption_id: str) -> Redemption:
