@@ -22,7 +22,7 @@ from discount.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from discount.domain.model import Caller, Scope
+from discount.domain.model import Author, Caller, Scope
 from discount.domain.rates import Rate
 from discount.domain.reasons import shown
 from discount.security.tokens import Tokens
@@ -111,8 +111,8 @@ class Requirements:
         ]
         #: Those that matter to a brand's key, which may name any user.
         self.references_of_brand = [each for each in self.references if "user_id" not in each]
-        #: Callers with API keys that were admitted, and their rates, by the Authorization header. They are remembered for
-        #: the guard alone, which refuses a key that was revoked.
+        #: Callers with API keys that were admitted, and their rates, by the Authorization header. They are remembered
+        #: only where a guard asks Redis again, which refuses a key that was revoked.
         self.admitted: dict[str, tuple[Caller, Rate | None]] = {}
 
     def refusal_of(self, caller: Caller) -> Refusal | None:
@@ -206,6 +206,15 @@ class Gate:
                 arguments[argument] = structs.replace(arguments[argument], **{name: own})
             else:
                 self._check_reference(caller, name, value)
+
+    def author(self, request: Request) -> Author:
+        """Return who makes the request's change, for its event."""
+        request_id = str(request.environ.get("discount.request_id", ""))
+        if self._open:
+            return Author("open", request_id)
+        caller = request.caller
+        who = f"key:{caller.key_id}" if caller.key_id else f"user:{caller.user_id}" if caller.user_id else "admin"
+        return Author(who, request_id)
 
     def counted_address(self, request: Request) -> str:
         """Return the address whose wrong codes are counted; empty for a key, which many customers share."""

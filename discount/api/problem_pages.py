@@ -11,6 +11,14 @@ ADVICE: dict[str, tuple[str, str]] = {
         "mistyped, or held by another user.",
         "Grant the user a code, or show that there is none.",
     ),
+    "revoked": (
+        "The brand took the code back from the user, who is granted no other one unless the brand says so.",
+        "Ask the brand; with `reissue` it lets the user be granted another code.",
+    ),
+    "already-granted": (
+        "The code cannot be passed on: the next user holds a code of the discount.",
+        "Choose another user, or another `back`.",
+    ),
     "sold-out": (
         "Every code of the discount is granted, or no discount of the brand has a code left.",
         "Stop granting, or raise `total_count`.",

@@ -18,6 +18,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: dict[str, int] = {
     "not-found": 404,
     "not-granted": 404,
+    "revoked": 409,
+    "already-granted": 409,
     "sold-out": 409,
     "not-started": 409,
     "expired": 409,

@@ -21,6 +21,7 @@ _COMMANDS = {
     "stats": ("discounts", "stats"),
     "grant": ("grants", "grant"),
     "held": ("grants", "held"),
+    "revoke": ("grants", "revoke"),
     "grants": ("grants", "list_grants"),
     "import": ("codes", "import_codes"),
     "export": ("codes", "export"),

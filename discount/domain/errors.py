@@ -37,6 +37,16 @@ class NotGranted(Refusal):
     title = "The user holds no such code."
 
 
+class Revoked(Refusal):
+    slug = "revoked"
+    title = "The code was taken back from the user."
+
+
+class AlreadyGranted(Refusal):
+    slug = "already-granted"
+    title = "The next user holds a code of this discount already."
+
+
 class SoldOut(Refusal):
     slug = "sold-out"
     title = "Every code of this discount is granted."

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import Struct, json, structs
+import msgspec
+from msgspec import Struct, structs
 
 from discount.domain import code_sequence, ids, rules
 from discount.domain.errors import (
@@ -17,6 +18,7 @@ from discount.domain.errors import (
     Refusal,
     Unavailable,
 )
+from discount.domain.metadata import NO_METADATA, Metadata, of_order, with_order, write
 from discount.domain.model import Redemption, RedemptionState
 from discount.domain.rules import LimitName, Order
 from discount.services import checkouts, discounts
@@ -36,7 +38,7 @@ NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
 #: refuses: it judges the code and finds a repeated order, and counts no use.
 Mode = Literal["check", "refuse", "redeem"]
-_read_left: Callable[[str], Mapping[LimitName, int]] = json.Decoder().decode
+_read_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
 
 
 class Verdict(Struct, frozen=True):
@@ -79,6 +81,7 @@ def redeem(
     *,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
+    metadata: Metadata = NO_METADATA,
     guard: Guard | None = None,
 ) -> Redemption:
     """Count a use of a code, or hold it for `hold_seconds`. A repeated order gets the first answer and counts nothing.
@@ -101,6 +104,7 @@ def redeem(
         mode="refuse" if prepared.refusals else "redeem",
         hold_seconds=hold_seconds,
         idempotency_key=idempotency_key,
+        metadata=metadata,
     )
     if answer.status == "checked":
         raise prepared.refusals[0]
@@ -121,6 +125,7 @@ def redeem(
         left=_read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
+        metadata=metadata,
         fresh=True,
     )
 
@@ -186,6 +191,7 @@ def _run(
     mode: Mode,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
+    metadata: Metadata = NO_METADATA,
 ) -> Answer:
     """Run the redeem script until it needs nothing more, and return its answer."""
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
@@ -196,7 +202,7 @@ def _run(
     idempotency, fingerprint, keep_seconds = events, "", ""
     if idempotency_key is not None:
         idempotency = keys.idempotency(partition, facts.brand_id, idempotency_key, checkout.namespace)
-        fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds), str(discounts.IDEMPOTENCY_SECONDS)
+        fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds, metadata), str(discounts.IDEMPOTENCY_SECONDS)
     names = [
         *facts.guess_keys,
         of_discount,
@@ -224,7 +230,7 @@ def _run(
                 facts.redemption_id,
                 fingerprint,
                 discount.text,
-                order.id,
+                with_order(order.id, metadata),
                 order.amount,
                 order.currency,
                 prepared.discount_amount,
@@ -263,13 +269,14 @@ def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str]:
     )
 
 
-def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None) -> str:
+def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata) -> str:
     """Return a digest of the request, by which a reused Idempotency-Key is noticed."""
     checkout, order = prepared.checkout, prepared.checkout.order
     request = [
         *(prepared.discount.text, checkout.user_id, prepared.facts.code),
         *(order.id, order.amount, order.currency, hold_seconds),
     ]
+    request += [write(metadata)] if metadata else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
@@ -307,8 +314,7 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
 def _read_reasons(text: str) -> list[Refusal]:
     """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
-    found: list[dict[str, Any]] = json.decode(text)
-    for reason in found:
+    for reason in msgspec.json.decode(text):
         slug = reason.pop("slug")
         if slug == "not-granted":
             reasons.append(checkouts.wrong_code())
@@ -346,6 +352,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
     """Return a redemption from its stored fields. A hold that ends at `now` or before is shown as released."""
     state: RedemptionState = fields["state"]  # type: ignore[assignment]
     hold_until = _moment(fields.get("hold_until"))
+    order_id, metadata = of_order(fields["order"])
     return Redemption(
         id=redemption_id,
         discount_id=fields["discount"],
@@ -353,7 +360,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         user_id=fields["user"],
         code=fields["code"],
         state="released" if state == "held" and (hold_until or 0) <= now else state,
-        order=Order(fields["order"], int(fields["amount"]), fields["currency"]),
+        order=Order(order_id, int(fields["amount"]), fields["currency"]),
         discount_amount=int(fields["discount_amount"]),
         left=_read_left(fields["left"]),
         redeemed_at=int(fields["at"]),
@@ -361,6 +368,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         confirmed_at=_moment(fields.get("confirmed_at")),
         rolled_back_at=_moment(fields.get("rolled_back_at")),
         reason=fields.get("reason", ""),
+        metadata=metadata,
     )
 
 

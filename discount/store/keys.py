@@ -18,18 +18,18 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:addresses` | hash | of users with an id that this service made: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:user:<user>:brands` | set | brands of the partition that have a contact of the user, or were unsubscribed | put_contact, enrol, unsubscribe |
 | `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals | create, change, grant, import, app |
+| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals | create, change, grant, revoke, import, app |
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
-| `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, change, close |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, revoke, refill, import, redeem, confirm, rollback, create_webhook |
+| `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, revoke, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:claim:<digest>` | string | an exclusive code, by its SHA-256: the brand that claimed it, and the code | claim_code |
-| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, import |
-| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
-| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code | grant, forget |
+| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, revoke, import |
+| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, forget |
+| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code | grant, revoke, drop, forget |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
@@ -49,18 +49,24 @@ follows; so two different ids never make the same key.
 | `{pp}:expiring` | zset | discounts, and single grants, that get a reminder of their end, by the time at which it is due | lease_reminder, worker |
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
+| `{pp}:forgotten` | zset | entries of the outbox that name a forgotten user, by the place that every reader passes before they are cut | app, worker |
+| `{pp}:indexed` | string | the last entry of the outbox that is in the indexes of brands | worker |
+| `{pp}:indexes` | zset | brands with an index, by the time of their latest entry in it | worker |
+| `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
 # Each partition's tag and a colon, with which its keys begin.
 _TAGS = [f"{{{partition:02x}}}:" for partition in range(256)]
 _TAG = re.compile(r"\{([0-9a-f]{2})\}:")
+_BY_TAG = {f"{{{partition:02x}}}:": partition for partition in range(256)}
 USER_BUCKETS = 32768
 
 
@@ -86,10 +92,11 @@ def partition_in(key: str) -> int:
 
 def partition_of_command(command: Sequence[str | int]) -> int | None:
     """Return the partition of a command's keys, which are all in one; None for a command without keys."""
-    # Nearly every command has its first key in one of these places.
-    for place in (3, 1) if command[0] in ("EVALSHA", "EVAL") else (1, 2):
-        if len(command) > place and (match := _TAG.match(str(command[place]))):
-            return int(match[1], 16)
+    try:
+        # Nearly every command has its first key here.
+        return _BY_TAG[command[3 if command[0] == "EVALSHA" else 1][:5]]  # type: ignore[index]
+    except (KeyError, TypeError, IndexError):
+        pass
     for each in command[1:]:
         if match := _TAG.match(str(each)):
             return int(match[1], 16)
@@ -154,6 +161,22 @@ def discounts(partition: int) -> str:
 
 def numbers(partition: int) -> str:
     return f"{_TAGS[partition]}numbers"
+
+
+def forgotten(partition: int) -> str:
+    return f"{{{partition:02x}}}:forgotten"
+
+
+def indexed(partition: int) -> str:
+    return f"{{{partition:02x}}}:indexed"
+
+
+def indexes(partition: int) -> str:
+    return f"{{{partition:02x}}}:indexes"
+
+
+def brand_events(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:events"
 
 
 def events(partition: int) -> str:
@@ -278,6 +301,8 @@ def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = N
     return f"{_TAGS[partition]}idempotency:{_digest(*scope, key)}"
 
 
+# Cached: most redemptions have no Idempotency-Key, and many come from one address.
+@lru_cache(maxsize=4096)
 def _digest(*parts: str) -> str:
     return blake2b("".join([f"{len(each)}:{each}:" for each in parts]).encode(), digest_size=16).hexdigest()
 

@@ -5,7 +5,7 @@ from math import nan
 from typing import get_args
 
 from discount.domain.model import DeliveryKind
-from discount.services import delivery_lanes, outbox
+from discount.services import delivery_lanes, event_index, outbox
 from discount.services.partitions import ask_each, do_each
 from discount.store import keys
 from discount.store.connection import Store
@@ -42,6 +42,10 @@ class Housekeeper:
         """Plan the reminders that are due; return how many ends were handled."""
         return self._reminders.turn(self._store.now()) if self._reminders else 0
 
+    def index(self) -> None:
+        """Extend the indexes of brands' events, and cut entries of forgotten users that all have read."""
+        do_each(self._store, self._index)
+
     def clean(self) -> None:
         """Trim entries that are old and read by all, and remove consumers of workers that are long gone."""
         do_each(self._store, self._clean)
@@ -58,8 +62,13 @@ class Housekeeper:
         metrics.SPARE_REPLICAS.set(min(spare_replicas(self._store.nodes).values(), default=nan))
         metrics.BRANDS_DUE.set(sum(count for each in due for count in each.values()))
 
+    def _index(self, partition: int) -> None:
+        event_index.extend(self._store, partition)
+        outbox.cut_read(self._store, partition)
+
     def _clean(self, partition: int) -> None:
         outbox.trim(self._store, partition, self._keep)
+        event_index.cut(self._store, partition)
         stream = keys.events(partition)
         for row in self._store.command("XINFO", "CONSUMERS", stream, outbox.GROUP):
             consumer = outbox.fields(row)

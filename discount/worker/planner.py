@@ -173,9 +173,14 @@ class Planner:
 
     def _note_addresses(self, entries: Sequence[Entry]) -> None:
         """Store the e-mail addresses that brands gave along with grants."""
-        for entry in entries:
-            email = entry.fields.get("email")
-            if email:
+        with_address = [each for each in entries if each.fields.get("email")]
+        if not with_address:
+            return
+        # A user who was forgotten meanwhile must not come back.
+        hidden = outbox.hidden(self._store, with_address[0].partition, with_address)
+        for entry in with_address:
+            if entry.entry_id not in hidden:
+                email = entry.fields["email"]
                 contacts.note_address(self._store, entry.fields["brand"], entry.fields["user"], email)
 
     def _look_up(self, partition: int, entries: Sequence[Entry]) -> _Lookups:

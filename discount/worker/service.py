@@ -39,6 +39,7 @@ PLAN_PAUSE = 0.1
 MEASURE = 2.0
 TAKE_OVER = 1.0
 REMIND = 30.0
+INDEX = 1.0
 CLEAN = 60.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
 HANGS = 60.0
@@ -125,6 +126,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("measures", housekeeper.measure, ending, every=MEASURE, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
+        _Loop("index", housekeeper.index, ending, every=INDEX, before=planner.open),
         _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]

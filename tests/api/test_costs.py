@@ -98,6 +98,11 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "grant_code": lambda at: ("POST", f"/discount/{at['big']}/grant", {"json": {"user_id": "One"}}),
     "validate_code": lambda at: ("POST", "/validation", {"json": at["use"] | {"order": _order(7777)}}),
     "redeem_code": lambda at: ("POST", "/redemption", {"json": at["use"] | {"order": _order(7777)}}),
+    "revoke_code": lambda at: (
+        "POST",
+        f"/discount/{at['big']}/grant/revoke",
+        {"json": {"user_id": "User 7", "back": "next", "next_user_id": "Next"}},
+    ),
     "create_discount": lambda _: (
         "POST",
         "/discount",

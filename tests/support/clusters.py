@@ -466,10 +466,14 @@ class Sentinels(_Servers):
 
 
 class _Client(RedisCluster):
-    """A client of all nodes that also lists the keys of all: the library asks any one node."""
+    """A client of all nodes that lists the keys and the clients of all: the library asks any one node."""
 
     def keys(self, pattern: Any = "*", **_: Any) -> Any:
         return list(self.scan_iter(pattern, count=1000))
+
+    def client_list(self, *_: Any, **__: Any) -> Any:
+        replies: Any = self.execute_command("CLIENT LIST", target_nodes=self.ALL_NODES)  # type: ignore[no-untyped-call]
+        return [row for rows in replies.values() for row in rows]
 
 
 class _Sentinel(Node):

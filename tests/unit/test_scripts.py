@@ -183,7 +183,7 @@ class Bodies(unittest.TestCase):
                 self.assertRegex(script.cost, r"^O\((1|n|log n)\)(\W.*)?\.$")
 
     def test_each_change_has_one_script(self) -> None:
-        pools = {"create", "change", "close", "grant", "import", "refill", "waiting", "claim_code"}
+        pools = {"create", "change", "close", "grant", "revoke", "import", "refill", "waiting", "claim_code"}
         uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "left"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}

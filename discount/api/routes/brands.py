@@ -95,9 +95,9 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         answers={200: BrandOut},
         refusals=("not-found",),
     )
-    def close_brand(brand_id: BrandId) -> ViewResult:
+    def close_brand(brand_id: BrandId, author: model.Author) -> ViewResult:
         """Close a brand for good: revoke its keys and close its discounts. Codes that users hold stay valid."""
-        return BrandOut.of(brands.close(store, brand_id)), 200
+        return BrandOut.of(brands.close(store, brand_id, author=author)), 200
 
     @contract.declare(
         "POST",

@@ -1,7 +1,7 @@
 --- Change fields of a discount; an empty value deletes the field.
 --- COST  O(1), and O(n) in the codes of the pool that a lower total removes.
 --- KEYS  discount codes shared events
---- ARGV  fields discount_id shared_code
+--- ARGV  fields discount_id shared_code by request_id
 --- WITH  quotas
 --- OK    changed     The fields are changed.
 --- OK    ends-first  Nothing is changed: the discount would end before it starts.
@@ -29,7 +29,11 @@ read_usage(d[1])
 local stopped = more > 0 and over_quota('codes', more)
 if stopped then return stopped end
 
-redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8])
+local before = {}
+for i = 1, #values, 2 do
+  before[i], before[i + 1] = values[i], redis.call('HGET', discount, values[i]) or ''
+end
+redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8], 'before', cjson.encode(before), 'after', fields, 'by', by, 'request', request_id)
 for i = 1, #values, 2 do
   if values[i + 1] == '' then
     redis.call('HDEL', discount, values[i])

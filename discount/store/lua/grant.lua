@@ -1,7 +1,7 @@
 --- Grant one code of a discount to a user, or return the code that the user holds already.
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
---- ARGV  user bucket expected_users email candidates...
+--- ARGV  user bucket expected_users extra candidates...
 --- WITH  grant_quotas held guard
 --- OK    granted(grant low expires_at valid_for timezone closed)  The user got a new code; `low` is not empty if the next block of codes is due.
 --- OK    held(grant low expires_at valid_for timezone closed)  The user held this code before.
@@ -47,7 +47,9 @@ elseif kind == 'personal' then
     end
   end
   if not n_free then return {'clash'} end
-  code = string.gsub(candidates[2 * n_free - 1], '{seq}', tostring(granted + 1))
+  code = candidates[2 * n_free - 1]
+  -- Places that were taken back keep their numbers: `made` counts them.
+  if string.find(code, '{seq}', 1, true) then code = string.gsub(code, '{seq}', string.format('%.0f', granted + 1 + redis.call('HGET', discount, 'made'))) end
 else
   code = redis.call('LINDEX', codes, 0)
   if not code then return {'refill'} end
@@ -75,12 +77,21 @@ elseif held_text then
 end
 local is_first_of_bucket = redis.call('HLEN', grants) == 0
 local grant = at .. ' ' .. code
+local address, metadata
+if extra ~= '' then
+  -- An e-mail address and, on the next line, metadata, which is kept behind the code.
+  address, metadata = string.match(extra, '^([^\n]*)\n?(.*)$')
+  if metadata ~= '' then
+    grant = grant .. '\n' .. metadata
+    count_bytes(#metadata)
+  end
+end
 
 -- Events name the discount by its short number: its id would be a third of the entry.
-if email == '' then
+if extra == '' then
   redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
 else
-  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', email)
+  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', address, 'metadata', metadata)
 end
 if left == 1 then
   redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])

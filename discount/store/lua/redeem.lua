@@ -15,7 +15,8 @@
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency)
 if not d[1] then return {'not-found'} end
 local at = now()
-local granted_at, code = string.match(redis.call('HGET', grants, user) or '', '^(%d+) (.*)$')
+local value = redis.call('HGET', grants, user)
+local granted_at, code = string.match(value or '', '^(%d+) ([^\n]*)')
 if d[7] == 'shared' then code = d[8] end
 local right = false
 if code then
@@ -26,6 +27,14 @@ if code then
     return {'compare', code}
   else
     right = string.lower((string.gsub(code, '[ -]', ''))) == typed
+  end
+end
+
+-- A code that was taken back is no wrong code: an order that was redeemed before gets its first answer.
+local revoked = false
+if not right or value == '-' then
+  for canonical, taken_back in string.gmatch(redis.call('HGET', grants, user .. '\n') or '', ' (%S*) %d+ ([^\n]*)') do
+    if canonical == typed then revoked, right, code = true, true, taken_back end
   end
 end
 
@@ -88,8 +97,9 @@ if is_hit(limits) then
 end
 local left = left_of(limits)
 
+if revoked then reasons[#reasons + 1] = {slug = 'revoked'} end
 -- After a close that keeps codes, granted ones stay valid. Only a shared code can be right without a grant.
-if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {slug = 'closed'} end
+if d[3] == 'void' or (d[3] and not granted_at and not revoked) then reasons[#reasons + 1] = {slug = 'closed'} end
 if d[4] then reasons[#reasons + 1] = {slug = 'paused'} end
 if d[5] and at < d[5] then reasons[#reasons + 1] = {slug = 'not-started', starts_at = d[5]} end
 local expires_at = d[6] or ''
@@ -132,9 +142,9 @@ if #released_holds > 0 then
   for _, hold in ipairs(released_holds) do
     local n = record_numbers[hold.id]
     if n then
-      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount')
+      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount', 'order')
       -- After the clock went back, the order of this hold may have been redeemed again already.
-      if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6]} end
+      if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6], order = r[7]} end
     else
       missing[#missing + 1] = hold.id
     end
@@ -150,12 +160,12 @@ end
 for name in pairs(left) do left[name] = left[name] - 1 end
 local left_text = cjson.encode(left)
 for _, each in ipairs(released) do
-  redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'reason', '')
+  redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
 end
 if hold_until ~= '' then
-  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'hold_until', hold_until)
+  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'hold_until', hold_until)
 else
-  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount)
+  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order)
   if d[10] and used + 1 == tonumber(d[10]) then
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
