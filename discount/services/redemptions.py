@@ -220,7 +220,7 @@ def _run(
     for _ in range(TRIES):
         answer = store.run(
             "redeem",
-            names + records,
+            [*names, *records] if records else names,
             [
                 *facts.guess_limits,
                 mode,

@@ -292,7 +292,7 @@ def redemption(partition: int, redemption_id: str) -> str:
 
 
 def guesses(partition: int, brand_id: str, kind: str, who: str) -> str:
-    return f"{_TAGS[partition]}guesses:{_digest(brand_id, kind, who)}"
+    return f"{_TAGS[partition]}guesses:{_digest_of(f'{_start(brand_id, kind)}{len(who)}:{who}:')}"
 
 
 def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = None) -> str:
@@ -304,7 +304,21 @@ def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = N
 # Cached: most redemptions have no Idempotency-Key, and many come from one address.
 @lru_cache(maxsize=4096)
 def _digest(*parts: str) -> str:
-    return blake2b("".join([f"{len(each)}:{each}:" for each in parts]).encode(), digest_size=16).hexdigest()
+    return _digest_of(_joined(parts))
+
+
+# Cached: most calls are for few brands.
+@lru_cache(maxsize=1024)
+def _start(brand_id: str, kind: str) -> str:
+    return _joined((brand_id, kind))
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "".join([f"{len(each)}:{each}:" for each in parts])
+
+
+def _digest_of(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def grant_bucket(user_id: str, buckets_count: int) -> int:
