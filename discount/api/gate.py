@@ -36,8 +36,8 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 from discount.store.rate_limits import Rates
 
-#: API keys that are remembered for an operation.
-ADMITTED = 1000
+#: The most callers that are remembered for an operation, and the most characters of a header that is remembered.
+ADMITTED, LONGEST_ADMITTED = 1000, 256
 # A token68 of RFC 7235; a JWT is one, and so are our keys.
 _TOKEN68 = r"([A-Za-z0-9._~+/-]+=*)"
 _BEARER = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr] +{_TOKEN68} *")
@@ -169,7 +169,7 @@ class Gate:
             raise refusal
         if requirements.guarded:
             guard = request.guard = self._guard(request)
-            if caller.key_id and requirements.header is None:
+            if caller.key_id and requirements.header is None and len(text) <= LONGEST_ADMITTED:
                 if len(requirements.admitted) >= ADMITTED:
                     requirements.admitted.clear()
                 requirements.admitted[text] = caller, guard.caller
