@@ -21,10 +21,19 @@ from tests.support.clusters import NODE_TIMEOUT, Cluster, Node, Sentinels
 #: Answers of each discount before and after a fault.
 SOME = 100
 TIMEOUT = 1.0
-#: Seconds within which a call has its answer or a 503, and within which a partition grants again.
+#: Seconds within which each call has its answer or a 503.
 PATIENCE = 6.0
-#: The last two are about the nodes that have no fault.
-COLUMNS = ("fault", "mode", "runs", "answers", "lost", "given twice", "longest gap s", "others' p99 ms", "failed there")
+#: Seconds within which a partition grants again.
+LONGEST_GAP = 2 * NODE_TIMEOUT / 1000 + 2
+#: Seconds of the slowest hundredth of the calls to nodes without a fault: none of them waits for the one that has it.
+SLOW = 0.5 * TIMEOUT
+#: Seconds after a fault in which the other nodes are watched, and the share of their answers that they may lose.
+FROZEN, SMALL = 3.0, 0.05
+#: The last three are about the nodes that have no fault.
+COLUMNS = (
+    *("fault", "mode", "runs", "answers", "lost", "given twice", "longest gap s"),
+    *("others' p99 ms", "others' answers in 3 s, to before", "failed there"),
+)
 
 #: Faults of a Cluster, and whether `fast` must lose answers by them.
 FAULTS: dict[str, tuple[Callable[[Cluster, int], Node], bool]] = {

@@ -245,6 +245,9 @@ class _Link:
         if tails:
             # A wait covers all that is sent before it.
             last = tails[-1]
+            for each in tails:
+                # The mode may have changed since they were queued.
+                each.tail = last.tail
             queued.append(_Sent(last.tail, self._confirm, min(each.until for each in tails)))
         self._sent.extend(queued)
         self._held += b"".join([pack_command(command) for each in queued for command in each.commands])  # type: ignore[arg-type]
