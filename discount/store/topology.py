@@ -189,9 +189,7 @@ def _read(nodes: Nodes, address: str, name: str) -> Node:
         answers=True,
         name=name,
         role="master" if is_master else "replica",
-        master=nodes.address(facts["master_host"], int(facts["master_port"]), address)
-        if "master_host" in facts
-        else "",
+        master=master,
         server=server,
         version=tuple(int(each) for each in re.findall(r"\d+", version)[:3]),
         keys=int(re.search(r"^keys=(\d+)", facts.get("db0", "keys=0"))[1]),  # type: ignore[index]
