@@ -1,7 +1,7 @@
 """An index of the outbox by brand, so that a quiet brand finds its events beside a loud one.
 
-The worker reads the outbox in blocks, behind its writers. For each brand it notes stretches: a single entry, or all from
-the first to the last one of a brand with many entries in a block. What is not indexed yet is read entry by entry.
+The worker reads the outbox in blocks, behind its writers. For each brand it notes stretches: single entries, or all
+from the first to the last one if a brand has many in a block. What is not indexed yet is read entry by entry.
 """
 
 from collections.abc import Iterator, Sequence

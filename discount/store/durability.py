@@ -30,6 +30,7 @@ from redis import RedisError
 from redis.exceptions import AskError, TryAgainError
 
 from discount.store import keys
+from discount.store.scripts import SCRIPTS
 
 Mode = Literal["fast", "replicated", "synced"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -47,6 +48,8 @@ _READS = frozenset(
         *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE"),
     )
 )
+# The script that only counts a request, as EVALSHA and EVAL name it. A count that waits would fail, and limit nobody.
+_COUNT = SCRIPTS["count"].forms()
 # Commands that show nothing to a caller and change nothing that is answered. A worker waits once a turn instead.
 _NEVER = frozenset(["PING", "TIME", "INFO", "ROLE", "XREADGROUP", "XAUTOCLAIM", "XACK", "XGROUP", "XTRIM"])
 
@@ -70,8 +73,11 @@ class Durability:
     milliseconds: int = 500
 
     def mode(self, kind: str) -> Mode:
-        """Return the mode for one Redis, for a primary that Sentinels name, or for a Cluster."""
-        return self.chosen or ("replicated" if kind in ("sentinel", "cluster") else "fast")
+        """Return the mode for one Redis, for a primary that Sentinels name, or for a Cluster.
+
+        A server that has not yet said what it is may be a node of a Cluster.
+        """
+        return self.chosen or ("fast" if kind == "one" else "replicated")
 
     def tail(self, kind: str, commands: Sequence[Command]) -> tuple[Command, ...]:
         """Return what is sent behind commands for one node: nothing if none of them has to wait."""
@@ -99,8 +105,7 @@ def has_to_wait(command: Command) -> bool:
     """
     name = command[0]
     if name in ("EVALSHA", "EVAL"):
-        # A script without keys of ours only asks which kind of scripts this server runs.
-        return True
+        return command[1] not in _COUNT
     if name in _NEVER:
         return False
     if name == "XREAD":

@@ -57,6 +57,11 @@ class Script:
     def shebang_source(self) -> str:
         return ("#!lua flags=no-writes\n" if self.name in READING else "#!lua\n") + self.source
 
+    def forms(self) -> frozenset[str]:
+        """Return every text of the script, and its digest."""
+        own = frozenset((*self.digests, self.source, self.shebang_source))
+        return own | self.behind_guard.forms() if self.behind_guard else own
+
     def read(self, reply: list[str]) -> Answer:
         """Return a reply of Redis as an answer.
 
@@ -68,7 +73,7 @@ class Script:
             raise RuntimeError(
                 f"{self.name}.lua answered {reply[0]!r} with {len(reply) - 1} fields, which its header does not name"
             )
-        return Answer(status, reply)
+        return Answer(status.name, status, reply)
 
 
 def _sha1(text: str) -> str:
