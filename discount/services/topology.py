@@ -154,7 +154,7 @@ def _problems_of(node: Node, mode: Mode) -> Iterator[str]:
     if node.cluster_state not in ("", "ok"):
         yield f"{node.address} takes the Cluster for failed."
     if not node.link_up:
-        yield f"{node.address} gets no data from {node.master}."
+        yield f"{node.address} gets no data from {node.master or 'its master'}."
     if not node.append_only:
         yield f"{node.address} writes no append-only file; set `appendonly yes`."
     elif mode == "synced" and node.fsync not in ("", "always"):

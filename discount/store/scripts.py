@@ -75,7 +75,7 @@ class Script:
             raise RuntimeError(
                 f"{self.name}.lua answered {reply[0]!r} with {len(reply) - 1} fields, which its header does not name"
             )
-        return Answer(status, reply)
+        return Answer(status.name, status, reply)
 
 
 def _sha1(text: str) -> str:

@@ -519,8 +519,11 @@ def _slots(reply: Any) -> list[tuple[int, int, int]]:
 
 
 def _works(node: Node) -> bool:
-    state = str(node.ask("CLUSTER", "INFO"))
-    return "cluster_state:ok" in state and (node.info("replication").get("role") == "master" or _is_copy(node))
+    if "cluster_state:ok" not in str(node.ask("CLUSTER", "INFO")):
+        return False
+    # In its first moments, INFO calls a replica a master.
+    is_replica = "myself,slave" in str(node.ask("CLUSTER", "NODES"))
+    return _is_copy(node) if is_replica else node.info("replication").get("role") == "master"
 
 
 def _is_copy(node: Node) -> bool:
