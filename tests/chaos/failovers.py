@@ -191,6 +191,15 @@ def held_code(store: Store, discount_id: str, user: str) -> str | None:
     return found[0]
 
 
+def stored_grant(cluster: Cluster, discount_id: str, user: str) -> str:
+    """Return the code that the data has for a user, safe or not; an empty string if it has none."""
+    parsed = parse_discount_id(discount_id)
+    assert parsed is not None
+    with cluster.client() as plain:
+        value = plain.hget(keys.grants(parsed.partition, discount_id, keys.grant_bucket(user, parsed.buckets)), user)
+    return str(value or "").rpartition(" ")[2]
+
+
 def calls_that_show(offer: str, brand: str, code: str, redemption: str) -> list[tuple[str, str, Any]]:
     """Return calls that show or change a code: method, path and body. Ann holds `code`, and has redeemed it."""
     checkout = {

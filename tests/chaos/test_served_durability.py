@@ -91,24 +91,38 @@ def test_no_process_shows_a_code_until_a_replica_has_it(cluster: Cluster, servic
 def test_a_partition_moves_while_a_call_waits_for_its_replicas(cluster: Cluster, service: Service) -> None:
     base, partition = service.urls[0], 1
     offer = create(base, 100, failovers.brand_in(partition))
-    assert grant(base, offer, "Ann").status == 201
-    master, replica = cluster.master_of(partition), replica_of(cluster, partition)
+    # On a busy computer, the move may take longer than the wait.
+    for number in range(10):
+        bob, cid = f"Bob {number}", f"Cid {number}"
+        first, second, was_waiting = move_while_waiting(cluster, base, offer, bob, cid)
+        assert (first.status, first.slug) == (503, "not-yet-durable")
+        if was_waiting:
+            break
+    assert was_waiting, "the partition always moved too late to show anything"
+    assert second.status == 201, second.raw
+    assert code_of(base, offer, cid) == second.json["code"]
+    assert wait_until(partial(code_of, base, offer, bob), "Bob's code is safe") != second.json["code"]
+    assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 2 * (number + 1)
+
+
+def move_while_waiting(cluster: Cluster, base: str, offer: str, bob: str, cid: str) -> tuple[Reply, Reply, bool]:
+    """Move a partition while Bob's grant waits for its replicas, and Cid's behind it; return both answers.
+
+    The third value is whether the partition had moved before Bob's wait was over.
+    """
+    partition = failovers.partition_of(offer)
+    replica = replica_of(cluster, partition)
     cluster.cut_replication(replica)
     with ThreadPoolExecutor(2) as pool:
-        pending = pool.submit(grant, base, offer, "Bob")
-        wait_until(lambda: master.info("clients")["blocked_clients"], "Bob's call waits for the replica")
+        pending = pool.submit(grant, base, offer, bob)
+        wait_until(lambda: failovers.stored_grant(cluster, offer, bob), "Bob's grant is stored, and waits")
         # It is sent once Bob's wait is over, and finds that the partition has moved.
-        behind = pool.submit(grant, base, offer, "Cid")
+        behind = pool.submit(grant, base, offer, cid)
         failovers.move(cluster, partition)
-        assert not pending.done(), "the partition moved too late to show anything"
-        first, second = pending.result(), behind.result()
+        was_waiting = not pending.done()
+        answers = pending.result(), behind.result()
     cluster.restore_replication(replica)
-    assert (first.status, first.slug) == (503, "not-yet-durable")
-    assert second.status == 201, second.raw
-    codes = {user: wait_until(partial(code_of, base, offer, user), "a code") for user in ("Ann", "Bob", "Cid")}
-    assert codes["Cid"] == second.json["code"]
-    assert len(set(codes.values())) == 3
-    assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 3
+    return *answers, was_waiting
 
 
 def test_a_partition_that_moves_key_by_key_gives_each_caller_a_safe_code(cluster: Cluster, service: Service) -> None:
@@ -148,17 +162,17 @@ def await_more(answers: list[Any]) -> None:
 
 
 def test_calls_that_share_a_wait_are_answered_together_or_not_at_all(cluster: Cluster, service: Service) -> None:
-    users = [f"user {number}" for number in range(200)]
+    users = [f"user {number}" for number in range(100)]
     base = service.urls[0]
     offer = create(base, 1000, failovers.brand_in(0))
-    before = drive([base], [grant_call(offer, user) for user in users[:100]])
+    before = drive([base], [grant_call(offer, user) for user in users[:50]])
     assert {each.status for each in before} == {201}
     replicas = cluster.replicas_of(cluster.master_of(0))
     for replica in replicas:
         cluster.cut_replication(replica)
     during = drive([base], [grant_call(offer, user) for user in users])
     assert {(each.status, each.slug) for each in during} == {(503, "not-yet-durable")}
-    assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 200, "the grants stand"
+    assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 100, "the grants stand"
     for replica in replicas:
         cluster.restore_replication(replica)
     after = drive([base], [grant_call(offer, user) for user in users], retries=100)
