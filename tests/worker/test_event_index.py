@@ -90,7 +90,7 @@ def test_two_workers_make_one_index(mixed: Client, store: Store) -> None:
 
 def test_the_index_of_a_loud_brand_is_small_and_is_cut_with_the_outbox(mixed: Client, store: Store) -> None:
     index(store)
-    # A mark for each block of the loud brand, and one for each event of the quiet one.
+    # A stretch for each block of the loud brand, and one for each event of the quiet one.
     assert mixed.redis.zcard(keys.brand_events(PARTITION, LOUD)) == 10_500 // event_index.BLOCK
     assert mixed.redis.zcard(keys.brand_events(PARTITION, "IKEA")) <= 21
     mixed.redis.xtrim(STREAM, minid=f"{int(mixed.redis.time()[0]) + 1}000")
@@ -141,6 +141,6 @@ def test_an_address_in_an_event_of_a_forgotten_user_is_not_noted_any_more(client
     planner.open()
     client.http.post(f"/discount/{discount}/grant", json={"user_id": "Ann", "email": "ann@shop.example"})
     client.http.delete("/user/Ann")
-    while planner.turn():
+    while planner.turn().read:
         pass
     assert client.http.get("/user/Ann?brand_id=IKEA").status_code == 404
