@@ -58,6 +58,7 @@ ROUTES = [
     Route("DELETE", "/discount/{discount}", ("manage",)),
     Route("POST", "/discount/{discount}/grant", ("grant",), True, call=GRANT),
     Route("GET", "/discount/{discount}/grant?user_id=Ann", ("read",), True),
+    Route("POST", "/discount/{discount}/grant/revoke", ("manage",), call=GRANT),
     Route("POST", "/discount/{discount}/grants", ("grant",), call={"json": {"user_ids": ["Ann", "Bo"]}}),
     Route("GET", "/discount/{discount}/grants", ("read",)),
     Route("GET", "/discount/{discount}/grants?format=csv", ("read",)),
