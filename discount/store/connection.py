@@ -35,7 +35,7 @@ from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
-from discount.store.scripts import SCRIPTS, Script
+from discount.store.scripts import PROBE, SCRIPTS, Script
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
 _PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
@@ -222,7 +222,7 @@ class Store:
         """Find out which form of the scripts the server runs."""
         # Redis 7 and Valkey know `#!lua`: with it, a full or read-only server refuses a script before it starts.
         # The probe names a key because some services refuse a script without keys.
-        probe = self._exchange([("EVAL", "#!lua\nreturn 1", 1, keys.installation(partition))])[0]
+        probe = self._exchange([("EVAL", PROBE, 1, keys.installation(partition))])[0]
         if isinstance(probe, RedisError) and _is_passing(probe):
             raise _refused_by_redis(probe)
         self._shebang = not isinstance(probe, RedisError)

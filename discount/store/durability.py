@@ -30,7 +30,7 @@ from redis import RedisError
 from redis.exceptions import AskError, TryAgainError
 
 from discount.store import keys
-from discount.store.scripts import SCRIPTS
+from discount.store.scripts import PROBE, SCRIPTS
 
 Mode = Literal["fast", "replicated", "synced"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -48,8 +48,9 @@ _READS = frozenset(
         *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE"),
     )
 )
-# The script that only counts a request, as EVALSHA and EVAL name it. A count that waits would fail, and limit nobody.
-_COUNT = SCRIPTS["count"].forms()
+# Scripts that show nothing, as EVALSHA and EVAL name them: one that only counts a request, and the probe. A count that
+# waits would fail, and limit nobody.
+_SHOW_NOTHING = SCRIPTS["count"].forms() | {PROBE}
 # Commands that show nothing to a caller and change nothing that is answered. A worker waits once a turn instead.
 _NEVER = frozenset(["PING", "TIME", "INFO", "ROLE", "XREADGROUP", "XAUTOCLAIM", "XACK", "XGROUP", "XTRIM"])
 
@@ -100,12 +101,12 @@ class Durability:
 def has_to_wait(command: Command) -> bool:
     """Return whether the reply to a command may be used only once it is safe.
 
-    That is so for scripts, for writes, and for reads that show a code. Even a script that refuses has read the writes
-    of others.
+    That is so for scripts but two, for writes, and for reads that show a code. Even a script that refuses has read the
+    writes of others.
     """
     name = command[0]
     if name in ("EVALSHA", "EVAL"):
-        return command[1] not in _COUNT
+        return command[1] not in _SHOW_NOTHING
     if name in _NEVER:
         return False
     if name == "XREAD":

@@ -17,6 +17,8 @@ from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
 READING = ("left", "waiting")
+#: Run once to find out whether a server knows scripts with flags.
+PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")
 _LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
 # A status as a header names it: `granted(grant low)  The user got a code.`

@@ -377,6 +377,19 @@ class Cluster(_Servers):
         assert _pipe(self._bus.stdout).readline() == "ok\n", "the bus of the Cluster broke"
 
 
+def move_by_keys(partition: int, source: Node, target: Node) -> None:
+    """Move a partition as redis-cli does: key by key, with both nodes knowing that it moves."""
+    slot = key_slot(f"{partition:02x}".encode())
+    ids = {node: node.ask("CLUSTER", "MYID") for node in (source, target)}
+    assert target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source]) == "OK"
+    assert source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target]) == "OK"
+    while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+        for name in names:
+            assert source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+    for node in (target, source):
+        assert node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target]) == "OK"
+
+
 class Sentinels(_Servers):
     """A primary, its replicas and the Sentinels that watch them; see the module for its use."""
 

@@ -7,7 +7,7 @@ from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisError,
 
 from discount.store import keys
 from discount.store.durability import Command, Durability, NotSafe, has_to_wait, read
-from discount.store.scripts import SCRIPTS
+from discount.store.scripts import PROBE, SCRIPTS
 
 GRANT: Command = ("EVALSHA", SCRIPTS["grant"].digests[1], 1, keys.discount(3, "dsc-030a"), "User 1")
 DEFINITION: Command = ("HGETALL", keys.discount(5, "dsc-050a"))
@@ -57,6 +57,7 @@ class Commands(unittest.TestCase):
                     if name == "count":
                         self.assertFalse(any(map(has_to_wait, commands)))
         self.assertEqual(unwaited, {"count"})
+        self.assertFalse(has_to_wait(("EVAL", PROBE, 1, keys.installation(0))))
 
     def test_every_read_that_shows_a_code_waits(self) -> None:
         shown: list[Command] = [
