@@ -126,7 +126,7 @@ def store_at(servers: Cluster | Sentinels, mode: Mode) -> Store:
 def on_cluster(wrong: list[str], runs: int, modes: Sequence[Mode], **settings: str) -> list[Row]:
     """Let every master in turn have each fault."""
     rows = []
-    with Cluster(replicas=2, **settings) as cluster:
+    with Cluster(3, 2, empty=0, **settings) as cluster:
         for fault, (happen, must_lose) in FAULTS.items():
             for mode in modes:
                 row = Row(fault, mode)

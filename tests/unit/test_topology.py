@@ -45,7 +45,7 @@ class Problems(unittest.TestCase):
             (replace(HEALTHY, eviction="allkeys-lru"), "maxmemory-policy noeviction"),
             (replace(HEALTHY, full_coverage="yes"), "cluster-require-full-coverage no"),
             (replace(HEALTHY, memory=90), "nearly full: it uses 90 %"),
-            (replace(HEALTHY, cluster_state="fail"), "takes the Cluster for failed"),
+            (replace(HEALTHY, cluster_state="fail"), "says that the Cluster has failed"),
             (replace(HEALTHY, open_slots=(933,)), "has not finished a move of slot 933"),
         ):
             with self.subTest(expected):
