@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from discount.domain import events
-from discount.domain.errors import Invalid, NoLongerKept
+from discount.domain.errors import Invalid, NoLongerKept, NotYetDurable
 from discount.domain.events import Entry, Envelope
 from discount.services import event_index
 from discount.services.pagination import Page
@@ -153,9 +153,12 @@ def waiting(store: Store, partition: int) -> tuple[int, int | None]:
     group = next((each for each in groups if each["name"] == GROUP), None)
     if group is None:
         return 0, None
-    pending, unread = store.commands(
-        [("XPENDING", stream, GROUP), ("XRANGE", stream, f"({group['last-delivered-id']}", "+", "COUNT", 1)]
-    )
+    pending = store.command("XPENDING", stream, GROUP)
+    try:
+        unread = store.command("XRANGE", stream, f"({group['last-delivered-id']}", "+", "COUNT", 1)
+    except NotYetDurable:
+        # What a worker has read, and may not tell yet, is pending.
+        unread = []
     oldest = [events.parts(pending[1])[0]] if pending[0] else []
     oldest += [events.parts(row[0])[0] for row in unread]
     # Once entries were deleted, Redis may not know how many are unread; then count one if there is any.
