@@ -158,8 +158,8 @@ def open_upload(environ: dict[str, Any], media_types: tuple[str, ...], max_body:
     if length is not None and length > max_body:
         _discard(environ["wsgi.input"], length)
         raise _too_large(max_body)
-    # Where the server ends the input itself, the framework would take a broken connection for the end of the body,
-    # and half a line for a whole one.
+    # Where the server ends the input itself, the framework takes a broken connection for the end of the body. Then
+    # half a line would pass for a whole one.
     stream = (
         get_input_stream(environ, max_content_length=max_body)
         if length is None

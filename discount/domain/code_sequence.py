@@ -1,12 +1,12 @@
 """Codes made by a keyed permutation of a counter: they never repeat, and none reveals another.
 
-A pattern's `#` signs span a space of `len(alphabet) ** n` codes. Counter i becomes code number P(i) of that space,
-where P is a Feistel network over two halves with modular addition and AES as the round function, as in the FF1 mode of
-NIST SP 800-38G. P is a bijection whatever the round function gives, so codes cannot repeat. It can be inverted, so a
-typed code can be checked without a look-up.
+A pattern's `#` signs span a space of `len(alphabet) ** n` codes. Counter i becomes code number P(i) of that space. P is
+a Feistel network over two halves with modular addition, as in the FF1 mode of NIST SP 800-38G. Its round function is
+AES, and P is a bijection whatever that gives, so codes cannot repeat. P can be inverted, so a typed code can be checked
+without a look-up.
 
-AES takes the halves of a whole block of codes at once. Halves that do not fit into its input have keyed BLAKE2b (RFC
-7693) as the round function, as have keys that were made before AES was used.
+AES takes the halves of a whole block of codes at once. Two sorts of codes have keyed BLAKE2b (RFC 7693) as the round
+function instead: those whose halves do not fit into the input of AES, and those with keys from before AES was used.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ ROUNDS = 10  # as in FF1
 # Shorter codes stay at sixteen, so that existing discounts continue the same sequence.
 _WIDTH, _WIDE = 16, 32
 # The beginning of keys whose round function is AES, and the bits of the largest half for which it is. What a round adds
-# to a half of at most 40 bits has 64 bits, so no letter is more frequent than another by more than 2 ** -24.
+# to a half of at most 40 bits has 64 bits. So no letter is more frequent than another by more than 2 ** -24.
 _AES, _AES_BITS, _FEW_BITS = "aes:", 64, 40
 
 

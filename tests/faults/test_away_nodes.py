@@ -220,7 +220,7 @@ def half(servers: Cluster) -> Iterator[Half]:
 
 
 class TestWithoutTheNodeOfPartition00:
-    def test_the_others_answer(self, half: Half) -> None:
+    def test_brands_of_other_nodes_are_answered(self, half: Half) -> None:
         store = store_at(half.cluster.url)
         assert unanswered(store) == store.nodes.unreachable() == half.lost
         assert store.now() > 0
@@ -244,7 +244,7 @@ class TestWithoutTheNodeOfPartition00:
         user = client.get("/user/Ann/grants").get_json()
         assert (user["grants"], user["missing"]) == ([], half.missing)
 
-    def test_only_its_own_brands_are_refused(self, half: Half) -> None:
+    def test_only_brands_of_the_node_that_is_away_are_refused(self, half: Half) -> None:
         client = half.app.test_client()
         for partition, brand in half.brands.items():
             found = client.get("/discount", query_string={"brand_id": brand})
@@ -261,7 +261,7 @@ class TestWithoutTheNodeOfPartition00:
         assert spend(one, user) == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, -1, -1]
         assert spend(two, user) == [-1] * 12
 
-    def test_work_on_each_partition_leaves_its_own_out(self, half: Half) -> None:
+    def test_work_on_each_partition_leaves_out_those_that_are_away(self, half: Half) -> None:
         store = store_at(half.cluster.url)
 
         def work(partition: int) -> int:

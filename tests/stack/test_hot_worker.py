@@ -1,4 +1,4 @@
-"""Requests of the fast path in batches: each is answered as if it were alone, whatever its client does."""
+"""Requests of the fast path in a hot worker: each is answered as if it were alone, whatever its client does."""
 
 import json
 import re

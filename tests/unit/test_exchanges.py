@@ -143,7 +143,7 @@ class Sent(unittest.TestCase):
 
     # ASK and TRYAGAIN.
 
-    def test_what_is_asked_for_goes_there_once_and_the_map_stays(self) -> None:
+    def test_a_command_redirected_by_ask_goes_there_once_and_the_map_stays(self) -> None:
         exchange = self.exchange(get(0, "1"), get(0, "2"), get(0, "3"))
         exchange.answer(self.only(exchange), ["1", error("ASK 7 b:2"), "3"])
         piece = self.only(exchange)
@@ -152,13 +152,13 @@ class Sent(unittest.TestCase):
         self.assertEqual((exchange.pieces(), exchange.replies), ([], ["1", "2", "3"]))
         self.assertEqual(self.nodes.owners[0], A)
 
-    def test_a_move_is_no_ask(self) -> None:
+    def test_moved_is_not_read_as_ask(self) -> None:
         # The library's MovedError is an AskError: taken for one, commands would be sent with ASKING for ever.
         exchange = self.exchange(get(0))
         exchange.answer(self.only(exchange), [error("MOVED 7 b:2")])
         self.assertFalse(self.only(exchange).asking)
 
-    def test_what_is_told_to_try_again_waits_a_little_until_its_time_is_over(self) -> None:
+    def test_a_command_answered_with_tryagain_is_sent_again_until_its_time_is_over(self) -> None:
         exchange = self.exchange(get(0))
         for _ in range(HOPS * 2):
             exchange.answer(self.only(exchange), [error("TRYAGAIN Multiple keys request during rehashing")])
@@ -170,7 +170,7 @@ class Sent(unittest.TestCase):
 
     # Errors that pass.
 
-    def test_a_server_that_cannot_now_is_left_and_looked_at(self) -> None:
+    def test_a_server_that_cannot_serve_now_has_the_map_asked_for(self) -> None:
         for text in (
             "CLUSTERDOWN The cluster is down",
             "MASTERDOWN Link with MASTER is down",

@@ -61,7 +61,7 @@ class Layouts(unittest.TestCase):
         self.data.ask(late, 2, 5)
         self.assertEqual(self.data.of(5), self.data.of(0))
 
-    def test_the_secret_that_the_first_process_generated_is_everybody_s(self) -> None:
+    def test_every_process_uses_the_secret_that_the_first_one_generated(self) -> None:
         self.data.ask(Layout(16, ""), 0)
         self.data.ask(Layout(16, ""), 0, 1)
         self.assertEqual(self.data.of(0), self.data.of(1))

@@ -111,7 +111,7 @@ class OneServer(unittest.TestCase):
         self.assertTrue(found.look())
         self.assertEqual((found.kind, found.only, found.is_known), ("one", "seed:1", True))
 
-    def test_a_server_that_does_not_answer_may_be_anything(self) -> None:
+    def test_a_server_that_does_not_answer_may_still_be_one_of_a_cluster(self) -> None:
         found = nodes("any", {"seed:1": {}})
         self.assertEqual((found.look(), found.kind), (False, "any"))
 
@@ -136,7 +136,7 @@ class Sentinels(unittest.TestCase):
 
 
 class Alternatives(unittest.TestCase):
-    def test_each_node_has_one_and_those_that_are_away_come_last(self) -> None:
+    def test_alternatives_name_one_partition_of_each_node_with_absent_nodes_last(self) -> None:
         found = nodes("cluster", {"seed:1": cluster(("a", 1), ("b", 2), ("a", 1), ("c", 3))})
         found.look()
         self.assertEqual(found.alternatives(1), [1, 2, 3])

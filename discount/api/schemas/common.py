@@ -12,9 +12,9 @@ from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
 # Letters of any script, digits and most signs. Excluded are control and format characters (line breaks, bidirectional
-# marks, zero-width signs), braces and slashes, emoji and other pictures, blanks at either end, and the path segments
-# `.` and `..`, which clients resolve away. Characters past U+FFFF are not escaped: Python and JSON Schema (ECMA 262)
-# have no common escape for them.
+# marks, zero-width signs), braces, slashes, emoji and other pictures. So are blanks at either end, and the path
+# segments `.` and `..`, which clients resolve away. Characters past U+FFFF are not escaped: Python and JSON Schema
+# (ECMA 262) have no common escape for them.
 _FIT = (
     r"!-.0-\[\]-z|~\u00a1-\u00ac\u00ae-\u061b\u061d-\u167f\u1681-\u180d\u180f-\u1fff\u2010-\u2027\u2030-\u205e"
     r"\u2070-\u20e2\u20e4-\u218f\u2c00-\u2fff\u3001-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff00-\uffef"
