@@ -29,6 +29,7 @@ _COMMANDS = {
     "key": ("keys", "key"),
     "user": ("users", "user"),
     "forget": ("users", "forget"),
+    "ledger": ("ledger", "ledger"),
     "secret": ("secrets", "secret"),
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),

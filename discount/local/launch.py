@@ -15,6 +15,7 @@ import click
 
 from discount.config import Settings, SettingsError, read_settings
 from discount.domain.errors import Unavailable
+from discount.ledger.database import Database
 from discount.local.redis_server import EmbeddedRedis, die_with_parent
 from discount.local.welcome import welcome
 from discount.store.connection import Store, answers
@@ -45,6 +46,11 @@ def defaults_of_run(auth: str) -> dict[str, str]:
     defaults = {"LOG_FORMAT": "text", "WORKER_PORT": "0"}
     # With tokens, brands may be strangers, whose webhooks must not reach other services on this machine.
     return defaults | {"WEBHOOK_LOOPBACK": "1"} if auth == "open" else defaults
+
+
+def ledger_in(folder: str) -> str:
+    """Return the URL of the ledger that `discount run` keeps in its folder."""
+    return f"sqlite:///{Path(folder).resolve() / 'ledger.db'}"
 
 
 class _Stop(Exception):
@@ -79,6 +85,8 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
     _check(url, settings)
     address = _address(listener)
     environment = os.environ | {"REDIS_URL": url, "PUBLIC_URL": settings.public_url or f"http://{address}"}
+    environment["LEDGER_URL"] = settings.ledger_url or ledger_in(settings.data)
+    Database(environment["LEDGER_URL"]).upgrade()
     children: dict[str, subprocess.Popen[bytes]] = {}
     sink = None if settings.smtp_url else _listen("127.0.0.1", 0)
     if sink:

@@ -22,7 +22,8 @@ FLOORS: dict[str, set[str]] = {
     "api": {"api.schemas", "services", "security", "store", "domain", "metrics"},
     "api.routes": {"api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
     "dialects": {"api", "api.schemas", "services", "mails", "store", "domain", "metrics"},
-    "worker": {"services", "security", "mails", "store", "domain", "config", "metrics"},
+    "ledger": {"services", "store", "domain"},
+    "worker": {"ledger", "services", "security", "mails", "store", "domain", "config", "metrics"},
     "local": {"store", "domain", "config"},
     "serving": {"store", "domain", "config", "logs"},
     "cli": {
@@ -47,6 +48,8 @@ LIBRARIES: dict[str, set[str]] = {
     "aiosmtpd": {"local"},
     "click": {"cli", "local"},
     "rich": {"cli"},
+    "sqlalchemy": {"ledger"},
+    "alembic": {"ledger"},
 }
 
 
