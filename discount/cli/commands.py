@@ -9,7 +9,7 @@ import click
 from discount.cli.context import describe_redis
 from discount.config import SettingsError
 from discount.domain.errors import Invalid, Refusal, Unavailable
-from discount.ledger.database import LedgerError
+from discount.ledger import LedgerError
 from discount.local.redis_server import NoRedisError
 from discount.store.connection import LayoutError
 

@@ -17,7 +17,7 @@ def ledger() -> None:
 def upgrade_ledger() -> None:
     """Make the tables of the ledger, or bring them to the schema of this version. It does nothing if they have it."""
     open_ledger(find_settings()).upgrade()
-    click.echo("The ledger has the schema of this version.")
+    click.echo("The ledger has the schema of this version.", err=True)
 
 
 def open_ledger(settings: Settings) -> Database:

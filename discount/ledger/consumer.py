@@ -52,9 +52,10 @@ class Consumer:
         """Create the group in every partition, and forget the positions that this process remembers.
 
         Raises:
-            Unavailable: the database or Redis does not answer.
+            Unavailable: the database or Redis does not answer, or the tables have another schema.
         """
         self._positions.clear()
+        self._database.check()
         for partition in range(self._store.partitions):
             self._store.run("open_group", [keys.events(partition)], [GROUP])
 

@@ -15,14 +15,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from discount.domain.errors import Unavailable
+from discount.ledger import LedgerError
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 #: Seconds for a connection to be made, and for SQLite to wait for its writer.
 PATIENCE = 10
-
-
-class LedgerError(Exception):
-    """The ledger cannot be used as it is. The message is one line for the operator."""
 
 
 class Database:
@@ -87,16 +84,15 @@ class Database:
         """Compare the schema of the tables with that of this version.
 
         Raises:
-            LedgerError: they differ.
-            Unavailable: the database does not answer.
+            Unavailable: they differ, or the database does not answer.
         """
         with self.reading() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
         wanted = ScriptDirectory.from_config(_alembic()).get_current_head()
         if found != wanted:
-            raise LedgerError(
-                f"LEDGER_URL: the tables have version {found or 'none'}, this program needs {wanted};"
-                " run `discount ledger upgrade`"
+            raise Unavailable(
+                f"The tables of the ledger have version {found or 'none'}, this program needs {wanted};"
+                " run `discount ledger upgrade`."
             )
 
 

@@ -15,7 +15,6 @@ import click
 
 from discount.config import Settings, SettingsError, read_settings
 from discount.domain.errors import Unavailable
-from discount.ledger.database import Database
 from discount.local.redis_server import EmbeddedRedis, die_with_parent
 from discount.local.welcome import welcome
 from discount.store.connection import Store, answers
@@ -86,7 +85,6 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
     address = _address(listener)
     environment = os.environ | {"REDIS_URL": url, "PUBLIC_URL": settings.public_url or f"http://{address}"}
     environment["LEDGER_URL"] = settings.ledger_url or ledger_in(settings.data)
-    Database(environment["LEDGER_URL"]).upgrade()
     children: dict[str, subprocess.Popen[bytes]] = {}
     sink = None if settings.smtp_url else _listen("127.0.0.1", 0)
     if sink:
@@ -97,6 +95,11 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> N
     mails = Path(settings.data) / "mail" if sink else None
     if mails:
         children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, sink)
+    ledger = _start(started, ["discount", "ledger", "upgrade"], environment)
+    while ledger.poll() is None:
+        pause()
+    if ledger.returncode:
+        raise SettingsError("the ledger could not be upgraded")
     children["worker"] = _start(started, ["discount", "worker"], environment)
     click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:

@@ -47,7 +47,7 @@ follows; so two different ids never make the same key.
 | `{pp}:leases` | zset | leased lanes, by the end of their lease | lease_lane, settle, release_lane |
 | `{pp}:expiring` | zset | discounts, and single grants, that get a reminder of their end, by the time at which it is due | lease_reminder, worker |
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
-| `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | ledger |
+| `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
 | `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
 The limits library counts all other requests in strings that expire, `LIMITS:LIMITER/…`.

@@ -177,7 +177,7 @@ class _Loop(threading.Thread):
                 self._completed_at = time.monotonic()
                 pause = self._every
             except Unavailable as error:
-                get_logger().warning("Redis is unavailable", loop=self.name, detail=error.detail)
+                get_logger().warning("Redis or the ledger is unavailable", loop=self.name, detail=error.detail)
                 ready, pause = False, 1.0
             except Exception as error:
                 get_logger().error("loop failed", loop=self.name, exc_info=error)

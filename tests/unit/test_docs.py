@@ -57,6 +57,7 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.ledger_lease(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -319,6 +320,7 @@ WORDS = {
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:trimmed": "trimmed",
+    "{pp}:ledger": "ledger_lease",
     "{pp}:events": "events",
 }
 

@@ -27,7 +27,7 @@ FLOORS: dict[str, set[str]] = {
     "local": {"store", "domain", "config"},
     "serving": {"store", "domain", "config", "logs"},
     "cli": {
-        *("api.routes", "api", "api.schemas", "worker", "local", "services", "security", "store", "domain"),
+        *("ledger", "api.routes", "api", "api.schemas", "worker", "local", "services", "security", "store", "domain"),
         *("config", "logs"),
     },
     "app": {

@@ -31,7 +31,10 @@ class Figures(unittest.TestCase):
         self.assertEqual(of_app & of_worker, common)
         self.assertEqual(
             of_worker - common,
-            {"discount_deliveries", "discount_events_waiting", "discount_events_oldest_seconds", "discount_brands_due"},
+            {
+                *("discount_deliveries", "discount_events_waiting", "discount_events_oldest_seconds"),
+                *("discount_brands_due", "discount_ledger_behind_seconds", "discount_ledger_partitions_behind"),
+            },
         )
         self.assertLessEqual({"discount_grants", "discount_refusals", "discount_redemptions"}, of_app)
 
