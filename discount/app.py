@@ -53,7 +53,12 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     if store is None:
         logs.configure(settings)
         store = Store.at(
-            settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
+            settings.redis_url,
+            settings.redis_timeout,
+            settings.partitions,
+            metrics.ROUND_TRIPS.inc,
+            settings.secret,
+            password=settings.redis_password,
         )
     store.quotas = Quotas(settings.quotas)
     try:
@@ -62,7 +67,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         # The store prepares itself once Redis can be reached.
         get_logger().warning("redis away", detail=error.detail)
     limits = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
-    rates = Rates(settings.redis_url, settings.redis_timeout, limits)
+    rates = Rates(store, limits)
     user_tokens = UserTokens(
         secret=settings.jwt_secret,
         jwks_url=settings.jwks_url,

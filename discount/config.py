@@ -7,11 +7,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-import limits
 import msgspec
 from msgspec import Meta
 
 from discount.domain import reasons
+from discount.domain.rates import read_rate
 from discount.domain.reasons import with_rule
 
 
@@ -20,7 +20,7 @@ class SettingsError(Exception):
 
 
 #: Settings whose values are never shown, not even in an error message.
-SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "ledger_url")
+SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "redis_password", "ledger_url")
 #: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
@@ -103,10 +103,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_url: Annotated[
         str,
         Meta(
-            pattern=_url("^(rediss?|unix)://", "redis://, rediss:// or unix://"),
-            description="The Redis that holds all data. If it is not set, `make run` starts its own.",
+            pattern=_url(r"^(rediss?(\+(cluster|sentinel))?|unix)://", "redis://, rediss:// or unix://"),
+            description="The Redis that holds all data: [one server, Sentinels or a Cluster](topologies.md). If it is"
+            " not set, `make run` starts its own.",
         ),
     ] = "redis://127.0.0.1:6379/0"
+    redis_password: Annotated[
+        str, Meta(description="The password for Redis, and for Sentinels that ask for one, if `REDIS_URL` has none.")
+    ] = ""
     redis_timeout: Annotated[
         float, Meta(gt=0, le=60, description="Seconds that a call waits for Redis before it answers 503.")
     ] = 1.0
@@ -289,7 +293,7 @@ def _check_rates(settings: Settings) -> None:
         text = getattr(settings, name)
         try:
             if text != "off":
-                limits.parse(text)
+                read_rate(text)
         except ValueError:
             raise SettingsError(f"{name.upper()}={text!r}: must be `off` or a rate such as `100/minute`") from None
 

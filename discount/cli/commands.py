@@ -11,7 +11,7 @@ from discount.config import SettingsError
 from discount.domain.errors import Invalid, Refusal, Unavailable
 from discount.ledger import LedgerError
 from discount.local.redis_server import NoRedisError
-from discount.store.connection import LayoutError
+from discount.store.installation import LayoutError
 
 
 class Command(click.Command):

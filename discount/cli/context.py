@@ -43,7 +43,13 @@ def open_store(settings: Settings | None = None, *, any_secret: bool = False) ->
     settings = settings or find_settings()
     try:
         secret = None if any_secret else settings.secret or None
-        store = Store.at(settings.redis_url, settings.redis_timeout, settings.partitions, secret=secret)
+        store = Store.at(
+            settings.redis_url,
+            settings.redis_timeout,
+            settings.partitions,
+            secret=secret,
+            password=settings.redis_password,
+        )
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
     store.quotas = Quotas(settings.quotas)

@@ -17,7 +17,7 @@ from discount.config import Settings, SettingsError, read_settings
 from discount.domain.errors import Unavailable
 from discount.local.redis_server import EmbeddedRedis, die_with_parent
 from discount.local.welcome import welcome
-from discount.store.connection import Store, answers
+from discount.store.connection import Store
 
 #: Seconds for the server to answer its first request, and for a child process to stop after SIGTERM.
 PATIENCE = 60
@@ -137,9 +137,13 @@ def _address(listener: socket.socket) -> str:
 
 def _check(url: str, settings: Settings) -> None:
     try:
-        if not answers(url):
-            raise SettingsError("REDIS_URL: Redis cannot be reached.")
-        Store.at(url, settings.redis_timeout, settings.partitions, secret=settings.secret).prepare()
+        Store.at(
+            url,
+            settings.redis_timeout,
+            settings.partitions,
+            secret=settings.secret,
+            password=settings.redis_password,
+        ).prepare()
     except Unavailable as error:
         raise SettingsError(f"REDIS_URL: {error.detail}") from None
     except ValueError as error:

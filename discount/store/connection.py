@@ -1,70 +1,63 @@
 """The connection to Redis: all commands, pipelines and scripts go through `Store`.
 
-One connection per thread and hiredis packing take half the CPU of redis-py's pooled commands. Every script may run
-twice with the same arguments, and every bare command may be repeated. So a call is sent once more if its reply is lost.
+One connection per thread and node and hiredis packing take half the CPU of redis-py's pooled commands. Every script may
+run twice with the same arguments, and every bare command may be repeated. So a call is sent once more if its reply is
+lost.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from hiredis import pack_command
-from redis import ConnectionPool, Redis, RedisError
-from redis.backoff import NoBackoff
+from redis import RedisError
 from redis.connection import ConnectionInterface
-from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
-from redis.exceptions import TimeoutError as TimedOut
-from redis.retry import Retry
+from redis.exceptions import MovedError, NoScriptError, OutOfMemoryError, ReadOnlyError
 
 from discount.domain.errors import Unavailable
 from discount.domain.model import Definition
-from discount.store import autopipeline, installation, keys
+from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
+from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
+from discount.store.installation import Layout, LayoutError
+from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
+from discount.store.redis_url import Target, read_url
 from discount.store.scripts import SCRIPTS, Script
-
-SCHEMA = "1"
-Command = tuple[str | int, ...]
-
-# The first word of each error with which Redis says that it cannot serve or write at the moment.
-_CANNOT_NOW = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
-
-
-class LayoutError(Exception):
-    """The data in Redis was laid out for other settings. The message is one line for the operator."""
 
 
 class Store:
     """Redis, as the services use it.
 
     Args:
-        connect: makes a connection that decodes replies to text (RESP 2).
+        target: the servers, and how to connect to them.
         partitions: the number of partitions of the data.
-        on_round_trip: called once for each exchange with Redis.
-        patience: the most seconds that a command may block.
+        on_round_trip: called once for each exchange with a node.
+        timeout: the most seconds that an exchange takes.
         secret: the setting SECRET, which must be the one of this data; None for a process that needs no secret.
     """
 
     def __init__(
         self,
-        connect: Callable[[], ConnectionInterface],
+        target: Target,
         partitions: int,
         on_round_trip: Callable[[], None] = lambda: None,
-        patience: float = 0.5,
+        timeout: float = 1.0,
         secret: str | None = None,
     ) -> None:
         self.partitions = partitions
+        self.nodes = Nodes(target, partitions)
+        self.layout = Layout(partitions, secret)
         #: The most seconds that a command may block in Redis.
-        self.patience = patience
-        self._connect = connect
+        self.patience = timeout / 2
+        self._timeout = timeout
         self._on_round_trip = on_round_trip
-        self._secret = secret
         self._local = threading.local()
         self._shebang: bool | None = None
-        self._prepared = False
+        # The nodes whose layout was compared since a connection to them was lost.
+        self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
@@ -82,17 +75,15 @@ class Store:
         partitions: int,
         on_round_trip: Callable[[], None] = lambda: None,
         secret: str | None = None,
+        *,
+        password: str = "",
     ) -> "Store":
-        """Return a store for a Redis URL, without connecting. Each wait for Redis ends after `timeout` seconds."""
-        pool = ConnectionPool.from_url(
-            url,
-            decode_responses=True,
-            protocol=2,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
-        return cls(pool.make_connection, partitions, on_round_trip, timeout / 2, secret)
+        """Return a store for a Redis URL, without connecting. Each wait for Redis ends after `timeout` seconds.
+
+        Raises:
+            ValueError: says what is wrong with the URL.
+        """
+        return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
 
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
@@ -108,6 +99,16 @@ class Store:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
+        return replies
+
+    def each(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands of several partitions; an `Unavailable` for each that has no reply."""
+        replies = self._exchange(commands) if commands else []
+        for place, reply in enumerate(replies):
+            if isinstance(reply, RedisError):
+                replies[place] = _refused_by_redis(reply)
+                if not isinstance(replies[place], Unavailable):
+                    raise replies[place]
         return replies
 
     def run(
@@ -129,12 +130,12 @@ class Store:
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
         script = SCRIPTS[name]
-        digest = self._digest(script)
         guard = guard or Guard()
+        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else guard.partition)
         if script.guarded:
             commands: list[Command] = []
             for names, arguments in calls:
-                guard_names, guard_arguments = guard.keys_and_args(names[0])
+                guard_names, guard_arguments = guard.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
@@ -154,74 +155,145 @@ class Store:
         return [script.read(reply) for reply in replies]
 
     def prepare(self) -> None:
-        """Store the layout of the data at the first start, and compare it at every later one.
+        """Find the nodes. Store the layout of the data at the first start, and compare it at every later one.
 
-        Called before a process's first exchange, and after a lost connection: another Redis may answer then.
+        The nodes that cannot be reached are compared before they are used.
 
         Raises:
             LayoutError: the data is laid out for other settings.
-            Unavailable
+            Unavailable: no node can be reached.
         """
-        self._prepared = True
-        wanted = {"partitions": str(self.partitions), "schema": SCHEMA}
-        if self._secret is not None:
-            wanted["secret"] = installation.mark_of(self._secret)
-        try:
-            self.commands([("HSETNX", keys.INSTALLATION, field, value) for field, value in wanted.items()])
-            stored = dict(zip(wanted, self.command("HMGET", keys.INSTALLATION, *wanted), strict=True))
-        except Unavailable:
-            self._prepared = False
-            raise
-        mark = stored.pop("secret", None)
-        problems = [
-            f"this Redis holds data with {field} {value}, the setting says {wanted[field]}"
-            for field, value in stored.items()
-            if value != wanted[field]
-        ]
-        if self._secret is not None and mark is not None:
-            problems += filter(None, [installation.problem(self._secret, mark)])
-        if problems:
-            self._prepared = False
-            raise LayoutError(problems[0])
+        self._compared.clear()
+        if not self.nodes.look():
+            raise Unavailable(NOT_REACHED)
+        # The node of partition 0 comes first: at the first start, it has to be asked before the others.
+        for address in self.nodes.addresses():
+            try:
+                self._compare_layout(address)
+            except (RedisError, OSError, Unavailable):
+                self.nodes.lose(address)
+        if not self._compared:
+            raise Unavailable(NOT_REACHED)
 
-    def _digest(self, script: Script) -> str:
+    def _digest(self, script: Script, partition: int) -> str:
         if self._shebang is None:
             # Redis 7 and Valkey know `#!lua`: with it, a full or read-only server refuses a script before it starts.
-            probe = self._exchange([("EVAL", "#!lua\nreturn 1", 0)])[0]
-            if isinstance(probe, RedisError) and str(probe).startswith(_CANNOT_NOW):
+            # The probe names a key because some services refuse a script without keys.
+            probe = self._exchange([("EVAL", "#!lua\nreturn 1", 1, keys.installation(partition))])[0]
+            if isinstance(probe, RedisError) and _is_passing(probe):
                 raise _refused_by_redis(probe)
             self._shebang = not isinstance(probe, RedisError)
         return script.digests[self._shebang]
 
-    def _connection(self) -> ConnectionInterface:
-        connection: ConnectionInterface | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
+    def _connection(self, address: str) -> ConnectionInterface:
+        try:
+            connection: ConnectionInterface = self._local.connections[address]
+        except (AttributeError, KeyError):
+            return self._connect(address)
+        return connection
+
+    def _connect(self, address: str) -> ConnectionInterface:
+        connections: dict[str, ConnectionInterface] = self._local.__dict__.setdefault("connections", {})
+        # Nodes that have left are not asked again.
+        for gone in connections.keys() - set(self.nodes.owners):
+            connections.pop(gone).disconnect()  # type: ignore[no-untyped-call]
+        connection = connections[address] = self.nodes.dial(address)
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         return autopipeline.send(self._exchange_now, commands)
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
-        if not self._prepared:
-            try:
-                self.prepare()
-            except LayoutError as error:
-                # Redis was away when this process started, or another Redis has its address now.
-                raise Unavailable(f"This process is not set up for this data: {error}.") from error
-        connection = self._connection()
+        """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        address = node_of(self.nodes, commands)
+        deadline = time.monotonic() + self._timeout
+        if address is None or address not in self._compared:
+            return self._finish(Exchange(self.nodes, commands, deadline))
         self._on_round_trip()
         try:
-            return _send_and_read(connection, commands)
-        except ConnectionLost:
-            # Redis closed an idle connection, or restarted: send once more, as every call may be sent twice.
-            self._prepared = False
-        except (TimedOut, OSError) as error:
-            raise Unavailable("Redis did not answer in time.") from error
+            replies, has_errors = nodes.talk(self._connection(address), commands)
+            if not has_errors:
+                return replies
+        except (RedisError, OSError) as error:
+            exchange = Exchange(self.nodes, commands, deadline)
+            self._fail(exchange, exchange.whole(address), error)
+        else:
+            exchange = Exchange(self.nodes, commands, deadline)
+            exchange.answer(exchange.whole(address), replies)
+        return self._finish(exchange)
+
+    def _finish(self, exchange: Exchange) -> list[Any]:
+        while pieces := exchange.pieces():
+            # All are sent before any reply is awaited: the nodes work at the same time.
+            for piece, connection in [(piece, self._send(exchange, piece)) for piece in pieces]:
+                if connection is not None:
+                    self._receive(exchange, piece, connection)
+            if exchange.pause:
+                time.sleep(exchange.pause)
+        return exchange.replies
+
+    def _send(self, exchange: Exchange, piece: Piece) -> ConnectionInterface | None:
         try:
-            return _send_and_read(connection, commands)
-        except (ConnectionLost, TimedOut, OSError) as error:
-            raise Unavailable("Redis cannot be reached.") from error
+            if piece.address not in self._compared:
+                self._compare_layout(piece.address)
+            connection = self._connection(piece.address)
+            self._on_round_trip()
+            nodes.send(connection, piece.to_send())
+        except (LayoutError, Unavailable) as error:
+            exchange.refuse(piece, str(error))
+        except (RedisError, OSError) as error:
+            self._fail(exchange, piece, error)
+        else:
+            return connection
+        return None
+
+    def _receive(self, exchange: Exchange, piece: Piece, connection: ConnectionInterface) -> None:
+        try:
+            replies, _ = nodes.receive(connection, len(piece.to_send()))
+        except BaseException as error:
+            # Replies that are left on the connection would be read by the next exchange as its own.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            if not isinstance(error, (RedisError, OSError)):
+                raise
+            self._fail(exchange, piece, error)
+        else:
+            exchange.answer(piece, replies)
+
+    def _fail(self, exchange: Exchange, piece: Piece, error: BaseException) -> None:
+        # Another server may answer at this address next time.
+        self._compared.discard(piece.address)
+        exchange.fail(piece, error)
+
+    def _compare_layout(self, address: str) -> None:
+        """Compare the layout of a node's partitions, and store it where it is missing.
+
+        Raises:
+            LayoutError, Unavailable, RedisError, OSError
+        """
+        first = self.nodes.owners[0]
+        if self.layout.found is None and address != first and not self.nodes.fails_at_once(first):
+            self._compare_layout(first)
+        connection = self._connection(address)
+        partitions = self.nodes.partitions_of(address)
+        while True:
+            replies, has_errors = nodes.talk(connection, self.layout.questions(partitions))
+            if has_errors:
+                self._take_moves(address, partitions, replies)
+            missing = self.layout.compare(partitions, replies)
+            if not missing:
+                break
+            for reply in nodes.talk(connection, missing)[0]:
+                if isinstance(reply, RedisError):
+                    raise reply
+        self.nodes.check_role(connection)
+        self._compared.add(address)
+
+    def _take_moves(self, address: str, partitions: Sequence[int], replies: Sequence[Any]) -> None:
+        for partition, reply in zip(partitions, replies, strict=True):
+            if isinstance(reply, MovedError):
+                self.nodes.move(partition, reply.host, reply.port, address)
+            elif isinstance(reply, RedisError):
+                raise reply
 
 
 def moment_of(reply: Sequence[str]) -> int:
@@ -229,34 +301,18 @@ def moment_of(reply: Sequence[str]) -> int:
     return int(reply[0]) * 1_000_000 + int(reply[1])
 
 
-def answers(url: str) -> bool:
+def answers(url: str, password: str = "") -> bool:
     """Return whether a Redis answers at a URL and has loaded its data."""
-    with Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
-        try:
-            return bool(client.ping())
-        except RedisError:
-            return False
+    found = Nodes(read_url(url, 1, password), 1)
+    return found.look() and found.answers(found.owners[0])
 
 
-def _send_and_read(connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
-    try:
-        packed = b"".join(map(pack_command, commands))  # type: ignore[arg-type]
-        connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
-        return [_read(connection) for _ in commands]
-    except BaseException:
-        # An exchange that ends early leaves replies on the connection, which the next exchange would read as its own.
-        connection.disconnect()  # type: ignore[no-untyped-call]
-        raise
-
-
-def _read(connection: ConnectionInterface) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
+def _is_passing(error: RedisError) -> bool:
+    """Return whether Redis may serve or write later what it refuses now."""
+    return isinstance(error, (Away, OutOfMemoryError, ReadOnlyError)) or str(error).startswith(CANNOT_NOW)
 
 
 def _refused_by_redis(error: RedisError) -> Exception:
-    if isinstance(error, (OutOfMemoryError, ReadOnlyError)) or str(error).startswith(_CANNOT_NOW):
-        return Unavailable("Redis cannot serve or store this now.")
-    return error
+    if isinstance(error, Away):
+        return Unavailable(str(error))
+    return Unavailable("Redis cannot serve or store this now.") if _is_passing(error) else error

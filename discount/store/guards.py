@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from discount.domain.rates import Rate
 from discount.store import keys
-from discount.store.rate_limits import Rate
 
 _REFUSED_BY_GUARD = ("unauthenticated", "too-many-requests")
 
@@ -14,6 +14,7 @@ _REFUSED_BY_GUARD = ("unauthenticated", "too-many-requests")
 class Guard:
     """One request's guard; one without fields checks nothing.
 
+    `partition` is where it looks if the script has no keys of its own.
     `rate` is set once a script has run: the caller's limit, the requests left in this window, and its seconds left.
     """
 
@@ -21,16 +22,18 @@ class Guard:
     key_digest: str = ""
     caller: Rate | None = None
     address: Rate | None = None
+    partition: int = 0
     rate: tuple[int, int, int] | None = None
     counted: bool = False
 
-    def keys_and_args(self, script_key: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-        """Return the keys and arguments for the guard of a script, in the partition of one of the script's keys.
+    def keys_and_args(self, script_keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+        """Return the keys and arguments for the guard of a script, in the partition of the script's keys.
 
         A request is counted once, however many scripts it runs.
         """
+        partition = keys.partition_in(script_keys[0]) if script_keys else self.partition
         caller, address = (None, None) if self.counted else (self.caller, self.address)
-        return _keys_and_args(self.key_id, self.key_digest, caller, address, keys.partition_in(script_key))
+        return _keys_and_args(self.key_id, self.key_digest, caller, address, partition)
 
     def take_rate(self, replies: Sequence[list[str]]) -> None:
         """Remove the two items that the guard appended to each reply, and keep them as `rate`."""

@@ -6,12 +6,12 @@ follows; so two different ids never make the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{00}:installation` | hash | `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set | start |
+| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set | start |
 | `{pp}:brands` | zset | brands by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, kinds of e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
-| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess |
-| `{pp}:rate:<digest>` | string, expires | grants, validations and redemptions that a caller or an address asked for in this window | grant, redeem, guess |
+| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess, count |
+| `{pp}:rate:<digest>` | string, expires | requests of a caller or an address in this window: grants, validations and redemptions in one, all others in another | grant, redeem, guess, count |
 | `{pp}:contact:<user>` | hash | the contact that a user gave: e-mail, name, locale | put_contact |
 | `{pp}:brand:<brand>:contact:<user>` | hash | the contact of a user that a brand gave, and whether the user wants no e-mails from the brand | put_contact, enrol, unsubscribe |
 | `{pp}:brand:<brand>:contacts` | zset | users of whom a brand has a contact, by the time of the first one | put_contact, enrol |
@@ -50,13 +50,14 @@ follows; so two different ids never make the same key.
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
 | `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
-The limits library counts all other requests in strings that expire, `LIMITS:LIMITER/…`.
 """
 
+import re
+from collections.abc import Sequence
 from hashlib import blake2b
 from zlib import crc32
 
-INSTALLATION = "{00}:installation"
+_TAG = re.compile(r"\{([0-9a-f]{2})\}:")
 USER_BUCKETS = 32768
 
 
@@ -78,6 +79,22 @@ def partitions_of(brand_id: str | None, partitions: int) -> list[int]:
 def partition_in(key: str) -> int:
     """Return the partition of a key."""
     return int(key[1:3], 16)
+
+
+def partition_of_command(command: Sequence[str | int]) -> int | None:
+    """Return the partition of a command's keys, which are all in one; None for a command without keys."""
+    # Nearly every command has its first key in one of these places.
+    for place in (3, 1) if command[0] in ("EVALSHA", "EVAL") else (1, 2):
+        if len(command) > place and (match := _TAG.match(str(command[place]))):
+            return int(match[1], 16)
+    for each in command[1:]:
+        if match := _TAG.match(str(each)):
+            return int(match[1], 16)
+    return None
+
+
+def installation(partition: int) -> str:
+    return f"{{{partition:02x}}}:installation"
 
 
 def brands(partition: int) -> str:

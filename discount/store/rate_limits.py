@@ -1,29 +1,13 @@
-"""Rate limits: fixed windows in Redis, counted by the limits library, or by the guard of a script."""
+"""Rate limits: fixed windows in Redis, counted by a script of their own, or by the guard of another script."""
 
-import math
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import limits
-from limits.storage import RedisStorage
-from limits.strategies import FixedWindowRateLimiter
-from redis import RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rate:
-    """At most `most` requests in a window of `seconds`, for one caller or address.
-
-    Compared by identity: instances are cached.
-    """
-
-    kind: str
-    who: str
-    most: int
-    seconds: int
+from discount.domain.errors import TooManyRequests, Unavailable
+from discount.domain.rates import Rate, read_rate
+from discount.store import keys
+from discount.store.connection import Store
+from discount.store.guards import Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +23,40 @@ class Counted:
 
 
 class Rates:
-    """The rate limits of the settings. While Redis is away or full, nothing is counted and every request may pass.
+    """The rate limits of the settings.
+
+    A caller is counted in one partition, or in the next one whose node can be reached. If none can, or Redis is full,
+    nothing is counted and the request may pass: it then finds out itself what Redis can do.
 
     Args:
         texts: the limits by kind of caller, such as `100/minute`, or `off`.
     """
 
-    def __init__(self, redis_url: str, timeout: float, texts: dict[str, str]) -> None:
-        self._items = {kind: limits.parse(text) for kind, text in texts.items() if text != "off"}
-        url = "redis+" + redis_url if redis_url.startswith("unix:") else redis_url
-        options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+    def __init__(self, store: Store, texts: dict[str, str]) -> None:
+        self._store = store
+        self._limits = {kind: read_rate(text) for kind, text in texts.items() if text != "off"}
         self.rate = lru_cache(maxsize=4096)(self._rate)
-        self._limiter = FixedWindowRateLimiter(RedisStorage(url, **options))  # type: ignore[arg-type]
 
     def _rate(self, kind: str, who: str) -> Rate | None:
         """Return the rate limit of a caller or address, for a guard to count; None if it has no limit."""
-        item = self._items.get(kind)
-        return Rate(kind, who, item.amount, item.get_expiry()) if item else None
+        limit = self._limits.get(kind)
+        return Rate(kind, who, *limit) if limit else None
 
     def count(self, kind: str, who: str) -> Counted | None:
         """Count a request and return its window; None if there is no limit, or Redis cannot count."""
-        item = self._items.get(kind)
-        if item is None:
+        rate = self.rate(kind, who)
+        if rate is None:
             return None
-        try:
-            passed = self._limiter.hit(item, kind, who)
-            window = self._limiter.get_window_stats(item, kind, who)
-        except RedisError:
-            return None
-        reset = max(0, math.ceil(window.reset_time - time.time()))
-        return Counted(item.amount, window.remaining if passed else -1, reset)
+        home = keys.partition_of(who, self._store.partitions)
+        for partition in self._store.nodes.alternatives(home):
+            # A window of its own: the guards of other scripts count where those run.
+            guard = Guard(caller=replace(rate, kind=f"other {kind}"), partition=partition)
+            try:
+                self._store.run("count", [], [], guard)
+            except TooManyRequests as refusal:
+                return Counted(rate.most, -1, int(refusal.facts["retry_after"]))
+            except Unavailable:
+                continue
+            if guard.rate is not None:
+                return Counted(*guard.rate)
+        return None

@@ -70,7 +70,12 @@ def run(settings: Settings) -> None:
 
 def _open_store(settings: Settings) -> Store:
     store = Store.at(
-        settings.redis_url, settings.redis_timeout, settings.partitions, metrics.ROUND_TRIPS.inc, settings.secret
+        settings.redis_url,
+        settings.redis_timeout,
+        settings.partitions,
+        metrics.ROUND_TRIPS.inc,
+        settings.secret,
+        password=settings.redis_password,
     )
     store.quotas = Quotas(settings.quotas)
     try:

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from discount.domain.errors import Unavailable
-from discount.store.connection import LayoutError, Store
+from discount.store.connection import Store
+from discount.store.installation import LayoutError
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROOT, Service, ask, create, wait_until

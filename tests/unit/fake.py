@@ -5,6 +5,7 @@ from typing import Any
 import fakeredis
 
 from discount.store.connection import Store
+from discount.store.redis_url import Target
 
 PARTITIONS = 16
 
@@ -16,4 +17,6 @@ def fake_redis() -> Any:
 
 def fake_store(server: Any = None, partitions: int = PARTITIONS) -> Store:
     """Return a store on that server, or on a new one."""
-    return Store((server or fake_redis()).connection_pool.get_connection, partitions)
+    pool = (server or fake_redis()).connection_pool
+    target = Target("one", ("fake",), lambda _: pool.get_connection(), lambda _: pool.get_connection())
+    return Store(target, partitions)

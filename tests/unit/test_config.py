@@ -18,6 +18,7 @@ class Reading(unittest.TestCase):
         given = {
             "REDIS_URL": "unix:///a/socket",
             "REDIS_TIMEOUT": "0.5",
+            "REDIS_PASSWORD": "open sesame",
             "PARTITIONS": "256",
             "HOST": "::1",
             "PORT": "0",

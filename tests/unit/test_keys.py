@@ -96,4 +96,4 @@ class Keys(unittest.TestCase):
         self.assertEqual(keys.users(10, "User 1"), f"{{0a}}:users:{crc32(b'User 1') % 16384}")
 
     def test_the_installation_key_shares_the_slot_of_the_first_partition(self) -> None:
-        self.assertEqual(key_slot(keys.INSTALLATION.encode()), key_slot(keys.events(0).encode()))
+        self.assertEqual(key_slot(keys.installation(0).encode()), key_slot(keys.events(0).encode()))

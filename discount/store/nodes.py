@@ -1,0 +1,269 @@
+"""The map from partitions to nodes: one Redis, a primary that Sentinels name, or the nodes of a Cluster.
+
+A node is named by its address. Only the `look` asks for the map, in one thread of a process, with pauses that grow;
+all other threads use the map as it is. A node that does not answer is `away` until it answers that thread. If there
+are other nodes, commands for it fail at once meanwhile, so that it costs the others nothing.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from hiredis import pack_command
+from redis import RedisError
+from redis.connection import ConnectionInterface
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ResponseError
+
+from discount.store.redis_url import Kind, Target, split
+
+#: Seconds between two looks: they grow from the first to the second while there is a reason to look.
+PAUSES = (0.1, 1.0)
+_GROWTH = 1.6
+# Seconds without a reason to look after which the thread ends.
+_IDLE_SECONDS = 10.0
+
+
+class Away(RedisError):
+    """A node could not serve a command. The message is a sentence for callers of the service."""
+
+
+class Nodes:
+    """The nodes of the data, and which of them has each partition.
+
+    Args:
+        target: what REDIS_URL names.
+        partitions: the number of partitions.
+    """
+
+    def __init__(self, target: Target, partitions: int) -> None:
+        self.kind: Kind = target.kind
+        self.dial = target.dial
+        #: The address of the node of each partition; empty while no node has it.
+        self.owners: list[str] = [target.seeds[0]] * partitions
+        #: The node that has all partitions; None if there are several.
+        self.only: str | None = target.seeds[0]
+        #: The nodes that did not answer, and since when.
+        self.away: dict[str, float] = {}
+        #: Counts the changes of the map.
+        self.version = 0
+        self._target = target
+        self._slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._looker: threading.Thread | None = None
+        self._looked_at = 0.0
+
+    def addresses(self) -> list[str]:
+        """Return the nodes that have partitions, the one of partition 0 first."""
+        return [each for each in dict.fromkeys(self.owners) if each]
+
+    def partitions_of(self, address: str) -> list[int]:
+        """Return the partitions of a node."""
+        return [partition for partition, owner in enumerate(self.owners) if owner == address]
+
+    def unreachable(self) -> list[int]:
+        """Return the partitions whose node is away, or that no node has."""
+        return [partition for partition, owner in enumerate(self.owners) if not owner or owner in self.away]
+
+    def alternatives(self, partition: int) -> list[int]:
+        """Return a partition, and for each other node its next partition; those of nodes that are away come last."""
+        ring = [*range(partition, len(self.owners)), *range(partition)]
+        of_node = {self.owners[each]: each for each in reversed(ring)}
+        found = sorted(of_node.values(), key=lambda each: (each - partition) % len(ring))
+        return sorted(found, key=lambda each: self.fails_at_once(self.owners[each]))
+
+    def fails_at_once(self, address: str) -> bool:
+        """Return whether a command for this node fails without being sent."""
+        return not address or (self.only is None and address in self.away)
+
+    def any(self) -> str:
+        """Return a node that is not away, for a command without keys."""
+        if self.only is not None:
+            return self.only
+        present = [each for each in self.addresses() if each not in self.away]
+        return random.choice(present) if present else ""  # noqa: S311 - any node will do
+
+    # What an exchange found.
+
+    def move(self, partition: int, host: str, port: int, seen_from: str) -> None:
+        """Note that a node named another one as the owner of a partition (MOVED)."""
+        if self.kind in ("one", "any"):
+            self.kind = "cluster"
+        owners = list(self.owners)
+        owners[partition] = self.address(host, port, seen_from)
+        self._set(owners)
+        self.look_soon()
+
+    def lose(self, address: str) -> None:
+        """Note that a node does not answer."""
+        self.away.setdefault(address, time.monotonic())
+        self.look_soon()
+
+    def look_soon(self) -> None:
+        """Have the map asked for again, unless there is one server only."""
+        self._wanted.set()
+        with self._lock:
+            if self._looker is None:
+                self._looker = threading.Thread(target=self._look_until_well, name="nodes", daemon=True)
+                self._looker.start()
+
+    @staticmethod
+    def address(host: str | None, port: int, seen_from: str) -> str:
+        """Return the address of a node. One that announces no host has the host of the node that named it."""
+        return f"{split(seen_from)[0] if host in (None, '', '?') else host}:{port}"
+
+    # The look.
+
+    def look(self) -> bool:
+        """Ask for the map once. Return whether a server answered that knows it."""
+        self._looked_at = time.monotonic()
+        if self.kind == "one":
+            return True
+        owners = self._ask_sentinels() if self.kind == "sentinel" else self._ask_cluster()
+        if owners is not None:
+            self._set(owners)
+        return owners is not None
+
+    def _set(self, owners: list[str]) -> None:
+        if owners == self.owners:
+            return
+        self.owners = owners
+        self.only = owners[0] if owners[0] and owners.count(owners[0]) == len(owners) else None
+        self.version += 1
+        for gone in self.away.keys() - set(owners):
+            self.away.pop(gone, None)
+
+    def _look_until_well(self) -> None:
+        """Look while a look is wanted or a node is away; end after some idle time."""
+        pause = PAUSES[0]
+        while True:
+            if not self._wanted.wait(_IDLE_SECONDS):
+                with self._lock:
+                    if not self._wanted.is_set():
+                        self._looker = None
+                        return
+            self._wanted.clear()
+            since = time.monotonic() - self._looked_at
+            if since < pause:
+                time.sleep((pause - since) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes
+            before = self.version
+            is_found = self.look()
+            for address in list(self.away):
+                if self.answers(address):
+                    self.away.pop(address, None)
+            if self.away or not is_found:
+                self._wanted.set()
+                pause = PAUSES[0] if self.version != before else min(pause * _GROWTH, PAUSES[1])
+            else:
+                pause = PAUSES[0]
+
+    def _ask_cluster(self) -> list[str] | None:
+        known = [each for each in self.addresses() if each not in self.away]
+        random.shuffle(known)
+        fallback = None
+        for address in dict.fromkeys((*known, *self._target.seeds, *self.away)):
+            replies = self._ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
+            if replies is None:
+                continue
+            rows, info = replies
+            if isinstance(rows, ResponseError):
+                # One server: it has no Cluster, or allows no look at it.
+                if self.kind == "any" and not isinstance(rows, ConnectionLost):
+                    self.kind = "one"
+                    return self.owners
+                continue
+            self.kind = "cluster"
+            owners = self._read_slots(rows, address)
+            if isinstance(info, ResponseError) or "cluster_state:ok" in info:
+                return owners
+            # This node is cut off from the others, or none of them has enough: another may know more.
+            fallback = fallback or owners
+        return fallback
+
+    def _read_slots(self, rows: Sequence[Any], seen_from: str) -> list[str]:
+        owners = [""] * len(self._slots)
+        for first, last, (host, port, *_), *_ in rows:
+            for partition, slot in enumerate(self._slots):
+                if first <= slot <= last:
+                    owners[partition] = self.address(host, port, seen_from)
+        return owners
+
+    def _ask_sentinels(self) -> list[str] | None:
+        """Return the primary that most Sentinels name, in the newest epoch that any of them knows."""
+        found: dict[tuple[int, str], int] = {}
+        for sentinel in random.sample(self._target.seeds, len(self._target.seeds)):
+            replies = self._ask(sentinel, ("SENTINEL", "MASTER", self._target.name))
+            if replies is None or isinstance(replies[0], ResponseError):
+                continue
+            row = dict(zip(replies[0][::2], replies[0][1::2], strict=True))
+            named = int(row["config-epoch"]), self.address(row["ip"], int(row["port"]), sentinel)
+            found[named] = found.get(named, 0) + 1
+            if found[named] * 2 > len(self._target.seeds):
+                break
+        return [max(found)[1]] * len(self.owners) if found else None
+
+    def check_role(self, connection: ConnectionInterface) -> None:
+        """Check that the server of a new connection is what the map says.
+
+        Raises:
+            Away: the Sentinels' primary has become a replica.
+        """
+        if self.kind != "sentinel":
+            return
+        role = talk(connection, [("ROLE",)])[0][0]
+        if isinstance(role, ResponseError) or role[0] != "master":
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise Away("Redis is changing its primary.")
+
+    def answers(self, address: str) -> bool:
+        """Return whether a node answers and has loaded its data."""
+        replies = self._ask(address, ("PING",))
+        return replies is not None and not isinstance(replies[0], RedisError)
+
+    def _ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
+        """Return the replies of one server, with errors as values; None if it does not answer."""
+        connection = self._target.ask(address)
+        try:
+            return talk(connection, commands)[0]
+        except (RedisError, OSError):
+            return None
+        finally:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def talk(connection: ConnectionInterface, commands: Sequence[Sequence[Any]]) -> tuple[list[Any], bool]:
+    """Send commands and return the replies, and whether there are errors among them, which are values.
+
+    Raises:
+        ConnectionLost, TimeoutError, OSError: the connection is closed then.
+    """
+    try:
+        send(connection, commands)
+        return receive(connection, len(commands))
+    except BaseException:
+        # An exchange that ends early leaves replies on the connection, which the next exchange would read as its own.
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise
+
+
+def send(connection: ConnectionInterface, commands: Sequence[Sequence[Any]]) -> None:
+    """Send commands; a connection that is not open yet is opened."""
+    packed = b"".join(map(pack_command, commands))  # type: ignore[arg-type]
+    connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
+
+
+def receive(connection: ConnectionInterface, count: int) -> tuple[list[Any], bool]:
+    """Return so many replies, and whether there are errors among them."""
+    replies: list[Any] = []
+    has_errors = False
+    for _ in range(count):
+        try:
+            replies.append(connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+            has_errors = True
+    return replies, has_errors
