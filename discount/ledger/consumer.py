@@ -1,11 +1,13 @@
 """Reads the outbox of each partition into the ledger: each event exactly once, whatever is killed when."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from structlog import get_logger
 
+from discount.domain.errors import Unavailable
 from discount.domain.events import Entry, read_entries
 from discount.ledger import writer
 from discount.ledger.database import Database
@@ -14,6 +16,7 @@ from discount.ledger.tables import POSITIONS
 from discount.services import outbox
 from discount.store import keys
 from discount.store.connection import Store
+from discount.store.exchanges import Command
 
 #: The consumer group by which the outbox knows what the ledger has.
 GROUP = "ledger"
@@ -47,6 +50,8 @@ class Consumer:
         self._database = database
         self._name = name
         self._positions: dict[int, Position | None] = {}
+        self._leased: list[int] = []
+        self._renew_at = 0.0
 
     def open(self) -> None:
         """Create the group in every partition, and forget the positions that this process remembers.
@@ -60,49 +65,53 @@ class Consumer:
             self._store.run("open_group", [keys.events(partition)], [GROUP])
 
     def turn(self) -> int:
-        """Write what is new in every partition, at most `ENTRIES` of each; return how many entries were written."""
-        written = 0
-        for partition in self._owned():
-            written += self._write(partition)
-        return written
+        """Write what is new in every partition, at most `ENTRIES` of each; return how many entries were written.
+
+        Partitions whose node does not answer are left for a later turn.
+        """
+        owned = self._owned()
+        before = {each: self._position(each) for each in owned}
+        replies = self._store.each([_read_after(each, position, ENTRIES) for each, position in before.items()])
+        return sum(
+            self._write(partition, before[partition], rows)
+            for partition, rows in zip(owned, replies, strict=True)
+            if not isinstance(rows, Unavailable)
+        )
 
     def behind(self) -> tuple[int, float]:
         """Return for how many partitions entries wait, and the age of the oldest of these in seconds."""
         with self._database.reading() as connection:
-            found = {row.partition: row.entry_id for row in connection.execute(select(POSITIONS))}
-        replies = self._store.commands(
-            [
-                ("XRANGE", keys.events(each), f"({found[each]}" if each in found else "-", "+", "COUNT", 1)
-                for each in range(self._store.partitions)
-            ]
-        )
-        oldest = [int(row[0].partition("-")[0]) / 1000 for reply in replies for row in reply]
-        return len(oldest), max(0.0, time.time() - min(oldest)) if oldest else 0.0
+            found = {row.partition: Position(*row[1:]) for row in connection.execute(select(POSITIONS))}
+        replies = self._store.each([_read_after(each, found.get(each), 1) for each in range(self._store.partitions)])
+        oldest = [int(row[0].partition("-")[0]) / 1000 for rows in replies if isinstance(rows, list) for row in rows]
+        return len(oldest), max(0.0, self._store.now() / 1_000_000 - min(oldest)) if oldest else 0.0
 
     def _owned(self) -> list[int]:
-        """Take or keep the lease of every partition that is free, and return those that are this process's."""
+        """Return the partitions that are this process's; now and then, keep their leases and take those that ended."""
+        now = time.monotonic()
+        if now < self._renew_at:
+            return self._leased
         partitions = range(self._store.partitions)
         names = [keys.ledger_lease(each) for each in partitions]
-        self._store.commands([("SET", each, self._name, "NX", "PX", LEASE) for each in names])
-        owners = self._store.commands([("GET", each) for each in names])
-        owned = [each for each, owner in zip(partitions, owners, strict=True) if owner == self._name]
-        if owned:
-            self._store.commands([("PEXPIRE", keys.ledger_lease(each), LEASE) for each in owned])
-        return owned
+        replies = self._store.each(
+            [command for name in names for command in (("SET", name, self._name, "NX", "PX", LEASE), ("GET", name))]
+        )
+        self._leased = [each for each, owner in zip(partitions, replies[1::2], strict=True) if owner == self._name]
+        self._store.each([("PEXPIRE", names[each], LEASE) for each in self._leased])
+        self._renew_at = now + LEASE / 3000
+        return self._leased
 
-    def _write(self, partition: int) -> int:
+    def _position(self, partition: int) -> Position | None:
         if partition not in self._positions:
             self._positions[partition] = self._stored_position(partition)
-        before = self._positions[partition]
-        stream = keys.events(partition)
-        rows = self._store.command("XRANGE", stream, f"({before.entry_id}" if before else "-", "+", "COUNT", ENTRIES)
-        if not rows:
-            return 0
+        return self._positions[partition]
+
+    def _write(self, partition: int, before: Position | None, rows: Sequence[Sequence[str]]) -> int:
         entries = read_entries(partition, rows)
-        discount_ids = outbox.discount_ids(self._store, partition, entries)
-        last = _position_of(entries[-1]) if entries else None
-        if last is None:
+        if not entries:
             return 0
+        discount_ids = outbox.discount_ids(self._store, partition, entries)
+        last = _position_of(entries[-1])
         # It is forgotten if anything fails: what the database has is the truth.
         self._positions.pop(partition)
         with self._database.writing() as connection:
@@ -113,7 +122,7 @@ class Consumer:
                 return 0
             writer.write(connection, rows_of(entries, discount_ids))
         self._positions[partition] = last
-        self._store.command("XGROUP", "SETID", stream, GROUP, last.entry_id)
+        self._store.command("XGROUP", "SETID", keys.events(partition), GROUP, last.entry_id)
         return len(entries)
 
     def _stored_position(self, partition: int) -> Position | None:
@@ -124,3 +133,8 @@ class Consumer:
 
 def _position_of(entry: Entry) -> Position:
     return Position(entry.entry_id, entry.event_id, int(entry.fields["at"]))
+
+
+def _read_after(partition: int, position: Position | None, count: int) -> Command:
+    start = f"({position.entry_id}" if position else "-"
+    return "XRANGE", keys.events(partition), start, "+", "COUNT", count

@@ -114,3 +114,21 @@ def test_a_use_that_is_rolled_back_keeps_its_values(harness: ServiceHarness, dat
         row = connection.execute(select(REDEMPTIONS)).one()
     assert (row.state, row.reason, row.amount) == ("rolled-back", "returned", 1000)
     assert row.rolled_back_at > row.redeemed_at
+
+
+def test_two_owners_of_a_partition_write_each_event_once(harness: ServiceHarness, database: Database) -> None:
+    discount = harness.create(total=10).id
+    first, second = (Consumer(harness.store, database, name) for name in ("one", "two"))
+    first.open()
+    assert first.turn() == 1
+    harness.grant(discount, "ann")
+    for lease in harness.redis.keys("*:ledger"):
+        harness.redis.delete(lease)
+    second.open()
+    assert second.turn() == 1
+    # The first one still believes that the partition and its position are its own.
+    harness.grant(discount, "bob")
+    assert first.turn() == 0
+    assert first.turn() == 1
+    assert count(database, GRANTS) == 2
+    assert count(database, EVENTS) == 3
