@@ -34,6 +34,8 @@ _COMMANDS = {
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),
     "event": ("events", "event"),
+    "find": ("history", "find_code"),
+    "figures": ("history", "figures"),
 }
 
 

@@ -92,7 +92,7 @@ EVENTS = Table(
     Column("fields", JSON, nullable=False),
     PrimaryKeyConstraint("partition", "entry_id"),
     Index("events_of_brand", "brand_id", "at"),
-    Index("events_of_discount", "discount_id", "at"),
+    Index("events_of_discount", "discount_id", "user_id", "at"),
     Index("events_of_time", "at"),
 )
 #: Numbers and sums of a discount's events by minute, hour and day.

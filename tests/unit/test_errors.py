@@ -21,6 +21,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-granted", "minimum-amoun
     "cross-site",
     "webhook-off",
     "no-longer-kept",
+    "no-ledger",
     "too-many-at-once",
 }
 

@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("partition", "entry_id"),
     )
     op.create_index("events_of_brand", "events", ["brand_id", "at"], unique=False)
-    op.create_index("events_of_discount", "events", ["discount_id", "at"], unique=False)
+    op.create_index("events_of_discount", "events", ["discount_id", "user_id", "at"], unique=False)
     op.create_index("events_of_time", "events", ["at"], unique=False)
     op.create_table(
         "figures",
