@@ -62,7 +62,7 @@ class FiguresQuery(Shape, rename={"since": "from", "until": "to"}):
 
     since: Annotated[Moment | None, Meta(description="The beginning; by default 30 days before the end.")] = None
     until: Annotated[Moment | None, Meta(description="The end, which is not included; by default now.")] = None
-    step: Literal["minute", "hour", "day"] = "day"
+    step: Annotated[Literal["minute", "hour", "day"], Meta(description="The length of a step.")] = "day"
 
 
 class FigureOut(Shape):
