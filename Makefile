@@ -8,13 +8,13 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run unit test cover check format bench chaos hostile docs up clean
+.PHONY: help run unit test cover check format lock bench bench-peers chaos cluster-test hostile docs up clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set; PORT, HOST and DATA can be set, too
-	@exec $(BIN)/discount run
+run: $(BIN)/discount ## start the service, and a Redis unless REDIS_URL is set, or a Cluster with CLUSTER=1; PORT, HOST and DATA can be set, too
+	@exec $(BIN)/discount run $(if $(CLUSTER),--cluster)
 
 unit: $(VENV)/.tests ## run the unit tests: seconds, no server
 	$(BIN)/python -m pytest tests/unit -n 4
@@ -39,14 +39,25 @@ format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+lock: $(VENV)/.tests ## update requirements*.txt from requirements*.in; UPGRADE=1 takes newer packages of packages, too
+	@for list in requirements requirements-build requirements-dev; do \
+		$(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) $$list.in --output-file $$list.txt || exit; done
+
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
+
+bench-peers: $(VENV)/.peers ## compare with Go, ASGI, nginx, Node and Bun, as far as installed; about five minutes
+	$(BIN)/python bench/peers/run.py --build $(VENV)/peers
 
 docs: $(BIN)/discount ## update the pages that are made from the code
 	$(BIN)/python -m doc.generate
 
-chaos: $(VENV)/.tests ## grant 10,000 codes while workers, Redis and receivers fail; at most five minutes
+chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
+	$(BIN)/python bench/failovers.py
+
+cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
+	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_nodes.py -n 4 --dist worksteal
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py
@@ -62,15 +73,20 @@ $(BIN)/pip:
 	@$(PYTHON) tests/support/programs.py venv
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runs: requirements.txt | $(BIN)/pip
-	@$(PIP) -r requirements.txt
+# Each package is installed only if its hash is in the lock.
+$(VENV)/.runs: requirements.txt requirements-build.txt | $(BIN)/pip
+	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
 	@touch $@
 
 # Editable, so that a change of the code applies at the next start.
 $(BIN)/discount: pyproject.toml $(VENV)/.runs
-	@$(PIP) --no-deps --editable .
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.tests: requirements-dev.txt $(BIN)/discount
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.peers: bench/peers/requirements.txt $(VENV)/.tests
+	@$(PIP) -r bench/peers/requirements.txt
 	@touch $@

@@ -61,7 +61,8 @@ def run(rounds: int) -> None:
             some, script = _layers(redis, name, with_key)
             calls |= {f"{name}: {layer}": call for layer, call in some.items()}
             scripts[f"{name}: the script, in Redis"] = script
-        calls["a batch of 8 calls that do nothing, for each"] = partial(autopipeline.run_batch, [int] * 8)
+        together = autopipeline.Calls(lambda _commands, _resume: None)
+        calls["a call that does nothing, in a greenlet"] = partial(together.start, int)
         found: dict[str, list[float]] = defaultdict(list)
         for turn in range(rounds + 1):
             for name, call in calls.items():
@@ -69,8 +70,7 @@ def run(rounds: int) -> None:
                 for _ in range(_BLOCK):
                     call()
                 if turn:
-                    share = 8 if name.startswith("a batch") else 1
-                    found[name].append((thread_time() - started) / _BLOCK / share * 1e6)
+                    found[name].append((thread_time() - started) / _BLOCK * 1e6)
             for name, measure in scripts.items():
                 if turn:
                     found[name].append(measure())
@@ -87,6 +87,7 @@ def _quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            logs.flush()
             sys.stderr = before
 
 
@@ -113,10 +114,16 @@ def _layers(
     shape: type = RedemptionIn if name == "redemption" else GrantIn
     read_body = body_reader(shape, 64 * 1024)
 
+    end = len(sent) - len(raw)
+    head = fast_parser.read_head(sent, end)
+    assert head is not None
+
     def environ() -> dict[str, Any]:
-        found = fast_parser.parse(sent)
-        assert found is not None
-        return found | {"REQUEST_METHOD": "POST", "REMOTE_ADDR": "127.0.0.1", "wsgi.errors": None}
+        own = {"REQUEST_METHOD": "POST", "PATH_INFO": head.path, "REMOTE_ADDR": "127.0.0.1", "wsgi.errors": None}
+        return head.variables | own | {"wsgi.input": io.BytesIO(raw)}
+
+    def respond() -> bytes:
+        return bytes(app.wsgi_app.respond(*head[:3], raw, "127.0.0.1", keep_alive=True))
 
     def ask(through: Any, asked: dict[str, Any]) -> bytes:
         return b"".join(through(asked, lambda *_: None))
@@ -152,9 +159,9 @@ def _layers(
             return float(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
 
     return {
-        "read, past the server's parser": partial(fast_parser.parse, sent),
+        "read, past the server's parser": partial(fast_parser.read_head, sent, end),
         "read, by the server's parser": partial(_parse, sent),
-        "the app, past the framework, Redis answering at once": lambda: ask(app, again(asked)),
+        "the app, past the framework, Redis answering at once": respond,
         "the app, through Flask, Redis answering at once": lambda: ask(app.wsgi_app._app, again(asked | slow)),
         "of it: the body read and checked": lambda: read_body(again(asked)),
         "of it: JSON written": partial(encode, told),

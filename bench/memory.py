@@ -69,7 +69,7 @@ def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
         made = _create(store, kind, total)
         created = _used(client)
         # The first block of codes is made with the discount.
-        unmade = max(0, total - discounts.BLOCK) if kind.kind == "unique" else 0
+        unmade = max(0, total - discounts.FIRST_BLOCK) if kind.kind == "unique" else 0
         _fill(store, made, total)
         filled = _used(client)
         pool = client.llen(keys.codes(keys.partition_of(_BRAND, 16), made.id))
@@ -134,7 +134,7 @@ def _first_block(client: "redis.Redis", made: Discount) -> int:
     before = _used(client)
     discount = keys.discount(keys.partition_of(_BRAND, 16), made.id)
     block = code_sequence.Sequence(str(client.hget(discount, "key")), made.codes.pattern, made.codes.alphabet)
-    client.rpush("copy", *block.codes(0, discounts.BLOCK))
+    client.rpush("copy", *block.codes(0, discounts.FIRST_BLOCK))
     taken = _used(client) - before
     client.delete("copy")
     return taken

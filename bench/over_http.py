@@ -120,7 +120,7 @@ def _start(
         return started.enter_context(servers.gunicorn(app, workers, threads, settings | more))
 
     service = "discount.app:create_app()"
-    noop, plain = serve("bench.noop:app", WORKER_CLASS="gthread"), serve(service)
+    noop, plain = started.enter_context(servers.noop(workers, threads)), serve(service)
     guarded = serve(service, **tokens, **endless, JWT_AUDIENCE="discount")
     folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     proxies = []

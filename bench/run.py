@@ -4,32 +4,29 @@ It never fails because something is slow, only because an answer is wrong.
 """
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
-import re
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import growth, imports, layers, memory, over_http, script, startup, tables
-from tests.support import redis_server
+from bench import growth, imports, layers, machine, memory, modes, over_http, script, startup, tables
+from bench.peers import programs, together
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer requests: the same ratios with a wider spread")
-    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth")
+    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth", "modes")
     parser.add_argument("--only", choices=parts, help="measure one part only")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures that capacity.py uses")
     chosen = parser.parse_args()
-    print(_where())
+    print(machine.describe())
     quick = chosen.quick
     if chosen.only in (None, "http"):
         over_http.run(rounds=5 if quick else 15, requests=1_000 if quick else 2_000)
+        _run_together(rounds=2 if quick else 5)
     if chosen.only in (None, "layers"):
         layers.run(5 if quick else 15)
     if chosen.only in (None, "script"):
@@ -45,23 +42,24 @@ def main() -> None:
         codes = (2_000, 50_000) if quick else (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
         users = (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
         growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15, users)
+    if chosen.only in (None, "modes"):
+        modes.run(rounds=3 if quick else 9, total=320 if quick else 1_600)
     if chosen.keep:
         _keep(chosen.keep)
+
+
+def _run_together(rounds: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            together.run(programs.build_sender(Path(folder)), rounds, most=2_000)
+        except programs.Missing as error:
+            print(f"\nLeft out: the sum over all processes. It needs {error}")
 
 
 def _keep(file: Path) -> None:
     """Write the new figures, and keep those of parts that were not measured."""
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     file.write_text(json.dumps(known | tables.kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _where() -> str:
-    """Return the versions and the machine of this run."""
-    told = subprocess.run([redis_server.binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"^(\w+).*?v=(\S+).*?malloc=(\S+)", told)
-    server = f"{found[1]} {found[2]} ({found[3]})" if found else told.strip()
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("flask", "gunicorn", "redis"))
-    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {server}, {packages}"
 
 
 if __name__ == "__main__":

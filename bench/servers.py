@@ -1,13 +1,12 @@
 """Starts and stops the measured servers: gunicorn with an app. Redis comes from tests/support."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,29 +18,48 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """Run an app with the service's gunicorn settings; yield its port on 127.0.0.1 and its process id.
-
-    Args:
-        settings: the service's, in the environment; WORKER_CLASS is gunicorn's own, instead of the service's.
-    """
+    """Run an app with the service's gunicorn settings; yield its port on 127.0.0.1 and its process id."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.serving.gunicorn_config", app]
-    if "WORKER_CLASS" in settings:
-        command += ["--worker-class", settings["WORKER_CLASS"]]
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "THREADS": str(threads)}
     environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info", **own, **settings}
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:discount.serving.gunicorn_config", app]
+    with _started(command, environment, port) as pid:
+        yield port, pid
+
+
+@contextmanager
+def noop(workers: int, threads: int) -> Iterator[tuple[int, int]]:
+    """Run the no-op on gunicorn's own threaded worker; yield its port on 127.0.0.1 and its process id."""
+    port = free_port()
+    with _started(noop_command(workers, threads, str(port)), os.environ, port) as pid:
+        yield port, pid
+
+
+def noop_command(workers: int, threads: int, port: str) -> list[str]:
+    """Return the command that runs the no-op, with nothing of the service."""
+    how = ["--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads), "--keep-alive", "75"]
+    return [sys.executable, "-m", "gunicorn", "bench.noop:app", *how, "--bind", f"127.0.0.1:{port}"]
+
+
+@contextmanager
+def _started(command: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             _wait_for(process, port, Path(folder) / "log")
-            yield port, process.pid
+            yield process.pid
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process cleanly, or at least end it."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -36,6 +36,7 @@ from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.security.user_tokens import UserTokens
+from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.store.rate_limits import Rates
@@ -63,11 +64,15 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             password=settings.redis_password,
         )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
+    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()
     except Unavailable as error:
         # The store prepares itself once Redis can be reached.
         get_logger().warning("redis away", detail=error.detail)
+    for problem in replicas.problems(store.nodes):
+        get_logger().warning("answers cannot be made safe", detail=problem)
     limits = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
     rates = Rates(store, limits)
     user_tokens = UserTokens(
@@ -106,6 +111,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract
+    app.extensions["store"] = store
     docs.add_routes(app, contract.operations, __version__)
     app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app

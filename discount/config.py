@@ -83,10 +83,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="How many proxies in front of the service add the caller's address to `X-Forwarded-For`.",
         ),
     ] = 0
-    workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes of the server.")] = 2
-    threads: Annotated[int, Meta(ge=1, le=256, description="Threads for ordinary calls in each process.")] = 4
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Hot workers: processes that own the connections and answer the busiest calls."),
+    ] = 2
+    pool_workers: Annotated[
+        int, Meta(ge=1, le=256, description="Pool workers: processes that answer all other calls.")
+    ] = 1
+    threads: Annotated[int, Meta(ge=1, le=256, description="Threads for ordinary calls in each pool worker.")] = 4
     long_calls: Annotated[
-        int, Meta(ge=1, le=256, description="[Long calls](limits.md) that one process answers at a time.")
+        int, Meta(ge=1, le=256, description="[Long calls](limits.md) that one pool worker answers at a time.")
     ] = 8
     long_calls_per_brand: Annotated[int, Meta(ge=1, le=256, description="The most of them for one brand.")] = 4
     long_calls_per_key: Annotated[int, Meta(ge=1, le=256, description="The most of them for one API key or user.")] = 2
@@ -114,6 +120,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_timeout: Annotated[
         float, Meta(gt=0, le=60, description="Seconds that a call waits for Redis before it answers 503.")
     ] = 1.0
+    durability: Annotated[
+        Literal["fast", "replicated", "synced"] | None,
+        Meta(
+            description="What an answer [has survived](durability.md): `fast`, `replicated` or `synced`. By default"
+            " `replicated` with Sentinels and on a Cluster, and `fast` on one Redis."
+        ),
+    ] = None
+    durability_replicas: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=5,
+            description="Replicas that confirm an answer, in the modes `replicated` and `synced`. Each node needs one"
+            " more, or the first death stops grants.",
+        ),
+    ] = 1
     partitions: Annotated[
         int,
         Meta(

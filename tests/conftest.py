@@ -1,8 +1,13 @@
-"""The summary of a run: which tests were skipped, and what they need."""
+"""What holds for all tests: the summary names the skipped ones, and Ctrl-C reaches the processes that they start."""
 
+import signal
 from collections import defaultdict
 
 import pytest
+
+# A shell starts its background jobs with SIGINT ignored, and every process below inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

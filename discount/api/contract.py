@@ -57,7 +57,7 @@ class Operation:
         consumes: media types of the body.
         produces: media types of answers besides JSON.
         error_format: renders refusals for a dialect; without one they are problems.
-        fast_path: it skips the framework. It must have no query, and answer with JSON.
+        fast_path: it skips the framework. It must have no query, and a short answer.
     """
 
     method: str
@@ -135,6 +135,7 @@ class Contract:
         - `upload`: an `Upload`, for a view that reads the body itself.
         - `idempotency_key`: the Idempotency-Key, or None.
         - `caller`: who calls.
+        - `author`: who calls, as events say it.
         - `address`: the address whose wrong codes are counted; empty if none are.
         - `guard`: checks the caller's key and rates inside the view's script; the gate then leaves them to it.
         """
@@ -172,6 +173,7 @@ class Contract:
 # Arguments of views that come from the gate.
 _FROM_GATE: dict[str, Callable[[Gate, Request], Any]] = {
     "caller": lambda _gate, request: request.caller,
+    "author": lambda gate, request: gate.author(request),
     "guard": lambda _gate, request: request.guard,
     "address": lambda gate, request: gate.counted_address(request),
 }

@@ -51,16 +51,19 @@ COSTS: dict[str, Cost] = {
     "show_readiness": Cost(1),
     "show_metrics": Cost(0),
     "grant_code": Cost(
-        1, "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet"
+        1,
+        "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
+        "1 more if a sold-out discount has codes again",
     ),
     "validate_code": Cost(5),
     "redeem_code": Cost(5),
-    "create_discount": Cost(4, "1,000 codes are made"),
+    "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
     "change_discount": Cost(6),
     "close_discount": Cost(3),
     "show_grant": Cost(1),
+    "revoke_code": Cost(16, "20 codes that the user lost before"),
     "grant_codes": Cost(4, "10,000 users, 500 a slice; personal codes 100 a slice", _always),
     "list_grants": Cost(24, _LIST, _as_file),
     "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are read, 20 open ones tried"),
@@ -78,13 +81,13 @@ COSTS: dict[str, Cost] = {
     "find_code": Cost(1, "20 holders, 100 redemptions and 200 events each, from the ledger"),
     "show_figures_of_discount": Cost(3, "1,500 steps, from the ledger"),
     "show_figures_of_brand": Cost(1, "1,500 steps, from the ledger"),
-    "list_events": Cost(6, "2,000 events are read; with `wait` one more exchange every half second"),
+    "list_events": Cost(12, "2,000 events are read; with `wait` one more exchange every half second"),
     "create_readable_code": Cost(8, "10,000 users, 500 a slice", _always),
     "list_readable_codes": Cost(4, "1,000 discounts a slice", _always),
     "list_uses_of_readable_codes": Cost(8, "500 uses a slice", _always),
     "list_coupons": Cost(4, "1,000 discounts a slice", _always),
     "list_users": Cost(4, "1,000 users a slice", _always),
-    "create_codes_of_brand": Cost(8, "1,000 codes are made"),
+    "create_codes_of_brand": Cost(8, "16 codes are made"),
 }
 #: An operation that reads or changes a single resource.
 ORDINARY = Cost(8)

@@ -1,8 +1,12 @@
-"""The fast path: the three busiest operations skip Flask's routing and contexts."""
+"""The fast path: the busiest operations skip Flask's routing and contexts."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
+
+from gunicorn import SERVER
+from gunicorn.util import http_date
 
 from discount.api.contract import Endpoint
 from discount.api.exchange import Reply, Request
@@ -22,6 +26,8 @@ class FastPath:
         for endpoint in endpoints:
             if endpoint.operation.fast_path:
                 self._add(endpoint)
+        #: `find`, for paths that are on the fast path. Cached: most calls are for few discounts.
+        self.known = lru_cache(maxsize=4096)(self._known)
 
     def _add(self, endpoint: Endpoint) -> None:
         method = endpoint.operation.method
@@ -32,27 +38,65 @@ class FastPath:
         name, _, after = rest.partition("}")
         self._variable.append((method, before, after, name, endpoint))
 
-    def answer(self, environ: dict[str, Any]) -> Answer | None:
-        """Answer a request, or return None to leave it to the framework."""
-        if environ.get("QUERY_STRING") or environ.get("SCRIPT_NAME"):
-            return None
-        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, Any]] | None:
+        """Return the endpoint of a path with its arguments, or None if the framework has to find it."""
         endpoint = self._exact.get((method, path))
         if endpoint is not None:
-            return _answer(endpoint, environ, {})
+            return endpoint, {}
         for verb, before, after, name, endpoint in self._variable:
             if verb == method and path.startswith(before) and path.endswith(after):
                 value = path[len(before) : len(path) - len(after)]
                 if value and "/" not in value and value.isascii():
-                    return _answer(endpoint, environ, {name: value})
+                    return endpoint, {name: value}
         return None
 
+    def _known(self, method: str, path: str) -> tuple[Endpoint, dict[str, Any]]:
+        found = self.find(method, path)
+        assert found is not None, path  # noqa: S101 - the server reads no other paths
+        return found
 
-def _answer(endpoint: Endpoint, environ: dict[str, Any], arguments: dict[str, Any]) -> Answer:
-    return with_length(endpoint.answer(Request(environ, arguments)))
+    def answer(self, environ: dict[str, Any]) -> Answer | None:
+        """Answer a request, or return None to leave it to the framework."""
+        if environ.get("QUERY_STRING") or environ.get("SCRIPT_NAME"):
+            return None
+        found = self.find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
+        if found is None:
+            return None
+        endpoint, arguments = found
+        return with_length(endpoint.answer(Request(environ, arguments)))
 
 
 def with_length(reply: Reply) -> Answer:
-    """Return a whole reply as WSGI sends it, with its length."""
-    reply.headers.append(("Content-Length", str(len(reply.body))))
-    return _STATUS_LINES[reply.status], reply.headers, reply.body
+    """Return a reply as WSGI sends it, with its length."""
+    body = _body(reply)
+    reply.headers.append(("Content-Length", str(len(body))))
+    return _STATUS_LINES[reply.status], reply.headers, body
+
+
+def written(reply: Reply, rest: bytes, second: int, *, keep_alive: bool) -> bytes:
+    """Return a reply as bytes, as gunicorn writes it.
+
+    Args:
+        rest: the headers of every answer, each with its line end.
+        second: the time in seconds since 1970 UTC.
+    """
+    # The server decides about the connection, not the app.
+    headers = tuple(header for header in reply.headers if header[0] != "Connection")
+    start, body = _start(reply.status, second, keep_alive), _body(reply)
+    return b"%b%bContent-Length: %d\r\n%b\r\n%b" % (start, _lines(headers), len(body), rest, body)
+
+
+def _body(reply: Reply) -> bytes:
+    return reply.body if reply.pieces is None else b"".join(reply.pieces)
+
+
+@lru_cache(maxsize=64)
+def _start(status: int, second: int, keep_alive: bool) -> bytes:
+    connection = "keep-alive" if keep_alive else "close"
+    lines = (f"HTTP/1.1 {_STATUS_LINES[status]}", f"Server: {SERVER}", f"Date: {http_date(second)}")
+    return "\r\n".join([*lines, f"Connection: {connection}\r\n"]).encode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")

@@ -22,7 +22,7 @@ from discount.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from discount.domain.model import Caller, Scope
+from discount.domain.model import Author, Caller, Scope
 from discount.domain.reasons import shown
 from discount.security.tokens import Tokens
 from discount.services import (
@@ -188,6 +188,15 @@ class Gate:
                 arguments[argument] = structs.replace(arguments[argument], **{name: own})
             else:
                 self._check_reference(caller, name, value)
+
+    def author(self, request: Request) -> Author:
+        """Return who makes the request's change, for its event."""
+        request_id = str(request.environ.get("discount.request_id", ""))
+        if self._open:
+            return Author("open", request_id)
+        caller = request.caller
+        who = f"key:{caller.key_id}" if caller.key_id else f"user:{caller.user_id}" if caller.user_id else "admin"
+        return Author(who, request_id)
 
     def counted_address(self, request: Request) -> str:
         """Return the address whose wrong codes are counted; empty for a key, which many customers share."""

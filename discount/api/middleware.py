@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from os import urandom
-from time import perf_counter
+from random import getrandbits
+from time import perf_counter, time
 from typing import Any
 
-from structlog import get_logger
-
-from discount import metrics
+from discount import logs, metrics
 from discount.api import problems
-from discount.api.fast_path import Answer, FastPath, with_length
+from discount.api.exchange import Request
+from discount.api.fast_path import Answer, FastPath, with_length, written
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: Not logged: health checks would drown out the other requests.
@@ -22,6 +21,7 @@ _SAFE = [
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 ]
+_SAFE_LINES = "".join(f"{name}: {value}\r\n" for name, value in _SAFE).encode()
 
 
 def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -29,23 +29,25 @@ def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("X-Request-Id", environ["discount.request_id"]), *_SAFE]
 
 
-class RequestMiddleware:
-    """Middleware around the whole application.
+def _request_id(environ: Mapping[str, Any]) -> str:
+    """Return the client's id of the request if it is safe in a log line and a header, otherwise a new one."""
+    from_client = environ.get("HTTP_X_REQUEST_ID")
+    if from_client is not None and _ID.fullmatch(from_client):
+        return str(from_client)
+    # It has to be another one each time, but no secret.
+    return f"{getrandbits(128):032x}"
 
-    A request id from the client is kept if it is safe in a log line and a header; otherwise one is made.
-    """
+
+class RequestMiddleware:
+    """Middleware around the whole application."""
 
     def __init__(self, app: Any, fast: FastPath) -> None:
         self._app = app
         self._fast_path = fast
-        self._log = get_logger()
-        self._children: dict[tuple[str, str, str], Any] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started = perf_counter()
-        from_client = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = from_client if _ID.fullmatch(from_client) else urandom(16).hex()
-        environ["discount.request_id"] = request_id
+        request_id = environ["discount.request_id"] = _request_id(environ)
 
         answer = self._answer(environ)
         if answer is not None:
@@ -64,6 +66,30 @@ class RequestMiddleware:
         pieces: Iterable[bytes] = self._app(environ, start)
         return pieces
 
+    def respond(
+        self, method: str, path: str, variables: dict[str, str], body: bytes, address: str, *, keep_alive: bool
+    ) -> bytes:
+        """Return the whole response to a request of the fast path that the server has read itself.
+
+        Args:
+            variables: the request's headers as WSGI variables.
+            address: the peer's.
+        """
+        started = perf_counter()
+        environ: dict[str, Any] = {
+            **variables,
+            "REQUEST_METHOD": method,
+            "REMOTE_ADDR": address,
+            "discount.request_id": "",
+            "discount.body": body,
+        }
+        request_id = environ["discount.request_id"] = _request_id(variables)
+        endpoint, arguments = self._fast_path.known(method, path)
+        reply = endpoint.answer(Request(environ, arguments.copy()))
+        self._count(environ, str(reply.status), started, request_id)
+        rest = b"X-Request-Id: %b\r\n%b" % (request_id.encode(), _SAFE_LINES)
+        return written(reply, rest, int(time()), keep_alive=keep_alive)
+
     def _answer(self, environ: dict[str, Any]) -> Answer | None:
         """Answer a request that the server could not read, or one of the fast path."""
         if "discount.refused" in environ:
@@ -76,14 +102,9 @@ class RequestMiddleware:
         method, route = environ["REQUEST_METHOD"], environ.get("discount.route", "unmatched")
         if route == "unmatched":
             method = "other"
-        labels = (method, route, status)
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = metrics.REQUESTS.labels(*labels)
-        child.observe(seconds)
+        metrics.REQUESTS.observe((method, route, status), seconds)
         if route not in _QUIET:
-            self._log.info(
-                "request",
+            logs.log_request(
                 request_id=request_id,
                 method=environ["REQUEST_METHOD"][:16],
                 route=route,

@@ -3,15 +3,20 @@
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 import msgspec
 import msgspec.inspect
+from msgspec import UNSET
+from msgspec.structs import fields
 
 from discount.api import problems
 from discount.api.contract import Answer, Operation
+from discount.api.inputs import JSON
 from discount.api.schemas.problems import Problem
+from discount.domain import events
 
 _LINK = {
     "description": 'The next page, as `<…>; rel="next"` (RFC 8288), if there is one.',
@@ -26,7 +31,7 @@ _BEARER = {
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """Return the document of these operations."""
-    types: list[Any] = [Problem]
+    types: list[Any] = [Problem, *events.TYPES.values()]
     for operation in operations:
         types += [operation.body] if operation.body else []
         types += [operation.error_format.shape] if operation.error_format else []
@@ -45,7 +50,22 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "description": "Brands create discounts; each user gets one code of a discount.",
         },
         "paths": paths,
+        "webhooks": {name: {"post": _document_call(kind)} for name, kind in events.TYPES.items()},
         "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER} | _headers(operations)},
+    }
+
+
+def _document_call(kind: type[events.Envelope]) -> dict[str, Any]:
+    """Return the call that a webhook gets for an event of a type."""
+    name = str(kind.__struct_config__.tag)
+    return {
+        "operationId": f"on_{re.sub('[^a-z]', '_', name)}",
+        "tags": ["events"],
+        "summary": _describe(kind),
+        "description": "Sent to the webhooks of the brand and of the discount that want this type, signed as Standard"
+        " Webhooks say, and repeated until it is answered with 2xx. `GET /event` lists the same.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": _reference(kind)}}},
+        "responses": {"2XX": {"description": "The event has arrived; it is not sent again."}},
     }
 
 
@@ -73,12 +93,12 @@ def _require_constant_fields(components: dict[str, Any], operations: Sequence[Op
     in_requests = _shapes([operation.body for operation in operations if operation.body])
     answers = [kind for operation in operations for answer in operation.answers.values() for kind in _kinds(answer)]
     formats = [operation.error_format.shape for operation in operations if operation.error_format]
-    for name, shape in _shapes([Problem, *answers, *formats]).items():
+    for name, shape in _shapes([Problem, *events.TYPES.values(), *answers, *formats]).items():
         if name in in_requests:
             continue
         described = components[name]
         if not shape.__struct_config__.omit_defaults:
-            described["required"] = list(described["properties"])
+            described["required"] = [each.encode_name for each in fields(shape) if each.default is not UNSET]
             continue
         for field, schema in described["properties"].items():
             # A field at its default is left out, so it is never null.
@@ -108,7 +128,7 @@ def _shapes(kinds: Sequence[Any]) -> dict[str, type[msgspec.Struct]]:
 
 def _document_operation(operation: Operation) -> dict[str, Any]:
     # Every operation refuses unknown query parameters.
-    slugs = {*operation.refusals, "invalid", "internal", "unavailable"}
+    slugs = {*operation.refusals, "invalid", "internal", "unavailable", "not-yet-durable"}
     if operation.scopes:
         # Not found: a resource of another tenant.
         slugs |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
@@ -178,7 +198,9 @@ def _headers(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
+@cache
 def _reference(kind: Any) -> dict[str, Any]:
+    # A problem is named hundreds of times, and each call looks at all of a shape.
     return msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")[0][0]
 
 
@@ -221,6 +243,14 @@ def _document_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
             # A parameter left out is None in Python, but a URL cannot hold null.
             value = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
             _complete(value)
+            if value.get("type") == "object":
+                # Not one parameter but many, each after a dot.
+                described = f"{value['description']} `name` stands for the name of an entry."
+                yield {
+                    **{"name": f"{name}.name", "in": "query", "required": False},
+                    **{"schema": value["additionalProperties"], "description": described},
+                }
+                continue
             yield {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": value}
     if "idempotency_key" in operation.parameters:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}

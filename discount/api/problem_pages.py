@@ -11,6 +11,14 @@ ADVICE: dict[str, tuple[str, str]] = {
         "mistyped, or held by another user.",
         "Grant the user a code, or show that there is none.",
     ),
+    "revoked": (
+        "The brand took the code back from the user, who is granted no other one unless the brand says so.",
+        "Ask the brand; with `reissue` it lets the user be granted another code.",
+    ),
+    "already-granted": (
+        "The code cannot be passed on: the next user holds a code of the discount.",
+        "Choose another user, or another `back`.",
+    ),
     "sold-out": (
         "Every code of the discount is granted, or no discount of the brand has a code left.",
         "Stop granting, or raise `total_count`.",
@@ -142,6 +150,11 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Redis cannot be reached, is loading, is full or cannot write; or codes are granted faster than they are made.",
         "Repeat the request after `Retry-After` seconds. A grant may always be repeated; send `POST /discount` with "
         "an `Idempotency-Key`.",
+    ),
+    "not-yet-durable": (
+        "The answer may still be lost with one machine: too few replicas of Redis have confirmed it in time.",
+        "Repeat the request after `Retry-After` seconds. What it did stands: a repeated grant gives the same code once "
+        "it is safe. Send `POST /discount` with an `Idempotency-Key`.",
     ),
     "method-not-allowed": (
         "The address exists, but not with this method.",

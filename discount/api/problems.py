@@ -18,6 +18,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: dict[str, int] = {
     "not-found": 404,
     "not-granted": 404,
+    "revoked": 409,
+    "already-granted": 409,
     "sold-out": 409,
     "not-started": 409,
     "expired": 409,
@@ -51,6 +53,7 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "malformed": 400,
     "unavailable": 503,
+    "not-yet-durable": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,
@@ -154,7 +157,7 @@ def _slug_of(error: BaseException | None) -> str:
 
 def render_slug(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Reply:
     """Render the problem of a slug, with more members of its body, and count it."""
-    metrics.REFUSALS.labels(slug).inc()
+    metrics.REFUSALS.inc(labels=(slug,))
     status = STATUS[slug]
     problem = Problem(
         type=f"/problems/{slug}",

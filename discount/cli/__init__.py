@@ -21,6 +21,7 @@ _COMMANDS = {
     "stats": ("discounts", "stats"),
     "grant": ("grants", "grant"),
     "held": ("grants", "held"),
+    "revoke": ("grants", "revoke"),
     "grants": ("grants", "list_grants"),
     "import": ("codes", "import_codes"),
     "export": ("codes", "export"),
@@ -36,6 +37,7 @@ _COMMANDS = {
     "event": ("events", "event"),
     "find": ("history", "find_code"),
     "figures": ("history", "figures"),
+    "topology": ("topology", "topology"),
 }
 
 

@@ -15,7 +15,7 @@ from discount.api.paging import Pages
 from discount.api.streaming import Stream
 from discount.cli.context import find_settings, open_store
 from discount.cli.fields import read
-from discount.domain.model import Caller
+from discount.domain.model import COMMAND, Caller
 from discount.ledger.history import History
 from discount.security import url_policy
 from discount.security.signing import Signer
@@ -23,7 +23,7 @@ from discount.security.signing import Signer
 #: The most rows of one page.
 PAGE = 1000
 #: What the gate gives to views. Whoever can reach Redis may do everything.
-_FROM_GATE = {"caller": Caller(frozenset()), "guard": None, "address": ""}
+_FROM_GATE = {"caller": Caller(frozenset()), "author": COMMAND, "guard": None, "address": ""}
 
 _limit_option = click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="The most rows to show."

@@ -8,7 +8,7 @@ import click
 
 from discount.cli.context import describe_redis
 from discount.config import SettingsError
-from discount.domain.errors import Invalid, Refusal, Unavailable
+from discount.domain.errors import Invalid, NotYetDurable, Refusal, Unavailable
 from discount.ledger import LedgerError
 from discount.local.redis_server import NoRedisError
 from discount.store.installation import LayoutError
@@ -61,7 +61,7 @@ def _refuse_surrogates(params: dict[str, Any]) -> None:
 
 def _explain(error: Refusal, command: click.Command) -> str:
     """Return the sentence of a refusal, with the names of options instead of fields."""
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and not isinstance(error, NotYetDurable):
         return f"{error.detail} {describe_redis()}"
     if not isinstance(error, Invalid):
         return error.detail

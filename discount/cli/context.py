@@ -53,6 +53,7 @@ def open_store(settings: Settings | None = None, *, any_secret: bool = False) ->
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from None
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
     store.prepare()
     return store
 

@@ -102,7 +102,9 @@ def _option(field: Field, names: Sequence[str], text: str) -> Callable[[Any], An
         attributes |= {"type": click.Choice(field.choices), "metavar": metavar}
     else:
         attributes["metavar"] = _METAVARS.get(type(field.type), "TEXT")
-    if isinstance(field.type, shapes.ListType):
+    if isinstance(field.type, shapes.DictType):
+        attributes["metavar"] = "NAME=VALUE"
+    if isinstance(field.type, shapes.ListType | shapes.DictType):
         attributes |= {"multiple": True, "help": f"{attributes['help']} May be repeated.".strip()}
     elif isinstance(field.default, str | int) and field.default != "":
         attributes |= {"default": str(field.default), "show_default": True}
@@ -121,7 +123,9 @@ _METAVARS: dict[type, str] = {
 
 def _value(field: Field, given: Any) -> Any:
     if field.nullable and given in (NONE, (NONE,)):
-        return [] if isinstance(field.type, shapes.ListType) else None
+        return {shapes.ListType: [], shapes.DictType: {}}.get(type(field.type))
+    if isinstance(field.type, shapes.DictType):
+        return dict(_entry(field, each) for each in given)
     if given in field.words:
         return given
     if isinstance(given, str) and isinstance(field.type, shapes.IntType | shapes.FloatType):
@@ -132,6 +136,13 @@ def _value(field: Field, given: Any) -> Any:
             reason = f"is not a {'whole ' if whole else ''}number{''.join(f' or `{word}`' for word in field.words)}"
             raise Invalid(field.name.replace("__", "/"), reason) from None
     return list(given) if isinstance(given, tuple) else given
+
+
+def _entry(field: Field, text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise Invalid(field.name.replace("__", "/"), "must be NAME=VALUE")
+    return name, value
 
 
 @cache
@@ -150,7 +161,9 @@ def _flatten(struct: shapes.StructType, parent: tuple[str, ...], *, required: bo
         if isinstance(kind, shapes.StructType):
             yield from _flatten(kind, path, required=required and field.required)
             continue
-        if isinstance(kind, shapes.ListType):
+        if isinstance(kind, shapes.DictType):
+            nullable = field.default is msgspec.UNSET
+        elif isinstance(kind, shapes.ListType):
             # `none` makes an empty list, which differs from an omitted one only if that is not empty.
             nullable = not field.required and field.default_factory is msgspec.NODEFAULT
         else:

@@ -57,6 +57,8 @@ def print_page(page: Any, as_json: bool, head: tuple[str, ...], rows: Any) -> No
         print_json(page)
         return
     print_table(head, rows)
+    if missing := getattr(page, "missing", None):
+        click.echo(f"Left out, because Redis cannot be reached there: partitions {', '.join(missing)}", err=True)
     if page.next is not None:
         click.echo(f"For more rows: --cursor {page.next}", err=True)
 

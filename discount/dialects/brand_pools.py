@@ -12,6 +12,7 @@ from discount.dialects.error_formats import OF_ERRORS
 from discount.dialects.schemas.brand_pools import CodeOut, PoolIn
 from discount.domain import code_sequence
 from discount.domain.code_kinds import CodeKind
+from discount.domain.model import Author
 from discount.services import code_pools, discounts, grants
 from discount.store.connection import Store
 
@@ -38,9 +39,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("brand-closed", "closed", "quota-reached"),
         error_format=OF_ERRORS,
     )
-    def create_codes_of_brand(body: PoolIn) -> ViewResult:
+    def create_codes_of_brand(body: PoolIn, author: Author) -> ViewResult:
         """Add new codes to a brand's pool."""
-        return _add_codes(store, body.brand_id, body.number_to_create), 200
+        return _add_codes(store, body.brand_id, body.number_to_create, author), 200
 
     @contract.declare(
         "GET",
@@ -60,7 +61,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         return CodeOut(grant.code), 200
 
 
-def _add_codes(store: Store, brand_id: str, count: int) -> list[str]:
+def _add_codes(store: Store, brand_id: str, count: int, author: Author) -> list[str]:
     """Create the brand's discount if it has none yet, and return the codes that were added to it."""
     discount, _ = discounts.create(
         store,
@@ -69,6 +70,7 @@ def _add_codes(store: Store, brand_id: str, count: int) -> list[str]:
         total_count=None,
         kind=CodeKind("imported"),
         name=_POOL,
+        author=author,
     )
     # A dict drops repeated codes and keeps their order.
     added: dict[str, None] = {}
@@ -77,7 +79,7 @@ def _add_codes(store: Store, brand_id: str, count: int) -> list[str]:
         # Looked up before the import: its report counts new codes as repeated if Redis's first answer was lost.
         known = code_pools.known_codes(store, discount.id, codes)
         added |= {code: None for code, is_known in zip(codes, known, strict=True) if not is_known}
-    code_pools.import_codes(store, discount.id, enumerate(added))
+    code_pools.import_codes(store, discount.id, enumerate(added), author=author)
     return list(added)
 
 

@@ -24,7 +24,7 @@ from discount.dialects.schemas.coupons import (
     PersonsOut,
 )
 from discount.domain.errors import Invalid
-from discount.domain.model import Caller
+from discount.domain.model import Author, Caller
 from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
 from discount.services import contacts, discounts
@@ -50,9 +50,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("code-taken", "brand-closed", "quota-reached"),
         error_format=of_dates.with_slugs(code_taken=(400, "Coupon Code already exists")),
     )
-    def create_coupon(body: CouponIn, caller: Caller) -> ViewResult:
+    def create_coupon(body: CouponIn, caller: Caller, author: Author) -> ViewResult:
         """Create a coupon. Its counts are 0, so it cannot be used yet."""
-        coupons.create(store, body, brand_of(caller))
+        coupons.create(store, body, brand_of(caller), author)
         return MessageOut("Coupon created successfully"), 200
 
     @contract.declare(
@@ -78,10 +78,11 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "closed"),
         error_format=of_dates.with_slugs(closed=(400, NOT_NOW["closed"])),
     )
-    def change_end(code: str, body: EndIn, caller: Caller) -> ViewResult:
+    def change_end(code: str, body: EndIn, caller: Caller, author: Author) -> ViewResult:
         """Set the last day of a coupon."""
         coupon = coupons.find(store, brand_of(caller), code)
-        discounts.change(store, coupon.id, {"expires_at": coupons.end_in(body.expiry_date, store.now())})
+        expires_at = coupons.end_in(body.expiry_date, store.now())
+        discounts.change(store, coupon.id, {"expires_at": expires_at}, author=author)
         return MessageOut("Coupon expiry date updated"), 200
 
     @contract.declare(
@@ -93,9 +94,9 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
         error_format=OF_MESSAGES,
     )
-    def remove_coupon(code: str, caller: Caller) -> ViewResult:
+    def remove_coupon(code: str, caller: Caller, author: Author) -> ViewResult:
         """Remove a coupon for good. Its past uses stay on record."""
-        discounts.close(store, coupons.find(store, brand_of(caller), code).id, void=True)
+        discounts.close(store, coupons.find(store, brand_of(caller), code).id, void=True, author=author)
         return MessageOut("Coupon removed successfully"), 200
 
     @contract.declare(
@@ -108,10 +109,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "closed"),
         error_format=OF_MESSAGES.with_slugs(closed=(400, NOT_NOW["closed"])),
     )
-    def change_counts(code: str, body: CountsIn, caller: Caller) -> ViewResult:
+    def change_counts(code: str, body: CountsIn, caller: Caller, author: Author) -> ViewResult:
         """Set how often a coupon may be used, effective at once."""
         coupon = coupons.find(store, brand_of(caller), code)
-        discounts.change(store, coupon.id, {"limits": coupons.limits_in(body)})
+        discounts.change(store, coupon.id, {"limits": coupons.limits_in(body)}, author=author)
         return MessageOut("Coupon repeat counts updated"), 200
 
     @contract.declare(

@@ -18,7 +18,7 @@ from discount.dialects.schemas.personal_codes import (
 from discount.domain import code_kinds
 from discount.domain.code_kinds import CodeKind
 from discount.domain.errors import Forbidden
-from discount.domain.model import Caller
+from discount.domain.model import Author, Caller
 from discount.services import brands, discounts, grants
 from discount.store.connection import Store
 
@@ -45,13 +45,13 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
         refusals=("brand-closed",),
         error_format=refused,
     )
-    def create_personal_codes(body: PersonalCodesIn, caller: Caller) -> ViewResult:
+    def create_personal_codes(body: PersonalCodesIn, caller: Caller, author: Author) -> ViewResult:
         """Create a discount whose codes are made as users request them."""
         if caller.brand_id is None:
             raise Forbidden("This call needs a brand's key.")
         if body.webhook_url is not None:
             check_url(body.webhook_url, "/webhook_url")
-        return _create(store, body, caller.brand_id), 200
+        return _create(store, body, caller.brand_id, author), 200
 
     def get_personal_code(body: PersonalCodeIn, caller: Caller) -> ViewResult:
         """Grant a user a code of a discount; the same user always gets the same code."""
@@ -80,7 +80,7 @@ def add_routes(contract: Contract, store: Store, check_url: Callable[[str, str],
         )(view)
 
 
-def _create(store: Store, body: PersonalCodesIn, brand_id: str) -> PersonalCodesOut:
+def _create(store: Store, body: PersonalCodesIn, brand_id: str, author: Author) -> PersonalCodesOut:
     brand = brands.read(store, [brand_id])[brand_id]
     # The template holds the brand's name, so that a grant need not read the brand.
     name = code_kinds.as_written(brand.name if brand else "") or code_kinds.as_written(brand_id)
@@ -92,5 +92,6 @@ def _create(store: Store, body: PersonalCodesIn, brand_id: str) -> PersonalCodes
         kind=CodeKind("personal", template=f"{name}-thinks-{{name}}-is-awesome-{{discount}}"),
         webhook=(body.webhook_url, ("code.granted",)) if body.webhook_url else None,
         webhook_body="code",
+        author=author,
     )
     return PersonalCodesOut(discount.id, brand_id, discount.discount_code, body.webhook_url or "", body.num_codes)

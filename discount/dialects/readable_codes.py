@@ -14,7 +14,7 @@ from discount.dialects.numbers import hundredths_in
 from discount.dialects.pages import PageQuery
 from discount.dialects.schemas.readable_codes import ReadableCodeIn, ReadableCodeOut, UsageIn, UsageOut
 from discount.domain.errors import Invalid
-from discount.domain.model import Caller
+from discount.domain.model import Author, Caller
 from discount.domain.rules import MAX_AMOUNT, NO_CURRENCY, Order
 from discount.services import redemptions
 from discount.services.checkouts import Checkout
@@ -37,11 +37,11 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("code-taken", "brand-closed", "forbidden", "quota-reached"),
         error_format=OF_DETAILS,
     )
-    def create_readable_code(body: ReadableCodeIn) -> ViewResult:
+    def create_readable_code(body: ReadableCodeIn, author: Author) -> ViewResult:
         """Create a code that every user may use once."""
         if body.brand_id is None:
             raise Invalid("/brand", "is missing")
-        discount = readable_codes.create(store, body, body.brand_id)
+        discount = readable_codes.create(store, body, body.brand_id, author)
         readable_codes.grant_to_contacts(store, discount)
         return readable_codes.code_out(discount), 201
 

@@ -37,6 +37,16 @@ class NotGranted(Refusal):
     title = "The user holds no such code."
 
 
+class Revoked(Refusal):
+    slug = "revoked"
+    title = "The code was taken back from the user."
+
+
+class AlreadyGranted(Refusal):
+    slug = "already-granted"
+    title = "The next user holds a code of this discount already."
+
+
 class SoldOut(Refusal):
     slug = "sold-out"
     title = "Every code of this discount is granted."
@@ -217,4 +227,13 @@ class Unavailable(Refusal):
     title = "The service cannot do this right now; try again later."
 
 
-BY_SLUG: dict[str, type[Refusal]] = {kind.slug: kind for kind in Refusal.__subclasses__()}
+class NotYetDurable(Unavailable):
+    """What was written or read may be lost with one machine. It stands, and the same request asks for it again."""
+
+    slug = "not-yet-durable"
+    title = "The answer is not yet safe on enough servers; ask again."
+
+
+BY_SLUG: dict[str, type[Refusal]] = {
+    kind.slug: kind for kind in (*Refusal.__subclasses__(), *Unavailable.__subclasses__())
+}

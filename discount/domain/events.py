@@ -1,7 +1,7 @@
 """Events: the data of each type, and the entries of the outbox as the envelopes that callers see."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from discount.domain import definitions, metadata
+from discount.domain.definitions import SettingsData
 from discount.domain.model import to_time
 
 _EVENT_ID = re.compile(r"evt-([0-9a-f]{2})([0-9]{1,16})-([0-9]{1,20})-[0-9a-f]{8}")
@@ -29,11 +31,69 @@ class OfDiscount(msgspec.Struct):
     discount_id: str
 
 
+class OfAuthor(OfDiscount):
+    """The data of an event of a change, with its author and the id of the request that made it.
+
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    """
+
+    by: str
+    request_id: str
+
+
+class OfDefinition(OfAuthor):
+    """The data of an event of a new discount, with all its settings."""
+
+    definition: SettingsData
+
+
+class OfChange(OfAuthor):
+    """The data of an event of a changed discount, with the settings in question before and after it."""
+
+    before: SettingsData
+    after: SettingsData
+
+
+class OfImport(OfAuthor):
+    """The data of an event of imported codes: the number of the first one, from 1, and how many there are."""
+
+    first: int
+    count: int
+
+
 class OfCode(OfDiscount):
     """The data of an event of a granted code."""
 
     user_id: str
     code: str
+
+
+class OfGrant(OfCode):
+    """The data of an event of a code that was granted now."""
+
+    metadata: dict[str, str]
+
+
+class OfRevocation(OfCode):
+    """The data of an event of a code that was taken back.
+
+    `back` says where it went: `void`, `pool`, or `next` for the user `next_user_id`. With `reissue` the user may be
+    granted another code.
+    """
+
+    reason: str
+    back: str
+    next_user_id: str | None
+    reissue: bool
+    by: str
+    request_id: str
+
+
+class OfUser(msgspec.Struct):
+    """The data of an event of a user. Without a discount it is about all that the brand had of the user."""
+
+    user_id: str
+    discount_id: str | None
 
 
 class CodeAlone(msgspec.Struct):
@@ -54,9 +114,11 @@ class OfRedemption(OfCode):
     """The data of an event of a redemption. Amounts are in minor units of the currency."""
 
     redemption_id: str
+    order_id: str
     amount: int
     currency: str
     discount_amount: int
+    metadata: dict[str, str]
 
 
 class OfRollback(OfRedemption):
@@ -86,19 +148,19 @@ class OfDisabledWebhook(OfWebhook):
 class DiscountCreated(Envelope, tag="discount.created"):
     """A discount was created."""
 
-    data: OfDiscount
+    data: OfDefinition
 
 
 class DiscountChanged(Envelope, tag="discount.changed"):
-    """A discount was paused, resumed or renamed, or its times, total or limits were changed."""
+    """A discount was paused, resumed or renamed, or its times, total, limits or metadata were changed."""
 
-    data: OfDiscount
+    data: OfChange
 
 
 class DiscountClosed(Envelope, tag="discount.closed"):
     """A discount was closed, or its granted codes were voided later."""
 
-    data: OfDiscount
+    data: OfChange
 
 
 class DiscountSoldOut(Envelope, tag="discount.sold-out"):
@@ -113,10 +175,22 @@ class DiscountLimitReached(Envelope, tag="discount.limit-reached"):
     data: OfLimit
 
 
+class CodesImported(Envelope, tag="codes.imported"):
+    """Codes of the brand's own were added to a discount. A large import has an event for each 500 of them."""
+
+    data: OfImport
+
+
 class CodeGranted(Envelope, tag="code.granted"):
     """A user was granted a code, for the first time."""
 
-    data: OfCode
+    data: OfGrant
+
+
+class CodeRevoked(Envelope, tag="code.revoked"):
+    """A code was taken back from a user. If it went to another one, that one's `code.granted` follows at once."""
+
+    data: OfRevocation
 
 
 class CodeRedeemed(Envelope, tag="code.redeemed"):
@@ -149,6 +223,12 @@ class RedemptionReleased(Envelope, tag="redemption.released"):
     data: OfRollback
 
 
+class UserForgotten(Envelope, tag="user.forgotten"):
+    """A user was forgotten: one event for each discount of which the user had something, and one for the rest."""
+
+    data: OfUser
+
+
 class WebhookDisabled(Envelope, tag="webhook.disabled"):
     """A webhook was switched off, because it kept failing or answered 410 Gone."""
 
@@ -170,20 +250,27 @@ TYPES: dict[str, type[Envelope]] = {
         DiscountClosed,
         DiscountSoldOut,
         DiscountLimitReached,
+        CodesImported,
         CodeGranted,
+        CodeRevoked,
         CodeRedeemed,
         RedemptionRolledBack,
         RedemptionHeld,
         RedemptionConfirmed,
         RedemptionReleased,
+        UserForgotten,
         WebhookDisabled,
         WebhookTest,
     )
 }
-# Fields of the data that are times; an entry has them in microseconds since 1970 UTC.
-_MOMENTS = ("hold_until",)
 # Names of fields in an entry, where they differ from those of the data.
-_STORED = {"user_id": "user", "redemption_id": "redemption", "webhook_id": "webhook"}
+_STORED = {
+    "user_id": "user",
+    "redemption_id": "redemption",
+    "webhook_id": "webhook",
+    "request_id": "request",
+    "next_user_id": "next",
+}
 _DATA = {name: get_type_hints(kind)["data"] for name, kind in TYPES.items()}
 
 
@@ -232,6 +319,12 @@ def place_of(event_id: str) -> tuple[int, str] | None:
     return (int(match[1], 16), f"{match[2]}-{match[3]}") if match and int(match[3]) < 1 << 64 else None
 
 
+def parts(entry_id: str) -> tuple[int, int]:
+    """Return the id of an entry as numbers, by which entries are ordered: milliseconds, and a count in them."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
 def numbers_in(entries: Iterable[Entry]) -> list[str]:
     """Return the short numbers of the discounts that entries refer to."""
     return sorted({entry.fields["number"] for entry in entries if "number" in entry.fields})
@@ -245,10 +338,33 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     """
     fields = entry.fields
     kind = fields["type"]
-    given = {"discount_id": discounts.get(fields.get("number", ""), "")}
+    given = {"discount_id": discounts.get(fields["number"], "") if "number" in fields else None}
     data: dict[str, Any] = {
-        name: given.get(name, fields.get(_STORED.get(name, name), "")) for name in _DATA[kind].__struct_fields__
+        name: given[name] if name in given else _value(name, fields) for name in _DATA[kind].__struct_fields__
     }
-    data |= {name: to_time(int(data[name])) for name in _MOMENTS if name in data}
     typed: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
     return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **typed)
+
+
+def _value(name: str, fields: Mapping[str, str]) -> Any:
+    """Return a field of an event's data from the fields of its entry."""
+    if name in _READ:
+        return _READ[name](fields)
+    return fields.get(_STORED.get(name, name), "")
+
+
+def _metadata(fields: Mapping[str, str]) -> metadata.Metadata:
+    return metadata.of_order(fields["order"])[1] if "order" in fields else metadata.read(fields.get("metadata"))
+
+
+# Fields of the data that are more than a text or a number of the entry.
+_READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
+    "definition": lambda fields: definitions.read(fields.get("definition", "")),
+    "before": lambda fields: definitions.read(fields.get("before", "")),
+    "after": lambda fields: definitions.read(fields.get("after", "")),
+    "hold_until": lambda fields: to_time(int(fields["hold_until"])),
+    "order_id": lambda fields: metadata.of_order(fields.get("order", ""))[0],
+    "metadata": _metadata,
+    "next_user_id": lambda fields: fields.get("next") or None,
+    "reissue": lambda fields: fields.get("reissue") == "1",
+}

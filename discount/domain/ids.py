@@ -17,6 +17,8 @@ GRANTS_PER_BUCKET = 128
 #: Power of two of the buckets where the total is unknown: packed up to a million grants, correct beyond.
 UNKNOWN_POWER = 13
 
+#: The beginning of the names that replace those of forgotten users.
+FORGOTTEN = "forgotten-"
 #: The prefix of an id: a redemption, a webhook, a delivery.
 Prefix = Literal["rdm", "whk", "dlv"]
 # After the prefix: the partition as two hex digits, then a digest.

@@ -8,6 +8,7 @@ from typing import Literal
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
 from discount.domain.ids import partition_of
+from discount.domain.metadata import Metadata
 from discount.domain.rules import (
     NO_RULE,
     LimitName,
@@ -38,6 +39,21 @@ class Caller:
     issued_at: int | None = None
     issuer: str = ""
     audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who makes a change, and in which request, as its event says it.
+
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    """
+
+    by: str
+    request_id: str = ""
+
+
+#: Whoever runs commands on a machine that reaches Redis.
+COMMAND = Author("command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +123,14 @@ class Discount:
     valid_for: Duration | None = None
     returns_use: bool = True
     webhook_id: str | None = None
+    metadata: Metadata = field(default_factory=dict)
     #: Uses that count against the limits; with `returns_use` off, rolled-back ones count too.
     used_count: int = 0
     redeemed_count: int = 0
     rolled_back_count: int = 0
     on_hold_count: int = 0
+    #: Granted codes that were voided one by one.
+    revoked_count: int = 0
     sums: Mapping[str, Sums] = field(default_factory=dict)
 
     @property
@@ -164,6 +183,7 @@ class Grant:
     fresh: bool = False
     good_until: int | None = None
     void: bool = False
+    metadata: Metadata | None = None
 
 
 def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:
@@ -197,6 +217,7 @@ class Redemption:
     confirmed_at: int | None = None
     rolled_back_at: int | None = None
     reason: str = ""
+    metadata: Metadata = field(default_factory=dict)
     fresh: bool = False
 
 

@@ -31,6 +31,8 @@ _JSON_TYPES = {
     "duration": "a duration",
     "null": "null",
 }
+# How msgspec says that a name of an object is at fault, not its value.
+_IN_NAME = "key` in `"
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
@@ -63,14 +65,19 @@ def explain(error: msgspec.ValidationError, kind: Any, given: Any, *, text: bool
         given: the value as plain objects; None if it is unknown.
         text: whether the value came as text, as in a URL, where everything is a string.
     """
-    message, _, path = str(error).partition(" - at `$")
+    message, _, path = str(error).partition(" - at `")
+    in_name, path = path.startswith(_IN_NAME), path.removeprefix(_IN_NAME).removeprefix("$")
     steps = _with_index(re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path.rstrip("`")), kind, given)
     expected: inspect.Type | None = _type_of(kind)
     value = given
     for step in steps:
         expected, value = _inside(expected, value, step)
     missing, unknown = _MISSING.fullmatch(message), _UNKNOWN.fullmatch(message)
-    pointer = "".join(f"/{step}" for step in steps)
+    pointer = "".join(f"/{escape(step)}" for step in steps)
+    if in_name and isinstance(value, dict):
+        of_name = next((each.key_type for each in _several(expected) if isinstance(each, inspect.DictType)), None)
+        name = _first_bad_name(kind, steps, value)
+        return f"{pointer}/{escape(name)}", f"has a name that {_reason(message, of_name, name, text)}"
     if missing:
         return f"{pointer}/{missing[1]}", "is missing"
     if unknown:
@@ -117,19 +124,30 @@ def _with_index(found: list[tuple[str, str]], kind: Any, given: Any) -> list[str
         hint = _item_hint(hint) if index else _field_hint(hint, name)
         step = name or index
         if index == "...":
-            step = str(_first_bad(hint, value)) if isinstance(value, list) else "0"
+            step = str(_first_bad(hint, value)) if isinstance(value, list | dict) else "0"
         steps.append(step)
         value = _value_inside(value, step)
     return steps
 
 
-def _first_bad(hint: Any, values: list[Any]) -> int:
-    for number, value in enumerate(values):
+def _first_bad(hint: Any, values: list[Any] | dict[str, Any]) -> int | str:
+    """Return the index or the name of the first value that does not fit."""
+    rows: Iterable[tuple[int | str, Any]] = values.items() if isinstance(values, dict) else enumerate(values)
+    for place, value in rows:
         try:
             msgspec.convert(value, hint)
         except msgspec.ValidationError:
-            return number
+            return place
     return 0
+
+
+def _first_bad_name(kind: Any, steps: Iterable[str], names: Iterable[str]) -> str:
+    """Return the first name of an object that does not fit."""
+    hint = kind
+    for step in steps:
+        hint = _field_hint(hint, step)
+    of_names = next((get_args(each)[0] for each in _alternatives(hint) if get_origin(each) is dict), Any)
+    return str(_first_bad(of_names, {name: name for name in names}))
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:
@@ -143,7 +161,7 @@ def _alternatives(hint: Any) -> Iterator[Any]:
 
 
 def _item_hint(hint: Any) -> Any:
-    return next((get_args(each)[0] for each in _alternatives(hint) if get_origin(each) is list), Any)
+    return next((get_args(each)[-1] for each in _alternatives(hint) if get_origin(each) in (list, dict)), Any)
 
 
 def _field_hint(hint: Any, name: str) -> Any:
@@ -177,6 +195,8 @@ def _inside(expected: inspect.Type | None, value: Any, step: str) -> tuple[inspe
             following = next((field.type for field in each.fields if field.encode_name == step), None)
         elif isinstance(each, inspect.ListType):
             following = each.item_type
+        elif isinstance(each, inspect.DictType):
+            following = each.value_type
     return following, _value_inside(value, step)
 
 
@@ -237,9 +257,9 @@ def _number(bound: float) -> str:
 
 def _wrong_length(_found: re.Match[str], types: _Types, value: Any, _text: bool) -> str:
     for each in types:
-        if isinstance(each, inspect.StrType | inspect.ListType):
+        if isinstance(each, inspect.StrType | inspect.ListType | inspect.DictType):
             unit = "character" if isinstance(each, inspect.StrType) else "entry"
-            has = f"has {_count(len(value), unit)}; " if isinstance(value, str | list) else ""
+            has = f"has {_count(len(value), unit)}; " if isinstance(value, str | list | dict) else ""
             if each.max_length is None:
                 return f"{has}{each.min_length or 0:,} or more are needed"
             return f"{has}{each.min_length or 0:,} to {each.max_length:,} are allowed"

@@ -15,7 +15,8 @@ import click
 
 from discount.config import Settings, SettingsError, read_settings
 from discount.domain.errors import Unavailable
-from discount.local.redis_server import EmbeddedRedis, die_with_parent
+from discount.local.redis_cluster import EmbeddedCluster
+from discount.local.redis_server import Embedded, EmbeddedRedis, die_with_parent
 from discount.local.welcome import welcome
 from discount.store.connection import Store
 
@@ -23,8 +24,11 @@ from discount.store.connection import Store
 PATIENCE = 60
 
 
-def launch() -> None:
+def launch(*, cluster: bool = False) -> None:
     """Run the service until a signal stops it.
+
+    Args:
+        cluster: start an embedded Redis Cluster, not a single Redis.
 
     Raises:
         SettingsError, NoRedisError, LayoutError: the message is one line that says what is wrong.
@@ -35,7 +39,7 @@ def launch() -> None:
     try:
         settings = read_settings()
         with ExitStack() as started:
-            _run(settings, started, pause)
+            _run(settings, started, pause, EmbeddedCluster if cluster else EmbeddedRedis)
     except _Stop:
         pass
 
@@ -75,11 +79,11 @@ def _stop_on_signals() -> Callable[[], None]:
     return pause
 
 
-def _run(settings: Settings, started: ExitStack, pause: Callable[[], None]) -> None:
+def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind: type[Embedded]) -> None:
     listener = started.enter_context(_listen(settings.host, settings.port))
     redis = None
     if not os.environ.get("REDIS_URL"):
-        redis = started.enter_context(EmbeddedRedis(Path(settings.data), pause))
+        redis = started.enter_context(kind(Path(settings.data), pause))
     url = redis.url if redis else settings.redis_url
     _check(url, settings)
     address = _address(listener)

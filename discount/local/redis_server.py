@@ -1,4 +1,4 @@
-"""An embedded Redis server: private to a folder, on a unix socket, with every write in an append-only file."""
+"""Embedded Redis servers: private to a folder, with every write in an append-only file."""
 
 import ctypes
 import fcntl
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -79,42 +79,107 @@ def die_with_parent() -> Callable[[], None] | None:
     return bind
 
 
-class EmbeddedRedis:
-    """A Redis server on a folder, as a context manager. `url` is its address.
+def write_privately(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+class Server:
+    """A server process in a folder of its own.
+
+    Args:
+        folder: where its data and its log are; it exists.
+        settings: those of redis.conf, besides those of every server here.
+        lock: a file descriptor that the process holds, too.
+        file: a file in the folder with more settings: unlike options, it can keep a password.
+    """
+
+    def __init__(self, executable: str, folder: Path, settings: Mapping[str, str], lock: int, file: str = "") -> None:
+        options = [each for name, value in {**_SETTINGS, **settings}.items() for each in (f"--{name}", value)]
+        if file:
+            options.insert(0, file)
+        with (folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [executable, *options],
+                cwd=folder,
+                umask=0o077,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # The server holds the lock too, so that no other can use the folder even if this process is killed.
+                pass_fds=[lock],
+                # Ctrl-C stops only the launcher, which stops Redis last.
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - the launcher has no threads
+            )
+
+    def ended(self) -> bool:
+        """Return whether the process has ended, whatever the reason."""
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        """Ask the process to end."""
+        if not self.ended():
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until the process has ended after `stop`, and kill it if it takes too long."""
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+# Paths are relative to the server's folder, so that its name needs no quoting.
+_SETTINGS = {
+    "dir": ".",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "aof-use-rdb-preamble": "yes",
+    "save": "",
+    # Personal codes and user ids may be long, and one longer value would unpack a whole bucket.
+    "hash-max-listpack-value": "256",
+    "maxmemory-policy": "noeviction",
+    "daemonize": "no",
+}
+
+
+class Embedded:
+    """Servers on a folder, as a context manager. `url` is their address.
 
     Args:
         folder: where the data is kept. Created if missing, for its owner alone.
-        pause: called repeatedly while the server starts. If it raises, the server is stopped.
+        pause: called repeatedly while the servers start. If it raises, they are stopped.
 
     Raises (on entering):
-        NoRedisError: no server was found, another run uses the folder, or the server does not start.
+        NoRedisError: no server was found, another run uses the folder, or the servers do not start.
     """
 
     def __init__(self, folder: Path, pause: Callable[[], None] = lambda: time.sleep(0.02)) -> None:
         self.folder = folder.resolve()
         self._pause = pause
         self._lock: int | None = None
-        self._private: str | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket = self.folder / "redis.sock"
+        self._servers: list[Server] = []
 
     @property
     def url(self) -> str:
-        return f"unix://{quote(str(self._socket))}"
+        raise NotImplementedError
 
     def ended(self) -> bool:
-        """Return whether the server is not running, whatever the reason."""
-        return self._process is None or self._process.poll() is not None
+        """Return whether no server is running, whatever the reason."""
+        return all(each.ended() for each in self._servers)
 
     def __enter__(self) -> Self:
         try:
-            self._take_folder()
+            lock = self._take_folder()
             record = self.folder / "server"
             server = find_server(record.read_text() if record.exists() else "")
-            self._start(server)
+            self._start(server, lock)
             self._wait()
             record.write_text(server)
-            (self.folder / "address").write_text(self.url)
+            write_privately(self.folder / "address", self.url)
         except BlockingIOError:
             self.__exit__()
             raise NoRedisError(f"another run uses {self.folder}; set DATA to another folder") from None
@@ -127,63 +192,58 @@ class EmbeddedRedis:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and not self.ended():
-            self._process.terminate()
-            try:
-                self._process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._private:
-            shutil.rmtree(self._private, ignore_errors=True)
+        for each in self._servers:
+            each.stop()
+        for each in self._servers:
+            each.wait()
         if self._lock is not None:
             os.close(self._lock)
 
-    def _take_folder(self) -> None:
+    def _take_folder(self) -> int:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if len(os.fsencode(self._socket)) > _LONGEST_SOCKET:
-            self._private = tempfile.mkdtemp(prefix="discount-")
-            self._socket = Path(self._private) / "redis.sock"
+        return self._lock
 
-    def _start(self, server: str) -> None:
-        assert self._lock is not None  # noqa: S101 - the folder is taken
-        # Paths are relative to the folder, so that its name needs no quoting.
-        settings = {
-            "port": "0",
-            "unixsocket": str(self._socket) if self._private else self._socket.name,
-            "unixsocketperm": "700",
-            "dir": ".",
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "aof-use-rdb-preamble": "yes",
-            "save": "",
-            # Personal codes and user ids may be long, and one longer value would unpack a whole bucket.
-            "hash-max-listpack-value": "256",
-            "maxmemory-policy": "noeviction",
-            "daemonize": "no",
-        }
-        options = [each for name, value in settings.items() for each in (f"--{name}", value)]
-        with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
-                [server, *options],
-                cwd=self.folder,
-                umask=0o077,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # The server holds the lock too, so that no other can use the folder even if this process is killed.
-                pass_fds=[self._lock],
-                # Ctrl-C stops only the launcher, which stops Redis last.
-                start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - the launcher has no threads
-            )
+    def _start(self, server: str, lock: int) -> None:
+        raise NotImplementedError
+
+    def _works(self) -> bool:
+        return answers(self.url)
 
     def _wait(self) -> None:
         until = time.monotonic() + PATIENCE
-        while time.monotonic() < until and not self.ended():
-            if answers(self.url):
+        while time.monotonic() < until and not any(each.ended() for each in self._servers):
+            if self._works():
                 return
             self._pause()
-        raise NoRedisError(f"Redis did not start; for the reason see {self.folder / 'redis.log'}")
+        raise NoRedisError(f"Redis did not start; for the reason see {self._log()}")
+
+    def _log(self) -> Path:
+        return self.folder / "redis.log"
+
+
+class EmbeddedRedis(Embedded):
+    """One Redis server, which listens on a unix socket only."""
+
+    def __init__(self, folder: Path, pause: Callable[[], None] = lambda: time.sleep(0.02)) -> None:
+        super().__init__(folder, pause)
+        self._private: str | None = None
+        self._socket = self.folder / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(self._socket))}"
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        if self._private:
+            shutil.rmtree(self._private, ignore_errors=True)
+
+    def _start(self, server: str, lock: int) -> None:
+        if len(os.fsencode(self._socket)) > _LONGEST_SOCKET:
+            self._private = tempfile.mkdtemp(prefix="discount-")
+            self._socket = Path(self._private) / "redis.sock"
+        path = str(self._socket) if self._private else self._socket.name
+        settings = {"port": "0", "unixsocket": path, "unixsocketperm": "700"}
+        self._servers = [Server(server, self.folder, settings, lock)]

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
-from discount.domain.errors import Closed, Expired, NotFound, NotStarted, Paused, SoldOut
+from discount.domain.errors import Closed, Expired, NotFound, NotStarted, Paused, Revoked, SoldOut
+from discount.domain.metadata import NO_METADATA, Metadata
 from discount.domain.model import Grant
 from discount.services import discounts, grants, user_grants
 from discount.store import keys
@@ -15,7 +16,9 @@ HELD = 1000
 TRIED = 20
 
 
-def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = "") -> Grant:
+def grant_of_brand(
+    store: Store, brand_id: str, user_id: str, *, email: str = "", metadata: Metadata = NO_METADATA
+) -> Grant:
     """Return a code of the brand that the user can use: one held already, or one of an open discount, newest first.
 
     A held code that is void, expired or used up is passed over, and so is its discount. The latest `HELD` codes are
@@ -34,7 +37,9 @@ def grant_of_brand(store: Store, brand_id: str, user_id: str, *, email: str = ""
             return each
         try:
             passed_over = {each.discount_id for each in held}
-            return _grant_from_open(store, brand_id, user_id, numbers=text, email=email, besides=passed_over)
+            return _grant_from_open(
+                store, brand_id, user_id, numbers=text, email=email, metadata=metadata, besides=passed_over
+            )
         except grants.HoldsMore:
             # Another call granted this user a code in between; it may be usable.
             continue
@@ -64,15 +69,15 @@ def _reached(used: str | None, limit: str | None) -> bool:
 
 
 def _grant_from_open(
-    store: Store, brand_id: str, user_id: str, *, numbers: str, email: str, besides: Collection[str]
+    store: Store, brand_id: str, user_id: str, *, numbers: str, email: str, metadata: Metadata, besides: Collection[str]
 ) -> Grant:
     wanted = min(discounts.LOOKED_AT, TRIED + len(besides))
     page = discounts.list_page(store, brand_id=brand_id, status="active", limit=wanted)
     others = (each for each in page.items if each.id not in besides and not each.used_up)
     for discount in islice(others, TRIED):
         try:
-            return grants.grant(store, discount.id, user_id, email=email, expected_users=numbers)
-        except (SoldOut, NotStarted, Expired, Paused, Closed):
+            return grants.grant(store, discount.id, user_id, email=email, metadata=metadata, expected_users=numbers)
+        except (SoldOut, NotStarted, Expired, Paused, Closed, Revoked):
             # The discount was open when it was listed; the next one may still be.
             continue
     if not page.items and not discounts.list_page(store, brand_id=brand_id, limit=1).items:

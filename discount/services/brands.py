@@ -6,8 +6,10 @@ from functools import partial
 
 from discount.domain.errors import Expired, Invalid, NotFound
 from discount.domain.model import (
+    COMMAND,
     KEY_SCOPES,
     ApiKey,
+    Author,
     Brand,
     Scope,
 )
@@ -80,7 +82,7 @@ def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str
     return show(store, brand_id)
 
 
-def close(store: Store, brand_id: str) -> Brand:
+def close(store: Store, brand_id: str, *, author: Author = COMMAND) -> Brand:
     """Close a brand for good: revoke its keys and close its discounts. Codes that users hold stay good.
 
     A repeated call finishes what an interrupted one left.
@@ -96,7 +98,7 @@ def close(store: Store, brand_id: str) -> Brand:
         revoke_key(store, brand_id, each.id)
     for discount in discounts.list_all(store, brand_id=brand_id):
         if not discount.closed:
-            discounts.close(store, discount.id)
+            discounts.close(store, discount.id, author=author)
     return show(store, brand_id)
 
 

@@ -8,7 +8,7 @@ from discount.domain.errors import NotFound, NotGranted, Refusal
 from discount.domain.ids import DiscountId, make_redemption_id
 from discount.domain.model import Definition
 from discount.domain.rules import Order
-from discount.services import discounts, user_grants
+from discount.services import discounts, revocations, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -135,7 +135,10 @@ def _find_discount(store: Store, checkout: Checkout, facts: CheckoutFacts, guard
     shared, held, guessed, known = store.commands(
         [
             ("HGET", keys.shared(partition, brand_id), facts.code),
-            ("HMGET", keys.users(partition, user_id), *user_grants.code_fields(user_id, brand_id, facts.code)),
+            (
+                *("HMGET", keys.users(partition, user_id), *user_grants.code_fields(user_id, brand_id, facts.code)),
+                user_grants.traces_field(user_id),
+            ),
             ("MGET", *facts.guess_keys),
             ("EXISTS", keys.redemption(partition, facts.redemption_id)),
         ]
@@ -143,15 +146,26 @@ def _find_discount(store: Store, checkout: Checkout, facts: CheckoutFacts, guard
     if not known and _guessed_too_often(guessed, facts.guess_limits):
         # Refuse before anything more is looked up. An order that was redeemed still gets its first answer.
         store.run("guess", facts.guess_keys, [*facts.guess_limits, ""], guard)
+    *held, traces = held
     numbers = user_grants.numbers_of_code(held)
     grants = user_grants.held_in(store, partition, numbers, user_id, brand_id)
     matching = (each.discount_id for _, each in grants if code_sequence.canonical(each.code) == facts.code)
     # A shared code may have moved on from a discount that is over: the brand's index names the present one.
     found = next((each for each in matching if discounts.get_definition(store, each).codes.kind != "shared"), shared)
     if found is None:
+        found = _find_revoked(store, facts, user_id, traces)
+    if found is None:
         store.run("guess", facts.guess_keys, [*facts.guess_limits, "1"], guard)
         raise wrong_code()
     return found
+
+
+def _find_revoked(store: Store, facts: CheckoutFacts, user_id: str, traces: str | None) -> str | None:
+    """Return the id of the brand's discount whose code was taken back from the user."""
+    if not traces:
+        return None
+    taken_back = revocations.list_of_user(store, facts.partition, user_id, facts.brand_id)
+    return next((each.discount_id for each in taken_back if code_sequence.canonical(each.code) == facts.code), None)
 
 
 def _guessed_too_often(counts: Sequence[str | None], limits: Sequence[str | int]) -> bool:

@@ -88,6 +88,14 @@ def find(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str
     return found
 
 
+def have_addresses(store: Store, wanted: Sequence[tuple[str, str]]) -> list[bool]:
+    """Return for each pair of a brand and a user whether an e-mail address is known. Cheaper than `find`."""
+    replies = store.commands(
+        [("HGET", _name(store, user_id, brand_id), "email") for brand, user_id in wanted for brand_id in (brand, None)]
+    )
+    return [bool(known or own) for known, own in zip(replies[::2], replies[1::2], strict=True)]
+
+
 def names(store: Store, brand_id: str, user_ids: Sequence[str]) -> dict[str, str]:
     """Return the names that a brand uses for users; users without a name are left out."""
     found = store.commands([("HGET", _name(store, user_id, brand_id), "name") for user_id in user_ids])

@@ -6,35 +6,37 @@ A lane is a queue of the deliveries to one webhook, or of one brand's e-mails. O
 from collections.abc import Sequence
 
 from discount.domain import ids
+from discount.domain.errors import Unavailable
 from discount.domain.model import Delivery, DeliveryKind, DeliveryState, Receipt
 from discount.services import deliveries
 from discount.services.deliveries import DELIVERED_SECONDS, FAILED_SECONDS, MICROSECONDS, LaneBrand, brand_of
+from discount.services.partitions import ask_each
 from discount.store import keys
 from discount.store.connection import Store
 
 
 def due_brands(store: Store, kind: DeliveryKind, now: int, most: int) -> list[LaneBrand]:
     """Return brands with a lane of this kind that is due and not leased: at most so many of each partition."""
-    replies = store.commands(
-        [
-            ("ZRANGEBYSCORE", keys.due(partition, kind), "-inf", now, "LIMIT", 0, most)
-            for partition in range(store.partitions)
-        ]
+    replies, _ = ask_each(
+        store, lambda partition: ("ZRANGEBYSCORE", keys.due(partition, kind), "-inf", now, "LIMIT", 0, most)
     )
-    return [(partition, brand) for partition, brands in enumerate(replies) for brand in brands]
+    return [(partition, brand) for partition, brands in replies.items() for brand in brands]
 
 
 def due_lanes(
     store: Store, kind: DeliveryKind, now: int, brands: Sequence[LaneBrand], most: int
 ) -> list[list[tuple[int, str]]]:
     """Return for each brand its lanes that are due and not leased, with their partitions."""
-    replies = store.commands(
+    replies = store.each(
         [
             ("ZRANGEBYSCORE", keys.lanes(partition, kind, brand), "-inf", now, "LIMIT", 0, most)
             for partition, brand in brands
         ]
     )
-    return [[(partition, lane) for lane in lanes] for (partition, _), lanes in zip(brands, replies, strict=True)]
+    return [
+        [] if isinstance(lanes, Unavailable) else [(partition, lane) for lane in lanes]
+        for (partition, _), lanes in zip(brands, replies, strict=True)
+    ]
 
 
 def lease_lane(store: Store, partition: int, lane: str, lease: float, most: int) -> list[Delivery] | None:
@@ -118,10 +120,8 @@ def release_lane(store: Store, partition: int, lane: str, *, not_before: int = 0
 
 def release_ended_lanes(store: Store, now: int) -> None:
     """Release the lanes with leases that have run out: their workers are gone."""
-    replies = store.commands(
-        [("ZRANGEBYSCORE", keys.leases(partition), "-inf", now) for partition in range(store.partitions)]
-    )
-    for partition, lanes in enumerate(replies):
+    replies, _ = ask_each(store, lambda partition: ("ZRANGEBYSCORE", keys.leases(partition), "-inf", now))
+    for partition, lanes in replies.items():
         for lane in lanes:
             release_lane(store, partition, lane, ended_only=True)
 

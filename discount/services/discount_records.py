@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from discount.domain import code_kinds, durations, ids, rules
+from discount.domain import code_kinds, durations, ids, metadata, rules
 from discount.domain.model import Discount, Sums
 from discount.domain.rules import LIMITS, LimitName
 from discount.store import keys
@@ -52,9 +52,11 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
         returns_use="keeps_use" not in fields,
         webhook_id=fields.get("webhook"),
+        metadata=metadata.read(fields.get("metadata")),
         used_count=int(fields.get("used", 0)),
         redeemed_count=int(fields.get("redeemed", 0)),
         on_hold_count=on_hold_count,
+        revoked_count=int(fields.get("revoked", 0)),
         rolled_back_count=int(fields.get("rolled_back", 0)),
         sums={
             name[7:]: Sums(int(value), int(fields.get("discounts:" + name[7:], 0)))

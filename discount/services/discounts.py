@@ -21,7 +21,11 @@ from discount.domain.errors import (
     NotFound,
     Unavailable,
 )
+from discount.domain.metadata import NO_METADATA, Metadata, has
+from discount.domain.metadata import write as write_metadata
 from discount.domain.model import (
+    COMMAND,
+    Author,
     Definition,
     Discount,
     WebhookBody,
@@ -36,8 +40,8 @@ from discount.services.pagination import Page, list_newest, oldest_rows, read_al
 from discount.store import keys
 from discount.store.connection import Store, moment_of
 
-#: Codes made at once. A block of this size takes a replica about 10 ms and Redis less than one.
-BLOCK = 1000
+#: Codes made with a discount, few enough to take next to no time: its first grant has the next block made.
+FIRST_BLOCK = 16
 #: How long an Idempotency-Key is remembered, in seconds: a retry on the next day still finds it.
 IDEMPOTENCY_SECONDS = 48 * 3600
 #: The limits where a caller names none: each user may redeem a code once.
@@ -57,7 +61,7 @@ class DiscountPage(Page[Discount]):
     `first` is the number, from 1, of the first item in a list that is read from its oldest entry on.
     """
 
-    now: int
+    now: int = 0
     first: int = 1
 
 
@@ -79,6 +83,8 @@ def create(
     webhook_body: WebhookBody = "envelope",
     idempotency_key: str | None = None,
     name: str | None = None,
+    metadata: Metadata = NO_METADATA,
+    author: Author = COMMAND,
 ) -> tuple[Discount, int]:
     """Create a discount with its first codes; return it and the time on the Redis server.
 
@@ -93,6 +99,7 @@ def create(
         webhook: the address that gets this discount's events, and their types; no types for all.
         webhook_body: the shape of what the webhook gets.
         name: a name for `id_of`. A brand has one discount of a name; a repeated call returns it.
+        author: who creates it.
 
     Raises:
         BrandClosed, QuotaReached
@@ -119,6 +126,7 @@ def create(
         "keeps_use": "" if returns_use else "1",
         "starts_at": stored_time(starts_at),
         "expires_at": stored_time(expires_at),
+        "metadata": write_metadata(metadata),
     }
     fields = {name: value for name, value in given.items() if value}
     webhook_id = ids.make_webhook_id(partition, discount_id)
@@ -126,10 +134,11 @@ def create(
     if webhook is not None:
         fields["webhook"] = webhook_id
     block: list[str] = []
+    code_key = ""
     if kind.kind == "unique":
-        fields["key"] = code_sequence.make_key()
-        sequence = code_sequence.Sequence(fields["key"], kind.pattern, kind.alphabet)
-        block = sequence.codes(0, min(total_count or 0, BLOCK))
+        code_key = code_sequence.make_key()
+        sequence = code_sequence.Sequence(code_key, kind.pattern, kind.alphabet)
+        block = sequence.codes(0, min(total_count or 0, FIRST_BLOCK))
     fingerprint = ""
     if idempotency_key is not None:
         request = given | {"total_count": str(total_count), "webhook": " ".join(webhook_fields)}
@@ -159,9 +168,12 @@ def create(
                     fingerprint,
                     IDEMPOTENCY_SECONDS,
                     _flat_json(fields),
+                    code_key,
                     json.dumps(block),
                     code_sequence.canonical(kind.code),
                     json.dumps(webhook_fields),
+                    author.by,
+                    author.request_id,
                     held_by,
                 ],
             )
@@ -223,9 +235,15 @@ def get_definition(store: Store, discount_id: str) -> Definition:
 
 
 def list_page(
-    store: Store, *, brand_id: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None
+    store: Store,
+    *,
+    brand_id: str | None = None,
+    status: str | None = None,
+    metadata: Metadata = NO_METADATA,
+    limit: int = 100,
+    cursor: str | None = None,
 ) -> DiscountPage:
-    """Return a page of all discounts, or of a brand's, newest first. With a status it can be shorter than `limit`.
+    """Return a page of all discounts, or of a brand's, newest first. With a filter it can be shorter than `limit`.
 
     Raises:
         Invalid: this service did not make the cursor.
@@ -250,11 +268,11 @@ def list_page(
         is_id=ids.parse_discount_id,
         limit=limit,
         cursor=cursor,
-        keep=lambda each: status is None or each.status(now) == status,
-        batch=limit if status is None else min(1000, max(limit, 100)),
+        keep=lambda each: (status is None or each.status(now) == status) and has(each.metadata, metadata),
+        batch=limit if status is None and not metadata else min(1000, max(limit, 100)),
         most_rows=LOOKED_AT,
     )
-    return DiscountPage(page.items, page.next, now)
+    return DiscountPage(page.items, page.next, page.missing, now)
 
 
 def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]:
@@ -278,15 +296,18 @@ def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: 
     )
     now = moment_of(time)
     found = read_discounts(store, {each: fields for (_, each), fields in zip(rows, hashes, strict=True)}, now)
-    return DiscountPage(found, following, now, first=before + 1)
+    return DiscountPage(found, following, now=now, first=before + 1)
 
 
-def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[Discount, int]:
+def change(
+    store: Store, discount_id: str, changes: Mapping[str, Any], *, author: Author = COMMAND
+) -> tuple[Discount, int]:
     """Change a discount, and return it with the time on the Redis server.
 
     Args:
-        changes: any of paused, total_count, starts_at, expires_at, discount_code and limits. None removes a value.
-            Limits apply from the next use on; those that are not named stay.
+        changes: any of paused, total_count, starts_at, expires_at, discount_code, limits and metadata. None removes a
+            value. Limits apply from the next use on; those that are not named stay. Metadata is replaced as a whole.
+        author: who changes it.
 
     Raises:
         NotFound, Closed, QuotaReached
@@ -308,6 +329,8 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             fields["total"] = "" if value is None else str(value)
         elif name == "limits":
             fields |= stored_limits(value)
+        elif name == "metadata":
+            fields[name] = write_metadata(value)
         else:
             fields[name] = value
     answer = store.run(
@@ -319,7 +342,14 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
             keys.shared(parsed.partition, definition.brand_id),
             keys.events(parsed.partition),
         ],
-        [*store.quotas.arguments, _flat_json(fields), discount_id, code_sequence.canonical(definition.codes.code)],
+        [
+            *store.quotas.arguments,
+            _flat_json(fields),
+            discount_id,
+            code_sequence.canonical(definition.codes.code),
+            author.by,
+            author.request_id,
+        ],
     )
     if answer.status == "ends-first":
         raise Invalid(
@@ -328,7 +358,7 @@ def change(store: Store, discount_id: str, changes: Mapping[str, Any]) -> tuple[
     return show(store, discount_id)
 
 
-def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discount, int]:
+def close(store: Store, discount_id: str, *, void: bool = False, author: Author = COMMAND) -> tuple[Discount, int]:
     """Close a discount for good. Granted codes stay good unless `void`; a second call may void them.
 
     A shared code stays good for the users who were granted it. Imported codes that nobody holds stay in the export.
@@ -344,7 +374,7 @@ def close(store: Store, discount_id: str, *, void: bool = False) -> tuple[Discou
             keys.codes(parsed.partition, discount_id),
             keys.events(parsed.partition),
         ],
-        ["void" if void else "keep"],
+        ["void" if void else "keep", author.by, author.request_id],
     )
     return show(store, discount_id)
 

@@ -9,15 +9,18 @@ from discount.domain.errors import (
     NotFound,
     NotGranted,
     Refusal,
+    Revoked,
+    SoldOut,
     Unavailable,
 )
 from discount.domain.ids import DiscountId
+from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
 from discount.services import code_pools, contacts, discounts, slices
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
-from discount.store.connection import Store
+from discount.store.connection import Store, moment_of
 from discount.store.guards import Guard
 
 #: After so many refills for one call the codes are taken faster than one replica can make them.
@@ -30,8 +33,14 @@ PERSONAL_SLICE = 100
 BUCKETS = 64
 #: The most bits of the map of buckets read in one round trip.
 MAP_BITS = 512
+#: Grants that one page may examine when it filters; the page can be shorter than its limit.
+LOOKED_AT = 1000
+#: The value of a user whose code was taken back, and who is granted no other one.
+BLOCKED = "-"
 #: Fields of a discount, and of the grant script's answer, that decide how long its codes are good.
 TERMS = ("expires_at", "valid_for", "timezone", "closed")
+# Fields of a discount that, beside its terms, decide whether it is sold out.
+_SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
 _AGAIN = ("refill", "template", "clash")
 
@@ -46,6 +55,7 @@ def grant(
     user_id: str,
     *,
     email: str = "",
+    metadata: Metadata = NO_METADATA,
     expected_users: str = "*",
     guard: Guard | None = None,
 ) -> Grant:
@@ -55,17 +65,30 @@ def grant(
 
     Args:
         email: the user's address at the brand from now on, if the code is new; empty changes nothing.
+        metadata: kept with the grant, if the code is new.
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
 
     Raises:
         NotFound, SoldOut, NotStarted, Expired, Paused, Closed
+        Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
         HoldsMore: the user's field is no longer `expected_users`.
     """
     parsed = discounts.parse_id(store, discount_id)
+    extra = f"{email}\n{write(metadata)}" if metadata else email
+    if discount_id in store.sold_out and (guard is None or not guard.checks):
+        found = _grant_of_sold_out(store, parsed, user_id)
+        if found is not None:
+            return found
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
-        answer = store.run("grant", *_call(store, parsed, user_id, expected_users, email=email, name=name), guard)
+        try:
+            answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
+        except SoldOut:
+            if len(store.sold_out) >= discounts.REMEMBERED:
+                store.sold_out.clear()
+            store.sold_out.add(discount_id)
+            raise
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
         elif answer.status == "template":
@@ -79,7 +102,9 @@ def grant(
     raise Unavailable("The codes of this discount are being taken faster than they are made.")
 
 
-def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[Grant | Refusal]:
+def grant_many(
+    store: Store, discount_id: str, user_ids: Sequence[str], *, metadata: Metadata = NO_METADATA
+) -> list[Grant | Refusal]:
     """Give each of many users a code, and return the grants or refusals in order. Some may fail while others succeed.
 
     Raises:
@@ -95,7 +120,7 @@ def grant_many(store: Store, discount_id: str, user_ids: Sequence[str]) -> list[
         if kind == "unique":
             # If the codes still run out, the rest of the slice is sent again.
             code_pools.refill(store, discount_id, len(batch))
-        outcomes += _grant_slice(store, parsed, batch)
+        outcomes += _grant_slice(store, parsed, batch, metadata)
     return outcomes
 
 
@@ -114,13 +139,23 @@ def held_grant(store: Store, discount_id: str, user_id: str) -> Grant:
     )
     if brand is None:
         raise NotFound(f"There is no discount {discount_id}.")
-    if value is None:
+    if value is None or value == BLOCKED:
         raise NotGranted("The user holds no code of this discount.")
     return read_grant(discount_id, user_id, value, terms)
 
 
-def list_page(store: Store, discount_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Grant]:
+def list_page(
+    store: Store,
+    discount_id: str,
+    *,
+    limit: int = 100,
+    cursor: str | None = None,
+    metadata: Metadata = NO_METADATA,
+) -> Page[Grant]:
     """Return a page of a discount's grants. The order is fixed: a grant that stays is listed exactly once.
+
+    Args:
+        metadata: entries that the grants must have. A page then examines LOOKED_AT grants at most, and can be shorter.
 
     Raises:
         NotFound
@@ -128,32 +163,77 @@ def list_page(store: Store, discount_id: str, *, limit: int = 100, cursor: str |
     """
     start, after = read_cursor(cursor) if cursor else (0, "")
     found: list[Grant] = []
-    last = 0
-    for bucket, held in _granted(store, discount_id, start, after):
-        if len(found) == limit:
-            return Page(found, make_cursor(last, found[-1].user_id))
-        found.append(held)
-        last = bucket
+    last = (0, "")
+    for examined, (bucket, held) in enumerate(_granted(store, discount_id, start, after)):
+        if len(found) == limit or (metadata and examined == LOOKED_AT):
+            return Page(found, make_cursor(*last))
+        if has(held.metadata or NO_METADATA, metadata):
+            found.append(held)
+        last = (bucket, held.user_id)
     return Page(found, None)
 
 
-def list_all(store: Store, discount_id: str) -> Iterator[Grant]:
-    """Yield every grant of a discount, in constant memory.
+def list_all(store: Store, discount_id: str, *, metadata: Metadata = NO_METADATA) -> Iterator[Grant]:
+    """Yield every grant of a discount that has these entries of metadata, in constant memory.
 
     Raises:
         NotFound
     """
-    return (held for _, held in _granted(store, discount_id, 0, ""))
+    granted = _granted(store, discount_id, 0, "")
+    return (held for _, held in granted if has(held.metadata or NO_METADATA, metadata))
 
 
-def _grant_slice(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> list[Grant | Refusal]:
+def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant | None:
+    """Return the code that the user holds of a discount that was sold out, at a fraction of the script's cost.
+
+    The discount is read first, so a code that the user is given meanwhile is found.
+
+    Returns:
+        None if only the script can tell: there are codes again, or there is another reason to refuse by now.
+
+    Raises:
+        SoldOut
+    """
+    (granted, total, starts_at, paused, *terms), time, held = store.commands(
+        [
+            ("HMGET", keys.discount(parsed.partition, parsed.text), *_SOLD_OUT, *TERMS),
+            ("TIME",),
+            ("HGET", bucket_key(parsed, user_id), user_id),
+        ]
+    )
+    if held == BLOCKED:
+        return None
+    if held is not None:
+        return read_grant(parsed.text, user_id, held, terms)
+    expires_at, _, _, closed = terms
+    now = moment_of(time)
+    is_open = int(starts_at or 0) <= now and (expires_at is None or now < int(expires_at)) and not (paused or closed)
+    if granted is not None and granted == total and is_open:
+        raise SoldOut()
+    store.sold_out.discard(parsed.text)
+    return None
+
+
+def list_notes(store: Store, discount_id: str) -> Iterator[tuple[str, str]]:
+    """Yield the users from whom codes of a discount were taken back, each with the stored lines."""
+    parsed = discounts.parse_id(store, discount_id)
+    for _, field, value in _read_buckets(store, parsed, 0):
+        user_id, is_note, _ = field.partition("\n")
+        if is_note:
+            yield user_id, value
+
+
+def _grant_slice(
+    store: Store, parsed: DiscountId, user_ids: Sequence[str], metadata: Metadata
+) -> list[Grant | Refusal]:
+    extra = f"\n{write(metadata)}" if metadata else ""
     answers: dict[str, Answer] = {}
     for _ in range(REFILLS):
         waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
         if not waiting:
             break
         names = _names(store, parsed, waiting)
-        calls = [_call(store, parsed, user_id, "*", name=names.get(user_id, "")) for user_id in waiting]
+        calls = [_call(store, parsed, user_id, "*", extra=extra, name=names.get(user_id, "")) for user_id in waiting]
         latest = store.run_many("grant", calls)
         answers |= {user: answer for user, answer in zip(waiting, latest, strict=True) if answer.status not in _AGAIN}
         statuses = {answer.status for answer in latest}
@@ -178,11 +258,19 @@ def _outcome(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> 
     refusal = answer.refusal()
     if isinstance(refusal, NotFound):
         raise NotFound(f"There is no discount {discount_id}.")
+    if refusal is None and answer["grant"] == BLOCKED:
+        return Revoked()
     return refusal or _answered_grant(discount_id, user_id, answer, fresh=fresh)
 
 
 def _answered_grant(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> Grant:
-    """Return the grant in an answer of the grant script."""
+    """Return the grant in an answer of the grant script.
+
+    Raises:
+        Revoked: the user's code was taken back, and the user may be granted no other one.
+    """
+    if answer["grant"] == BLOCKED:
+        raise Revoked()
     return read_grant(discount_id, user_id, answer["grant"], answer.pick(*TERMS), fresh=fresh)
 
 
@@ -195,7 +283,7 @@ def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[st
 
 
 def _call(
-    store: Store, parsed: DiscountId, user_id: str, expected_users: str, *, email: str = "", name: str = ""
+    store: Store, parsed: DiscountId, user_id: str, expected_users: str, *, extra: str = "", name: str = ""
 ) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
@@ -209,14 +297,26 @@ def _call(
         keys.users(partition, user_id),
         keys.events(partition),
     ]
-    arguments: list[str | int] = [*store.quotas.arguments, user_id, bucket, expected_users, email]
+    arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
-        made = code_kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=discount_id, name=name)
-        for code in made:
-            digest = code_kinds.digest(code)
-            names.append(keys.taken(partition, discount_id, digest % parsed.buckets))
-            arguments += [code, "" if code_kinds.always_differs(definition.codes) else digest]
+        taken, candidates = candidates_of(parsed, definition, user_id, name)
+        names += taken
+        arguments += candidates
+    return names, arguments
+
+
+def candidates_of(
+    parsed: DiscountId, definition: Definition, user_id: str, name: str
+) -> tuple[list[str], list[str | int]]:
+    """Return the keys and arguments of a script that makes a personal code: each code to try, with its digest."""
+    names: list[str] = []
+    arguments: list[str | int] = []
+    made = code_kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=parsed.text, name=name)
+    for code in made:
+        digest = code_kinds.digest(code)
+        names.append(keys.taken(parsed.partition, parsed.text, digest % parsed.buckets))
+        arguments += [code, "" if code_kinds.always_differs(definition.codes) else digest]
     return names, arguments
 
 
@@ -236,12 +336,17 @@ def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator
     )
     if brand is None:
         raise NotFound(f"There is no discount {discount_id}.")
-    return _read_buckets(store, parsed, start, after, terms) if bitmap else iter(())
+    if not bitmap:
+        return iter(())
+    return (
+        (bucket, read_grant(discount_id, user_id, value, terms))
+        for bucket, user_id, value in _read_buckets(store, parsed, start)
+        if value != BLOCKED and "\n" not in user_id and (bucket > start or user_id > after)
+    )
 
 
-def _read_buckets(
-    store: Store, parsed: DiscountId, start: int, after: str, terms: Sequence[str | None]
-) -> Iterator[tuple[int, Grant]]:
+def _read_buckets(store: Store, parsed: DiscountId, start: int) -> Iterator[tuple[int, str, str]]:
+    """Yield the fields of the buckets that hold a grant, each with its bucket and value, in order."""
     occupied = _occupied(store, parsed, start)
     # A page needs a bucket or two; a longer read fetches more and more at once.
     count = 2
@@ -250,8 +355,7 @@ def _read_buckets(
         replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
         for bucket, reply in zip(buckets, replies, strict=True):
             for user_id, value in sorted(zip(reply[::2], reply[1::2], strict=True)):
-                if bucket > start or user_id > after:
-                    yield bucket, read_grant(parsed.text, user_id, value, terms)
+                yield bucket, user_id, value
 
 
 def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
@@ -274,7 +378,8 @@ def read_grant(
     discount_id: str, user_id: str, value: str, terms: Sequence[str | None], *, fresh: bool = False
 ) -> Grant:
     """Return a grant from its stored value and the discount's `TERMS`."""
-    granted_at, _, code = value.partition(" ")
+    granted_at, _, rest = value.partition(" ")
+    code, _, metadata = rest.partition("\n")
     expires_at, valid_for, zone, closed = terms
     until = model.good_until(
         int(granted_at),
@@ -282,4 +387,13 @@ def read_grant(
         durations.read(valid_for) if valid_for else None,
         zone or "UTC",
     )
-    return Grant(discount_id, user_id, code, int(granted_at), fresh, until, closed == "void")
+    return Grant(
+        discount_id,
+        user_id,
+        code,
+        int(granted_at),
+        fresh,
+        until,
+        closed == "void",
+        read(metadata) if metadata else None,
+    )

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
+from discount.domain.errors import Unavailable
+from discount.services.partitions import ask_each
 from discount.store.connection import Store
+from discount.store.exchanges import Command
+from discount.store.keys import partition_in
 from discount.store.replies import pairs
 
 T = TypeVar("T")
@@ -16,10 +21,14 @@ Row = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list, and the cursor of the page after it; None on the last page."""
+    """One page of a list, and the cursor of the page after it; None on the last page.
+
+    `missing` are the partitions that could not be asked: their items are left out.
+    """
 
     items: list[T]
     next: str | None
+    missing: tuple[int, ...] = ()
 
 
 def read_row_cursor(cursor: str, is_id: Callable[[str], object]) -> Row:
@@ -63,14 +72,17 @@ def list_newest(
 
     Raises:
         Invalid: the cursor was not made for this list.
+        Unavailable: none of the sorted sets could be read.
     """
     batch = batch or limit
     # Every id sorts after the empty string, so rows of the moment `until` itself are left out.
     before = read_row_cursor(cursor, is_id) if cursor else None if until is None else (until, "")
     found: list[T] = []
     examined = 0
+    missing: set[int] = set()
     while True:
-        rows = newest_rows(store, zsets, before, batch + 1, since=since or 0)
+        rows, away = newest_rows(store, zsets, before, batch + 1, since=since or 0)
+        missing.update(away)
         more = len(rows) > batch
         rows = rows[:batch]
         items = read([row_id for _, row_id in rows])
@@ -81,27 +93,35 @@ def list_newest(
                 found.append(item)
                 if len(found) == limit:
                     more = more or row != rows[-1]
-                    return Page(found, make_cursor(*row) if more else None)
+                    return Page(found, make_cursor(*row) if more else None, tuple(sorted(missing)))
         examined += len(rows)
         if not more or examined >= (most_rows or limit):
-            return Page(found, make_cursor(*before) if more and before else None)
+            return Page(found, make_cursor(*before) if more and before else None, tuple(sorted(missing)))
 
 
-def newest_rows(store: Store, zsets: Sequence[str], before: Row | None, count: int, *, since: int = 0) -> list[Row]:
-    """Return the newest rows before a row and not before a time, merged over the sorted sets."""
+def newest_rows(
+    store: Store, zsets: Sequence[str], before: Row | None, count: int, *, since: int = 0
+) -> tuple[list[Row], list[int]]:
+    """Return the newest rows before a row and not before a time, merged over the sorted sets of different partitions.
+
+    Also return the partitions that could not be asked.
+    """
+    by_partition = {partition_in(zset): zset for zset in zsets}
     # Rows of the same microsecond may be left, in this set or another: the read begins at that moment again.
     top = str(before[0]) if before else "+inf"
     wanted = count + 1
     while True:
-        replies = store.commands(
-            [("ZREVRANGEBYSCORE", zset, top, since or "-inf", "WITHSCORES", "LIMIT", 0, wanted) for zset in zsets]
-        )
-        sets = [[(int(float(score)), each) for each, score in pairs(reply)] for reply in replies]
+        replies, missing = ask_each(store, partial(_newest, by_partition, top, since or "-inf", wanted), by_partition)
+        sets = [[(int(float(score)), each) for each, score in pairs(reply)] for reply in replies.values()]
         left = [[row for row in rows if before is None or row < before] for rows in sets]
         # Rows that the page before listed are dropped; a set that lost many of them may hold more.
         if all(len(rows) < wanted or len(own) >= count for rows, own in zip(sets, left, strict=True)):
-            return sorted((row for own in left for row in own), reverse=True)[:count]
+            return sorted((row for own in left for row in own), reverse=True)[:count], missing
         wanted *= 2
+
+
+def _newest(zsets: Mapping[int, str], top: str, since: int | str, count: int, partition: int) -> Command:
+    return ("ZREVRANGEBYSCORE", zsets[partition], top, since, "WITHSCORES", "LIMIT", 0, count)
 
 
 def oldest_rows(store: Store, zset: str, after: Row | None, limit: int) -> tuple[list[Row], str | None]:
@@ -117,17 +137,26 @@ def read_pages(list_page: Callable[..., P]) -> Iterator[P]:
 
     Args:
         list_page: returns the first page, or the page at `cursor`.
+
+    Raises:
+        Unavailable: something is missing, which whoever reads all of a list would not notice.
     """
-    first = list_page()
+    first = _whole(list_page())
 
     def read() -> Iterator[P]:
         page = first
         yield page
         while page.next is not None:
-            page = list_page(cursor=page.next)
+            page = _whole(list_page(cursor=page.next))
             yield page
 
     return read()
+
+
+def _whole(page: P) -> P:
+    if page.missing:
+        raise Unavailable("A part of this list cannot be reached.")
+    return page
 
 
 def read_all(list_page: Callable[..., Page[T]]) -> Iterator[T]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from discount.domain.model import QuotaLimit, QuotaName
 from discount.store import keys
 from discount.store.connection import Store, moment_of
-from discount.store.quotas import NAMES, OFF
+from discount.store.quotas import BYTES_OF_GRANT, NAMES, OFF
 
 #: The period in which a brand's e-mails are counted, in seconds.
 DAY = 86_400
@@ -30,9 +30,9 @@ def show(store: Store, brand_id: str) -> dict[QuotaName, Quota]:
     """Return a brand's quotas. A brand that does not exist has those of the settings."""
     partition = keys.partition_of(brand_id, store.partitions)
     mailed = keys.brand_mailed(partition, brand_id)
-    (own, counted), discounts, mails, left, time = store.commands(
+    (own, counted, granted), discounts, mails, left, time = store.commands(
         [
-            ("HMGET", keys.usage(partition), f"quotas {brand_id}", f"used {brand_id}"),
+            ("HMGET", keys.usage(partition), f"quotas {brand_id}", f"used {brand_id}", f"grants {brand_id}"),
             ("ZCARD", keys.brand_discounts(partition, brand_id)),
             ("GET", mailed),
             ("TTL", mailed),
@@ -40,14 +40,15 @@ def show(store: Store, brand_id: str) -> dict[QuotaName, Quota]:
         ]
     )
     now = moment_of(time)
-    day, of_day, stored, codes = map(int, (counted or "0 0 0 0").split())
+    day, grants_before, bytes_beside, codes = map(int, (counted or "0 0 0 0").split())
+    grants = int(granted or 0)
     today = now // (DAY * 1_000_000)
     used: dict[QuotaName, tuple[int, int | None]] = {
         "discounts": (discounts, None),
         "codes": (codes, None),
-        "grants_a_day": (of_day if day == today else 0, (today + 1) * DAY * 1_000_000),
+        "grants_a_day": (grants - grants_before if day == today else 0, (today + 1) * DAY * 1_000_000),
         "emails_a_day": (int(mails or 0), now + left * 1_000_000 if left > 0 else None),
-        "stored_bytes": (stored, None),
+        "stored_bytes": (bytes_beside + grants * BYTES_OF_GRANT, None),
     }
     limits = _limits(store, own)
     return {name: Quota(limits[name], *usage) for name, usage in used.items()}

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from discount.domain import ids
+from discount.domain.metadata import NO_METADATA, Metadata, has
 from discount.domain.model import Redemption, RedemptionState
 from discount.services import discounts, redemptions
 from discount.services.pagination import Page, list_newest, read_all
@@ -33,7 +34,7 @@ def list_of_user(store: Store, user_id: str, *, brand_id: str | None = None, **f
     """Return the redemptions of a user, of one brand or of all, newest first.
 
     Args:
-        filters: `state`, `since` and `until` in microseconds since 1970 UTC, `limit`, `cursor`.
+        filters: `state`, `since` and `until` in microseconds since 1970 UTC, `metadata`, `limit`, `cursor`.
 
     Raises:
         Invalid: this service did not make the cursor.
@@ -75,16 +76,30 @@ def drop(store: Store, discount_id: str, before: int, most: int) -> int:
     for first in range(0, len(old), _DROPPED):
         batch = old[first : first + _DROPPED]
         records = [keys.redemption(parsed.partition, each) for each in batch]
-        users = [user or "" for user in store.commands([("HGET", each, "user") for each in records])]
+        *replies, number = store.commands(
+            [("HGET", each, "user") for each in records]
+            + [("HGET", keys.discount(parsed.partition, discount_id), "number")]
+        )
+        users = [user or "" for user in replies]
         calls = [
             (
-                [record, listed, keys.user_redemptions(parsed.partition, user), holds],
-                [redemption_id, discount_id, user, before],
+                [record, listed, keys.user_redemptions(parsed.partition, user), holds, *_traces(parsed, user)],
+                [redemption_id, discount_id, user, before, "" if user.startswith(ids.FORGOTTEN) else number or ""],
             )
             for redemption_id, record, user in zip(batch, records, users, strict=True)
         ]
         done += sum(answer.status == "dropped" for answer in store.run_many("drop", calls))
     return done
+
+
+def _traces(parsed: ids.DiscountId, user_id: str) -> list[str]:
+    """Return the keys by which a use is found once its redemption is gone."""
+    bucket = keys.grant_bucket(user_id, parsed.buckets)
+    return [
+        keys.uses(parsed.partition, parsed.text, bucket),
+        keys.grants(parsed.partition, parsed.text, bucket),
+        keys.users(parsed.partition, user_id),
+    ]
 
 
 def _list(
@@ -97,6 +112,7 @@ def _list(
     state: RedemptionState | None = None,
     since: int | None = None,
     until: int | None = None,
+    metadata: Metadata = NO_METADATA,
     limit: int = 100,
     cursor: str | None = None,
 ) -> Page[Redemption]:
@@ -107,6 +123,7 @@ def _list(
             and brand_id in (None, each.brand_id)
             and discount_id in (None, each.discount_id)
             and user_id in (None, each.user_id)
+            and has(each.metadata, metadata)
         )
 
     return list_newest(

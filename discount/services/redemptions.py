@@ -16,6 +16,7 @@ from discount.domain.errors import (
     Refusal,
     Unavailable,
 )
+from discount.domain.metadata import NO_METADATA, Metadata, of_order, with_order, write
 from discount.domain.model import Redemption, RedemptionState
 from discount.domain.rules import LimitName, Order
 from discount.services import checkouts, discounts
@@ -78,6 +79,7 @@ def redeem(
     *,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
+    metadata: Metadata = NO_METADATA,
     guard: Guard | None = None,
 ) -> Redemption:
     """Count a use of a code, or hold it for `hold_seconds`. A repeated order gets the first answer and counts nothing.
@@ -100,6 +102,7 @@ def redeem(
         mode="refuse" if prepared.refusals else "redeem",
         hold_seconds=hold_seconds,
         idempotency_key=idempotency_key,
+        metadata=metadata,
     )
     if answer.status == "checked":
         raise prepared.refusals[0]
@@ -120,6 +123,7 @@ def redeem(
         left=json.loads(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
+        metadata=metadata,
         fresh=True,
     )
 
@@ -185,6 +189,7 @@ def _run(
     mode: Mode,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
+    metadata: Metadata = NO_METADATA,
 ) -> Answer:
     """Run the redeem script until it needs nothing more, and return its answer."""
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
@@ -215,9 +220,9 @@ def _run(
                 facts.code,
                 as_held,
                 facts.redemption_id,
-                _fingerprint(prepared, hold_seconds),
+                _fingerprint(prepared, hold_seconds, metadata),
                 discount.text,
-                order.id,
+                with_order(order.id, metadata),
                 order.amount,
                 order.currency,
                 prepared.discount_amount,
@@ -244,13 +249,14 @@ def _run(
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
 
 
-def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None) -> str:
+def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata) -> str:
     """Return a digest of the request, by which a reused Idempotency-Key is noticed."""
     checkout, order = prepared.checkout, prepared.checkout.order
     request = [
         *(prepared.discount.text, checkout.user_id, prepared.facts.code),
         *(order.id, order.amount, order.currency, hold_seconds),
     ]
+    request += [write(metadata)] if metadata else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
@@ -327,6 +333,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
     """Return a redemption from its stored fields. A hold that ends at `now` or before is shown as released."""
     state: RedemptionState = fields["state"]  # type: ignore[assignment]
     hold_until = _moment(fields.get("hold_until"))
+    order_id, metadata = of_order(fields["order"])
     return Redemption(
         id=redemption_id,
         discount_id=fields["discount"],
@@ -334,7 +341,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         user_id=fields["user"],
         code=fields["code"],
         state="released" if state == "held" and (hold_until or 0) <= now else state,
-        order=Order(fields["order"], int(fields["amount"]), fields["currency"]),
+        order=Order(order_id, int(fields["amount"]), fields["currency"]),
         discount_amount=int(fields["discount_amount"]),
         left=json.loads(fields["left"]),
         redeemed_at=int(fields["at"]),
@@ -342,6 +349,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         confirmed_at=_moment(fields.get("confirmed_at")),
         rolled_back_at=_moment(fields.get("rolled_back_at")),
         reason=fields.get("reason", ""),
+        metadata=metadata,
     )
 
 

@@ -1,11 +1,11 @@
-"""The events of one user, found by the times of the user's grants and redemptions, without reading all entries."""
+"""The entries of one user, found by the times of the user's grants and redemptions, without reading all entries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from discount.domain import events, ids
 from discount.domain.events import Entry
-from discount.services import deliveries, user_grants
+from discount.services import deliveries, revocations, user_grants
 from discount.services.pagination import read_all
 from discount.store import keys
 from discount.store.connection import Store
@@ -30,15 +30,20 @@ def newest_entries(store: Store) -> list[str]:
 
 
 def granted_at(store: Store, user_id: str, brand_id: str | None) -> dict[int, list[int]]:
-    """Return when the user was granted the codes that the user holds, by partition, in microseconds since 1970 UTC."""
+    """Return when the user was granted codes or lost them, by partition, in microseconds since 1970 UTC."""
     found: dict[int, list[int]] = {}
     for each in read_all(partial(user_grants.list_of_user, store, user_id, brand_id=brand_id, limit=MOMENTS)):
         found.setdefault(ids.partition_of(each.discount_id), []).append(each.granted_at)
+    for partition in keys.partitions_of(brand_id, store.partitions):
+        for lost in revocations.list_of_user(store, partition, user_id, brand_id):
+            found.setdefault(partition, []).extend((lost.granted_at, lost.revoked_at))
     return found
 
 
-def delete(store: Store, partition: int, user_id: str, brand_id: str | None, granted: Sequence[int]) -> int:
-    """Delete the events of a user's grants and redemptions, of one brand or of all; return how many.
+def find(store: Store, partition: int, user_id: str, brand_id: str | None, granted: Sequence[int]) -> set[str]:
+    """Return the ids of the entries of a user's grants and redemptions, of one brand or of all.
+
+    E-mails to the user that they led to are removed.
 
     If the clock of Redis was set back, an entry is not where its time says. If one is missing, all are examined.
     """
@@ -48,22 +53,23 @@ def delete(store: Store, partition: int, user_id: str, brand_id: str | None, gra
     }
     seen = {int(each.fields["at"]) for each in found.values()}
     missing = [at for at, certain in moments.items() if certain and at not in seen]
-    deleted = _delete(store, partition, user_id, list(found.values()))
+    _remove_mails(store, partition, user_id, list(found.values()))
     if missing and _kept(store, partition, max(missing)):
-        deleted += delete_after(store, partition, user_id, brand_id, "0-0")
-    return deleted
+        return found.keys() | find_after(store, partition, user_id, brand_id, "0-0")
+    return set(found)
 
 
-def delete_after(store: Store, partition: int, user_id: str, brand_id: str | None, entry_id: str) -> int:
-    """Delete the user's events after an entry by examining every later entry; return how many."""
-    deleted = 0
+def find_after(store: Store, partition: int, user_id: str, brand_id: str | None, entry_id: str) -> set[str]:
+    """Return the ids of the user's entries after an entry by examining every later one; see `find`."""
+    found = set[str]()
     while True:
         reply = store.command("XRANGE", keys.events(partition), f"({entry_id}", "+", "COUNT", ENTRIES)
         entries = events.read_entries(partition, reply)
         concerned = [each for each in entries if _concerns(each, user_id, brand_id)]
-        deleted += _delete(store, partition, user_id, concerned)
+        _remove_mails(store, partition, user_id, concerned)
+        found |= {each.entry_id for each in concerned}
         if len(reply) < ENTRIES:
-            return deleted
+            return found
         entry_id = reply[-1][0]
 
 
@@ -112,13 +118,13 @@ def _kept(store: Store, partition: int, moment: int) -> bool:
 
 
 def _concerns(entry: Entry, user_id: str, brand_id: str | None) -> bool:
-    return entry.fields.get("user") == user_id and brand_id in (None, entry.fields["brand"])
+    """Return whether an entry names the user. Those that say that the user was forgotten stay as long as others."""
+    of_user = user_id in (entry.fields.get("user"), entry.fields.get("next"))
+    return of_user and entry.fields["type"] != "user.forgotten" and brand_id in (None, entry.fields["brand"])
 
 
-def _delete(store: Store, partition: int, user_id: str, entries: Sequence[Entry]) -> int:
-    """Delete entries, and the e-mails to the user that they led to."""
+def _remove_mails(store: Store, partition: int, user_id: str, entries: Sequence[Entry]) -> None:
+    """Remove the e-mails to the user that entries led to."""
     if entries:
-        delivery_ids = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
-        deliveries.remove(store, delivery_ids)
-        store.command("XDEL", keys.events(partition), *(each.entry_id for each in entries))
-    return len(entries)
+        ids_of_mails = [deliveries.id_of(partition, each.event_id, "email", f"user:{user_id}") for each in entries]
+        deliveries.remove(store, ids_of_mails)

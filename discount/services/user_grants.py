@@ -7,9 +7,11 @@ in further fields: by page, and by brand and code.
 from collections.abc import Iterator, Sequence
 
 from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
+from discount.domain.metadata import NO_METADATA, Metadata, has
 from discount.domain.model import Grant
 from discount.services import discounts, grants
 from discount.services.pagination import Page
+from discount.services.partitions import ask_each
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -23,7 +25,13 @@ BEYOND = 80
 
 
 def list_of_user(
-    store: Store, user_id: str, *, brand_id: str | None = None, limit: int = 100, cursor: str | None = None
+    store: Store,
+    user_id: str,
+    *,
+    brand_id: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+    metadata: Metadata = NO_METADATA,
 ) -> Page[Grant]:
     """Return a page of a user's grants, of one brand or of all; the oldest first within a brand.
 
@@ -34,18 +42,21 @@ def list_of_user(
     if not after.isdecimal() and after:
         raise bad_cursor()
     partitions = [each for each in keys.partitions_of(brand_id, store.partitions) if brand_id or each >= first]
-    replies = store.commands([("HGET", keys.users(partition, user_id), user_id) for partition in partitions])
+    replies, missing = ask_each(store, lambda each: ("HGET", keys.users(each, user_id), user_id), partitions)
     found: list[Grant] = []
     last = (0, 0)
-    for partition, reply in zip(partitions, replies, strict=True):
+    examined = 0
+    for partition, reply in replies.items():
         start = int(after or 0) if partition == first else 0
         numbers = numbers_in(store, partition, user_id, reply)
         for position, held in held_in(store, partition, numbers, user_id, brand_id, start=start):
-            if len(found) == limit:
-                return Page(found, make_cursor(last[0], str(last[1] + 1)))
-            found.append(held)
+            if len(found) == limit or (metadata and examined == grants.LOOKED_AT):
+                return Page(found, make_cursor(last[0], str(last[1] + 1)), tuple(missing))
+            examined += 1
+            if has(held.metadata or NO_METADATA, metadata):
+                found.append(held)
             last = (partition, position)
-    return Page(found, None)
+    return Page(found, None, tuple(missing))
 
 
 def pages_in(store: Store, partition: int, user_id: str, text: str | None) -> list[list[str]]:
@@ -65,6 +76,20 @@ def pages_in(store: Store, partition: int, user_id: str, text: str | None) -> li
 def numbers_in(store: Store, partition: int, user_id: str, text: str | None) -> list[str]:
     """Return the numbers of `pages_in` as one list, the oldest grant first."""
     return [number for page in pages_in(store, partition, user_id, text) for number in page]
+
+
+def discounts_with_traces(store: Store, partition: int, user_id: str) -> list[str]:
+    """Return the ids of the discounts that know the user although the user holds no code of them.
+
+    A code was taken back, or a shared code was used without a grant.
+    """
+    numbers = (store.command("HGET", keys.users(partition, user_id), traces_field(user_id)) or "").split()
+    return store.command("HMGET", keys.numbers(partition), *numbers) if numbers else []
+
+
+def traces_field(user_id: str) -> str:
+    """Return the field of the users' bucket that lists the discounts of `discounts_with_traces`."""
+    return f"{user_id}\n~"
 
 
 def code_fields(user_id: str, brand_id: str, canonical: str) -> list[str]:
@@ -92,5 +117,5 @@ def held_in(
         terms_of, values = replies[: len(parsed)], replies[len(parsed) :]
         for position, (each, (brand, *terms), value) in enumerate(zip(parsed, terms_of, values, strict=True), first):
             # No value: the user is being forgotten at this moment.
-            if value is not None and brand_id in (None, brand):
+            if value not in (None, grants.BLOCKED) and brand_id in (None, brand):
                 yield position, grants.read_grant(each.text, user_id, value, terms)

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 import shortuuid
 
 from discount.domain.errors import NotGranted, Unavailable
-from discount.domain.model import Discount
+from discount.domain.ids import FORGOTTEN
+from discount.domain.model import COMMAND, Author, Discount
 from discount.services import (
     contacts,
     deliveries,
     discounts,
     grants,
+    outbox,
     user_events,
     user_grants,
 )
@@ -32,22 +34,23 @@ class Forgotten:
     events: int = 0
 
 
-def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgotten:
+def forget(store: Store, user_id: str, *, brand_id: str | None = None, author: Author = COMMAND) -> Forgotten:
     """Anonymise a user, for one brand or all: grants, uses and redemptions move to an invented name.
 
-    Codes that contain the user's name lose it. Events that name the user, reasons of rollbacks, e-mails to the user and
-    their addresses are deleted. Counts, sums and other codes stay. A repeated call finishes what an interrupted one
-    left.
+    Codes that contain the user's name lose it. Reasons of rollbacks, metadata, e-mails to the user and their addresses
+    are deleted. Events that name the user are hidden, and removed once every reader of the outbox knows that the user
+    was forgotten. Counts, sums and other codes stay. A repeated call finishes what an interrupted one left.
 
     Raises:
         Unavailable: the user kept using codes meanwhile.
     """
-    task = _Task(store, user_id, brand_id)
+    task = _Task(store, user_id, brand_id, author)
     newest = user_events.newest_entries(store)
     granted = user_events.granted_at(store, user_id, brand_id)
     for partition in keys.partitions_of(brand_id, store.partitions):
         # Before the grants are anonymised: they lead to their events.
-        task.done.events += user_events.delete(store, partition, user_id, brand_id, granted.get(partition, ()))
+        named = user_events.find(store, partition, user_id, brand_id, granted.get(partition, ()))
+        task.entry_ids.clear()
         for _ in range(TRIES):
             if _forget_in(store, partition, user_id, task):
                 break
@@ -57,7 +60,9 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None) -> Forgot
             # Other brands' counts of wrong codes expire by themselves.
             store.command("DEL", keys.guesses(partition, brand_id, "user", user_id))
         # Events that were written meanwhile.
-        task.done.events += user_events.delete_after(store, partition, user_id, brand_id, newest[partition])
+        named |= user_events.find_after(store, partition, user_id, brand_id, newest[partition])
+        task.done.events += len(named)
+        _tell(store, partition, task, named)
     contacts.forget(store, user_id, brand_id=brand_id)
     return task.done
 
@@ -69,8 +74,11 @@ class _Task:
     store: Store
     user_id: str
     brand_id: str | None
+    author: Author
     done: Forgotten = field(default_factory=Forgotten)
     names: dict[str, tuple[Discount, str]] = field(default_factory=dict)
+    #: Entries of the partition that say that the user was forgotten.
+    entry_ids: list[str] = field(default_factory=list)
 
     def forget(self, partition: int, discount_id: str, redemptions: list[str], page: int = -1) -> bool:
         """Anonymise what the user has of a discount, and these redemptions; return False for another brand's discount.
@@ -80,7 +88,7 @@ class _Task:
         """
         if discount_id not in self.names:
             discount = discounts.show(self.store, discount_id)[0]
-            self.names[discount_id] = discount, f"forgotten-{shortuuid.uuid()}"
+            self.names[discount_id] = discount, f"{FORGOTTEN}{shortuuid.uuid()}"
         discount, alias = self.names[discount_id]
         if self.brand_id not in (None, discount.brand_id):
             return False
@@ -97,13 +105,16 @@ class _Task:
                 keys.uses(partition, discount_id, new),
                 keys.users(partition, self.user_id),
                 keys.user_redemptions(partition, self.user_id),
+                keys.events(partition),
                 *(keys.redemption(partition, each) for each in redemptions),
             ],
             [
                 *(self.user_id, alias, new, discount.brand_id, discount.number),
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
+                *(self.author.by, self.author.request_id),
             ],
         )
+        self.entry_ids.append(answer["entry_id"])
         self.done.grants += int(answer["grants"])
         self.done.redemptions += len(redemptions)
         return True
@@ -137,7 +148,25 @@ def _forget_in(store: Store, partition: int, user_id: str, task: _Task) -> bool:
         held = store.command("HMGET", keys.numbers(partition), *numbers) if numbers else []
         for discount_id in held:
             found = task.forget(partition, discount_id, [], page) or found
+    for discount_id in user_grants.discounts_with_traces(store, partition, user_id):
+        found = task.forget(partition, discount_id, []) or found
     return not found
+
+
+def _tell(store: Store, partition: int, task: _Task, named: set[str]) -> None:
+    """Write that all of the user is forgotten here, and cut the entries that name the user after everyone has read it.
+
+    Without a brand the entry is for all brands of the partition, and none of them sees it.
+    """
+    if not outbox.has_readers(store, partition):
+        outbox.delete(store, partition, [*named, *task.entry_ids])
+        return
+    last = store.command(
+        *("XADD", keys.events(partition), "*", "type", "user.forgotten", "at", store.now()),
+        *("brand", task.brand_id or "", "user", task.user_id),
+        *("by", task.author.by, "request", task.author.request_id),
+    )
+    outbox.cut(store, partition, sorted(named), last)
 
 
 def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:

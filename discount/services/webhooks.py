@@ -58,6 +58,7 @@ def create(
             keys.brand(partition, brand_id),
             keys.webhook(partition, webhook_id),
             keys.brand_webhooks(partition, brand_id),
+            keys.targets(partition),
             *of_discount,
         ],
         [webhook_id, brand_id, discount_id or "", url, " ".join(types), request, MOST],
@@ -106,7 +107,8 @@ def change(
     """
     fields = [] if url is None else ["url", url]
     fields += [] if types is None else ["types", " ".join(types)]
-    _run(store, "change_webhook", webhook_id, [json.dumps(fields), "" if on is None else "on" if on else "off"])
+    names = [_key(store, webhook_id), keys.targets(_partition(store, webhook_id))]
+    _run(store, "change_webhook", names, [json.dumps(fields), "" if on is None else "on" if on else "off"])
     return show(store, webhook_id)
 
 
@@ -117,7 +119,7 @@ def rotate(store: Store, webhook_id: str) -> Webhook:
         NotFound
     """
     # The present version makes the script repeatable: a second rotation would lose the previous secret.
-    _run(store, "rotate_webhook", webhook_id, [show(store, webhook_id).version, OVERLAP * 1_000_000])
+    _run(store, "rotate_webhook", [_key(store, webhook_id)], [show(store, webhook_id).version, OVERLAP * 1_000_000])
     return show(store, webhook_id)
 
 
@@ -160,9 +162,9 @@ def versions(webhook: Webhook, now: int) -> list[int]:
     return [webhook.version, webhook.version - 1] if overlaps else [webhook.version]
 
 
-def _run(store: Store, name: str, webhook_id: str, arguments: list[str | int]) -> None:
+def _run(store: Store, name: str, names: list[str], arguments: list[str | int]) -> None:
     try:
-        store.run(name, [_key(store, webhook_id)], arguments)
+        store.run(name, names, arguments)
     except NotFound:
         raise _no_webhook() from None
 

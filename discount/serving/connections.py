@@ -13,11 +13,18 @@ from typing import Any
 from gunicorn.workers.gthread import TConn
 
 from discount.domain.errors import TooSlow
+from discount.serving.handover import Handed
 
 #: Seconds to receive the head of a request, from its first byte or from the start of the connection.
 HEAD_SECONDS = 10
 #: Seconds to receive the body of an ordinary request, once the head has been received.
 BODY_SECONDS = 30
+#: Seconds for a client to receive the rest of a buffered response.
+SEND_SECONDS = 30
+#: The most seconds and bytes that are read and dropped after a final response, while the client is still sending.
+#: A connection closed before that is reset, and the client may lose the response.
+LINGER_SECONDS = 5
+LINGER_BYTES = 128 * 1024 * 1024
 #: Bodies up to this many bytes are received completely before a thread takes the request.
 WHOLE = 64 * 1024
 #: The longest head, in bytes.
@@ -139,14 +146,14 @@ class Connection(TConn):  # type: ignore[misc]
 
     sock: ClientSocket
 
-    def __init__(self, cfg: Any, accepted: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, ClientSocket(accepted), client, server)
+    def __init__(self, cfg: Any, sock: socket.socket, handed: Handed) -> None:
+        super().__init__(cfg, ClientSocket(sock), handed.client, handed.server)
         self.received = bytearray()
-        self.until = monotonic() + HEAD_SECONDS
+        self.until = handed.until
         #: Whether no byte of the next request has been received.
-        self.idle = True
+        self.idle = False
         #: Whether no request on this connection has been answered yet.
-        self.fresh = True
+        self.fresh = handed.fresh
         self.begin()
 
     def begin(self) -> None:

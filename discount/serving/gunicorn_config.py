@@ -10,6 +10,8 @@ from typing import Any
 
 from discount import logs
 from discount.config import SettingsError, read_settings
+from discount.serving.roster import Roster
+from discount.serving.worker import Replica
 
 try:
     _settings = read_settings()
@@ -18,9 +20,9 @@ except SettingsError as error:
 logs.configure(_settings)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
-workers = _settings.workers
-worker_class = "discount.serving.batching_worker.BatchingWorker"
-# THREADS for ordinary requests, LONG_CALLS for long ones, and LONG_CALLS for those that wait for events.
+workers = _settings.workers + _settings.pool_workers
+worker_class = "discount.serving.worker.Worker"
+# Of a pool worker: THREADS for ordinary requests, and LONG_CALLS each for long ones and those that wait for events.
 threads = _settings.threads + 2 * _settings.long_calls
 # Longer than nginx's 60 s: nginx then closes idle connections first, and never sends a request into a closing one.
 keepalive = 75
@@ -55,6 +57,7 @@ secure_scheme_headers: dict[str, str] = {}
 for _name in ("flask", "ijson", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify"):
     import_module(_name)
 
+_replica = Replica(Roster({"pool": _settings.pool_workers, "hot": _settings.workers}))
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -91,9 +94,20 @@ def _check_in_child() -> int:
     return 0
 
 
-def pre_fork(_server: Any, _worker: Any) -> None:
-    """Freeze the garbage collector's objects: scanning shared objects in a worker would copy their memory pages."""
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Tell a worker its kind. Freeze the garbage collector's objects: scanning them would copy shared memory pages."""
+    worker.join(_replica)
     gc.freeze()
+
+
+def on_reload(_server: Any) -> None:
+    """Replace the workers of both kinds."""
+    _replica.roster.renew()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Let another worker of the same kind take the place of one that has ended."""
+    _replica.roster.remove(worker.place)
 
 
 def on_exit(_server: Any) -> None:

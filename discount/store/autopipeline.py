@@ -1,84 +1,76 @@
-"""Autopipelining: concurrent calls share an exchange with Redis, since a round trip costs more than its content.
+"""Autopipelining: concurrent calls share exchanges with Redis, since a round trip costs more than its content.
 
-Each call runs its plain code in a greenlet of one thread. It waits where it would send to Redis. Once every call waits
-or has ended, their commands go out together, and each call goes on with its replies.
+Each call runs its plain code in a greenlet of one thread. It waits where it would send to Redis; meanwhile, the thread
+runs other calls. The greenlets are used again, because memory for a new one costs more than most calls.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 from greenlet import getcurrent, greenlet
 
-T = TypeVar("T")
-Exchange = Callable[[Sequence[Any]], list[Any]]
-
-
-class _Call(greenlet):  # type: ignore[misc]
-    """One call of a batch. It is switched to with replies, and switches back with an exchange and its commands."""
-
-    unbatched = False
-
-
-def send(exchange: Exchange, commands: Sequence[Any]) -> list[Any]:
-    """Return the replies to commands. Inside `run_batch` they go out with the commands of the other calls."""
-    current = getcurrent()
-    if not isinstance(current, _Call) or current.unbatched:
-        return exchange(commands)
-    replies: list[Any] = current.parent.switch((exchange, commands))
-    return replies
-
-
-@contextmanager
-def unbatched() -> Iterator[None]:
-    """Send at once, unbatched. Needed while holding a lock: the thread's other calls would deadlock."""
-    current = getcurrent()
-    if not isinstance(current, _Call):
-        yield
-        return
-    before, current.unbatched = current.unbatched, True
-    try:
-        yield
-    finally:
-        current.unbatched = before
+Replies: TypeAlias = list[Any]
+Exchange = Callable[[Sequence[Any]], Replies]
+#: Sends commands without waiting, and calls a function once with the replies; errors are values.
+Submit = Callable[[Sequence[Any], Callable[[Replies], None]], None]
 
 
 class Leave(BaseException):
-    """A call of a batch has to wait for something other than Redis; run it again, outside a batch."""
+    """A call has to wait for something other than Redis; run it again where it may wait."""
+
+
+class _Call(greenlet):  # type: ignore[misc]
+    """Runs one function after another. It switches back with commands, or with None at the end of a function."""
+
+    resume: Callable[[Replies], None]
+
+    def run(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        while True:
+            function(*arguments)
+            function, arguments = self.parent.switch(None)
+
+
+class Calls:
+    """Runs calls in one thread. While one waits for Redis, others run."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+        self._idle: list[_Call] = []
+
+    def start(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Run a function until it waits for Redis or ends. It must not raise."""
+        if self._idle:
+            call = self._idle.pop()
+        else:
+            call = _Call()
+            call.resume = partial(self._go_on, call)
+        self._until_next(call, call.switch(function, arguments))
+
+    def _go_on(self, call: _Call, replies: Replies) -> None:
+        self._until_next(call, call.switch(replies))
+
+    def _until_next(self, call: _Call, commands: Sequence[Any] | None) -> None:
+        if commands is None:
+            self._idle.append(call)
+        else:
+            self._submit(commands, call.resume)
+
+
+def send(exchange: Exchange, commands: Sequence[Any]) -> Replies:
+    """Return the replies to commands. Inside a call of `Calls` they go out with the commands of the other calls."""
+    current = getcurrent()
+    if type(current) is not _Call:
+        return exchange(commands)
+    replies: Replies = current.parent.switch(commands)
+    return replies
 
 
 def leave() -> None:
-    """Return outside a batch; inside one, end this call, since its wait would block the others.
+    """Return outside of `Calls`; inside, end this call, since its wait would block the others.
 
     Raises:
-        Leave: this call is one of a batch.
+        Leave: this call is one of `Calls`.
     """
-    if isinstance(getcurrent(), _Call):
+    if type(getcurrent()) is _Call:
         raise Leave
-
-
-def run_batch(calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-    """Return what each call returned or raised, in order. The commands of one call stay together and in order."""
-    results: dict[_Call, T | BaseException] = {}
-
-    def keep_result(function: Callable[[], T]) -> None:
-        try:
-            results[getcurrent()] = function()
-        except BaseException as error:
-            results[getcurrent()] = error
-
-    started = [_Call(keep_result) for _ in calls]
-    waiting = [(call, call.switch(function)) for call, function in zip(started, calls, strict=True)]
-    while waiting := [(call, request) for call, request in waiting if not call.dead]:
-        # A process has one Store, so one exchange; with several, each gets the commands that are for it.
-        exchange = waiting[0][1][0]
-        now = [(call, request[1]) for call, request in waiting if request[0] == exchange]
-        later = [(call, request) for call, request in waiting if request[0] != exchange]
-        try:
-            replies = iter(exchange([command for _, commands in now for command in commands]))
-        except Exception as error:
-            waiting = [(call, call.throw(type(error), error)) for call, _ in now] + later
-        else:
-            split = [(call, [next(replies) for _ in commands]) for call, commands in now]
-            waiting = [(call, call.switch(own)) for call, own in split] + later
-    return [results[call] for call in started]

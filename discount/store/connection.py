@@ -7,25 +7,38 @@ lost.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from redis import RedisError
 from redis.connection import ConnectionInterface
-from redis.exceptions import MovedError, NoScriptError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 
-from discount.domain.errors import Unavailable
+from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.model import Definition
 from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
+from discount.store.durability import Durability, Mode, NotSafe
 from discount.store.exchanges import CANNOT_NOW, NOT_REACHED, Command, Exchange, Piece, node_of
 from discount.store.guards import Guard
 from discount.store.installation import Layout, LayoutError
+from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import SCRIPTS, Script
+
+# Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
+_PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
 
 
 class Store:
@@ -60,6 +73,8 @@ class Store:
         self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: Discounts that were sold out when a grant of this process was last refused.
+        self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
         self.refill_lock = threading.Lock()
         #: Runs work that no answer waits for; its thread starts with the first task.
@@ -85,6 +100,25 @@ class Store:
         """
         return cls(read_url(url, timeout, password), partitions, on_round_trip, timeout, secret)
 
+    def set_durability(self, mode: Mode | None, replicas: int) -> None:
+        """Decide what later exchanges wait for; without a mode it depends on the kind of servers."""
+        self.nodes.durability = Durability(mode, replicas, int(self.patience * 900))
+
+    def exchanges_of(self, loop: Loop) -> LoopExchanges:
+        """Return what sends the commands of a loop's calls."""
+        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)
+
+    def _open(self, address: str) -> ConnectionInterface:
+        """Compare a node's layout, and open another connection to it, as long as it takes.
+
+        Raises:
+            LayoutError, Unavailable, RedisError, OSError
+        """
+        self._compare_layout(address)
+        connection = self.nodes.dial(address)
+        connection.connect()  # type: ignore[no-untyped-call]
+        return connection
+
     def command(self, *command: str | int) -> Any:
         """Return the reply to one command that may be sent twice."""
         return self.commands([command])[0]
@@ -95,7 +129,7 @@ class Store:
 
     def commands(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands that may be sent twice, in one round trip; none for no commands."""
-        replies = self._exchange(commands) if commands else []
+        replies = self._exchange(commands)
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
@@ -103,7 +137,7 @@ class Store:
 
     def each(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands of several partitions; an `Unavailable` for each that has no reply."""
-        replies = self._exchange(commands) if commands else []
+        replies = self._exchange(commands)
         for place, reply in enumerate(replies):
             if isinstance(reply, RedisError):
                 replies[place] = _refused_by_redis(reply)
@@ -129,13 +163,15 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script = SCRIPTS[name]
-        guard = guard or Guard()
-        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else guard.partition)
-        if script.guarded:
+        script, guarded = SCRIPTS[name], None
+        if guard is not None and script.behind_guard is not None and guard.checks:
+            script, guarded = script.behind_guard, guard
+        partition = guard.partition if guard is not None else 0
+        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        if guarded is not None:
             commands: list[Command] = []
             for names, arguments in calls:
-                guard_names, guard_arguments = guard.keys_and_args(names)
+                guard_names, guard_arguments = guarded.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
         else:
@@ -151,8 +187,18 @@ class Store:
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise _refused_by_redis(reply)
-        guard.take_rate(replies)
+        if guarded is not None:
+            guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
+
+    def safe_partitions(self, partitions: Iterable[int]) -> set[int]:
+        """Wait, and return the partitions of which all that was read so far is as safe as DURABILITY asks."""
+        wanted = list(partitions)
+        if not wanted or self.nodes.durability.mode(self.nodes.kind) == "fast":
+            return set(wanted)
+        # Each mark is a write, so each node's share of them ends in a wait.
+        replies = self.each([("SET", keys.mark(partition), 1) for partition in wanted])
+        return {partition for partition, reply in zip(wanted, replies, strict=True) if reply == "OK"}
 
     def prepare(self) -> None:
         """Find the nodes. Store the layout of the data at the first start, and compare it at every later one.
@@ -197,29 +243,33 @@ class Store:
         # Nodes that have left are not asked again.
         for gone in connections.keys() - set(self.nodes.owners):
             connections.pop(gone).disconnect()  # type: ignore[no-untyped-call]
+        self.nodes.keep_looking()
         connection = connections[address] = self.nodes.dial(address)
         return connection
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.send(self._exchange_now, commands)
+        return autopipeline.send(self._exchange_now, commands) if commands else []
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
+        if not self.nodes.is_known:
+            self.nodes.look_first()
         address = node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:
             return self._finish(Exchange(self.nodes, commands, deadline))
         self._on_round_trip()
         try:
-            replies, has_errors = nodes.talk(self._connection(address), commands)
-            if not has_errors:
+            tail = self.nodes.tail(commands)
+            replies, has_errors = nodes.talk(self._connection(address), [*commands, *tail] if tail else commands)
+            if not has_errors and not tail:
                 return replies
         except (RedisError, OSError) as error:
             exchange = Exchange(self.nodes, commands, deadline)
-            self._fail(exchange, exchange.whole(address), error)
+            self._fail(exchange, exchange.whole(address, ()), error)
         else:
             exchange = Exchange(self.nodes, commands, deadline)
-            exchange.answer(exchange.whole(address), replies)
+            exchange.answer(exchange.whole(address, tail), replies)
         return self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> list[Any]:
@@ -309,10 +359,12 @@ def answers(url: str, password: str = "") -> bool:
 
 def _is_passing(error: RedisError) -> bool:
     """Return whether Redis may serve or write later what it refuses now."""
-    return isinstance(error, (Away, OutOfMemoryError, ReadOnlyError)) or str(error).startswith(CANNOT_NOW)
+    return isinstance(error, _PASSING) or str(error).startswith(CANNOT_NOW)
 
 
 def _refused_by_redis(error: RedisError) -> Exception:
     if isinstance(error, Away):
         return Unavailable(str(error))
+    if isinstance(error, NotSafe):
+        return NotYetDurable(str(error))
     return Unavailable("Redis cannot serve or store this now.") if _is_passing(error) else error

@@ -15,6 +15,7 @@ So a thread that waits and a loop that does not wait follow the same rules.
 | ASK | this command alone is sent to the node named, after ASKING; the map stays |
 | TRYAGAIN | the command is sent again after a short pause, until the deadline |
 | CLUSTERDOWN, LOADING, MASTERDOWN, READONLY, NOREPLICAS | the reply stays an error; the map is asked for |
+| too few replicas confirm in time | the reply becomes `NotSafe`; the map is asked for, as this node may be cut off |
 | the connection is lost | sent once more; then the map is asked for, and the new owner gets it if there is one |
 | no reply in time | an error at once: the command may have run, and may take long again |
 """
@@ -24,11 +25,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis._parsers.base import BaseParser
 from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import TimeoutError as TimedOut
 
-from discount.store import keys
+from discount.store import durability, keys
+from discount.store.durability import NotSafe
 from discount.store.nodes import Away, Nodes
 
 Command = tuple[str | int, ...]
@@ -46,16 +49,21 @@ NOT_REACHED = "Redis cannot be reached."
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Commands for one node, in order, and their places in the exchange. With `asking`, each follows an ASKING."""
+    """Commands for one node, in order, and their places in the exchange. With `asking`, each follows an ASKING.
+
+    `tail` is what durability adds to them; it is chosen when the piece is sent.
+    """
 
     address: str
     places: list[int]
     commands: list[Command]
     asking: bool = False
+    tail: tuple[Command, ...] = ()
 
     def to_send(self) -> list[Command]:
         """Return the commands as they are sent."""
-        return [each for command in self.commands for each in (("ASKING",), command)] if self.asking else self.commands
+        commands = [*self.commands, *self.tail] if self.tail else self.commands
+        return [each for command in commands for each in (("ASKING",), command)] if self.asking else commands
 
 
 class Exchange:
@@ -95,17 +103,20 @@ class Exchange:
                 piece.places.append(place)
                 piece.commands.append(self._commands[place])
         self._waiting.clear()
+        for piece in found.values():
+            piece.tail = self._nodes.tail(piece.commands)
         return list(found.values())
 
-    def whole(self, address: str) -> Piece:
-        """Return all commands as one piece that was sent to a node already."""
+    def whole(self, address: str, tail: tuple[Command, ...]) -> Piece:
+        """Return all commands as one piece that was sent to a node already, with that tail."""
         self._waiting.clear()
-        return Piece(address, list(range(len(self._commands))), list(self._commands))
+        return Piece(address, list(range(len(self._commands))), list(self._commands), tail=tail)
 
     def answer(self, piece: Piece, replies: Sequence[Any]) -> None:
         """Take the replies to a piece; errors are values."""
         if piece.asking:
             replies = replies[1::2]
+        replies = durability.read(piece.commands, piece.tail, replies)
         moved: set[int | None] = set()
         redirected = False
         for place, reply in zip(piece.places, replies, strict=True):
@@ -163,7 +174,7 @@ class Exchange:
             self._waiting.add(place)
             return False
         else:
-            if isinstance(reply, (ClusterDownError, ReadOnlyError)) or str(reply).startswith(_ASKS_FOR_MAP):
+            if isinstance(reply, (ClusterDownError, ReadOnlyError, NotSafe)) or str(reply).startswith(_ASKS_FOR_MAP):
                 self._nodes.look_soon()
             return False
         self._waiting.add(place)
@@ -172,6 +183,12 @@ class Exchange:
     def _owner(self, place: int) -> str:
         partition = self._partitions[place]
         return self._nodes.any() if partition is None else self._nodes.owners[partition]
+
+
+def read_error(text: str) -> RedisError:
+    """Return an error reply as the error that the rules expect, for connections that do not read with redis-py."""
+    error: RedisError = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]
+    return error
 
 
 def node_of(nodes: Nodes, commands: Sequence[Command]) -> str | None:

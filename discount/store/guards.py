@@ -26,6 +26,11 @@ class Guard:
     rate: tuple[int, int, int] | None = None
     counted: bool = False
 
+    @property
+    def checks(self) -> bool:
+        """Return whether there is anything left to check or to count."""
+        return bool(self.key_id) or not (self.counted or (self.caller is None and self.address is None))
+
     def keys_and_args(self, script_keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
         """Return the keys and arguments for the guard of a script, in the partition of the script's keys.
 

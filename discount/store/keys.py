@@ -18,18 +18,18 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:addresses` | hash | of users with an id that this service made: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:user:<user>:brands` | set | brands of the partition that have a contact of the user, or were unsubscribed | put_contact, enrol, unsubscribe |
 | `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; the last day, its grants, the estimated bytes, and the sum of all totals | create, change, grant, import, app |
+| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals | create, change, grant, revoke, import, app |
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, refill, import, redeem, confirm, rollback, create_webhook |
-| `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, change, close |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, revoke, refill, import, redeem, confirm, rollback, create_webhook |
+| `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, revoke, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:claim:<digest>` | string | an exclusive code, by its SHA-256: the brand that claimed it, and the code | claim_code |
-| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, import |
-| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code | grant, forget |
-| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code | grant, forget |
+| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, revoke, import |
+| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, forget |
+| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code | grant, revoke, drop, forget |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
@@ -38,6 +38,7 @@ follows; so two different ids never make the same key.
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
+| `{pp}:targets` | string | a number that rises with each change after which a webhook may get more events | create_webhook, change_webhook |
 | `{pp}:webhook:<id>` | hash | URL, event types, version of its secret, failures, when it was switched off | create_webhook, change_webhook, rotate_webhook, create, settle |
 | `{pp}:delivery:<id>` | hash, expires once done | one planned webhook call or e-mail, and the result of its last attempt | plan, settle, resend |
 | `{pp}:brand:<brand>:deliveries` | zset | its deliveries by time | plan |
@@ -49,7 +50,12 @@ follows; so two different ids never make the same key.
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, grant, redeem, confirm, rollback, settle, test_webhook, open_group |
+| `{pp}:forgotten` | zset | entries of the outbox that name a forgotten user, by the place that every reader passes before they are cut | app, worker |
+| `{pp}:indexed` | string | the last entry of the outbox that is in the indexes of brands | worker |
+| `{pp}:indexes` | zset | brands with an index, by the time of their latest entry in it | worker |
+| `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
+| `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
 import re
@@ -153,12 +159,32 @@ def numbers(partition: int) -> str:
     return f"{{{partition:02x}}}:numbers"
 
 
+def forgotten(partition: int) -> str:
+    return f"{{{partition:02x}}}:forgotten"
+
+
+def indexed(partition: int) -> str:
+    return f"{{{partition:02x}}}:indexed"
+
+
+def indexes(partition: int) -> str:
+    return f"{{{partition:02x}}}:indexes"
+
+
+def brand_events(partition: int, brand_id: str) -> str:
+    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:events"
+
+
 def events(partition: int) -> str:
     return f"{{{partition:02x}}}:events"
 
 
 def brand_webhooks(partition: int, brand_id: str) -> str:
     return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:webhooks"
+
+
+def targets(partition: int) -> str:
+    return f"{{{partition:02x}}}:targets"
 
 
 def webhook(partition: int, webhook_id: str) -> str:
@@ -199,6 +225,10 @@ def mailed(address: str, partitions: int) -> str:
 
 def ledger_lease(partition: int) -> str:
     return f"{{{partition:02x}}}:ledger"
+
+
+def mark(partition: int) -> str:
+    return f"{{{partition:02x}}}:mark"
 
 
 def trimmed(partition: int) -> str:

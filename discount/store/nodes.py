@@ -8,7 +8,8 @@ are other nodes, commands for it fail at once meanwhile, so that it costs the ot
 import random
 import threading
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hiredis import pack_command
@@ -18,13 +19,17 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
 
+from discount.store.durability import Command, Durability
 from discount.store.redis_url import Kind, Target, split
 
 #: Seconds between two looks: they grow from the first to the second while there is a reason to look.
 PAUSES = (0.1, 1.0)
 _GROWTH = 1.6
-# Seconds without a reason to look after which the thread ends.
+# Seconds without a reason to look after which the thread ends, if there is one server.
 _IDLE_SECONDS = 10.0
+#: Seconds between looks at several servers. A process that nobody calls learns of a failover, too, and so its next call
+#: need not fail first.
+REFRESH_SECONDS = 2.0
 
 
 class Away(RedisError):
@@ -48,14 +53,24 @@ class Nodes:
         self.only: str | None = target.seeds[0]
         #: The nodes that did not answer, and since when.
         self.away: dict[str, float] = {}
+        #: How each piece of an exchange ends.
+        self.durability = Durability("fast")
+        self._report: Callable[[list[int]], None] = lambda _: None
         #: Counts the changes of the map.
         self.version = 0
-        self._target = target
-        self._slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
+        #: Whether the map was found; until then, the first seed stands for all nodes.
+        self.is_known = target.kind == "one"
+        self.target = target
+        self.slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._looker: threading.Thread | None = None
-        self._looked_at = 0.0
+        self._looked_at = -PAUSES[1]
+
+    def report_to(self, report: Callable[[list[int]], None]) -> None:
+        """Call a function with the partitions that cannot be reached, now and whenever these may have changed."""
+        self._report = report
+        report(self.unreachable())
 
     def addresses(self) -> list[str]:
         """Return the nodes that have partitions, the one of partition 0 first."""
@@ -75,6 +90,10 @@ class Nodes:
         of_node = {self.owners[each]: each for each in reversed(ring)}
         found = sorted(of_node.values(), key=lambda each: (each - partition) % len(ring))
         return sorted(found, key=lambda each: self.fails_at_once(self.owners[each]))
+
+    def tail(self, commands: Sequence[Command]) -> tuple[Command, ...]:
+        """Return what is sent behind commands for one node, so that their replies are safe."""
+        return self.durability.tail(self.kind, commands)
 
     def fails_at_once(self, address: str) -> bool:
         """Return whether a command for this node fails without being sent."""
@@ -100,15 +119,28 @@ class Nodes:
 
     def lose(self, address: str) -> None:
         """Note that a node does not answer."""
-        self.away.setdefault(address, time.monotonic())
+        if address not in self.away:
+            self.away[address] = time.monotonic()
+            self._report(self.unreachable())
         self.look_soon()
 
     def look_soon(self) -> None:
         """Have the map asked for again, unless there is one server only."""
         self._wanted.set()
+        self._start_looking()
+
+    def keep_looking(self) -> None:
+        """Have the map of several servers asked for from now on, as long as this process uses it."""
+        if self._looker is None and self.kind in ("sentinel", "cluster"):
+            self._start_looking()
+
+    def _start_looking(self) -> None:
         with self._lock:
             if self._looker is None:
-                self._looker = threading.Thread(target=self._look_until_well, name="nodes", daemon=True)
+                # Only a weak reference: the thread ends with the last user of the map.
+                self._looker = threading.Thread(
+                    target=_look_until_well, args=(weakref.ref(self),), name="nodes", daemon=True
+                )
                 self._looker.start()
 
     @staticmethod
@@ -125,8 +157,14 @@ class Nodes:
             return True
         owners = self._ask_sentinels() if self.kind == "sentinel" else self._ask_cluster()
         if owners is not None:
+            self.is_known = True
             self._set(owners)
         return owners is not None
+
+    def look_first(self) -> None:
+        """Ask for the map if it is not known, unless this was tried just now."""
+        if not self.is_known and time.monotonic() - self._looked_at > PAUSES[1]:
+            self.look()
 
     def _set(self, owners: list[str]) -> None:
         if owners == self.owners:
@@ -136,37 +174,42 @@ class Nodes:
         self.version += 1
         for gone in self.away.keys() - set(owners):
             self.away.pop(gone, None)
+        self._report(self.unreachable())
 
-    def _look_until_well(self) -> None:
-        """Look while a look is wanted or a node is away; end after some idle time."""
-        pause = PAUSES[0]
-        while True:
-            if not self._wanted.wait(_IDLE_SECONDS):
-                with self._lock:
-                    if not self._wanted.is_set():
-                        self._looker = None
-                        return
-            self._wanted.clear()
-            since = time.monotonic() - self._looked_at
-            if since < pause:
-                time.sleep((pause - since) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes
-            before = self.version
-            is_found = self.look()
-            for address in list(self.away):
-                if self.answers(address):
-                    self.away.pop(address, None)
-            if self.away or not is_found:
-                self._wanted.set()
-                pause = PAUSES[0] if self.version != before else min(pause * _GROWTH, PAUSES[1])
-            else:
-                pause = PAUSES[0]
+    def _seconds_when_well(self) -> float:
+        return REFRESH_SECONDS if self.kind in ("sentinel", "cluster") else _IDLE_SECONDS
+
+    def _has_ended(self) -> bool:
+        """Return whether the thread that looks has no more to do, and note its end."""
+        with self._lock:
+            if self._wanted.is_set() or self.kind in ("sentinel", "cluster"):
+                return False
+            self._looker = None
+            return True
+
+    def _look_after(self, pause: float) -> float:
+        """Look, so many seconds after the last look at the earliest; return the pause before the next one."""
+        self._wanted.clear()
+        since = time.monotonic() - self._looked_at
+        if since < pause:
+            time.sleep((pause - since) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes
+        before = self.version
+        is_found = self.look()
+        for address in list(self.away):
+            if self.answers(address):
+                self.away.pop(address, None)
+                self._report(self.unreachable())
+        if is_found and not self.away:
+            return PAUSES[0]
+        self._wanted.set()
+        return PAUSES[0] if self.version != before else min(pause * _GROWTH, PAUSES[1])
 
     def _ask_cluster(self) -> list[str] | None:
         known = [each for each in self.addresses() if each not in self.away]
         random.shuffle(known)
         fallback = None
-        for address in dict.fromkeys((*known, *self._target.seeds, *self.away)):
-            replies = self._ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
+        for address in dict.fromkeys((*known, *self.target.seeds, *self.away)):
+            replies = self.ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
             if replies is None:
                 continue
             rows, info = replies
@@ -185,9 +228,9 @@ class Nodes:
         return fallback
 
     def _read_slots(self, rows: Sequence[Any], seen_from: str) -> list[str]:
-        owners = [""] * len(self._slots)
+        owners = [""] * len(self.slots)
         for first, last, (host, port, *_), *_ in rows:
-            for partition, slot in enumerate(self._slots):
+            for partition, slot in enumerate(self.slots):
                 if first <= slot <= last:
                     owners[partition] = self.address(host, port, seen_from)
         return owners
@@ -195,14 +238,14 @@ class Nodes:
     def _ask_sentinels(self) -> list[str] | None:
         """Return the primary that most Sentinels name, in the newest epoch that any of them knows."""
         found: dict[tuple[int, str], int] = {}
-        for sentinel in random.sample(self._target.seeds, len(self._target.seeds)):
-            replies = self._ask(sentinel, ("SENTINEL", "MASTER", self._target.name))
+        for sentinel in random.sample(self.target.seeds, len(self.target.seeds)):
+            replies = self.ask(sentinel, ("SENTINEL", "MASTER", self.target.name))
             if replies is None or isinstance(replies[0], ResponseError):
                 continue
             row = dict(zip(replies[0][::2], replies[0][1::2], strict=True))
             named = int(row["config-epoch"]), self.address(row["ip"], int(row["port"]), sentinel)
             found[named] = found.get(named, 0) + 1
-            if found[named] * 2 > len(self._target.seeds):
+            if found[named] * 2 > len(self.target.seeds):
                 break
         return [max(found)[1]] * len(self.owners) if found else None
 
@@ -221,12 +264,12 @@ class Nodes:
 
     def answers(self, address: str) -> bool:
         """Return whether a node answers and has loaded its data."""
-        replies = self._ask(address, ("PING",))
+        replies = self.ask(address, ("PING",))
         return replies is not None and not isinstance(replies[0], RedisError)
 
-    def _ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
+    def ask(self, address: str, *commands: tuple[str, ...]) -> list[Any] | None:
         """Return the replies of one server, with errors as values; None if it does not answer."""
-        connection = self._target.ask(address)
+        connection = self.target.ask(address)
         try:
             return talk(connection, commands)[0]
         except (RedisError, OSError):
@@ -267,3 +310,17 @@ def receive(connection: ConnectionInterface, count: int) -> tuple[list[Any], boo
             replies.append(error)
             has_errors = True
     return replies, has_errors
+
+
+def _look_until_well(reference: "weakref.ref[Nodes]") -> None:
+    """Look while a look is wanted or a node is away, and at several servers now and then; end after some idle time."""
+    pause = PAUSES[0]
+    while (nodes := reference()) is not None:
+        wanted, seconds = nodes._wanted, nodes._seconds_when_well()
+        nodes = None
+        is_wanted = wanted.wait(seconds)
+        nodes = reference()
+        if nodes is None or (not is_wanted and nodes._has_ended()):
+            return
+        pause = nodes._look_after(pause)
+        nodes = None

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from discount.domain.model import QuotaName
 
 OFF = "off"
 #: The quotas that scripts enforce, in the order of their arguments.
 IN_SCRIPTS: tuple[QuotaName, ...] = ("discounts", "codes", "grants_a_day", "stored_bytes")
+#: The estimated bytes of a grant; quotas.lua has the same.
+BYTES_OF_GRANT = 300
 #: All quotas, in the order in which those of a single brand are stored.
 NAMES: tuple[QuotaName, ...] = (*IN_SCRIPTS, "emails_a_day")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quotas:
     """The most that any brand may have, by name of the quota: a number as text, or `off`."""
 
@@ -22,7 +25,12 @@ class Quotas:
         """Return a quota as the settings give it; `off` if they give none."""
         return self.by_name.get(name, OFF)
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[str, ...]:
-        """The arguments `most_…` of the scripts that share `quotas`."""
+        """The arguments `most_…` of the scripts that share quotas.lua."""
         return tuple(map(self.most, IN_SCRIPTS))
+
+    @cached_property
+    def grant_arguments(self) -> tuple[str, str]:
+        """The arguments `most_…` of the grant script."""
+        return self.most("grants_a_day"), self.most("stored_bytes")

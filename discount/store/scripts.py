@@ -3,13 +3,14 @@
 The names after KEYS and ARGV become the script's local variables, so the header cannot drift from the code. Each OK
 line names one status that the script may answer, with the fields that follow it and its meaning. ERR names the
 refusals with their fields; `domain/errors.py` says what each slug means. WITH names files of `lua/with/`: functions
-that several scripts share. A script with `guard` runs inside that function. COST bounds the work of one call.
+that several scripts share. COST bounds the work of one call. A script with `guard` has two forms: one as its file has
+it, and one that runs inside the function of that file, with its keys and arguments first.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 
 from discount.store.answers import Answer, Status
@@ -27,7 +28,7 @@ _LUA = resources.files(__package__) / "lua"
 # The time on the Redis server as sixteen digits of microseconds, read once. A replica's clock is never used.
 _PRELUDE = (
     "local clock local function now() if not clock then local t = redis.call('TIME') "
-    "clock = t[1] .. string.format('%06d', t[2]) end return clock end "
+    "clock = t[1] .. (#t[2] == 6 and t[2] or string.format('%06d', t[2])) end return clock end "
 )
 
 
@@ -42,9 +43,10 @@ class Script:
     #: Every status that it may answer, refusals included.
     statuses: Mapping[str, Status]
     refusals: frozenset[str]
-    guarded: bool
     source: str
     cost: str = ""
+    #: The form for calls that a guard has to check; None for a script without one.
+    behind_guard: "Script | None" = None
     #: SHA-1 of `source` and of `shebang_source`.
     digests: tuple[str, str] = field(init=False)
 
@@ -76,7 +78,10 @@ def _sha1(text: str) -> str:
 def _bind(table: str, names: tuple[str, ...]) -> str:
     """Return Lua that binds each item of a table to a local name; a last name with three dots takes the rest."""
     return "".join(
-        f"local {name[:-3]} = {{unpack({table}, {i})}} " if name.endswith("...") else f"local {name} = {table}[{i}] "
+        # Most calls have no rest: then the empty table costs a call of `unpack` less.
+        f"local {name[:-3]} = {table}[{i}] and {{unpack({table}, {i})}} or {{}} "
+        if name.endswith("...")
+        else f"local {name} = {table}[{i}] "
         for i, name in enumerate(names, 1)
     )
 
@@ -92,7 +97,16 @@ def parse(name: str, text: str) -> Script:
     has_purpose = bool(lines) and lines[0].startswith("--- ") and not _LINE.fullmatch(lines[0])
     if not header.keys() >= {"KEYS", "ARGV", "OK", "ERR"} or not has_purpose:
         raise ValueError(f"{name}.lua: the header needs a purpose, KEYS, ARGV, OK and ERR")
-    shared = {each: _read(f"with/{each}").splitlines() for each in header.get("WITH", "").split()}
+    shared = header.get("WITH", "").split()
+    guarded = "guard" in shared
+    script = _build(name, text, header, [each for each in shared if each != "guard"])
+    return replace(script, behind_guard=_build(name, text, header, shared)) if guarded else script
+
+
+def _build(name: str, text: str, own_header: Mapping[str, str], with_files: Sequence[str]) -> Script:
+    """Return the script of a file with these shared parts."""
+    header = dict(own_header)
+    shared = {each: _read(f"with/{each}").splitlines() for each in with_files}
     for each, own in shared.items():
         # The shared parts come first: a script's own list may end with a name that takes the rest.
         for part, names in _header(each, own).items():
@@ -105,9 +119,9 @@ def parse(name: str, text: str) -> Script:
     err = _statuses(name, filter(None, _BETWEEN.split(header["ERR"])))
     if ok.keys() & err.keys():
         raise ValueError(f"{name}.lua: OK and ERR give the same status")
-    guarded = "guard" in shared
     # All of this is one line, so that a line number in an error of Redis is the file's own plus one.
     before = _PRELUDE + _bind("KEYS", keys) + _bind("ARGV", arguments) + functions
+    lines = text.splitlines()
     return Script(
         name=name,
         purpose=lines[0][4:],
@@ -115,8 +129,7 @@ def parse(name: str, text: str) -> Script:
         arguments=arguments,
         statuses=ok | err,
         refusals=frozenset(err),
-        guarded=guarded,
-        source=f"{before}return guarded(function()\n{text}\nend)" if guarded else f"{before}\n{text}",
+        source=f"{before}return guarded(function()\n{text}\nend)" if "guard" in shared else f"{before}\n{text}",
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
     )
 

@@ -25,3 +25,8 @@ BRANDS_DUE = Gauge(
     "Brands with due deliveries that no worker has leased, counted once per kind.",
     registry=OF_WORKER,
 )
+SPARE_REPLICAS = Gauge(
+    "discount_redis_spare_replicas",
+    "Replicas of the poorest node of Redis, less those that an answer waits for; NaN if it waits for none.",
+    registry=OF_WORKER,
+)

@@ -16,12 +16,17 @@ from discount.services import (
     webhooks,
 )
 from discount.services.deliveries import PlannedDelivery, id_of, plan
+from discount.services.partitions import ask_each, do_each
 from discount.store import keys
 from discount.store.connection import Store
+from discount.store.exchanges import Command
 from discount.worker import email_delivery
 from discount.worker.reminders import Reminders
+from discount.worker.targets import Targets
 
 #: The most entries of one partition that a turn reads.
+TOGETHER = 500
+#: The most entries that are planned together.
 ENTRIES = 100
 #: Milliseconds after which entries that a worker has read but not acknowledged are taken over. If that worker is still
 #: alive, they are planned twice, which changes nothing.
@@ -49,6 +54,18 @@ class _Lookups:
     reachable: Mapping[tuple[str, str], contacts.Contact | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the planner: entries that it read, and those of them that somebody may be told of.
+
+    `is_full` means that a partition may have more entries.
+    """
+
+    read: int
+    wanted: int
+    is_full: bool
+
+
 class Planner:
     """Reads the outbox as one consumer of the workers' group, and plans the deliveries of each entry once.
 
@@ -61,23 +78,43 @@ class Planner:
         self._store = store
         self._consumer = consumer
         self._reminders = reminders
-        self._partitions = range(store.partitions)
+        self._targets = Targets(store, mails=reminders is not None)
 
     def open(self) -> None:
         """Create the consumer group of every partition's outbox, reading from the first entry."""
-        for partition in self._partitions:
-            self._store.run("open_group", [keys.events(partition)], [outbox.GROUP])
-
-    def turn(self) -> int:
-        """Wait briefly for new entries and plan them; return how many were read."""
-        streams = [keys.events(each) for each in self._partitions]
-        block = max(1, int(self._store.patience * 1000))
-        reply = self._store.command(
-            *("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", ENTRIES, "BLOCK", block, "STREAMS"),
-            *streams,
-            *(">" for _ in streams),
+        do_each(
+            self._store,
+            lambda partition: self._store.run("open_group", [keys.events(partition)], [outbox.GROUP]),
         )
-        return sum(self._plan(keys.partition_in(name), rows) for name, rows in reply or [])
+
+    def turn(self) -> Turn:
+        """Read new entries of every partition and plan those that somebody is told of."""
+        replies, _ = ask_each(self._store, self._read)
+        found = {partition: reply[0][1] for partition, reply in replies.items() if reply}
+        # Read after the entries. Entries whose version cannot be read are taken over once the partition's node is back.
+        versions, _ = ask_each(self._store, lambda partition: ("GET", keys.targets(partition)), found)
+        to_plan, acknowledged = {}, []
+        for partition, version in versions.items():
+            to_plan[partition], others = self._targets.split(partition, version, found[partition])
+            if others:
+                acknowledged.append(("XACK", keys.events(partition), outbox.GROUP, *others))
+        self._store.each(acknowledged)
+        # A grant that is not safe may vanish. Its event is taken over once it is.
+        for partition in self._store.safe_partitions(each for each, wanted in to_plan.items() if wanted):
+            wanted = to_plan[partition]
+            for first in range(0, len(wanted), ENTRIES):
+                self._plan(partition, wanted[first : first + ENTRIES])
+        is_full = any(len(rows) == TOGETHER for rows in found.values())
+        return Turn(sum(map(len, found.values())), sum(map(len, to_plan.values())), is_full)
+
+    def _read(self, partition: int) -> Command:
+        # Without BLOCK, and one stream each: the streams may be on different nodes.
+        read = ("XREADGROUP", "GROUP", outbox.GROUP, self._consumer, "COUNT", TOGETHER)
+        return (*read, "STREAMS", keys.events(partition), ">")
+
+    def _claim(self, partition: int) -> Command:
+        stream = keys.events(partition)
+        return ("XAUTOCLAIM", stream, outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
 
     def take_over(self) -> int:
         """Plan entries that were read but not acknowledged for SILENT milliseconds; return how many.
@@ -85,13 +122,11 @@ class Planner:
         Their worker is gone, or the reply that carried them was lost.
         """
         planned = 0
-        replies = self._store.commands(
-            [
-                ("XAUTOCLAIM", keys.events(partition), outbox.GROUP, self._consumer, SILENT, "0-0", "COUNT", ENTRIES)
-                for partition in self._partitions
-            ]
-        )
-        for partition, reply in enumerate(replies):
+        replies, _ = ask_each(self._store, self._claim)
+        safe = self._store.safe_partitions(partition for partition, reply in replies.items() if reply[1])
+        for partition, reply in replies.items():
+            if reply[1] and partition not in safe:
+                continue
             planned += self._plan(partition, reply[1])
             # Entries deleted because their user was forgotten.
             if len(reply) > 2 and reply[2]:
@@ -138,9 +173,14 @@ class Planner:
 
     def _note_addresses(self, entries: Sequence[Entry]) -> None:
         """Store the e-mail addresses that brands gave along with grants."""
-        for entry in entries:
-            email = entry.fields.get("email")
-            if email:
+        with_address = [each for each in entries if each.fields.get("email")]
+        if not with_address:
+            return
+        # A user who was forgotten meanwhile must not come back.
+        hidden = outbox.hidden(self._store, with_address[0].partition, with_address)
+        for entry in with_address:
+            if entry.entry_id not in hidden:
+                email = entry.fields["email"]
                 contacts.note_address(self._store, entry.fields["brand"], entry.fields["user"], email)
 
     def _look_up(self, partition: int, entries: Sequence[Entry]) -> _Lookups:

@@ -13,6 +13,7 @@ from discount.services import (
     grants,
 )
 from discount.services.deliveries import PlannedDelivery
+from discount.services.partitions import ask_each
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -42,15 +43,10 @@ class Reminders:
 
     def turn(self, now: int) -> int:
         """Plan the reminders that are due; return how many ends were handled."""
-        replies = self._store.commands(
-            [
-                ("ZRANGEBYSCORE", keys.expiring(partition), "-inf", now, "LIMIT", 0, ENDS)
-                for partition in range(self._store.partitions)
-            ]
+        replies, _ = ask_each(
+            self._store, lambda partition: ("ZRANGEBYSCORE", keys.expiring(partition), "-inf", now, "LIMIT", 0, ENDS)
         )
-        return sum(
-            self._handle(partition, member, now) for partition, members in enumerate(replies) for member in members
-        )
+        return sum(self._handle(partition, member, now) for partition, members in replies.items() for member in members)
 
     def _handle(self, partition: int, member: str, now: int) -> int:
         """Lease an end and plan its reminders; return 1, or 0 if another worker has it."""

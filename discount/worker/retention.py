@@ -1,6 +1,7 @@
 """Deletes redemptions that are older than the retention period, a limited number at a time."""
 
 from discount.services import redemption_lists
+from discount.services.partitions import do_each
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -24,7 +25,7 @@ class Retention:
         if self._days is None:
             return 0
         before = self._store.now() - self._days * _DAY
-        return sum(self._turn_in(partition, before) for partition in self._continue_at)
+        return sum(do_each(self._store, lambda partition: self._turn_in(partition, before)))
 
     def _turn_in(self, partition: int, before: int) -> int:
         rows = self._store.command(

@@ -19,6 +19,7 @@ from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
 from discount.security import url_policy
 from discount.security.signing import Signer
+from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.worker import metrics as worker_metrics
@@ -34,10 +35,13 @@ from discount.worker.webhook_delivery import WebhookDelivery
 
 #: Seconds between two turns of a dispatcher that found nothing to do.
 PAUSE = 0.2
+#: Seconds after which events are looked for again if nobody is told of the last ones: they come in larger pieces then.
+PLAN_PAUSE = 0.1
 #: Seconds between two turns of each kind of periodic work.
 MEASURE = 2.0
 TAKE_OVER = 1.0
 REMIND = 30.0
+INDEX = 1.0
 CLEAN = 60.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
 HANGS = 60.0
@@ -78,11 +82,15 @@ def _open_store(settings: Settings) -> Store:
         password=settings.redis_password,
     )
     store.quotas = Quotas(settings.quotas)
+    store.set_durability(settings.durability, settings.durability_replicas)
+    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
     try:
         store.prepare()
     except Unavailable as error:
         # Redis may start later; the store then prepares itself.
         get_logger().warning("Redis is unavailable", detail=error.detail)
+    for problem in replicas.problems(store.nodes):
+        get_logger().warning("answers cannot be made safe", detail=problem)
     return store
 
 
@@ -103,9 +111,12 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     }
 
     def plan() -> None:
-        if planner.turn():
+        turn = planner.turn()
+        if turn.wanted:
             for event in wake.values():
                 event.set()
+        elif not turn.is_full:
+            ending.wait(PLAN_PAUSE)
 
     def dispatch(kind: DeliveryKind) -> None:
         wake[kind].clear()
@@ -118,6 +129,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("measures", housekeeper.measure, ending, every=MEASURE, before=planner.open),
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
+        _Loop("index", housekeeper.index, ending, every=INDEX, before=planner.open),
         _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]

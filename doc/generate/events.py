@@ -1,6 +1,7 @@
 """The types of events in doc/events.md, made from their shapes."""
 
 import inspect
+import json
 import re
 
 import msgspec
@@ -9,6 +10,11 @@ from discount.domain import events
 from discount.domain.events import TYPES, Entry
 
 _PARTS = re.compile(r"(?<=<!-- types -->\n).*(?=<!-- end of types -->)", re.DOTALL)
+_DEFINITION = [
+    *("discount_code", "Christmas 2026 discount", "total", "100", "kind", "unique", "pattern", "####-####-####"),
+    *("alphabet", "23456789ABCDEFGHJKMNPQRSTUVWXYZ", "percent", "1000", "limit_per_user", "1"),
+    *("expires_at", "1798758000000000", "metadata", '{"channel":"spring-mail"}'),
+]
 # An entry of the outbox with the fields of all types.
 _FIELDS = {
     "at": "1795248947478078",
@@ -22,9 +28,25 @@ _FIELDS = {
     "discount_amount": "500",
     "limit": "total",
     "hold_until": "1795249247478078",
+    "order": "checkout-1001",
+    "by": "key:03fhxp81cyde",
+    "request": "5f0c8a1e9b7d4c26",
+    "first": "1",
+    "count": "500",
+    "back": "next",
+    "next": "User 2",
+    "reissue": "",
+    "definition": json.dumps(_DEFINITION),
+    "before": json.dumps(["paused", "", "limit_per_user", "1"]),
+    "after": json.dumps(["paused", "1", "limit_per_user", "2"]),
     "webhook": "whk-0c3f9a1b2c4d5e6f708192a3b4",
 }
-_REASONS = {"redemption.rolled-back": "returned", "redemption.released": "cancelled", "webhook.disabled": "failing"}
+_REASONS = {
+    "code.revoked": "given by mistake",
+    "redemption.rolled-back": "returned",
+    "redemption.released": "cancelled",
+    "webhook.disabled": "failing",
+}
 _DISCOUNTS = {"1": "dsc-0c05qtUGiDSAmByonEQYXesRh"}
 
 

@@ -68,7 +68,7 @@ def _order(number: int = 1) -> dict[str, Any]:
     return {"id": f"order {number}", "amount": 1000, "currency": "EUR"}
 
 
-def _stage(client: Client) -> dict[str, Any]:
+def stage(client: Client) -> dict[str, Any]:
     """Create things of each kind, and many grants of one discount."""
     redeemed = {"limits": {"per_user": None}}
     big = client.create(total_count=10 * MANY, **redeemed)["id"]
@@ -98,6 +98,11 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "grant_code": lambda at: ("POST", f"/discount/{at['big']}/grant", {"json": {"user_id": "One"}}),
     "validate_code": lambda at: ("POST", "/validation", {"json": at["use"] | {"order": _order(7777)}}),
     "redeem_code": lambda at: ("POST", "/redemption", {"json": at["use"] | {"order": _order(7777)}}),
+    "revoke_code": lambda at: (
+        "POST",
+        f"/discount/{at['big']}/grant/revoke",
+        {"json": {"user_id": "User 7", "back": "next", "next_user_id": "Next"}},
+    ),
     "create_discount": lambda _: (
         "POST",
         "/discount",
@@ -157,7 +162,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
 
 
 def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted) -> None:
-    at = _stage(counted.client)
+    at = stage(counted.client)
     over = {}
     for name, call in CALLS.items():
         method, path, more = call(at)

@@ -68,7 +68,7 @@ def test_a_checkout_is_answered_alike(client: Client, slow: WsgiClient, path: st
     assert call(client.http, path, json=body) == call(slow, path, json=body)
 
 
-def test_the_three_busiest_operations_are_on_the_fast_path(app: Flask) -> None:
+def test_the_busiest_operations_and_the_health_check_are_on_the_fast_path(app: Flask) -> None:
     fast_path = app.wsgi_app._fast_path  # type: ignore[attr-defined]
-    assert {path for _, path in fast_path._exact} == {"/validation", "/redemption"}
+    assert set(fast_path._exact) == {("POST", "/validation"), ("POST", "/redemption"), ("GET", "/healthy")}
     assert [(before, after) for _, before, after, _, _ in fast_path._variable] == [("/discount/", "/grant")]

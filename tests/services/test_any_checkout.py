@@ -667,7 +667,7 @@ class Calls(RuleBasedStateMachine):
     def tell(self, kind: str, use: Use, now: int, **more: str) -> None:
         facts = {
             "user": use.user, "code": use.code, "redemption": use.id, "amount": str(use.order.amount),
-            "currency": use.order.currency, "discount_amount": str(use.off),
+            "currency": use.order.currency, "discount_amount": str(use.off), "order": use.order.id,
         }  # fmt: skip
         use.discount.events.append({"type": kind, "at": str(now)} | facts | more)
 

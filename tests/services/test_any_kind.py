@@ -332,7 +332,7 @@ class Calls(RuleBasedStateMachine):
 
 def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     for module, name, value in (
-        (discounts, "BLOCK", BLOCK),
+        (discounts, "FIRST_BLOCK", BLOCK),
         (code_pools, "BLOCK", BLOCK),
         (code_pools, "AT_ONCE", LINES // 2),
         (code_pools, "CALLS", 2),

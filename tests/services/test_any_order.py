@@ -241,7 +241,7 @@ class Calls(RuleBasedStateMachine):
 
 
 def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
-    monkeypatch.setattr(discounts, "BLOCK", BLOCK)
+    monkeypatch.setattr(discounts, "FIRST_BLOCK", BLOCK)
     machine = type("Machine", (Calls,), {"harness": harness})
     run_in_batches(machine, examples, steps)
 

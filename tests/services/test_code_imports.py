@@ -22,7 +22,7 @@ from discount.domain.errors import (
 )
 from discount.domain.ids import make_discount_id
 from discount.domain.model import Discount, Grant
-from discount.services import brand_grants, code_pools, exports, grants
+from discount.services import brand_grants, code_pools, discounts, exports, grants
 from discount.services.code_pools import Line, Report
 from discount.services.exports import ExportedCode
 from discount.store import keys
@@ -518,13 +518,17 @@ def test_an_export_is_the_same_whether_the_discount_is_open_or_not(
     assert harness.export(found.id) == before
 
 
-def test_an_export_of_unique_codes_has_those_that_are_not_made_yet(harness: ServiceHarness) -> None:
-    found = harness.create_kind("unique", total=2500)
-    assert len(harness.pool(found.id)) == 1000
+def test_an_export_of_unique_codes_has_those_that_are_not_made_yet(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (discounts, code_pools):
+        monkeypatch.setattr(module, "BLOCK", 100)
+    found = harness.create_kind("unique", total=250)
+    assert len(harness.pool(found.id)) == 100
     exported = harness.waiting(found.id)
-    assert len(set(exported)) == 2500
-    outcomes = grants.grant_many(harness.store, found.id, [f"User {number}" for number in range(1010)])
-    assert [each.code for each in outcomes if isinstance(each, Grant)] == exported[:1010]
+    assert len(set(exported)) == 250
+    outcomes = grants.grant_many(harness.store, found.id, [f"User {number}" for number in range(110)])
+    assert [each.code for each in outcomes if isinstance(each, Grant)] == exported[:110]
 
 
 def test_an_export_follows_the_total_of_unique_codes(harness: ServiceHarness) -> None:

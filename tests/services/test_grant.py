@@ -9,6 +9,7 @@ import pytest
 from discount.domain import durations
 from discount.domain.cursors import make_cursor
 from discount.domain.errors import (
+    Closed,
     Expired,
     Invalid,
     NotFound,
@@ -266,13 +267,51 @@ def test_the_second_block_is_made_after_the_first_is_used_up(harness: ServiceHar
     assert len(harness.pool(found.id)) == 999
 
 
+def test_a_sold_out_discount_refuses_without_a_script(harness: ServiceHarness) -> None:
+    found = harness.create(total=1)
+    held = harness.grant(found.id, "Ann")
+    with pytest.raises(SoldOut):
+        harness.grant(found.id, "Bob")
+    with mock.patch.object(harness.store, "run_many", side_effect=AssertionError), pytest.raises(SoldOut):
+        harness.grant(found.id, "Bob")
+    with mock.patch.object(harness.store, "run_many", side_effect=AssertionError):
+        assert replace(harness.grant(found.id, "Ann"), fresh=True) == held
+    # What was sold out may be granted again.
+    harness.change(found.id, total_count=2)
+    assert harness.grant(found.id, "Bob").fresh
+
+
+def test_a_sold_out_discount_gives_its_newer_reason(harness: ServiceHarness) -> None:
+    changes: dict[type[Refusal], dict[str, Any]] = {
+        Paused: {"paused": True},
+        Expired: {"expires_at": harness.now() - SECOND},
+        NotStarted: {"starts_at": harness.now() + 3600 * SECOND},
+    }
+    for refusal, change in changes.items():
+        found = harness.create(total=1)
+        harness.grant(found.id, "Ann")
+        for _ in range(2):
+            with pytest.raises(SoldOut):
+                harness.grant(found.id, "Bob")
+        harness.change(found.id, **change)
+        with pytest.raises(refusal):
+            harness.grant(found.id, "Bob")
+    found = harness.create(total=1)
+    harness.grant(found.id, "Ann")
+    with pytest.raises(SoldOut):
+        harness.grant(found.id, "Bob")
+    harness.close(found.id)
+    with pytest.raises(Closed):
+        harness.grant(found.id, "Bob")
+
+
 def test_the_next_block_is_made_before_the_first_is_used_up(harness: ServiceHarness) -> None:
     found = harness.create(total=2500)
     grants.grant_many(harness.store, found.id, [f"Many {number}" for number in range(511)])
-    assert len(harness.pool(found.id)) == 489
+    assert len(harness.pool(found.id)) == 505
     harness.grant(found.id)
     wait_for_blocks(harness)
-    assert len(harness.pool(found.id)) == 1488
+    assert len(harness.pool(found.id)) == 1504
 
 
 def test_no_block_is_made_ahead_of_a_discount_that_is_all_made(harness: ServiceHarness) -> None:
@@ -333,9 +372,19 @@ def test_a_bulk_grant_gives_as_many_codes_as_there_are(harness: ServiceHarness) 
 def test_a_bulk_grant_continues_across_blocks_of_codes(
     harness: ServiceHarness, total: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discounts, "BLOCK", 100)
+    monkeypatch.setattr(discounts, "FIRST_BLOCK", 100)
     monkeypatch.setattr(grants, "SLICE", 40)
     check_bulk(harness, total)
+
+
+def test_a_large_discount_is_made_with_a_few_codes_and_its_first_grants_have_more_made(harness: ServiceHarness) -> None:
+    found = harness.create(total=1_000_000)
+    assert len(harness.pool(found.id)) == discounts.FIRST_BLOCK
+    given = harness.grant_all(found.id, 4)
+    wait_for_blocks(harness)
+    pool = harness.pool(found.id)
+    assert len(pool) == discounts.FIRST_BLOCK - 4 + code_pools.BLOCK
+    assert [each.code for each in given] + pool == harness.sequence(found.id).codes(0, 4 + len(pool))
 
 
 def test_a_bulk_grant_takes_thousands_of_codes(redis_server: RedisServer) -> None:

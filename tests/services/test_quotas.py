@@ -87,12 +87,13 @@ def test_a_daily_grant_quota_still_returns_codes_that_are_held(harness: ServiceH
     assert harness.grant(first.id, "Ann").code == held.code
     assert harness.grant(harness.create(brand="Billo").id, "Bob").fresh
     # The next day.
-    today, of_day, *rest = harness.redis.hget(USAGE, "used IKEA").split()
-    assert (today, of_day) == (str(now // DAY), "2")
-    harness.redis.hset(USAGE, "used IKEA", " ".join([str(int(today) - 1), of_day, *rest]))
+    today, before, *rest = harness.redis.hget(USAGE, "used IKEA").split()
+    assert (today, before, harness.redis.hget(USAGE, "grants IKEA")) == (str(now // DAY), "0", "2")
+    harness.redis.hset(USAGE, "used IKEA", " ".join([str(int(today) - 1), before, *rest]))
     assert used(harness, "grants_a_day") == 0
     assert harness.grant(first.id, "Bob").fresh
-    assert harness.redis.hget(USAGE, "used IKEA").split()[:2] == [today, "1"]
+    assert used(harness, "grants_a_day") == 1
+    assert harness.redis.hget(USAGE, "used IKEA").split() == [today, "2", *rest]
 
 
 def test_a_bulk_grant_reports_the_quota_for_each_user(harness: ServiceHarness) -> None:

@@ -1125,6 +1125,7 @@ def test_a_use_and_its_rollback_have_an_event_each(harness: ServiceHarness) -> N
         "amount": "1999",
         "currency": "EUR",
         "discount_amount": "200",
+        "order": made.order.id,
     }
     assert [each for each in harness.events(found) if each["type"] != "discount.created"] == [
         {"type": "code.redeemed", "at": str(made.redeemed_at)} | fact,

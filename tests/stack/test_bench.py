@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from bench import capacity, compare, growth, imports, memory, over_http, script, startup, tables
+from bench.peers import programs as peer_programs
+from bench.peers import sender
+from bench.peers.contest import Contest
+from bench.peers.programs import Peer
 from tests.support.patience import PATIENCE
 from tests.support.service import Service, ask, create
 
@@ -82,6 +87,34 @@ def test_two_endpoints_are_compared(service: Service, capsys: pytest.CaptureFixt
     assert printed == {"ours": "201: 80", "theirs": "201: 80"}
     # The rounds that warm up grant too.
     assert ask(service.urls[0], "GET", f"/discount/{discount_id}").json["granted_count"] == 240
+
+
+def test_peers_take_turns_with_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        program = peer_programs.build_sender(tmp_path)
+    except peer_programs.Missing as error:
+        pytest.skip(str(error))
+    noop = peer_programs.PEERS[0]
+    unable = Peer("a peer that ends at once", ("false",))
+    with ExitStack() as started:
+        contest = Contest(program, tmp_path, [noop, unable], started, rounds=1, most=64)
+        turns = contest.run(4)
+        contest.show(4, turns, contest.count_system_calls(4))
+    assert list(turns) == ["grant", "grant with an API key", "redemption", noop.name]
+    assert all(turn.app_us > 0 and turn.rate > 0 for several in turns.values() for turn in several)
+    assert names(capsys.readouterr().out) == [*turns, *turns]
+    assert list(contest.failed) == [unable.name]
+
+
+def test_an_answer_with_another_status_ends_the_comparison(service: Service, tmp_path: Path) -> None:
+    try:
+        program = peer_programs.build_sender(tmp_path)
+    except peer_programs.Missing as error:
+        pytest.skip(str(error))
+    requests = over_http.grant_requests("dsc-none", range(8))
+    with pytest.raises(RuntimeError, match="404"):
+        sender.send(program, service.ports[0], requests, 2, 201)
+    assert sender.send(program, service.ports[0], requests, 2, 404).answered == 8
 
 
 def test_only_plain_http_is_compared() -> None:

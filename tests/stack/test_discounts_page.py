@@ -39,7 +39,7 @@ def ask(command: str) -> tuple[str, str]:
 def test_every_call_of_the_page_is_answered_as_it_says(service: Service, redis_server: RedisServer) -> None:
     redis_server.client().flushall()
     calls = CALL.findall(PAGE)
-    assert len(calls) == PAGE.count("\ncurl ") == 20
+    assert len(calls) == PAGE.count("\ncurl ") == 25
     discount_id, cursor = "", ""
     for command, status, shown in calls:
         asked = command.replace("http://localhost:8000", service.urls[0])

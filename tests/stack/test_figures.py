@@ -1,12 +1,16 @@
 """/metrics with several workers: each worker shows the figures of all, dead ones included."""
 
+import json
 import re
 from collections import Counter
+from functools import partial
+
+import pytest
 
 from tests.support import history
 from tests.support.load import Call, drive, grant_call
 from tests.support.redis_server import RedisServer
-from tests.support.service import Service, ask, create
+from tests.support.service import Service, ask, create, wait_until
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
@@ -28,6 +32,10 @@ def requests(found: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
     return {key[1:]: value for key, value in found.items() if key[0] == name and key[2] not in ("/metrics", "/healthy")}
 
 
+def are_counted(service: Service, wanted: dict[tuple[str, ...], int]) -> bool:
+    return requests(figures(service)) == wanted
+
+
 def test_figures_match_the_requests_even_when_workers_die(redis_server: RedisServer) -> None:
     route, bulk_route = "/discount/{discount_id}/grant", "/discount/{discount_id}/grants"
     with Service(redis_server.url, replicas=1, workers=3) as service:
@@ -47,16 +55,38 @@ def test_figures_match_the_requests_even_when_workers_die(redis_server: RedisSer
             bulk = Call("", "POST", f"/discount/{other}/grants", {"user_ids": [f"user {n}" for n in range(60)]})
             assert history.statuses(drive(service.urls, [bulk] * 4)) == {(200, ""): 4}
 
+            wanted: dict[tuple[str, ...], int] = {
+                ("POST", "/discount", "201"): 2 * round_,
+                ("POST", route, "201"): 100 * round_,
+                ("POST", route, "200"): 100 * round_,
+                ("POST", route, "409"): 40 * round_,
+                ("POST", bulk_route, "200"): 4 * round_,
+            }
+            # A worker counts for itself for up to a second.
+            wait_until(partial(are_counted, service, wanted), "all workers have flushed")
             for _ in range(10):
                 found = figures(service)
-                assert requests(found) == {
-                    ("POST", "/discount", "201"): 2 * round_,
-                    ("POST", route, "201"): 100 * round_,
-                    ("POST", route, "200"): 100 * round_,
-                    ("POST", route, "409"): 40 * round_,
-                    ("POST", bulk_route, "200"): 4 * round_,
-                }
+                assert requests(found) == wanted
                 assert found["discount_grants_total",] == 150 * round_
                 assert found["discount_refusals_total", "sold-out"] == 40 * round_
                 # Calls that came at once shared some.
                 assert found["discount_redis_round_trips_total",] >= 10 * round_
+
+
+def test_workers_that_end_cleanly_lose_no_figure_and_no_line(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each worker ends after so many requests, the last ones at the end of the service.
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--max-requests 70")
+    with Service(redis_server.url, replicas=1, workers=2, log_level="info") as service:
+        discount_id = create(service.urls[0], 200)
+        drive(service.urls, [grant_call(discount_id, f"user {number}") for number in range(100)], retries=5)
+        service.reload(0)
+        found = requests(figures(service))
+        assert found["POST", "/discount/{discount_id}/grant", "201"] == 100
+        assert found["POST", "/discount", "201"] == 1
+        service.terminate(0)
+        service.wait(0)
+        entries = [json.loads(line) for line in service.log(0).splitlines() if '"request_id"' in line]
+    assert Counter(entry["status"] for entry in entries if "grant" in entry["route"])[201] == 100
+    assert len({entry["request_id"] for entry in entries}) == len(entries)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from redis.crc import key_slot
 
 from tests.support.needs import need
 from tests.support.patience import PATIENCE
@@ -25,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 class Run:
     """A `discount run` on a free port and in a folder."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
         self.output = folder / "output"
         # A timeout for Redis that a busy computer does not reach.
         ours = {"PORT": "0", "DATA": str(folder / "data"), "WORKERS": "1", "REDIS_TIMEOUT": "20"}
         inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "LOG_FORMAT")}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "discount", "run"],
+                [sys.executable, "-m", "discount", "run", *words],
                 cwd=ROOT,
                 env=inherited | ours | environment,
                 stdout=output,
@@ -58,8 +59,8 @@ class Run:
 def runs(tmp_path: Path) -> Iterator[Any]:
     started: list[Run] = []
 
-    def start(**environment: str) -> Run:
-        started.append(Run(tmp_path, **environment))
+    def start(*words: str, **environment: str) -> Run:
+        started.append(Run(tmp_path, *words, **environment))
         return started[-1]
 
     yield start
@@ -146,6 +147,35 @@ def test_a_folder_in_use_by_a_server_is_refused_to_another_run(runs: Any, tmp_pa
     wait_until(lambda: all_gone(family), "no process left")
     first.output.unlink()
     runs().url()
+
+
+def test_a_cluster_goes_on_without_a_master_and_starts_again_with_the_same_data(runs: Any, tmp_path: Path) -> None:
+    first = runs("--cluster")
+    url = first.url()
+    discount_id = create(url, 10)
+    codes = {user: grant_code(url, discount_id, user) for user in ("User 1", "User 2")}
+    number = 1 + key_slot(discount_id[4:6].encode()) * 3 // 16384
+    users_of(tmp_path / "data" / "cluster" / f"node-{number}")[0].kill()
+    for user, code in codes.items():
+        assert wait_until(lambda user=user: grant_code(url, discount_id, user), "the code again") == code  # type: ignore[misc]
+    family = first.family()
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(PATIENCE) == 0
+    wait_until(lambda: all_gone(family), "no process left")
+    first.output.unlink()
+    again = runs("--cluster").url()
+    for user, code in codes.items():
+        assert grant_code(again, discount_id, user) == code
+
+
+def grant_code(url: str, discount_id: str, user: str) -> str:
+    """Return a user's code; empty if it is not granted at this moment."""
+    answer = ask(url, "POST", f"/discount/{discount_id}/grant", {"user_id": user})
+    return str(answer.json["code"]) if answer.status in (200, 201) else ""
+
+
+def test_a_cluster_of_its_own_and_another_redis_exclude_each_other(runs: Any) -> None:
+    assert refusal(runs("--cluster", REDIS_URL="redis://127.0.0.1:1")).startswith("discount: REDIS_URL: is set")
 
 
 def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:

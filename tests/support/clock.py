@@ -10,24 +10,27 @@ from discount.store.connection import Store
 from discount.store.scripts import SCRIPTS
 
 _SECOND = 1_000_000
-_NOW = "test:now"
-_ENDS = "test:ends"
+_NOW = ":test:now"
+_ENDS = ":test:ends"
+# In each partition, as a script of a Cluster reaches the keys of one slot only.
+_TAGS = [f"{{{partition:02x}}}" for partition in range(16)]
 # Put before each script: it replaces the time, and records expiries instead of setting them.
 # Redis itself expires keys by its own clock.
 _MOVED = f"""
 local redis = (function(real)
+  local tag = string.sub(KEYS[1], 1, 4)
   local function call(name, key, value, option, seconds)
-    local now = real.call('GET', '{_NOW}')
+    local now = real.call('GET', tag .. '{_NOW}')
     if name == 'TIME' then return {{string.sub(now, 1, -7), string.sub(now, -6)}} end
     if name == 'TTL' then
-      local ends = real.call('ZSCORE', '{_ENDS}', key)
+      local ends = real.call('ZSCORE', tag .. '{_ENDS}', key)
       if not ends then return real.call('TTL', key) end
       return math.floor((tonumber(ends) - tonumber(now)) / {_SECOND} + 0.5)
     end
     assert(option == nil or option == 'EX', 'the clock of the tests does not support this SET')
-    real.call('ZREM', '{_ENDS}', key)
+    real.call('ZREM', tag .. '{_ENDS}', key)
     if option then
-      real.call('ZADD', '{_ENDS}', string.format('%.0f', tonumber(now) + tonumber(seconds) * {_SECOND}), key)
+      real.call('ZADD', tag .. '{_ENDS}', string.format('%.0f', tonumber(now) + tonumber(seconds) * {_SECOND}), key)
     end
     return real.call('SET', key, value)
   end
@@ -43,7 +46,8 @@ class Clock:
     def __init__(self, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self._redis = redis
         for name, script in SCRIPTS.items():
-            monkeypatch.setitem(SCRIPTS, name, replace(script, source=_MOVED + script.source))
+            behind = script.behind_guard and replace(script.behind_guard, source=_MOVED + script.behind_guard.source)
+            monkeypatch.setitem(SCRIPTS, name, replace(script, source=_MOVED + script.source, behind_guard=behind))
         commands = Store.commands
 
         def shifted(store: Store, given: Sequence[Any]) -> list[Any]:
@@ -60,7 +64,7 @@ class Clock:
         """Start again on an emptied server, at a moment after 2001 or at the server's own time."""
         seconds, rest = self._redis.time()
         self._now = int(seconds) * _SECOND + int(rest) if moment is None else moment
-        self._redis.set(_NOW, str(self._now))
+        self._tell()
 
     def now(self) -> int:
         """Return the microseconds since 1970 UTC."""
@@ -74,8 +78,18 @@ class Clock:
         """Move on to a moment, and delete the keys that would have expired by then."""
         assert moment >= self._now
         self._now = moment
-        self._redis.set(_NOW, str(moment))
-        ended = self._redis.zrangebyscore(_ENDS, "-inf", moment)
-        if ended:
-            self._redis.delete(*ended)
-            self._redis.zrem(_ENDS, *ended)
+        self._tell()
+        with self._redis.pipeline(transaction=False) as asked:
+            for tag in _TAGS:
+                asked.zrangebyscore(tag + _ENDS, "-inf", moment)
+            replies = asked.execute()
+        for tag, ended in zip(_TAGS, replies, strict=True):
+            if ended:
+                self._redis.delete(*ended)
+                self._redis.zrem(tag + _ENDS, *ended)
+
+    def _tell(self) -> None:
+        with self._redis.pipeline(transaction=False) as told:
+            for tag in _TAGS:
+                told.set(tag + _NOW, str(self._now))
+            told.execute()

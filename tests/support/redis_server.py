@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,9 @@ def free_port() -> int:
 class RedisServer:
     """A Redis process; see the module for its use."""
 
+    #: Called in the new process before it becomes the server.
+    before_exec: Callable[[], None] | None = None
+
     def __init__(self, *, tcp: bool = False, executable: str | None = None, **settings: str | int) -> None:
         self.executable = executable or binary()
         self.settings: dict[str, str | int] = {**FRESH, **settings}
@@ -89,13 +93,26 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it has loaded its data."""
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Start its process without waiting for anything."""
         if self.process is not None:
             raise RuntimeError("this Redis is running already")
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=self.before_exec,  # noqa: PLW1509 - it calls nothing that locks
             )
         self._started.append(self.process)
+
+    def await_answer(self) -> None:
+        """Wait until a launched server has loaded its data."""
         if not self._answers(time.monotonic() + PATIENCE):
             self.process = None
             raise RuntimeError(f"{self.executable} did not start:\n{self.log()[-2000:]}")

@@ -205,6 +205,12 @@ class Service:
 
         wait_until(replaced, f"a worker of replica {replica} is replaced")
 
+    def reload(self, replica: int) -> None:
+        """Have the master replace its workers cleanly, and wait until all of them have ended."""
+        before = self.workers(replica)
+        self._process(replica).send_signal(signal.SIGHUP)
+        wait_until(lambda: before.isdisjoint(self.workers(replica)), f"replica {replica} has other workers")
+
     def log(self, replica: int) -> str:
         """Return the output of a replica so far."""
         file = self._log_file(replica)

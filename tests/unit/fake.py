@@ -17,6 +17,10 @@ def fake_redis() -> Any:
 
 def fake_store(server: Any = None, partitions: int = PARTITIONS) -> Store:
     """Return a store on that server, or on a new one."""
+    return Store(fake_target(server), partitions)
+
+
+def fake_target(server: Any = None) -> Target:
+    """Return where that server is, or a new one."""
     pool = (server or fake_redis()).connection_pool
-    target = Target("one", ("fake",), lambda _: pool.get_connection(), lambda _: pool.get_connection())
-    return Store(target, partitions)
+    return Target("one", ("fake",), lambda _: pool.get_connection(), lambda _: pool.get_connection())

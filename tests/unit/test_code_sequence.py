@@ -15,7 +15,9 @@ from discount.domain.code_sequence import (
 )
 
 KEY = "000102030405060708090a0b0c0d0e0f"
-KEYS = st.binary(min_size=16, max_size=16).map(bytes.hex)
+#: A key whose round function is AES, as new ones are.
+AES_KEY = f"aes:{KEY}"
+KEYS = st.builds("{}{}".format, st.sampled_from(["", "aes:"]), st.binary(min_size=16, max_size=16).map(bytes.hex))
 SIZE = Sequence(KEY).size
 WIDEST = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -35,7 +37,7 @@ class Permutation(unittest.TestCase):
         counters = [sequence.counter(code) for code in sequence.codes(0, sequence.size)]
         self.assertEqual(counters, list(range(sequence.size)))
 
-    @given(key=KEYS, letters=st.integers(40, 64), alphabet=st.sampled_from(["AB", ALPHABET, WIDEST]), data=st.data())
+    @given(key=KEYS, letters=st.integers(10, 64), alphabet=st.sampled_from(["AB", ALPHABET, WIDEST]), data=st.data())
     @settings(max_examples=100)
     def test_patterns_of_any_length_give_their_counters_back(
         self, key: str, letters: int, alphabet: str, data: st.DataObject
@@ -78,19 +80,35 @@ class Permutation(unittest.TestCase):
         self.assertEqual(Sequence(KEY, "50%-###").codes(0, 2), ["50%-P7T", "50%-H4K"])
         # The longest of which half a code fits in sixteen bytes.
         self.assertEqual(Sequence(KEY, "#" * 50).codes(0, 1), ["U9J3YF4TYDZG5MN2WUEMXAHSFP4SCN339VNKQ8CE3NZ9889DBX"])
+        self.assertEqual(Sequence(AES_KEY).codes(0, 3), ["JPYQ-P3VQ-XFEP", "9U33-YFPB-QKMY", "RPC7-WH4T-GZMA"])
+        self.assertEqual(Sequence(AES_KEY, "50%-###").codes(0, 2), ["50%-HA7", "50%-7BY"])
+        self.assertEqual(Sequence(AES_KEY, "#" * 24).codes(0, 1), ["2KGN7VA4BYHJWK65T8N8NFV3"])
+        # Half a code of 26 letters is too large for AES.
+        self.assertEqual(Sequence(AES_KEY, "#" * 26).code(0), Sequence(KEY, "#" * 26).code(0))
+
+    def test_a_new_key_has_aes_as_its_round_function(self) -> None:
+        self.assertRegex(make_key(), "^aes:[0-9a-f]{32}$")
 
     def test_twenty_thousand_codes_are_all_different(self) -> None:
-        self.assertEqual(len(set(Sequence(KEY).codes(0, 20_000))), 20_000)
+        for key in (KEY, AES_KEY):
+            self.assertEqual(len(set(Sequence(key).codes(0, 20_000))), 20_000)
+
+    def test_every_letter_is_as_frequent_as_any_other_in_every_place(self) -> None:
+        for key in (KEY, AES_KEY):
+            for column in zip(*Sequence(key, "#" * 12).codes(0, 31_000), strict=True):
+                # 1000 of each are expected; six standard deviations are 187.
+                self.assertTrue(all(813 < column.count(letter) < 1187 for letter in ALPHABET))
 
     def test_two_secret_keys_give_different_codes(self) -> None:
-        one, other = (set(Sequence(key).codes(0, 500)) for key in (KEY, KEY[::-1]))
+        one, other = (set(Sequence(key).codes(0, 500)) for key in (AES_KEY, f"aes:{KEY[::-1]}"))
         self.assertEqual(one & other, set())
 
     def test_consecutive_codes_share_no_more_letters_than_random_ones(self) -> None:
-        codes = Sequence(KEY).codes(0, 1001)
-        same = sum(a == b for one, two in itertools.pairwise(codes) for a, b in zip(one, two, strict=True))
-        # Twelve letters of thirty-one and two dashes: 0.39 letters by chance, and far from the twelve of a counter.
-        self.assertLess(same / 1000 - 2, 0.6)
+        for key in (KEY, AES_KEY):
+            codes = Sequence(key).codes(0, 1001)
+            same = sum(a == b for one, two in itertools.pairwise(codes) for a, b in zip(one, two, strict=True))
+            # Twelve letters of thirty-one and two dashes: 0.39 letters by chance, far from the twelve of a counter.
+            self.assertLess(same / 1000 - 2, 0.6)
 
     def test_the_fixed_text_of_a_pattern_surrounds_its_letters(self) -> None:
         for code in Sequence(KEY, "50% {off} %s-##").codes(0, 50):
@@ -162,4 +180,4 @@ class Alphabet(unittest.TestCase):
     def test_a_key_is_new_each_time(self) -> None:
         keys = {make_key() for _ in range(100)}
         self.assertEqual(len(keys), 100)
-        self.assertEqual({len(bytes.fromhex(key)) for key in keys}, {16})
+        self.assertEqual({len(bytes.fromhex(key.removeprefix("aes:"))) for key in keys}, {16})

@@ -2,6 +2,8 @@
 
 import re
 import unittest
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,13 +13,21 @@ import yaml
 from discount.config import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
+#: The compose files that run several nodes of Redis.
+OVERLAYS = ("deploy/cluster.yml", "deploy/sentinel.yml")
+
+
+def compose(file: str) -> dict[str, Any]:
+    """Return a compose file."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    return content
 
 
 def services(*files: str) -> dict[str, dict[str, Any]]:
     """Return the services of compose files; later files override earlier ones."""
     merged: dict[str, dict[str, Any]] = {}
     for file in files:
-        for name, service in yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"].items():
+        for name, service in compose(file)["services"].items():
             there = merged.setdefault(name, {})
             environment = there.get("environment", {}) | service.get("environment", {})
             merged[name] = there | service | {"environment": environment}
@@ -56,9 +66,10 @@ class Secrets(unittest.TestCase):
 
     def test_each_setting_that_compose_passes_on_exists(self) -> None:
         known = {name.upper() for name in Settings.__struct_fields__}
-        for name in ("app", "worker"):
-            with self.subTest(name):
-                self.assertLessEqual(set(services("docker-compose.yml")[name]["environment"]), known)
+        for file in ("docker-compose.yml", *OVERLAYS):
+            for name in ("app", "worker"):
+                with self.subTest(file, service=name):
+                    self.assertLessEqual(set(services("docker-compose.yml", file)[name]["environment"]), known)
 
 
 def size(text: str) -> int:
@@ -89,3 +100,72 @@ class Memory(unittest.TestCase):
                 self.assertNotIn(None, folders, "a folder in memory without a bound")
                 taken = sum(size(found[1]) for found in folders if found)
                 self.assertGreater(size(expanded(service["mem_limit"], {})), taken + (64 << 20))
+
+
+class Nodes(unittest.TestCase):
+    """Several nodes of Redis on one machine."""
+
+    def each_overlay(self) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+        for file in OVERLAYS:
+            with self.subTest(file):
+                yield file, services(file)
+
+    def test_the_address_of_a_node_is_fixed_and_no_other_container_gets_it(self) -> None:
+        for file, found in self.each_overlay():
+            fixed = [
+                expanded(each["networks"]["nodes"]["ipv4_address"], {})
+                for each in found.values()
+                if "ADDRESS" in each["environment"]
+            ]
+            pool = compose(file)["networks"]["nodes"]["ipam"]["config"][0]
+            self.assertGreaterEqual(len(fixed), 6)
+            self.assertEqual(len(set(fixed)), len(fixed))
+            for address in map(ip_address, fixed):
+                self.assertIn(address, ip_network(expanded(pool["subnet"], {})))
+                self.assertNotIn(address, ip_network(expanded(pool["ip_range"], {})))
+
+    def test_a_node_announces_the_address_that_it_has(self) -> None:
+        for _, found in self.each_overlay():
+            for name, node in found.items():
+                if "ADDRESS" in node["environment"]:
+                    self.assertEqual(node["environment"]["ADDRESS"], node["networks"]["nodes"]["ipv4_address"], name)
+
+    def test_the_service_knows_addresses_of_nodes_that_exist(self) -> None:
+        for _, found in self.each_overlay():
+            there = {expanded(each["environment"].get("ADDRESS"), {}) for each in found.values()}
+            for name in ("app", "worker"):
+                url = expanded(found[name]["environment"]["REDIS_URL"], {})
+                named = re.findall(r"[0-9]+(?:\.[0-9]+){3}", url)
+                self.assertGreaterEqual(len(named), 3)
+                self.assertLessEqual(set(named), there)
+
+    def test_the_job_that_forms_the_cluster_knows_each_node(self) -> None:
+        found = services("deploy/cluster.yml")
+        job = found["cluster"]["environment"]
+        listed = [expanded(each, {}) for name in ("MASTERS", "REPLICAS") for each in re.findall(r"\S+", job[name])]
+        nodes = [
+            expanded(each["environment"]["ADDRESS"], {}) for each in found.values() if "ADDRESS" in each["environment"]
+        ]
+        self.assertEqual(sorted(listed), sorted(nodes))
+        self.assertEqual(set(found["cluster"]["depends_on"]), {name for name in found if name.startswith("redis")})
+
+    def test_a_shard_has_one_replica_more_than_an_answer_waits_for(self) -> None:
+        for file, found in self.each_overlay():
+            shards = len(found["cluster"]["environment"]["MASTERS"].split()) if "cluster" in found else 1
+            replicas = len([name for name in found if name.startswith("redis")]) / shards - 1
+            waited = int(expanded(found["app"]["environment"]["DURABILITY_REPLICAS"], {}))
+            self.assertGreaterEqual(replicas, waited + 1, file)
+
+    def test_a_crashed_node_waits_until_a_replica_has_taken_over(self) -> None:
+        config = (ROOT / "deploy/redis/cluster.conf").read_text(encoding="utf-8")
+        found = re.search(r"^cluster-node-timeout (\d+)$", config, re.MULTILINE)
+        assert found
+        for _, nodes in self.each_overlay():
+            self.assertGreaterEqual(nodes["redis"]["environment"]["WAIT_AFTER_CRASH"], 2 * int(found[1]) / 1000 + 2)
+
+    def test_each_node_keeps_its_data_in_a_volume_of_its_own(self) -> None:
+        for file, found in self.each_overlay():
+            volumes = [
+                each["volumes"][0].removesuffix(":/data") for each in found.values() if "ADDRESS" in each["environment"]
+            ]
+            self.assertEqual(sorted(volumes), sorted({*compose(file)["volumes"], "data"}))

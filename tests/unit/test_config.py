@@ -20,9 +20,12 @@ class Reading(unittest.TestCase):
             "REDIS_TIMEOUT": "0.5",
             "REDIS_PASSWORD": "open sesame",
             "PARTITIONS": "256",
+            "DURABILITY": "synced",
+            "DURABILITY_REPLICAS": "2",
             "HOST": "::1",
             "PORT": "0",
             "WORKERS": "3",
+            "POOL_WORKERS": "2",
             "THREADS": "1",
             "LONG_CALLS": "4",
             "LONG_CALLS_PER_BRAND": "3",
@@ -67,7 +70,7 @@ class Reading(unittest.TestCase):
         found = structs.asdict(read_settings(given))
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
-        numbers |= {"use_days": 30}
+        numbers |= {"use_days": 30, "durability_replicas": 2, "pool_workers": 2}
         numbers |= {"long_calls": 4, "long_calls_per_brand": 3, "long_calls_per_key": 1}
         numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
         self.assertEqual(

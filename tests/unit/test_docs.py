@@ -58,6 +58,11 @@ class Keys(unittest.TestCase):
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
             keys.ledger_lease(255),
+            keys.forgotten(255),
+            keys.indexed(255),
+            keys.indexes(255),
+            keys.brand_events(255, "<brand>"),
+            keys.mark(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -78,6 +83,7 @@ class Keys(unittest.TestCase):
             re.sub(r":\d+$", ":<bucket>", keys.uses(255, "<id>", 0)),
             keys.holds(255, "<id>"),
             keys.redemptions(255, "<id>"),
+            keys.targets(255),
             keys.user_redemptions(255, "<user>"),
             keys.redemption(255, "<id>"),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
@@ -97,7 +103,20 @@ class Keys(unittest.TestCase):
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
-                self.assertEqual(names, {name for name, script in SCRIPTS.items() if writes(script.source, word)})
+                self.assertEqual(
+                    names,
+                    {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
+                )
+
+
+class Tests(unittest.TestCase):
+    def test_the_tests_that_a_page_names_exist(self) -> None:
+        written = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+        known = set(re.findall(r"^ *def (test_\w+)\(", written, re.MULTILINE))
+        for page in PAGES:
+            with self.subTest(page.relative_to(ROOT)):
+                named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+                self.assertEqual(named - known, set())
 
 
 class Links(unittest.TestCase):
@@ -111,7 +130,7 @@ class Links(unittest.TestCase):
                 self.assertEqual(missing, [])
 
     def test_every_link_of_a_page_leads_to_a_file(self) -> None:
-        for page in [*PAGES, *(ROOT / "bench").glob("*.md")]:
+        for page in [*PAGES, *(ROOT / "bench").rglob("*.md")]:
             links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
             with self.subTest(page.name):
@@ -271,7 +290,8 @@ class SettingsPage(unittest.TestCase):
                 self.assertIn(f"`{name.upper()}_FILE`", self.page)
 
     def test_each_variable_of_compose_has_a_row(self) -> None:
-        compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("*.yml")]
+        compose = "".join(each.read_text(encoding="utf-8") for each in files)
         for name in sorted(set(re.findall(r"\$\{(\w+)", compose))):
             with self.subTest(name):
                 self.assertRegex(self.page, rf"\n\| [^|]*`{name}`")
@@ -310,6 +330,7 @@ WORDS = {
     "{pp}:brand:<brand>:addresses": "(?:addresses|lists)",
     "{pp}:user:<user>:brands": "(?:user_brands|lists)",
     "{pp}:brand:<brand>:webhooks": "brand_webhooks",
+    "{pp}:targets": "targets",
     "{pp}:webhook:<id>": "webhooks?",
     "{pp}:delivery:<id>": "(?:delivery|delivery_keys)",
     "{pp}:brand:<brand>:deliveries": "brand_deliveries",
@@ -319,8 +340,13 @@ WORDS = {
     "{pp}:leases": "leases",
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
+    "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
     "{pp}:ledger": "ledger_lease",
+    "{pp}:forgotten": "forgotten",
+    "{pp}:indexed": "indexed",
+    "{pp}:indexes": "indexes",
+    "{pp}:brand:<brand>:events": "brand_events",
     "{pp}:events": "events",
 }
 
@@ -340,6 +366,7 @@ def writes(source: str, word: str) -> bool:
             "HSETNX",
             "HINCRBY",
             "RPUSH",
+            "LPUSH",
             "LPOP",
             "LTRIM",
             "DEL",

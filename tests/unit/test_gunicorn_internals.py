@@ -1,4 +1,4 @@
-"""The batching worker relies on internals of gunicorn. These tests fail if an upgrade changes one of them."""
+"""The workers rely on internals of gunicorn. These tests fail if an upgrade changes one of them."""
 
 import inspect
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gunicorn
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.http import errors
 from gunicorn.http.body import ChunkedReader, LengthReader
@@ -14,26 +15,38 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
 from gunicorn.http.wsgi import Response, base_environ
 from gunicorn.util import http_date
-from gunicorn.workers import gthread
+from gunicorn.workers import base, gthread
 from gunicorn.workers.gthread import PollableMethodQueue, TConn, ThreadWorker
 
-from discount.serving.batching_worker import BatchingWorker
+from discount.serving import hot_worker, pool_worker
 
 ROOT = Path(__file__).parents[2]
-NOTE = (ROOT / "doc" / "decisions" / "013-past-the-parser.md").read_text(encoding="utf-8")
-#: What `BatchingWorker` and `Connection` override or call, with the parameters that they rely on.
+NOTE = (ROOT / "doc" / "decisions" / "018-one-loop.md").read_text(encoding="utf-8")
+#: What the workers and `Connection` override or call, with the parameters that they rely on.
 SIGNATURES: dict[str, tuple[Any, str]] = {
     "ThreadWorker.check_config": (ThreadWorker.check_config, "cfg, log"),
     "ThreadWorker.init_process": (ThreadWorker.init_process, "self"),
     "ThreadWorker.run": (ThreadWorker.run, "self"),
     "ThreadWorker.accept": (ThreadWorker.accept, "self, listener"),
     "ThreadWorker.enqueue_req": (ThreadWorker.enqueue_req, "self, conn"),
+    "ThreadWorker.handle_exit": (ThreadWorker.handle_exit, "self, sig, frame"),
+    "ThreadWorker.handle_quit": (ThreadWorker.handle_quit, "self, sig, frame"),
+    "ThreadWorker.wait_for_and_dispatch_events": (ThreadWorker.wait_for_and_dispatch_events, "self, timeout"),
+    "ThreadWorker.is_parent_alive": (ThreadWorker.is_parent_alive, "self"),
+    "Worker.init_process": (base.Worker.init_process, "self"),
+    "Worker.handle_quit": (base.Worker.handle_quit, "self, sig, frame"),
+    "Worker.notify": (base.Worker.notify, "self"),
+    "Arbiter.spawn_worker": (Arbiter.spawn_worker, "self"),
+    "Arbiter.reload": (Arbiter.reload, "self"),
+    "Arbiter.reap_workers": (Arbiter.reap_workers, "self"),
     "ThreadWorker.handle": (ThreadWorker.handle, "self, conn"),
     "ThreadWorker.finish_request": (ThreadWorker.finish_request, "self, conn, fs"),
     "ThreadWorker.murder_keepalived": (ThreadWorker.murder_keepalived, "self, force"),
     "ThreadWorker._cap_keepalive": (ThreadWorker._cap_keepalive, "self, deadline"),
     "ThreadWorker._keepalive_after": (ThreadWorker._keepalive_after, "self, conn, keepalive"),
     "ThreadWorker.handle_error": (ThreadWorker.handle_error, "self, req, client, addr, exc"),
+    "PollableMethodQueue.init": (PollableMethodQueue.init, "self"),
+    "PollableMethodQueue.run_callbacks": (PollableMethodQueue.run_callbacks, "self, _fileobj, max_callbacks"),
     "PollableMethodQueue.defer": (PollableMethodQueue.defer, "self, callback, args"),
     "TConn.__init__": (TConn.__init__, "self, cfg, sock, client, server"),
     "TConn.init": (TConn.init, "self"),
@@ -46,11 +59,19 @@ SIGNATURES: dict[str, tuple[Any, str]] = {
     "base_environ": (base_environ, "cfg"),
     "http_date": (http_date, "timestamp"),
 }
-#: Attributes of a worker that `BatchingWorker` reads or sets; `wsgi` is set when the app is loaded.
-ATTRIBUTES = ("alive", "cfg", "log", "max_requests", "method_queue", "nr", "nr_conns", "poller", "tpool")
-#: Methods of `ThreadWorker` that must call the methods that `BatchingWorker` overrides.
+#: Attributes of a worker that ours read or set; `wsgi` is set when the app is loaded.
+ATTRIBUTES = ("sockets", "alive", "cfg", "log", "max_requests", "method_queue", "nr", "nr_conns", "poller", "tpool")
+#: Methods of `ThreadWorker` that must call the methods that the pool worker overrides.
 CALLERS = {
-    "run": ("self.accept", "self.murder_keepalived", "self._cap_keepalive", "self.nr_conns", "self.worker_connections"),
+    "run": (
+        "self.sockets",
+        "self.wait_for_and_dispatch_events(",
+        "self.accept",
+        "self.murder_keepalived",
+        "self._cap_keepalive",
+        "self.nr_conns",
+        "self.worker_connections",
+    ),
     "handle": ("conn.initialized", "conn.init()", "next(conn.parser)", "self._keepalive_after", "self.handle_error"),
     "handle_request": ("self.wsgi(environ, resp.start_response)",),
 }
@@ -75,7 +96,7 @@ class Internals(unittest.TestCase):
     def test_every_overridden_method_is_one_of_gunicorns(self) -> None:
         inherited = {
             name
-            for name in vars(BatchingWorker)
+            for name in vars(pool_worker.Worker).keys() | vars(hot_worker.Worker).keys()
             if hasattr(ThreadWorker, name) and callable(getattr(ThreadWorker, name))
         }
         overridden = {name for name in inherited if not name.startswith("__")}
@@ -96,6 +117,13 @@ class Internals(unittest.TestCase):
             for each in used:
                 with self.subTest(f"{name}: {each}"):
                     self.assertIn(each, source)
+
+    def test_the_master_calls_the_hooks_that_give_a_worker_its_kind(self) -> None:
+        spawn, reap = inspect.getsource(Arbiter.spawn_worker), inspect.getsource(Arbiter.reap_workers)
+        self.assertLess(spawn.index("self.cfg.pre_fork(self, worker)"), spawn.index("os.fork()"))
+        self.assertIn("self.cfg.child_exit(self, worker)", reap)
+        reload = inspect.getsource(Arbiter.reload)
+        self.assertLess(reload.index("self.cfg.on_reload(self)"), reload.index("self.spawn_worker()"))
 
     def test_a_body_shows_whether_it_has_been_read(self) -> None:
         plain = body_of(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2", b"ab")

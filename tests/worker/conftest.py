@@ -1,6 +1,5 @@
 """Fixtures of the worker suite: webhooks to 127.0.0.1 are allowed, and each test finds a real Redis empty."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,18 +10,12 @@ from discount.config import Settings
 from discount.security.signing import Signer
 from discount.store.connection import Store
 from tests.api.client import Client
-from tests.support.fixtures import redis
+from tests.support.fixtures import redis, redis_server
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 # Without a secret here, each emptied Redis would get a new one, but a replica keeps its first.
 SETTINGS = Settings(webhook_loopback=True, secret="s" * 32)
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer(tcp=True) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

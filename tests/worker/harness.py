@@ -52,7 +52,7 @@ def plan(store: Store, name: str = "one", reminders: Reminders | None = None) ->
     planner = Planner(store, name, reminders)
     planner.open()
     count = 0
-    while read := planner.turn():
+    while read := planner.turn().read:
         count += read
     return count
 

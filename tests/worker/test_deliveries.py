@@ -204,7 +204,7 @@ def test_another_planner_plans_the_events_of_one_that_is_gone(
     assert len(taken[0][1]) == 4
     other = Planner(store, "other", None)
     # As long as it may be alive, it is left what it has.
-    assert (other.take_over(), other.turn(), pending(store)) == (0, 0, 4)
+    assert (other.take_over(), other.turn().read, pending(store)) == (0, 0, 4)
     monkeypatch.setattr(planner_module, "SILENT", 0)
     assert (other.take_over(), pending(store)) == (4, 0)
     assert len(of_brand(store)) == 4

@@ -67,20 +67,38 @@ def test_events_are_complete_and_in_order(client: Client) -> None:
     code = client.grant(discount, "Ann").get_json()["code"]
     redemption = client.http.post("/redemption", json=checkout(discount, code)).get_json()["id"]
     client.http.post(f"/redemption/{redemption}/rollback", json={"reason": "sent back"})
-    client.http.patch(f"/discount/{discount}", json={"paused": True})
-    client.http.delete(f"/discount/{discount}")
+    of_request = {"X-Request-Id": "request-1"}
+    client.http.patch(f"/discount/{discount}", json={"paused": True, "limits": {"total": 2}}, headers=of_request)
+    client.http.delete(f"/discount/{discount}", headers=of_request)
     found = ask(client)["events"]
     of_code = {"discount_id": discount, "user_id": "Ann", "code": code}
-    use = of_code | {"redemption_id": redemption, "amount": 1000, "currency": "EUR", "discount_amount": 300}
-    assert [(each["type"], each["data"]) for each in found] == [
-        ("discount.created", {"discount_id": discount}),
-        ("code.granted", of_code),
+    use = of_code | {
+        **{"redemption_id": redemption, "order_id": "A-1", "amount": 1000, "currency": "EUR", "discount_amount": 300},
+        "metadata": {},
+    }
+    by = {"discount_id": discount, "by": "open", "request_id": "request-1"}
+    created = found[0]["data"]
+    definition = {
+        **{"discount_code": "Christmas 2020 discount", "total_count": 1, "amount_off": 300, "currency": "EUR"},
+        "limits": {"total": 1, "per_user": 1},
+    }
+    assert created["definition"] == definition | {"codes": created["definition"]["codes"]}
+    assert created["definition"]["codes"]["kind"] == "unique"
+    assert [(each["type"], each["data"]) for each in found[1:]] == [
+        ("code.granted", of_code | {"metadata": {}}),
         ("discount.sold-out", {"discount_id": discount}),
         ("code.redeemed", use),
         ("discount.limit-reached", {"discount_id": discount, "limit": "total"}),
         ("redemption.rolled-back", use | {"reason": "sent back"}),
-        ("discount.changed", {"discount_id": discount}),
-        ("discount.closed", {"discount_id": discount}),
+        (
+            "discount.changed",
+            by
+            | {"before": {"paused": False, "limits": {"total": 1}}, "after": {"paused": True, "limits": {"total": 2}}},
+        ),
+        (
+            "discount.closed",
+            by | {"before": {"paused": True, "closed": None}, "after": {"paused": False, "closed": "keep"}},
+        ),
     ]
     assert {each["brand_id"] for each in found} == {"IKEA"}
     assert len({each["id"] for each in found}) == len(found)
@@ -260,7 +278,7 @@ def test_a_waiting_call_is_answered_as_soon_as_an_event_occurs(app: Flask, clien
     asking = Asking(app)
     waiting(client.redis, 1)
     discount = client.create()["id"]
-    assert [each["data"] for each in asking.end()["events"]] == [{"discount_id": discount}]
+    assert [each["data"]["discount_id"] for each in asking.end()["events"]] == [discount]
     assert asking.seconds < 20
 
 

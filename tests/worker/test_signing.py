@@ -2,6 +2,7 @@
 
 import base64
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -84,10 +85,10 @@ def test_one_secret_of_the_installation_is_made_where_none_is_set(redis_server: 
     assert others[1].read_mail_token(others[0].mail_token("IKEA", "Ann")) == ("IKEA", "Ann")
 
 
-def test_another_installation_has_other_secrets(store: Store) -> None:
+def test_another_installation_has_other_secrets(store: Store, redis: Any) -> None:
     one = Signer(store, "")
     first = (one.webhook_secret("whk-1", 1), one.mail_token("IKEA", "Ann"))
-    store.command("FLUSHALL")
+    redis.flushall()
     second = Signer(store, "")
     assert second.webhook_secret("whk-1", 1) != first[0]
     with pytest.raises(NotFound):

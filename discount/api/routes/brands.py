@@ -18,6 +18,7 @@ from discount.api.schemas.brands import (
 from discount.api.schemas.common import (
     BrandId,
     ListQuery,
+    missing_out,
     moment_in,
 )
 from discount.domain import model
@@ -50,7 +51,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
     def list_brands(query: ListQuery) -> ViewResult:
         """List brands, newest first."""
         page = brands.list_page(store, limit=query.limit, cursor=query.cursor)
-        return BrandPage([BrandOut.of(each) for each in page.items], page.next), 200
+        return BrandPage([BrandOut.of(each) for each in page.items], page.next, missing_out(page.missing)), 200
 
     @contract.declare(
         "GET",
@@ -94,9 +95,9 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         answers={200: BrandOut},
         refusals=("not-found",),
     )
-    def close_brand(brand_id: BrandId) -> ViewResult:
+    def close_brand(brand_id: BrandId, author: model.Author) -> ViewResult:
         """Close a brand for good: revoke its keys and close its discounts. Codes that users hold stay valid."""
-        return BrandOut.of(brands.close(store, brand_id)), 200
+        return BrandOut.of(brands.close(store, brand_id, author=author)), 200
 
     @contract.declare(
         "POST",

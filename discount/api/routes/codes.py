@@ -43,10 +43,10 @@ def add_routes(contract: Contract, store: Store) -> None:
         answers={200: ImportOut},
         refusals=("not-found", "closed", "wrong-kind", "quota-reached"),
     )
-    def import_codes(discount_id: str, upload: Upload, query: ImportQuery) -> ViewResult:
+    def import_codes(discount_id: str, upload: Upload, query: ImportQuery, author: model.Author) -> ViewResult:
         """Import a brand's own codes: one on each line, a CSV column, or JSON `{"codes": […]}`. Skip known codes."""
         lines = READERS[upload.media_type](upload.stream, query.column, upload.encoding)
-        report = code_pools.import_codes(store, discount_id, lines)
+        report = code_pools.import_codes(store, discount_id, lines, author=author)
         return ImportOut.of(discount_id, report), 200
 
     @contract.declare(

@@ -7,6 +7,7 @@ from discount.api.routes.webhooks import CheckUrl
 from discount.api.schemas.common import (
     brand_in,
     duration_in,
+    missing_out,
     moment_in,
     percent_in,
 )
@@ -23,7 +24,7 @@ from discount.api.schemas.discounts import (
     NewDiscountOut,
 )
 from discount.domain import code_kinds, code_sequence, errors
-from discount.domain.model import Caller, Discount
+from discount.domain.model import COMMAND, Author, Caller, Discount
 from discount.domain.rules import LIMITS, LimitName, Rule
 from discount.security.signing import Signer
 from discount.services import discounts, webhooks
@@ -41,13 +42,13 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         answers={201: (DiscountOut, NewDiscountOut)},
         refusals=("idempotency-mismatch", "brand-closed", "code-taken", "quota-reached"),
     )
-    def create_discount(body: DiscountIn, idempotency_key: str | None) -> ViewResult:
+    def create_discount(body: DiscountIn, idempotency_key: str | None, author: Author) -> ViewResult:
         """Create a discount, its codes and, with `webhook_url`, its own webhook."""
         if body.webhook_url is not None:
             check_url(body.webhook_url, "/webhook_url")
         elif body.webhook_types:
             raise errors.Invalid("/webhook_types", "needs webhook_url")
-        discount, now = create_from(store, body, idempotency_key)
+        discount, now = create_from(store, body, idempotency_key, author=author)
         webhook = webhooks.read(store, [discount.webhook_id])[discount.webhook_id] if discount.webhook_id else None
         if webhook is None:
             return DiscountOut.of(discount, now), 201
@@ -66,16 +67,24 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         """List discounts, newest first. A page by `status` can be shorter than its limit. A user sees active ones."""
         status = query.status
         if caller.user_id is not None:
+            if query.metadata:
+                raise errors.Forbidden("A user does not see metadata of discounts.")
             if status not in (None, "active"):
                 raise errors.Forbidden("A user sees only active discounts.")
             status = "active"
         page = discounts.list_page(
-            store, brand_id=query.brand_id, status=status, limit=query.limit, cursor=query.cursor
+            store,
+            brand_id=query.brand_id,
+            status=status,
+            metadata=query.metadata,
+            limit=query.limit,
+            cursor=query.cursor,
         )
         if caller.user_id is not None:
-            rows = [DiscountForUser.of(each, page.now) for each in page.items]
-            return DiscountPageForUser(discounts=rows, next=page.next), 200
-        return DiscountPage([_discount_out(each, page.now, caller) for each in page.items], page.next), 200
+            seen = [DiscountForUser.of(each, page.now) for each in page.items]
+            return DiscountPageForUser(seen, page.next, missing_out(page.missing)), 200
+        rows = [_discount_out(each, page.now, caller) for each in page.items]
+        return DiscountPage(rows, page.next, missing_out(page.missing)), 200
 
     @contract.declare(
         "GET",
@@ -103,7 +112,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         answers={200: DiscountOut},
         refusals=("not-found", "closed", "below-granted", "code-taken", "quota-reached"),
     )
-    def change_discount(discount_id: str, body: DiscountChange) -> ViewResult:
+    def change_discount(discount_id: str, body: DiscountChange, author: Author) -> ViewResult:
         """Pause, resume, rename, extend or resize a discount, or change its limits."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if "limits" in changes:
@@ -114,7 +123,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         for name in ("starts_at", "expires_at"):
             if name in changes:
                 changes[name] = moment_in(changes[name], f"/{name}")
-        return DiscountOut.of(*discounts.change(store, discount_id, changes)), 200
+        return DiscountOut.of(*discounts.change(store, discount_id, changes, author=author)), 200
 
     @contract.declare(
         "DELETE",
@@ -124,12 +133,15 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         answers={200: DiscountOut},
         refusals=("not-found",),
     )
-    def close_discount(discount_id: str, query: CloseQuery) -> ViewResult:
+    def close_discount(discount_id: str, query: CloseQuery, author: Author) -> ViewResult:
         """Close a discount for good. Codes that users hold stay valid unless `granted_codes` is `void`."""
-        return DiscountOut.of(*discounts.close(store, discount_id, void=query.granted_codes == "void")), 200
+        void = query.granted_codes == "void"
+        return DiscountOut.of(*discounts.close(store, discount_id, void=void, author=author)), 200
 
 
-def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = None) -> tuple[Discount, int]:
+def create_from(
+    store: Store, body: DiscountIn, idempotency_key: str | None = None, *, author: Author = COMMAND
+) -> tuple[Discount, int]:
     """Create a discount from a request, and return it with the time.
 
     Raises:
@@ -157,6 +169,8 @@ def create_from(store: Store, body: DiscountIn, idempotency_key: str | None = No
         expires_at=moment_in(body.expires_at, "/expires_at"),
         webhook=(body.webhook_url, body.webhook_types) if body.webhook_url else None,
         idempotency_key=idempotency_key,
+        metadata=body.metadata,
+        author=author,
     )
 
 

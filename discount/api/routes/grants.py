@@ -1,8 +1,10 @@
 """Routes of grants."""
 
+from typing import Any
+
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId
+from discount.api.schemas.common import BrandId, UserId, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -12,20 +14,23 @@ from discount.api.schemas.grants import (
     GrantsIn,
     GrantsOut,
     GrantsQuery,
+    RevocationOut,
+    RevokeIn,
     UserQuery,
 )
 from discount.api.streaming import csv_response
 from discount.domain import model
 from discount.domain.errors import Forbidden, Refusal
+from discount.domain.metadata import NO_METADATA, write
 from discount.mails import check_address
-from discount.services import brand_grants, grants, user_grants
+from discount.services import brand_grants, grants, revocations, user_grants
 from discount.services.pagination import Page
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
 #: Bytes; 10,000 user ids of 128 characters fit, even if each is escaped as \uXXXX.
 BULK_BODY = 8 * 1024 * 1024
-_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached")
+_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked")
 
 
 def add_routes(contract: Contract, store: Store) -> None:
@@ -44,7 +49,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     def grant_code(discount_id: str, body: GrantIn, caller: model.Caller, guard: Guard | None) -> ViewResult:
         """Grant a user a code: 201 the first time, then 200 with the same code."""
         email = _email(body, caller)
-        return _answer(grants.grant(store, discount_id, body.user_id, email=email, guard=guard))
+        metadata = body.metadata or NO_METADATA
+        return _answer(grants.grant(store, discount_id, body.user_id, email=email, metadata=metadata, guard=guard))
 
     @contract.declare(
         "GET",
@@ -70,7 +76,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def grant_codes(discount_id: str, body: GrantsIn) -> ViewResult:
         """Grant up to 10,000 users a code each. Each user has an outcome."""
-        outcomes = grants.grant_many(store, discount_id, body.user_ids)
+        outcomes = grants.grant_many(store, discount_id, body.user_ids, metadata=body.metadata or NO_METADATA)
         metrics.GRANTS.inc(sum(not isinstance(outcome, Refusal) and outcome.fresh for outcome in outcomes))
         rows = [GrantOutcome.of(*pair) for pair in zip(body.user_ids, outcomes, strict=True)]
         return GrantsOut(discount_id=discount_id, grants=rows), 200
@@ -87,10 +93,34 @@ def add_routes(contract: Contract, store: Store) -> None:
     def list_grants(discount_id: str, query: GrantsQuery) -> ViewResult:
         """List the grants of a discount: pages of JSON, or all of them as CSV."""
         if query.format == "csv":
-            rows = map(_row, grants.list_all(store, discount_id))
+            rows = map(_row, grants.list_all(store, discount_id, metadata=query.metadata))
             return csv_response(f"{discount_id}-grants", _COLUMNS, rows)
-        page = grants.list_page(store, discount_id, limit=query.limit, cursor=query.cursor)
+        page = grants.list_page(store, discount_id, **_paging(query))
         return _page(page), 200
+
+    @contract.declare(
+        "POST",
+        "/discount/{discount_id}/grant/revoke",
+        tag="grants",
+        scopes=("manage",),
+        answers={200: RevocationOut},
+        refusals=("not-found", "not-granted", "already-granted", *_NO_GRANT),
+    )
+    def revoke_code(discount_id: str, body: RevokeIn, author: model.Author) -> ViewResult:
+        """Take a code back from a user: void it, return it to the pool, or pass it on. Uses already made stay."""
+        return RevocationOut.of(
+            revocations.revoke(
+                store,
+                discount_id,
+                body.user_id,
+                reason=body.reason,
+                back=body.back,
+                next_user_id=body.next_user_id,
+                reissue=body.reissue,
+                code=body.code,
+                author=author,
+            )
+        ), 200
 
     @contract.declare(
         "POST",
@@ -103,7 +133,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def grant_code_of_brand(brand_id: BrandId, body: GrantIn, caller: model.Caller) -> ViewResult:
         """Grant a user a usable code of a brand: one that the user holds, or one of an active discount."""
-        return _answer(brand_grants.grant_of_brand(store, brand_id, body.user_id, email=_email(body, caller)))
+        email, metadata = _email(body, caller), body.metadata or NO_METADATA
+        return _answer(brand_grants.grant_of_brand(store, brand_id, body.user_id, email=email, metadata=metadata))
 
     @contract.declare(
         "GET",
@@ -115,16 +146,17 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def list_grants_of_user(user_id: UserId, query: UserQuery) -> ViewResult:
         """List the grants of a user."""
-        page = user_grants.list_of_user(store, user_id, brand_id=query.brand_id, limit=query.limit, cursor=query.cursor)
+        page = user_grants.list_of_user(store, user_id, brand_id=query.brand_id, **_paging(query))
         return _page(page), 200
 
 
-_COLUMNS = ("user_id", "code", "granted_at", "good_until", "void")
+_COLUMNS = ("user_id", "code", "granted_at", "good_until", "void", "metadata")
 
 
 def _row(each: model.Grant) -> tuple[str, ...]:
     until = "" if each.good_until is None else model.to_text(each.good_until)
-    return (each.user_id, each.code, model.to_text(each.granted_at), until, "true" if each.void else "false")
+    void, metadata = "true" if each.void else "false", write(each.metadata or NO_METADATA)
+    return (each.user_id, each.code, model.to_text(each.granted_at), until, void, metadata)
 
 
 def _email(body: GrantIn, caller: model.Caller) -> str:
@@ -143,5 +175,11 @@ def _answer(grant: model.Grant) -> ViewResult:
     return GrantOut.of(grant), 200
 
 
+def _paging(query: GrantsQuery | UserQuery) -> dict[str, Any]:
+    return {"limit": query.limit, "cursor": query.cursor, "metadata": query.metadata}
+
+
 def _page(page: Page[model.Grant]) -> GrantPage:
-    return GrantPage(grants=[GrantOut.of(each) for each in page.items], next=page.next)
+    return GrantPage(
+        grants=[GrantOut.of(each) for each in page.items], next=page.next, missing=missing_out(page.missing)
+    )

@@ -7,6 +7,7 @@ from discount.api import problems
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import (
     UserId,
+    missing_out,
     moment_in,
 )
 from discount.api.schemas.discounts import LimitsOut
@@ -22,8 +23,9 @@ from discount.api.schemas.redemptions import (
     ValidationOut,
 )
 from discount.api.streaming import csv_response
-from discount.domain import model
+from discount.domain import metadata, model
 from discount.domain.errors import Invalid, Refusal
+from discount.domain.metadata import NO_METADATA
 from discount.domain.rules import Order, check_currency
 from discount.services import redemption_lists, redemptions
 from discount.services.checkouts import Checkout
@@ -32,8 +34,9 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 
 _NOT_NOW = (
-    *("not-found", "not-granted", "minimum-amount", "currency-mismatch", "limit-reached", "already-redeemed"),
-    *("too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch", "too-many-guesses"),
+    *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
+    *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
+    "too-many-guesses",
 )
 
 
@@ -82,6 +85,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             _checkout(body, address, caller),
             hold_seconds=body.hold_seconds,
             idempotency_key=idempotency_key,
+            metadata=body.metadata or NO_METADATA,
             guard=guard,
         )
         if redemption.fresh:
@@ -178,7 +182,7 @@ def _reason(refusal: Refusal) -> Reason:
 
 _COLUMNS = (
     *("id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at"),
-    *("hold_until", "confirmed_at", "rolled_back_at", "reason"),
+    *("hold_until", "confirmed_at", "rolled_back_at", "reason", "metadata"),
 )
 
 
@@ -189,7 +193,7 @@ def _row(each: model.Redemption) -> tuple[str, ...]:
     times = ("" if moment is None else model.to_text(moment) for moment in later)
     return (
         *(each.id, each.user_id, each.code, each.state, order.id, *amounts),
-        *(model.to_text(each.redeemed_at), *times, each.reason),
+        *(model.to_text(each.redeemed_at), *times, each.reason, metadata.write(each.metadata)),
     )
 
 
@@ -198,8 +202,9 @@ def _filters(query: RedemptionsQuery | RedemptionsOfUserQuery) -> dict[str, Any]
         "state": query.state,
         "since": moment_in(query.since, "since"),
         "until": moment_in(query.until, "until"),
+        "metadata": query.metadata,
     }
 
 
 def _page(page: Page[model.Redemption]) -> RedemptionPage:
-    return RedemptionPage([RedemptionOut.of(each) for each in page.items], page.next)
+    return RedemptionPage([RedemptionOut.of(each) for each in page.items], page.next, missing_out(page.missing))

@@ -9,7 +9,7 @@ from discount.api.schemas.common import (
 from discount.api.schemas.users import ContactIn, ContactOut, ContactQuery, Forgotten
 from discount.api.streaming import Stream
 from discount.domain.errors import Forbidden, Invalid
-from discount.domain.model import Caller
+from discount.domain.model import Author, Caller
 from discount.security.signing import Signer
 from discount.services import brands, contacts, users
 from discount.store.connection import Store
@@ -66,9 +66,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         scopes=("admin", "manage"),
         answers={200: Forgotten},
     )
-    def forget_user(user_id: UserId, caller: Caller) -> ViewResult:
+    def forget_user(user_id: UserId, caller: Caller, author: Author) -> ViewResult:
         """Forget a user: remove the user from grants, redemptions and events. A brand's key does so for that brand."""
-        return Forgotten.of(user_id, users.forget(store, user_id, brand_id=caller.brand_id)), 200
+        return Forgotten.of(user_id, users.forget(store, user_id, brand_id=caller.brand_id, author=author)), 200
 
     @contract.declare(
         "GET",

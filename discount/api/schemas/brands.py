@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from discount.api.schemas.common import (
     BrandId,
     Email,
+    Missing,
     Moment,
     Shape,
     VisibleText,
@@ -118,6 +119,7 @@ class BrandPage(Shape):
 
     brands: list[BrandOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class KeyIn(Shape):

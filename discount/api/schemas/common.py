@@ -1,12 +1,13 @@
 """Types and checks that several shapes share."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from discount.domain import durations, model, rules
+from discount.domain import durations, metadata, model, rules
 from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
@@ -67,6 +68,13 @@ UserId = Annotated[
 ForBrand = Annotated[BrandId, Meta(description="The brand; may be left out with a brand's key.")]
 
 
+_ONE_LINE = with_rule(
+    rf"^[^{_CONTROL}]*$(?!\n)",
+    f"[{_CONTROL}]",
+    "any character is allowed except control characters, such as line breaks",
+)
+
+
 VisibleText = Annotated[str, Meta(min_length=1, max_length=200, pattern=NAME_PATTERN)]
 
 
@@ -75,11 +83,49 @@ Remark = Annotated[
     str,
     Meta(
         max_length=200,
+        pattern=_ONE_LINE,
+    ),
+]
+
+
+_MetadataName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=metadata.LONGEST_NAME,
         pattern=with_rule(
-            rf"^[^{_CONTROL}]*$(?!\n)",
-            f"[{_CONTROL}]",
-            "any character is allowed except control characters, such as line breaks",
+            r"^[A-Za-z0-9_-]+$(?!\n)", "[^A-Za-z0-9_-]", "the letters A-Z and a-z, digits and _ - are allowed"
         ),
+    ),
+]
+
+
+_MetadataValue = Annotated[
+    str,
+    Meta(
+        max_length=metadata.LONGEST_VALUE,
+        pattern=_ONE_LINE,
+    ),
+]
+
+
+Metadata = Annotated[
+    dict[_MetadataName, _MetadataValue],
+    Meta(
+        max_length=metadata.MOST,
+        description="The caller's own short texts by name: at most 20, names of up to 40 and values of up to 200"
+        " characters.",
+        examples=[{"channel": "spring-mail"}],
+    ),
+]
+
+
+#: Metadata by which a list is filtered; `metadata.<name>` in a query.
+Wanted = Annotated[
+    dict[_MetadataName, _MetadataValue],
+    Meta(
+        max_length=metadata.MOST,
+        description="Only with these entries: `?metadata.channel=spring-mail`. A page can be shorter than its limit.",
     ),
 ]
 
@@ -109,6 +155,24 @@ Limit = Annotated[int, Meta(ge=1, le=1000, description="The most rows of one pag
 
 
 Cursor = Annotated[str, Meta(min_length=1, max_length=1024, description="`next` of the previous page.")]
+
+
+#: The partitions that a list over several lacks.
+Missing = (
+    Annotated[
+        list[str],
+        Meta(
+            description="Partitions that cannot be reached: what they hold is left out. Absent if nothing is missing.",
+            examples=[["02", "0b"]],
+        ),
+    ]
+    | UnsetType
+)
+
+
+def missing_out(partitions: Sequence[int]) -> list[str] | UnsetType:
+    """Return partitions as lists show them."""
+    return [f"{partition:02x}" for partition in partitions] or UNSET
 
 
 # The first and the last time with ten digits of seconds since 1970: times are compared as text of one length.

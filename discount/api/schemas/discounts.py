@@ -13,11 +13,14 @@ from discount.api.schemas.common import (
     Currency,
     ForBrand,
     ListQuery,
+    Metadata,
+    Missing,
     Moment,
     Money,
     Often,
     Percent,
     Shape,
+    Wanted,
     Zone,
     moment_out,
 )
@@ -204,6 +207,7 @@ class DiscountIn(Shape, kw_only=True):
     returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
     webhook_url: WebhookUrl | None = None
     webhook_types: EventTypes = msgspec.field(default_factory=list)
+    metadata: Metadata = msgspec.field(default_factory=dict)
 
 
 class DiscountChange(Shape):
@@ -215,6 +219,7 @@ class DiscountChange(Shape):
     starts_at: Moment | None | UnsetType = UNSET
     expires_at: Moment | None | UnsetType = UNSET
     limits: LimitsIn | UnsetType = UNSET
+    metadata: Annotated[Metadata | UnsetType, Meta(description="Replaces all metadata.")] = UNSET
 
 
 class DiscountForUser(Shape, kw_only=True):
@@ -275,8 +280,10 @@ class DiscountOut(DiscountForUser, kw_only=True):
     redeemed_count: int
     on_hold_count: int
     rolled_back_count: int
+    revoked_count: Annotated[int, Meta(description="Granted codes that were voided one by one.")]
     sums: Annotated[dict[str, SumsOut], Meta(description="By currency.")]
     webhook_id: Annotated[str | None, Meta(description="The discount's own webhook.")]
+    metadata: Metadata
 
     @classmethod
     def _values(cls, discount: model.Discount, now: int) -> dict[str, Any]:
@@ -289,8 +296,10 @@ class DiscountOut(DiscountForUser, kw_only=True):
             "redeemed_count": discount.redeemed_count,
             "on_hold_count": discount.on_hold_count,
             "rolled_back_count": discount.rolled_back_count,
+            "revoked_count": discount.revoked_count,
             "sums": {currency: SumsOut(each.orders, each.discounts) for currency, each in discount.sums.items()},
             "webhook_id": discount.webhook_id,
+            "metadata": dict(discount.metadata),
         }
 
 
@@ -305,6 +314,7 @@ class DiscountPage(Shape):
 
     discounts: list[DiscountOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class DiscountPageForUser(Shape):
@@ -312,11 +322,13 @@ class DiscountPageForUser(Shape):
 
     discounts: list[DiscountForUser]
     next: str | None
+    missing: Missing = UNSET
 
 
 class DiscountQuery(ListQuery):
     brand_id: BrandId | None = None
     status: model.Status | None = None
+    metadata: Wanted = msgspec.field(default_factory=dict)
 
 
 class CloseQuery(Shape):

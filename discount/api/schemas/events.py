@@ -17,9 +17,15 @@ Event = (
     | events.DiscountClosed
     | events.DiscountSoldOut
     | events.DiscountLimitReached
+    | events.CodesImported
     | events.CodeGranted
+    | events.CodeRevoked
     | events.CodeRedeemed
     | events.RedemptionRolledBack
+    | events.RedemptionHeld
+    | events.RedemptionConfirmed
+    | events.RedemptionReleased
+    | events.UserForgotten
     | events.WebhookDisabled
     | events.WebhookTest
 )

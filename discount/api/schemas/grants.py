@@ -2,11 +2,25 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount.api.schemas.common import BrandId, Email, ListQuery, Moment, Shape, UserId, moment_out
+from discount.api.schemas.common import (
+    BrandId,
+    Email,
+    ListQuery,
+    Metadata,
+    Missing,
+    Moment,
+    Remark,
+    Shape,
+    UserId,
+    Wanted,
+    moment_out,
+)
 from discount.domain import model
 from discount.domain.errors import Refusal
+from discount.services.revocations import Revocation
 
 
 class GrantIn(Shape):
@@ -14,6 +28,7 @@ class GrantIn(Shape):
 
     user_id: UserId
     email: Email | None = None
+    metadata: Metadata | None = None
 
 
 GoodUntil = Annotated[
@@ -35,6 +50,7 @@ class GrantOut(Shape, kw_only=True):
     granted_at: Moment
     good_until: GoodUntil
     void: Void
+    metadata: Metadata | UnsetType = UNSET
 
     @classmethod
     def of(cls, grant: model.Grant) -> "GrantOut":
@@ -45,6 +61,7 @@ class GrantOut(Shape, kw_only=True):
             granted_at=model.to_time(grant.granted_at),
             good_until=moment_out(grant.good_until),
             void=grant.void,
+            metadata=UNSET if grant.metadata is None else dict(grant.metadata),
         )
 
 
@@ -52,6 +69,10 @@ class GrantsIn(Shape):
     """The users who get a code each."""
 
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=10_000)]
+    metadata: Annotated[Metadata | None, Meta(description="Kept with each new grant.")] = None
+
+
+NoGrant = Literal["sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked"]
 
 
 class GrantOutcome(Shape, omit_defaults=True):
@@ -63,7 +84,7 @@ class GrantOutcome(Shape, omit_defaults=True):
     granted_at: Moment | UnsetType = UNSET
     good_until: GoodUntil | UnsetType = UNSET
     void: Void | UnsetType = UNSET
-    refusal: Literal["sold-out", "not-started", "expired", "paused", "closed", "quota-reached"] | UnsetType = UNSET
+    refusal: NoGrant | UnsetType = UNSET
 
     @classmethod
     def of(cls, user_id: str, outcome: model.Grant | Refusal) -> "GrantOutcome":
@@ -86,11 +107,51 @@ class GrantsOut(Shape):
     grants: list[GrantOutcome]
 
 
+class RevokeIn(Shape, kw_only=True):
+    """The code to take back from a user, and where it goes.
+
+    `void` ends it, `pool` lets another user be granted it, `next` grants it to `next_user_id`. With `reissue` the user
+    may be granted another code. With `code` only that code is taken back, so that a repeat never takes a newer one.
+    """
+
+    user_id: UserId
+    reason: Remark = ""
+    back: Literal["void", "pool", "next"] = "void"
+    next_user_id: UserId | None = None
+    reissue: bool = False
+    code: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class RevocationOut(Shape, kw_only=True):
+    """A code that was taken back, and the grant of the next user if it was passed on."""
+
+    discount_id: str
+    user_id: str
+    code: str
+    back: Literal["void", "pool", "next"]
+    granted_at: Moment
+    revoked_at: Moment
+    next: GrantOut | None
+
+    @classmethod
+    def of(cls, revocation: Revocation) -> "RevocationOut":
+        return cls(
+            discount_id=revocation.discount_id,
+            user_id=revocation.user_id,
+            code=revocation.code,
+            back=revocation.back,
+            granted_at=model.to_time(revocation.granted_at),
+            revoked_at=model.to_time(revocation.revoked_at),
+            next=None if revocation.next is None else GrantOut.of(revocation.next),
+        )
+
+
 class GrantPage(Shape):
     """Grants, and the cursor of the next page."""
 
     grants: list[GrantOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class GrantQuery(Shape):
@@ -99,6 +160,7 @@ class GrantQuery(Shape):
 
 class UserQuery(ListQuery):
     brand_id: BrandId | None = None
+    metadata: Wanted = msgspec.field(default_factory=dict)
 
 
 class PictureQuery(Shape):
@@ -108,3 +170,4 @@ class PictureQuery(Shape):
 
 class GrantsQuery(ListQuery):
     format: Annotated[Literal["json", "csv"], Meta(description="csv streams all grants at once.")] = "json"
+    metadata: Wanted = msgspec.field(default_factory=dict)

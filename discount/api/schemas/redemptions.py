@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     ID_PATTERN,
@@ -10,10 +11,13 @@ from discount.api.schemas.common import (
     BrandId,
     Currency,
     ListQuery,
+    Metadata,
+    Missing,
     Moment,
     Remark,
     Shape,
     UserId,
+    Wanted,
     moment_out,
 )
 from discount.api.schemas.discounts import LimitsOut
@@ -60,6 +64,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
     """A code to redeem or, with `hold_seconds`, to reserve for that many seconds."""
 
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    metadata: Metadata | None = None
 
 
 class RollbackIn(Shape):
@@ -114,6 +119,7 @@ class RedemptionOut(Shape):
     confirmed_at: Moment | None
     rolled_back_at: Moment | None
     reason: str
+    metadata: Metadata | UnsetType = UNSET
 
     @classmethod
     def of(cls, redemption: model.Redemption) -> "RedemptionOut":
@@ -133,6 +139,7 @@ class RedemptionOut(Shape):
             confirmed_at=moment_out(redemption.confirmed_at),
             rolled_back_at=moment_out(redemption.rolled_back_at),
             reason=redemption.reason,
+            metadata=dict(redemption.metadata) if redemption.metadata else UNSET,
         )
 
 
@@ -141,6 +148,7 @@ class RedemptionPage(Shape):
 
     redemptions: list[RedemptionOut]
     next: str | None
+    missing: Missing = UNSET
 
 
 class RedemptionsOfUserQuery(ListQuery):
@@ -148,6 +156,7 @@ class RedemptionsOfUserQuery(ListQuery):
     since: Moment | None = None
     until: Moment | None = None
     brand_id: BrandId | None = None
+    metadata: Wanted = msgspec.field(default_factory=dict)
 
 
 class RedemptionsQuery(ListQuery):
@@ -155,3 +164,4 @@ class RedemptionsQuery(ListQuery):
     since: Moment | None = None
     until: Moment | None = None
     format: Annotated[Literal["json", "csv"], Meta(description="csv streams all redemptions at once.")] = "json"
+    metadata: Wanted = msgspec.field(default_factory=dict)

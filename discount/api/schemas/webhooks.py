@@ -21,12 +21,15 @@ EventType = Literal[
     "discount.closed",
     "discount.sold-out",
     "discount.limit-reached",
+    "codes.imported",
     "code.granted",
+    "code.revoked",
     "code.redeemed",
     "redemption.rolled-back",
     "redemption.held",
     "redemption.confirmed",
     "redemption.released",
+    "user.forgotten",
     "webhook.disabled",
 ]
 

@@ -14,7 +14,7 @@ from discount.dialects.schemas.coupons import CountsIn, CouponIn, CouponOut, Per
 from discount.domain import code_sequence, model
 from discount.domain.code_kinds import CodeKind
 from discount.domain.errors import AlreadyRedeemed, CodeTaken, Invalid, LimitReached, NotFound
-from discount.domain.model import Caller, Discount
+from discount.domain.model import Author, Caller, Discount
 from discount.domain.rules import LIMITS, LimitName, Rule
 from discount.services import contacts, discounts, redemptions
 from discount.services.checkouts import Checkout
@@ -60,7 +60,7 @@ def brand_of(caller: Caller) -> str:
     return caller.brand_id or BRAND
 
 
-def create(store: Store, body: CouponIn, brand_id: str) -> None:
+def create(store: Store, body: CouponIn, brand_id: str, author: Author) -> None:
     """Create a coupon with all counts at 0.
 
     Raises:
@@ -85,6 +85,7 @@ def create(store: Store, body: CouponIn, brand_id: str) -> None:
         rule=Rule(percent=percent or None),
         limits=dict.fromkeys(LIMITS, 0),
         expires_at=expires_at,
+        author=author,
     )
 
 

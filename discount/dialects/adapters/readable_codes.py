@@ -15,7 +15,7 @@ from discount.domain import code_sequence, model
 from discount.domain.code_kinds import CodeKind
 from discount.domain.cursors import make_cursor
 from discount.domain.errors import Forbidden, Invalid, NotFound
-from discount.domain.model import Caller, Discount, Grant, Redemption
+from discount.domain.model import Author, Caller, Discount, Grant, Redemption
 from discount.domain.rules import Rule
 from discount.services import contacts, discounts, exclusive_codes, grants, redemption_lists, redemptions, user_grants
 from discount.services.pagination import read_pages
@@ -26,7 +26,7 @@ MAX_GRANTED = 1000
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
+def create(store: Store, body: ReadableCodeIn, brand_id: str, author: Author) -> Discount:
     """Claim a code for a brand and create its discount.
 
     Raises:
@@ -52,6 +52,7 @@ def create(store: Store, body: ReadableCodeIn, brand_id: str) -> Discount:
         # A discount of 0 percent has no rule.
         rule=Rule(percent=percent or None),
         expires_at=expires_at,
+        author=author,
     )
     return discount
 

@@ -1,7 +1,7 @@
 --- Change fields of a discount; an empty value deletes the field.
 --- COST  O(1), and O(n) in the codes of the pool that a lower total removes.
 --- KEYS  discount codes shared events
---- ARGV  fields discount_id shared_code
+--- ARGV  fields discount_id shared_code by request_id
 --- WITH  quotas
 --- OK    changed     The fields are changed.
 --- OK    ends-first  Nothing is changed: the discount would end before it starts.
@@ -29,7 +29,11 @@ read_usage(d[1])
 local stopped = more > 0 and over_quota('codes', more)
 if stopped then return stopped end
 
-redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8])
+local before = {}
+for i = 1, #values, 2 do
+  before[i], before[i + 1] = values[i], redis.call('HGET', discount, values[i]) or ''
+end
+redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8], 'before', cjson.encode(before), 'after', fields, 'by', by, 'request', request_id)
 for i = 1, #values, 2 do
   if values[i + 1] == '' then
     redis.call('HDEL', discount, values[i])
@@ -37,7 +41,7 @@ for i = 1, #values, 2 do
     redis.call('HSET', discount, values[i], values[i + 1])
   end
 end
-if more ~= 0 then count_use_of(0, 0, more) end
+if more ~= 0 then count_use_of(0, more) end
 if total and d[9] == 'unique' and total < tonumber(d[4]) then
   -- The pool is a run of the sequence: codes removed from its end are made again if the total rises later.
   redis.call('HSET', discount, 'made', tostring(total))

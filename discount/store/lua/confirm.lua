@@ -7,7 +7,7 @@
 --- OK    again      Nothing is changed: the use was final before.
 --- OK    moved      The order belongs to another user or discount now; look it up again.
 --- ERR   not-found hold-ended
-local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
+local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount', 'order')
 if not r[1] then return {'not-found'} end
 -- Since the caller looked it up, the hold ended, and another user or discount redeemed the order.
 if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
@@ -16,8 +16,8 @@ local at = now()
 if r[1] ~= 'held' or r[2] <= at then return {'hold-ended'} end
 local d = redis.call('HMGET', discount, 'brand', 'number', 'used', 'limit_total')
 local user_uses = read_uses(redis.call('HGET', uses, r[3]))
-redis.call('XADD', events, '*', 'type', 'redemption.confirmed', 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7])
-redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7])
+redis.call('XADD', events, '*', 'type', 'redemption.confirmed', 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'order', r[11])
+redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'order', r[11])
 if d[4] and tonumber(d[3] or 0) + 1 == tonumber(d[4]) then
   redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
 end

@@ -1,7 +1,7 @@
 --- Create a discount with the first block of its codes.
 --- COST  O(n) in the codes of the first block, which the caller bounds.
 --- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
---- ARGV  discount_id fingerprint keep_seconds fields first_block shared_code webhook_fields held_by
+--- ARGV  discount_id fingerprint keep_seconds fields code_key first_block shared_code webhook_fields by request_id held_by
 --- WITH  quotas
 --- OK    created(discount_id)  The discount is new.
 --- OK    made(discount_id)     The same request made this discount before.
@@ -49,13 +49,19 @@ local bytes = bytes_of.discount + #block * bytes_of.code
 local stopped = over_quota('discounts', 1) or over_quota('codes', total or 0) or over_quota('stored_bytes', bytes)
 if stopped then return stopped end
 
-redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'number', number)
+-- A reader of the stream alone can make this discount again: `key` is what unique codes are made with.
+if code_key ~= '' then
+  redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'number', number, 'id', discount_id, 'definition', fields, 'by', by, 'request', request_id, 'key', code_key)
+  redis.call('HSET', discount, 'key', code_key)
+else
+  redis.call('XADD', events, '*', 'type', 'discount.created', 'at', score, 'brand', brand, 'number', number, 'id', discount_id, 'definition', fields, 'by', by, 'request', request_id)
+end
 redis.call('HSET', discount, 'created_at', score, 'number', number, 'granted', '0', 'made', tostring(#block), unpack(values))
 for i = 1, #block, 1000 do
   redis.call('RPUSH', codes, unpack(block, i, math.min(i + 999, #block)))
 end
 redis.call('HSET', numbers, number, discount_id)
-count_use_of(0, bytes, total or 0)
+count_use_of(bytes, total or 0)
 redis.call('ZADD', brand_discounts, score, discount_id)
 redis.call('ZADD', discounts, score, discount_id)
 local webhook_values = cjson.decode(webhook_fields)

@@ -1,6 +1,6 @@
 --- Create a webhook of a brand, or of one of its discounts; the same request again changes nothing.
 --- COST  O(log n) in the webhooks of the brand, at most 20.
---- KEYS  brand_record webhook brand_webhooks of_discount...
+--- KEYS  brand_record webhook brand_webhooks targets of_discount...
 --- ARGV  id brand discount_id url types request most
 --- OK    created  The webhook is new.
 --- OK    made     The same request made the webhook before.
@@ -21,4 +21,5 @@ if of_discount[1] then
 else
   redis.call('ZADD', brand_webhooks, at, id)
 end
+redis.call('INCR', targets)
 return {'created'}

@@ -1,17 +1,33 @@
 --- Anonymise the grant, the uses and some redemptions of a user of one discount. All counts stay.
 --- COST  O(log n) in the redemptions of the user for each of at most 500 redemptions.
---- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions records...
---- ARGV  user nobody bucket brand number page named
+--- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions events records...
+--- ARGV  user nobody bucket brand number page named by request_id
 --- WITH  held
---- OK    forgotten(grants)  The records are anonymous; `grants` is how many there were: 0 or 1.
+--- OK    forgotten(grants entry_id)  The records are anonymous; `grants` is how many there were, 0 or 1, `entry_id` is that of the event.
 --- ERR
 local granted, used = redis.call('HGET', grants, user), redis.call('HGET', uses, user)
 local held_text = redis.call('HGET', users, user)
-local code = granted and string.match(granted, '^%d+ (.*)$') or ''
-local in_page, in_codes = user .. '\n' .. page, code_field(user, brand, code)
-local numbers = redis.call('HMGET', users, in_page, in_codes)
+local held = held_functions()
+local code = granted and string.match(granted, '^%d+ ([^\n]*)') or ''
+local in_page, in_codes, traces = user .. '\n' .. page, held.code_field(user, brand, code), user .. '\n~'
+local numbers = redis.call('HMGET', users, in_page, in_codes, traces)
+local notes = redis.call('HGET', grants, user .. '\n')
+-- The user was not to be granted another code.
+local blocked = granted == '-'
 
-if granted then
+local orders = {}
+for n = 1, #records do orders[n] = redis.call('HGET', records[n], 'order') end
+-- Readers of the stream rename the user likewise.
+local entry_id = redis.call('XADD', events, '*', 'type', 'user.forgotten', 'at', now(), 'brand', brand, 'number', number, 'user', user, 'nobody', nobody, 'named', named, 'by', by, 'request', request_id)
+if notes then
+  if named ~= '' then notes = string.gsub(notes, '(%d+ %l+) %S* (%d+) [^\n]*', '%1 ' .. nobody .. ' %2 ' .. nobody) end
+  redis.call('HSET', grants_of_nobody, nobody .. '\n', notes)
+  redis.call('SETBIT', buckets, bucket, 1)
+  redis.call('HDEL', grants, user .. '\n')
+end
+if blocked then
+  redis.call('HDEL', grants, user)
+elseif granted then
   redis.call('HSET', grants_of_nobody, nobody, string.match(granted, '^%d+ ') .. (named ~= '' and nobody or code))
   redis.call('SETBIT', buckets, bucket, 1)
   redis.call('HDEL', grants, user)
@@ -24,18 +40,20 @@ end
 for n = 1, #records do
   redis.call('HSET', records[n], 'user', nobody)
   if named ~= '' then redis.call('HSET', records[n], 'code', nobody) end
+  -- Metadata may name the user.
+  if orders[n] then redis.call('HSET', records[n], 'order', string.match(orders[n], '^[^\n]*')) end
   redis.call('HDEL', records[n], 'reason')
   redis.call('ZREM', user_redemptions, string.match(records[n], ':([^:]+)$'))
 end
-local held = read_held(held_text)
-held.few = without_number(held.few, number)
-for n, field in ipairs({in_page, in_codes}) do
-  local kept = without_number(numbers[n], number)
+local codes = held.read(held_text)
+codes.few = held.without_number(codes.few, number)
+for n, field in ipairs({in_page, in_codes, traces}) do
+  local kept = held.without_number(numbers[n], number)
   if numbers[n] and kept ~= numbers[n] then
-    if n == 1 then held.gone = held.gone + 1 end
+    if n == 1 then codes.gone = codes.gone + 1 end
     if kept ~= '' then redis.call('HSET', users, field, kept) else redis.call('HDEL', users, field) end
   end
 end
-local text = write_held(held)
+local text = held.write(codes)
 if text ~= '' then redis.call('HSET', users, user, text) else redis.call('HDEL', users, user) end
-return {'forgotten', granted and '1' or '0'}
+return {'forgotten', granted and not blocked and '1' or '0', entry_id}

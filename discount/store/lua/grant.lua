@@ -1,8 +1,8 @@
 --- Grant one code of a discount to a user, or return the code that the user holds already.
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
---- ARGV  user bucket expected_users email candidates...
---- WITH  quotas held guard
+--- ARGV  user bucket expected_users extra candidates...
+--- WITH  grant_quotas held guard
 --- OK    granted(grant low expires_at valid_for timezone closed)  The user got a new code; `low` is not empty if the next block of codes is due.
 --- OK    held(grant low expires_at valid_for timezone closed)  The user held this code before.
 --- OK    refill                    The pool is empty; append codes and call again.
@@ -11,9 +11,12 @@
 --- OK    clash                     Every candidate is given already; call again with others.
 --- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out
 local held = redis.call('HGET', grants, user)
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'made', 'valid_for', 'timezone')
 -- The answer has all fields on which the end of the code depends.
-if held then return {'held', held, '', d[6] or '', d[11] or '', d[12] or '', d[4] or ''} end
+if held then
+  local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed')
+  return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or ''}
+end
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -22,13 +25,12 @@ local at = now()
 if d[6] and at >= d[6] then return {'expired', d[6]} end
 if d[7] and at < d[7] then return {'not-started', d[7]} end
 local granted = tonumber(d[2])
-local left = d[3] and tonumber(d[3]) - granted
+local left = d[3] and d[3] - granted
 if left and left <= 0 then return {'sold-out'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
-read_usage(d[1])
-local stopped = over_quota('grants_a_day', 1) or over_quota('stored_bytes', bytes_of.granted)
+local stopped = over_grants(d[1], at)
 if stopped then return stopped end
 
 local kind, code, n_free, digest, low = d[9], nil, nil, '', false
@@ -45,40 +47,64 @@ elseif kind == 'personal' then
     end
   end
   if not n_free then return {'clash'} end
-  code = string.gsub(candidates[2 * n_free - 1], '{seq}', tostring(granted + 1))
+  code = candidates[2 * n_free - 1]
+  -- Places that were taken back keep their numbers: `made` counts them.
+  if string.find(code, '{seq}', 1, true) then code = string.gsub(code, '{seq}', string.format('%.0f', granted + 1 + redis.call('HGET', discount, 'made'))) end
 else
   code = redis.call('LINDEX', codes, 0)
   if not code then return {'refill'} end
-  -- Every 256th grant checks if the next block of codes is due, so that later grants need not wait for it.
-  low = granted % 256 == 255 and tonumber(d[10]) < tonumber(d[3]) and redis.call('LLEN', codes) < 512
+  -- Every 256th grant checks if the next block of codes is due, so that later grants need not wait for it. The first block
+  -- is small: the first grants check more often.
+  low = (granted % 256 == 255 or granted < 256 and granted % 16 == 3) and redis.call('LLEN', codes) < 512 and tonumber(redis.call('HGET', discount, 'made')) < tonumber(d[3])
 end
 
-local held_codes = read_held(held_text)
-local page, in_codes, numbers
-if is_full(held_codes) then
-  page, in_codes = page_field(user, held_codes.made), code_field(user, d[1], code)
-  numbers = redis.call('HMGET', users, page, in_codes)
+local in_users, page, in_codes, numbers = d[8], nil, nil, nil
+-- Eight numbers have fifteen characters at least.
+if held_text and held_text ~= '' and #held_text < 15 and not string.find(held_text, '+', 1, true) then
+  in_users = held_text .. ' ' .. d[8]
+elseif held_text then
+  local held_by_user = held_functions()
+  local held_codes = held_by_user.read(held_text)
+  if held_by_user.is_full(held_codes) then
+    page, in_codes = held_by_user.page_field(user, held_codes.made), held_by_user.code_field(user, d[1], code)
+    numbers = redis.call('HMGET', users, page, in_codes)
+    numbers = {held_by_user.with_number(numbers[1], d[8]), held_by_user.with_number(numbers[2], d[8])}
+    held_codes.made = held_codes.made + 1
+    in_users = held_by_user.write(held_codes)
+  else
+    in_users = held_by_user.with_number(held_text, d[8])
+  end
+end
+local is_first_of_bucket = redis.call('HLEN', grants) == 0
+local grant = at .. ' ' .. code
+local address, metadata
+if extra ~= '' then
+  -- An e-mail address and, on the next line, metadata, which is kept behind the code.
+  address, metadata = string.match(extra, '^([^\n]*)\n?(.*)$')
+  if metadata ~= '' then
+    grant = grant .. '\n' .. metadata
+    count_bytes(#metadata)
+  end
 end
 
 -- Events name the discount by its short number: its id would be a third of the entry.
-if email == '' then
+if extra == '' then
   redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code)
 else
-  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', email)
+  redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', address, 'metadata', metadata)
 end
 if left == 1 then
   redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end
-redis.call('HSET', grants, user, at .. ' ' .. code)
-redis.call('SETBIT', buckets, bucket, 1)
+redis.call('HSET', grants, user, grant)
+if is_first_of_bucket then redis.call('SETBIT', buckets, bucket, 1) end
 if numbers then
-  held_codes.made = held_codes.made + 1
-  redis.call('HSET', users, user, write_held(held_codes), page, with_number(numbers[1], d[8]), in_codes, with_number(numbers[2], d[8]))
+  redis.call('HSET', users, user, in_users, page, numbers[1], in_codes, numbers[2])
 else
-  redis.call('HSET', users, user, with_number(held_text, d[8]))
+  redis.call('HSET', users, user, in_users)
 end
 redis.call('HINCRBY', discount, 'granted', 1)
-if most.grants_a_day or most.stored_bytes then count_use_of(1, bytes_of.granted, 0) end
+count_grant(d[1])
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', at .. ' ' .. code, low and 'low' or '', d[6] or '', d[11] or '', d[12] or '', ''}
+return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', ''}

@@ -12,10 +12,11 @@
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with their records.
 --- ERR   not-found
-local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold')
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency)
 if not d[1] then return {'not-found'} end
 local at = now()
-local granted_at, code = string.match(redis.call('HGET', grants, user) or '', '^(%d+) (.*)$')
+local value = redis.call('HGET', grants, user)
+local granted_at, code = string.match(value or '', '^(%d+) ([^\n]*)')
 if d[7] == 'shared' then code = d[8] end
 local right = false
 if code then
@@ -29,17 +30,27 @@ if code then
   end
 end
 
+-- A code that was taken back is no wrong code: an order that was redeemed before gets its first answer.
+local revoked = false
+if not right or value == '-' then
+  for canonical, taken_back in string.gmatch(redis.call('HGET', grants, user .. '\n') or '', ' (%S*) %d+ ([^\n]*)') do
+    if canonical == typed then revoked, right, code = true, true, taken_back end
+  end
+end
+
 -- Only the caller can add calendar months: it needs the time of the grant.
 local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
 if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
-local reasons, before = {}, {}
+local none, reasons = {}, {}
+local before = none
 -- With a wrong code a caller learns nothing about the order either.
 if right then
   before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at')
   -- A hold that ended, or was released for a newer one, counts as no redemption.
   local is_live = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
-  local differs = {}
+  local differs = none
+  if is_live then differs = {} end
   if is_live then
     local held_for = before[2] ~= '' and string.format('%.0f', (before[2] - before[7]) / 1000000) or ''
     if before[3] ~= discount_id then differs[#differs + 1] = 'code' end
@@ -73,21 +84,22 @@ local user_holds = find_live(user_uses, at)
 local used = tonumber(d[9] or 0)
 
 local most = {d[10], d[11], d[12], d[13]}
-local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), {}, user_holds
+local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), none, user_holds
 if is_hit(limits) then
   -- The user's own holds are released first, as at a checkout that starts again; `without_own` counts none of them.
   local without_own = count_limits(most, used, all_held - #user_holds, user_uses, {}, today)
   if is_hit(without_own) then
     limits = without_own
   else
-    released_holds, kept_holds = choose_holds(limits, user_holds, today)
+    released_holds, kept_holds = holds_functions().choose(limits, user_holds, today)
     limits = count_limits(most, used, all_held - #released_holds, user_uses, kept_holds, today)
   end
 end
 local left = left_of(limits)
 
+if revoked then reasons[#reasons + 1] = {slug = 'revoked'} end
 -- After a close that keeps codes, granted ones stay valid. Only a shared code can be right without a grant.
-if d[3] == 'void' or (d[3] and not granted_at) then reasons[#reasons + 1] = {slug = 'closed'} end
+if d[3] == 'void' or (d[3] and not granted_at and not revoked) then reasons[#reasons + 1] = {slug = 'closed'} end
 if d[4] then reasons[#reasons + 1] = {slug = 'paused'} end
 if d[5] and at < d[5] then reasons[#reasons + 1] = {slug = 'not-started', starts_at = d[5]} end
 local expires_at = d[6] or ''
@@ -99,7 +111,7 @@ if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'e
 for _, limit in ipairs(limits) do
   if limit.used + limit.held >= limit.most then
     local opens_at = ({per_user_per_day = today.ends_at, per_user_per_week = today.week_ends_at})[limit.name]
-    if limit.name == 'total' and limit.used < limit.most then opens_at = find_opening(holds, limit, user_holds, at) end
+    if limit.name == 'total' and limit.used < limit.most then opens_at = holds_functions().find_opening(holds, limit, user_holds, at) end
     if limit.most == 0 then opens_at = nil end
     local spent = limit.name == 'per_user' and limit.used > 0 and limit.most == 1
     reasons[#reasons + 1] = {slug = spent and 'already-redeemed' or 'limit-reached', limit = limit.name, opens_at = opens_at}
@@ -120,54 +132,65 @@ if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
 end
 if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
 
--- The record of each released hold is marked; the caller has to name its key.
-local record_numbers = {}
-for n = 1, #records do record_numbers[string.match(records[n], ':([^:]+)$')] = n end
-local missing, released = {}, {}
-for _, hold in ipairs(released_holds) do
-  local n = record_numbers[hold.id]
-  if n then
-    local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount')
-    -- After the clock went back, the order of this hold may have been redeemed again already.
-    if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6]} end
-  else
-    missing[#missing + 1] = hold.id
+local released = none
+if #released_holds > 0 then
+  -- The record of each released hold is marked; the caller has to name its key.
+  local record_numbers = {}
+  for n = 1, #records do record_numbers[string.match(records[n], ':([^:]+)$')] = n end
+  local missing = {}
+  released = {}
+  for _, hold in ipairs(released_holds) do
+    local n = record_numbers[hold.id]
+    if n then
+      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount', 'order')
+      -- After the clock went back, the order of this hold may have been redeemed again already.
+      if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6], order = r[7]} end
+    else
+      missing[#missing + 1] = hold.id
+    end
   end
+  if #missing > 0 then return {'gives-way', unpack(missing)} end
 end
-if #missing > 0 then return {'gives-way', unpack(missing)} end
 
-local hold_until, ended = '', {}
+local hold_until, ended = '', none
 if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)
   ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
 for name in pairs(left) do left[name] = left[name] - 1 end
+local left_text = cjson.encode(left)
 for _, each in ipairs(released) do
-  redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'reason', '')
+  redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
 end
 if hold_until ~= '' then
-  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'hold_until', hold_until)
+  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'hold_until', hold_until)
 else
-  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount)
+  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order)
   if d[10] and used + 1 == tonumber(d[10]) then
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'day', today.day, 'week', today.week, 'left', cjson.encode(left), 'discount', discount_id, 'brand', d[1], 'order', order)
+redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'day', today.day, 'week', today.week, 'left', left_text, 'discount', discount_id, 'brand', d[1], 'order', order)
 if earlier then redis.call('HSET', redemption, 'earlier_at', string.sub((earlier[2] or '') .. ' ' .. earlier[1], -1700)) end
 for _, each in ipairs(released) do
   local n = each.n
   redis.call('HSET', records[n], 'state', 'released')
 end
+if #released_holds > 0 and ended == none then ended = {} end
 for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
 if #ended > 0 then redis.call('ZREM', holds, unpack(ended)) end
 user_uses.holds = kept_holds
 if hold_until == '' then
   count_use(user_uses, today.day, today.week)
-  redis.call('HINCRBY', discount, 'used', 1)
-  redis.call('HINCRBY', discount, 'redeemed', 1)
-  redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
-  redis.call('HINCRBY', discount, 'discounts:' .. currency, discount_amount)
+  local orders, discounts = (d[16] or 0) + amount, (d[17] or 0) + discount_amount
+  if orders < 9e15 and discounts < 9e15 then
+    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1, 'orders:' .. currency, string.format('%.0f', orders), 'discounts:' .. currency, string.format('%.0f', discounts))
+  else
+    -- Lua's numbers are exact up to 2^53 only.
+    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1)
+    redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
+    redis.call('HINCRBY', discount, 'discounts:' .. currency, discount_amount)
+  end
 else
   if user_uses.day == '' then user_uses.day, user_uses.week = today.day, today.week end
   user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week}
@@ -179,4 +202,4 @@ redis.call('HSET', uses, user, write_uses(user_uses, at))
 redis.call('ZADD', redemptions, at, id)
 redis.call('ZADD', user_redemptions, at, id)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
-return {'redeemed', at, code, hold_until, cjson.encode(left)}
+return {'redeemed', at, code, hold_until, left_text}

@@ -7,7 +7,7 @@
 --- OK    again        Nothing is changed: there is no use or hold to undo any more.
 --- OK    moved        The order belongs to another user or discount now; look it up again.
 --- ERR   not-found
-local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount')
+local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount', 'order')
 if not r[1] then return {'not-found'} end
 -- Since the caller looked it up, the hold ended, and another user or discount redeemed the order.
 if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
@@ -18,7 +18,7 @@ local d = redis.call('HMGET', discount, 'brand', 'number', 'keeps_use')
 local user_uses = read_uses(redis.call('HGET', uses, r[3]))
 -- The event of a hold is `released`, so that redeemed events less rolled-back events add up to the sums.
 local event_type = r[1] == 'held' and 'redemption.released' or 'redemption.rolled-back'
-redis.call('XADD', events, '*', 'type', event_type, 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'reason', reason)
+redis.call('XADD', events, '*', 'type', event_type, 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'order', r[11], 'reason', reason)
 redis.call('HSET', redemption, 'state', 'rolled-back', 'rolled_back_at', at, 'reason', reason)
 redis.call('HINCRBY', discount, 'rolled_back', 1)
 if r[1] == 'held' then

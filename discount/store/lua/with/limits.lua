@@ -11,6 +11,7 @@ local function stay_in_latest_day(today, user_uses)
   if user_uses.week > today.week then today.week = user_uses.week end
 end
 local function find_live(user_uses, at)
+  if #user_uses.holds == 0 then return user_uses.holds end
   local live = {}
   for _, hold in ipairs(user_uses.holds) do
     if hold.ends_at > at then live[#live + 1] = hold end
@@ -24,13 +25,10 @@ local function count_limits(most, used, all_held, user_uses, user_holds, today)
     if hold.day == today.day then of_day = of_day + 1 end
     if hold.week == today.week then of_week = of_week + 1 end
   end
-  local function add(name, allowed, uses, held)
-    if allowed then limits[#limits + 1] = {name = name, most = tonumber(allowed), used = uses, held = held} end
-  end
-  add('total', most[1], used, all_held)
-  add('per_user', most[2], user_uses.used, #user_holds)
-  add('per_user_per_day', most[3], user_uses.day == today.day and user_uses.of_day or 0, of_day)
-  add('per_user_per_week', most[4], user_uses.week == today.week and user_uses.of_week or 0, of_week)
+  if most[1] then limits[1] = {name = 'total', most = tonumber(most[1]), used = used, held = all_held} end
+  if most[2] then limits[#limits + 1] = {name = 'per_user', most = tonumber(most[2]), used = user_uses.used, held = #user_holds} end
+  if most[3] then limits[#limits + 1] = {name = 'per_user_per_day', most = tonumber(most[3]), used = user_uses.day == today.day and user_uses.of_day or 0, held = of_day} end
+  if most[4] then limits[#limits + 1] = {name = 'per_user_per_week', most = tonumber(most[4]), used = user_uses.week == today.week and user_uses.of_week or 0, held = of_week} end
   return limits
 end
 local function is_hit(limits)

@@ -5,6 +5,7 @@ local function read_uses(text)
   if text then
     local used, day, of_day, week, of_week, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)(.*)$')
     uses.used, uses.day, uses.of_day, uses.week, uses.of_week = tonumber(used), day, tonumber(of_day), week, tonumber(of_week)
+    if rest == '' then return uses end
     for id, ends_at, hold_day, hold_week in string.gmatch(rest, '([^ ,]+),(%d+),(%d+),(%d+)') do
       uses.holds[#uses.holds + 1] = {id = id, ends_at = ends_at, day = hold_day, week = hold_week}
     end
@@ -12,6 +13,7 @@ local function read_uses(text)
   return uses
 end
 local function write_uses(uses, at)
+  if #uses.holds == 0 then return string.format('%d %s %d %s %d', uses.used, uses.day, uses.of_day, uses.week, uses.of_week) end
   local parts = {uses.used, uses.day, uses.of_day, uses.week, uses.of_week}
   for _, hold in ipairs(uses.holds) do
     if hold.ends_at > at then

@@ -1,12 +1,12 @@
-"""A threaded gunicorn worker that answers fast-path requests in batches, and that slow clients cannot block.
+"""The pool worker: a threaded gunicorn worker that answers what hot workers pass on, and that no slow client blocks.
 
-- The main loop reads requests without blocking, so no thread waits for a client that sends slowly.
-- A fast-path request waits only for Redis. A batch thread answers all that are waiting with a shared pipeline. They
-  bypass gunicorn's parser and response (`discount.serving.fast_parser`).
+- The main loop receives connections from hot workers, and the bodies of requests, without blocking. So no thread waits
+  for a client that sends slowly.
 - Health checks and metrics have threads of their own.
 - All other requests go to the thread pool, which long requests can never fill (`discount.api.long_calls`).
+- A connection that is idle goes back to a hot worker.
 
-`doc/decisions/013-past-the-parser.md` lists the gunicorn internals that this module relies on.
+`doc/decisions/018-one-loop.md` lists the gunicorn internals that this module relies on.
 """
 
 import os
@@ -14,38 +14,38 @@ import re
 import selectors
 import socket
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from errno import EAGAIN, ECONNABORTED, EWOULDBLOCK
-from functools import lru_cache, partial
-from queue import Empty, SimpleQueue
+from functools import partial
 from typing import Any
 
 from gunicorn import SERVER
-from gunicorn.errors import ConfigError
 from gunicorn.http import errors
 from gunicorn.http.wsgi import base_environ
 from gunicorn.util import http_date
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
-from discount import logs
-from discount.serving import fast_parser
-from discount.serving.connections import LONGEST_CHUNKS, Connection
-from discount.store import autopipeline
+from discount.serving import worker
+from discount.serving.connections import (
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    LONGEST_CHUNKS,
+    SEND_SECONDS,
+    Connection,
+)
+from discount.serving.handover import Handed
+from discount.serving.roster import State
 
-#: The most requests of a batch.
-BATCH = 64
-#: Seconds for a client to receive the rest of a buffered response.
-SEND_SECONDS = 30
-#: The most seconds and bytes that are read and dropped after a final response, while the client is still sending.
-#: A connection closed before that is reset, and the client may lose the response.
-LINGER_SECONDS = 5
-LINGER_BYTES = 128 * 1024 * 1024
 #: The most bytes read from a connection at a time.
 CHUNK = 64 * 1024
+#: How much less of the processor a pool worker gets than a hot one, if both want it (the niceness of its process).
+NICE = 5
+#: Seconds within which a hot worker notes that it is stopping, if it was told to when this one was.
+NOTICE_SECONDS = 2
+#: Seconds between two looks at the other workers while stopping.
+STOP_SECONDS = 0.1
 #: Seconds until a computing thread yields to another: long requests must not delay short ones.
 SWITCH_SECONDS = 0.001
 #: Seconds between two checks for connections that have timed out.
@@ -69,43 +69,32 @@ _PARSER_ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, 
 )
 
 
-def _finished(keep_alive: bool) -> Future[bool]:
-    future: Future[bool] = Future()
-    future.set_result(keep_alive)
-    return future
-
-
-#: What gunicorn's `finish_request` takes for an answered request, by whether its connection is kept alive.
-_FINISHED = {keep_alive: _finished(keep_alive) for keep_alive in (True, False)}
-
-
-class BatchingWorker(ThreadWorker):  # type: ignore[misc]
-    """A worker with two extra threads for batches, and one for each health check and for metrics."""
+class Worker(worker.Worker):
+    """A worker with a thread for each health check and for metrics, besides its pool."""
 
     alive: bool
+    sockets: list[Any]
     wsgi: Callable[..., Any]
-
-    @classmethod
-    def check_config(cls, cfg: Any, log: Any) -> None:
-        super().check_config(cfg, log)
-        if cfg.is_ssl:
-            raise ConfigError("This worker does not support TLS: set certfile and keyfile at the proxy instead")
 
     def init_process(self) -> None:
         # Connections that wait in the main loop, longest first, and when each of them times out.
         self._waiting: dict[Connection, float] = {}
         self._next_sweep = 0.0
         self._health = {name: ThreadPoolExecutor(1, name.decode()) for name in (b"healthy", b"ready", b"metrics")}
-        super().init_process()
+        self._stopping_since = 0.0
+        # Only hot workers accept.
+        for listener in self.sockets:
+            listener.close()
+        self.sockets = [self.replica.to_pool.outlet]
+        os.nice(NICE)
+        # The method of the class between would choose a kind again.
+        super(worker.Worker, self).init_process()
 
     def run(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._batch_queue: SimpleQueue[tuple[Connection, dict[str, Any]]] = SimpleQueue()
-        # With any of these settings, requests need work that only gunicorn's parser does.
-        needs_parser = self.cfg.secure_scheme_headers or os.environ.get("SCRIPT_NAME")
-        self._use_fast_parser = not needs_parser and self.cfg.proxy_protocol == "off"
         self._environ = base_environ(self.cfg) | {
-            "REQUEST_METHOD": "POST",
+            "REQUEST_METHOD": "other",
+            "PATH_INFO": "",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "SCRIPT_NAME": "",
             "QUERY_STRING": "",
@@ -113,47 +102,53 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             "wsgi.multithread": True,
         }
         self._app, self.wsgi = self.wsgi, self._answer_parsed
-        # Two, so that one works while the other waits for Redis.
-        for number in range(2):
-            threading.Thread(target=self._answer_batches, name=f"batch-{number}", daemon=True).start()
+        self.note(State.RUNNING)
         super().run()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin a graceful stop, once no hot worker needs this one."""
+        self.note(State.STOPPING)
+        self._stopping_since = self._stopping_since or time.monotonic()
+        self.method_queue.defer(self._stop_if_unneeded)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for events; for a short time only while this worker waits for others to stop."""
+        super().wait_for_and_dispatch_events(STOP_SECONDS if self._stopping_since else timeout)
+
+    def _stop_if_unneeded(self) -> None:
+        """End the main loop, unless hot workers that are stopping, too, may pass requests on to nobody else."""
+        if not self._stopping_since:
+            return
+        roster = self.replica.roster
+        is_early = time.monotonic() < self._stopping_since + NOTICE_SECONDS
+        waited_for = (State.RUNNING, State.STOPPING) if is_early else (State.STOPPING,)
+        is_needed = not roster.has("pool", State.RUNNING) and roster.has("hot", *waited_for)
+        self.alive = self.alive and (is_needed or self.is_awaited())
 
     # Connections. All of this runs in the main loop and never blocks.
 
-    def accept(self, listener: socket.socket) -> None:
-        """Accept a connection; if there are too many, close the one that has waited longest."""
-        try:
-            accepted, address = listener.accept()
-        except OSError as error:
-            if error.errno in (EAGAIN, EWOULDBLOCK, ECONNABORTED):
-                return
-            raise
+    def accept(self, channel: socket.socket) -> None:
+        """Take a connection from a hot worker; if there are too many, close the one that has waited longest."""
+        taken = self.replica.to_pool.take()
+        if taken is None:
+            return
+        sock, handed = taken
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections and self._waiting:
             # Prefer one that never sent a request: connections from a proxy have.
             self._drop(next((conn for conn in self._waiting if conn.fresh), next(iter(self._waiting))))
-        self._receive(Connection(self.cfg, accepted, address, listener.getsockname()))
+        conn = Connection(self.cfg, sock, handed)
+        conn.add(handed.received)
+        self._enqueue_or_wait(conn)
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Queue a request for the batch threads, or pass it to a thread of a pool."""
-        if environ := self._parse(conn):
-            conn.hand_over()
-            self._batch_queue.put((conn, environ))
-            return
+        """Pass a request to a thread of a pool."""
         health = _HEALTH.match(conn.received)
         self._submit(self._health[health[1]] if health else self.tpool, conn, self.handle, conn)
 
     def _submit(self, pool: ThreadPoolExecutor, conn: Connection, work: Callable[..., bool], *arguments: Any) -> None:
         future = pool.submit(work, *arguments)
         future.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
-
-    def _parse(self, conn: Connection) -> dict[str, Any] | None:
-        """Return the WSGI variables of a complete fast-path request; None for any other request."""
-        is_candidate = self._use_fast_parser and len(conn.received) <= fast_parser.MAX_BYTES
-        # Without a client address (unix sockets) gunicorn's own rules apply.
-        if not is_candidate or not isinstance(conn.client, tuple):
-            return None
-        return fast_parser.parse(bytes(conn.received))
 
     def _receive(self, conn: Connection) -> None:
         try:
@@ -207,6 +202,7 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
             self._linger(conn)
 
     def _await_next(self, conn: Connection) -> None:
+        """Give an idle connection back to a hot worker; keep it here if bytes of the next request have been read."""
         seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
         conn.idle, conn.fresh, conn.until = True, False, time.monotonic() + seconds
         conn.begin()
@@ -214,8 +210,17 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
         if ahead:
             conn.add(ahead)
             self._enqueue_or_wait(conn)
+        elif self._give_back(conn):
+            self.nr_conns -= 1
         else:
             self._wait(conn, selectors.EVENT_READ, self._receive)
+
+    def _give_back(self, conn: Connection) -> bool:
+        handed = Handed(conn.client, conn.server, until=conn.until, fresh=False)
+        try:
+            return self.replica.roster.has("hot", State.RUNNING) and self.replica.to_hot.send(conn.sock, handed)
+        except OSError:
+            return False
 
     def _linger(self, conn: Connection) -> None:
         """Close a connection so that the client gets the response even while it is sending (RFC 9112, section 9.6)."""
@@ -263,6 +268,7 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close the waiting connections that have timed out, or all of them with `force`."""
+        self._stop_if_unneeded()
         now = time.monotonic()
         if force or now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
@@ -323,95 +329,20 @@ class BatchingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, client: Any, addr: Any, slug: str, detail: str) -> bool:
         """Let the app render the problem for a request that it cannot get; the connection is then closed."""
-        environ = {"REQUEST_METHOD": "other", "PATH_INFO": "", "HTTP_X_REQUEST_ID": client.request_id}
-        environ["discount.refused"] = (slug, detail)
+        environ = self._environ | {"HTTP_X_REQUEST_ID": client.request_id, "discount.refused": (slug, detail)}
         try:
-            client.sendall(self._response(environ, addr, client.getsockname(), keep_alive=False))
+            client.sendall(self._response(environ))
         except OSError:
             self.log.debug("client of a malformed request disconnected")
         return False
 
-    def _next_batch(self) -> list[tuple[Connection, dict[str, Any]]]:
-        """Wait for a request, and return it with those that wait behind it."""
-        batch = [self._batch_queue.get()]
-        try:
-            while len(batch) < BATCH:
-                batch.append(self._batch_queue.get_nowait())
-        except Empty:
-            pass
-        return batch
-
-    def _answer_batches(self) -> None:
-        while True:
-            batch = self._next_batch()
-            outcomes: Sequence[bool | BaseException]
-            try:
-                with logs.buffered():
-                    outcomes = autopipeline.run_batch([partial(self._answer, *request) for request in batch])
-            except Exception:
-                # If this thread ended, its share of the fast-path requests would never be answered.
-                self.log.exception("batch failed")
-                outcomes = [False] * len(batch)
-            answered: list[tuple[Connection, bool | BaseException]] = []
-            for (conn, environ), outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, autopipeline.Leave):
-                    self._submit(self.tpool, conn, self._answer, conn, environ)
-                else:
-                    answered.append((conn, outcome))
-            self.method_queue.defer(self._finish, answered)
-
-    def _finish(self, answered: Sequence[tuple[Connection, bool | BaseException]]) -> None:
-        for conn, outcome in answered:
-            self.finish_request(conn, _FINISHED[outcome is True])
-
-    def _answer(self, conn: Connection, environ: dict[str, Any]) -> bool:
-        """Answer a fast-path request; return whether to keep the connection alive.
-
-        The main loop sends what the client does not receive at once.
-
-        Raises:
-            Leave: the request would delay the others of its batch; answer it again outside of the batch.
-        """
-        try:
-            environ["wsgi.input"].seek(0)
-            keep_alive = self._keeps_alive(environ)
-            conn.sock.sendall(self._response(environ, conn.client, conn.server, keep_alive=keep_alive))
-        except OSError:
-            return False
-        except Exception as error:
-            self.handle_error(None, conn.sock, conn.client, error)
-            return False
-        return keep_alive
-
-    def _keeps_alive(self, environ: dict[str, Any]) -> bool:
-        """Count a request, and return whether to keep its connection alive, by the same rules as gunicorn."""
-        self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
-            self.log.info("Autorestarting worker after current request.")
-            self.alive = False
-        if environ.get("HTTP_CONNECTION", "").lower() == "close" or not self.cfg.keepalive:
-            return False
-        return self.alive
-
-    def _response(self, environ: dict[str, Any], client: Any, server: Any, *, keep_alive: bool) -> bytes:
-        """Call the app and return its complete response, head and body."""
-        environ = self._environ | environ
-        if isinstance(client, tuple):
-            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-        if isinstance(server, tuple):
-            environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
-        head = ["", f"Server: {SERVER}", f"Date: {_date(int(time.time()))}"]
-        head.append("Connection: keep-alive" if keep_alive else "Connection: close")
+    def _response(self, environ: dict[str, Any]) -> bytes:
+        """Call the app and return its complete response, head and body; the connection closes after it."""
+        head = ["", f"Server: {SERVER}", f"Date: {http_date()}", "Connection: close"]
 
         def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> None:
             head[0] = f"HTTP/1.1 {status}"
-            # This worker decides about the connection, not the app.
             head.extend(f"{name}: {value}" for name, value in headers if name != "Connection")
 
         body = b"".join(self._app(environ, start_response))
         return "\r\n".join([*head, "\r\n"]).encode("latin-1") + body
-
-
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    return str(http_date(second))

@@ -1,0 +1,99 @@
+"""What events say about a discount: its settings, read from the fields that Redis stores."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from discount.domain import metadata
+from discount.domain.model import to_time
+
+
+class CodesData(msgspec.Struct, omit_defaults=True):
+    """The kind of a discount's codes and what they are made from."""
+
+    kind: str
+    pattern: str = ""
+    alphabet: str = ""
+    template: str = ""
+    code: str = ""
+
+
+class SettingsData(msgspec.Struct, omit_defaults=True):
+    """Settings of a discount. In a definition, what is left out is not set; in a change, it did not change.
+
+    Times are RFC 3339, amounts in minor units, `percent_off` is in percent. Null is no value or no limit.
+    """
+
+    discount_code: str | UnsetType = UNSET
+    total_count: int | None | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    starts_at: datetime | None | UnsetType = UNSET
+    expires_at: datetime | None | UnsetType = UNSET
+    valid_for: str | UnsetType = UNSET
+    percent_off: float | UnsetType = UNSET
+    amount_off: int | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
+    minimum_amount: int | UnsetType = UNSET
+    maximum_discount: int | UnsetType = UNSET
+    limits: dict[str, int | None] | UnsetType = UNSET
+    timezone: str | UnsetType = UNSET
+    returns_use: bool | UnsetType = UNSET
+    codes: CodesData | UnsetType = UNSET
+    webhook_id: str | UnsetType = UNSET
+    closed: str | None | UnsetType = UNSET
+    metadata: dict[str, str] | UnsetType = UNSET
+
+
+def _number(value: str) -> int | None:
+    return int(value) if value else None
+
+
+def _moment(value: str) -> datetime | None:
+    return to_time(int(value)) if value else None
+
+
+def _same(value: str) -> str:
+    return value
+
+
+_CODES = CodesData.__struct_fields__
+_LIMIT = "limit_"
+# Stored fields: the setting's name, and how it is read.
+_READ: dict[str, tuple[str, Callable[[str], Any]]] = {
+    **{name: (name, _same) for name in ("discount_code", "valid_for", "currency", "timezone")},
+    **{name: (name, _number) for name in ("amount_off", "minimum_amount", "maximum_discount")},
+    **{name: (name, _moment) for name in ("starts_at", "expires_at")},
+    "total": ("total_count", _number),
+    "percent": ("percent_off", lambda value: int(value) / 100),
+    "paused": ("paused", bool),
+    "keeps_use": ("returns_use", lambda value: not value),
+    "closed": ("closed", lambda value: value or None),
+    "webhook": ("webhook_id", _same),
+    "metadata": ("metadata", lambda value: dict(metadata.read(value))),
+}
+
+
+def read(text: str) -> SettingsData:
+    """Return settings from the names and values in turn, as scripts write them; an empty value is none."""
+    flat: list[str] = json.loads(text) if text else []
+    return settings_of(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def settings_of(stored: Mapping[str, str]) -> SettingsData:
+    """Return settings from stored fields."""
+    found = SettingsData()
+    for name, value in stored.items():
+        if name in _READ:
+            setting, of = _READ[name]
+            setattr(found, setting, of(value))
+    codes = {name: stored[name] for name in _CODES if name in stored}
+    if codes:
+        found.codes = CodesData(**codes)
+    limits = {name.removeprefix(_LIMIT): _number(value) for name, value in stored.items() if name.startswith(_LIMIT)}
+    if limits:
+        found.limits = limits
+    return found
