@@ -176,6 +176,7 @@ def read_redemptions(rows: Sequence[Any]) -> list[Redemption]:
             confirmed_at=row.confirmed_at,
             rolled_back_at=row.rolled_back_at,
             reason=row.reason,
+            metadata=row.metadata,
         )
         for row in rows
     ]

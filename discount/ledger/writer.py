@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Column, Connection, MetaData, Table, bindparam, sel
 from sqlalchemy.dialects import postgresql, sqlite
 
 from discount.ledger.rows import Batch, Row
-from discount.ledger.tables import DISCOUNTS, EVENTS, FIGURES, GRANTS, POSITIONS, REDEMPTIONS
+from discount.ledger.tables import CHANGES, DISCOUNTS, EVENTS, FIGURES, GRANTS, IMPORTS, POSITIONS, REDEMPTIONS
 
 #: From so many rows on, PostgreSQL gets them by COPY, which takes a fraction of the time.
 MANY = 200
@@ -20,6 +20,10 @@ def write(connection: Connection, batch: Batch) -> None:
     """Write the rows of a batch. Rows that are there already are kept, sums are added to."""
     insert(connection, EVENTS, batch.events, sets={})
     insert(connection, DISCOUNTS, batch.discounts.values(), sets={})
+    insert(connection, CHANGES, batch.changes, sets={})
+    insert(connection, IMPORTS, batch.imports, sets={})
+    # Before new grants: what was revoked was granted earlier.
+    _end_grants(connection, batch.revoked)
     insert(connection, GRANTS, batch.grants.values(), sets={})
     replaced = {each.name: "excluded" for each in REDEMPTIONS.columns if each.name != "id"}
     # The hold that this event confirmed is in the table already, with the time of its beginning.
@@ -54,6 +58,8 @@ def insert(
         return
     is_sqlite = connection.dialect.name == "sqlite"
     statement: Any = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    keys = list(table.primary_key.columns)
+    copied = None
     if not is_sqlite and len(rows) >= MANY:
         names = [each.name for each in table.columns]
         copied = _copy(connection, table, rows)
@@ -62,12 +68,14 @@ def insert(
     if sets:
         new = statement.excluded
         values = {name: new[name] + table.c[name] if how == "added" else new[name] for name, how in sets.items()}
-        keys, condition = list(table.primary_key.columns), text(where) if where else None
+        condition = text(where) if where else None
         statement = statement.on_conflict_do_update(index_elements=keys, set_=values, where=condition)
     else:
-        statement = statement.on_conflict_do_nothing()
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
     # No rows are given to a statement that selects them.
     connection.execute(statement, rows or None)
+    if copied is not None:
+        copied.drop(connection, checkfirst=False)
 
 
 def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> Table:
@@ -77,7 +85,6 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> Table:
         MetaData(),
         *(Column(each.name, each.type) for each in table.columns),
         prefixes=["TEMPORARY"],
-        postgresql_on_commit="DROP",
     )
     copied.create(connection, checkfirst=False)
     names = [each.name for each in table.columns]
@@ -92,6 +99,23 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> Table:
                 [encode(row[name]) if encode else row[name] for name, encode in zip(names, encoders, strict=True)]
             )
     return copied
+
+
+def _end_grants(connection: Connection, revoked: dict[tuple[str, str], Row]) -> None:
+    """Set how the codes that users hold were taken back."""
+    if not revoked:
+        return
+    rows = [
+        {"of_discount": discount_id, "of_user": user_id, **{f"new_{name}": value for name, value in values.items()}}
+        for (discount_id, user_id), values in revoked.items()
+    ]
+    held = (
+        (GRANTS.c.discount_id == bindparam("of_discount"))
+        & (GRANTS.c.user_id == bindparam("of_user"))
+        & (GRANTS.c.state == "granted")
+    )
+    names = ("state", "revoked_at", "reason", "next_user_id")
+    connection.execute(update(GRANTS).where(held).values({name: bindparam(f"new_{name}") for name in names}), rows)
 
 
 def _change_redemptions(connection: Connection, changed: dict[str, Row]) -> None:

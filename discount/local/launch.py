@@ -99,14 +99,14 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
     mails = Path(settings.data) / "mail" if sink else None
     if mails:
         children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, sink)
-    ledger = _start(started, ["discount", "ledger", "upgrade"], environment)
-    while ledger.poll() is None:
-        pause()
-    if ledger.returncode:
-        raise SettingsError("the ledger could not be upgraded")
-    children["worker"] = _start(started, ["discount", "worker"], environment)
+    upgrade = _start(started, ["discount", "ledger", "upgrade"], environment)
     click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:
+        if upgrade.poll():
+            raise SettingsError("the ledger could not be upgraded")
+        # The worker needs the tables of the ledger.
+        if upgrade.returncode == 0 and "worker" not in children:
+            children["worker"] = _start(started, ["discount", "worker"], environment)
         for name, child in children.items():
             if child.poll() is not None:
                 raise SettingsError(f"the {name} stopped unexpectedly")

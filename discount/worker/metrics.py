@@ -20,6 +20,11 @@ LEDGER_BEHIND = Gauge(
 LEDGER_PARTITIONS = Gauge(
     "discount_ledger_partitions_behind", "Partitions with events that the ledger has not read.", registry=OF_WORKER
 )
+LEDGER_LOST = Gauge(
+    "discount_ledger_lost_partitions",
+    "Partitions of which Redis has lost events that the ledger has, until the worker ends.",
+    registry=OF_WORKER,
+)
 BRANDS_DUE = Gauge(
     "discount_brands_due",
     "Brands with due deliveries that no worker has leased, counted once per kind.",

@@ -147,10 +147,11 @@ def _ledger_loops(consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
         partitions, seconds = consumer.behind()
         worker_metrics.LEDGER_PARTITIONS.set(partitions)
         worker_metrics.LEDGER_BEHIND.set(seconds)
+        worker_metrics.LEDGER_LOST.set(len(consumer.lost))
 
     return [
         _Loop("ledger", write, ending, before=consumer.open),
-        _Loop("ledger-measures", measure, ending, every=MEASURE),
+        _Loop("ledger-measures", measure, ending, every=MEASURE, before=consumer.open_groups),
     ]
 
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.support.needs import need
 from tests.support.patience import PATIENCE
 
 
@@ -23,8 +24,9 @@ class PostgresServer:
     """A PostgreSQL process that listens on a unix socket alone."""
 
     def __init__(self) -> None:
+        # Its other programs lie beside it.
+        self._binaries = Path(need("postgres")).resolve().parent
         self._folder = Path(tempfile.mkdtemp(prefix="discount-pg-"))
-        self._binaries = _binaries()
         # PostgreSQL refuses to run as root.
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user:
@@ -80,11 +82,3 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _binaries() -> Path:
-    """Return the folder of the server's programs. Debian does not put it on the path."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: float(each.parent.name))
