@@ -39,9 +39,10 @@ format: $(VENV)/.tests ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/.tests ## update requirements*.txt from requirements*.in; UPGRADE=1 takes newer packages of packages, too
-	@for list in requirements requirements-build requirements-dev; do \
-		$(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) $$list.in --output-file $$list.txt || exit; done
+lock: $(VENV)/.tests ## update the locks from .ci/requirements*.in; UPGRADE=1 takes newer packages of packages, too
+	@for lock in requirements.txt requirements-dev.txt .ci/requirements-build.txt; do \
+		list=.ci/$$(basename $$lock .txt).in; \
+		$(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) $$list --output-file $$lock || exit; done
 
 bench: $(VENV)/.tests ## run the benchmarks
 	$(BIN)/python bench/run.py
@@ -57,7 +58,7 @@ chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis an
 	$(BIN)/python bench/failovers.py
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
-	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_nodes.py -n 4 --dist worksteal
+	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_away_nodes.py -n 4 --dist worksteal
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py
@@ -74,8 +75,8 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
 
 # Each package is installed only if its hash is in the lock.
-$(VENV)/.runs: requirements.txt requirements-build.txt | $(BIN)/pip
-	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
+$(VENV)/.runs: requirements.txt .ci/requirements-build.txt | $(BIN)/pip
+	@$(PIP) --require-hashes -r requirements.txt -r .ci/requirements-build.txt
 	@touch $@
 
 # Editable, so that a change of the code applies at the next start.

@@ -2,12 +2,22 @@
 
 import signal
 from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
+
+from discount import logs
 
 # A shell starts its background jobs with SIGINT ignored, and every process below inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def captured_lines() -> Iterator[None]:
+    """Write the held lines of requests while pytest still captures them for this test."""
+    yield
+    logs.flush()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

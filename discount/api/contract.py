@@ -206,6 +206,7 @@ class Endpoint:
         self._takes_upload = "upload" in operation.parameters
         self._from_gate = [(name, value) for name, value in _FROM_GATE.items() if name in operation.parameters]
         self._is_long = operation.cost.long
+        self._may_be_long = bool(operation.cost.is_long)
 
     def answer(self, request: Request) -> Reply:
         """Answer a request. A refusal or a failure is an answer, too."""
@@ -249,7 +250,7 @@ class Endpoint:
         Raises:
             Refusal
         """
-        if self._is_long(request.arguments.get("query")):
+        if self._may_be_long and self._is_long(request.arguments.get("query")):
             client = request.environ.get("gunicorn.socket")
             return self._long_calls.run(request.caller, client, partial(self._call_view, request))
         return self._call_view(request)
@@ -262,8 +263,10 @@ class Endpoint:
         answer, status = result
         if answer is None:
             return Reply(b"", status)
-        headers = {"Content-Type": JSON} | self._link(request, answer)
-        return Reply(_encode(answer), status, list(headers.items()))
+        reply = Reply(_encode(answer), status, [("Content-Type", JSON)])
+        if self._pages.are_linked:
+            reply.headers += self._link(request, answer).items()
+        return reply
 
     def refuse(self, request: Request, error: Exception) -> Reply:
         """Render a refusal, or a failure, in the operation's error format."""

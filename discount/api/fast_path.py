@@ -81,9 +81,9 @@ def written(reply: Reply, rest: bytes, second: int, *, keep_alive: bool) -> byte
         second: the time in seconds since 1970 UTC.
     """
     # The server decides about the connection, not the app.
-    headers = tuple(header for header in reply.headers if header[0] != "Connection")
+    lines = [f"{name}: {value}\r\n" for name, value in reply.headers if name != "Connection"]
     start, body = _start(reply.status, second, keep_alive), _body(reply)
-    return b"%b%bContent-Length: %d\r\n%b\r\n%b" % (start, _lines(headers), len(body), rest, body)
+    return b"%b%bContent-Length: %d\r\n%b\r\n%b" % (start, "".join(lines).encode("latin-1"), len(body), rest, body)
 
 
 def _body(reply: Reply) -> bytes:
@@ -95,8 +95,3 @@ def _start(status: int, second: int, keep_alive: bool) -> bytes:
     connection = "keep-alive" if keep_alive else "close"
     lines = (f"HTTP/1.1 {_STATUS_LINES[status]}", f"Server: {SERVER}", f"Date: {http_date(second)}")
     return "\r\n".join([*lines, f"Connection: {connection}\r\n"]).encode("latin-1")
-
-
-@lru_cache(maxsize=256)
-def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")

@@ -70,8 +70,11 @@ def body_reader(kind: type, max_body: int, *, optional: bool = False) -> Callabl
         except (ValueError, RecursionError) as error:
             raise malformed(error, raw) from None
         # The decoder silently keeps the last of two equal names. An escape could hide one, hence the first condition.
-        if b"\\" in raw or any(raw.count(name) > 1 for name in names):
+        if b"\\" in raw:
             refuse_repeated_names(raw)
+        for name in names:
+            if raw.count(name) > 1:
+                refuse_repeated_names(raw)
         return decoded
 
     return read

@@ -26,7 +26,8 @@ class Pages:
         self._names = re.findall(r"{(\w+)}", path)
         self._part = next((part for part, shape in (("query", query), ("body", body)) if _has(shape, "cursor")), "")
         self._parameter = "after" if _has(query, "after") else "cursor"
-        self._linked = _has(query, self._parameter)
+        #: Whether an answer may have a Link header.
+        self.are_linked = _has(query, self._parameter)
 
     def around(self, view: Callable[..., T]) -> Callable[..., T]:
         """Return the view with sealed cursors: each is valid only for the list that it came from.
@@ -60,7 +61,7 @@ class Pages:
         """Return the Link header that leads to the next page, if there is one."""
         following = getattr(answer, "next", None)
         # After the last event, `next` repeats the request's own cursor.
-        if not self._linked or not following or following == request.query.get(self._parameter):
+        if not self.are_linked or not following or following == request.query.get(self._parameter):
             return None
         parameters = {name: value for name, value in request.query.items() if name != self._parameter}
         return f'<{quote(request.path)}?{urlencode(parameters | {self._parameter: following})}>; rel="next"'

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 from uuid import UUID, uuid4
@@ -46,6 +47,8 @@ def make_discount_id(partition: int, total_count: int | None, name: str | None =
     return f"dsc-{partition:02x}{'0123456789abcdefghijklmnop'[power]}{shortuuid.encode(number)}"
 
 
+# Cached: most calls are for few discounts.
+@lru_cache(maxsize=4096)
 def parse_discount_id(text: str) -> DiscountId | None:
     """Return the parts of a discount's id; None if this service cannot have made it."""
     match = _DISCOUNT_ID.fullmatch(text)

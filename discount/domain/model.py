@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import msgspec
+from msgspec import Struct
+
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
 from discount.domain.ids import partition_of
@@ -172,8 +175,7 @@ class Discount:
         return "sold-out" if self.remaining_count == 0 else "active"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """A code granted to a user. `fresh`: this call granted it. `void`: it was voided when the discount was closed."""
 
     discount_id: str
@@ -196,8 +198,7 @@ def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | No
 RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]
 
 
-@dataclass(frozen=True, slots=True)
-class Redemption:
+class Redemption(Struct, frozen=True):
     """A use of a code at a checkout. `fresh`: this call counted it.
 
     `left` is what is left of each limit now; in lists and repeated answers, what was left right after the use.
@@ -217,7 +218,7 @@ class Redemption:
     confirmed_at: int | None = None
     rolled_back_at: int | None = None
     reason: str = ""
-    metadata: Metadata = field(default_factory=dict)
+    metadata: Metadata = msgspec.field(default_factory=dict)
     fresh: bool = False
 
 

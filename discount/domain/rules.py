@@ -11,6 +11,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from iso4217 import Currency
+from msgspec import Struct
 
 from discount.domain.errors import (
     CurrencyMismatch,
@@ -47,8 +48,7 @@ class Rule:
 NO_RULE = Rule()
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """The order at a checkout."""
 
     id: str

@@ -1,7 +1,8 @@
 """Checkouts: the request to validate or redeem a code, and all that is worked out from it, once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from discount.domain import code_sequence, rules
 from discount.domain.errors import NotFound, NotGranted, Refusal
@@ -20,8 +21,7 @@ ADDRESS_GUESSES = 1000
 GUESS_SECONDS = 900
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
+class Checkout(Struct, frozen=True):
     """A user at a checkout with a code. Either `brand_id` or `discount_id` may be None.
 
     Args:
@@ -43,8 +43,7 @@ class Checkout:
         return self.user_id if self.by_user else None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutFacts:
+class CheckoutFacts(Struct, frozen=True):
     """The facts that follow from a checkout and its brand.
 
     Args:
@@ -61,8 +60,7 @@ class CheckoutFacts:
     guess_limits: list[str | int]
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedCheckout:
+class PreparedCheckout(Struct, frozen=True):
     """A checkout, its discount, and what follows from both.
 
     Args:

@@ -1,6 +1,7 @@
 """The service of grants: give a user a code of a discount, show who holds what."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from discount.domain import code_kinds, durations, model
@@ -203,6 +204,8 @@ def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant 
     )
     if held == BLOCKED:
         return None
+    if held == BLOCKED:
+        return None
     if held is not None:
         return read_grant(parsed.text, user_id, held, terms)
     expires_at, _, _, closed = terms
@@ -288,15 +291,9 @@ def _call(
     """Return the keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
     bucket = keys.grant_bucket(user_id, parsed.buckets)
-    names = [
-        keys.usage(partition),
-        keys.discount(partition, discount_id),
-        keys.codes(partition, discount_id),
-        keys.grants(partition, discount_id, bucket),
-        keys.buckets(partition, discount_id),
-        keys.users(partition, user_id),
-        keys.events(partition),
-    ]
+    usage, discount, codes, buckets, events = _fixed_keys(partition, discount_id)
+    grants, users = keys.grants(partition, discount_id, bucket), keys.users(partition, user_id)
+    names = [usage, discount, codes, grants, buckets, users, events]
     arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
@@ -318,6 +315,19 @@ def candidates_of(
         names.append(keys.taken(parsed.partition, parsed.text, digest % parsed.buckets))
         arguments += [code, "" if code_kinds.always_differs(definition.codes) else digest]
     return names, arguments
+
+
+# Cached: most calls are for few discounts.
+@lru_cache(maxsize=4096)
+def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, str]:
+    """Return the keys of the grant script that do not depend on the user."""
+    return (
+        keys.usage(partition),
+        keys.discount(partition, discount_id),
+        keys.codes(partition, discount_id),
+        keys.buckets(partition, discount_id),
+        keys.events(partition),
+    )
 
 
 def bucket_key(parsed: DiscountId, user_id: str) -> str:

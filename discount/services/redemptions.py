@@ -1,11 +1,13 @@
 """The service of redemptions: validate and redeem a code, confirm a hold, roll a redemption back, show it."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
+
+import msgspec
+from msgspec import structs
 
 from discount.domain import code_sequence, ids, rules
 from discount.domain.errors import (
@@ -70,7 +72,7 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + found[len(mismatches) :]
     amount = 0 if prepared.refusals else prepared.discount_amount
-    return Verdict(prepared.discount.text, amount, json.loads(answer["left"]), reasons)
+    return Verdict(prepared.discount.text, amount, msgspec.json.decode(answer["left"]), reasons)
 
 
 def redeem(
@@ -120,7 +122,7 @@ def redeem(
         state="held" if hold_until else "redeemed",
         order=checkout.order,
         discount_amount=prepared.discount_amount,
-        left=json.loads(answer["left"]),
+        left=msgspec.json.decode(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         metadata=metadata,
@@ -154,7 +156,7 @@ def show(store: Store, redemption_id: str) -> Redemption:
         NotFound
     """
     found = find(store, redemption_id)
-    return replace(found, left=_left(store, found))
+    return structs.replace(found, left=_left(store, found))
 
 
 def find(store: Store, redemption_id: str) -> Redemption:
@@ -294,7 +296,7 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
 def _read_reasons(text: str) -> list[Refusal]:
     """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
-    for reason in json.loads(text):
+    for reason in msgspec.json.decode(text):
         slug = reason.pop("slug")
         if slug == "not-granted":
             reasons.append(checkouts.wrong_code())
@@ -323,7 +325,7 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     for _ in range(TRIES):
         answer = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
         if answer.status == "left":
-            left: Mapping[LimitName, int] = json.loads(answer["limits"])
+            left: Mapping[LimitName, int] = msgspec.json.decode(answer["limits"])
             return left
         now = int(answer["now"])
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
@@ -343,7 +345,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         state="released" if state == "held" and (hold_until or 0) <= now else state,
         order=Order(order_id, int(fields["amount"]), fields["currency"]),
         discount_amount=int(fields["discount_amount"]),
-        left=json.loads(fields["left"]),
+        left=msgspec.json.decode(fields["left"]),
         redeemed_at=int(fields["at"]),
         hold_until=hold_until,
         confirmed_at=_moment(fields.get("confirmed_at")),

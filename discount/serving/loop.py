@@ -21,7 +21,7 @@ ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 # Edge-triggered: an event is told once. So a descriptor need not be registered anew for each thing awaited.
 _EACH_ONCE = READABLE | WRITABLE | select.EPOLLRDHUP | select.EPOLLET
 #: The most events of a turn: what they send to Redis goes out at its end.
-_MOST_EVENTS = 64
+_MOST_EVENTS = 32
 #: Threads for what has to wait, such as opening a connection to Redis.
 _THREADS = 4
 

@@ -41,7 +41,7 @@ from discount.serving.roster import State
 #: The most bytes read from a connection at a time.
 CHUNK = 64 * 1024
 #: How much less of the processor a pool worker gets than a hot one, if both want it (the niceness of its process).
-NICE = 5
+NICE = 10
 #: Seconds within which a hot worker notes that it is stopping, if it was told to when this one was.
 NOTICE_SECONDS = 2
 #: Seconds between two looks at the other workers while stopping.

@@ -211,6 +211,7 @@ class Store:
         """
         self._compared.clear()
         if not self.nodes.look():
+            self.nodes.look_soon()
             raise Unavailable(NOT_REACHED)
         # The node of partition 0 comes first: at the first start, it has to be asked before the others.
         for address in self.nodes.addresses():
@@ -252,11 +253,10 @@ class Store:
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""
-        if not self.nodes.is_known:
-            self.nodes.look_first()
-        address = node_of(self.nodes, commands)
+        address = self.nodes.only or node_of(self.nodes, commands)
         deadline = time.monotonic() + self._timeout
         if address is None or address not in self._compared:
+            self.nodes.look_first()
             return self._finish(Exchange(self.nodes, commands, deadline))
         self._on_round_trip()
         try:

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis._parsers.base import BaseParser
 from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import TimeoutError as TimedOut
@@ -90,18 +89,22 @@ class Exchange:
         """Return what is to be sent next, at most one piece for each node; nothing at the end."""
         self.pause = 0.0
         found: dict[tuple[str, bool], Piece] = {}
-        late = self._waiting and time.monotonic() > self._deadline
+        late = self._hops > HOPS or time.monotonic() > self._deadline
+        asked = self._asked
         for place in sorted(self._waiting):
-            asking = place in self._asked
-            address = self._asked.get(place) or self._owner(place)
-            if late or self._hops > HOPS:
-                self.replies[place] = self.replies[place] or Away(NOT_IN_TIME)
-            elif self._nodes.fails_at_once(address) or self._lost.get(address, 0) > 1:
-                self.replies[place] = Away(NOT_REACHED)
-            else:
-                piece = found.setdefault((address, asking), Piece(address, [], [], asking))
-                piece.places.append(place)
-                piece.commands.append(self._commands[place])
+            address = asked.get(place) or self._owner(place)
+            kind = (address, place in asked)
+            piece = found.get(kind)
+            if piece is None:
+                if late:
+                    self.replies[place] = self.replies[place] or Away(NOT_IN_TIME)
+                    continue
+                if self._nodes.fails_at_once(address) or self._lost.get(address, 0) > 1:
+                    self.replies[place] = Away(NOT_REACHED)
+                    continue
+                piece = found[kind] = Piece(address, [], [], kind[1])
+            piece.places.append(place)
+            piece.commands.append(self._commands[place])
         self._waiting.clear()
         for piece in found.values():
             piece.tail = self._nodes.tail(piece.commands)
@@ -119,14 +122,15 @@ class Exchange:
         replies = durability.read(piece.commands, piece.tail, replies)
         moved: set[int | None] = set()
         redirected = False
+        if piece.asking:
+            for place in piece.places:
+                del self._asked[place]
         for place, reply in zip(piece.places, replies, strict=True):
-            self._asked.pop(place, None)
-            partition = self._partitions[place]
             self.replies[place] = reply
-            if partition in moved:
+            if moved and self._partitions[place] in moved:
                 self._waiting.add(place)
             elif isinstance(reply, RedisError):
-                redirected |= self._follow(place, partition, reply, piece.address, moved)
+                redirected |= self._follow(place, self._partitions[place], reply, piece.address, moved)
         self._hops += redirected
 
     def fail(self, piece: Piece, error: BaseException) -> None:
@@ -183,12 +187,6 @@ class Exchange:
     def _owner(self, place: int) -> str:
         partition = self._partitions[place]
         return self._nodes.any() if partition is None else self._nodes.owners[partition]
-
-
-def read_error(text: str) -> RedisError:
-    """Return an error reply as the error that the rules expect, for connections that do not read with redis-py."""
-    error: RedisError = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]
-    return error
 
 
 def node_of(nodes: Nodes, commands: Sequence[Command]) -> str | None:

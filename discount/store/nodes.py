@@ -48,9 +48,9 @@ class Nodes:
         self.kind: Kind = target.kind
         self.dial = target.dial
         #: The address of the node of each partition; empty while no node has it.
-        self.owners: list[str] = [target.seeds[0]] * partitions
-        #: The node that has all partitions; None if there are several.
-        self.only: str | None = target.seeds[0]
+        self.owners: list[str] = ["" if target.kind == "sentinel" else target.seeds[0]] * partitions
+        #: The node that has all partitions; None if there are several, or none is known.
+        self.only: str | None = self.owners[0] or None
         #: The nodes that did not answer, and since when.
         self.away: dict[str, float] = {}
         #: How each piece of an exchange ends.
@@ -58,7 +58,7 @@ class Nodes:
         self._report: Callable[[list[int]], None] = lambda _: None
         #: Counts the changes of the map.
         self.version = 0
-        #: Whether the map was found; until then, the first seed stands for all nodes.
+        #: Whether the map was found; until then, the first seed stands for all nodes of a Cluster.
         self.is_known = target.kind == "one"
         self.target = target
         self.slots = [key_slot(f"{partition:02x}".encode()) for partition in range(partitions)]
@@ -93,6 +93,8 @@ class Nodes:
 
     def tail(self, commands: Sequence[Command]) -> tuple[Command, ...]:
         """Return what is sent behind commands for one node, so that their replies are safe."""
+        if self.durability.chosen == "fast":
+            return ()
         return self.durability.tail(self.kind, commands)
 
     def fails_at_once(self, address: str) -> bool:
@@ -163,8 +165,8 @@ class Nodes:
 
     def look_first(self) -> None:
         """Ask for the map if it is not known, unless this was tried just now."""
-        if not self.is_known and time.monotonic() - self._looked_at > PAUSES[1]:
-            self.look()
+        if not self.is_known and time.monotonic() - self._looked_at > PAUSES[1] and not self.look():
+            self.look_soon()
 
     def _set(self, owners: list[str]) -> None:
         if owners == self.owners:

@@ -201,7 +201,7 @@ def test_grants_as_csv_are_all_of_them(client: Client) -> None:
     client.http.post(f"/discount/{found['id']}/grants", json={"user_ids": users})
     answer = client.http.get(f"/discount/{found['id']}/grants?format=csv")
     header, *lines = rows(answer)
-    assert header == ["user_id", "code", "granted_at", "good_until", "void"]
+    assert header == ["user_id", "code", "granted_at", "good_until", "void", "metadata"]
     assert sorted(line[0] for line in lines) == sorted(users)
     assert len({line[1] for line in lines}) == 1203
     assert answer.data.count(b"\r\n") == 1204
@@ -214,11 +214,11 @@ def test_csv_and_pages_have_the_same_data(client: Client) -> None:
         client.grant(found["id"], user)
     pages = client.http.get(f"/discount/{found['id']}/grants").get_json()["grants"]
     lines = rows(client.http.get(f"/discount/{found['id']}/grants?format=csv"))[1:]
-    assert lines == [[each["user_id"], each["code"], each["granted_at"], "", "false"] for each in pages]
+    assert lines == [[each["user_id"], each["code"], each["granted_at"], "", "false", ""] for each in pages]
     client.http.patch(f"/discount/{found['id']}", json={"expires_at": "2280-01-01T00:00:00Z"})
     client.http.delete(f"/discount/{found['id']}?granted_codes=void")
     lines = rows(client.http.get(f"/discount/{found['id']}/grants?format=csv"))[1:]
-    assert {tuple(line[3:]) for line in lines} == {("2280-01-01T00:00:00.000000Z", "true")}
+    assert {tuple(line[3:]) for line in lines} == {("2280-01-01T00:00:00.000000Z", "true", "")}
 
 
 def test_csv_is_offered_as_a_file(client: Client) -> None:
@@ -226,7 +226,7 @@ def test_csv_is_offered_as_a_file(client: Client) -> None:
     answer = client.http.get(f"/discount/{found['id']}/grants?format=csv")
     assert answer.content_type == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{found["id"]}-grants.csv"'
-    assert rows(answer) == [["user_id", "code", "granted_at", "good_until", "void"]]
+    assert rows(answer) == [["user_id", "code", "granted_at", "good_until", "void", "metadata"]]
 
 
 @pytest.mark.parametrize("user", ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("http:x")', "=cmd|' '!A0"])

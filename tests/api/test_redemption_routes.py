@@ -548,7 +548,7 @@ def test_redemptions_are_saved_as_csv(client: Client) -> None:
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{discount_id}-redemptions.csv"'
     rows = list(csv.reader(io.StringIO(answer.data.decode())))
     head = ["id", "user_id", "code", "state", "order_id", "amount", "currency", "discount_amount", "redeemed_at"]
-    head += ["hold_until", "confirmed_at", "rolled_back_at", "reason"]
+    head += ["hold_until", "confirmed_at", "rolled_back_at", "reason", "metadata"]
     assert rows[0] == head
     assert [row[:8] for row in rows[1:]] == [
         [made[2]["id"], "User 1", "SUMMER-26", "redeemed", "'-1+1", "5000", "EUR", "500"],
@@ -556,7 +556,9 @@ def test_redemptions_are_saved_as_csv(client: Client) -> None:
         [made[0]["id"], '\'=1+1,"a"', "SUMMER-26", "rolled-back", "A-1", "5000", "EUR", "500"],
     ]
     assert [bool(row[9]) for row in rows[1:]] == [False, True, False]
-    assert [row[10:] for row in rows[1:]] == [["", "", ""]] * 2 + [["", undone["rolled_back_at"], "'=sent back"]]
+    assert [row[10:] for row in rows[1:]] == [["", "", "", ""]] * 2 + [
+        ["", undone["rolled_back_at"], "'=sent back", ""]
+    ]
     moments = [datetime.fromisoformat(row[8]) for row in rows[1:]]
     assert moments == [datetime.fromisoformat(each["redeemed_at"]) for each in made[::-1]]
     held = client.http.get(path + "&state=held")

@@ -67,6 +67,8 @@ def test_a_discount_shows_exactly_its_fields(client: Client) -> None:
         "redeemed_count": 0,
         "on_hold_count": 0,
         "rolled_back_count": 0,
+        "revoked_count": 0,
+        "metadata": {},
         "webhook_id": None,
         "sums": {},
     }

@@ -213,7 +213,7 @@ def ask(two_brands: TwoBrands, shop: Shop, route: Route, token: str | None) -> T
 
 def unchanged(two_brands: TwoBrands) -> dict[str, bytes]:
     """Return all data but request and guess counts and the times at which keys were used."""
-    kept = [key for key in two_brands.redis.keys("*") if not re.search(r"^LIMITS:|:rate:|:guesses:|:key:", key)]
+    kept = [key for key in two_brands.redis.keys("*") if not re.search(r":rate:|:guesses:|:key:|:mark$", key)]
     return {key: two_brands.redis.dump(key) for key in kept}
 
 

@@ -128,7 +128,7 @@ class ServiceHarness:
         return [
             entry
             for _, entry in stream
-            if entry["number"] == str(discount.number) and (not kind or entry["type"] == kind)
+            if entry.get("number") == str(discount.number) and (not kind or entry["type"] == kind)
         ]
 
     def pool(self, discount_id: str) -> list[str]:

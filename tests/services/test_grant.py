@@ -305,6 +305,7 @@ def test_a_sold_out_discount_gives_its_newer_reason(harness: ServiceHarness) -> 
         harness.grant(found.id, "Bob")
 
 
+@pytest.mark.usefixtures("short_pipelines")
 def test_the_next_block_is_made_before_the_first_is_used_up(harness: ServiceHarness) -> None:
     found = harness.create(total=2500)
     grants.grant_many(harness.store, found.id, [f"Many {number}" for number in range(511)])
@@ -314,6 +315,7 @@ def test_the_next_block_is_made_before_the_first_is_used_up(harness: ServiceHarn
     assert len(harness.pool(found.id)) == 1504
 
 
+@pytest.mark.usefixtures("short_pipelines")
 def test_no_block_is_made_ahead_of_a_discount_that_is_all_made(harness: ServiceHarness) -> None:
     found = harness.create(total=1000)
     grants.grant_many(harness.store, found.id, [f"Many {number}" for number in range(511)])

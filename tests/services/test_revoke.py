@@ -329,3 +329,17 @@ def test_uses_of_a_shared_code_are_forgotten_after_their_redemptions_were_droppe
     names = [key for key in any_redis.redis.keys("*") if b"unniva" in (any_redis.redis.dump(key) or b"")]
     assert names == []
     assert any_redis.show(made.id).used_count == 1
+
+
+def test_a_sold_out_discount_still_says_that_a_code_was_taken_back(fake: ServiceHarness) -> None:
+    found = fake.create(total=2)
+    fake.grant_all(found.id, 2)
+    for _ in range(2):
+        with pytest.raises(SoldOut):
+            fake.grant(found.id, "Cid")
+    revoke(fake, found.id, "User 0")
+    with pytest.raises(Revoked):
+        fake.grant(found.id, "User 0")
+    # A code that went back to the pool is granted at once.
+    revoke(fake, found.id, "User 1", back="pool")
+    assert fake.grant(found.id, "Cid").fresh

@@ -200,4 +200,5 @@ def copy_of_the_project(folder: Path) -> Path:
     shutil.copytree(ROOT / "discount", clone / "discount", ignore=shutil.ignore_patterns("__pycache__"))
     for file in (ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("requirements*")):
         shutil.copy(file, clone)
+    shutil.copytree(ROOT / ".ci", clone / ".ci")
     return clone

@@ -2,12 +2,22 @@
 
 import json
 import re
+import selectors
+import signal
 import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
 
+import psutil
 import pytest
 
+from discount.services import code_pools
+from discount.store.connection import Store
 from tests.support.load import drive, grant_call
+from tests.support.needs import need
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, wait_until
@@ -120,6 +130,61 @@ def test_clients_that_do_not_read_delay_no_others(alone: Service) -> None:
         assert reply.status == 201
     for connection in deaf:
         connection.close()
+
+
+def filled(service: Service, redis_url: str, count: int) -> str:
+    """Create a discount whose codes are all made."""
+    discount_id = create(service.urls[0], count)
+    code_pools.refill(Store.at(redis_url, 20, 16), discount_id, count)
+    return discount_id
+
+
+def hot_worker(service: Service) -> psutil.Process:
+    """Return the process that accepts connections."""
+    several = map(psutil.Process, service.workers(0))
+    return next(each for each in several if any(c.status == "LISTEN" for c in each.net_connections("inet")))
+
+
+def grant_at_once(service: Service, discount_id: str, count: int) -> None:
+    """Make grants on 32 connections, one after the other on each."""
+    with ExitStack() as open_ones, selectors.DefaultSelector() as selector:
+        numbers = iter(range(count))
+        for number in islice(numbers, 32):
+            connection = open_ones.enter_context(connect(service))
+            connection.sendall(request(discount_id, f"user {number}"))
+            selector.register(connection, selectors.EVENT_READ, connection)
+        answered = 0
+        while answered < count:
+            for key, _ in selector.select(PATIENCE):
+                assert b" 201 Created" in receive(key.data)
+                answered += 1
+                if (number := next(numbers, -1)) >= 0:
+                    key.data.sendall(request(discount_id, f"user {number}"))
+
+
+def test_a_grant_needs_few_switches_of_threads(alone: Service, redis_server: RedisServer) -> None:
+    process, count = hot_worker(alone), 3000
+    discount_id = filled(alone, redis_server.url, count)
+    before = process.num_ctx_switches().voluntary
+    grant_at_once(alone, discount_id, count)
+    assert (process.num_ctx_switches().voluntary - before) / count <= 0.3
+
+
+def test_a_grant_needs_few_system_calls(alone: Service, redis_server: RedisServer, tmp_path: Path) -> None:
+    strace, count, table = need("strace"), 3000, tmp_path / "table"
+    discount_id = filled(alone, redis_server.url, count)
+    with subprocess.Popen([strace, "-f", "-c", "-U", "calls", "-o", table, "-p", str(hot_worker(alone).pid)]) as tracer:
+        try:
+            wait_until(lambda: "TracerPid:\t0" not in status_of(hot_worker(alone).pid), "the worker is traced")
+            grant_at_once(alone, discount_id, count)
+        finally:
+            tracer.send_signal(signal.SIGINT)
+    # The last line has the sum.
+    assert int(table.read_text().split()[-2]) / count <= 4
+
+
+def status_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text(encoding="ascii")
 
 
 def post(path: str, body: bytes, *headers: str) -> bytes:

@@ -1,18 +1,19 @@
 """What an operator does with nodes, while grants go on: the recipes of doc/operations.md, with real servers."""
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from discount.services.grants import held_grant
+from discount.services.topology import TopologyOut, describe
 from discount.store.connection import Store
+from discount.store.durability import Durability
 from tests.support.clusters import Cluster, Node, valkey
 from tests.support.commands import Commands
 from tests.support.grants_under_way import PARTITIONS, GrantsUnderWay
@@ -44,14 +45,15 @@ def run(commands: Commands, url: str, *words: str) -> str:
     return done.stdout
 
 
-def topology(commands: Commands, url: str) -> Any:
-    return msgspec.json.decode(run(commands, url, "topology", "--json"))
+def topology(url: str) -> TopologyOut:
+    store = Store.at(url, PATIENCE, PARTITIONS)
+    store.prepare()
+    return describe(store, Durability("fast"))
 
 
-def shares(commands: Commands, url: str) -> list[int]:
+def shares(url: str) -> list[int]:
     """Return how many partitions each master has, without those that have none: they may become replicas."""
-    nodes = topology(commands, url)["nodes"]
-    return sorted(len(node["partitions"]) for node in nodes if node["partitions"])
+    return sorted(len(node.partitions) for node in topology(url).nodes if node.partitions)
 
 
 def form(masters: list[Node], replicas: list[Node]) -> str:
@@ -90,10 +92,10 @@ def test_one_redis_becomes_a_cluster_and_no_grant_is_lost(commands: Commands) ->
                 node.configure(each.user for each in nodes)
                 node.start()
             assert form(masters, replicas).count("becomes a replica") == 2
-            assert shares(commands, old.url) == [16]
+            assert shares(old.url) == [16]
             grants.await_more()
             run(commands, old.url, "topology", "place", "--run")
-            assert shares(commands, old.url) == [8, 8]
+            assert shares(old.url) == [8, 8]
             grants.await_more()
         assert grants.repeated, "no call met the restart, so nothing was tried"
         grants.check()
@@ -117,22 +119,22 @@ def test_a_new_shard_takes_its_partitions_and_gives_them_back_while_grants_go_on
         idle.start()
         with GrantsUnderWay(cluster.url) as grants:
             grants.await_more()
-            assert shares(commands, cluster.url) == [7, 9]
+            assert shares(cluster.url) == [7, 9]
             subprocess.run(
                 ["redis-cli", "--cluster", "add-node", idle.address, cluster.nodes[0].address],
                 check=True,
                 stdout=subprocess.DEVNULL,
                 timeout=PATIENCE,
             )
-            wait_until(lambda: len(topology(commands, cluster.url)["nodes"]) == 3, "a third node")
+            wait_until(lambda: len(topology(cluster.url).nodes) == 3, "a third node")
             planned = run(commands, cluster.url, "topology", "place")
             assert planned.count("CLUSTER MIGRATESLOTS") == 5
-            assert shares(commands, cluster.url) == [7, 9], "it moved what it was to print only"
+            assert shares(cluster.url) == [7, 9], "it moved what it was to print only"
             run(commands, cluster.url, "topology", "place", "--run")
-            assert shares(commands, cluster.url) == [5, 5, 6]
+            assert shares(cluster.url) == [5, 5, 6]
             grants.await_more()
             run(commands, cluster.url, "topology", "place", "--run", "--without", idle.address)
-            assert shares(commands, cluster.url) == [8, 8]
+            assert shares(cluster.url) == [8, 8]
             grants.await_more()
         grants.check()
 
@@ -153,7 +155,7 @@ def test_servers_that_cannot_move_a_slot_in_one_step_are_moved_by_the_printed_sc
                 assert refused.returncode == 1
                 assert "in a quiet hour" in refused.stderr
             subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, timeout=2 * PATIENCE)
-            assert shares(commands, cluster.url) == [8, 8]
+            assert shares(cluster.url) == [8, 8]
             grants.await_more()
         grants.check()
 
@@ -184,3 +186,5 @@ def test_a_master_without_enough_replicas_gets_no_partitions(commands: Commands)
         assert f"{cluster.nodes[1].address} has no replicas" in refused.stderr
         told = commands.run("topology", folder=ROOT, environment=environment).stdout
         assert "grants nothing once a node of the shard is lost" in told
+        told = commands.run("topology", "--json", folder=ROOT, environment=environment).stdout
+        assert [len(each["partitions"]) for each in json.loads(told)["nodes"]] == [16, 0, 0]

@@ -15,8 +15,8 @@ ON_CLUSTER = os.environ.get("STORE") == "cluster"
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer | Cluster]:
-    """A real Redis for all tests of a suite; with STORE=cluster, a Cluster of three."""
-    with Cluster(replicas=0) if ON_CLUSTER else RedisServer(tcp=True) as server:
+    """A real Redis for all tests of a suite; with STORE=cluster, a Cluster of three with a replica each."""
+    with Cluster() if ON_CLUSTER else RedisServer(tcp=True) as server:
         yield server
 
 

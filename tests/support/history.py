@@ -138,7 +138,7 @@ def events(client: Any, discount_id: str) -> list[tuple[str, dict[str, str]]]:
     """The events of a discount, oldest first, with their ids."""
     partition = int(discount_id[4:6], 16)
     number = client.hget(keys.discount(partition, discount_id), "number")
-    return [each for each in client.xrange(keys.events(partition)) if each[1]["number"] == number]
+    return [each for each in client.xrange(keys.events(partition)) if each[1].get("number") == number]
 
 
 def event_counts(client: Any, discount_id: str) -> Counter[str]:

@@ -5,16 +5,23 @@ import unittest
 from typing import Any
 from unittest.mock import patch
 
+from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as TimedOut
 
 from discount.store import exchanges
-from discount.store.exchanges import HOPS, NOT_IN_TIME, NOT_REACHED, Exchange, Piece, node_of, read_error
+from discount.store.exchanges import HOPS, NOT_IN_TIME, NOT_REACHED, Exchange, Piece, node_of
 from discount.store.nodes import Away, Nodes
 from discount.store.redis_url import Kind, Target
 
 A, B, C = "a:1", "b:2", "c:3"
+
+
+def error(text: str) -> RedisError:
+    """Return an error reply as redis-py reads it."""
+    found: RedisError = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]
+    return found
 
 
 def get(partition: int, name: str = "x") -> tuple[str, str]:
@@ -98,7 +105,7 @@ class Sent(unittest.TestCase):
 
     def test_what_has_moved_is_sent_to_its_new_node_and_the_map_says_so(self) -> None:
         exchange = self.exchange(get(0))
-        exchange.answer(self.only(exchange), [read_error("MOVED 7 c:3")])
+        exchange.answer(self.only(exchange), [error("MOVED 7 c:3")])
         piece = self.only(exchange)
         self.assertEqual((piece.address, piece.asking, self.nodes.owners[0]), (C, False, C))
         self.assertEqual((self.nodes.owners[2], self.nodes.wanted), (A, 1))
@@ -107,7 +114,7 @@ class Sent(unittest.TestCase):
 
     def test_from_the_first_command_that_has_moved_on_all_of_its_partition_are_sent_again_in_order(self) -> None:
         exchange = self.exchange(get(0, "1"), get(2, "2"), get(0, "3"), get(0, "4"))
-        exchange.answer(self.only(exchange), ["1", "2", read_error("MOVED 7 b:2"), "ran before it moved back"])
+        exchange.answer(self.only(exchange), ["1", "2", error("MOVED 7 b:2"), "ran before it moved back"])
         piece = self.only(exchange)
         self.assertEqual((piece.address, piece.commands), (B, [get(0, "3"), get(0, "4")]))
         exchange.answer(piece, ["3", "4"])
@@ -116,7 +123,7 @@ class Sent(unittest.TestCase):
     def test_a_partition_that_moves_on_and_on_is_given_up(self) -> None:
         exchange = self.exchange(get(0))
         for hop in range(HOPS + 1):
-            exchange.answer(self.only(exchange), [read_error(f"MOVED 7 {'bc'[hop % 2]}:9")])
+            exchange.answer(self.only(exchange), [error(f"MOVED 7 {'bc'[hop % 2]}:9")])
         self.assertEqual(exchange.pieces(), [])
         self.assertIsInstance(exchange.replies[0], RedisError)
 
@@ -124,21 +131,21 @@ class Sent(unittest.TestCase):
         for host in ("", "?"):
             with self.subTest(host):
                 exchange = self.exchange(get(1))
-                exchange.answer(self.only(exchange), [read_error(f"MOVED 7 {host}:9")])
+                exchange.answer(self.only(exchange), [error(f"MOVED 7 {host}:9")])
                 self.assertEqual(self.only(exchange).address, "b:9")
                 self.setUp()
 
     def test_one_redis_that_says_moved_is_a_cluster(self) -> None:
         self.nodes = nodes([A, A], "any")
         exchange = self.exchange(get(1))
-        exchange.answer(self.only(exchange), [read_error("MOVED 7 b:2")])
+        exchange.answer(self.only(exchange), [error("MOVED 7 b:2")])
         self.assertEqual((self.nodes.kind, self.nodes.only, self.only(exchange).address), ("cluster", None, B))
 
     # ASK and TRYAGAIN.
 
     def test_what_is_asked_for_goes_there_once_and_the_map_stays(self) -> None:
         exchange = self.exchange(get(0, "1"), get(0, "2"), get(0, "3"))
-        exchange.answer(self.only(exchange), ["1", read_error("ASK 7 b:2"), "3"])
+        exchange.answer(self.only(exchange), ["1", error("ASK 7 b:2"), "3"])
         piece = self.only(exchange)
         self.assertEqual((piece.address, piece.to_send()), (B, [("ASKING",), get(0, "2")]))
         exchange.answer(piece, ["OK", "2"])
@@ -148,13 +155,13 @@ class Sent(unittest.TestCase):
     def test_a_move_is_no_ask(self) -> None:
         # The library's MovedError is an AskError: taken for one, commands would be sent with ASKING for ever.
         exchange = self.exchange(get(0))
-        exchange.answer(self.only(exchange), [read_error("MOVED 7 b:2")])
+        exchange.answer(self.only(exchange), [error("MOVED 7 b:2")])
         self.assertFalse(self.only(exchange).asking)
 
     def test_what_is_told_to_try_again_waits_a_little_until_its_time_is_over(self) -> None:
         exchange = self.exchange(get(0))
         for _ in range(HOPS * 2):
-            exchange.answer(self.only(exchange), [read_error("TRYAGAIN Multiple keys request during rehashing")])
+            exchange.answer(self.only(exchange), [error("TRYAGAIN Multiple keys request during rehashing")])
             self.assertEqual(exchange.pause, exchanges.TRY_AGAIN)
         with patch.object(time, "monotonic", return_value=time.monotonic() + 61):
             self.assertEqual(exchange.pieces(), [])
@@ -172,7 +179,7 @@ class Sent(unittest.TestCase):
         ):
             with self.subTest(text):
                 exchange = self.exchange(get(0))
-                found = read_error(text)
+                found = error(text)
                 exchange.answer(self.only(exchange), [found])
                 self.assertEqual((exchange.pieces(), exchange.replies, self.nodes.wanted), ([], [found], 1))
                 self.setUp()
@@ -181,7 +188,7 @@ class Sent(unittest.TestCase):
         for text in ("NOSCRIPT No matching script.", "OOM command not allowed", "WRONGTYPE Operation against a key"):
             with self.subTest(text):
                 exchange = self.exchange(get(0), get(0, "y"))
-                found = read_error(text)
+                found = error(text)
                 exchange.answer(self.only(exchange), [found, "y"])
                 self.assertEqual((exchange.pieces(), exchange.replies, self.nodes.wanted), ([], [found, "y"], 0))
 
@@ -198,7 +205,7 @@ class Sent(unittest.TestCase):
     def test_a_server_that_is_loading_counts_as_lost(self) -> None:
         exchange = self.exchange(get(0))
         for _ in range(2):
-            exchange.fail(self.only(exchange), read_error("LOADING Redis is loading the dataset in memory"))
+            exchange.fail(self.only(exchange), error("LOADING Redis is loading the dataset in memory"))
         self.assertEqual(exchange.pieces(), [])
         self.refused(exchange.replies[0], NOT_REACHED)
 

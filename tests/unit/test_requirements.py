@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 def listed(name: str) -> list[Requirement]:
     """Return the packages in a list that people write."""
-    lines = (ROOT / f"{name}.in").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / ".ci" / f"{name}.in").read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith(("#", "-c"))]
 
 
@@ -42,8 +42,13 @@ def entries_in(text: str) -> list[Entry]:
     return found
 
 
+def lock(name: str) -> Path:
+    """Return the file of a lock: those that people name are at the top."""
+    return ROOT / (".ci" if name == "requirements-build" else "") / f"{name}.txt"
+
+
 def locked(name: str) -> list[Entry]:
-    return entries_in((ROOT / f"{name}.txt").read_text(encoding="utf-8"))
+    return entries_in(lock(name).read_text(encoding="utf-8"))
 
 
 def needed_here(requirements: list[Requirement]) -> set[str]:
@@ -100,11 +105,11 @@ class Locks(unittest.TestCase):
     def test_no_lock_names_an_index(self) -> None:
         for name in LISTS:
             with self.subTest(name):
-                self.assertNotRegex((ROOT / f"{name}.txt").read_text(encoding="utf-8"), r"://|--(extra-)?index|--find")
+                self.assertNotRegex(lock(name).read_text(encoding="utf-8"), r"://|--(extra-)?index|--find")
 
     def test_the_package_needs_what_the_list_names(self) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-        self.assertEqual(project["tool"]["setuptools"]["dynamic"]["dependencies"], {"file": ["requirements.in"]})
+        self.assertEqual(project["tool"]["setuptools"]["dynamic"]["dependencies"], {"file": [".ci/requirements.in"]})
 
     def test_docker_installs_all_but_the_server_of_make_run(self) -> None:
         found = re.search(

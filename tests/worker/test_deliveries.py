@@ -210,7 +210,7 @@ def test_another_planner_plans_the_events_of_one_that_is_gone(
     assert len(of_brand(store)) == 4
 
 
-def test_events_forgotten_in_the_meantime_are_acknowledged(
+def test_events_of_a_user_forgotten_in_the_meantime_are_planned_and_acknowledged(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook(store)
@@ -221,8 +221,10 @@ def test_events_forgotten_in_the_meantime_are_acknowledged(
     monkeypatch.setattr(planner_module, "SILENT", 0)
     Planner(store, "other", None).take_over()
     assert pending(store) == 0
+    # No event is taken away before its readers have read it.
     assert [(each.type, each.discount_id) for each in of_brand(store)] == [
         ("discount.created", discount),
+        ("code.granted", discount),
         ("code.granted", discount),
     ]
 

@@ -162,7 +162,7 @@ class LimitsOut(Shape):
 
     @classmethod
     def of(cls, limits: Mapping[rules.LimitName, int]) -> "LimitsOut":
-        return cls(*(limits.get(name) for name in rules.LIMITS))
+        return cls(*[limits.get(name) for name in rules.LIMITS])
 
 
 class SumsOut(Shape):

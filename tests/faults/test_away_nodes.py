@@ -219,7 +219,7 @@ class Half:
 def half(servers: Cluster) -> Iterator[Half]:
     with servers.client() as client:
         client.flushall()
-    app = create_app(Settings(redis_url=servers.url), store_at(servers.url))
+    app = create_app(Settings(redis_url=servers.url, durability="fast"), store_at(servers.url))
     brands = {keys.partition_of(brand, PARTITIONS): brand for brand in (f"Brand {n}" for n in range(100))}
     made = {partition: create(app, brand) for partition, brand in brands.items()}
     gone = servers.master_of(0)
@@ -312,7 +312,7 @@ def test_a_node_that_comes_back_is_used_again(healing: Cluster) -> None:
 @slow
 def test_the_service_is_not_ready_once_nothing_is_there(healing: Cluster) -> None:
     store = store_at(healing.url)
-    app = create_app(Settings(redis_url=healing.url), store)
+    app = create_app(Settings(redis_url=healing.url, durability="fast"), store)
     for node in healing.nodes:
         node.kill()
     assert app.test_client().get("/ready").status_code == 503
