@@ -37,6 +37,7 @@ _COMMANDS = {
     "event": ("events", "event"),
     "find": ("history", "find_code"),
     "figures": ("history", "figures"),
+    "changes": ("history", "changes"),
     "topology": ("topology", "topology"),
 }
 

@@ -1,11 +1,11 @@
-"""Commands that show the past: who holds a code, and figures over time."""
+"""Commands that show the past: who holds a code, figures over time, and changes."""
 
 from typing import Any
 
 import click
 
 from discount.api.routes import history as routes
-from discount.api.schemas.history import FiguresQuery
+from discount.api.schemas.history import ChangesQuery, FiguresQuery
 from discount.cli.asking import ask
 from discount.cli.commands import Command
 from discount.cli.fields import fields
@@ -61,3 +61,28 @@ def figures(as_json: bool, discount_id: str | None, brand_id: str | None, **give
             for each in found.figures
         ),
     )
+
+
+@click.command(cls=Command, operations=("list_changes",), example="IKEA --limit 20")
+@click.argument("brand_id", metavar="BRAND")
+@fields(ChangesQuery, exclude=("brand_id",))
+@json_option
+def changes(as_json: bool, **given: Any) -> None:
+    """List what was changed about a brand's discounts and by whom, newest first."""
+    page = ask(routes, "list_changes", given)
+    if as_json:
+        print_json(page)
+        return
+    print_table(
+        ("time", "discount", "change", "by", "before", "after"),
+        (
+            (minute(each.time), each.discount_id, each.type, each.by, _settings(each.before), _settings(each.after))
+            for each in page.changes
+        ),
+    )
+    if page.next is not None:
+        click.echo(f"Continue with: --after {page.next}", err=True)
+
+
+def _settings(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

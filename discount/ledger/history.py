@@ -5,16 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal, select, tuple_
 
+from discount.domain import events
 from discount.domain.code_sequence import canonical
-from discount.domain.errors import NoLedger, NotFound
+from discount.domain.errors import Invalid, NoLedger, NotFound
 from discount.domain.events import Entry, envelope
 from discount.domain.model import Redemption
 from discount.domain.rules import Order
 from discount.ledger.database import Database
 from discount.ledger.rows import STEPS
-from discount.ledger.tables import EVENTS, FIGURES, GRANTS, REDEMPTIONS
+from discount.ledger.tables import CHANGES, EVENTS, FIGURES, GRANTS, REDEMPTIONS
+from discount.services.pagination import Page
 
 Step = Literal["minute", "hour", "day"]
 #: The most holders of one code that are shown, and the most redemptions and events of each.
@@ -53,6 +55,20 @@ class Figure:
     counts: dict[str, int] = field(default_factory=dict)
     amounts: dict[str, int] = field(default_factory=dict)
     discount_amounts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastChange:
+    """What was changed about a discount, when and by whom; `id` is that of the event."""
+
+    id: str
+    type: str
+    at: int
+    discount_id: str
+    by: str
+    request_id: str
+    before: dict[str, Any]
+    after: dict[str, Any]
 
 
 class History:
@@ -104,6 +120,42 @@ class History:
         """
         return self._figures(_sums().where(FIGURES.c.brand_id == brand_id), step, since, until)
 
+    def list_changes(
+        self, brand_id: str, *, discount_id: str | None, since: int, until: int, after: str | None, limit: int
+    ) -> Page[PastChange]:
+        """Return a page of the changes of a brand's discounts from `since` to before `until`, newest first.
+
+        Args:
+            discount_id: None for all discounts of the brand.
+            after: the last change of the page before.
+
+        Raises:
+            Invalid: `after` is not a change of this brand.
+            NoLedger, Unavailable
+        """
+        columns = CHANGES.c
+        wanted = select(CHANGES).where((columns.brand_id == brand_id) & (columns.at >= since) & (columns.at < until))
+        if discount_id is not None:
+            wanted = wanted.where(columns.discount_id == discount_id)
+        order = (columns.at, columns.partition, columns.entry_id)
+        with self._opened().reading() as connection:
+            if after is not None:
+                partition, entry_id = events.place_of(after) or (-1, "")
+                last = (columns.partition == partition) & (columns.entry_id == entry_id)
+                of_last = select(columns.at).where(last & (columns.brand_id == brand_id))
+                at = connection.execute(of_last).scalar_one_or_none()
+                if at is None:
+                    raise Invalid("after", "is not a change of this brand")
+                wanted = wanted.where(tuple_(*order) < tuple_(literal(at), literal(partition), literal(entry_id)))
+            rows = connection.execute(wanted.order_by(*(each.desc() for each in order)).limit(limit + 1)).all()
+        found = [
+            PastChange(
+                row.event_id, row.type, row.at, row.discount_id, row.author, row.request_id, row.before, row.after
+            )
+            for row in rows[:limit]
+        ]
+        return Page(found, found[-1].id if len(rows) > limit else None)
+
     def _figures(self, wanted: Select[Any], step: Step, since: int, until: int) -> list[Figure]:
         first = since - since % STEPS[step]
         bounded = wanted.where((FIGURES.c.step == step) & (FIGURES.c.at >= first) & (FIGURES.c.at < until))
@@ -141,14 +193,14 @@ def _holder(connection: Connection, row: Any) -> Holder:
         select(REDEMPTIONS).where(of_user).order_by(REDEMPTIONS.c.redeemed_at.desc()).limit(MOST_REDEMPTIONS)
     )
     about = (EVENTS.c.user_id == row.user_id) & (EVENTS.c.discount_id == row.discount_id)
-    events = connection.execute(select(EVENTS).where(about).order_by(EVENTS.c.at).limit(MOST_EVENTS))
+    happened = connection.execute(select(EVENTS).where(about).order_by(EVENTS.c.at).limit(MOST_EVENTS))
     return Holder(
         row.discount_id,
         row.user_id,
         row.code,
         row.at,
         read_redemptions(uses.all()),
-        [_past_event(each, row.discount_id) for each in events],
+        [_past_event(each, row.discount_id) for each in happened],
     )
 
 

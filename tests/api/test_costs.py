@@ -145,6 +145,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "find_code": lambda _: ("POST", "/code", {"json": {"brand_id": "IKEA", "code": "AHMED"}}),
     "show_figures_of_discount": lambda at: ("GET", f"/discount/{at['discount']}/figures", {}),
     "show_figures_of_brand": lambda _: ("GET", "/brand/IKEA/figures", {}),
+    "list_changes": lambda _: ("GET", "/change?brand_id=IKEA", {}),
     "list_events": lambda _: ("GET", "/event?brand_id=IKEA&types=webhook.disabled&limit=1000", {}),
     "create_readable_code": lambda _: (
         "POST",

@@ -1,8 +1,18 @@
-"""Routes of the past, from the ledger: find a code, and figures over time."""
+"""Routes of the past, from the ledger: find a code, figures over time, and changes."""
 
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import brand_in, moment_in
-from discount.api.schemas.history import CodeIn, FigureOut, FiguresOut, FiguresQuery, FoundCodeOut, HolderOut
+from discount.api.schemas.history import (
+    ChangeOut,
+    ChangePage,
+    ChangesQuery,
+    CodeIn,
+    FigureOut,
+    FiguresOut,
+    FiguresQuery,
+    FoundCodeOut,
+    HolderOut,
+)
 from discount.domain.errors import Invalid
 from discount.ledger.history import MOST_STEPS, History
 from discount.ledger.rows import STEPS
@@ -56,6 +66,28 @@ def add_routes(contract: Contract, store: Store, history: History) -> None:
         since, until = _times(store, query)
         found = history.figures_of_brand(brand_id, query.step, since, until)
         return FiguresOut(query.step, [FigureOut.of(each) for each in found]), 200
+
+    @contract.declare(
+        "GET",
+        "/change",
+        tag="history",
+        scopes=("read",),
+        answers={200: ChangePage},
+        refusals=("no-ledger",),
+    )
+    def list_changes(query: ChangesQuery) -> ViewResult:
+        """List what was changed about a brand's discounts and by whom, newest first."""
+        brand_id = brand_in(query.brand_id, "brand_id")
+        until = moment_in(query.until, "to")
+        page = history.list_changes(
+            brand_id,
+            discount_id=query.discount_id,
+            since=moment_in(query.since, "from") or 0,
+            until=store.now() + 1 if until is None else until,
+            after=query.after,
+            limit=query.limit,
+        )
+        return ChangePage([ChangeOut.of(each) for each in page.items], page.next), 200
 
 
 def _times(store: Store, query: FiguresQuery) -> tuple[int, int]:

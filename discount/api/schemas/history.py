@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from discount.api.schemas.common import BrandId, Moment, Shape
+from discount.api.schemas.common import BrandId, ForBrand, Limit, Moment, Shape
 from discount.api.schemas.redemptions import RedemptionOut
 from discount.domain import model
-from discount.ledger.history import Figure, Holder
+from discount.ledger.history import Figure, Holder, PastChange
 
 
 class CodeIn(Shape, kw_only=True):
@@ -92,3 +92,50 @@ class FiguresOut(Shape):
 
     step: Literal["minute", "hour", "day"]
     figures: list[FigureOut]
+
+
+class ChangesQuery(Shape, rename={"since": "from", "until": "to"}):
+    brand_id: ForBrand | None = None
+    discount_id: (
+        Annotated[str, Meta(max_length=100, description="One discount; if left out, all of the brand.")] | None
+    ) = None
+    since: Annotated[Moment | None, Meta(description="The beginning; by default that of the ledger.")] = None
+    until: Annotated[Moment | None, Meta(description="The end, which is not included; by default now.")] = None
+    after: Annotated[str, Meta(min_length=1, max_length=100, description="`next` of the page before.")] | None = None
+    limit: Limit = 100
+
+
+class ChangeOut(Shape):
+    """A change of a discount, with the settings in question before and after it.
+
+    `by` is `open` while the service is open, `admin`, `key:<id>`, or `command` for the command line.
+    """
+
+    id: Annotated[str, Meta(description="The id of its event.")]
+    type: Annotated[str, Meta(examples=["discount.changed"])]
+    time: Moment
+    discount_id: str
+    by: str
+    request_id: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    @classmethod
+    def of(cls, change: PastChange) -> "ChangeOut":
+        return cls(
+            id=change.id,
+            type=change.type,
+            time=model.to_time(change.at),
+            discount_id=change.discount_id,
+            by=change.by,
+            request_id=change.request_id,
+            before=change.before,
+            after=change.after,
+        )
+
+
+class ChangePage(Shape):
+    """Changes, newest first; `next` is the value of `after` for earlier ones, or null."""
+
+    changes: list[ChangeOut]
+    next: str | None
