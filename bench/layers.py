@@ -30,7 +30,8 @@ from discount.config import Settings
 from discount.services import brands
 from discount.serving import fast_parser
 from discount.store import autopipeline
-from discount.store.connection import Command, Store
+from discount.store.connection import Store
+from discount.store.exchanges import Command
 from tests.support.redis_server import RedisServer
 
 _BLOCK = 1_000
@@ -61,8 +62,8 @@ def run(rounds: int) -> None:
             some, script = _layers(redis, name, with_key)
             calls |= {f"{name}: {layer}": call for layer, call in some.items()}
             scripts[f"{name}: the script, in Redis"] = script
-        together = autopipeline.Calls(lambda _commands, _resume: None)
-        calls["a call that does nothing, in a greenlet"] = partial(together.start, int)
+        greenlets = autopipeline.Calls(lambda _commands, _resume: None)
+        calls["a call that does nothing, in a greenlet"] = partial(greenlets.start, lambda: None)
         found: dict[str, list[float]] = defaultdict(list)
         for turn in range(rounds + 1):
             for name, call in calls.items():

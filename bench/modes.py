@@ -1,25 +1,26 @@
-"""The cost of each mode of DURABILITY: new grants one at a time, in several threads, and in batches.
+"""The cost of each mode of DURABILITY: new grants one at a time, in several threads, and together.
 
 One primary and two replicas on this machine, so a replica's answer takes no time on a cable: the ratios are the work of
 the servers and of their disk.
 """
 
 import threading
-from functools import partial
 from itertools import count
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from bench import tables
 from discount.domain import code_kinds
-from discount.services import discounts, grants
-from discount.store.autopipeline import run_batch
+from discount.services import code_pools, discounts, grants
+from discount.serving.loop import EventLoop
+from discount.store.autopipeline import Calls
 from discount.store.connection import Store
 from discount.store.durability import Mode
 from tests.chaos.failovers import await_safety
 from tests.support.clusters import Sentinels
 
 THREADS = 4
-BATCH = 16
+#: Calls that a loop answers at the same time.
+TOGETHER = 16
 #: The mode, and how often the servers sync their files.
 WAYS: tuple[tuple[Mode, str], ...] = (
     ("fast", "everysec"),
@@ -32,7 +33,7 @@ _users = count()
 
 def run(rounds: int, total: int) -> None:
     """Print the table. In each round, every mode grants `total` codes in each way, one mode after the other."""
-    kinds = {"one at a time": _one_by_one, f"{THREADS} threads": _in_threads, f"batches of {BATCH}": _in_batches}
+    kinds = {"one at a time": _one_by_one, f"{THREADS} threads": _in_threads, f"{TOGETHER} together": _together}
     seconds: dict[tuple[Mode, str, str], list[float]] = {}
     with Sentinels(2, 0, appendfsync="everysec") as everysec, Sentinels(2, 0, appendfsync="always") as always:
         servers = {"everysec": everysec, "always": always}
@@ -46,6 +47,8 @@ def run(rounds: int, total: int) -> None:
             made, _ = discounts.create(
                 store, brand_id="IKEA", discount_code=mode, total_count=size, kind=code_kinds.unique(size)
             )
+            # No call of the loop may wait for codes to be made.
+            code_pools.refill(store, made.id, size)
             stores[mode, fsync] = store, made.id
         for _ in range(rounds):
             for name, grant in kinds.items():
@@ -86,8 +89,23 @@ def _in_threads(store: Store, discount_id: str, total: int) -> None:
         thread.join()
 
 
-def _in_batches(store: Store, discount_id: str, total: int) -> None:
-    for _ in range(total // BATCH):
-        for result in run_batch([partial(_grant, store, discount_id)] * BATCH):
-            if isinstance(result, BaseException):
-                raise result
+def _together(store: Store, discount_id: str, total: int) -> None:
+    """Grant as a hot worker does: what the calls of a turn send goes out in one piece."""
+    loop = EventLoop()
+    exchanges = store.exchanges_of(loop)
+    calls = Calls(exchanges.submit)
+    granted: list[None] = []
+
+    def grant() -> None:
+        _grant(store, discount_id)
+        granted.append(None)
+
+    for _ in range(total // TOGETHER):
+        for _ in range(TOGETHER):
+            calls.start(grant)
+        while exchanges.is_waiting:
+            exchanges.flush()
+            loop.turn(0.05)
+            exchanges.fail_late(monotonic())
+    if len(granted) != total // TOGETHER * TOGETHER:
+        raise RuntimeError("some calls granted nothing")

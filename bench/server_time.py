@@ -35,7 +35,7 @@ from tests.support.redis_server import RedisServer
 try:
     from discount.domain.rates import Rate
 except ImportError:  # in earlier revisions
-    from discount.store.rate_limits import Rate  # type: ignore[attr-defined,no-redef]
+    from discount.store.rate_limits import Rate  # type: ignore[attr-defined]
 
 BRAND = "IKEA"
 #: Calls in one exchange with Redis, as at 32 connections.
@@ -67,9 +67,9 @@ def main() -> None:
     for case in CASES:
         row = [case]
         for position in (0, 1):
-            before, after = ([each[side][position] for each in found[case]] for side in (0, 1))
-            ratios = [b / a for a, b in zip(before, after, strict=True) if a]
-            row += [f"{median(before):.1f}", f"{median(after):.1f}", tables.spread(ratios, 2) if ratios else "-"]
+            old, new = ([each[side][position] for each in found[case]] for side in (0, 1))
+            ratios = [b / a for a, b in zip(old, new, strict=True) if a]
+            row += [f"{median(old):.1f}", f"{median(new):.1f}", tables.spread(ratios, 2) if ratios else "-"]
         rows.append(tuple(row))
     tables.show(
         f"Time in Redis, {chosen.rounds} rounds of {chosen.calls:,} calls (ratios: min / median / max)",

@@ -114,7 +114,7 @@ REQUESTS = Histogram(
 )
 GRANTS = Counter("discount_grants", "Codes granted, not counting repeated requests.", registry=OF_APP)
 REDEMPTIONS = Counter("discount_redemptions", "Redemptions and holds, not counting repeated requests.", registry=OF_APP)
-REFUSALS = Counter("discount_refusals", "Requests refused, by the slug of the problem.", ("word",), OF_APP)
+REFUSALS = Counter("discount_refusals", "Requests refused, by the slug of the problem.", ("slug",), OF_APP)
 ROUND_TRIPS = Counter("discount_redis_round_trips", "Exchanges with Redis.")
 UNREACHABLE = prometheus_client.Gauge(
     "discount_partition_unreachable",

@@ -1,9 +1,9 @@
 """A call of an operation and its reply, independent of any web framework."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 
 from discount.domain.model import Caller
@@ -14,8 +14,7 @@ ANYBODY = Caller(frozenset())
 _NO_QUERY: MultiDict[str, str] = ImmutableMultiDict()
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One call of an operation.
 
     Args:
@@ -50,8 +49,7 @@ class Request:
         return [("RateLimit-Limit", str(limit)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))]
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """The reply to a request: a body, or its pieces if it is streamed.
 
     `end` is called once the last piece is sent, or the client is gone.

@@ -23,6 +23,7 @@ from discount.domain.errors import (
     Unavailable,
 )
 from discount.domain.model import Author, Caller, Scope
+from discount.domain.rates import Rate
 from discount.domain.reasons import shown
 from discount.security.tokens import Tokens
 from discount.services import (
@@ -35,6 +36,8 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 from discount.store.rate_limits import Rates
 
+#: The most callers that are remembered for an operation, and the most characters of a header that is remembered.
+ADMITTED, LONGEST_ADMITTED = 1000, 256
 # A token68 of RFC 7235; a JWT is one, and so are our keys.
 _TOKEN68 = r"([A-Za-z0-9._~+/-]+=*)"
 _BEARER = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr] +{_TOKEN68} *")
@@ -106,6 +109,11 @@ class Requirements:
             for field in ("brand_id", "discount_id", "webhook_id", "user_id")
             if field in shape.__struct_fields__  # type: ignore[attr-defined]
         ]
+        #: Those that matter to a brand's key, which may name any user.
+        self.references_of_brand = [each for each in self.references if "user_id" not in each]
+        #: Callers with API keys that were admitted, and their rates, by the Authorization header. They are remembered
+        #: only where a guard asks Redis again, which refuses a key that was revoked.
+        self.admitted: dict[str, tuple[Caller, Rate | None]] = {}
 
     def refusal_of(self, caller: Caller) -> Refusal | None:
         """Return why the caller may not call the operation, or None if it may."""
@@ -147,6 +155,12 @@ class Gate:
             if requirements.header is not None:
                 request.caller = _caller_in(requirements.header, request.environ)
             return
+        text = request.environ.get("HTTP_AUTHORIZATION", "")
+        admitted = requirements.admitted.get(text)
+        if admitted is not None:
+            caller, rate = admitted
+            request.caller, request.guard = caller, Guard(caller.key_id, caller.key_digest, rate)
+            return
         caller = request.caller = self._identify(request, requirements)
         refusal = requirements.refusal_of(caller)
         if refusal is not None or not requirements.guarded:
@@ -154,7 +168,11 @@ class Gate:
         if refusal is not None:
             raise refusal
         if requirements.guarded:
-            request.guard = self._guard(request)
+            guard = request.guard = self._guard(request)
+            if caller.key_id and requirements.header is None and len(text) <= LONGEST_ADMITTED:
+                if len(requirements.admitted) >= ADMITTED:
+                    requirements.admitted.clear()
+                requirements.admitted[text] = caller, guard.caller
 
     def count_refused(self, request: Request, refusal: Refusal) -> None:
         """Count a refused request that has a guard, unless the guard has counted it.
@@ -178,7 +196,7 @@ class Gate:
         """
         if caller.brand_id is None and caller.user_id is None:
             return
-        for argument, field in requirements.references:
+        for argument, field in requirements.references if caller.user_id else requirements.references_of_brand:
             value = getattr(arguments[argument], field) if field else arguments[argument]
             name = field or argument
             # One dialect has numbers as user ids.

@@ -33,23 +33,24 @@ class Stream:
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:
     """Return a CSV file for download, its cells written by `cell_of`."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
-    return Stream(csv_pieces(header, rows), "text/csv; charset=utf-8", headers)
+    return Stream(_begun(csv_pieces(header, rows)), "text/csv; charset=utf-8", headers)
 
 
 def ndjson_response(name: str, rows: Iterable[Any]) -> Stream:
     """Return a file for download with one JSON object on each line."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.ndjson"', "X-Content-Type-Options": "nosniff"}
-    return Stream(ndjson_pieces(rows), "application/x-ndjson", headers)
+    return Stream(_begun(ndjson_pieces(rows)), "application/x-ndjson", headers)
 
 
 def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]") -> Stream:
-    """Return a JSON list of any length, between `before` and `after`.
+    """Return a JSON list of any length, between `before` and `after`."""
+    return Stream(_begun(json_pieces(rows, before, after)), "application/json")
 
-    The first row is read at once, so that a refusal is raised before the answer begins.
-    """
-    remaining = iter(rows)
-    first = list(islice(remaining, 1))
-    return Stream(json_pieces(chain(first, remaining), before, after), "application/json")
+
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the first piece, so that a refusal is raised before the answer begins; return all pieces."""
+    first = list(islice(pieces, 1))
+    return chain(first, pieces)
 
 
 def text_response(text: str) -> Stream:

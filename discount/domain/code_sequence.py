@@ -40,7 +40,8 @@ def make_key() -> str:
 def canonical(code: str) -> str:
     """Return the form in which codes are compared: NFKC, case-folded, without spaces and dashes. Other signs count."""
     if code.isascii():
-        return code.translate(_ASCII_DROPPED).lower()
+        # The normal form of ASCII is the text itself. Dashes go with the blanks.
+        return "".join(code.replace("-", " ").split()).lower()
     plain = unicodedata.normalize("NFKC", code)
     kept = "".join(c for c in plain if not c.isspace() and c not in _DASHES and unicodedata.category(c) not in _DROPPED)
     # Dropping characters may let others combine, and case folding may undo the normal form.
@@ -50,8 +51,6 @@ def canonical(code: str) -> str:
 # Unicode's dashes: all of category Pd, and two more. Characters of category Cf are invisible.
 _DROPPED = ("Pd", "Cf")
 _DASHES = "\u2212\u2053"
-# The same rule for ASCII, whose normal form is the text itself.
-_ASCII_DROPPED = {ord(letter): None for letter in map(chr, range(128)) if letter == "-" or letter.isspace()}
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ Amounts are integers in the currency's minor units (ISO 4217): 1050 is 10.50 EUR
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -145,13 +145,20 @@ def calendar(zone: str, now: int) -> str:
 
     Starts and ends are microseconds since 1970 UTC, a day is 20261120, a week the ISO year and week, 202647 (ISO 8601).
     """
-    known = ZoneInfo(zone)
-    return _calendar(zone, datetime.fromtimestamp(now / 1_000_000, known).date())
+    starts_at, ends_at, days = _days.get(zone, (0, 0, ""))
+    if not starts_at <= now < ends_at:
+        known = ZoneInfo(zone)
+        days = _calendar(known, datetime.fromtimestamp(now / 1_000_000, known).date())
+        starts_at, ends_at = (int(each) for each in days.split(";")[1].split(",")[:2])
+        _days[zone] = starts_at, ends_at, days
+    return days
 
 
-@lru_cache(maxsize=1024)
-def _calendar(zone: str, today: date) -> str:
-    known = ZoneInfo(zone)
+# By time zone, the start and the end of the latest day that was asked for, and its calendar.
+_days: dict[str, tuple[int, int, str]] = {}
+
+
+def _calendar(known: ZoneInfo, today: date) -> str:
     days = []
     for day in (today - _DAY, today, today + _DAY):
         year, week, weekday = day.isocalendar()

@@ -60,26 +60,26 @@ class Signer:
 
     def _derived(self, purpose: str) -> bytes:
         if not self._secret:
-            kept = installation.kept_secret(self._mark())
+            kept = installation.kept_secret(self._stored())
             if kept is None:
                 raise Unavailable("This data belongs to a SECRET that is not set here.")
             self._secret = kept.encode()
         return hmac.new(self._secret, purpose.encode(), sha256).digest()
 
-    def _mark(self) -> str:
+    def _stored(self) -> str:
         """Return what Redis stores about the secret, from any partition that can be reached."""
         copies = self._store.each(_on_each_partition(self._store, "HGET", "secret"))
         found = next((each for each in copies if isinstance(each, str)), None)
         if found is None:
             name = keys.installation(0)
-            made = [("HSETNX", name, "secret", installation.mark_of("")), ("HGET", name, "secret")]
+            made = [("HSETNX", name, "secret", installation.stored_form("")), ("HGET", name, "secret")]
             found = str(self._store.commands(made)[1])
         return found
 
 
 def replace_secret(store: Store, secret: str) -> None:
     """Accept a new secret for this data. API keys, signatures and links made with the old one stop working."""
-    store.commands(_on_each_partition(store, "HSET", "secret", installation.mark_of(secret)))
+    store.commands(_on_each_partition(store, "HSET", "secret", installation.stored_form(secret)))
 
 
 def _on_each_partition(store: Store, command: str, *arguments: str) -> list[tuple[str, ...]]:

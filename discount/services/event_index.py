@@ -1,7 +1,7 @@
 """An index of the outbox by brand, so that a quiet brand finds its events beside a loud one.
 
-The worker reads the outbox in blocks, behind its writers, and notes for each brand where its entries are: each place,
-or, where a brand has many entries of a block, the whole block. What is not indexed yet is read entry by entry.
+The worker reads the outbox in blocks, behind its writers. For each brand it notes stretches: single entries, or all
+from the first to the last one if a brand has many in a block. What is not indexed yet is read entry by entry.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ from discount.store.connection import Store
 
 #: Entries of one block.
 BLOCK = 500
-#: From so many entries of a block on, a brand's mark is the whole block.
+#: A brand with so many entries in a block has one stretch for all of them.
 MANY = 10
 #: Blocks of one partition that a turn indexes.
 BLOCKS = 20
-#: Marks of one brand that a read fetches.
-MARKS = 100
+#: Stretches of one brand that a read fetches.
+STRETCHES = 100
 #: Brands whose index is removed in one turn after all its entries were trimmed.
 BRANDS = 100
 
@@ -44,16 +44,16 @@ def extend(store: Store, partition: int) -> int:
         rows = store.command("XRANGE", stream, f"({indexed}" if indexed else "-", "+", "COUNT", BLOCK)
         if len(rows) < BLOCK:
             break
-        places: dict[str, list[str]] = {}
-        for place, fields in rows:
+        entry_ids: dict[str, list[str]] = {}
+        for entry_id, fields in rows:
             # Every script writes the fields `type`, `at` and `brand` first, in that order.
             if fields[5]:
-                places.setdefault(fields[5], []).append(place)
-        marks = {brand: _marks(found) for brand, found in places.items()}
+                entry_ids.setdefault(fields[5], []).append(entry_id)
+        found = {brand: _stretches(own) for brand, own in entry_ids.items()}
         trimmed = store.command("GET", keys.trimmed(partition))
         oldest = f"({parts(trimmed)[0]}" if trimmed else None
         commands: list[tuple[str | int, ...]] = []
-        for brand, stretches in marks.items():
+        for brand, stretches in found.items():
             name = keys.brand_events(partition, brand)
             for each in stretches:
                 member = each.first if each.first == each.last else f"{each.first} {each.last}"
@@ -63,7 +63,7 @@ def extend(store: Store, partition: int) -> int:
             latest = parts(stretches[-1].last)[0]
             commands.append(("ZADD", keys.indexes(partition), "GT", latest, brand))
         store.commands(commands)
-        # Last: what is said to be indexed is.
+        # Last, so that everything up to this entry is in the index.
         store.command("SET", keys.indexed(partition), rows[-1][0])
         done += 1
     return done
@@ -96,7 +96,7 @@ def next_batch(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
 
 
 def stretches_after(store: Store, partition: int, brand_id: str, start: str) -> tuple[list[Stretch], str]:
-    """Return where a brand has entries after a place, in order, and the place up to which that is known.
+    """Return where a brand has entries after another entry, in order, and the entry up to which that is known.
 
     Args:
         start: an entry's id, or '' for the beginning.
@@ -105,7 +105,7 @@ def stretches_after(store: Store, partition: int, brand_id: str, start: str) -> 
     indexed, members = store.commands(
         [
             ("GET", keys.indexed(partition)),
-            ("ZRANGEBYSCORE", keys.brand_events(partition, brand_id), floor, "+inf", "LIMIT", 0, MARKS),
+            ("ZRANGEBYSCORE", keys.brand_events(partition, brand_id), floor, "+inf", "LIMIT", 0, STRETCHES),
         ]
     )
     if not indexed or (start and parts(indexed) <= parts(start)):
@@ -113,14 +113,14 @@ def stretches_after(store: Store, partition: int, brand_id: str, start: str) -> 
     found = sorted((_stretch(each) for each in members), key=lambda each: parts(each.first))
     after = parts(start) if start else None
     left = [each for each in found if after is None or parts(each.last) > after]
-    # After a full read, more marks may follow the last one.
-    return left, (found[-1].last if len(members) == MARKS else indexed)
+    # After a full read, more stretches may follow the last one.
+    return left, (found[-1].last if len(members) == STRETCHES else indexed)
 
 
-def _marks(places: list[str]) -> list[Stretch]:
-    if len(places) >= MANY:
-        return [Stretch(places[0], places[-1])]
-    return [Stretch(each, each) for each in places]
+def _stretches(entry_ids: list[str]) -> list[Stretch]:
+    if len(entry_ids) >= MANY:
+        return [Stretch(entry_ids[0], entry_ids[-1])]
+    return [Stretch(each, each) for each in entry_ids]
 
 
 def _stretch(member: str) -> Stretch:

@@ -204,8 +204,6 @@ def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant 
     )
     if held == BLOCKED:
         return None
-    if held == BLOCKED:
-        return None
     if held is not None:
         return read_grant(parsed.text, user_id, held, terms)
     expires_at, _, _, closed = terms

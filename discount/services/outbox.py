@@ -174,7 +174,7 @@ def fields(row: Any) -> dict[str, Any]:
 def _indexed(
     store: Store, brand_id: str, last: str, types: Collection[str], limit: int
 ) -> tuple[list[Entry], str, int]:
-    """Return entries of a brand that its index leads to, the place up to which it was read, and what that cost."""
+    """Return entries of a brand that its index leads to, the entry up to which it was read, and what that cost."""
     partition = keys.partition_of(brand_id, store.partitions)
     found: list[Entry] = []
     examined = 0

@@ -1,13 +1,13 @@
 """The service of redemptions: validate and redeem a code, confirm a hold, roll a redemption back, show it."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from discount.domain import code_sequence, ids, rules
 from discount.domain.errors import (
@@ -38,10 +38,10 @@ NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
 #: refuses: it judges the code and finds a repeated order, and counts no use.
 Mode = Literal["check", "refuse", "redeem"]
+_read_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The outcome of a validation: what would come off, what is left of each limit, and all reasons against it.
 
     `discount_amount` is 0 where the rule takes nothing off this order, or the code is wrong.
@@ -72,7 +72,7 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + found[len(mismatches) :]
     amount = 0 if prepared.refusals else prepared.discount_amount
-    return Verdict(prepared.discount.text, amount, msgspec.json.decode(answer["left"]), reasons)
+    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons)
 
 
 def redeem(
@@ -122,7 +122,7 @@ def redeem(
         state="held" if hold_until else "redeemed",
         order=checkout.order,
         discount_amount=prepared.discount_amount,
-        left=msgspec.json.decode(answer["left"]),
+        left=_read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         metadata=metadata,
@@ -197,24 +197,30 @@ def _run(
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
     bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
+    of_discount, holds, redemptions, events = _fixed_keys(partition, discount.text)
+    # Without an Idempotency-Key the script reads none, and any key of the partition may fill its place.
+    idempotency, fingerprint, keep_seconds = events, "", ""
+    if idempotency_key is not None:
+        idempotency = keys.idempotency(partition, facts.brand_id, idempotency_key, checkout.namespace)
+        fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds, metadata), str(discounts.IDEMPOTENCY_SECONDS)
     names = [
         *facts.guess_keys,
-        keys.discount(partition, discount.text),
+        of_discount,
         keys.grants(partition, discount.text, bucket),
         keys.uses(partition, discount.text, bucket),
         keys.redemption(partition, facts.redemption_id),
-        keys.holds(partition, discount.text),
-        keys.redemptions(partition, discount.text),
+        holds,
+        redemptions,
         keys.user_redemptions(partition, checkout.user_id),
-        keys.idempotency(partition, facts.brand_id, idempotency_key or "", checkout.namespace),
-        keys.events(partition),
+        idempotency,
+        events,
     ]
     as_held, term, now = "", "", time.time_ns() // 1000
     records: list[str] = []
     for _ in range(TRIES):
         answer = store.run(
             "redeem",
-            names + records,
+            [*names, *records] if records else names,
             [
                 *facts.guess_limits,
                 mode,
@@ -222,7 +228,7 @@ def _run(
                 facts.code,
                 as_held,
                 facts.redemption_id,
-                _fingerprint(prepared, hold_seconds, metadata),
+                fingerprint,
                 discount.text,
                 with_order(order.id, metadata),
                 order.amount,
@@ -232,7 +238,7 @@ def _run(
                 HOLDS_PER_USER,
                 _term_length(prepared),
                 term,
-                "" if idempotency_key is None else discounts.IDEMPOTENCY_SECONDS,
+                keep_seconds,
                 rules.calendar(definition.timezone, now),
             ],
             guard,
@@ -249,6 +255,18 @@ def _run(
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
+
+
+# Cached: most calls are for few discounts.
+@lru_cache(maxsize=4096)
+def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str]:
+    """Return the keys of the redeem script that depend on the discount alone."""
+    return (
+        keys.discount(partition, discount_id),
+        keys.holds(partition, discount_id),
+        keys.redemptions(partition, discount_id),
+        keys.events(partition),
+    )
 
 
 def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata) -> str:
@@ -325,8 +343,7 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     for _ in range(TRIES):
         answer = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
         if answer.status == "left":
-            left: Mapping[LimitName, int] = msgspec.json.decode(answer["limits"])
-            return left
+            return _read_left(answer["limits"])
         now = int(answer["now"])
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
@@ -345,7 +362,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         state="released" if state == "held" and (hold_until or 0) <= now else state,
         order=Order(order_id, int(fields["amount"]), fields["currency"]),
         discount_amount=int(fields["discount_amount"]),
-        left=msgspec.json.decode(fields["left"]),
+        left=_read_left(fields["left"]),
         redeemed_at=int(fields["at"]),
         hold_until=hold_until,
         confirmed_at=_moment(fields.get("confirmed_at")),

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from discount.domain.errors import Unavailable
 from discount.domain.placement import Move, plan_moves
-from discount.store import keys, topology
+from discount.store import keys, replicas, topology
 from discount.store.connection import Store
 from discount.store.durability import Durability, Mode
 from discount.store.topology import Node, Replica
@@ -123,7 +123,7 @@ def plan(store: Store, durability: Durability, without: Sequence[str] = ()) -> t
     poor = [each for each in chosen if len(_online(masters[each])) < waited]
     if poor:
         raise topology.MoveError(
-            f"{poor[0]} has {_replicas(len(_online(masters[poor[0]])))}, and each answer waits for {waited}:"
+            f"{poor[0]} has {replicas.in_words(len(_online(masters[poor[0]])))}, and each answer waits for {waited}:"
             " its partitions would grant nothing. Add replicas first, or leave it out with --without"
         )
     return plan_moves(owners, chosen), masters
@@ -152,9 +152,9 @@ def _problems_of(node: Node, mode: Mode) -> Iterator[str]:
         yield f"{node.address} does not answer."
         return
     if node.cluster_state not in ("", "ok"):
-        yield f"{node.address} takes the Cluster for failed."
+        yield f"{node.address} says that the Cluster has failed."
     if not node.link_up:
-        yield f"{node.address} gets no data from {node.master}."
+        yield f"{node.address} gets no data from {node.master or 'its master'}."
     if not node.append_only:
         yield f"{node.address} writes no append-only file; set `appendonly yes`."
     elif mode == "synced" and node.fsync not in ("", "always"):
@@ -171,22 +171,16 @@ def _problems_of(node: Node, mode: Mode) -> Iterator[str]:
 
 def _problems_of_shard(master: Node, nodes: Sequence[Node], waited: int) -> Iterator[str]:
     online = _online(master)
+    finding = f"{master.address} has {replicas.in_words(len(online))}, and each answer waits for {waited}"
     if len(online) < waited:
-        yield f"{master.address} has {_replicas(len(online))}, and each answer waits for {waited}: it grants nothing."
+        yield f"{finding}: it grants nothing."
     elif waited and len(online) == waited:
-        yield (
-            f"{master.address} has {_replicas(len(online))}, and each answer waits for {waited}:"
-            " it grants nothing once a node of the shard is lost. Add a replica."
-        )
+        yield f"{finding}: it grants nothing once a node of the shard is lost. Add a replica."
     elif not online and len(nodes) > 1:
         yield f"{master.address} has no replica: its data is lost with it."
     for each in online:
         if each.lag_bytes > MOST_LAG:
             yield f"{each.address} is {each.lag_bytes // 1_000_000} MB behind {master.address}."
-
-
-def _replicas(count: int) -> str:
-    return f"{count or 'no'} replica{'' if count == 1 else 's'}"
 
 
 def _shown(node: Node, nodes: Sequence[Node]) -> NodeOut:

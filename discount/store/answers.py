@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from discount.domain.errors import BY_SLUG, Refusal
 
 
@@ -29,15 +31,12 @@ class Status:
         object.__setattr__(self, "positions", positions)
 
 
-class Answer:
+class Answer(Struct, eq=False):
     """One answer of a script: its status, and its fields by name."""
 
-    __slots__ = ("_form", "_items", "status")
-
-    def __init__(self, form: Status, items: list[str]) -> None:
-        self.status = form.name
-        self._form = form
-        self._items = items
+    status: str
+    _form: Status
+    _items: list[str]
 
     def __getitem__(self, name: str) -> str:
         return self._items[self._form.positions[name]]

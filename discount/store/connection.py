@@ -35,7 +35,7 @@ from discount.store.loop_exchanges import Loop, LoopExchanges
 from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
-from discount.store.scripts import SCRIPTS, Script
+from discount.store.scripts import PROBE, SCRIPTS, Script
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
 _PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
@@ -153,7 +153,7 @@ class Store:
         Raises:
             Refusal: the script refused; the fields of its answer are the facts.
         """
-        answer = self.run_many(name, [(names, arguments)], guard)[0]
+        (answer,) = self.run_many(name, ((names, arguments),), guard)
         refusal = answer.refusal()
         if refusal is not None:
             raise refusal
@@ -166,8 +166,10 @@ class Store:
         script, guarded = SCRIPTS[name], None
         if guard is not None and script.behind_guard is not None and guard.checks:
             script, guarded = script.behind_guard, guard
-        partition = guard.partition if guard is not None else 0
-        digest = self._digest(script, keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        if self._shebang is None:
+            partition = guard.partition if guard is not None else 0
+            self._probe(keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
+        digest = script.digests[bool(self._shebang)]
         if guarded is not None:
             commands: list[Command] = []
             for names, arguments in calls:
@@ -177,16 +179,10 @@ class Store:
         else:
             commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
         replies = self._exchange(commands)
-        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            # EVAL runs and caches the script. After a SCRIPT LOAD it could be gone again before the call.
-            text = script.shebang_source if self._shebang else script.source
-            again = self._exchange([("EVAL", text, *commands[i][2:]) for i in unknown])
-            for i, reply in zip(unknown, again, strict=True):
-                replies[i] = reply
         for reply in replies:
             if isinstance(reply, RedisError):
-                raise _refused_by_redis(reply)
+                self._run_unknown(script, commands, replies)
+                break
         if guarded is not None:
             guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
@@ -222,15 +218,27 @@ class Store:
         if not self._compared:
             raise Unavailable(NOT_REACHED)
 
-    def _digest(self, script: Script, partition: int) -> str:
-        if self._shebang is None:
-            # Redis 7 and Valkey know `#!lua`: with it, a full or read-only server refuses a script before it starts.
-            # The probe names a key because some services refuse a script without keys.
-            probe = self._exchange([("EVAL", "#!lua\nreturn 1", 1, keys.installation(partition))])[0]
-            if isinstance(probe, RedisError) and _is_passing(probe):
-                raise _refused_by_redis(probe)
-            self._shebang = not isinstance(probe, RedisError)
-        return script.digests[self._shebang]
+    def _probe(self, partition: int) -> None:
+        """Find out which form of the scripts the server runs."""
+        # Redis 7 and Valkey know `#!lua`: with it, a full or read-only server refuses a script before it starts.
+        # The probe names a key because some services refuse a script without keys.
+        probe = self._exchange([("EVAL", PROBE, 1, keys.installation(partition))])[0]
+        if isinstance(probe, RedisError) and _is_passing(probe):
+            raise _refused_by_redis(probe)
+        self._shebang = not isinstance(probe, RedisError)
+
+    def _run_unknown(self, script: Script, commands: Sequence[Command], replies: list[Any]) -> None:
+        """Run again what the server did not know; raise any other error among the replies."""
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            # EVAL runs and caches the script. After a SCRIPT LOAD it could be gone again before the call.
+            text = script.shebang_source if self._shebang else script.source
+            again = self._exchange([("EVAL", text, *commands[i][2:]) for i in unknown])
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise _refused_by_redis(reply)
 
     def _connection(self, address: str) -> ConnectionInterface:
         try:

@@ -30,6 +30,7 @@ from redis import RedisError
 from redis.exceptions import AskError, TryAgainError
 
 from discount.store import keys
+from discount.store.scripts import PROBE, SCRIPTS
 
 Mode = Literal["fast", "replicated", "synced"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -47,6 +48,9 @@ _READS = frozenset(
         *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE"),
     )
 )
+# Scripts that show nothing, as EVALSHA and EVAL name them: one that only counts a request, and the probe. A count that
+# waits would fail, and limit nobody.
+_SHOW_NOTHING = SCRIPTS["count"].forms() | {PROBE}
 # Commands that show nothing to a caller and change nothing that is answered. A worker waits once a turn instead.
 _NEVER = frozenset(["PING", "TIME", "INFO", "ROLE", "XREADGROUP", "XAUTOCLAIM", "XACK", "XGROUP", "XTRIM"])
 
@@ -70,8 +74,11 @@ class Durability:
     milliseconds: int = 500
 
     def mode(self, kind: str) -> Mode:
-        """Return the mode for one Redis, for a primary that Sentinels name, or for a Cluster."""
-        return self.chosen or ("replicated" if kind in ("sentinel", "cluster") else "fast")
+        """Return the mode for one Redis, for a primary that Sentinels name, or for a Cluster.
+
+        A server that has not yet said what it is may be a node of a Cluster.
+        """
+        return self.chosen or ("fast" if kind == "one" else "replicated")
 
     def tail(self, kind: str, commands: Sequence[Command]) -> tuple[Command, ...]:
         """Return what is sent behind commands for one node: nothing if none of them has to wait."""
@@ -94,13 +101,12 @@ class Durability:
 def has_to_wait(command: Command) -> bool:
     """Return whether the reply to a command may be used only once it is safe.
 
-    That is so for scripts, for writes, and for reads that show a code. Even a script that refuses has read the writes
-    of others.
+    That is so for scripts but two, for writes, and for reads that show a code. Even a script that refuses has read the
+    writes of others.
     """
     name = command[0]
     if name in ("EVALSHA", "EVAL"):
-        # A script without keys of ours only asks which kind of scripts this server runs.
-        return True
+        return command[1] not in _SHOW_NOTHING
     if name in _NEVER:
         return False
     if name == "XREAD":

@@ -1,8 +1,9 @@
 """The guard: a script checks the caller's API key and counts the request before it acts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from discount.domain.rates import Rate
 from discount.store import keys
@@ -10,8 +11,7 @@ from discount.store import keys
 _REFUSED_BY_GUARD = ("unauthenticated", "too-many-requests")
 
 
-@dataclass(slots=True)
-class Guard:
+class Guard(Struct):
     """One request's guard; one without fields checks nothing.
 
     `partition` is where it looks if the script has no keys of its own.

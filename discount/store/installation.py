@@ -75,39 +75,39 @@ class Layout:
         ]
 
     def _own(self) -> dict[str, str]:
-        return self._settings if self._secret is None else {**self._settings, "secret": mark_of(self._secret)}
+        return self._settings if self._secret is None else {**self._settings, "secret": stored_form(self._secret)}
 
     def _check(self, copy: Mapping[str, str | None]) -> None:
         for field, wanted in self._settings.items():
             if copy[field] not in (None, wanted):
                 raise LayoutError(f"this Redis holds data with {field} {copy[field]}, the setting says {wanted}")
-        mark = copy.get("secret")
-        if mark is None or self._secret is None:
+        stored = copy.get("secret")
+        if stored is None or self._secret is None:
             return
-        if reason := problem(self._secret, mark):
+        if reason := problem(self._secret, stored):
             raise LayoutError(reason)
-        if self.found is not None and self.found["secret"] != mark:
+        if self.found is not None and self.found["secret"] != stored:
             raise LayoutError("SECRET: the generated secret of this data has changed since this process started")
 
 
-def mark_of(secret: str) -> str:
+def stored_form(secret: str) -> str:
     """Return what Redis stores: a digest of the secret that is set, or else a new secret in full."""
     if not secret:
         return _KEPT + token_hex(32)
     return _SET + hmac.digest(secret.encode(), b"installation", "sha256").hex()
 
 
-def kept_secret(mark: str) -> str | None:
+def kept_secret(stored: str) -> str | None:
     """Return the generated secret that Redis stores; None if the setting SECRET is used."""
-    return mark.removeprefix(_KEPT) if mark.startswith(_KEPT) else None
+    return stored.removeprefix(_KEPT) if stored.startswith(_KEPT) else None
 
 
-def problem(secret: str, mark: str) -> str:
+def problem(secret: str, stored: str) -> str:
     """Return why a process with that secret may not use this data; empty if it may."""
-    if kept_secret(mark) is not None:
+    if kept_secret(stored) is not None:
         return "SECRET: this data uses a generated secret; see `discount secret replace`" if secret else ""
     if not secret:
         return "SECRET: this data uses a SECRET; set the same one here"
-    if not hmac.compare_digest(mark_of(secret), mark):
+    if not hmac.compare_digest(stored_form(secret), stored):
         return "SECRET: this data uses another SECRET; see `discount secret replace`"
     return ""

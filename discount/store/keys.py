@@ -64,6 +64,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
+# Each partition's tag and a colon, with which its keys begin.
+_TAGS = [f"{{{partition:02x}}}:" for partition in range(256)]
 _TAG = re.compile(r"\{([0-9a-f]{2})\}:")
 _BY_TAG = {f"{{{partition:02x}}}:": partition for partition in range(256)}
 USER_BUCKETS = 32768
@@ -103,63 +105,63 @@ def partition_of_command(command: Sequence[str | int]) -> int | None:
 
 
 def installation(partition: int) -> str:
-    return f"{{{partition:02x}}}:installation"
+    return f"{_TAGS[partition]}installation"
 
 
 def brands(partition: int) -> str:
-    return f"{{{partition:02x}}}:brands"
+    return f"{_TAGS[partition]}brands"
 
 
 def brand(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}"
 
 
 def brand_keys(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:keys"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:keys"
 
 
 def api_key(partition: int, key_id: str) -> str:
-    return f"{{{partition:02x}}}:key:{key_id}"
+    return f"{_TAGS[partition]}key:{key_id}"
 
 
 def rate(partition: int, kind: str, who: str) -> str:
-    return f"{{{partition:02x}}}:rate:{_digest(kind, who)}"
+    return f"{_TAGS[partition]}rate:{_digest(kind, who)}"
 
 
 def contact(user_id: str, partitions: int) -> str:
-    return f"{{{partition_of(user_id, partitions):02x}}}:contact:{_outside(user_id)}"
+    return f"{_TAGS[partition_of(user_id, partitions)]}contact:{_outside(user_id)}"
 
 
 def brand_contact(partition: int, brand_id: str, user_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:contact:{_outside(user_id)}"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:contact:{_outside(user_id)}"
 
 
 def brand_contacts(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:contacts"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:contacts"
 
 
 def addresses(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:addresses"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:addresses"
 
 
 def user_brands(partition: int, user_id: str) -> str:
-    return f"{{{partition:02x}}}:user:{_outside(user_id)}:brands"
+    return f"{_TAGS[partition]}user:{_outside(user_id)}:brands"
 
 
 def brand_mailed(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:mailed"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:mailed"
 
 
 def usage(partition: int) -> str:
-    return f"{{{partition:02x}}}:usage"
+    return f"{_TAGS[partition]}usage"
 
 
 def discounts(partition: int) -> str:
-    return f"{{{partition:02x}}}:discounts"
+    return f"{_TAGS[partition]}discounts"
 
 
 def numbers(partition: int) -> str:
-    return f"{{{partition:02x}}}:numbers"
+    return f"{_TAGS[partition]}numbers"
 
 
 def forgotten(partition: int) -> str:
@@ -179,51 +181,51 @@ def brand_events(partition: int, brand_id: str) -> str:
 
 
 def events(partition: int) -> str:
-    return f"{{{partition:02x}}}:events"
+    return f"{_TAGS[partition]}events"
 
 
 def brand_webhooks(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:webhooks"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:webhooks"
 
 
 def targets(partition: int) -> str:
-    return f"{{{partition:02x}}}:targets"
+    return f"{_TAGS[partition]}targets"
 
 
 def webhook(partition: int, webhook_id: str) -> str:
-    return f"{{{partition:02x}}}:webhook:{webhook_id}"
+    return f"{_TAGS[partition]}webhook:{webhook_id}"
 
 
 def delivery(partition: int, delivery_id: str) -> str:
-    return f"{{{partition:02x}}}:delivery:{delivery_id}"
+    return f"{_TAGS[partition]}delivery:{delivery_id}"
 
 
 def brand_deliveries(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:deliveries"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:deliveries"
 
 
 def lane(partition: int, name: str) -> str:
-    return f"{{{partition:02x}}}:lane:{name}"
+    return f"{_TAGS[partition]}lane:{name}"
 
 
 def due(partition: int, kind: str) -> str:
-    return f"{{{partition:02x}}}:due:{kind}"
+    return f"{_TAGS[partition]}due:{kind}"
 
 
 def lanes(partition: int, kind: str, brand_digest: str) -> str:
-    return f"{{{partition:02x}}}:lanes:{kind}:{brand_digest}"
+    return f"{_TAGS[partition]}lanes:{kind}:{brand_digest}"
 
 
 def leases(partition: int) -> str:
-    return f"{{{partition:02x}}}:leases"
+    return f"{_TAGS[partition]}leases"
 
 
 def expiring(partition: int) -> str:
-    return f"{{{partition:02x}}}:expiring"
+    return f"{_TAGS[partition]}expiring"
 
 
 def mailed(address: str, partitions: int) -> str:
-    return f"{{{partition_of(address.lower(), partitions):02x}}}:mailed:{_digest('', address.lower())}"
+    return f"{_TAGS[partition_of(address.lower(), partitions)]}mailed:{_digest('', address.lower())}"
 
 
 def ledger_lease(partition: int) -> str:
@@ -231,83 +233,97 @@ def ledger_lease(partition: int) -> str:
 
 
 def mark(partition: int) -> str:
-    return f"{{{partition:02x}}}:mark"
+    return f"{_TAGS[partition]}mark"
 
 
 def trimmed(partition: int) -> str:
-    return f"{{{partition:02x}}}:trimmed"
+    return f"{_TAGS[partition]}trimmed"
 
 
 def brand_discounts(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:discounts"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:discounts"
 
 
 def discount(partition: int, discount_id: str) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}"
+    return f"{_TAGS[partition]}discount:{discount_id}"
 
 
 def codes(partition: int, discount_id: str) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:codes"
+    return f"{_TAGS[partition]}discount:{discount_id}:codes"
 
 
 def shared(partition: int, brand_id: str) -> str:
-    return f"{{{partition:02x}}}:brand:{_outside(brand_id)}:shared"
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:shared"
 
 
 def claim(digest: str, partitions: int) -> str:
-    return f"{{{partition_of(digest, partitions):02x}}}:claim:{digest}"
+    return f"{_TAGS[partition_of(digest, partitions)]}claim:{digest}"
 
 
 def taken(partition: int, discount_id: str, bucket: int) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:taken:{bucket}"
+    return f"{_TAGS[partition]}discount:{discount_id}:taken:{bucket}"
 
 
 def buckets(partition: int, discount_id: str) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:buckets"
+    return f"{_TAGS[partition]}discount:{discount_id}:buckets"
 
 
 def grants(partition: int, discount_id: str, bucket: int) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:grants:{bucket}"
+    return f"{_TAGS[partition]}discount:{discount_id}:grants:{bucket}"
 
 
 def users(partition: int, user_id: str) -> str:
-    return f"{{{partition:02x}}}:users:{crc32(user_id.encode()) % USER_BUCKETS}"
+    return f"{_TAGS[partition]}users:{crc32(user_id.encode()) % USER_BUCKETS}"
 
 
 def uses(partition: int, discount_id: str, bucket: int) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:uses:{bucket}"
+    return f"{_TAGS[partition]}discount:{discount_id}:uses:{bucket}"
 
 
 def holds(partition: int, discount_id: str) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:holds"
+    return f"{_TAGS[partition]}discount:{discount_id}:holds"
 
 
 def redemptions(partition: int, discount_id: str) -> str:
-    return f"{{{partition:02x}}}:discount:{discount_id}:redemptions"
+    return f"{_TAGS[partition]}discount:{discount_id}:redemptions"
 
 
 def user_redemptions(partition: int, user_id: str) -> str:
-    return f"{{{partition:02x}}}:user:{_outside(user_id)}:redemptions"
+    return f"{_TAGS[partition]}user:{_outside(user_id)}:redemptions"
 
 
 def redemption(partition: int, redemption_id: str) -> str:
-    return f"{{{partition:02x}}}:redemption:{redemption_id}"
+    return f"{_TAGS[partition]}redemption:{redemption_id}"
 
 
 def guesses(partition: int, brand_id: str, kind: str, who: str) -> str:
-    return f"{{{partition:02x}}}:guesses:{_digest(brand_id, kind, who)}"
+    return f"{_TAGS[partition]}guesses:{_digest_of(f'{_start(brand_id, kind)}{len(who)}:{who}:')}"
 
 
 def idempotency(partition: int, brand_id: str, key: str, user_id: str | None = None) -> str:
     # Hashed: all parts are free text, and a key of 255 letters would take that much memory for a day.
     scope = (brand_id,) if user_id is None else (brand_id, user_id)
-    return f"{{{partition:02x}}}:idempotency:{_digest(*scope, key)}"
+    return f"{_TAGS[partition]}idempotency:{_digest(*scope, key)}"
 
 
 # Cached: most redemptions have no Idempotency-Key, and many come from one address.
 @lru_cache(maxsize=4096)
 def _digest(*parts: str) -> str:
-    return blake2b("".join([f"{len(each)}:{each}:" for each in parts]).encode(), digest_size=16).hexdigest()
+    return _digest_of(_joined(parts))
+
+
+# Cached: most calls are for few brands.
+@lru_cache(maxsize=1024)
+def _start(brand_id: str, kind: str) -> str:
+    return _joined((brand_id, kind))
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "".join([f"{len(each)}:{each}:" for each in parts])
+
+
+def _digest_of(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def grant_bucket(user_id: str, buckets_count: int) -> int:

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from hiredis import ProtocolError, Reader, pack_command
+from msgspec import Struct
 from redis import RedisError
 from redis.connection import ConnectionInterface
 from redis.exceptions import ConnectionError as ConnectionLost
@@ -61,8 +62,7 @@ class _Running:
     pieces: int = 0
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(Struct, eq=False):
     """Commands on a connection. The commands of a whole exchange have no piece: most exchanges never need one.
 
     `tail` is what is sent behind them, once for all commands that go out together.
@@ -245,6 +245,9 @@ class _Link:
         if tails:
             # A wait covers all that is sent before it.
             last = tails[-1]
+            for each in tails:
+                # The mode may have changed since they were queued.
+                each.tail = last.tail
             queued.append(_Sent(last.tail, self._confirm, min(each.until for each in tails)))
         self._sent.extend(queued)
         self._held += b"".join([pack_command(command) for each in queued for command in each.commands])  # type: ignore[arg-type]

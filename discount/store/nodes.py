@@ -18,6 +18,7 @@ from redis.connection import ConnectionInterface
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
+from structlog import get_logger
 
 from discount.store.durability import Command, Durability
 from discount.store.redis_url import Kind, Target, split
@@ -324,5 +325,11 @@ def _look_until_well(reference: "weakref.ref[Nodes]") -> None:
         nodes = reference()
         if nodes is None or (not is_wanted and nodes._has_ended()):
             return
-        pause = nodes._look_after(pause)
+        try:
+            pause = nodes._look_after(pause)
+        except Exception as error:
+            # Without this thread, nobody would learn of a failover any more.
+            get_logger().error("the look at the nodes failed", exc_info=error)
+            nodes.look_soon()
+            pause = PAUSES[1]
         nodes = None

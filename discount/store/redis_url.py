@@ -14,6 +14,7 @@ from redis.retry import Retry
 Kind = Literal["one", "any", "cluster", "sentinel"]
 
 _URL = re.compile(r"(rediss?)(?:\+(cluster|sentinel))?://(?:([^/?#]*)@)?([^/?#@]*)(/[^?#]*)?(\?[^#]*)?")
+_NO_LIMIT = 2**31
 _PORTS: dict[str, int] = {"sentinel": 26379}
 
 
@@ -96,7 +97,8 @@ def _dialer(options: dict[str, Any]) -> Callable[[str], ConnectionInterface]:
         if pool is None:
             host, port = split(address)
             where: dict[str, Any] = {"host": host, "port": port} if port else {}
-            pool = pools[address] = ConnectionPool(**{**options, **where})
+            # The pool only makes connections, and counts those that were closed, too.
+            pool = pools[address] = ConnectionPool(**{**options, **where, "max_connections": _NO_LIMIT})
         return pool.make_connection()
 
     return dial

@@ -29,11 +29,11 @@ def problems(nodes: Nodes) -> Iterator[str]:
     """Yield a sentence for each node whose answers cannot be made safe, now or after the next death."""
     waited = nodes.durability.replicas
     for address, spare in spare_replicas(nodes).items():
-        told = f"{address} has {_replicas(waited + spare)}, and DURABILITY_REPLICAS is {waited}"
+        finding = f"{address} has {in_words(waited + spare)}, and DURABILITY_REPLICAS is {waited}"
         if spare < 0:
-            yield f"{told}: it grants nothing."
+            yield f"{finding}: it grants nothing."
         elif spare == 0:
-            yield f"{told}: it grants nothing once a node of the shard is lost. Add a replica."
+            yield f"{finding}: it grants nothing once a node of the shard is lost. Add a replica."
     if nodes.durability.mode(nodes.kind) != "synced":
         return
     for address in nodes.addresses():
@@ -43,5 +43,6 @@ def problems(nodes: Nodes) -> Iterator[str]:
             yield f"{address} does not wait for its disk, and DURABILITY is synced; set `appendfsync always`."
 
 
-def _replicas(count: int) -> str:
+def in_words(count: int) -> str:
+    """Return a number of replicas in words."""
     return f"{count or 'no'} replica{'' if count == 1 else 's'}"

@@ -17,6 +17,8 @@ from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
 READING = ("left", "waiting")
+#: Run once to find out whether a server knows scripts with flags.
+PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")
 _LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
 # A status as a header names it: `granted(grant low)  The user got a code.`
@@ -57,6 +59,11 @@ class Script:
     def shebang_source(self) -> str:
         return ("#!lua flags=no-writes\n" if self.name in READING else "#!lua\n") + self.source
 
+    def forms(self) -> frozenset[str]:
+        """Return every text of the script, and its digest."""
+        own = frozenset((*self.digests, self.source, self.shebang_source))
+        return own | self.behind_guard.forms() if self.behind_guard else own
+
     def read(self, reply: list[str]) -> Answer:
         """Return a reply of Redis as an answer.
 
@@ -68,7 +75,7 @@ class Script:
             raise RuntimeError(
                 f"{self.name}.lua answered {reply[0]!r} with {len(reply) - 1} fields, which its header does not name"
             )
-        return Answer(status, reply)
+        return Answer(status.name, status, reply)
 
 
 def _sha1(text: str) -> str:

@@ -172,7 +172,10 @@ def _read(nodes: Nodes, address: str, name: str) -> Node:
     if replies is None or isinstance(replies[0], ResponseError):
         return Node(address, name=name)
     facts = _facts(replies[0])
-    is_master = facts["role"] == "master"
+    # In its first moments, INFO calls a replica of a Cluster a master.
+    is_master = facts["role"] == "master" and not (in_cluster and "myself,slave" in str(replies[3]))
+    has_master = "master_host" in facts
+    master = nodes.address(facts["master_host"], int(facts["master_port"]), address) if has_master else ""
     server = facts.get("server_name", "redis")
     version = facts.get(f"{server}_version", facts.get("redis_version", ""))
     state, coverage = "", ""
@@ -186,14 +189,14 @@ def _read(nodes: Nodes, address: str, name: str) -> Node:
         answers=True,
         name=name,
         role="master" if is_master else "replica",
-        master="" if is_master else nodes.address(facts["master_host"], int(facts["master_port"]), address),
+        master=master,
         server=server,
         version=tuple(int(each) for each in re.findall(r"\d+", version)[:3]),
         keys=int(re.search(r"^keys=(\d+)", facts.get("db0", "keys=0"))[1]),  # type: ignore[index]
         memory=int(facts["used_memory"]),
         memory_limit=int(facts["maxmemory"]),
         eviction=facts["maxmemory_policy"],
-        link_up=is_master or facts["master_link_status"] == "up",
+        link_up=is_master or facts.get("master_link_status") == "up",
         replicas=tuple(_replicas(facts, address)),
         append_only=facts["aof_enabled"] == "1",
         fsync=_setting(replies[1]),

@@ -303,8 +303,8 @@ def test_requests_grants_and_refusals_are_counted(client: Client) -> None:
     assert more(count.format("/discount/{discount_id}/grant", 409)) == 1
     assert more('discount_request_seconds_count{method="other",route="unmatched",status="404"}') == 1
     assert more("discount_grants_total") == 2
-    assert more('discount_refusals_total{word="sold-out"}') == 1
-    assert more('discount_refusals_total{word="not-found"}') == 1
+    assert more('discount_refusals_total{slug="sold-out"}') == 1
+    assert more('discount_refusals_total{slug="not-found"}') == 1
 
 
 def test_a_bulk_counts_each_grant_once(client: Client) -> None:

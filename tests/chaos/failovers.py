@@ -15,12 +15,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
-from typing import Self
+from typing import Any, Self
+from urllib.parse import quote
 
 from redis.crc import key_slot
 
 from discount.domain import code_kinds
-from discount.domain.errors import NotGranted, Refusal, Unavailable
+from discount.domain.errors import NotGranted, Unavailable
 from discount.domain.ids import parse_discount_id
 from discount.services import discounts, grants
 from discount.store import keys
@@ -190,16 +191,40 @@ def held_code(store: Store, discount_id: str, user: str) -> str | None:
     return found[0]
 
 
-def slugs_until(ask: Callable[[], object], done: Callable[[], bool]) -> Counter[str]:
-    """Call `ask` until `done`, and count the refusals by slug; `ok` counts the others."""
-    found: Counter[str] = Counter()
-    while not done():
-        try:
-            ask()
-            found["ok"] += 1
-        except Refusal as refusal:
-            found[refusal.slug] += 1
-    return found
+def stored_grant(cluster: Cluster, discount_id: str, user: str) -> str:
+    """Return the code that the data has for a user, safe or not; an empty string if it has none."""
+    parsed = parse_discount_id(discount_id)
+    assert parsed is not None
+    with cluster.client() as plain:
+        value = plain.hget(keys.grants(parsed.partition, discount_id, keys.grant_bucket(user, parsed.buckets)), user)
+    return str(value or "").rpartition(" ")[2]
+
+
+def calls_that_show(offer: str, brand: str, code: str, redemption: str) -> list[tuple[str, str, Any]]:
+    """Return calls that show or change a code: method, path and body. Ann holds `code`, and has redeemed it."""
+    checkout = {
+        "discount_id": offer,
+        "user_id": "Ann",
+        "code": code,
+        "order": {"id": "1", "amount": 100, "currency": "EUR"},
+    }
+    return [
+        ("POST", f"/discount/{offer}/grant", {"user_id": "Bob"}),
+        ("POST", f"/discount/{offer}/grant", {"user_id": "Ann"}),
+        ("POST", f"/discount/{offer}/grants", {"user_ids": ["Ann", "Cid"]}),
+        ("POST", f"/brand/{quote(brand)}/grant", {"user_id": "Ann"}),
+        ("GET", f"/discount/{offer}/grant?user_id=Ann", None),
+        ("GET", f"/discount/{offer}/grants", None),
+        ("GET", f"/discount/{offer}/codes", None),
+        ("GET", f"/discount/{offer}/codes?format=ndjson", None),
+        ("GET", f"/discount/{offer}/grants?format=csv", None),
+        ("GET", f"/user/Ann/grants?brand_id={quote(brand)}", None),
+        ("GET", f"/event?brand_id={quote(brand)}", None),
+        ("GET", f"/redemption/{redemption}", None),
+        ("GET", f"/discount/{offer}/redemptions", None),
+        ("POST", "/validation", checkout),
+        ("POST", "/redemption", checkout),
+    ]
 
 
 # What can happen to the node of a partition. Each returns once another node has taken over.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,18 +10,16 @@ from msgspec import structs
 from discount.app import create_app
 from discount.config import Settings
 from discount.domain.errors import NotYetDurable, Unavailable
-from discount.domain.ids import parse_discount_id
 from discount.services import discounts, grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.durability import Mode
+from discount.store.rate_limits import Rates
 from tests.chaos import failovers
 from tests.chaos.failovers import Found, Granting, judge, make_offer, partition_of
 from tests.chaos.worker_processes import SECRET, WorkerProcesses
-from tests.support import history
 from tests.support.clusters import Cluster, Node
-from tests.support.load import drive, grant_call
-from tests.support.service import Service, ask, create, wait_until
+from tests.support.service import wait_until
 
 #: Answers of a discount before and after a fault.
 SOME = 30
@@ -134,11 +131,10 @@ def test_a_full_redis_shows_no_code_that_is_not_safe(cluster: Cluster) -> None:
     assert failovers.held_code(store, offer, "Ann")
 
 
-@pytest.mark.parametrize("mode", ["replicated", "synced"])
-def test_no_call_shows_a_code_until_a_replica_has_it(mode: Mode) -> None:
+def test_synced_shows_no_code_until_a_replica_has_it() -> None:
     with Cluster(replicas=1, appendfsync="always") as cluster:
-        store_of(cluster, mode)
-        settings = Settings(redis_url=cluster.url, redis_timeout=0.4, durability=mode)
+        store_of(cluster, "synced")
+        settings = Settings(redis_url=cluster.url, redis_timeout=0.4, durability="synced")
         # Two apps have connections of their own.
         clients = [create_app(settings).test_client() for _ in range(2)]
         brand = failovers.brand_in(0)
@@ -149,27 +145,12 @@ def test_no_call_shows_a_code_until_a_replica_has_it(mode: Mode) -> None:
         first = clients[0].post(f"/discount/{offer}/grant", json={"user_id": "Ann"})
         assert (made.status_code, first.status_code) == (201, 201)
         code = first.get_json()["code"]
-        checkout = {
-            "discount_id": offer,
-            "user_id": "Ann",
-            "code": code,
-            "order": {"id": "1", "amount": 100, "currency": "EUR"},
-        }
+        checkout = {"discount_id": offer, "user_id": "Ann", "code": code}
+        order = {"id": "of before", "amount": 100, "currency": "EUR"}
+        redeemed = clients[0].post("/redemption", json={**checkout, "order": order}).get_json()["id"]
         (replica,) = cluster.replicas_of(cluster.master_of(0))
         cluster.cut_replication(replica)
-        calls: list[tuple[str, str, Any]] = [
-            ("POST", f"/discount/{offer}/grant", {"user_id": "Bob"}),
-            ("POST", f"/discount/{offer}/grant", {"user_id": "Ann"}),
-            ("POST", f"/discount/{offer}/grants", {"user_ids": ["Ann", "Cid"]}),
-            ("POST", f"/brand/{brand}/grant", {"user_id": "Ann"}),
-            ("GET", f"/discount/{offer}/grant?user_id=Ann", None),
-            ("GET", f"/discount/{offer}/grants", None),
-            ("GET", f"/user/Ann/grants?brand_id={brand}", None),
-            ("GET", f"/event?brand_id={brand}", None),
-            ("POST", "/validation", checkout),
-            ("POST", "/redemption", checkout),
-        ]
-        for method, path, body in calls:
+        for method, path, body in failovers.calls_that_show(offer, brand, code, redeemed):
             for client in clients:
                 answer = client.open(path, method=method, json=body)
                 assert answer.status_code == 503, (method, path, answer.text)
@@ -177,26 +158,14 @@ def test_no_call_shows_a_code_until_a_replica_has_it(mode: Mode) -> None:
                     "/problems/not-yet-durable",
                     "1",
                 )
-        # A stream ends before its first code.
-        with pytest.raises(NotYetDurable):
-            list(clients[1].get(f"/discount/{offer}/codes").response)
         # What shows no code does not wait, and nobody is taken out of service.
         assert clients[1].get(f"/discount/{offer}").get_json()["granted_count"] == 2
         assert clients[1].get("/ready").status_code == 200
-        stands = stored_grant(cluster, offer, "Bob")
+        stands = failovers.stored_grant(cluster, offer, "Bob")
         cluster.restore_replication(replica)
         codes = [wait_until(partial(code_of, client, offer, "Bob"), "Bob's code is safe") for client in clients]
         assert codes == [stands, stands], "the code of the first call"
         assert code_of(clients[1], offer, "Ann") == code
-
-
-def stored_grant(cluster: Cluster, offer: str, user: str) -> str:
-    """Return the code that the data has for a user, safe or not."""
-    parsed = parse_discount_id(offer)
-    assert parsed is not None
-    with cluster.client() as plain:
-        value = plain.hget(keys.grants(parsed.partition, offer, keys.grant_bucket(user, parsed.buckets)), user)
-    return str(value).rpartition(" ")[2]
 
 
 def code_of(client: FlaskClient, offer: str, user: str) -> str | None:
@@ -206,25 +175,14 @@ def code_of(client: FlaskClient, offer: str, user: str) -> str | None:
     return str(answer.get_json()["code"]) if answer.status_code == 200 else None
 
 
-def test_calls_that_share_a_wait_are_answered_together_or_not_at_all(cluster: Cluster) -> None:
-    users = [f"user {number}" for number in range(200)]
-    with Service(cluster.url, replicas=1, redis_timeout=2) as service:
-        (base,) = service.urls
-        offer = create(base, 1000, failovers.brand_in(0))
-        before = drive([base], [grant_call(offer, user) for user in users[:100]])
-        assert {each.status for each in before} == {201}
-        replicas = cluster.replicas_of(cluster.master_of(0))
-        for replica in replicas:
-            cluster.cut_replication(replica)
-        during = drive([base], [grant_call(offer, user) for user in users])
-        assert {(each.status, each.slug) for each in during} == {(503, "not-yet-durable")}
-        assert ask(base, "GET", f"/discount/{offer}").json["granted_count"] == 200, "the grants stand"
-        for replica in replicas:
-            cluster.restore_replication(replica)
-        after = drive([base], [grant_call(offer, user) for user in users], retries=100)
-        assert {each.status for each in after} == {200}
-        with cluster.client() as plain:
-            history.check(plain, base, offer, [*before, *during, *after])
+def test_requests_are_limited_while_no_replica_confirms(cluster: Cluster) -> None:
+    store = store_of(cluster, "replicated")
+    partition = keys.partition_of("Ann", 16)
+    for replica in cluster.replicas_of(cluster.master_of(partition)):
+        cluster.cut_replication(replica)
+    rates = Rates(store, {"user": "3/hour"})
+    assert [each.left for each in (rates.count("user", "Ann") for _ in range(5)) if each] == [2, 1, 0, -1, -1]
+    assert store.safe_partitions([partition]) == set(), "nothing else is safe here"
 
 
 def test_too_few_replicas_are_said_at_the_start_and_in_a_metric(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from discount.services import partitions
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.rate_limits import Rates
-from tests.support.clusters import Cluster, Node
+from tests.support.clusters import Cluster, Node, move_by_keys
 from tests.support.fixtures import ON_CLUSTER
 from tests.support.service import wait_until
 
@@ -127,7 +127,6 @@ def test_a_partition_may_move_while_it_is_used(cluster: Cluster) -> None:
     store.prepare()
     source = cluster.master_of(3)
     target = another(cluster, source)
-    slot = source.ask("CLUSTER", "KEYSLOT", keys.installation(3))
     name = keys.discount(3, "dsc-x")
     store.command("HSET", name, "n", 0)
     asked: list[int] = []
@@ -146,7 +145,7 @@ def test_a_partition_may_move_while_it_is_used(cluster: Cluster) -> None:
     try:
         for one, other in ((source, target), (target, source)):
             _wait_for_more(asked)
-            _migrate(slot, one, other)
+            move_by_keys(3, one, other)
             _wait_for_more(asked)
             assert store.nodes.owners[3] == other.address
     finally:
@@ -159,18 +158,6 @@ def test_a_partition_may_move_while_it_is_used(cluster: Cluster) -> None:
 def _wait_for_more(asked: list[int]) -> None:
     before = len(asked)
     wait_until(lambda: len(asked) > before + 10, "more is counted")
-
-
-def _migrate(slot: int, source: Node, target: Node) -> None:
-    """Move a slot as redis-cli does: key by key, with both nodes knowing that it moves."""
-    ids = {node: node.ask("CLUSTER", "MYID") for node in (source, target)}
-    assert target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source]) == "OK"
-    assert source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target]) == "OK"
-    while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
-        for name in names:
-            assert source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
-    for node in (target, source):
-        assert node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target]) == "OK"
 
 
 def test_a_host_that_nodes_do_not_announce_is_the_one_that_was_asked(cluster: Cluster) -> None:

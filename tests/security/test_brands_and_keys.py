@@ -121,6 +121,21 @@ def test_a_key_is_revoked_on_all_replicas_at_once(two_brands: TwoBrands, ikea: S
     check_problem(two_brands.ask("DELETE", f"/brand/IKEA/keys/{second.split('_')[1]}", ADMIN), 404, "not-found")
 
 
+def test_a_remembered_key_keeps_to_its_scopes_and_its_brand(
+    two_brands: TwoBrands, ikea: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("discount.api.gate.ADMITTED", 1)
+    other = two_brands.open_shop("Volvo")
+    ours, theirs = two_brands.make_key("IKEA", "grant"), two_brands.make_key("Volvo", "grant")
+    for user in ("Bo", "Bo", "Cid"):
+        for shop, key, foreign in ((ikea, ours, other), (other, theirs, ikea)):
+            two_brands.done("POST", f"/discount/{shop.discount}/grant", key, json={"user_id": user})
+            answer = two_brands.ask("POST", f"/discount/{foreign.discount}/grant", key, json={"user_id": user})
+            check_problem(answer, 404, "not-found")
+            answer = two_brands.ask("POST", "/redemption", key, json=checkout(shop, "A-2", user))
+            check_problem(answer, 403, "forbidden")
+
+
 def test_a_key_ends_at_its_time_by_the_clock_of_redis(two_brands: TwoBrands, ikea: Shop) -> None:
     key = two_brands.make_key("IKEA", expires_at="2280-01-01T00:00:00Z")
     grant = f"/discount/{ikea.discount}/grant"

@@ -377,6 +377,19 @@ class Cluster(_Servers):
         assert _pipe(self._bus.stdout).readline() == "ok\n", "the bus of the Cluster broke"
 
 
+def move_by_keys(partition: int, source: Node, target: Node) -> None:
+    """Move a partition as redis-cli does: key by key, with both nodes knowing that it moves."""
+    slot = key_slot(f"{partition:02x}".encode())
+    ids = {node: node.ask("CLUSTER", "MYID") for node in (source, target)}
+    assert target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source]) == "OK"
+    assert source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target]) == "OK"
+    while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+        for name in names:
+            assert source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+    for node in (target, source):
+        assert node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target]) == "OK"
+
+
 class Sentinels(_Servers):
     """A primary, its replicas and the Sentinels that watch them; see the module for its use."""
 
@@ -506,8 +519,11 @@ def _slots(reply: Any) -> list[tuple[int, int, int]]:
 
 
 def _works(node: Node) -> bool:
-    state = str(node.ask("CLUSTER", "INFO"))
-    return "cluster_state:ok" in state and (node.info("replication").get("role") == "master" or _is_copy(node))
+    if "cluster_state:ok" not in str(node.ask("CLUSTER", "INFO")):
+        return False
+    # In its first moments, INFO calls a replica a master.
+    is_replica = "myself,slave" in str(node.ask("CLUSTER", "NODES"))
+    return _is_copy(node) if is_replica else node.info("replication").get("role") == "master"
 
 
 def _is_copy(node: Node) -> bool:

@@ -7,10 +7,10 @@ from redis.exceptions import ResponseError
 
 from discount.domain.errors import Unavailable
 from discount.store import keys
-from discount.store.installation import Layout, LayoutError, mark_of
+from discount.store.installation import Layout, LayoutError, stored_form
 
 SECRET = "s" * 32
-MARK = mark_of(SECRET)
+STORED = stored_form(SECRET)
 
 
 class Data:
@@ -44,7 +44,7 @@ class Layouts(unittest.TestCase):
     def test_the_first_start_stores_it_in_partition_00_and_copies_it(self) -> None:
         self.data.ask(Layout(16, SECRET), 0, 1, 2)
         for partition in (0, 1, 2):
-            self.assertEqual(self.data.of(partition), {"partitions": "16", "schema": "1", "secret": MARK})
+            self.assertEqual(self.data.of(partition), {"partitions": "16", "schema": "1", "secret": STORED})
 
     def test_other_nodes_wait_for_partition_00_at_the_first_start(self) -> None:
         layout = Layout(16, SECRET)
@@ -79,7 +79,7 @@ class Layouts(unittest.TestCase):
         self.data.ask(Layout(16, None), 0, 1)
         self.assertEqual(self.data.of(1), {"partitions": "16", "schema": "1"})
         self.data.ask(Layout(16, SECRET), 0, 1)
-        self.assertEqual([self.data.of(each).get("secret") for each in (0, 1)], [MARK, MARK])
+        self.assertEqual([self.data.of(each).get("secret") for each in (0, 1)], [STORED, STORED])
 
     def test_other_settings_are_refused_and_change_nothing(self) -> None:
         self.data.ask(Layout(16, SECRET), 0, 1)

@@ -4,7 +4,10 @@ import gc
 import threading
 import unittest
 import weakref
+from itertools import count
 from unittest.mock import patch
+
+from structlog.testing import capture_logs
 
 from discount.store import nodes
 from discount.store.nodes import Nodes
@@ -45,6 +48,21 @@ class Looking(unittest.TestCase):
         thread.join(PATIENCE)
         self.assertFalse(thread.is_alive())
         self.assertIsNone(gone())
+
+    def test_a_look_that_breaks_is_not_the_last_one(self) -> None:
+        found = Nodes(read_url(CLUSTER, 1.0), 16)
+        looks = count()
+
+        def look(_: Nodes) -> bool:
+            if next(looks) == 0:
+                raise RuntimeError("a reply that nobody expects")
+            self.looked.release()
+            return True
+
+        with patch.object(Nodes, "look", look), patch.object(nodes, "PAUSES", (0.0, 0.0)), capture_logs() as logs:
+            found.keep_looking()
+            self.assertTrue(self.looked.acquire(timeout=PATIENCE))
+        self.assertEqual([each["event"] for each in logs], ["the look at the nodes failed"])
 
     def test_one_server_is_not_looked_at(self) -> None:
         found = Nodes(read_url(ONE, 1.0), 16)

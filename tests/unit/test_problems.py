@@ -86,7 +86,7 @@ class Problems(unittest.TestCase):
     def test_refusals_are_counted_by_slug(self) -> None:
         def count() -> float:
             metrics.flush()
-            return metrics.OF_APP.get_sample_value("discount_refusals_total", {"word": "sold-out"}) or 0
+            return metrics.OF_APP.get_sample_value("discount_refusals_total", {"slug": "sold-out"}) or 0
 
         before = count()
         answer_to(errors.SoldOut())

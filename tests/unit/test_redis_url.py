@@ -53,6 +53,12 @@ class Urls(unittest.TestCase):
                 self.assertIsInstance(target.ask("b:6379"), SSLConnection)
         self.assertNotIsInstance(read_url("redis://a,b", 1).dial("b:6379"), SSLConnection)
 
+    def test_a_process_may_make_any_number_of_connections_in_its_life(self) -> None:
+        target = read_url("redis://a,b?max_connections=1", 1.0)
+        # The library's own limit is 100, and counts those that were closed.
+        for make in (target.ask, target.dial):
+            self.assertEqual(len({make("a:6379") for _ in range(300)}), 300)
+
     def test_a_look_at_the_map_waits_for_a_short_time_only(self) -> None:
         target = read_url("redis://a,b", 30)
         asking: Any = target.ask("a:1")

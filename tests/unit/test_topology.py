@@ -2,11 +2,14 @@
 
 import unittest
 from dataclasses import replace
+from unittest.mock import patch
 
 from discount.cli.topology import one_step, step_by_step
 from discount.services.topology import problems
 from discount.store.durability import Mode
-from discount.store.topology import Node, Replica
+from discount.store.nodes import Nodes
+from discount.store.redis_url import read_url
+from discount.store.topology import Node, Replica, read_nodes
 
 FIRST, SECOND = "10.0.0.1:6379", "10.0.0.2:6379"
 HEALTHY = Node(
@@ -42,7 +45,7 @@ class Problems(unittest.TestCase):
             (replace(HEALTHY, eviction="allkeys-lru"), "maxmemory-policy noeviction"),
             (replace(HEALTHY, full_coverage="yes"), "cluster-require-full-coverage no"),
             (replace(HEALTHY, memory=90), "nearly full: it uses 90 %"),
-            (replace(HEALTHY, cluster_state="fail"), "takes the Cluster for failed"),
+            (replace(HEALTHY, cluster_state="fail"), "says that the Cluster has failed"),
             (replace(HEALTHY, open_slots=(933,)), "has not finished a move of slot 933"),
         ):
             with self.subTest(expected):
@@ -76,6 +79,29 @@ class Problems(unittest.TestCase):
         empty = replace(HEALTHY, address=SECOND, partitions={})
         self.assertIn("not placed evenly", told(HEALTHY, empty))
         self.assertEqual(told(HEALTHY, replace(empty, partitions={1: 1}), owners=(FIRST, SECOND)), "")
+
+
+class Reading(unittest.TestCase):
+    def test_a_replica_that_has_just_started_is_no_master(self) -> None:
+        """Until its first look at the others, it is a replica in its map only."""
+        nodes = Nodes(read_url(f"redis+cluster://{FIRST},{SECOND}/", 1.0), 1)
+        nodes.kind, nodes.owners = "cluster", [FIRST]
+        info = "role:master\r\nredis_version:7.0.15\r\nused_memory:1\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
+        info += "aof_enabled:1\r\nconnected_slaves:0\r\n"
+        rows = f"{'a' * 40} {FIRST}@1 {{}}master - 0 0 1 connected 0-16383\n"
+        rows += f"{'b' * 40} {SECOND}@1 {{}}slave {'a' * 40} 0 0 1 connected\n"
+        maps = {FIRST: rows.format("myself,", ""), SECOND: rows.format("", "myself,")}
+        replies = {"INFO": info, "CONFIG": ["", ""], "CLUSTER INFO": "cluster_state:ok", "CLUSTER COUNTKEYSINSLOT": 0}
+
+        def ask(address: str, *commands: tuple[str, ...]) -> list[object]:
+            known = replies | {"CLUSTER NODES": maps[address]}
+            return [known[" ".join(words[:2]) if words[0] == "CLUSTER" else words[0]] for words in commands]
+
+        with patch.object(nodes, "ask", ask):
+            master, replica = read_nodes(nodes)
+        self.assertEqual((master.role, master.link_up), ("master", True))
+        self.assertEqual((replica.role, replica.link_up), ("replica", False))
+        self.assertIn(f"{SECOND} gets no data from its master.", told(master, replica))
 
 
 class Moves(unittest.TestCase):

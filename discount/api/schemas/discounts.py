@@ -162,7 +162,8 @@ class LimitsOut(Shape):
 
     @classmethod
     def of(cls, limits: Mapping[rules.LimitName, int]) -> "LimitsOut":
-        return cls(*[limits.get(name) for name in rules.LIMITS])
+        get = limits.get
+        return cls(get("total"), get("per_user"), get("per_user_per_day"), get("per_user_per_week"))
 
 
 class SumsOut(Shape):

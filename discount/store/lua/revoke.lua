@@ -101,10 +101,7 @@ else
   else
     redis.call('HSET', next_users, next_user, held_by_user.with_number(next_text, d[2]))
   end
-  if digest ~= '' then
-    local n = n_free
-    redis.call('SADD', taken[n], digest)
-  end
+  if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
   count_grant(d[1])
 end
 -- The number in a personal code counts on: no number comes twice.
