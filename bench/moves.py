@@ -64,7 +64,7 @@ def _move(store: Store, nodes: dict[str, Node]) -> str:
     target = next(node for node in nodes.values() if node is not source)
     if not source.moves_atomically:
         script = step_by_step(slot_of(store.nodes, partition), source, target)
-        subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["sh", "-eu", "-c", script], check=True, stdout=subprocess.DEVNULL)
         return f"key by key, {source.server} {'.'.join(map(str, source.version))}"
     moving = Moving(store.nodes, partition, source, target)
     while not moving.is_done():

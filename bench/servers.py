@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.redis_server import free_port
 
-PATIENCE = 30.0
+PATIENCE = 180.0
 ROOT = Path(__file__).resolve().parents[1]
 
 

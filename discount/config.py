@@ -20,7 +20,7 @@ class SettingsError(Exception):
 
 
 #: Settings whose values are never shown, not even in an error message.
-SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "redis_password")
+SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "redis_password", "ledger_url")
 #: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
@@ -146,6 +146,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 16
     data: Annotated[str, Meta(min_length=1, description="The folder of the Redis that `make run` starts.")] = "./var"
+
+    ledger_url: Annotated[
+        str,
+        Meta(
+            pattern=_url(r"^(sqlite:///|postgresql://)", "sqlite:/// or postgresql://"),
+            description="The [ledger](ledger.md): the database that keeps the history. Without one, history ends with"
+            " `EVENT_DAYS`. `make run` keeps its ledger in `DATA`.",
+        ),
+    ] = ""
 
     auth: Annotated[
         Literal["open", "token"],

@@ -75,6 +75,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Events after the named one, or the event of a delivery, are older than events are kept.",
         "Leave `after` out, to read from the oldest event that is kept.",
     ),
+    "no-ledger": (
+        "The service runs without a ledger, the database that keeps the history.",
+        "Set `LEDGER_URL`, and run a worker that has it too.",
+    ),
     "wrong-kind": (
         "The codes of the discount are of another kind than `imported`.",
         'Create a discount with `"codes": {"kind": "imported"}`.',

@@ -35,6 +35,7 @@ STATUS: dict[str, int] = {
     "quota-reached": 409,
     "webhook-off": 409,
     "no-longer-kept": 410,
+    "no-ledger": 501,
     "wrong-kind": 409,
     "limit-reached": 409,
     "already-redeemed": 409,

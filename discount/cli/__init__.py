@@ -30,10 +30,14 @@ _COMMANDS = {
     "key": ("keys", "key"),
     "user": ("users", "user"),
     "forget": ("users", "forget"),
+    "ledger": ("ledger", "ledger"),
     "secret": ("secrets", "secret"),
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),
     "event": ("events", "event"),
+    "find": ("history", "find_code"),
+    "figures": ("history", "figures"),
+    "changes": ("history", "changes"),
     "topology": ("topology", "topology"),
 }
 

@@ -9,6 +9,7 @@ import click
 from discount.cli.context import describe_redis
 from discount.config import SettingsError
 from discount.domain.errors import Invalid, NotYetDurable, Refusal, Unavailable
+from discount.ledger import LedgerError
 from discount.local.redis_server import NoRedisError
 from discount.store.installation import LayoutError
 
@@ -32,7 +33,7 @@ class Command(click.Command):
             return super().invoke(context)
         except Refusal as error:
             sys.exit(f"discount: {error.slug}: {_explain(error, self)}")
-        except (SettingsError, NoRedisError, LayoutError) as error:
+        except (SettingsError, NoRedisError, LayoutError, LedgerError) as error:
             sys.exit(f"discount: {error}")
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from discount.config import Settings, SettingsError, read_settings
 from discount.local import redis_server
-from discount.local.launch import defaults_of_run
+from discount.local.launch import defaults_of_run, ledger_in
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 
@@ -26,7 +26,9 @@ def find_settings() -> Settings:
     if url is None:
         return settings
     environment = {name: value for name, value in os.environ.items() if value}
-    return read_settings(defaults_of_run(settings.auth) | environment | {"REDIS_URL": url})
+    return read_settings(
+        {"LEDGER_URL": ledger_in(settings.data)} | defaults_of_run(settings.auth) | environment | {"REDIS_URL": url}
+    )
 
 
 def open_store(settings: Settings | None = None, *, any_secret: bool = False) -> Store:

@@ -114,10 +114,11 @@ def step_by_step(slot: int, source: Node, target: Node) -> str:
     """Return a script that moves a slot key by key."""
     host, _, port = target.address.rpartition(":")
     # The target must own the slot before the source gives it up: otherwise nobody has it if the script stops.
-    return f"""{_client(target)} CLUSTER SETSLOT {slot} IMPORTING {source.name}
-{_client(source)} CLUSTER SETSLOT {slot} MIGRATING {target.name}
+    # The first two commands are refused if the script runs again and has moved this slot already.
+    return f"""{_client(target)} CLUSTER SETSLOT {slot} IMPORTING {source.name} || true
+{_client(source)} CLUSTER SETSLOT {slot} MIGRATING {target.name} || true
 while keys=$({_client(source)} CLUSTER GETKEYSINSLOT {slot} 100) && [ -n "$keys" ]; do
-  printf '%s\\n' "$keys" | xargs -d '\\n' {_client(source)} MIGRATE {host} {port} '' 0 60000 \\
+  printf '%s\\n' "$keys" | tr '\\n' '\\0' | xargs -0 {_client(source)} MIGRATE {host} {port} '' 0 60000 \\
     ${{REDISCLI_AUTH:+AUTH "$REDISCLI_AUTH"}} KEYS
 done
 {_client(target)} CLUSTER SETSLOT {slot} NODE {target.name}

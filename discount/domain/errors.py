@@ -117,6 +117,11 @@ class NoLongerKept(Refusal):
     title = "The events that this needs are no longer kept."
 
 
+class NoLedger(Refusal):
+    slug = "no-ledger"
+    title = "This service keeps no history."
+
+
 class WrongKind(Refusal):
     slug = "wrong-kind"
     title = "The codes of this discount are not imported."

@@ -51,6 +51,11 @@ def defaults_of_run(auth: str) -> dict[str, str]:
     return defaults | {"WEBHOOK_LOOPBACK": "1"} if auth == "open" else defaults
 
 
+def ledger_in(folder: str) -> str:
+    """Return the URL of the ledger that `discount run` keeps in its folder."""
+    return f"sqlite:///{Path(folder).resolve() / 'ledger.db'}"
+
+
 class _Stop(Exception):
     """A signal asked the service to stop."""
 
@@ -83,6 +88,7 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
     _check(url, settings)
     address = _address(listener)
     environment = os.environ | {"REDIS_URL": url, "PUBLIC_URL": settings.public_url or f"http://{address}"}
+    environment["LEDGER_URL"] = settings.ledger_url or ledger_in(settings.data)
     children: dict[str, subprocess.Popen[bytes]] = {}
     sink = None if settings.smtp_url else _listen("127.0.0.1", 0)
     if sink:
@@ -93,9 +99,14 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
     mails = Path(settings.data) / "mail" if sink else None
     if mails:
         children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, sink)
-    children["worker"] = _start(started, ["discount", "worker"], environment)
+    upgrade = _start(started, ["discount", "ledger", "upgrade"], environment)
     click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:
+        if upgrade.poll():
+            raise SettingsError("the ledger could not be upgraded")
+        # The worker needs the tables of the ledger.
+        if upgrade.returncode == 0 and "worker" not in children:
+            children["worker"] = _start(started, ["discount", "worker"], environment)
         for name, child in children.items():
             if child.poll() is not None:
                 raise SettingsError(f"the {name} stopped unexpectedly")

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from discount.domain import events
-from discount.domain.errors import Invalid, NoLongerKept
+from discount.domain.errors import Invalid, NoLongerKept, NotYetDurable
 from discount.domain.events import Entry, Envelope
 from discount.services import event_index
 from discount.services.pagination import Page
@@ -146,20 +146,26 @@ def trim(store: Store, partition: int, keep_seconds: int) -> int:
     return int(trimmed)
 
 
-def waiting(store: Store, partition: int) -> tuple[int, int | None]:
-    """Return how many events await planning, and the time of the oldest in milliseconds since 1970 UTC."""
+def waiting(store: Store, partition: int, group: str = GROUP) -> tuple[int, int | None]:
+    """Return how many events a consumer group has not finished, and the time of the oldest.
+
+    The time is in milliseconds since 1970 UTC.
+    """
     stream = keys.events(partition)
     groups = [fields(each) for each in store.command("XINFO", "GROUPS", stream)]
-    group = next((each for each in groups if each["name"] == GROUP), None)
-    if group is None:
+    info = next((each for each in groups if each["name"] == group), None)
+    if info is None:
         return 0, None
-    pending, unread = store.commands(
-        [("XPENDING", stream, GROUP), ("XRANGE", stream, f"({group['last-delivered-id']}", "+", "COUNT", 1)]
-    )
+    pending = store.command("XPENDING", stream, group)
+    try:
+        unread = store.command("XRANGE", stream, f"({info['last-delivered-id']}", "+", "COUNT", 1)
+    except NotYetDurable:
+        # What a worker has read, and may not tell yet, is pending.
+        unread = []
     oldest = [events.parts(pending[1])[0]] if pending[0] else []
     oldest += [events.parts(row[0])[0] for row in unread]
     # Once entries were deleted, Redis may not know how many are unread; then count one if there is any.
-    lag = group["lag"] if group.get("lag") is not None else len(unread)
+    lag = info["lag"] if info.get("lag") is not None else len(unread)
     return int(pending[0]) + int(lag), min(oldest, default=None)
 
 

@@ -44,7 +44,7 @@ _READS = frozenset(
     (
         *("GET", "MGET", "EXISTS", "STRLEN", "TTL", "TYPE", "BITCOUNT", "BITPOS", "GETBIT"),
         *("HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "LINDEX", "LLEN", "LRANGE"),
-        *("SCARD", "SISMEMBER", "SMEMBERS", "SSCAN", "XINFO", "XLEN", "XPENDING", "XRANGE", "XREVRANGE"),
+        *("SCARD", "SISMEMBER", "SMEMBERS", "SSCAN", "XRANGE", "XREVRANGE"),
         *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE"),
     )
 )
@@ -52,7 +52,12 @@ _READS = frozenset(
 # waits would fail, and limit nobody.
 _SHOW_NOTHING = SCRIPTS["count"].forms() | {PROBE}
 # Commands that show nothing to a caller and change nothing that is answered. A worker waits once a turn instead.
-_NEVER = frozenset(["PING", "TIME", "INFO", "ROLE", "XREADGROUP", "XAUTOCLAIM", "XACK", "XGROUP", "XTRIM"])
+_NEVER = frozenset(
+    (
+        *("PING", "TIME", "INFO", "ROLE", "XINFO", "XLEN", "XPENDING"),
+        *("XREADGROUP", "XAUTOCLAIM", "XACK", "XGROUP", "XTRIM"),
+    )
+)
 
 
 class NotSafe(RedisError):

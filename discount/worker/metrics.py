@@ -14,6 +14,17 @@ DELIVERIES = Counter(
 )
 EVENTS_WAITING = Gauge("discount_events_waiting", "Events with no planned deliveries yet.", registry=OF_WORKER)
 OLDEST_EVENT = Gauge("discount_events_oldest_seconds", "Age of the oldest of these events.", registry=OF_WORKER)
+LEDGER_BEHIND = Gauge(
+    "discount_ledger_behind_seconds", "Age of the oldest event that the ledger has not read.", registry=OF_WORKER
+)
+LEDGER_PARTITIONS = Gauge(
+    "discount_ledger_partitions_behind", "Partitions with events that the ledger has not read.", registry=OF_WORKER
+)
+LEDGER_LOST = Gauge(
+    "discount_ledger_lost_partitions",
+    "Partitions of which Redis has lost events that the ledger has, until the worker ends.",
+    registry=OF_WORKER,
+)
 BRANDS_DUE = Gauge(
     "discount_brands_due",
     "Brands with due deliveries that no worker has leased, counted once per kind.",

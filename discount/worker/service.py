@@ -15,6 +15,8 @@ from discount import metrics
 from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
+from discount.ledger.consumer import Consumer
+from discount.ledger.database import Database
 from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.store import replicas
@@ -95,7 +97,8 @@ def _open_store(settings: Settings) -> Store:
 def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[list[_Loop], list[Dispatcher]]":
     """Return the worker's loops, not yet started, and the dispatchers that have to be ended after them."""
     reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
-    planner = Planner(store, f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}", reminders)
+    name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
+    planner = Planner(store, name, reminders)
     housekeeper = Housekeeper(store, planner, reminders, settings.event_days * 86400)
     retention = Retention(store, settings.use_days)
     schedule = Schedule(settings.pauses, settings.webhook_timeout, settings.webhook_off_after * 86400)
@@ -130,7 +133,26 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
+    if settings.ledger_url:
+        loops += _ledger_loops(Consumer(store, Database(settings.ledger_url), name), ending)
     return loops, list(dispatchers.values())
+
+
+def _ledger_loops(consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
+    def write() -> None:
+        if not consumer.turn():
+            ending.wait(PAUSE)
+
+    def measure() -> None:
+        partitions, seconds = consumer.behind()
+        worker_metrics.LEDGER_PARTITIONS.set(partitions)
+        worker_metrics.LEDGER_BEHIND.set(seconds)
+        worker_metrics.LEDGER_LOST.set(len(consumer.lost))
+
+    return [
+        _Loop("ledger", write, ending, before=consumer.open),
+        _Loop("ledger-measures", measure, ending, every=MEASURE, before=consumer.open_groups),
+    ]
 
 
 class _Loop(threading.Thread):
@@ -173,7 +195,7 @@ class _Loop(threading.Thread):
                 self._completed_at = time.monotonic()
                 pause = self._every
             except Unavailable as error:
-                get_logger().warning("Redis is unavailable", loop=self.name, detail=error.detail)
+                get_logger().warning("Redis or the ledger is unavailable", loop=self.name, detail=error.detail)
                 ready, pause = False, 1.0
             except Exception as error:
                 get_logger().error("loop failed", loop=self.name, exc_info=error)

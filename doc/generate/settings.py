@@ -26,6 +26,7 @@ _STARTED = {
     "redis_url": "its own Redis in `make run`",
     "smtp_url": "the sink in `make run`",
     "public_url": "where it listens in `make run`",
+    "ledger_url": "`DATA/ledger.db` in `make run`",
 }
 
 

@@ -142,6 +142,10 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "roll_back_redemption": lambda at: ("POST", f"/redemption/{at['redemption']}/rollback", {"json": {}}),
     "list_redemptions": lambda at: ("GET", f"/discount/{at['big']}/redemptions?limit=1000", {}),
     "list_redemptions_of_user": lambda _: ("GET", "/user/User 1/redemptions?limit=1000", {}),
+    "find_code": lambda _: ("POST", "/code", {"json": {"brand_id": "IKEA", "code": "AHMED"}}),
+    "show_figures_of_discount": lambda at: ("GET", f"/discount/{at['discount']}/figures", {}),
+    "show_figures_of_brand": lambda _: ("GET", "/brand/IKEA/figures", {}),
+    "list_changes": lambda _: ("GET", "/change?brand_id=IKEA", {}),
     "list_events": lambda _: ("GET", "/event?brand_id=IKEA&types=webhook.disabled&limit=1000", {}),
     "create_readable_code": lambda _: (
         "POST",

@@ -27,6 +27,7 @@ OPERATIONS = {
     "/discount": {"GET", "POST"},
     "/discount/dsc-x": {"GET", "PATCH", "DELETE"},
     "/discount/dsc-x/grant": {"GET", "POST"},
+    "/discount/dsc-x/grant/revoke": {"POST"},
     "/discount/dsc-x/grant/picture": {"GET"},
     "/discount/dsc-x/grant/page": {"GET"},
     "/discount/dsc-x/grants": {"GET", "POST"},

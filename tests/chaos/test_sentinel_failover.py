@@ -97,6 +97,7 @@ def test_only_fast_tells_a_brand_of_a_grant_that_vanishes(sentinels: Sentinels, 
             before = waits(primary)
             wait_until(lambda: waits(primary) >= before + 3, "the worker has read Bob's grant, and waits again")
             assert receiver.counts()[brand] == 2
+            wait_until(lambda: workers.figure(0, "discount_events_waiting") > 0, "the event is shown as waiting")
         primary.pause()
         sentinels.await_new_primary(primary)
         sentinels.heal()

@@ -38,6 +38,8 @@ class Route:
     dialect: bool = False
     #: Whether a key needs all of the scopes.
     every: bool = False
+    #: Whether the ledger answers it.
+    past: bool = False
     #: Whether keys may do it, and not only users.
     keys: bool = True
 
@@ -58,6 +60,7 @@ ROUTES = [
     Route("DELETE", "/discount/{discount}", ("manage",)),
     Route("POST", "/discount/{discount}/grant", ("grant",), True, call=GRANT),
     Route("GET", "/discount/{discount}/grant?user_id=Ann", ("read",), True),
+    Route("POST", "/discount/{discount}/grant/revoke", ("manage",), call=GRANT),
     Route("POST", "/discount/{discount}/grants", ("grant",), call={"json": {"user_ids": ["Ann", "Bo"]}}),
     Route("GET", "/discount/{discount}/grants", ("read",)),
     Route("GET", "/discount/{discount}/grants?format=csv", ("read",)),
@@ -99,6 +102,10 @@ ROUTES = [
     Route("POST", "/webhook/{webhook}/secret", ("manage",)),
     Route("POST", "/webhook/test", ("manage",), call={"json": "webhook"}),
     Route("GET", "/event?brand_id=IKEA", ("read",)),
+    Route("POST", "/code", ("read",), call={"json": "code"}, past=True),
+    Route("GET", "/discount/{discount}/figures", ("read",), past=True),
+    Route("GET", "/brand/IKEA/figures", ("read",), past=True),
+    Route("GET", "/change?brand_id=IKEA", ("read",), past=True),
     Route("GET", "/delivery?brand_id=IKEA", ("read",)),
     Route("GET", "/delivery/{delivery}", ("read",)),
     Route("POST", "/delivery/{delivery}/resend", ("manage",)),
@@ -156,7 +163,7 @@ named = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
 
 @pytest.fixture
-def ikea(two_brands: TwoBrands) -> Shop:
+def ikea(two_brands: TwoBrands, request: pytest.FixtureRequest) -> Shop:
     two_brands.open_shop("Other")
     shop = two_brands.open_shop("IKEA")
     two_brands.done("POST", "/v1/discount/create", shop.key, **POOL)
@@ -172,6 +179,9 @@ def ikea(two_brands: TwoBrands) -> Shop:
     ]
     for user in ("Ann", "Bo"):
         two_brands.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
+    call = getattr(request.node, "callspec", None)
+    if call is not None and "route" in call.params and call.params["route"].past:
+        two_brands.read_into_ledger()
     return shop
 
 
@@ -199,6 +209,8 @@ def ask(two_brands: TwoBrands, shop: Shop, route: Route, token: str | None) -> T
             del call["json"]["discount_id"]
     if call.get("json") == "webhook":
         call["json"] = {"webhook_id": shop.webhook}
+    if call.get("json") == "code":
+        call["json"] = {"brand_id": shop.brand, "code": shop.code}
     if call.get("json") == "personal":
         call["json"] = {"discount_id": shop.personal}
     imported = ""
@@ -212,7 +224,7 @@ def ask(two_brands: TwoBrands, shop: Shop, route: Route, token: str | None) -> T
 
 
 def unchanged(two_brands: TwoBrands) -> dict[str, bytes]:
-    """Return all data but request and guess counts and the times at which keys were used."""
+    """Return all data but request and guess counts, the times at which keys were used, and leases of the ledger."""
     kept = [key for key in two_brands.redis.keys("*") if not re.search(r":rate:|:guesses:|:key:|:mark$", key)]
     return {key: two_brands.redis.dump(key) for key in kept}
 
@@ -427,3 +439,21 @@ def test_the_admin_key_looks_at_every_brands_discounts_and_sees_no_code(two_bran
     assert own["redeemed_count"] == 1
     for method, path in (("PATCH", ""), ("DELETE", ""), ("GET", "/codes"), ("GET", "/grants"), ("GET", "/redemptions")):
         check_problem(two_brands.ask(method, f"/discount/{ikea.discount}{path}", ADMIN, json={}), 403, "forbidden")
+
+
+def test_the_past_of_one_brand_has_nothing_of_another(two_brands: TwoBrands, ikea: Shop) -> None:
+    two_brands.read_into_ledger()
+    other = two_brands.make_key("Other", "read")
+    for key, brand in ((ikea.key, "IKEA"), (other, "Other")):
+        changes = two_brands.done("GET", "/change", key)["changes"]
+        assert changes
+        shown = {two_brands.done("GET", f"/discount/{each['discount_id']}", key)["brand_id"] for each in changes}
+        assert shown == {brand}
+    check_problem(two_brands.ask("POST", "/code", other, json={"code": ikea.code}), 404, "not-found")
+    assert two_brands.done("POST", "/code", ikea.key, json={"code": ikea.code})["holders"]
+    of_ikea = f"/change?discount_id={ikea.discount}"
+    check_problem(two_brands.ask("GET", of_ikea, other), 404, "not-found")
+    assert [each["type"] for each in two_brands.done("GET", of_ikea, ikea.key)["changes"]] == ["discount.created"]
+    first = two_brands.done("GET", "/change?limit=1", ikea.key)["next"]
+    check_problem(two_brands.ask("GET", f"/change?after={first}", other), 422, "invalid", "after")
+    assert two_brands.done("GET", "/brand/IKEA/figures", ikea.key)["figures"][0]["granted"] == 5

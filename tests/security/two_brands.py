@@ -1,6 +1,7 @@
 """Two brands with tokens on, each with a key, a discount, and the codes and uses of two users."""
 
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
@@ -10,6 +11,8 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.domain.events import place_of
 from discount.domain.ids import make_delivery_id
+from discount.ledger.consumer import Consumer
+from discount.ledger.database import Database
 from discount.services import contacts, deliveries, outbox
 from discount.services.deliveries import PlannedDelivery
 from discount.store.connection import Store
@@ -46,6 +49,10 @@ class TwoBrands:
 
     def __init__(self, redis_url: str, redis: Any, **settings: Any) -> None:
         given = {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE} | settings
+        # SQLite in memory would be another database for each connection.
+        self._folder = TemporaryDirectory()
+        self._reader: Consumer | None = None
+        given["ledger_url"] = f"sqlite:///{self._folder.name}/ledger.db"
         self.settings = Settings(redis_url=redis_url, auth="token", admin_key=ADMIN, secret=PEPPER, **given)
         self.redis = redis
         self.trips = 0
@@ -55,6 +62,16 @@ class TwoBrands:
     def store(self) -> Store:
         """Return a store, as a worker has it."""
         return Store.at(self.settings.redis_url, PATIENCE, self.settings.partitions)
+
+    def read_into_ledger(self) -> None:
+        """Write what happened so far into the ledger, as a worker does."""
+        if self._reader is None:
+            database = Database(self.settings.ledger_url)
+            database.upgrade()
+            self._reader = Consumer(self.store(), database, "one")
+            self._reader.open()
+        while self._reader.turn():
+            pass
 
     def replica(self) -> Flask:
         """Return another replica of the service."""

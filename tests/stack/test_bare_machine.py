@@ -16,7 +16,7 @@ from tests.support.programs import PROGRAMS
 ROOT = Path(__file__).parents[2]
 SETUP = ROOT / "tests" / "support" / "programs.py"
 #: Folders outside a plain user's PATH in which the tests look too.
-FOUND_ANYWAY = {"nginx"}
+FOUND_ANYWAY = {"nginx", "postgres"}
 
 
 def tools(folder: Path, **scripts: str) -> Path:

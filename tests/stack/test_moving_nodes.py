@@ -154,7 +154,10 @@ def test_servers_that_cannot_move_a_slot_in_one_step_are_moved_by_the_printed_sc
                 )
                 assert refused.returncode == 1
                 assert "in a quiet hour" in refused.stderr
-            subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, timeout=2 * PATIENCE)
+            # It may stop half way, and run again.
+            half = script.partition("done\n")[0] + "done\n" if "MIGRATE " in script else ""
+            for each in (half, script, script):
+                subprocess.run(["sh", "-eu", "-c", each], check=True, timeout=2 * PATIENCE)
             assert shares(cluster.url) == [8, 8]
             grants.await_more()
         grants.check()
@@ -187,4 +190,5 @@ def test_a_master_without_enough_replicas_gets_no_partitions(commands: Commands)
         told = commands.run("topology", folder=ROOT, environment=environment).stdout
         assert "grants nothing once a node of the shard is lost" in told
         told = commands.run("topology", "--json", folder=ROOT, environment=environment).stdout
-        assert [len(each["partitions"]) for each in json.loads(told)["nodes"]] == [16, 0, 0]
+        # The masters are sorted by their addresses, whose ports are random.
+        assert sorted(len(each["partitions"]) for each in json.loads(told)["nodes"]) == [0, 0, 16]

@@ -56,6 +56,7 @@ PROGRAMS = {
     "curl": Program(("curl",), "--version", ("curl",)),
     "node": Program(("node",), "--version", ("nodejs",), at_least(OLDEST_NODE)),
     "npx": Program(("npx",), "--version", ("npm",)),
+    "postgres": Program(("postgres",), "--version", ("postgresql",), service="postgresql"),
     "redis-server": Program(
         ("redis-server",), "--version", ("redis-server",), at_least(OLDEST_REDIS), service="redis-server"
     ),
@@ -70,8 +71,9 @@ def find(name: str) -> str | None:
 
 
 def _paths(program: Program) -> list[str]:
-    # A plain user's PATH has no sbin.
-    folders = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin"
+    # A plain user's PATH has no sbin, and Debian keeps each version of PostgreSQL in a folder of its own.
+    of_postgres = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", *map(str, of_postgres)])
     found = (shutil.which(command, path=folders) for command in program.commands)
     return [path for path in found if path]
 

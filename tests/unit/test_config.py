@@ -58,6 +58,7 @@ class Reading(unittest.TestCase):
             "WEBHOOK_PAUSES": "1,2.5",
             "WEBHOOK_OFF_AFTER": "0.5",
             "WEBHOOK_LOOPBACK": "1",
+            "LEDGER_URL": "sqlite:////data/ledger.db",
             "EVENT_DAYS": "4",
             "REMIND_DAYS": "1",
             "USE_DAYS": "30",

@@ -57,6 +57,7 @@ class Keys(unittest.TestCase):
             keys.expiring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
+            keys.ledger_lease(255),
             keys.forgotten(255),
             keys.indexed(255),
             keys.indexes(255),
@@ -227,6 +228,10 @@ class Sentences(unittest.TestCase):
                 self.assertEqual(long, [])
 
 
+#: What comes before a command that runs in a container.
+IN_CONTAINER = r"docker compose (?:-f \S+ )*(?:exec|run --rm) (?:-T )?\w+ "
+
+
 def code_of(page: Path) -> list[str]:
     """Return the lines and words of code in a page."""
     text = page.read_text(encoding="utf-8")
@@ -245,10 +250,8 @@ class Commands(unittest.TestCase):
             for line in code_of(page):
                 with self.subTest(page=page.name, line=line):
                     self.assertNotIn("python -m discount", line)
-                    for before in re.findall(
-                        rf"(docker compose (?:exec|run --rm) \w+ |\S*)\bdiscount (?:{names})\b", line
-                    ):
-                        self.assertRegex(before, r"^(?:\.venv/bin/|docker compose (?:exec|run --rm) \w+ )$")
+                    for before in re.findall(rf"({IN_CONTAINER}|\S*)\bdiscount (?:{names})\b", line):
+                        self.assertRegex(before, rf"^(?:\.venv/bin/|{IN_CONTAINER})$")
 
     def test_every_npx_command_in_the_docs_passes_yes(self) -> None:
         found = [line for page in PAGES for line in code_of(page) if line.startswith("npx ")]
@@ -341,6 +344,7 @@ WORDS = {
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
+    "{pp}:ledger": "ledger_lease",
     "{pp}:forgotten": "forgotten",
     "{pp}:indexed": "indexed",
     "{pp}:indexes": "indexes",

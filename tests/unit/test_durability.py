@@ -79,6 +79,7 @@ class Commands(unittest.TestCase):
             ("ZRANGE", keys.brand_discounts(1, "IKEA"), 0, -1),
             ("ZRANGE", keys.redemptions(1, "dsc-010a"), 0, -1),
             ("HGETALL", keys.api_key(1, "x")),
+            ("XPENDING", keys.events(1), "workers"),
             ("XREADGROUP", "GROUP", "workers", "a", "STREAMS", keys.events(1), ">"),
         ]
         for command in others:

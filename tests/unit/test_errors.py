@@ -23,6 +23,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable"} | {
     "cross-site",
     "webhook-off",
     "no-longer-kept",
+    "no-ledger",
     "too-many-at-once",
 }
 

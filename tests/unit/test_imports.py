@@ -19,19 +19,20 @@ FLOORS: dict[str, set[str]] = {
     "security": {"store", "domain"},
     "mails": {"domain"},
     "services": {"security", "store", "domain"},
-    "api.schemas": {"services", "mails", "store", "domain"},
+    "ledger": {"services", "store", "domain"},
+    "api.schemas": {"ledger", "services", "mails", "store", "domain"},
     "api": {"api.schemas", "services", "security", "store", "domain", "logs", "metrics"},
-    "api.routes": {"api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
+    "api.routes": {"ledger", "api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
     "dialects": {"api", "api.schemas", "services", "mails", "store", "domain", "metrics"},
-    "worker": {"services", "security", "mails", "store", "domain", "config", "metrics"},
+    "worker": {"ledger", "services", "security", "mails", "store", "domain", "config", "metrics"},
     "local": {"store", "domain", "config"},
     "serving": {"store", "domain", "config", "logs"},
     "cli": {
-        *("api.routes", "api", "api.schemas", "worker", "local", "services", "security", "store", "domain"),
+        *("ledger", "api.routes", "api", "api.schemas", "worker", "local", "services", "security", "store", "domain"),
         *("config", "logs"),
     },
     "app": {
-        *("dialects", "api.routes", "api", "security", "store", "domain"),
+        *("dialects", "ledger", "api.routes", "api", "security", "store", "domain"),
         *("config", "logs", "metrics"),
     },
     "__main__": {"cli"},
@@ -48,6 +49,8 @@ LIBRARIES: dict[str, set[str]] = {
     "aiosmtpd": {"local"},
     "click": {"cli", "local"},
     "rich": {"cli"},
+    "sqlalchemy": {"ledger"},
+    "alembic": {"ledger"},
 }
 
 

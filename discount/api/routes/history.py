@@ -1,0 +1,107 @@
+"""Routes of the past, from the ledger: find a code, figures over time, and changes."""
+
+from discount.api.contract import Contract, ViewResult
+from discount.api.schemas.common import brand_in, moment_in
+from discount.api.schemas.history import (
+    ChangeOut,
+    ChangePage,
+    ChangesQuery,
+    CodeIn,
+    FigureOut,
+    FiguresOut,
+    FiguresQuery,
+    FoundCodeOut,
+    HolderOut,
+)
+from discount.domain.errors import Invalid
+from discount.ledger.history import MOST_STEPS, History
+from discount.ledger.rows import STEPS
+from discount.services import discounts
+from discount.store.connection import Store
+
+_MONTH = 30 * STEPS["day"]
+
+
+def add_routes(contract: Contract, store: Store, history: History) -> None:
+    """Declare the operations of the past."""
+
+    @contract.declare(
+        "POST",
+        "/code",
+        tag="history",
+        scopes=("read",),
+        answers={200: FoundCodeOut},
+        refusals=("not-found", "no-ledger"),
+    )
+    def find_code(body: CodeIn) -> ViewResult:
+        """Find who was granted a code, and what happened with it since."""
+        holders = history.find_code(brand_in(body.brand_id, "/brand_id"), body.code)
+        return FoundCodeOut([HolderOut.of(each) for each in holders]), 200
+
+    @contract.declare(
+        "GET",
+        "/discount/{discount_id}/figures",
+        tag="history",
+        scopes=("read",),
+        answers={200: FiguresOut},
+        refusals=("not-found", "no-ledger"),
+    )
+    def show_figures_of_discount(discount_id: str, query: FiguresQuery) -> ViewResult:
+        """Show the figures of a discount over time."""
+        discounts.show(store, discount_id)
+        since, until = _times(store, query)
+        found = history.figures_of_discount(discount_id, query.step, since, until)
+        return FiguresOut(query.step, [FigureOut.of(each) for each in found]), 200
+
+    @contract.declare(
+        "GET",
+        "/brand/{brand_id}/figures",
+        tag="history",
+        scopes=("read",),
+        answers={200: FiguresOut},
+        refusals=("not-found", "no-ledger"),
+    )
+    def show_figures_of_brand(brand_id: str, query: FiguresQuery) -> ViewResult:
+        """Show the figures of all discounts of a brand over time."""
+        since, until = _times(store, query)
+        found = history.figures_of_brand(brand_id, query.step, since, until)
+        return FiguresOut(query.step, [FigureOut.of(each) for each in found]), 200
+
+    @contract.declare(
+        "GET",
+        "/change",
+        tag="history",
+        scopes=("read",),
+        answers={200: ChangePage},
+        refusals=("no-ledger",),
+    )
+    def list_changes(query: ChangesQuery) -> ViewResult:
+        """List what was changed about a brand's discounts and by whom, newest first."""
+        brand_id = brand_in(query.brand_id, "brand_id")
+        until = moment_in(query.until, "to")
+        page = history.list_changes(
+            brand_id,
+            discount_id=query.discount_id,
+            since=moment_in(query.since, "from") or 0,
+            until=store.now() + 1 if until is None else until,
+            after=query.after,
+            limit=query.limit,
+        )
+        return ChangePage([ChangeOut.of(each) for each in page.items], page.next), 200
+
+
+def _times(store: Store, query: FiguresQuery) -> tuple[int, int]:
+    """Return the beginning and the end that a query asks for.
+
+    Raises:
+        Invalid: the beginning is not before the end, or there are too many steps between them.
+    """
+    given = moment_in(query.until, "to")
+    until = store.now() if given is None else given
+    since = moment_in(query.since, "from")
+    since = until - min(_MONTH, MOST_STEPS * STEPS[query.step]) if since is None else since
+    if since >= until:
+        raise Invalid("from", "must be before `to`")
+    if (until - since) // STEPS[query.step] > MOST_STEPS:
+        raise Invalid("step", f"gives more than {MOST_STEPS:,} steps; take a longer step or a shorter time")
+    return since, until

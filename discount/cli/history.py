@@ -1,0 +1,88 @@
+"""Commands that show the past: who holds a code, figures over time, and changes."""
+
+from typing import Any
+
+import click
+
+from discount.api.routes import history as routes
+from discount.api.schemas.history import ChangesQuery, FiguresQuery
+from discount.cli.asking import ask
+from discount.cli.commands import Command
+from discount.cli.fields import fields
+from discount.cli.output import json_option, minute, print_json, print_table, thousands
+
+
+@click.command("find", cls=Command, operations=("find_code",), example="IKEA EM5F-SFZW-UEQA")
+@click.argument("brand_id", metavar="BRAND")
+@click.argument("code", metavar="CODE")
+@json_option
+def find_code(as_json: bool, **given: Any) -> None:
+    """Find who was granted a code of a brand, and what happened with it since."""
+    found = ask(routes, "find_code", given)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("discount", "user", "code", "time", "event"),
+        (
+            (holder.discount_id, holder.user_id, holder.code, minute(each.time), each.type)
+            for holder in found.holders
+            for each in holder.history
+        ),
+    )
+
+
+@click.command(
+    cls=Command, operations=("show_figures_of_discount", "show_figures_of_brand"), example="dsc-… --step hour"
+)
+@click.argument("discount_id", metavar="ID", required=False)
+@click.option("--brand", "brand_id", metavar="BRAND", help="All discounts of a brand, instead of one discount.")
+@fields(FiguresQuery)
+@json_option
+def figures(as_json: bool, discount_id: str | None, brand_id: str | None, **given: Any) -> None:
+    """Show the figures of a discount, or of all discounts of a brand, over time."""
+    if (discount_id is None) == (brand_id is None):
+        raise click.UsageError("Give either ID or --brand.")
+    if brand_id is not None:
+        found = ask(routes, "show_figures_of_brand", given | {"brand_id": brand_id})
+    else:
+        found = ask(routes, "show_figures_of_discount", given | {"discount_id": discount_id})
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("from", ">granted", ">redeemed", ">rolled back", "taken off"),
+        (
+            (
+                minute(each.at),
+                *map(thousands, (each.granted, each.redeemed, each.rolled_back)),
+                ", ".join(f"{amount:,} {currency}" for currency, amount in each.discount_amounts.items()),
+            )
+            for each in found.figures
+        ),
+    )
+
+
+@click.command(cls=Command, operations=("list_changes",), example="IKEA --limit 20")
+@click.argument("brand_id", metavar="BRAND")
+@fields(ChangesQuery, exclude=("brand_id",))
+@json_option
+def changes(as_json: bool, **given: Any) -> None:
+    """List what was changed about a brand's discounts and by whom, newest first."""
+    page = ask(routes, "list_changes", given)
+    if as_json:
+        print_json(page)
+        return
+    print_table(
+        ("time", "discount", "change", "by", "before", "after"),
+        (
+            (minute(each.time), each.discount_id, each.type, each.by, _settings(each.before), _settings(each.after))
+            for each in page.changes
+        ),
+    )
+    if page.next is not None:
+        click.echo(f"Continue with: --after {page.next}", err=True)
+
+
+def _settings(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

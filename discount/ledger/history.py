@@ -1,0 +1,234 @@
+"""What the ledger answers: who holds a code and what became of it, and the figures of a discount or a brand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Connection, Select, func, literal, select, tuple_
+
+from discount.domain import events
+from discount.domain.code_sequence import canonical
+from discount.domain.errors import Invalid, NoLedger, NotFound
+from discount.domain.events import Entry, envelope
+from discount.domain.model import Redemption
+from discount.domain.rules import Order
+from discount.ledger.database import Database
+from discount.ledger.rows import STEPS
+from discount.ledger.tables import CHANGES, EVENTS, FIGURES, GRANTS, REDEMPTIONS
+from discount.services.pagination import Page
+
+Step = Literal["minute", "hour", "day"]
+#: The most holders of one code that are shown, and the most redemptions and events of each.
+MOST_HOLDERS, MOST_REDEMPTIONS, MOST_EVENTS = 20, 100, 200
+#: The most steps of one answer.
+MOST_STEPS = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """An event, with the data that its envelope has."""
+
+    id: str
+    type: str
+    at: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A user who was granted a code, and what happened with it since."""
+
+    discount_id: str
+    user_id: str
+    code: str
+    granted_at: int
+    redemptions: list[Redemption]
+    events: list[PastEvent]
+
+
+@dataclass(slots=True)
+class Figure:
+    """The counts of one step by type of event, and the sums of redemptions by currency, in minor units."""
+
+    at: int
+    counts: dict[str, int] = field(default_factory=dict)
+    amounts: dict[str, int] = field(default_factory=dict)
+    discount_amounts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastChange:
+    """What was changed about a discount, when and by whom; `id` is that of the event."""
+
+    id: str
+    type: str
+    at: int
+    discount_id: str
+    by: str
+    request_id: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class History:
+    """The past, from the ledger.
+
+    Args:
+        database: None if the service has no ledger.
+    """
+
+    def __init__(self, database: Database | None) -> None:
+        self._database = database
+
+    @classmethod
+    def at(cls, url: str) -> "History":
+        """Return the history in the database of a URL, without connecting; an empty URL is no ledger.
+
+        Raises:
+            LedgerError: the URL cannot be used.
+        """
+        return cls(Database(url) if url else None)
+
+    def find_code(self, brand_id: str, code: str) -> list[Holder]:
+        """Return the users who were granted a code of a brand, in any spelling, newest first.
+
+        Raises:
+            NotFound: nobody was granted that code.
+            NoLedger, Unavailable
+        """
+        wanted = select(GRANTS).where((GRANTS.c.brand_id == brand_id) & (GRANTS.c.canonical == canonical(code)))
+        with self._opened().reading() as connection:
+            rows = connection.execute(wanted.order_by(GRANTS.c.at.desc()).limit(MOST_HOLDERS)).all()
+            if not rows:
+                raise NotFound("Nobody was granted this code of the brand, as far as the ledger has read.")
+            return [_holder(connection, row) for row in rows]
+
+    def figures_of_discount(self, discount_id: str, step: Step, since: int, until: int) -> list[Figure]:
+        """Return the figures of a discount from `since` to before `until`, in steps that have any.
+
+        Raises:
+            NoLedger, Unavailable
+        """
+        return self._figures(_sums().where(FIGURES.c.discount_id == discount_id), step, since, until)
+
+    def figures_of_brand(self, brand_id: str, step: Step, since: int, until: int) -> list[Figure]:
+        """Return the sum of the figures of all discounts of a brand, as `figures_of_discount` does.
+
+        Raises:
+            NoLedger, Unavailable
+        """
+        return self._figures(_sums().where(FIGURES.c.brand_id == brand_id), step, since, until)
+
+    def list_changes(
+        self, brand_id: str, *, discount_id: str | None, since: int, until: int, after: str | None, limit: int
+    ) -> Page[PastChange]:
+        """Return a page of the changes of a brand's discounts from `since` to before `until`, newest first.
+
+        Args:
+            discount_id: None for all discounts of the brand.
+            after: the last change of the page before.
+
+        Raises:
+            Invalid: `after` is not a change of this brand.
+            NoLedger, Unavailable
+        """
+        columns = CHANGES.c
+        wanted = select(CHANGES).where((columns.brand_id == brand_id) & (columns.at >= since) & (columns.at < until))
+        if discount_id is not None:
+            wanted = wanted.where(columns.discount_id == discount_id)
+        order = (columns.at, columns.partition, columns.entry_id)
+        with self._opened().reading() as connection:
+            if after is not None:
+                partition, entry_id = events.place_of(after) or (-1, "")
+                last = (columns.partition == partition) & (columns.entry_id == entry_id)
+                of_last = select(columns.at).where(last & (columns.brand_id == brand_id))
+                at = connection.execute(of_last).scalar_one_or_none()
+                if at is None:
+                    raise Invalid("after", "is not a change of this brand")
+                wanted = wanted.where(tuple_(*order) < tuple_(literal(at), literal(partition), literal(entry_id)))
+            rows = connection.execute(wanted.order_by(*(each.desc() for each in order)).limit(limit + 1)).all()
+        found = [
+            PastChange(
+                row.event_id, row.type, row.at, row.discount_id, row.author, row.request_id, row.before, row.after
+            )
+            for row in rows[:limit]
+        ]
+        return Page(found, found[-1].id if len(rows) > limit else None)
+
+    def _figures(self, wanted: Select[Any], step: Step, since: int, until: int) -> list[Figure]:
+        first = since - since % STEPS[step]
+        bounded = wanted.where((FIGURES.c.step == step) & (FIGURES.c.at >= first) & (FIGURES.c.at < until))
+        found: dict[int, Figure] = {}
+        with self._opened().reading() as connection:
+            for at, kind, currency, count, amount, discount_amount in connection.execute(bounded):
+                figure = found.setdefault(at, Figure(at))
+                figure.counts[kind] = figure.counts.get(kind, 0) + int(count)
+                sign = {"code.redeemed": 1, "redemption.rolled-back": -1}.get(kind, 0)
+                if sign:
+                    figure.amounts[currency] = figure.amounts.get(currency, 0) + sign * int(amount)
+                    before = figure.discount_amounts.get(currency, 0)
+                    figure.discount_amounts[currency] = before + sign * int(discount_amount)
+        return [found[at] for at in sorted(found)]
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise NoLedger
+        return self._database
+
+
+def _sums() -> Select[Any]:
+    columns = FIGURES.c
+    sums = (func.sum(columns[name]) for name in ("count", "amount", "discount_amount"))
+    return (
+        select(columns.at, columns.type, columns.currency, *sums)
+        .group_by(columns.at, columns.type, columns.currency)
+        .order_by(columns.at)
+    )
+
+
+def _holder(connection: Connection, row: Any) -> Holder:
+    of_user = (REDEMPTIONS.c.user_id == row.user_id) & (REDEMPTIONS.c.discount_id == row.discount_id)
+    uses = connection.execute(
+        select(REDEMPTIONS).where(of_user).order_by(REDEMPTIONS.c.redeemed_at.desc()).limit(MOST_REDEMPTIONS)
+    )
+    about = (EVENTS.c.user_id == row.user_id) & (EVENTS.c.discount_id == row.discount_id)
+    happened = connection.execute(select(EVENTS).where(about).order_by(EVENTS.c.at).limit(MOST_EVENTS))
+    return Holder(
+        row.discount_id,
+        row.user_id,
+        row.code,
+        row.at,
+        read_redemptions(uses.all()),
+        [_past_event(each, row.discount_id) for each in happened],
+    )
+
+
+def _past_event(row: Any, discount_id: str) -> PastEvent:
+    entry = Entry(row.partition, row.entry_id, row.fields)
+    data = envelope(entry, {row.fields.get("number", ""): discount_id}).data  # type: ignore[attr-defined]
+    return PastEvent(row.event_id, row.type, row.at, msgspec.to_builtins(data))
+
+
+def read_redemptions(rows: Sequence[Any]) -> list[Redemption]:
+    """Return the redemptions in rows of the table."""
+    return [
+        Redemption(
+            id=row.id,
+            discount_id=row.discount_id,
+            brand_id=row.brand_id,
+            user_id=row.user_id,
+            code=row.code,
+            state=row.state,
+            order=Order(row.order_id, row.amount, row.currency),
+            discount_amount=row.discount_amount,
+            left={},
+            redeemed_at=row.redeemed_at,
+            hold_until=row.hold_until,
+            confirmed_at=row.confirmed_at,
+            rolled_back_at=row.rolled_back_at,
+            reason=row.reason,
+            metadata=row.metadata,
+        )
+        for row in rows
+    ]
