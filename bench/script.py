@@ -125,7 +125,7 @@ def _digest(redis: RedisServer) -> str:
 def _script_call(store: Store, discount_id: str, digest: str, user: str) -> list[str]:
     """Return the command that the service sends for a user's grant."""
     names, arguments = grants._call(store, discounts.parse_id(store, discount_id), user, "*")
-    more_names, more_arguments = Guard().keys_and_args(names[0])
+    more_names, more_arguments = Guard().keys_and_args(names)
     count = len(more_names) + len(names)
     return [str(each) for each in ("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments)]
 

@@ -20,6 +20,7 @@ from tests.api.client import SECRET, Client
 from tests.support.fixtures import ON_CLUSTER
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
+from tests.support.sqlite_ledger import SqliteLedger
 
 PAGE = Path(__file__).parents[2] / "doc" / "limits.md"
 MANY = 2_000
@@ -28,10 +29,13 @@ MANY = 2_000
 class Counted:
     """The service, with its exchanges with Redis and its slices of long calls counted."""
 
-    def __init__(self, redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, redis_server: RedisServer, redis: Any, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.trips = self.slices = 0
-        settings = Settings(redis_url=redis_server.url, secret=SECRET)
-        app = create_app(settings, Store.at(redis_server.url, PATIENCE, settings.partitions, self._count))
+        settings = Settings(redis_url=redis_server.url, secret=SECRET, ledger_url=ledger.url)
+        self.store = Store.at(redis_server.url, PATIENCE, settings.partitions, self._count)
+        app = create_app(settings, self.store)
         self.client = Client(app.test_client(), redis)
         self.operations: dict[str, Operation] = {each.name: each for each in _contract(app).operations}
         self.routes: dict[str, str] = {}
@@ -61,8 +65,8 @@ def _contract(app: Flask) -> Contract:
 
 
 @pytest.fixture
-def counted(redis_server: RedisServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(redis_server, redis, monkeypatch)
+def counted(redis_server: RedisServer, redis: Any, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(redis_server, redis, ledger, monkeypatch)
 
 
 def _order(number: int = 1) -> dict[str, Any]:
@@ -142,8 +146,8 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "roll_back_redemption": lambda at: ("POST", f"/redemption/{at['redemption']}/rollback", {"json": {}}),
     "list_redemptions": lambda at: ("GET", f"/discount/{at['big']}/redemptions?limit=1000", {}),
     "list_redemptions_of_user": lambda _: ("GET", "/user/User 1/redemptions?limit=1000", {}),
-    "find_code": lambda _: ("POST", "/code", {"json": {"brand_id": "IKEA", "code": "AHMED"}}),
-    "show_figures_of_discount": lambda at: ("GET", f"/discount/{at['discount']}/figures", {}),
+    "find_code": lambda at: ("POST", "/code", {"json": {"brand_id": "IKEA", "code": at["use"]["code"]}}),
+    "show_figures_of_discount": lambda at: ("GET", f"/discount/{at['big']}/figures", {}),
     "show_figures_of_brand": lambda _: ("GET", "/brand/IKEA/figures", {}),
     "list_changes": lambda _: ("GET", "/change?brand_id=IKEA", {}),
     "list_events": lambda _: ("GET", "/event?brand_id=IKEA&types=webhook.disabled&limit=1000", {}),
@@ -164,8 +168,9 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
 
 
 @pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
-def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted) -> None:
+def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted, ledger: SqliteLedger) -> None:
     at = stage(counted.client)
+    ledger.read(counted.store)
     over = {}
     for name, call in CALLS.items():
         method, path, more = call(at)

@@ -9,6 +9,7 @@ from discount.store.connection import Store
 from tests.api.client import Client
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
+from tests.support.sqlite_ledger import SqliteLedger
 from tests.worker.harness import plan
 
 
@@ -61,7 +62,12 @@ def filled(client: Client, redis_server: RedisServer) -> str:
     return str(made)
 
 
-def test_every_list_that_has_a_cursor_links_to_its_next_page(client: Client, filled: str) -> None:
+def test_every_list_that_has_a_cursor_links_to_its_next_page(
+    client: Client, filled: str, ledger: SqliteLedger, redis_server: RedisServer
+) -> None:
+    for paused in (True, False):
+        client.http.patch(f"/discount/{filled}", json={"paused": paused})
+    ledger.read(Store.at(redis_server.url, PATIENCE, 16))
     document = client.http.get("/openapi.json").get_json()
     lists = {
         path
@@ -79,6 +85,7 @@ def test_every_list_that_has_a_cursor_links_to_its_next_page(client: Client, fil
         "/brand": ("/brand?limit=1", 3),
         "/event": (f"/event?{brand}&types=code.granted&limit=4", 10),
         "/delivery": ("/delivery?brand_id=IKEA&limit=1", None),
+        "/change": ("/change?brand_id=H%2BM&limit=1", None),
     }
     assert {each for each in lists if not each.startswith(("/v1", "/api", "/coupon")) and each != "/user"} == set(asked)
     for address, count in asked.values():

@@ -1,0 +1,28 @@
+"""A ledger in a file, for tests of what answers from it.
+
+ledger = SqliteLedger(tmp_path)
+Settings(ledger_url=ledger.url)
+ledger.read(store)      # write all new events into it, as a worker does
+"""
+
+from pathlib import Path
+
+from discount.ledger.consumer import Consumer
+from discount.ledger.database import Database
+from discount.store.connection import Store
+
+
+class SqliteLedger:
+    """An empty ledger with its tables."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder}/ledger.db"
+        self._database = Database(self.url)
+        self._database.upgrade()
+
+    def read(self, store: Store) -> None:
+        """Write all new events into the ledger."""
+        consumer = Consumer(store, self._database, "test")
+        consumer.open()
+        while consumer.turn():
+            pass
