@@ -26,7 +26,6 @@ from bench import servers, tables
 from discount.domain import code_kinds
 from discount.services import code_pools, discounts, grants
 from discount.store.connection import Store
-from discount.store.guards import Guard
 from discount.store.scripts import SCRIPTS
 from tests.support.redis_server import RedisServer
 
@@ -125,9 +124,7 @@ def _digest(redis: RedisServer) -> str:
 def _script_call(store: Store, discount_id: str, digest: str, user: str) -> list[str]:
     """Return the command that the service sends for a user's grant."""
     names, arguments = grants._call(store, discounts.parse_id(store, discount_id), user, "*")
-    more_names, more_arguments = Guard().keys_and_args(names)
-    count = len(more_names) + len(names)
-    return [str(each) for each in ("EVALSHA", digest, count, *more_names, *names, *more_arguments, *arguments)]
+    return [str(each) for each in ("EVALSHA", digest, len(names), *names, *arguments)]
 
 
 def _send_benchmark(redis: RedisServer, store: Store, discount_id: str, total: int, clients: int, depth: int) -> float:

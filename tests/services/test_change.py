@@ -13,7 +13,7 @@ from discount.domain.errors import (
     SoldOut,
 )
 from discount.domain.ids import make_discount_id
-from discount.services import code_pools
+from discount.services import code_pools, discounts
 from tests.services.harness import SECOND, ServiceHarness
 
 
@@ -139,7 +139,7 @@ def test_codes_cut_from_the_pool_return_when_the_total_is_raised(harness: Servic
     found = harness.create(total=1500)
     first = harness.grant(found.id, "First")
     assert harness.change(found.id, total_count=lower).remaining_count == lower - 1
-    assert len(harness.pool(found.id)) == min(lower, 1000) - 1
+    assert len(harness.pool(found.id)) == min(lower, discounts.FIRST_BLOCK) - 1
     harness.change(found.id, total_count=1500)
     # Codes are a run of the sequence: the same 1,500, none twice.
     outcomes = [harness.grant(found.id, f"User {number}").code for number in range(5)]

@@ -1,10 +1,10 @@
 """Granting: one code a user, one user a code, and never more codes than the total."""
 
-from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import pytest
+from msgspec.structs import replace
 
 from discount.domain import durations
 from discount.domain.cursors import make_cursor
