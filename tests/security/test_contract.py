@@ -13,6 +13,7 @@ from tests.support.described import operations
 
 def test_any_call_with_any_token_is_answered_as_the_document_says(two_brands: TwoBrands) -> None:
     shop = two_brands.open_shop("IKEA")
+    two_brands.read_into_ledger()
     tokens = [shop.key, ADMIN, signed("Ann"), two_brands.make_key("IKEA", "read"), "garbage"]
     ids = {"discount_id": shop.discount, "redemption_id": shop.redemption, "brand_id": "IKEA", "user_id": "Ann"}
     ids |= {"webhook_id": shop.webhook, "delivery_id": shop.delivery}

@@ -18,6 +18,7 @@ from tests.api.client import SECRET, Client
 from tests.api.test_costs import CALLS, stage
 from tests.support.clusters import Cluster
 from tests.support.patience import PATIENCE
+from tests.support.sqlite_ledger import SqliteLedger
 
 PAGE = Path(__file__).parents[2] / "doc" / "operations.md"
 SOURCES = Path(discount.__file__).parent
@@ -38,12 +39,14 @@ def cluster() -> Any:
         yield running
 
 
-def test_every_operation_and_the_worker_work_with_these_rules(cluster: Cluster) -> None:
+def test_every_operation_and_the_worker_work_with_these_rules(cluster: Cluster, tmp_path: Path) -> None:
     url = cluster.url.replace("redis://", "redis://discount:PASSWORD@")
-    settings = Settings(redis_url=url, secret=SECRET, durability="fast", worker_port=0)
+    ledger = SqliteLedger(tmp_path)
+    settings = Settings(redis_url=url, secret=SECRET, durability="fast", worker_port=0, ledger_url=ledger.url)
     store = Store.at(url, PATIENCE, settings.partitions)
     client = Client(create_app(settings, store).test_client(), None)
     at = stage(client)
+    ledger.read(store)
     for name, call in CALLS.items():
         method, path, more = call(at)
         answer = client.http.open(path, method=method, **more)
