@@ -13,6 +13,7 @@ from bench.peers import programs as peer_programs
 from bench.peers import sender
 from bench.peers.contest import Contest
 from bench.peers.programs import Peer
+from tests.support.needs import need
 from tests.support.patience import PATIENCE
 from tests.support.service import Service, ask, create
 
@@ -90,10 +91,8 @@ def test_two_endpoints_are_compared(service: Service, capsys: pytest.CaptureFixt
 
 
 def test_peers_take_turns_with_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        program = peer_programs.build_sender(tmp_path)
-    except peer_programs.Missing as error:
-        pytest.skip(str(error))
+    need("cc")
+    program = peer_programs.build_sender(tmp_path)
     noop = peer_programs.PEERS[0]
     unable = Peer("a peer that ends at once", ("false",))
     with ExitStack() as started:
@@ -107,10 +106,8 @@ def test_peers_take_turns_with_the_service(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_an_answer_with_another_status_ends_the_comparison(service: Service, tmp_path: Path) -> None:
-    try:
-        program = peer_programs.build_sender(tmp_path)
-    except peer_programs.Missing as error:
-        pytest.skip(str(error))
+    need("cc")
+    program = peer_programs.build_sender(tmp_path)
     requests = over_http.grant_requests("dsc-none", range(8))
     with pytest.raises(RuntimeError, match="404"):
         sender.send(program, service.ports[0], requests, 2, 201)

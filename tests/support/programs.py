@@ -52,6 +52,7 @@ def at_least(oldest: int) -> Callable[[str], bool]:
 PROGRAMS = {
     "nginx": Program(("nginx",), "-v", ("nginx-light",), service="nginx"),
     "chromium": Program(("chromium", "google-chrome", "chromium-browser"), "--version", ("chromium",)),
+    "cc": Program(("cc",), "--version", ("gcc", "libc6-dev")),
     "strace": Program(("strace",), "--version", ("strace",)),
     "curl": Program(("curl",), "--version", ("curl",)),
     "node": Program(("node",), "--version", ("nodejs",), at_least(OLDEST_NODE)),
