@@ -66,8 +66,9 @@ async def _serve(directory: Path, listener: socket.socket) -> None:
     server = await loop.create_server(
         lambda: SMTP(handler, data_size_limit=LARGEST, hostname="sink", enable_SMTPUTF8=True, loop=loop), sock=listener
     )
-    async with server:
-        await ending.wait()
+    await ending.wait()
+    # Not `async with`: since Python 3.12 that waits for clients that stay connected.
+    server.close()
 
 
 class _Handler:

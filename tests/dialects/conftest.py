@@ -7,6 +7,7 @@ import pytest
 from tests.api.conftest import (
     app,
     client,
+    ledger,
     raw,
 )
 from tests.security.conftest import two_brands

@@ -57,6 +57,7 @@ class Authority:
             .not_valid_before(now - VALID)
             .not_valid_after(now + VALID)
             .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+            .add_extension(_usage(of_authority=host is None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         )
@@ -64,3 +65,16 @@ class Authority:
             name = x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
             builder = builder.add_extension(x509.SubjectAlternativeName([name]), critical=False)
         return builder.sign(signer, hashes.SHA256())
+
+
+def _usage(*, of_authority: bool) -> x509.KeyUsage:
+    """Return what a key may be used for. Python 3.13 and later require it of an authority (RFC 5280, 4.2.1.3)."""
+    others = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
+    return x509.KeyUsage(
+        digital_signature=not of_authority,
+        key_cert_sign=of_authority,
+        crl_sign=of_authority,
+        encipher_only=False,
+        decipher_only=False,
+        **others,
+    )

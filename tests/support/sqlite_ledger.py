@@ -2,13 +2,14 @@
 
 ledger = SqliteLedger(tmp_path)
 Settings(ledger_url=ledger.url)
-ledger.read(store)      # write all new events into it, as a worker does
+ledger.read(store)      # write all events into it, as a worker does
 """
 
 from pathlib import Path
 
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
+from discount.ledger.tables import METADATA
 from discount.store.connection import Store
 
 
@@ -21,7 +22,10 @@ class SqliteLedger:
         self._database.upgrade()
 
     def read(self, store: Store) -> None:
-        """Write all new events into the ledger."""
+        """Write all events of a store into the ledger, and nothing else: tests empty Redis, but not this file."""
+        with self._database.writing() as connection:
+            for table in METADATA.sorted_tables:
+                connection.execute(table.delete())
         consumer = Consumer(store, self._database, "test")
         consumer.open()
         while consumer.turn():
