@@ -1,4 +1,4 @@
-"""What events say about a discount: its settings, read from the fields that Redis stores."""
+"""Settings of a discount as its events have them, read from the fields that Redis stores."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What the ledger answers: who holds a code and what became of it, and the figures of a discount or a brand."""
+"""Answers from the ledger: holders of a code, changes, and the figures of a discount or a brand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class PastChange:
-    """What was changed about a discount, when and by whom; `id` is that of the event."""
+    """A change of a discount, with its time and author; `id` is that of the event."""
 
     id: str
     type: str

@@ -25,7 +25,7 @@ BRANDS = 100
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Where a brand has entries: from the first to the last, both included."""
+    """A range of entries in which a brand has some, from the first to the last, both included."""
 
     first: str
     last: str

@@ -41,7 +41,7 @@ _GARBAGE = (20_000, 20, 50)
 
 
 class Application(Protocol):
-    """What a hot worker needs of the application."""
+    """The part of the application that a hot worker needs."""
 
     def respond(
         self, method: str, path: str, variables: dict[str, str], body: bytes, address: str, *, keep_alive: bool

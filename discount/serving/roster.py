@@ -15,7 +15,7 @@ _KINDS: dict[Kind, int] = {"hot": 16, "pool": 32}
 
 
 class State(IntEnum):
-    """What a worker does. A new one starts until it has loaded the application."""
+    """The state of a worker. A new one starts until it has loaded the application."""
 
     STARTING = 1
     RUNNING = 2

@@ -17,7 +17,7 @@ from discount.serving.roster import Kind, Roster, State
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """What all workers of a replica share."""
+    """The state that all workers of a replica share."""
 
     roster: Roster
     to_pool: Channel = field(default_factory=Channel)
