@@ -228,7 +228,7 @@ class Unavailable(Refusal):
 
 
 class NotYetDurable(Unavailable):
-    """A change or an answer that may be lost with one machine. The change stands; the same request asks for it again."""
+    """A change or an answer that may be lost with one machine. The same request asks for it again."""
 
     slug = "not-yet-durable"
     title = "The answer is not yet safe on enough servers; ask again."

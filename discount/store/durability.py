@@ -1,4 +1,4 @@
-"""What an answer has survived: DURABILITY decides how each piece of an exchange ends. It does no input or output.
+"""The setting DURABILITY: how each piece of an exchange ends. This module does no input or output.
 
     tail = durability.tail(kind, commands)      # sent behind the commands, on the same connection; often empty
     replies = read(commands, tail, replies)     # the replies to the commands alone
@@ -61,12 +61,12 @@ _NEVER = frozenset(
 
 
 class NotSafe(RedisError):
-    """What a command wrote or read may be lost with one machine; the same command may be sent again."""
+    """An error: data may be lost with one machine. The same command may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Durability:
-    """How long an answer waits, and for how many replicas.
+    """The time for which an answer waits, and the number of replicas.
 
     Args:
         chosen: the mode; without one it is `replicated` where there is a failover, and `fast` elsewhere.

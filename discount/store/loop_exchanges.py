@@ -37,7 +37,7 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Loop(Protocol):
-    """What exchanges need of the loop that they belong to."""
+    """The part of a loop that its exchanges need."""
 
     def watch(self, descriptor: int, act: Callable[[int], None]) -> None:
         """Call a function with the events of a descriptor, each time it has become readable, writable or ended."""
@@ -105,7 +105,7 @@ class LoopExchanges:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an exchange has no replies yet."""
+        """Return whether an exchange has no replies yet."""
         return self._pausing > 0 or any(link.is_waiting for link in self._links.values())
 
     def submit(self, commands: Sequence[Command], resume: Callable[[Replies], None]) -> None:

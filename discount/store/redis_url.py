@@ -20,7 +20,7 @@ _PORTS: dict[str, int] = {"sentinel": 26379}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What REDIS_URL names.
+    """The servers that REDIS_URL names.
 
     Args:
         seeds: addresses of Redis servers, or of Sentinels: `host:port`, or the path of a unix socket.

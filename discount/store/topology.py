@@ -1,4 +1,4 @@
-"""What each node says about itself, and moves of partitions from one node to another.
+"""The state of each node, and moves of partitions from one node to another.
 
 Only operators ask for it: calls of the service read the map alone. It needs a user who may read the settings of nodes,
 and for moves one who may change the Cluster.
@@ -31,7 +31,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a node says about itself. All but the address is empty if it does not answer.
+    """The state of a node, as it reports it. All but the address is empty if it does not answer.
 
     `name` is its id in a Cluster. `fsync` is empty if the user may not read settings.
     """
