@@ -149,3 +149,5 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[Handler()], level=level, force=True)
+    # It says at `info` what it does at each start of a worker.
+    logging.getLogger("alembic").setLevel(max(level, logging.WARNING))
