@@ -154,9 +154,8 @@ def test_a_redis_that_lost_its_last_moment_is_noticed(harness: ServiceHarness, d
         reader.open()
         assert reader.turn() == 1
     assert len(reader.lost) == 1
-    assert [(each["log_level"], each["event"]) for each in lines] == [
-        ("error", "Redis has lost events that the ledger has")
-    ]
+    errors = [each["event"] for each in lines if each["log_level"] == "error"]
+    assert errors == ["Redis has lost events that the ledger has"]
 
 
 def test_events_that_were_trimmed_or_forgotten_are_not_lost(harness: ServiceHarness, database: Database) -> None:

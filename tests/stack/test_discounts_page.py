@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.support.needs import need
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service
 
@@ -26,6 +27,7 @@ def shows(answered: Any, shown: Any) -> bool:
 
 def ask(command: str) -> tuple[str, str]:
     """Make a call of the page, and return its status and body."""
+    need("curl")
     done = subprocess.run(
         ["bash", "-c", command + " -sS --max-time 60 --write-out '\\n%{http_code}'"],
         capture_output=True,

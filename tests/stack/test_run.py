@@ -192,15 +192,21 @@ def test_a_server_that_ends_by_itself_ends_the_rest(runs: Any) -> None:
 def test_a_child_process_that_stops_unexpectedly_stops_all_others(runs: Any, name: str) -> None:
     run = runs()
     run.url()
+    # The worker starts last, once the ledger has its tables.
+    part = wait_until(lambda: part_of(run.family(), name), f"the {name}")
     family = run.family()
-    part_of(family, name).kill()
+    part.kill()
     assert run.process.wait(PATIENCE) == 1
     assert f"discount: the {name} stopped unexpectedly" in run.output.read_text()
     wait_until(lambda: all_gone(family), "no process left")
 
 
-def part_of(family: list[psutil.Process], name: str) -> psutil.Process:
-    return next(process for process in family if process.cmdline()[1:4] == ["-m", "discount", name])
+def part_of(family: list[psutil.Process], name: str) -> psutil.Process | None:
+    running = (process for process in family if process.status() != psutil.STATUS_ZOMBIE)
+    try:
+        return next((process for process in running if process.cmdline()[1:4] == ["-m", "discount", name]), None)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def test_a_granted_code_is_mailed_to_the_folder(runs: Any, tmp_path: Path) -> None:
