@@ -3,7 +3,6 @@
 Each is a context manager: it is set up before its block begins, and goes on until the block ends.
 """
 
-import os
 import socket
 import threading
 import time
@@ -49,9 +48,6 @@ def _repeated(act: Callable[[], object], threads: int) -> Iterator[None]:
 
 
 def _run(act: Callable[[], object], threads: int) -> None:
-    # The attacker shares this machine, and must not take the time of the service by sending alone.
-    os.nice(19)
-
     def repeat() -> None:
         while True:
             try:
@@ -59,7 +55,7 @@ def _run(act: Callable[[], object], threads: int) -> None:
             except OSError:
                 reply = None
             if reply is None or getattr(reply, "status", 0) == 429:
-                # What it computes to be refused at once is not what is measured.
+                # The attacker shares this machine: what it computes to be refused at once is not what is measured.
                 time.sleep(0.1)
 
     for _ in range(threads):
