@@ -84,9 +84,13 @@ ADVICE: dict[str, tuple[str, str]] = {
         'Create a discount with `"codes": {"kind": "imported"}`.',
     ),
     "limit-reached": (
-        "The code was used as often as a limit allows. The problem names the `limit`; a limit by day or week "
-        "opens again at `opens_at`.",
+        "The code was used as often as a limit allows. The problem names the `limit`; a limit by day, week, month or "
+        "`window` opens again at `opens_at`. With the limit `amount` the budget in `currency` has only `left`.",
         "Repeat the request at that time or later, or inform the user.",
+    ),
+    "outside-hours": (
+        "The discount is open at certain hours of certain days, and this is none of them.",
+        "Repeat the request at `opens_at`.",
     ),
     "already-redeemed": (
         "The user may redeem a code of this discount once, and has done so.",

@@ -18,6 +18,7 @@ from discount.domain.rules import (
     Order,
     Rule,
 )
+from discount.domain.windows import Hours
 
 #: `empty`: a discount of imported codes before the first import.
 Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "empty", "closed"]
@@ -102,6 +103,9 @@ class Definition:
     rule: Rule
     timezone: str
     valid_for: Duration | None
+    opens: tuple[Hours, ...] = ()
+    #: Whether it had limits by other periods or a budget when it was read; these can be set later.
+    bounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,10 @@ class Discount:
     #: Granted codes that were voided one by one.
     revoked_count: int = 0
     sums: Mapping[str, Sums] = field(default_factory=dict)
+    opens: tuple[Hours, ...] = ()
+    bounded: bool = False
+    #: Whether a use that would pass the budget takes what is left of it.
+    budget_caps: bool = False
 
     @property
     def partition(self) -> int:
@@ -143,7 +151,9 @@ class Discount:
 
     @property
     def definition(self) -> Definition:
-        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for)
+        return Definition(
+            self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens, self.bounded
+        )
 
     @property
     def remaining_count(self) -> int | None:

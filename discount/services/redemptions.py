@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, structs
 
-from discount.domain import code_sequence, ids, rules
+from discount.domain import code_sequence, ids, rules, windows
 from discount.domain.errors import (
     BY_SLUG,
     IdempotencyMismatch,
@@ -19,7 +19,7 @@ from discount.domain.errors import (
     Unavailable,
 )
 from discount.domain.metadata import NO_METADATA, Metadata, of_order, with_order, write
-from discount.domain.model import Redemption, RedemptionState
+from discount.domain.model import Definition, Redemption, RedemptionState
 from discount.domain.rules import LimitName, Order
 from discount.services import checkouts, discounts
 from discount.services.checkouts import Checkout, PreparedCheckout
@@ -33,6 +33,8 @@ from discount.store.replies import pairs
 HOLDS_PER_USER = 100
 #: How often a script is run when it asks for something and has to be run again.
 TRIES = 5
+#: How often it is run to take holds that ended off the counts, 1,000 each time.
+SETTLED = 50
 #: Stands for a held code that is not equal to the typed one: no code contains a line break.
 NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
@@ -65,13 +67,13 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     except NotGranted as wrong:
         return Verdict(None, 0, {}, [wrong])
     answer = _run(store, prepared, guard, mode="check")
-    found = _read_reasons(answer["reasons"])
+    found = _read_reasons(answer["reasons"], prepared.definition)
     if answer.status == "refused":
         return Verdict(None, 0, {}, found)
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + found[len(mismatches) :]
-    amount = 0 if prepared.refusals else prepared.discount_amount
+    amount = 0 if prepared.refusals else int(answer["taken"])
     return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons)
 
 
@@ -109,7 +111,7 @@ def redeem(
     if answer.status == "checked":
         raise prepared.refusals[0]
     if answer.status == "refused":
-        raise _read_reasons(answer["reasons"])[0]
+        raise _read_reasons(answer["reasons"], prepared.definition)[0]
     if answer.status == "again":
         return _redemption(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
     hold_until = answer["hold_until"]
@@ -121,7 +123,7 @@ def redeem(
         code=answer["code"],
         state="held" if hold_until else "redeemed",
         order=checkout.order,
-        discount_amount=prepared.discount_amount,
+        discount_amount=int(answer["taken"]),
         left=_read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
@@ -216,8 +218,11 @@ def _run(
         events,
     ]
     as_held, term, now = "", "", time.time_ns() // 1000
-    records: list[str] = []
-    for _ in range(TRIES):
+    bounded = [keys.reserved(partition, discount.text)] if definition.bounded else []
+    records = bounded
+    runs, settled = TRIES, 0
+    while runs:
+        runs -= 1
         answer = store.run(
             "redeem",
             [*names, *records] if records else names,
@@ -240,6 +245,7 @@ def _run(
                 term,
                 keep_seconds,
                 rules.calendar(definition.timezone, now),
+                _conditions(definition, now) if definition.opens else "",
             ],
             guard,
         )
@@ -251,7 +257,14 @@ def _run(
         elif answer.status == "clock":
             now = int(answer["now"])
         elif answer.status == "gives-way":
-            records = [keys.redemption(partition, each) for each in answer.rest("ids")]
+            records = bounded + [keys.redemption(partition, each) for each in answer.rest("ids")]
+        elif answer.status == "bounded":
+            # The limits were set after this process had read the definition.
+            store.definitions.pop(discount.text, None)
+            records = bounded = [keys.reserved(partition, discount.text)]
+        elif answer.status == "settled":
+            settled += 1
+            runs += settled <= SETTLED
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
@@ -278,6 +291,12 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
     ]
     request += [write(metadata)] if metadata else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
+
+
+def _conditions(definition: Definition, now: int) -> str:
+    """Return what else the script judges: when the discount is open."""
+    openings = windows.openings(definition.opens, definition.timezone, now)
+    return msgspec.json.encode({"openings": openings}).decode()
 
 
 def _term_length(prepared: PreparedCheckout) -> str | int:
@@ -307,15 +326,18 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, bucket),
         keys.holds(parsed.partition, parsed.text),
+        keys.reserved(parsed.partition, parsed.text),
         keys.events(parsed.partition),
     ]
 
 
-def _read_reasons(text: str) -> list[Refusal]:
+def _read_reasons(text: str, definition: Definition) -> list[Refusal]:
     """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
     for reason in msgspec.json.decode(text):
         slug = reason.pop("slug")
+        if "month" in reason:
+            reason["opens_at"] = windows.end_of_month(reason.pop("month"), definition.timezone)
         if slug == "not-granted":
             reasons.append(checkouts.wrong_code())
         elif slug == "idempotency-mismatch":
@@ -338,10 +360,11 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, keys.grant_bucket(found.user_id, parsed.buckets)),
         keys.holds(parsed.partition, parsed.text),
+        keys.reserved(parsed.partition, parsed.text),
     ]
     zone, now = discounts.get_definition(store, found.discount_id).timezone, time.time_ns() // 1000
     for _ in range(TRIES):
-        answer = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
+        answer = store.run("left", names, [found.user_id, rules.calendar(zone, now), found.order.currency])
         if answer.status == "left":
             return _read_left(answer["limits"])
         now = int(answer["now"])

@@ -32,6 +32,7 @@ follows; so two different ids never make the same key.
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code | grant, revoke, drop, forget |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
+| `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
 | `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
 | `{pp}:redemption:<id>` | hash | one redemption and its state | redeem, confirm, rollback, forget, drop |
@@ -282,6 +283,10 @@ def uses(partition: int, discount_id: str, bucket: int) -> str:
 
 def holds(partition: int, discount_id: str) -> str:
     return f"{_TAGS[partition]}discount:{discount_id}:holds"
+
+
+def reserved(partition: int, discount_id: str) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:reserved"
 
 
 def redemptions(partition: int, discount_id: str) -> str:

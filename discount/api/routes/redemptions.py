@@ -37,6 +37,7 @@ _NOT_NOW = (
     *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
+    "outside-hours",
 )
 
 

@@ -37,3 +37,6 @@ class Problem(msgspec.Struct, omit_defaults=True):
     minimum_amount: int | None = None
     currency: str | None = None
     scope: str | None = None
+    most: int | None = None
+    left: int | None = None
+    period: str | None = None

@@ -85,6 +85,9 @@ class Reason(Shape, omit_defaults=True):
     expires_at: Moment | None = None
     minimum_amount: int | None = None
     currency: str | None = None
+    most: int | None = None
+    left: int | None = None
+    period: str | None = None
 
 
 class ValidationOut(Shape):

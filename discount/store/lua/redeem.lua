@@ -1,18 +1,21 @@
 --- Redeem or hold a code at a checkout, or return every reason against it.
---- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended.
+--- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events records...
---- ARGV  mode user typed as_held id fingerprint discount_id order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar
---- WITH  uses limits holds guesses guard
---- OK    redeemed(at code hold_until left)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
+--- ARGV  mode user typed as_held id fingerprint discount_id order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar conditions
+--- WITH  uses limits holds bounds guesses guard
+--- OK    redeemed(at code hold_until left taken)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
 --- OK    again(record...)          The order was redeemed before: the fields of its record, name and value in turn.
---- OK    checked(reasons left)     Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
+--- OK    checked(reasons left taken)  Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
 --- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
 --- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
 --- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with their records.
+--- OK    bounded                 The discount has bounds; call again with its key `reserved` before the records.
+--- OK    settled                 Up to 1,000 holds that ended are off the counts; call again for the others.
 --- ERR   not-found
-local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency)
+-- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty.
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency, 'bounded')
 if not d[1] then return {'not-found'} end
 local at = now()
 local value = redis.call('HGET', grants, user)
@@ -82,19 +85,31 @@ local holding = d[14] and d[14] > at
 local all_held = holding and redis.call('ZCOUNT', holds, '(' .. at, '+inf') or 0
 local user_holds = find_live(user_uses, at)
 local used = tonumber(d[9] or 0)
+local bounds
+if d[18] then
+  if not string.find(records[1] or '', ':reserved$') then return {'bounded'} end
+  bounds = bounds_functions(discount, records[1], true)
+  if bounds.open(currency, at) then return {'settled'} end
+  bounds.stay(today)
+  bounds.of_user(user_uses, user_holds)
+end
 
 local most = {d[10], d[11], d[12], d[13]}
 local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), none, user_holds
+if bounds then bounds.add(limits, user_holds, today, discount_amount) end
 if is_hit(limits) then
   -- The user's own holds are released first, as at a checkout that starts again; `without_own` counts none of them.
   local without_own = count_limits(most, used, all_held - #user_holds, user_uses, {}, today)
+  if bounds then bounds.add(without_own, {}, today, discount_amount) end
   if is_hit(without_own) then
     limits = without_own
   else
     released_holds, kept_holds = holds_functions().choose(limits, user_holds, today)
     limits = count_limits(most, used, all_held - #released_holds, user_uses, kept_holds, today)
+    if bounds then bounds.add(limits, kept_holds, today, discount_amount) end
   end
 end
+if bounds then discount_amount = bounds.cap(limits, discount_amount) end
 local left = left_of(limits)
 
 if revoked then reasons[#reasons + 1] = {slug = 'revoked'} end
@@ -108,8 +123,18 @@ if right and valid_for ~= '' and granted_at then
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
 if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'expired', expires_at = expires_at} end
+if conditions ~= '' then
+  local opens_at, open = nil, false
+  for _, opening in ipairs(cjson.decode(conditions).openings) do
+    if opening[1] <= at and at < opening[2] then open = true end
+    if opening[1] > at and not opens_at then opens_at = opening[1] end
+  end
+  if not open then reasons[#reasons + 1] = {slug = 'outside-hours', opens_at = opens_at} end
+end
 for _, limit in ipairs(limits) do
-  if limit.used + limit.held >= limit.most then
+  if limit.takes and is_reached(limit) then
+    reasons[#reasons + 1] = bounds.reason(limit)
+  elseif is_reached(limit) then
     local opens_at = ({per_user_per_day = today.ends_at, per_user_per_week = today.week_ends_at})[limit.name]
     if limit.name == 'total' and limit.used < limit.most then opens_at = holds_functions().find_opening(holds, limit, user_holds, at) end
     if limit.most == 0 then opens_at = nil end
@@ -122,7 +147,7 @@ if not right then
   count_guess()
   return {'refused', '[{"slug":"not-granted"}]'}
 end
-if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
+if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left), discount_amount} end
 if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
   local opens_at = kept_holds[1].ends_at
   for _, hold in ipairs(kept_holds) do
@@ -157,7 +182,7 @@ if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)
   ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
-for name in pairs(left) do left[name] = left[name] - 1 end
+for _, limit in ipairs(limits) do left[limit.name] = left[limit.name] - (limit.need or 1) end
 local left_text = cjson.encode(left)
 for _, each in ipairs(released) do
   redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
@@ -180,6 +205,20 @@ if #released_holds > 0 and ended == none then ended = {} end
 for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
 if #ended > 0 then redis.call('ZREM', holds, unpack(ended)) end
 user_uses.holds = kept_holds
+if bounds then
+  for _, hold in ipairs(released_holds) do
+    if hold.at ~= '' then bounds.take_hold(hold.id, hold.amount, hold.currency, hold.day, hold.week) end
+  end
+  if hold_until == '' then
+    bounds.use(user_uses, today.day, today.week, at)
+  else
+    bounds.hold(id, discount_amount, today.day, today.week, hold_until)
+  end
+  bounds.save()
+  redis.call('HSET', redemption, 'bounded', '1')
+elseif earlier then
+  redis.call('HDEL', redemption, 'bounded')
+end
 if hold_until == '' then
   count_use(user_uses, today.day, today.week)
   local orders, discounts = (d[16] or 0) + amount, (d[17] or 0) + discount_amount
@@ -193,7 +232,7 @@ if hold_until == '' then
   end
 else
   if user_uses.day == '' then user_uses.day, user_uses.week = today.day, today.week end
-  user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week}
+  user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week, at = bounds and at, amount = discount_amount, currency = currency}
   redis.call('ZADD', holds, hold_until, id)
   -- Until this time, readers of the discount count its holds.
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
@@ -202,4 +241,4 @@ redis.call('HSET', uses, user, write_uses(user_uses, at))
 redis.call('ZADD', redemptions, at, id)
 redis.call('ZADD', user_redemptions, at, id)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
-return {'redeemed', at, code, hold_until, left_text}
+return {'redeemed', at, code, hold_until, left_text, discount_amount}
