@@ -104,8 +104,6 @@ class Definition:
     timezone: str
     valid_for: Duration | None
     opens: tuple[Hours, ...] = ()
-    #: Whether it had limits by other periods or a budget when it was read; these can be set later.
-    bounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,6 @@ class Discount:
     revoked_count: int = 0
     sums: Mapping[str, Sums] = field(default_factory=dict)
     opens: tuple[Hours, ...] = ()
-    bounded: bool = False
     #: Whether a use that would pass the budget takes what is left of it.
     budget_caps: bool = False
 
@@ -151,9 +148,7 @@ class Discount:
 
     @property
     def definition(self) -> Definition:
-        return Definition(
-            self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens, self.bounded
-        )
+        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens)
 
     @property
     def remaining_count(self) -> int | None:

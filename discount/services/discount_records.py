@@ -64,7 +64,6 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
             if name.startswith("orders:")
         },
         opens=windows.read_hours(fields.get("opens", "")),
-        bounded="bounded" in fields,
         budget_caps="budget_caps" in fields,
     )
 

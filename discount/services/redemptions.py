@@ -199,7 +199,7 @@ def _run(
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
     bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
-    of_discount, holds, redemptions, events = _fixed_keys(partition, discount.text)
+    reserved, of_discount, holds, redemptions, events = _fixed_keys(partition, discount.text)
     # Without an Idempotency-Key the script reads none, and any key of the partition may fill its place.
     idempotency, fingerprint, keep_seconds = events, "", ""
     if idempotency_key is not None:
@@ -207,6 +207,7 @@ def _run(
         fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds, metadata), str(discounts.IDEMPOTENCY_SECONDS)
     names = [
         *facts.guess_keys,
+        reserved,
         of_discount,
         keys.grants(partition, discount.text, bucket),
         keys.uses(partition, discount.text, bucket),
@@ -218,8 +219,7 @@ def _run(
         events,
     ]
     as_held, term, now = "", "", time.time_ns() // 1000
-    bounded = [keys.reserved(partition, discount.text)] if definition.bounded else []
-    records = bounded
+    records: list[str] = []
     runs, settled = TRIES, 0
     while runs:
         runs -= 1
@@ -257,11 +257,7 @@ def _run(
         elif answer.status == "clock":
             now = int(answer["now"])
         elif answer.status == "gives-way":
-            records = bounded + [keys.redemption(partition, each) for each in answer.rest("ids")]
-        elif answer.status == "bounded":
-            # The limits were set after this process had read the definition.
-            store.definitions.pop(discount.text, None)
-            records = bounded = [keys.reserved(partition, discount.text)]
+            records = [keys.redemption(partition, each) for each in answer.rest("ids")]
         elif answer.status == "settled":
             settled += 1
             runs += settled <= SETTLED
@@ -272,9 +268,10 @@ def _run(
 
 # Cached: most calls are for few discounts.
 @lru_cache(maxsize=4096)
-def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str]:
+def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, str]:
     """Return the keys of the redeem script that depend on the discount alone."""
     return (
+        keys.reserved(partition, discount_id),
         keys.discount(partition, discount_id),
         keys.holds(partition, discount_id),
         keys.redemptions(partition, discount_id),
@@ -322,11 +319,11 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
     parsed = discounts.parse_id(store, found.discount_id)
     bucket = keys.grant_bucket(found.user_id, parsed.buckets)
     return [
+        keys.reserved(parsed.partition, parsed.text),
         keys.redemption(parsed.partition, found.id),
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, bucket),
         keys.holds(parsed.partition, parsed.text),
-        keys.reserved(parsed.partition, parsed.text),
         keys.events(parsed.partition),
     ]
 
@@ -357,10 +354,10 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     """Return what is left now of the limits of a redemption's discount for its user."""
     parsed = discounts.parse_id(store, found.discount_id)
     names = [
+        keys.reserved(parsed.partition, parsed.text),
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, keys.grant_bucket(found.user_id, parsed.buckets)),
         keys.holds(parsed.partition, parsed.text),
-        keys.reserved(parsed.partition, parsed.text),
     ]
     zone, now = discounts.get_definition(store, found.discount_id).timezone, time.time_ns() // 1000
     for _ in range(TRIES):

@@ -242,7 +242,7 @@ TimeOfDay = Annotated[
 
 
 class HoursShape(Shape, rename={"from_": "from"}):
-    """Hours of some days, as a clock on the wall in `timezone` shows them. An end before the start is the next day's."""
+    """Hours of some days, as a clock in `timezone` shows them. An end before the start is the next day's."""
 
     from_: TimeOfDay
     to: TimeOfDay

@@ -1,8 +1,8 @@
 --- Make a hold a final use.
 --- COST  O(log n) in the holds of the discount, at most 100 holds of the user, and 1,000 holds that ended.
---- KEYS  redemption discount uses holds reserved events
+--- KEYS  redemption discount uses holds events
 --- ARGV  id discount_id user
---- WITH  uses bounds
+--- WITH  uses bounds bounded_uses
 --- OK    confirmed  The use is final.
 --- OK    again      Nothing is changed: the use was final before.
 --- OK    moved      The order belongs to another user or discount now; look it up again.
@@ -24,11 +24,12 @@ end
 redis.call('HSET', redemption, 'state', 'redeemed', 'confirmed_at', at)
 take_hold(user_uses, id)
 if r[13] then
-  local bounds = bounds_functions(discount, reserved, true)
+  local bounds = bounds_functions()
+  local writer = bounded_uses(bounds)
   bounds.open(r[6], at)
-  bounds.take_hold(id, r[7], r[6], r[8], r[9])
-  bounds.use(user_uses, r[8], r[9], r[12])
-  bounds.save()
+  writer.take_hold(id, r[7], r[6], r[8], r[9])
+  writer.add_use(user_uses, r[8], r[9], r[12])
+  writer.save()
 end
 count_use(user_uses, r[8], r[9])
 redis.call('HSET', uses, r[3], write_uses(user_uses, at))

@@ -1,6 +1,6 @@
 --- Return what is left of a discount's limits for a user now.
 --- COST  O(log n) in the holds of the discount, at most 100 holds of the user, and 1,000 holds that ended.
---- KEYS  discount uses holds reserved
+--- KEYS  discount uses holds
 --- ARGV  user calendar currency
 --- WITH  uses limits bounds
 --- OK    left(limits)  A JSON object: what is left, by name of the limit.
@@ -14,10 +14,9 @@ local user_uses = read_uses(redis.call('HGET', uses, user))
 stay_in_latest_day(today, user_uses)
 local user_holds, bounds = find_live(user_uses, at), nil
 if d[6] then
-  bounds = bounds_functions(discount, reserved, false)
+  bounds = bounds_functions()
   bounds.open(currency, at)
-  bounds.stay(today)
-  bounds.of_user(user_uses, user_holds)
+  bounds.stay(today, user_uses, user_holds)
 end
 local all_held = redis.call('ZCOUNT', holds, '(' .. at, '+inf')
 local limits = count_limits({d[2], d[3], d[4], d[5]}, tonumber(d[1] or 0), all_held, user_uses, user_holds, today)

@@ -2,7 +2,7 @@
 --- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
 --- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events records...
 --- ARGV  mode user typed as_held id fingerprint discount_id order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar conditions
---- WITH  uses limits holds bounds guesses guard
+--- WITH  uses limits holds bounds bounded_uses guesses guard
 --- OK    redeemed(at code hold_until left taken)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
 --- OK    again(record...)          The order was redeemed before: the fields of its record, name and value in turn.
 --- OK    checked(reasons left taken)  Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
@@ -11,7 +11,6 @@
 --- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with their records.
---- OK    bounded                 The discount has bounds; call again with its key `reserved` before the records.
 --- OK    settled                 Up to 1,000 holds that ended are off the counts; call again for the others.
 --- ERR   not-found
 -- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty.
@@ -87,11 +86,13 @@ local user_holds = find_live(user_uses, at)
 local used = tonumber(d[9] or 0)
 local bounds
 if d[18] then
-  if not string.find(records[1] or '', ':reserved$') then return {'bounded'} end
-  bounds = bounds_functions(discount, records[1], true)
-  if bounds.open(currency, at) then return {'settled'} end
-  bounds.stay(today)
-  bounds.of_user(user_uses, user_holds)
+  bounds = bounds_functions()
+  bounds.open(currency, at)
+  if #bounds.ended == 1000 then
+    bounded_uses(bounds).save()
+    return {'settled'}
+  end
+  bounds.stay(today, user_uses, user_holds)
 end
 
 local most = {d[10], d[11], d[12], d[13]}
@@ -206,15 +207,16 @@ for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
 if #ended > 0 then redis.call('ZREM', holds, unpack(ended)) end
 user_uses.holds = kept_holds
 if bounds then
+  local writer = bounded_uses(bounds)
   for _, hold in ipairs(released_holds) do
-    if hold.at ~= '' then bounds.take_hold(hold.id, hold.amount, hold.currency, hold.day, hold.week) end
+    if hold.at ~= '' then writer.take_hold(hold.id, hold.amount, hold.currency, hold.day, hold.week) end
   end
   if hold_until == '' then
-    bounds.use(user_uses, today.day, today.week, at)
+    writer.add_use(user_uses, today.day, today.week, at)
   else
-    bounds.hold(id, discount_amount, today.day, today.week, hold_until)
+    writer.add_hold(id, discount_amount, today.day, today.week, hold_until)
   end
-  bounds.save()
+  writer.save()
   redis.call('HSET', redemption, 'bounded', '1')
 elseif earlier then
   redis.call('HDEL', redemption, 'bounded')
