@@ -88,6 +88,11 @@ ADVICE: dict[str, tuple[str, str]] = {
         "`window` opens again at `opens_at`. With the limit `amount` the budget in `currency` has only `left`.",
         "Repeat the request at that time or later, or inform the user.",
     ),
+    "not-in-audience": (
+        "The discount is for certain users. The problem names the `condition` that this user misses: `groups`, "
+        "`first_order`, `orders_at_least` or `spent_at_least`, with the `least` and what was `stated`.",
+        "State `customer` with the request if it is missing, or inform the user.",
+    ),
     "outside-hours": (
         "The discount is open at certain hours of certain days, and this is none of them.",
         "Repeat the request at `opens_at`.",

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from discount.domain import metadata
+from discount.domain.audience import Audience
+from discount.domain.audience import read as read_audience
 from discount.domain.model import to_time
 from discount.domain.windows import Hours, read_budget, read_hours, read_windows
 
@@ -50,6 +52,7 @@ class SettingsData(msgspec.Struct, omit_defaults=True):
     amount: dict[str, int] | UnsetType = UNSET
     budget_caps: bool | UnsetType = UNSET
     opens: tuple[Hours, ...] | UnsetType = UNSET
+    audience: Audience | None | UnsetType = UNSET
     metadata: dict[str, str] | UnsetType = UNSET
 
 
@@ -82,6 +85,7 @@ _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "budget": ("amount", read_budget),
     "budget_caps": ("budget_caps", bool),
     "opens": ("opens", read_hours),
+    "audience": ("audience", read_audience),
     "metadata": ("metadata", lambda value: dict(metadata.read(value))),
 }
 

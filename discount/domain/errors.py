@@ -137,6 +137,11 @@ class OutsideHours(Refusal):
     title = "The code can be redeemed at other hours."
 
 
+class NotInAudience(Refusal):
+    slug = "not-in-audience"
+    title = "The discount is for other users."
+
+
 class AlreadyRedeemed(Refusal):
     slug = "already-redeemed"
     title = "The user has redeemed this code."

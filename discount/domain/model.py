@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from discount.domain.audience import Audience
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
 from discount.domain.ids import partition_of
@@ -43,6 +44,8 @@ class Caller:
     issued_at: int | None = None
     issuer: str = ""
     audience: str = ""
+    #: Groups that a user's token names.
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Definition:
     timezone: str
     valid_for: Duration | None
     opens: tuple[Hours, ...] = ()
+    audience: Audience | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class Discount:
     revoked_count: int = 0
     sums: Mapping[str, Sums] = field(default_factory=dict)
     opens: tuple[Hours, ...] = ()
+    audience: Audience | None = None
     #: Whether a use that would pass the budget takes what is left of it.
     budget_caps: bool = False
 
@@ -148,7 +153,9 @@ class Discount:
 
     @property
     def definition(self) -> Definition:
-        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens)
+        return Definition(
+            self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens, self.audience
+        )
 
     @property
     def remaining_count(self) -> int | None:

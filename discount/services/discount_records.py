@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from discount.domain import code_kinds, durations, ids, metadata, rules, windows
+from discount.domain import audience, code_kinds, durations, ids, metadata, rules, windows
 from discount.domain.model import Discount, Sums
 from discount.domain.rules import LIMITS, LimitName
 from discount.store import keys
@@ -64,6 +64,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
             if name.startswith("orders:")
         },
         opens=windows.read_hours(fields.get("opens", "")),
+        audience=audience.read(fields.get("audience", "")),
         budget_caps="budget_caps" in fields,
     )
 

@@ -7,6 +7,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
+from discount.domain import audience as audiences
 from discount.domain import (
     code_kinds,
     code_sequence,
@@ -14,6 +15,7 @@ from discount.domain import (
     rules,
     windows,
 )
+from discount.domain.audience import Audience
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
 from discount.domain.errors import (
@@ -89,6 +91,7 @@ def create(
     metadata: Metadata = NO_METADATA,
     bounds: Mapping[str, Any] = NO_BOUNDS,
     opens: Sequence[Hours] = (),
+    audience: Audience | None = None,
     author: Author = COMMAND,
 ) -> tuple[Discount, int]:
     """Create a discount with its first codes; return it and the time on the Redis server.
@@ -106,6 +109,7 @@ def create(
         name: a name for `id_of`. A brand has one discount of a name; a repeated call returns it.
         bounds: any of windows, amount and budget_caps.
         opens: the hours in which codes can be redeemed; none for always.
+        audience: who may be granted codes, or redeem them; None for everybody.
         author: who creates it.
 
     Raises:
@@ -138,6 +142,8 @@ def create(
         "metadata": write_metadata(metadata),
         **windows.stored(bounds),
         "opens": windows.write_hours(opens),
+        "audience": audiences.write(audience),
+        "asks": "1" if audience is not None and audience.at != "checkout" else "",
     }
     given["bounded"] = "1" if windows.is_bounded(given) else ""
     fields = {name: value for name, value in given.items() if value}

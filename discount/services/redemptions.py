@@ -72,7 +72,7 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
         return Verdict(None, 0, {}, found)
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
-    reasons = mismatches + prepared.refusals + found[len(mismatches) :]
+    reasons = mismatches + prepared.refusals + prepared.outside + found[len(mismatches) :]
     amount = 0 if prepared.refusals else int(answer["taken"])
     return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons)
 
@@ -91,6 +91,7 @@ def redeem(
     Raises:
         NotFound: there is no such discount, or it is another brand's.
         NotGranted: the user holds no such code.
+        NotInAudience, OutsideHours
         MinimumAmount, CurrencyMismatch, Closed, Paused, NotStarted, Expired, LimitReached, AlreadyRedeemed
         TooManyHolds
         IdempotencyMismatch: the order or the key was used with another request.
@@ -103,13 +104,13 @@ def redeem(
         store,
         prepared,
         guard,
-        mode="refuse" if prepared.refusals else "redeem",
+        mode="refuse" if prepared.refusals or prepared.outside else "redeem",
         hold_seconds=hold_seconds,
         idempotency_key=idempotency_key,
         metadata=metadata,
     )
     if answer.status == "checked":
-        raise prepared.refusals[0]
+        raise [*prepared.refusals, *prepared.outside][0]
     if answer.status == "refused":
         raise _read_reasons(answer["reasons"], prepared.definition)[0]
     if answer.status == "again":

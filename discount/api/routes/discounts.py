@@ -175,6 +175,7 @@ def create_from(
         idempotency_key=idempotency_key,
         metadata=body.metadata,
         bounds=_bounds(body.limits),
+        audience=None if body.audience is None else body.audience.read(),
         opens=[Hours(tuple(each.days), each.from_, each.to) for each in body.opens],
         author=author,
     )

@@ -12,6 +12,7 @@ from discount.api.schemas.common import (
     BrandId,
     Currency,
     ForBrand,
+    Groups,
     ListQuery,
     Metadata,
     Missing,
@@ -25,7 +26,8 @@ from discount.api.schemas.common import (
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import ids, model, rules, windows
+from discount.domain import audience, ids, model, rules, windows
+from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
 DiscountCode = Annotated[
@@ -241,6 +243,67 @@ TimeOfDay = Annotated[
 ]
 
 
+ListName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=with_rule(
+            r"^[A-Za-z0-9._-]*[A-Za-z0-9_-]$(?!\n)",
+            "[^A-Za-z0-9._-]",
+            "the letters A-Z and a-z, digits and . _ - are allowed, with no . at the end",
+        ),
+        description="The name of a list of users.",
+        examples=["newsletter"],
+    ),
+]
+
+
+class AudienceShape(Shape, omit_defaults=True):
+    """Who may use a discount: users in one of the groups or lists, with orders as the caller states them.
+
+    Groups are claims of the user's token, those that the brand keeps (`PUT /user/{user_id}`), or those in `customer`.
+    """
+
+    groups: Groups = msgspec.field(default_factory=list)
+    lists: Annotated[list[ListName], Meta(max_length=10)] = msgspec.field(default_factory=list)
+    first_order: Annotated[bool, Meta(description="Only users without an earlier order.")] = False
+    orders_at_least: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    spent_at_least: Annotated[int, Meta(ge=1, le=10**15, description="In minor units.")] | None = None
+    at: Annotated[audience.Judged, Meta(description="When it is judged; both by default.")] | UnsetType = UNSET
+
+    def read(self) -> audience.Audience:
+        """Return the audience.
+
+        Raises:
+            Invalid: it has no condition, or two that exclude each other.
+        """
+        found = audience.Audience(
+            tuple(self.groups),
+            tuple(self.lists),
+            self.first_order,
+            self.orders_at_least,
+            self.spent_at_least,
+            "both" if self.at is UNSET else self.at,
+        )
+        if found == audience.Audience(at=found.at):
+            raise Invalid("/audience", "has no condition; name groups, lists or orders")
+        if found.first_order and found.orders_at_least:
+            raise Invalid("/audience/orders_at_least", "cannot be combined with first_order")
+        return found
+
+    @classmethod
+    def of(cls, found: audience.Audience) -> "AudienceShape":
+        return cls(
+            list(found.groups),
+            list(found.lists),
+            found.first_order,
+            found.orders_at_least,
+            found.spent_at_least,
+            found.at,
+        )
+
+
 class HoursShape(Shape, rename={"from_": "from"}):
     """Hours of some days, as a clock in `timezone` shows them. An end before the start is the next day's."""
 
@@ -302,6 +365,7 @@ class DiscountIn(Shape, kw_only=True):
         list[HoursShape],
         Meta(max_length=50, description="When codes can be redeemed; without hours, at any time."),
     ] = msgspec.field(default_factory=list)
+    audience: AudienceShape | None = None
 
 
 class DiscountChange(Shape):
@@ -335,6 +399,7 @@ class DiscountForUser(Shape, kw_only=True):
     limits: LimitsOut
     timezone: str
     opens: list[HoursShape] | UnsetType = UNSET
+    audience: AudienceShape | UnsetType = UNSET
 
     @classmethod
     def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
@@ -358,6 +423,7 @@ class DiscountForUser(Shape, kw_only=True):
             "maximum_discount": discount.rule.maximum_discount,
             "limits": _limits_out(discount),
             "timezone": discount.timezone,
+            "audience": UNSET if discount.audience is None else AudienceShape.of(discount.audience),
             "opens": [HoursShape.of(each) for each in discount.opens] or UNSET,
         }
 

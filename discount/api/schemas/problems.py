@@ -40,3 +40,6 @@ class Problem(msgspec.Struct, omit_defaults=True):
     most: int | None = None
     left: int | None = None
     period: str | None = None
+    condition: str | None = None
+    least: int | None = None
+    stated: int | None = None
