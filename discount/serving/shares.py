@@ -28,8 +28,8 @@ WAITING = 16
 FIRST_GUESS, LONGEST_GUESS = 0.005, 0.05
 #: How much the last call counts in that average.
 _WEIGHT = 0.2
-#: Seconds of computing that a received byte costs here, in the kernel and in a proxy.
-BYTE = 5e-9
+#: Seconds of computing that a request costs besides, and a received byte: in the main loop, the kernel and a proxy.
+REQUEST, BYTE = 0.0005, 5e-9
 #: The most bytes of a request that are charged for; what is longer is streamed, and charged for as it is worked on.
 MOST_BYTES = 8 * 1024 * 1024
 #: Seconds after which hot workers that answer nothing are idle.
@@ -195,7 +195,7 @@ class Meter:
 
     def end(self, received: int) -> None:
         """End the request, of so many bytes, and remember who sent it. The main loop calls this."""
-        self._pay(min(received, MOST_BYTES) * BYTE)
+        self._pay(REQUEST + min(received, MOST_BYTES) * BYTE)
         if self._credentials and self.caller is not None:
             self._shares.remember(self._credentials, self.caller)
         self._shares.leave(self._turn_of, self._seconds)
