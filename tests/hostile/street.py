@@ -159,14 +159,14 @@ class Street:
 
     def processes(self) -> dict[str, list[int]]:
         """Return the processes by their part, the attacker's among them."""
-        nginx = psutil.Process(self.proxy.pid)
+        bench, nginx = psutil.Process(), psutil.Process(self.proxy.pid)
         parts = {"nginx": [nginx.pid, *(child.pid for child in nginx.children())], "Redis": [self.redis.pid]}
         for replica in range(len(self.service.ports)):
             for worker in self.service.workers(replica):
-                # Only pool workers are nice.
-                parts.setdefault("pool" if psutil.Process(worker).nice() else "hot", []).append(worker)
+                # Only pool workers are nicer than we are.
+                kind = "pool" if psutil.Process(worker).nice() > bench.nice() else "hot"
+                parts.setdefault(kind, []).append(worker)
         known = {pid for pids in parts.values() for pid in pids}
-        bench = psutil.Process()
         parts["others"] = [child.pid for child in bench.children(recursive=True) if child.pid not in known]
         parts["neighbour"] = [bench.pid]
         return parts
