@@ -1,11 +1,11 @@
-"""Answers from the ledger: holders of a code, changes, and the figures of a discount or a brand."""
+"""Answers from the ledger: holders of a code, and changes of discounts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, func, literal, select, tuple_
+from sqlalchemy import Connection, literal, select, tuple_
 
 from discount.domain import events
 from discount.domain.code_sequence import canonical
@@ -14,15 +14,11 @@ from discount.domain.events import Entry, envelope
 from discount.domain.model import Redemption
 from discount.domain.rules import Order
 from discount.ledger.database import Database
-from discount.ledger.rows import STEPS
-from discount.ledger.tables import CHANGES, EVENTS, FIGURES, GRANTS, REDEMPTIONS
+from discount.ledger.tables import CHANGES, EVENTS, GRANTS, REDEMPTIONS
 from discount.services.pagination import Page
 
-Step = Literal["minute", "hour", "day"]
 #: The most holders of one code that are shown, and the most redemptions and events of each.
 MOST_HOLDERS, MOST_REDEMPTIONS, MOST_EVENTS = 20, 100, 200
-#: The most steps of one answer.
-MOST_STEPS = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +41,6 @@ class Holder:
     granted_at: int
     redemptions: list[Redemption]
     events: list[PastEvent]
-
-
-@dataclass(slots=True)
-class Figure:
-    """The counts of one step by type of event, and the sums of redemptions by currency, in minor units."""
-
-    at: int
-    counts: dict[str, int] = field(default_factory=dict)
-    amounts: dict[str, int] = field(default_factory=dict)
-    discount_amounts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +76,17 @@ class History:
         """
         return cls(Database(url) if url else None)
 
+    @property
+    def database(self) -> Database:
+        """The database of the ledger.
+
+        Raises:
+            NoLedger
+        """
+        if self._database is None:
+            raise NoLedger
+        return self._database
+
     def find_code(self, brand_id: str, code: str) -> list[Holder]:
         """Return the users who were granted a code of a brand, in any spelling, newest first.
 
@@ -98,27 +95,11 @@ class History:
             NoLedger, Unavailable
         """
         wanted = select(GRANTS).where((GRANTS.c.brand_id == brand_id) & (GRANTS.c.canonical == canonical(code)))
-        with self._opened().reading() as connection:
+        with self.database.reading() as connection:
             rows = connection.execute(wanted.order_by(GRANTS.c.at.desc()).limit(MOST_HOLDERS)).all()
             if not rows:
                 raise NotFound("Nobody was granted this code of the brand, as far as the ledger has read.")
             return [_holder(connection, row) for row in rows]
-
-    def figures_of_discount(self, discount_id: str, step: Step, since: int, until: int) -> list[Figure]:
-        """Return the figures of a discount from `since` to before `until`, in steps that have any.
-
-        Raises:
-            NoLedger, Unavailable
-        """
-        return self._figures(_sums().where(FIGURES.c.discount_id == discount_id), step, since, until)
-
-    def figures_of_brand(self, brand_id: str, step: Step, since: int, until: int) -> list[Figure]:
-        """Return the sum of the figures of all discounts of a brand, as `figures_of_discount` does.
-
-        Raises:
-            NoLedger, Unavailable
-        """
-        return self._figures(_sums().where(FIGURES.c.brand_id == brand_id), step, since, until)
 
     def list_changes(
         self, brand_id: str, *, discount_id: str | None, since: int, until: int, after: str | None, limit: int
@@ -138,7 +119,7 @@ class History:
         if discount_id is not None:
             wanted = wanted.where(columns.discount_id == discount_id)
         order = (columns.at, columns.partition, columns.entry_id)
-        with self._opened().reading() as connection:
+        with self.database.reading() as connection:
             if after is not None:
                 partition, entry_id = events.place_of(after) or (-1, "")
                 last = (columns.partition == partition) & (columns.entry_id == entry_id)
@@ -155,36 +136,6 @@ class History:
             for row in rows[:limit]
         ]
         return Page(found, found[-1].id if len(rows) > limit else None)
-
-    def _figures(self, wanted: Select[Any], step: Step, since: int, until: int) -> list[Figure]:
-        first = since - since % STEPS[step]
-        bounded = wanted.where((FIGURES.c.step == step) & (FIGURES.c.at >= first) & (FIGURES.c.at < until))
-        found: dict[int, Figure] = {}
-        with self._opened().reading() as connection:
-            for at, kind, currency, count, amount, discount_amount in connection.execute(bounded):
-                figure = found.setdefault(at, Figure(at))
-                figure.counts[kind] = figure.counts.get(kind, 0) + int(count)
-                sign = {"code.redeemed": 1, "redemption.rolled-back": -1}.get(kind, 0)
-                if sign:
-                    figure.amounts[currency] = figure.amounts.get(currency, 0) + sign * int(amount)
-                    before = figure.discount_amounts.get(currency, 0)
-                    figure.discount_amounts[currency] = before + sign * int(discount_amount)
-        return [found[at] for at in sorted(found)]
-
-    def _opened(self) -> Database:
-        if self._database is None:
-            raise NoLedger
-        return self._database
-
-
-def _sums() -> Select[Any]:
-    columns = FIGURES.c
-    sums = (func.sum(columns[name]) for name in ("count", "amount", "discount_amount"))
-    return (
-        select(columns.at, columns.type, columns.currency, *sums)
-        .group_by(columns.at, columns.type, columns.currency)
-        .order_by(columns.at)
-    )
 
 
 def _holder(connection: Connection, row: Any) -> Holder:

@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-from iso4217 import Currency
-
-from discount.domain.rules import Rule
+from discount.domain.rules import Rule, decimals
 
 # fmt: off
 _MONTHS = {
@@ -23,18 +21,18 @@ _MARKS = {"en": (",", "."), "de": (".", ",")}
 _JOIN = "\u00a0"
 
 
-def number(locale: str, value: int, decimals: int = 0) -> str:
-    """Format a number whose last `decimals` digits follow the decimal point: 105000 with 2 is 1,050.00."""
+def number(locale: str, value: int, behind: int = 0) -> str:
+    """Format a number whose last `behind` digits follow the decimal point: 105000 with 2 is 1,050.00."""
     thousands, point = _MARKS[locale]
-    whole, rest = divmod(abs(value), 10**decimals)
+    whole, rest = divmod(abs(value), 10**behind)
     text = f"{whole:,}".replace(",", thousands)
-    text = f"{text}{point}{rest:0{decimals}d}" if decimals else text
+    text = f"{text}{point}{rest:0{behind}d}" if behind else text
     return f"-{text}" if value < 0 else text
 
 
 def amount(locale: str, value: int, currency: str) -> str:
     """Format an amount in minor units: 1050 is 10.50 EUR, or 1,050 JPY."""
-    return f"{number(locale, value, Currency(currency).exponent or 0)}{_JOIN}{currency}"
+    return f"{number(locale, value, decimals(currency))}{_JOIN}{currency}"
 
 
 def percent(locale: str, hundredths: int) -> str:

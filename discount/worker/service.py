@@ -17,6 +17,8 @@ from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
+from discount.ledger.figure_retention import FigureRetention
+from discount.ledger.tallies import TallyReader
 from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.store import replicas
@@ -43,6 +45,8 @@ TAKE_OVER = 1.0
 REMIND = 30.0
 INDEX = 1.0
 CLEAN = 60.0
+TALLY = 5.0
+TRIM = 600.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
 HANGS = 60.0
 
@@ -134,7 +138,15 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
     if settings.ledger_url:
-        loops += _ledger_loops(Consumer(store, Database(settings.ledger_url), name), ending)
+        database = Database(settings.ledger_url)
+        consumer = Consumer(store, database, name)
+        reader = TallyReader(store, database, lambda: consumer.partitions)
+        kept = FigureRetention(database, {"minute": settings.figure_minute_days, "hour": settings.figure_hour_days})
+        loops += _ledger_loops(consumer, ending)
+        loops += [
+            _Loop("tallies", reader.turn, ending, every=TALLY, before=database.check),
+            _Loop("figures", lambda: kept.turn(store.now()), ending, every=TRIM, before=database.check),
+        ]
     return loops, list(dispatchers.values())
 
 

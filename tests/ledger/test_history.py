@@ -9,8 +9,6 @@ from discount.services import redemptions
 from tests.ledger.test_consumer import read_all, redeem
 from tests.services.harness import ServiceHarness
 
-DAY = 86_400_000_000
-
 
 def test_a_code_is_found_in_any_spelling_with_its_uses(harness: ServiceHarness, database: Database) -> None:
     discount = harness.create(total=3).id
@@ -30,21 +28,6 @@ def test_a_code_of_another_brand_is_not_found(harness: ServiceHarness, database:
     read_all(harness, database)
     with pytest.raises(NotFound):
         History(database).find_code("Other", code)
-
-
-def test_figures_add_up_over_steps_and_discounts(harness: ServiceHarness, database: Database) -> None:
-    discounts = [harness.create(total=5).id for _ in range(2)]
-    for discount in discounts:
-        for user in ("ann", "bob"):
-            redeem(harness, discount, user, harness.grant(discount, user).code, f"{discount}-{user}")
-    read_all(harness, database)
-    now = harness.now()
-    for step in ("minute", "hour", "day"):
-        of_brand = History(database).figures_of_brand("IKEA", step, now - DAY, now + 1)
-        assert sum(each.counts["code.granted"] for each in of_brand) == 4
-        assert sum(each.amounts.get("EUR", 0) for each in of_brand) == 4000
-        of_one = History(database).figures_of_discount(discounts[0], step, now - DAY, now + 1)
-        assert sum(each.counts["code.redeemed"] for each in of_one) == 2
 
 
 def test_without_a_ledger_nothing_is_known() -> None:

@@ -18,7 +18,7 @@ FLOORS: dict[str, set[str]] = {
     "store": {"domain"},
     "security": {"store", "domain"},
     "mails": {"domain"},
-    "services": {"security", "store", "domain"},
+    "services": {"security", "store", "domain", "deferred"},
     "ledger": {"services", "store", "domain"},
     "api.schemas": {"ledger", "services", "mails", "store", "domain"},
     "api": {"api.schemas", "services", "security", "store", "domain", "logs", "metrics"},
@@ -32,7 +32,7 @@ FLOORS: dict[str, set[str]] = {
         *("config", "logs"),
     },
     "app": {
-        *("dialects", "ledger", "api.routes", "api", "security", "store", "domain"),
+        *("dialects", "ledger", "api.routes", "api", "services", "security", "store", "domain"),
         *("config", "logs", "metrics"),
     },
     "__main__": {"cli"},

@@ -184,7 +184,7 @@ class Bodies(unittest.TestCase):
 
     def test_each_change_has_one_script(self) -> None:
         pools = {"create", "change", "close", "grant", "revoke", "import", "refill", "waiting", "claim_code"}
-        uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "left"}
+        uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "left", "tally"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}

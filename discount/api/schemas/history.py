@@ -1,13 +1,14 @@
-"""Shapes of the past: who holds a code, and figures over time."""
+"""Shapes of the past: who holds a code, figures over time, and changes."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
 
-from discount.api.schemas.common import BrandId, ForBrand, Limit, Moment, Shape
+from discount.api.schemas.common import BrandId, ForBrand, Limit, Moment, Shape, moment_out
 from discount.api.schemas.redemptions import RedemptionOut
 from discount.domain import model
-from discount.ledger.history import Figure, Holder, PastChange
+from discount.ledger.figures import Figure, Forecast, Report, Step
+from discount.ledger.history import Holder, PastChange
 
 
 class CodeIn(Shape, kw_only=True):
@@ -65,33 +66,104 @@ class FiguresQuery(Shape, rename={"since": "from", "until": "to"}):
     step: Annotated[Literal["minute", "hour", "day"], Meta(description="The length of a step.")] = "day"
 
 
-class FigureOut(Shape):
-    """The figures of one step. Amounts are in minor units, by currency, without what was rolled back."""
+class TotalOut(Shape, kw_only=True):
+    """Sums of figures. Amounts are in minor units, by currency, without what was rolled back."""
 
-    at: Annotated[Moment, Meta(description="The beginning of the step, in UTC.")]
     granted: int
+    revoked: Annotated[int, Meta(description="Codes that were taken back.")]
     redeemed: int
     rolled_back: int
     amounts: Annotated[dict[str, int], Meta(description="Orders that codes were redeemed for.")]
     discount_amounts: Annotated[dict[str, int], Meta(description="What came off these orders.")]
+    repeated: Annotated[int, Meta(description="Grants that were asked for again. Approximate.")]
+    refused_grants: Annotated[dict[str, int], Meta(description="By the slug of the problem. Approximate.")]
+    refused_redemptions: Annotated[dict[str, int], Meta(description="By the slug of the problem. Approximate.")]
 
     @classmethod
-    def of(cls, figure: Figure) -> "FigureOut":
+    def of(cls, figure: Figure, **more: Any) -> Self:
         return cls(
-            at=model.to_time(figure.at),
-            granted=figure.counts.get("code.granted", 0),
-            redeemed=figure.counts.get("code.redeemed", 0),
-            rolled_back=figure.counts.get("redemption.rolled-back", 0),
-            amounts=figure.amounts,
-            discount_amounts=figure.discount_amounts,
+            granted=figure.granted,
+            revoked=figure.revoked,
+            redeemed=figure.redeemed,
+            rolled_back=figure.rolled_back,
+            amounts=dict(figure.amounts),
+            discount_amounts=dict(figure.discount_amounts),
+            repeated=figure.repeated,
+            refused_grants=dict(figure.refused_grants),
+            refused_redemptions=dict(figure.refused_redemptions),
+            **more,
         )
 
 
-class FiguresOut(Shape):
-    """Figures in steps, oldest first. Steps without any are left out."""
+class FigureOut(TotalOut, kw_only=True):
+    """The figures of one step."""
+
+    at: Annotated[Moment, Meta(description="The beginning of the step, in UTC.")]
+
+
+class ForecastOut(Shape, kw_only=True):
+    """When the codes of an active discount run out if they are granted on at the present pace.
+
+    The pace is that of the last hour if it has 10 grants, otherwise that of the last day or week.
+    """
+
+    discount_id: str
+    discount_code: str
+    remaining_count: int
+    since: Annotated[Moment, Meta(description="The beginning of the time over which the pace was measured.")]
+    granted: Annotated[int, Meta(description="Grants since then.")]
+    runs_out_at: Annotated[Moment | None, Meta(description="Null if the discount ends before its codes do.")]
+
+    @classmethod
+    def of(cls, forecast: Forecast) -> "ForecastOut":
+        return cls(
+            discount_id=forecast.discount_id,
+            discount_code=forecast.discount_code,
+            remaining_count=forecast.remaining,
+            since=model.to_time(forecast.since),
+            granted=forecast.granted,
+            runs_out_at=moment_out(forecast.runs_out_at),
+        )
+
+
+class FiguresOut(Shape, kw_only=True):
+    """Figures in steps, oldest first, and their total. Steps without any are left out."""
 
     step: Literal["minute", "hour", "day"]
     figures: list[FigureOut]
+    total: TotalOut
+    decimals: Annotated[
+        dict[str, int],
+        Meta(description="Digits of an amount behind the point, by currency.", examples=[{"EUR": 2, "JPY": 0}]),
+    ]
+
+    @classmethod
+    def of(cls, step: Step, report: Report, **more: Any) -> Self:
+        return cls(
+            step=step,
+            figures=[FigureOut.of(each, at=model.to_time(each.at)) for each in report.figures],
+            total=TotalOut.of(report.total),
+            decimals=report.decimals,
+            **more,
+        )
+
+
+class FiguresOfDiscountOut(FiguresOut, kw_only=True):
+    """The figures of a discount."""
+
+    forecast: Annotated[
+        ForecastOut | None,
+        Meta(description="Null if the discount is not active, has no total, or had no grant in a week."),
+    ]
+
+
+class FiguresOfBrandOut(FiguresOut, kw_only=True):
+    """The figures of all discounts of a brand, summed up."""
+
+    forecasts: Annotated[
+        list[ForecastOut],
+        Meta(description="Those 20 that run out first, of the 100 discounts with the most grants of the week."),
+    ]
 
 
 class ChangesQuery(Shape, rename={"since": "from", "until": "to"}):
