@@ -132,14 +132,14 @@ def refusals_of(rule: Rule, order: Order) -> list[Refusal]:
     return []
 
 
-def check_zone(name: str) -> None:
+def check_zone(name: str, field: str = "/timezone") -> None:
     """Refuse a time zone that is not in the IANA database.
 
     Raises:
         Invalid
     """
     if name not in _zones():
-        raise Invalid("/timezone", "is not an IANA time zone, such as Europe/Stockholm")
+        raise Invalid(field, "is not an IANA time zone, such as Europe/Stockholm")
 
 
 @cache

@@ -51,6 +51,11 @@ class Figure:
     discount_amounts: Counter[str] = field(default_factory=Counter)
 
     @property
+    def refused(self) -> int:
+        """All refusals."""
+        return self.refused_grants.total() + self.refused_redemptions.total()
+
+    @property
     def granted(self) -> int:
         return self.counts["code.granted"]
 
@@ -143,15 +148,23 @@ class Figures:
         Raises:
             Unavailable
         """
-        now = self._store.now()
         with self._database.reading() as connection:
             found = _read(connection, _sums().where(FIGURES.c.brand_id == brand_id), step, since, until)
+        return _report(found, since, self.forecasts(brand_id))
+
+    def forecasts(self, brand_id: str) -> list[Forecast]:
+        """Return the forecasts of those discounts of a brand that run out first.
+
+        Raises:
+            Unavailable
+        """
+        now = self._store.now()
+        with self._database.reading() as connection:
             paces = _paces(connection, now, _busiest(connection, brand_id, now))
         live, now = discounts.read(self._store, sorted(paces))
-        forecasts = [_forecast(each, paces[each.id], now) for each in live]
-        ending = [each for each in forecasts if each is not None and each.runs_out_at is not None]
-        ending.sort(key=lambda each: each.runs_out_at or 0)
-        return _report(found, since, ending[:SHOWN_FORECASTS])
+        found = [_forecast(each, paces[each.id], now) for each in live]
+        ending = [each for each in found if each is not None and each.runs_out_at is not None]
+        return sorted(ending, key=lambda each: each.runs_out_at or 0)[:SHOWN_FORECASTS]
 
     def of_each(self, brand_id: str, since: int, until: int) -> dict[str, Figure]:
         """Return the sums of each discount of a brand that has figures, by id; the times are whole minutes.
@@ -194,13 +207,19 @@ def _fold(rows: Iterable[Any], at: int | None) -> Iterator[tuple[Any, Figure]]:
         yield by, figure
 
 
-def _report(found: list[Figure], since: int, forecasts: list[Forecast]) -> Report:
+def add_up(found: Iterable[Figure], since: int) -> Figure:
+    """Return the sum of figures, with `since` as its time."""
     total = Figure(since)
     for each in found:
         total.repeated += each.repeated
         for name in ("counts", "refused_grants", "refused_redemptions", "amounts", "discount_amounts"):
             # Not `+=`, which drops what is zero or less: a currency whose uses were all rolled back.
             getattr(total, name).update(getattr(each, name))
+    return total
+
+
+def _report(found: list[Figure], since: int, forecasts: list[Forecast]) -> Report:
+    total = add_up(found, since)
     return Report(found, total, {currency: decimals(currency) for currency in sorted(total.amounts)}, forecasts)
 
 

@@ -1,6 +1,6 @@
 """Formats numbers, amounts and times for a language."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from discount.domain.rules import Rule, decimals
 
@@ -64,9 +64,14 @@ def minimum(locale: str, rule: Rule) -> str | None:
     return amount(locale, rule.minimum_amount, rule.currency)
 
 
+def day(locale: str, given: date) -> str:
+    """Format a date: 20 November 2026."""
+    number = f"{given.day}." if locale == "de" else f"{given.day}"
+    return f"{number}{_JOIN}{_MONTHS[locale][given.month - 1]} {given.year}"
+
+
 def moment(locale: str, time: datetime) -> str:
     """Format an aware time to the minute in its own time zone: 20 November 2026, 10:27 UTC."""
     zone = time.tzname() or ""
     zone = f"UTC{zone}" if zone[:1] in "+-" else zone
-    day = f"{time.day}." if locale == "de" else f"{time.day}"
-    return f"{day}{_JOIN}{_MONTHS[locale][time.month - 1]} {time.year}, {time:%H:%M}{_JOIN}{zone}"
+    return f"{day(locale, time)}, {time:%H:%M}{_JOIN}{zone}"

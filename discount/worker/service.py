@@ -15,9 +15,11 @@ from discount import metrics
 from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
+from discount.ledger import schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
 from discount.ledger.figure_retention import FigureRetention
+from discount.ledger.figures import Figures
 from discount.ledger.tallies import TallyReader
 from discount.security import url_policy
 from discount.security.signing import Signer
@@ -25,6 +27,7 @@ from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.worker import metrics as worker_metrics
+from discount.worker.digests import Digests
 from discount.worker.dispatcher import Dispatcher, Schedule
 from discount.worker.email_delivery import EmailDelivery
 from discount.worker.housekeeper import Housekeeper
@@ -144,9 +147,14 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         kept = FigureRetention(database, {"minute": settings.figure_minute_days, "hour": settings.figure_hour_days})
         loops += _ledger_loops(consumer, ending)
         loops += [
-            _Loop("tallies", reader.turn, ending, every=TALLY, before=database.check),
-            _Loop("figures", lambda: kept.turn(store.now()), ending, every=TRIM, before=database.check),
+            _Loop("tallies", reader.turn, ending, every=TALLY, before=partial(schema.check, database)),
+            _Loop(
+                "figures", lambda: kept.turn(store.now()), ending, every=TRIM, before=partial(schema.check, database)
+            ),
         ]
+        if settings.smtp_url:
+            digests = Digests(store)
+            loops.append(_Loop("digests", lambda: digests.turn(store.now()), ending, every=REMIND))
     return loops, list(dispatchers.values())
 
 
@@ -223,7 +231,12 @@ def _webhook_delivery(settings: Settings, store: Store) -> WebhookDelivery:
     if settings.smtp_url:
         smtp_client = SmtpClient(settings.smtp_url, settings.webhook_timeout)
         email_delivery = EmailDelivery(
-            store, smtp_client, signer, sender=settings.mail_from, public_url=settings.public_url
+            store,
+            smtp_client,
+            signer,
+            sender=settings.mail_from,
+            public_url=settings.public_url,
+            figures=Figures(store, Database(settings.ledger_url)) if settings.ledger_url else None,
         )
     return WebhookDelivery(store, client, signer, email_delivery)
 

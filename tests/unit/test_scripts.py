@@ -188,7 +188,16 @@ class Bodies(unittest.TestCase):
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
-        deliveries = {"open_group", "plan", "lease_lane", "settle", "release_lane", "resend", "lease_reminder"}
+        deliveries = {
+            "open_group",
+            "plan",
+            "lease_lane",
+            "settle",
+            "release_lane",
+            "resend",
+            "lease_reminder",
+            "move_digest",
+        }
         self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
