@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from discount.api.routes import history as routes
-from discount.api.schemas.history import ChangesQuery, FiguresQuery, ForecastOut, TotalOut
+from discount.api.schemas.history import ChangesQuery, FiguresQuery, ForecastOut, OwnerOut, TotalOut
 from discount.cli.asking import ask
 from discount.cli.commands import Command
 from discount.cli.fields import fields
@@ -18,19 +18,33 @@ from discount.cli.output import amount, json_option, minute, print_json, print_t
 @click.argument("code", metavar="CODE")
 @json_option
 def find_code(as_json: bool, **given: Any) -> None:
-    """Find who was granted a code of a brand, and what happened with it since."""
+    """Find a code of a brand: its discount, who was granted it, and what happened since."""
     found = ask(routes, "find_code", given)
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("discount", "user", "code", "time", "event"),
-        (
-            (holder.discount_id, holder.user_id, holder.code, minute(each.time), each.type)
-            for holder in found.holders
-            for each in holder.history
-        ),
-    )
+    for each in found.unheld:
+        click.echo(f"Nobody holds it. It is a code of {_owner(each)}.")
+    for holder in found.holders:
+        owner = holder.discount_id if holder.discount is None else _owner(holder.discount)
+        click.echo(f"{holder.code}: {_STATES[holder.state]} {holder.user_id}, of {owner}.")
+        sent = [
+            (minute(each.last_at or each.created_at), f"{each.kind} {each.type}", f"{each.state} {each.status}".strip())
+            for each in holder.deliveries
+        ]
+        print_table(("", "", ""), [*((minute(each.time), each.type, "") for each in holder.history), *sent])
+
+
+_STATES = {
+    "granted": "held by",
+    "void": "taken back, void, from",
+    "pool": "taken back into the pool from",
+    "next": "passed on from",
+}
+
+
+def _owner(owner: OwnerOut) -> str:
+    return f"{owner.discount_code} ({owner.id}, {owner.kind}, {owner.status})"
 
 
 @click.command(

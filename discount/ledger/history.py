@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, literal, select, tuple_
+from sqlalchemy import Connection, func, literal, select, tuple_
 
 from discount.domain import events
 from discount.domain.code_sequence import canonical
-from discount.domain.errors import Invalid, NoLedger, NotFound
+from discount.domain.errors import Invalid, NoLedger
 from discount.domain.events import Entry, envelope
 from discount.domain.model import Redemption
 from discount.domain.rules import Order
@@ -33,12 +33,22 @@ class PastEvent:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A user who was granted a code, and what happened with it since."""
+    """A user who was granted a code, and what happened with it since.
+
+    Attributes:
+        state: `granted`, or where the code went when it was taken back: `void`, `pool` or `next`.
+        redeemed: uses that stand.
+    """
 
     discount_id: str
     user_id: str
     code: str
     granted_at: int
+    state: str
+    revoked_at: int | None
+    reason: str
+    next_user_id: str | None
+    redeemed: int
     redemptions: list[Redemption]
     events: list[PastEvent]
 
@@ -91,14 +101,11 @@ class History:
         """Return the users who were granted a code of a brand, in any spelling, newest first.
 
         Raises:
-            NotFound: nobody was granted that code.
             NoLedger, Unavailable
         """
         wanted = select(GRANTS).where((GRANTS.c.brand_id == brand_id) & (GRANTS.c.canonical == canonical(code)))
         with self.database.reading() as connection:
             rows = connection.execute(wanted.order_by(GRANTS.c.at.desc()).limit(MOST_HOLDERS)).all()
-            if not rows:
-                raise NotFound("Nobody was granted this code of the brand, as far as the ledger has read.")
             return [_holder(connection, row) for row in rows]
 
     def list_changes(
@@ -140,9 +147,12 @@ class History:
 
 def _holder(connection: Connection, row: Any) -> Holder:
     of_user = (REDEMPTIONS.c.user_id == row.user_id) & (REDEMPTIONS.c.discount_id == row.discount_id)
+    # After a revocation the user may have been granted another code of the discount.
+    of_user &= REDEMPTIONS.c.canonical == row.canonical
     uses = connection.execute(
         select(REDEMPTIONS).where(of_user).order_by(REDEMPTIONS.c.redeemed_at.desc()).limit(MOST_REDEMPTIONS)
     )
+    standing = select(func.count()).select_from(REDEMPTIONS).where(of_user & (REDEMPTIONS.c.state == "redeemed"))
     about = (EVENTS.c.user_id == row.user_id) & (EVENTS.c.discount_id == row.discount_id)
     happened = connection.execute(select(EVENTS).where(about).order_by(EVENTS.c.at).limit(MOST_EVENTS))
     return Holder(
@@ -150,8 +160,17 @@ def _holder(connection: Connection, row: Any) -> Holder:
         row.user_id,
         row.code,
         row.at,
+        row.state,
+        row.revoked_at,
+        row.reason,
+        row.next_user_id,
+        connection.execute(standing).scalar_one(),
         read_redemptions(uses.all()),
-        [_past_event(each, row.discount_id) for each in happened],
+        [
+            _past_event(each, row.discount_id)
+            for each in happened
+            if canonical(each.fields.get("code", row.code)) == row.canonical
+        ],
     )
 
 

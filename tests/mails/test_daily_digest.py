@@ -16,7 +16,7 @@ from discount.ledger.tables import FIGURES
 from discount.services import brands
 from discount.services.deliveries import list_page
 from discount.store import keys
-from discount.worker import digests, email_delivery
+from discount.worker import digests
 from discount.worker.digests import Digests
 from tests.mails.harness import DAY, HOUR, MailHarness
 from tests.mails.mail_parser import headers_of, read, text_of
@@ -214,7 +214,7 @@ def test_a_digest_that_was_switched_off_after_it_was_planned_is_not_sent(noon: N
 def test_it_waits_for_a_ledger_that_is_behind(noon: Noon, monkeypatch: pytest.MonkeyPatch) -> None:
     noon.ledger.read(noon.store)
     noon.want()
-    monkeypatch.setattr(email_delivery.digests, "is_read", lambda *_: False)
+    monkeypatch.setattr(digests, "is_read", lambda *_: False)
     assert noon.send() == [("waiting", "ledger-behind")]
 
 

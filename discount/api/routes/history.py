@@ -12,10 +12,10 @@ from discount.api.schemas.history import (
     FiguresQuery,
     ForecastOut,
     FoundCodeOut,
-    HolderOut,
 )
 from discount.domain.errors import Invalid
 from discount.ledger.figures import MOST_STEPS, Figures
+from discount.ledger.found_codes import find
 from discount.ledger.history import History
 from discount.ledger.rows import STEPS
 from discount.store.connection import Store
@@ -35,9 +35,8 @@ def add_routes(contract: Contract, store: Store, history: History) -> None:
         refusals=("not-found", "no-ledger"),
     )
     def find_code(body: CodeIn) -> ViewResult:
-        """Find who was granted a code, and what happened with it since."""
-        holders = history.find_code(brand_in(body.brand_id, "/brand_id"), body.code)
-        return FoundCodeOut([HolderOut.of(each) for each in holders]), 200
+        """Find a code: its discount, who was granted it, what happened since, and what was sent about it."""
+        return FoundCodeOut.of(find(store, history, brand_in(body.brand_id, "/brand_id"), body.code)), 200
 
     @contract.declare(
         "GET",

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal, Self
 from msgspec import Meta
 
 from discount.api.schemas.common import BrandId, ForBrand, Limit, Moment, Shape, moment_out
+from discount.api.schemas.deliveries import DeliveryOut
 from discount.api.schemas.redemptions import RedemptionOut
-from discount.domain import model
+from discount.domain import code_kinds, model
 from discount.ledger.figures import Figure, Forecast, Report, Step
-from discount.ledger.history import Holder, PastChange
+from discount.ledger.found_codes import FoundCode, FoundHolder
+from discount.ledger.history import PastChange
 
 
 class CodeIn(Shape, kw_only=True):
@@ -30,32 +32,76 @@ class PastEventOut(Shape):
     data: dict[str, Any]
 
 
-class HolderOut(Shape):
+class OwnerOut(Shape):
+    """The discount that has a code."""
+
+    id: str
+    discount_code: str
+    kind: code_kinds.Kind
+    status: model.Status
+
+    @classmethod
+    def of(cls, discount: model.Discount, now: int) -> "OwnerOut":
+        return cls(discount.id, discount.discount_code, discount.codes.kind, discount.status(now))
+
+
+class HolderOut(Shape, kw_only=True):
     """A user who was granted the code: at most the last 100 redemptions, and the first 200 events."""
 
     discount_id: str
+    discount: Annotated[OwnerOut | None, Meta(description="Null if Redis has lost it.")]
     user_id: str
     code: str
     granted_at: Moment
+    state: Annotated[
+        Literal["granted", "void", "pool", "next"],
+        Meta(description="`granted`, or where the code went when it was taken back."),
+    ]
+    revoked_at: Moment | None
+    reason: Annotated[str, Meta(description="Why it was taken back.")]
+    next_user_id: Annotated[str | None, Meta(description="Who got the code then.")]
+    redeemed_count: Annotated[int, Meta(description="Uses, without those that were rolled back.")]
     redemptions: list[RedemptionOut]
+    deliveries: Annotated[
+        list[DeliveryOut], Meta(description="Webhook calls and e-mails about these events, as long as they are kept.")
+    ]
     history: list[PastEventOut]
 
     @classmethod
-    def of(cls, holder: Holder) -> "HolderOut":
+    def of(cls, found: FoundHolder, now: int) -> "HolderOut":
+        holder = found.holder
         return cls(
             discount_id=holder.discount_id,
+            discount=None if found.discount is None else OwnerOut.of(found.discount, now),
             user_id=holder.user_id,
             code=holder.code,
             granted_at=model.to_time(holder.granted_at),
+            state=holder.state,  # type: ignore[arg-type]
+            revoked_at=moment_out(holder.revoked_at),
+            reason=holder.reason,
+            next_user_id=holder.next_user_id,
+            redeemed_count=holder.redeemed,
             redemptions=[RedemptionOut.of(each) for each in holder.redemptions],
+            deliveries=[DeliveryOut.of(each) for each in found.deliveries],
             history=[PastEventOut(each.id, each.type, model.to_time(each.at), each.data) for each in holder.events],
         )
 
 
-class FoundCodeOut(Shape):
-    """The holders of a code, newest first; at most 20 of a shared code."""
+class FoundCodeOut(Shape, kw_only=True):
+    """A code: its holders, newest first, at most 20 of a shared code; and its discounts if nobody holds it now."""
 
     holders: list[HolderOut]
+    unheld: Annotated[
+        list[OwnerOut],
+        Meta(description="Discounts that have the code, if nobody holds it as far as the ledger has read."),
+    ]
+
+    @classmethod
+    def of(cls, found: FoundCode) -> "FoundCodeOut":
+        return cls(
+            holders=[HolderOut.of(each, found.now) for each in found.holders],
+            unheld=[OwnerOut.of(each, found.now) for each in found.unheld],
+        )
 
 
 class FiguresQuery(Shape, rename={"since": "from", "until": "to"}):
