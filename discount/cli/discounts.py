@@ -46,6 +46,12 @@ _HELPS = {
     "limits__amount": "The most that may come off in all, by currency, in minor units: EUR=100000.",
     "limits__budget_caps": "Let the use that would pass the budget take what is left of it, or refuse it.",
     "opens": 'Hours in which codes can be redeemed: \'{"from": "17:00", "to": "19:00", "days": ["fri"]}\'.',
+    "audience__groups": "A group whose users may use the discount.",
+    "audience__lists": "A list of users who may use it, besides those in the groups.",
+    "audience__first_order": "Only for users without an earlier order.",
+    "audience__orders_at_least": "Only for users with so many earlier orders.",
+    "audience__spent_at_least": "Only for users who have spent so much, in minor units.",
+    "audience__at": "When the audience is judged; both by default.",
     "webhook_url": "The URL that is called for this discount's events.",
     "webhook_types": "A type of event to send; all types by default.",
 }

@@ -1,6 +1,5 @@
 """Audiences over HTTP: groups, lists and orders, at the grant and at the checkout, and the calls of their page."""
 
-import json
 import re
 import shlex
 from pathlib import Path
