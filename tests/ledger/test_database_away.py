@@ -3,6 +3,7 @@
 from sqlalchemy import text
 
 from discount.domain.errors import Unavailable
+from discount.domain.model import Grant
 from discount.ledger import schema
 from discount.ledger.database import Database
 from discount.ledger.figures import Figures
@@ -40,7 +41,7 @@ def is_away(figures: Figures, discount_id: str, now: int) -> bool:
 
 def grant(store: Store, discount_id: str, first: int, last: int) -> None:
     outcomes = grants.grant_many(store, discount_id, [f"user-{number}" for number in range(first, last)])
-    assert all(isinstance(each, grants.Grant) and each.fresh for each in outcomes)
+    assert all(isinstance(each, Grant) and each.fresh for each in outcomes)
 
 
 def test_grants_go_on_and_the_ledger_catches_up(

@@ -292,7 +292,7 @@ def test_an_unreachable_redis_is_named_without_its_password(call: Call, tmp_path
 
 def test_the_past_is_shown(call: Call, http: FlaskClient, server: RedisServer, tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path)
-    given = {"brand_id": "Past", "discount_code": "Spring", "total_count": 9, "percent_off": 10}
+    given = {"brand_id": "Archive", "discount_code": "Spring", "total_count": 9, "percent_off": 10}
     discount = http.post("/discount", json=given).get_json()
     code = http.post(f"/discount/{discount['id']}/grant", json={"user_id": "Ann"}).get_json()["code"]
     body = {"discount_id": discount["id"], "user_id": "Ann", "code": code}
@@ -305,18 +305,18 @@ def test_the_past_is_shown(call: Call, http: FlaskClient, server: RedisServer, t
         return done.stdout
 
     owner = f"Spring ({discount['id']}, unique, paused)"
-    assert f"Nobody holds it. It is a code of {owner}." in shown("find", "Past", code)
+    assert f"Nobody holds it. It is a code of {owner}." in shown("find", "Archive", code)
     ledger.read(Store.at(server.url, PATIENCE, 16))
-    found = shown("find", "Past", code.lower())
+    found = shown("find", "Archive", code.lower())
     assert found.startswith(f"{code}: held by Ann, of {owner}.\n")
     assert ("code.granted" in found, "code.redeemed" in found) == (True, True)
-    (holder,) = json.loads(shown("find", "Past", code, "--json"))["holders"]
+    (holder,) = json.loads(shown("find", "Archive", code, "--json"))["holders"]
     assert (holder["state"], holder["redeemed_count"]) == ("granted", 1)
-    for words in ((discount["id"],), ("--brand", "Past")):
+    for words in ((discount["id"],), ("--brand", "Archive")):
         rows = table(shown("figures", *words, "--step", "hour"))
         assert rows[-1] == ["total", "1", "0", "1", "0", "0", "1,000 JPY"]
         assert json.loads(shown("figures", *words, "--json"))["decimals"] == {"JPY": 0}
-    assert "discount.changed" in shown("changes", "Past")
+    assert "discount.changed" in shown("changes", "Archive")
     assert wrong(call("figures", discount["id"])) == "no-ledger: This service keeps no history."
 
 
