@@ -254,6 +254,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " Without it they are kept for good."
         ),
     ] = None
+    figure_minute_days: Annotated[
+        int, Meta(ge=1, le=3650, description="Days for which the ledger keeps [figures](ledger.md#figures) by minute.")
+    ] = 90
+    figure_hour_days: Annotated[
+        int, Meta(ge=1, le=3650, description="Days for which it keeps figures by hour. Those by day it keeps for good.")
+    ] = 730
     remind_days: Annotated[
         float, Meta(gt=0, le=365, description="Days before a code ends at which its user is reminded.")
     ] = 3
