@@ -113,7 +113,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     deliveries.add_routes(contract, store)
     history.add_routes(contract, store, History.at(settings.ledger_url))
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
-    long_calls = LongCalls(make_places())
+    long_calls = LongCalls(make_places(), store.seconds_in_redis)
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract
