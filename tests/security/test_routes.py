@@ -94,6 +94,10 @@ ROUTES = [
     Route("DELETE", "/user/Ann", ("admin", "manage"), elsewhere=200),
     Route("PUT", "/user/Ann", ("grant",), True, call={"json": {"email": "ann@x.example"}}, elsewhere=200),
     Route("GET", "/user/Ann", ("grant",), True, elsewhere=200),
+    Route("POST", "/brand/IKEA/list/vip", ("manage",), call={"data": "Ann\nBo", "content_type": "text/plain"}),
+    Route("GET", "/brand/IKEA/list", ("read",)),
+    Route("GET", "/brand/IKEA/list/vip", ("read",)),
+    Route("DELETE", "/brand/IKEA/list/vip", ("manage",)),
     Route("POST", "/webhook", ("manage",), call={"json": {"brand_id": "IKEA", "url": "https://ikea.example/x"}}),
     Route("GET", "/webhook?brand_id=IKEA", ("manage",)),
     Route("GET", "/webhook/{webhook}", ("manage",)),
@@ -177,6 +181,7 @@ def ikea(two_brands: TwoBrands, request: pytest.FixtureRequest) -> Shop:
     shop.personal = two_brands.done("POST", "/create-discount-codes", shop.key, json={"name": "x", "num_codes": 9})[
         "id"
     ]
+    two_brands.done("POST", "/brand/IKEA/list/vip", shop.key, data="Ann", content_type="text/plain")
     for user in ("Ann", "Bo"):
         two_brands.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
     call = getattr(request.node, "callspec", None)
