@@ -31,6 +31,7 @@ _COMMANDS = {
     "user": ("users", "user"),
     "forget": ("users", "forget"),
     "ledger": ("ledger", "ledger"),
+    "reconcile": ("ledger", "reconcile"),
     "secret": ("secrets", "secret"),
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),

@@ -100,6 +100,10 @@ class Consumer:
         self._move_groups(each for each, count in written.items() if count)
         return sum(written.values())
 
+    def owned(self) -> list[int]:
+        """Return the partitions that this process writes, as it last knew."""
+        return list(self._leased)
+
     def behind(self) -> tuple[int, float]:
         """Return for how many partitions entries wait, and the age of the oldest of these in seconds.
 

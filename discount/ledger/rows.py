@@ -59,7 +59,7 @@ def rows_of(entries: Iterable[Entry], discount_ids: Mapping[str, str]) -> Batch:
         discount_id = discount_ids.get(entry.fields.get("number", ""), "")
         _add_event(batch, entry, discount_id)
         if discount_id:
-            _add_figures(batch, entry, discount_id)
+            add_figures(batch, entry, discount_id)
         handler = _HANDLERS.get(entry.fields["type"])
         if handler is not None:
             handler(batch, entry, discount_id)
@@ -86,7 +86,8 @@ def _add_event(batch: Batch, entry: Entry, discount_id: str) -> None:
     )
 
 
-def _add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
+def add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
+    """Count an entry in the figures of its discount."""
     fields = entry.fields
     at, kind, currency = int(fields["at"]), fields["type"], fields.get("currency", "")
     for step, size in STEPS.items():

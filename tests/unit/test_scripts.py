@@ -21,7 +21,7 @@ return {'done'}"""
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, '(?:GROUPS|CREATE)')?(?:, ([^,)]+))?")
 READS = {
     *("TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "EXISTS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER"),
-    *("ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO"),
+    *("ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO", "XREVRANGE"),
 }
 # Commands that a full Redis refuses. One of them must be the first write, before any that it accepts.
 REFUSED_WHEN_FULL = {"XADD", "XGROUP", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
@@ -189,7 +189,8 @@ class Bodies(unittest.TestCase):
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {"open_group", "plan", "lease_lane", "settle", "release_lane", "resend", "lease_reminder"}
-        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
+        repairs = {"counters", "swap"}
+        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries | repairs)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
         self.assertEqual(
