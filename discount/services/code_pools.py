@@ -184,7 +184,7 @@ def _import_batch(
     answers = store.run_many(
         "import",
         [
-            _import_call(parsed, [code for _, code in each], [*store.quotas.arguments, author.by, author.request_id])
+            import_call(parsed, [code for _, code in each], [*store.quotas.arguments, author.by, author.request_id])
             for each in pieces
         ],
     )
@@ -200,7 +200,12 @@ def _import_batch(
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def _import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> tuple[list[str], list[str | int]]:
+def import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> tuple[list[str], list[str | int]]:
+    """Return the keys and arguments of the import script.
+
+    Args:
+        first: its arguments before the codes.
+    """
     partition = parsed.partition
     names = [
         keys.usage(partition),

@@ -139,7 +139,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     ]
     if settings.ledger_url:
         database = Database(settings.ledger_url)
-        loops += _ledger_loops(store, database, Consumer(store, database, name), ending)
+        loops += _ledger_loops(store, database, Consumer(store, database, name, settings.secret), ending)
     return loops, list(dispatchers.values())
 
 

@@ -31,7 +31,7 @@ class World:
     def __init__(self, harness: ServiceHarness, database: Database) -> None:
         self.harness, self.database, self.redis = harness, database, harness.redis
         made = {kind: harness.create_kind(kind, total=40) for kind in GIVEN}
-        self.ids = {kind: each.id for kind, each in made.items()}
+        self.ids: dict[str, str] = {kind: each.id for kind, each in made.items()}
         for kind, discount in self.ids.items():
             codes = {user: harness.grant(discount, user).code for user in (ANN, BOB, EVE, "kim", "zoe")}
             for user in (ANN, BOB):
