@@ -32,6 +32,7 @@ _COMMANDS = {
     "forget": ("users", "forget"),
     "ledger": ("ledger", "ledger"),
     "reconcile": ("ledger", "reconcile"),
+    "restore": ("ledger", "restore"),
     "secret": ("secrets", "secret"),
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),

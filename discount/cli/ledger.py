@@ -14,6 +14,9 @@ from discount.ledger import results, schema
 from discount.ledger.database import Database
 from discount.ledger.differences import Result
 from discount.ledger.reconcile import Reconciler
+from discount.ledger.restore import Restore
+from discount.security.sealing import Sealer
+from discount.security.signing import Signer
 from discount.store.connection import Store
 
 
@@ -53,6 +56,29 @@ def reconcile(as_json: bool, discount_id: str | None, repair: bool) -> None:
     else:
         _print(found)
     sys.exit(1 if found.count else 0)
+
+
+@click.command(cls=Command, example="")
+def restore() -> None:
+    """Rebuild an empty Redis from the ledger: discounts, codes, grants and uses. It goes on if it was interrupted.
+
+    Brands, keys, contacts and webhooks are not in the ledger. What is restored, and what not, is on its page.
+    """
+    settings = find_settings()
+    store, database = open_store(settings), open_ledger(settings)
+    schema.check(database)
+    restoring = Restore(store, database, Sealer(Signer(store, settings.secret)), settings.event_days * 86_400)
+    restoring.restore_secret()
+    refused: list[str] = []
+    for partition in range(store.partitions):
+        done = restoring.partition(partition)
+        refused += done.refused
+        if done.entries:
+            counts = f"{thousands(done.entries)} events, {thousands(done.grants)} grants, {thousands(done.uses)} uses"
+            click.echo(f"Partition {partition:02x}: {counts}", err=True)
+    for each in refused:
+        click.echo(f"Not restored: {each}", err=True)
+    sys.exit(1 if refused else 0)
 
 
 def _reconcile(store: Store, reconciler: Reconciler, discount_id: str | None) -> Result:

@@ -157,6 +157,11 @@ class HoldEnded(Refusal):
     title = "The hold has ended; redeem again."
 
 
+class TooLate(Refusal):
+    slug = "too-late"
+    title = "The redemption is too old to be rolled back."
+
+
 class TooManyGuesses(Refusal):
     slug = "too-many-guesses"
     title = "Too many wrong codes were tried; wait before the next one."
@@ -184,7 +189,7 @@ class TooManyRequests(Refusal):
 
 class TooManyAtOnce(Refusal):
     slug = "too-many-at-once"
-    title = "Too many long calls are under way at the same time."
+    title = "Too many long or costly calls are under way at the same time."
 
 
 class IdempotencyMismatch(Refusal):

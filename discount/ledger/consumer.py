@@ -53,6 +53,11 @@ class Consumer:
         self._renew_at = 0.0
         self.lost: set[int] = set()
 
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that this process writes."""
+        return self._leased
+
     def open(self) -> None:
         """Create the group in every partition, and forget the positions that this process remembers.
 
@@ -92,10 +97,6 @@ class Consumer:
         written = {each: self._write(each, before[each], found[each]) for each in sorted(safe)}
         self._move_groups(each for each, count in written.items() if count)
         return sum(written.values())
-
-    def owned(self) -> list[int]:
-        """Return the partitions that this process writes, as it last knew."""
-        return list(self._leased)
 
     def behind(self) -> tuple[int, float]:
         """Return for how many partitions entries wait, and the age of the oldest of these in seconds.

@@ -225,6 +225,7 @@ class Replay:
             return
         name, code = keys.users(self._partition, user), canonical(fields.get("code", ""))
         listed = [*user_grants.code_fields(user, fields["brand"], code), user_grants.traces_field(user)]
+        listed.append(redemption_records.list_field(user))
         self._store.commands(
             [("HDEL", name, *listed, f"{user}\n0"), ("DEL", keys.user_redemptions(self._partition, user))]
         )

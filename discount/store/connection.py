@@ -25,6 +25,7 @@ from redis.exceptions import (
 
 from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.model import Definition
+from discount.domain.past import Past
 from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
 from discount.store.durability import Durability, Mode, NotSafe
@@ -36,6 +37,7 @@ from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import PROBE, SCRIPTS, Script
+from discount.store.tallies import Tallies
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
 _PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
@@ -73,6 +75,8 @@ class Store:
         self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: What answers for redemptions that left Redis; None without a ledger.
+        self.past: Past | None = None
         #: Discounts that were sold out when a grant of this process was last refused.
         self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
@@ -81,6 +85,8 @@ class Store:
         self.background: Executor = ThreadPoolExecutor(1, "background")
         #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
+        #: What this process has counted and not yet written.
+        self.tallies = Tallies()
 
     @classmethod
     def at(

@@ -17,7 +17,7 @@ from importlib import resources
 from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
-READING = ("counters", "left", "waiting")
+READING = ("counters", "left", "records", "waiting")
 #: Scripts that have a form in which they run again as in the past: those that add entries of discounts to the outbox.
 REPLAYED = ("change", "close", "confirm", "create", "grant", "import", "redeem", "revoke", "rollback")
 #: Run once to find out whether a server knows scripts with flags.

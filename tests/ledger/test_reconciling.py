@@ -52,4 +52,4 @@ def test_a_worker_compares_what_it_writes(harness: ServiceHarness, database: Dat
     consumer = Consumer(harness.store, database, "one")
     consumer.open()
     consumer.turn()
-    assert consumer.owned() == list(range(harness.store.partitions))
+    assert list(consumer.partitions) == list(range(harness.store.partitions))

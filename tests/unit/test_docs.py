@@ -58,11 +58,14 @@ class Keys(unittest.TestCase):
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
             keys.ledger_lease(255),
+            keys.tallies(255),
+            keys.digests(255),
             keys.forgotten(255),
             keys.indexed(255),
             keys.indexes(255),
             keys.brand_events(255, "<brand>"),
             keys.mark(255),
+            keys.mark_of_asked(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -85,7 +88,9 @@ class Keys(unittest.TestCase):
             keys.redemptions(255, "<id>"),
             keys.targets(255),
             keys.user_redemptions(255, "<user>"),
-            keys.redemption(255, "<id>"),
+            keys.more_redemptions(255, "<id>"),
+            keys.let_go(255),
+            re.sub(r":\d+$", ":<bucket>", keys.records("rdm-ff" + 24 * "0")[0]),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
             re.sub(r":\d+$", ":<bucket>", keys.grants(255, "<id>", 0)),
             re.sub(r":\d+$", ":<bucket>", keys.users(255, "")),
@@ -99,7 +104,7 @@ class Keys(unittest.TestCase):
             key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app", "start"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
         }
-        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left"})
+        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left", "records"})
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
@@ -323,7 +328,9 @@ WORDS = {
     "{pp}:discount:<id>:holds": "holds",
     "{pp}:discount:<id>:redemptions": "redemptions",
     "{pp}:user:<user>:redemptions": "user_redemptions",
-    "{pp}:redemption:<id>": "(?:redemption|records)",
+    "{pp}:discount:<id>:redemptions:more": "more_redemptions",
+    "{pp}:redemptions:<bucket>": "(?:r.list|list)",
+    "{pp}:let-go": "let_go",
     "{pp}:guesses:<digest>": "user_guesses",
     "{pp}:idempotency:<digest>": "idempotency",
     "{pp}:contact:<user>": "contact",
@@ -343,7 +350,10 @@ WORDS = {
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
+    "{pp}:mark:asked": "mark_of_asked",
     "{pp}:trimmed": "trimmed",
+    "{pp}:tallies": "tallies",
+    "{pp}:digests": "digests",
     "{pp}:ledger": "ledger_lease",
     "{pp}:forgotten": "forgotten",
     "{pp}:indexed": "indexed",
@@ -360,6 +370,7 @@ def writes(source: str, word: str) -> bool:
         command
         in (
             "XADD",
+            "XDEL",
             "XGROUP",
             "INCR",
             "HSET",
@@ -370,6 +381,8 @@ def writes(source: str, word: str) -> bool:
             "RPUSH",
             "LPUSH",
             "LPOP",
+            "LREM",
+            "LSET",
             "LTRIM",
             "DEL",
             "UNLINK",
