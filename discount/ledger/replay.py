@@ -29,6 +29,7 @@ from discount.services import (
     code_pools,
     discounts,
     grants,
+    redemption_records,
     redemptions,
     revocations,
     slices,
@@ -225,7 +226,7 @@ class Replay:
             return
         name, code = keys.users(self._partition, user), canonical(fields.get("code", ""))
         listed = [*user_grants.code_fields(user, fields["brand"], code), user_grants.traces_field(user)]
-        listed.append(redemption_records.list_field(user))
+        listed.append(redemption_records.few_field(user))
         self._store.commands(
             [("HDEL", name, *listed, f"{user}\n0"), ("DEL", keys.user_redemptions(self._partition, user))]
         )

@@ -151,7 +151,9 @@ def _build(
         # The shared parts come first: a script's own list may end with a name that takes the rest.
         for part, names in _header(each, own).items():
             header[part] = f"{names} {header[part]}"
-    functions = "".join(f"{line.strip()} " for own in shared.values() for line in own if not line.startswith("--"))
+    functions = "".join(
+        f"{line.strip()} " for own in shared.values() for line in own if not line.lstrip().startswith("--")
+    )
     keys, arguments = tuple(header["KEYS"].split()), tuple(header["ARGV"].split())
     if len(set(keys + arguments)) != len(keys + arguments):
         raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")
