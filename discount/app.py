@@ -24,6 +24,7 @@ from discount.api.routes import (
     history,
     redemptions,
     tokens,
+    user_lists,
     users,
     webhooks,
 )
@@ -106,6 +107,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
+    user_lists.add_routes(contract, store)
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
