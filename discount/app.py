@@ -29,6 +29,7 @@ from discount.api.routes import (
 )
 from discount.api.routes.webhooks import CheckUrl
 from discount.config import Settings, read_settings
+from discount.console.serve import add_console
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
 from discount.domain.errors import Unavailable
 from discount.ledger.history import History
@@ -112,7 +113,18 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app = make_app(endpoints)
     app.extensions["contract"] = contract
     app.extensions["store"] = store
-    docs.add_routes(app, contract.operations, __version__)
+    docs.add_routes(app, contract.operations, __version__, console=settings.console == "on")
+    if settings.console == "on":
+        add_console(
+            app,
+            endpoints,
+            gate,
+            callers,
+            signatures,
+            is_open=settings.auth == "open",
+            proxies=settings.proxies,
+            public_url=settings.public_url,
+        )
     app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app
 

@@ -106,6 +106,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Enabled [interfaces of earlier services](dialects.md), separated by commas, or `off`."),
     ] = ",".join(DIALECTS)
 
+    console: Annotated[
+        Literal["on", "off"], Meta(description="Whether the [console](console.md) is served, at `/console`.")
+    ] = "on"
+
     redis_url: Annotated[
         str,
         Meta(
