@@ -54,7 +54,10 @@ secure_scheme_headers: dict[str, str] = {}
 
 # Import libraries before the fork: workers share their memory and start faster. Our own modules are imported by the
 # workers, so that a reload (SIGHUP) loads new code.
-for _name in ("flask", "ijson", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify"):
+for _name in (
+    *("flask", "ijson", "isodate", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify", "sqlalchemy"),
+    "ssrfguard",
+):
     import_module(_name)
 
 _replica = Replica(Roster({"pool": _settings.pool_workers, "hot": _settings.workers}))

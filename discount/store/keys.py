@@ -55,6 +55,7 @@ follows; so two different ids never make the same key.
 | `{pp}:indexes` | zset | brands with an index, by the time of their latest entry in it | worker |
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
+| `{pp}:mark:asked` | string, expires | the mark on a node to which the partition is moving | app, worker |
 | `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
@@ -234,6 +235,10 @@ def ledger_lease(partition: int) -> str:
 
 def mark(partition: int) -> str:
     return f"{_TAGS[partition]}mark"
+
+
+def mark_of_asked(partition: int) -> str:
+    return f"{_TAGS[partition]}mark:asked"
 
 
 def trimmed(partition: int) -> str:

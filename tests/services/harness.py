@@ -135,12 +135,18 @@ class ServiceHarness:
         found: list[str] = self.redis.lrange(keys.codes(partition_of(discount_id), discount_id), 0, -1)
         return found
 
+    def rest(self) -> None:
+        """Wait until the thread that makes codes ahead is done."""
+        self.store.background.submit(int).result(PATIENCE)
+
     def state(self) -> dict[str, Any]:
         """Return all data in Redis, to compare."""
+        self.rest()
         return {key: self.redis.dump(key) for key in self.redis.keys("*")}
 
     def check(self) -> None:
         """Check the invariants of all discounts; they hold after every call."""
+        self.rest()
         for partition in range(PARTITIONS):
             for discount_id in self.redis.zrange(keys.discounts(partition), 0, -1):
                 self._check_discount(partition, discount_id)

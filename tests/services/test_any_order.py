@@ -251,4 +251,4 @@ def test_random_calls_on_fakeredis_match_the_model(monkeypatch: pytest.MonkeyPat
 
 
 def test_random_calls_on_redis_match_the_model(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=150, steps=25)
+    run(real_harness(redis_server), monkeypatch, examples=100, steps=25)

@@ -4,6 +4,7 @@ No page loads anything from another host.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -28,8 +29,12 @@ def add_routes(app: Flask, operations: Sequence[Operation], version: str, *, con
     Args:
         console: whether there is a console to which a browser is led.
     """
-    document = msgspec.json.encode(openapi.document(operations, version))
     static = str(resources.files("discount.api") / "static")
+
+    # Made when it is first asked for: it would take as long as the rest of the start.
+    @cache
+    def document() -> bytes:
+        return msgspec.json.encode(openapi.document(operations, version))
 
     @app.get("/", provide_automatic_options=False)
     def index() -> AnyResponse:
@@ -40,7 +45,7 @@ def add_routes(app: Flask, operations: Sequence[Operation], version: str, *, con
 
     @app.get("/openapi.json", provide_automatic_options=False)
     def openapi_json() -> Response:
-        return Response(document, content_type="application/json")
+        return Response(document(), content_type="application/json")
 
     @app.get("/apidocs", provide_automatic_options=False)
     @app.get("/apidocs/", provide_automatic_options=False)
