@@ -51,6 +51,7 @@ class Reading(unittest.TestCase):
             "QUOTA_EMAILS_A_DAY": "40",
             "QUOTA_STORED_BYTES": "off",
             "DIALECTS": "coupons, brand-pools",
+            "CONSOLE": "off",
             "SMTP_URL": "smtps://ann:pass@mail.example",
             "MAIL_FROM": "Ikea <mail@ikea.example>",
             "PUBLIC_URL": "https://discounts.example",
