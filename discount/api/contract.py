@@ -259,7 +259,8 @@ class Endpoint:
     def ask(self, request: Request, author: Author, query: Mapping[str, Any], body: Mapping[str, Any]) -> ViewResult:
         """Call the view for a caller who is identified already, with fields that are text, as a form sends them.
 
-        The caller's scopes and brand are checked as for any other request; its rate and its key are not.
+        The caller's scopes and brand are checked as for any other request; its rate and its key are not. Arguments of
+        the request that a page makes itself, such as an upload, are passed on.
 
         Raises:
             Refusal

@@ -1,6 +1,6 @@
 """Charts as the templates draw them: bars of one series, with the figures that a table shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -66,11 +66,6 @@ def nice(value: int) -> int:
             if factor * power >= value:
                 return factor * power
         power *= 10
-
-
-def shown(chart: Chart) -> Sequence[Bar]:
-    """Return the bars that are not zero."""
-    return [bar for bar in chart.bars if bar.value]
 
 
 def _floor(time: datetime, step: Step) -> datetime:

@@ -199,7 +199,8 @@ class Frame:
         if not (result.live and _is_live()):
             return self._render(visit, result.template, result.values, result.status, live=result.live)
         # What the part shows is compared before it is rendered.
-        shown = msgspec.json.encode([result.values, visit.language.tag, rendering.fingerprint()], enc_hook=str)
+        facts = [result.values, self._said(visit), visit.language.tag, visit.session.nonce, rendering.fingerprint()]
+        shown = msgspec.json.encode(facts, enc_hook=str)
         mark = f'"{hashlib.sha256(shown).hexdigest()[:32]}"'
         if request.headers.get("If-None-Match") == mark:
             return Response(status=304, headers={"ETag": mark})
@@ -220,9 +221,13 @@ class Frame:
             "is_here": _is_here,
             "problem": None,
             "zone": "UTC",
-            "notices": [] if _is_live() else [text for each in self._notices if (text := each(visit))],
+            "notices": self._said(visit),
         }
         return Response(rendering.render(template, visit.language, given | values), status, mimetype="text/html")
+
+    def _said(self, visit: Visit) -> list[str]:
+        """Return what every page says now."""
+        return [text for each in self._notices if visit.is_known and (text := each(visit))]
 
     def _refuse(self, visit: Visit, error: Exception) -> AnyResponse:
         """Show why something was refused, or that it failed."""
@@ -267,7 +272,14 @@ class Frame:
 def _navigation(visit: Visit) -> list[tuple[str, str]]:
     """Return the pages that the person may see, with their names."""
     text = visit.language.gettext
-    return [("/", text("Overview")), ("/discounts", text("Discounts"))]
+    pages = [("/", text("Overview")), ("/discounts", text("Discounts"))]
+    if visit.may("read"):
+        pages += [("/codes", text("Find a code")), ("/users", text("Users")), ("/deliveries", text("Deliveries"))]
+    if visit.may("read"):
+        pages += [("/changes", text("Changes"))]
+    if visit.may("admin"):
+        pages += [("/brands", text("Brands")), ("/system", text("System"))]
+    return pages
 
 
 def _is_here(visit: Visit, path: str) -> bool:

@@ -35,6 +35,7 @@ def _environment(language: Language) -> Environment:
         "clock": lambda value, zone: language.clock(_datetime(value), zone),
         "day": lambda value, zone: language.day(_datetime(value), zone),
     }
+    environment.filters["union"] = lambda one, other: one | other
     environment.globals |= {"language": language, "static": static}
     return environment
 

@@ -1,25 +1,42 @@
 """Adds the console to the web application."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from flask import Flask
 
 from discount.api.contract import Endpoint
 from discount.api.gate import Gate
+from discount.console import system
 from discount.console.frame import Frame
-from discount.console.routes import discounts, overview, sign_in
+from discount.console.routes import (
+    brands,
+    changes,
+    codes,
+    deliveries,
+    discounts,
+    many_discounts,
+    new_discounts,
+    overview,
+    sign_in,
+    users,
+)
 from discount.console.sessions import Sessions
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
+from discount.services import workers
+from discount.store.connection import Store
 
 
 def add_console(
     app: Flask,
     endpoints: Sequence[Endpoint],
+    store: Store,
+    *,
     gate: Gate,
     tokens: Tokens,
     signatures: Signer,
-    *,
+    ledger: bool,
     is_open: bool,
     proxies: int,
     public_url: str,
@@ -28,6 +45,8 @@ def add_console(
 
     Args:
         endpoints: the operations of the API, which the pages call.
+        store: for the state of the installation.
+        ledger: whether the service has one.
         is_open: whether the service asks nobody for a token.
         proxies: how many proxies are in front of the service.
         public_url: where people reach the service, or an empty text.
@@ -37,3 +56,10 @@ def add_console(
     sign_in.add_routes(frame, app)
     overview.add_routes(frame)
     discounts.add_routes(frame)
+    many_discounts.add_routes(frame)
+    new_discounts.add_routes(frame)
+    codes.add_routes(frame)
+    users.add_routes(frame)
+    deliveries.add_routes(frame)
+    changes.add_routes(frame)
+    brands.add_routes(frame, partial(system.describe, store, ledger=ledger), partial(workers.are_away, store))

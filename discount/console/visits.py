@@ -1,16 +1,16 @@
 """A visit: one request of a person to the console, and the result of a page's view."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Request
-from msgspec import Struct
 
 from discount.api import exchange
 from discount.api.contract import Endpoint
 from discount.api.exchange import ANYBODY
+from discount.api.inputs import Upload
 from discount.api.inputs import idempotency_key as check_key
 from discount.api.streaming import Stream
 from discount.console.languages import Language
@@ -71,6 +71,7 @@ class Visit:
         self.language = language
         self.session = session
         self._caller: Caller | None = None
+        self._brand_id = ""
         self.author = author
         self._endpoints = endpoints
 
@@ -103,7 +104,11 @@ class Visit:
     def brand_id(self) -> str | None:
         """The brand that the page is about: the person's own, or the one in the address."""
         own = self._caller.brand_id if self._caller else None
-        return own or self.request.args.get("brand_id") or None
+        return own or self._brand_id or self.request.args.get("brand_id") or None
+
+    def look_at(self, brand_id: str) -> None:
+        """Say which brand the page is about, where its address does not."""
+        self._brand_id = brand_id
 
     @property
     def query(self) -> dict[str, str]:
@@ -132,6 +137,7 @@ class Visit:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        upload: Upload | None = None,
         **path: str,
     ) -> Any:
         """Call an operation of the API as this person, and return its answer: a shape, or a stream.
@@ -140,6 +146,8 @@ class Visit:
             Refusal
         """
         arguments: dict[str, Any] = dict(path)
+        if upload is not None:
+            arguments["upload"] = upload
         if idempotency_key is not None:
             arguments["idempotency_key"] = check_key({"HTTP_IDEMPOTENCY_KEY": idempotency_key})
         asked = exchange.Request(self.request.environ, arguments, caller=self.caller)
@@ -152,16 +160,6 @@ class Visit:
             return self.ask(operation, **call)
         except refusals:
             return None
-
-    def pages(self, operation: str, name: str, query: Mapping[str, Any], most: int) -> Iterator[Struct]:
-        """Yield the rows of a list, page by page."""
-        cursor: str | None = None
-        for _ in range(most):
-            page = self.ask(operation, {**query, **({"cursor": cursor} if cursor else {})})
-            yield from getattr(page, name)
-            cursor = page.next
-            if cursor is None:
-                return
 
 
 View = Callable[..., Result]

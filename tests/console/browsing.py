@@ -59,6 +59,7 @@ class Person:
         """Return what axe finds wrong with the page, each with the rule and the elements."""
         self.page.evaluate(AXE)
         found = self.page.evaluate(
-            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}}).then(found => found.violations)", RULES
+            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']}).then(found => found.violations)",
+            RULES,
         )
         return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]

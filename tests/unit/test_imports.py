@@ -23,7 +23,7 @@ FLOORS: dict[str, set[str]] = {
     "api.schemas": {"ledger", "services", "mails", "store", "domain"},
     "api": {"api.schemas", "services", "security", "store", "domain", "logs", "metrics"},
     "api.routes": {"ledger", "api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
-    "console": {"api", "security", "domain"},
+    "console": {"ledger", "api", "api.schemas", "services", "security", "mails", "store", "domain"},
     "dialects": {"api", "api.schemas", "services", "mails", "store", "domain", "metrics"},
     "worker": {"ledger", "services", "security", "mails", "store", "domain", "config", "metrics"},
     "local": {"store", "domain", "config"},

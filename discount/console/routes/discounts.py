@@ -1,24 +1,28 @@
 """Pages of discounts: the list, one discount, a new one, and closing one."""
 
-import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from discount.console import fields
+from discount.console import charts, fields
 from discount.console.frame import Frame, Problem
 from discount.console.visits import Page, Redirect, Result, Visit
-from discount.domain.errors import Invalid, Refusal
+from discount.domain.errors import Invalid, NoLedger, Refusal, Unavailable
 
 #: The rows of one page.
 ROWS = 50
 #: What happened to a discount, as the address of the page says it.
 DONE = ("created", "changed", "paused", "resumed", "closed")
-_TEXTS = (
-    *("brand_id", "discount_code", "total_count", "percent_off", "currency", "timezone", "valid_for"),
-    *("codes.kind", "codes.pattern", "codes.alphabet", "codes.prefix", "codes.template", "codes.code"),
-    *("limits.total", "limits.per_user", "limits.per_user_per_day", "limits.per_user_per_week", "webhook_url"),
-)
-_MONEY = ("amount_off", "minimum_amount", "maximum_discount")
+#: The columns by which one page of the list can be sorted.
+SORTED: dict[str, Callable[[Any], Any]] = {
+    "name": lambda each: each.discount_code.casefold(),
+    "granted": lambda each: each.granted_count,
+    "used": lambda each: each.redeemed_count,
+    "ends": lambda each: (each.expires_at is None, each.expires_at or each.created_at),
+}
 _TIMES = ("starts_at", "expires_at")
+#: The hours that the charts of a discount show.
+HOURS = 48
 
 
 def add_routes(frame: Frame) -> None:
@@ -26,24 +30,14 @@ def add_routes(frame: Frame) -> None:
 
     @frame.page("/discounts")
     def list_discounts(visit: Visit) -> Result:
-        asked: dict[str, str] = {name: visit.query[name] for name in ("status", "cursor") if name in visit.query}
+        asked = fields.nested(visit.query, "status", "name", "cursor")
         page = visit.ask("list_discounts", {"brand_id": visit.brand_id, "limit": str(ROWS), **asked})
+        sort = visit.query.get("sort", "")
+        column = SORTED.get(sort.removeprefix("-"))
+        if column is not None:
+            page.discounts.sort(key=column, reverse=sort.startswith("-"))
         values = {"discounts": page.discounts, "next": page.next, "missing": bool(page.missing), "asked": asked}
-        return Page("discounts.html", values, live="discounts-live.html")
-
-    @frame.page("/discounts/new")
-    def new_discount(visit: Visit) -> Result:
-        form = {"brand_id": visit.brand_id or "", "codes.kind": "unique", "timezone": "UTC", "limits.per_user": "1"}
-        return _form(form | visit.query)
-
-    @frame.page("/discounts/new", "POST")
-    def create_discount(visit: Visit) -> Result:
-        form = visit.form
-        try:
-            made = visit.ask("create_discount", body=_body(visit), idempotency_key=form.get("key"))
-        except Refusal as refusal:
-            return _form(form, Problem.of(refusal))
-        return Redirect(visit.to(f"/discounts/{made.id}", done="created"))
+        return Page("discounts.html", values | {"sort": sort if column else ""}, live="discounts-live.html")
 
     @frame.page("/discounts/<discount_id>")
     def show_discount(visit: Visit, discount_id: str) -> Result:
@@ -84,8 +78,10 @@ def add_routes(frame: Frame) -> None:
 
 def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Page:
     discount = visit.ask("show_discount", discount_id=discount_id)
+    visit.look_at(discount.brand_id)
     done = visit.query.get("done", "")
     values = {
+        "charts": _charts(visit, discount_id) if visit.may("read") else [],
         "discount": discount,
         "zone": discount.timezone,
         "problem": problem,
@@ -96,37 +92,24 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
     return Page("discount.html", values, live="discount-live.html", status=problem.status if problem else 200)
 
 
+def _charts(visit: Visit, discount_id: str) -> list[charts.Chart]:
+    """Return the grants and uses of the last two days by hour; none without a ledger."""
+    since = datetime.now(UTC) - timedelta(hours=HOURS - 1)
+    query = {"step": "hour", "from": since.isoformat()}
+    found = visit.try_ask("show_figures_of_discount", NoLedger, Unavailable, query=query, discount_id=discount_id)
+    if found is None:
+        return []
+    granted = {each.at: each.granted for each in found.figures}
+    redeemed = {each.at: each.redeemed for each in found.figures}
+    text = visit.language.gettext
+    return [
+        charts.draw(text("Grants by hour"), "hour", since, HOURS, granted),
+        charts.draw(text("Uses by hour"), "hour", since, HOURS, redeemed),
+    ]
+
+
 def _close(visit: Visit, discount_id: str, problem: Problem | None = None) -> Page:
-    values = {"discount": visit.ask("show_discount", discount_id=discount_id), "problem": problem}
+    discount = visit.ask("show_discount", discount_id=discount_id)
+    visit.look_at(discount.brand_id)
+    values = {"discount": discount, "problem": problem}
     return Page("close.html", values, status=problem.status if problem else 200)
-
-
-def _form(form: dict[str, str], problem: Problem | None = None) -> Page:
-    values = {"form": form, "problem": problem, "key": form.get("key") or secrets.token_urlsafe(18)}
-    return Page("new.html", values, status=problem.status if problem else 200)
-
-
-def _body(visit: Visit) -> dict[str, Any]:
-    """Return the form as the body of a new discount.
-
-    Raises:
-        Invalid
-    """
-    form = visit.form
-    body = fields.nested(form, *_TEXTS)
-    if visit.caller.brand_id is not None:
-        body.pop("brand_id", None)
-    zone = form.get("timezone", "UTC")
-    for name in _TIMES:
-        if name in form:
-            body[name] = fields.moment(form[name], zone, name)
-    for name in _MONEY:
-        if name in form:
-            if "currency" not in form:
-                raise Invalid("currency", "is missing")
-            body[name] = fields.money(form[name], form["currency"], name)
-    if "percent_off" in body:
-        body["percent_off"] = body["percent_off"].replace(",", ".")
-    if not any(name in body for name in _MONEY):
-        body.pop("currency", None)
-    return body

@@ -11,7 +11,10 @@
   // Live parts are asked for again while somebody can see them.
   const poll = () => {
     if (document.hidden || paused) return;
-    for (const part of parts()) part.dispatchEvent(new CustomEvent("poll"));
+    for (const part of parts()) {
+      // What somebody has chosen or is filling in stays as it is.
+      if (!part.querySelector(":checked, input:focus")) part.dispatchEvent(new CustomEvent("poll"));
+    }
   };
   if (parts().length) setInterval(poll, EVERY);
   document.addEventListener("visibilitychange", poll);
@@ -44,6 +47,51 @@
     if (!said || !text || said.textContent === text || Date.now() - saidAt < SAID_EVERY) return;
     said.textContent = text;
     saidAt = Date.now();
+  });
+
+  // A file is imported in pieces, so that its progress can be shown. Without scripts it goes in one piece.
+  const importer = document.querySelector("form[data-import]");
+  const PIECE = 2000;
+  const importPiece = async (text, name, from) => {
+    const body = new FormData(importer);
+    body.set("before", String(from));
+    body.set("file", new File([text], name));
+    const answer = await fetch(location.href, { method: "POST", body });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return { ok: answer.ok, page };
+  };
+  importer?.addEventListener("submit", async (event) => {
+    const file = importer.elements.file.files[0];
+    // JSON and CSV have a beginning that every piece would need.
+    if (!file || !/\.txt$/i.test(file.name) || importer.dataset.sent) return;
+    event.preventDefault();
+    const lines = (await file.text()).split(/\r?\n/);
+    const progress = document.getElementById("import-progress");
+    const bar = document.getElementById("import-bar");
+    progress.hidden = false;
+    bar.max = lines.length;
+    const sums = { added: 0, repeated: 0, bad: 0 };
+    let said = document.getElementById("import-said");
+    for (let from = 0; from < lines.length; from += PIECE) {
+      const { ok, page } = await importPiece(lines.slice(from, from + PIECE).join("\n"), file.name, from);
+      if (!ok) {
+        said = page.getElementById("problems") ?? said;
+        progress.before(document.adoptNode(said));
+        break;
+      }
+      for (const name of Object.keys(sums)) {
+        sums[name] += Number(page.querySelector(`[data-figure=${name}]`).dataset.count);
+        document.getElementById(`import-${name}`).textContent = String(sums[name]);
+      }
+      const table = document.getElementById("import-lines");
+      for (const row of page.querySelectorAll("[data-lines] tr")) {
+        table.hidden = false;
+        table.querySelector("tbody").append(document.adoptNode(row));
+      }
+      bar.value = from + PIECE;
+    }
+    said.focus();
+    delete importer.dataset.sent;
   });
 
   // After a form, the message is what the reader hears first.
