@@ -58,8 +58,6 @@ class Person:
     def violations(self) -> list[Any]:
         """Return what axe finds wrong with the page, each with the rule and the elements."""
         self.page.evaluate(AXE)
-        found = self.page.evaluate(
-            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']}).then(found => found.violations)",
-            RULES,
-        )
+        options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+        found = self.page.evaluate("options => axe.run(document, options).then(done => done.violations)", options)
         return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
