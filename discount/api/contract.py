@@ -253,7 +253,7 @@ class Endpoint:
         """
         if self._may_be_long and self._is_long(request.arguments.get("query")):
             client = request.environ.get("gunicorn.socket")
-            return self._long_calls.run(request.caller, client, partial(self._call_view, request))
+            return self._long_calls.run(request.caller, client, partial(self._call_view, request), request.meter)
         return self._call_view(request)
 
     def ask(self, request: Request, author: Author, query: Mapping[str, Any], body: Mapping[str, Any]) -> ViewResult:
@@ -279,7 +279,8 @@ class Endpoint:
         parameters = self.operation.parameters
         arguments = {name: value for name, value in from_page.items() if name in parameters} | arguments
         if self._may_be_long and self._is_long(arguments.get("query")):
-            return self._long_calls.run(request.caller, None, partial(self._view, **arguments))
+            client = request.environ.get("gunicorn.socket")
+            return self._long_calls.run(request.caller, client, partial(self._view, **arguments), request.meter)
         return self._view(**arguments)
 
     def respond(self, request: Request, result: ViewResult) -> Reply:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from discount import __version__
+from discount.api.problems import TITLES
 from discount.console.languages import Language
 from discount.domain import model
 
@@ -36,7 +37,7 @@ def _environment(language: Language) -> Environment:
         "day": lambda value, zone: language.day(_datetime(value), zone),
     }
     environment.filters["union"] = lambda one, other: one | other
-    environment.globals |= {"language": language, "static": static}
+    environment.globals |= {"language": language, "static": static, "title_of": lambda slug: TITLES.get(slug, slug)}
     return environment
 
 

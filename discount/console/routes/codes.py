@@ -7,10 +7,8 @@ from discount.api.inputs import Upload
 from discount.console import fields
 from discount.console.frame import Frame, Problem
 from discount.console.visits import Page, Result, Visit
-from discount.domain.errors import Invalid, NoLedger, NotFound, NotGranted, Refusal
+from discount.domain.errors import Invalid, NoLedger, NotFound, Refusal
 
-#: The newest deliveries of a brand among which those of a code are looked for.
-DELIVERIES = 500
 ROWS = 50
 #: The largest file to import, in bytes.
 LARGEST_IMPORT = 64 * 1024 * 1024
@@ -131,29 +129,21 @@ def _found_again(visit: Visit) -> dict[str, Any]:
 
 
 def _found(visit: Visit, form: dict[str, str]) -> dict[str, Any]:
-    """Return the holders of the code of a form, with what was sent to them and whether they still hold it.
+    """Return the holders of the code of a form, and the discounts that have it if nobody holds it.
 
     Raises:
         NotFound, Unavailable
     """
-    values: dict[str, Any] = {"form": form, "holders": [], "sent": {}, "held": {}, "discounts": {}, "ledger": True}
+    values: dict[str, Any] = {"form": form, "holders": [], "unheld": [], "zones": {}, "ledger": True}
     if "code" not in form:
         return values
     brand_id = visit.caller.brand_id or form.get("brand_id")
     if brand_id:
         visit.look_at(brand_id)
-    try:
-        found = visit.ask("find_code", body={"brand_id": brand_id, "code": form["code"]})
-    except NoLedger:
+    found = visit.try_ask("find_code", NoLedger, body={"brand_id": brand_id, "code": form["code"]})
+    if found is None:
         return values | {"ledger": False}
-    sent = visit.ask("list_deliveries", {"brand_id": brand_id, "limit": str(DELIVERIES)}).deliveries
-    for place, holder in enumerate(found.holders):
-        happened = {each.id for each in holder.history}
-        values["sent"][place] = [each for each in sent if each.event_id in happened]
-        query = {"user_id": holder.user_id}
-        held = visit.try_ask("show_grant", NotGranted, NotFound, query=query, discount_id=holder.discount_id)
-        values["held"][place] = held if held is not None and held.code == holder.code else None
-        if holder.discount_id not in values["discounts"]:
-            discount = visit.try_ask("show_discount", NotFound, discount_id=holder.discount_id)
-            values["discounts"][holder.discount_id] = discount
-    return values | {"holders": found.holders}
+    for discount_id in {each.discount_id for each in found.holders}:
+        discount = visit.try_ask("show_discount", NotFound, discount_id=discount_id)
+        values["zones"][discount_id] = "UTC" if discount is None else discount.timezone
+    return values | {"holders": found.holders, "unheld": found.unheld}

@@ -80,8 +80,9 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
     discount = visit.ask("show_discount", discount_id=discount_id)
     visit.look_at(discount.brand_id)
     done = visit.query.get("done", "")
-    values = {
-        "charts": _charts(visit, discount_id) if visit.may("read") else [],
+    values: dict[str, Any] = {
+        "charts": [],
+        "forecast": None,
         "discount": discount,
         "zone": discount.timezone,
         "problem": problem,
@@ -89,23 +90,28 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
         "form": visit.form if problem else {},
         "ends": fields.plain_moment(discount.expires_at, discount.timezone),
     }
+    if visit.may("read"):
+        values |= _figures(visit, discount_id)
     return Page("discount.html", values, live="discount-live.html", status=problem.status if problem else 200)
 
 
-def _charts(visit: Visit, discount_id: str) -> list[charts.Chart]:
-    """Return the grants and uses of the last two days by hour; none without a ledger."""
+def _figures(visit: Visit, discount_id: str) -> dict[str, Any]:
+    """Return the grants and uses of the last two days by hour, and when the codes run out; nothing without a ledger."""
     since = datetime.now(UTC) - timedelta(hours=HOURS - 1)
     query = {"step": "hour", "from": since.isoformat()}
     found = visit.try_ask("show_figures_of_discount", NoLedger, Unavailable, query=query, discount_id=discount_id)
     if found is None:
-        return []
+        return {}
     granted = {each.at: each.granted for each in found.figures}
     redeemed = {each.at: each.redeemed for each in found.figures}
+    refused = {each.at: sum(each.refused_grants.values()) for each in found.figures}
     text = visit.language.gettext
-    return [
+    drawn = [
         charts.draw(text("Grants by hour"), "hour", since, HOURS, granted),
         charts.draw(text("Uses by hour"), "hour", since, HOURS, redeemed),
+        charts.draw(text("Refused grants by hour"), "hour", since, HOURS, refused),
     ]
+    return {"charts": drawn, "forecast": found.forecast}
 
 
 def _close(visit: Visit, discount_id: str, problem: Problem | None = None) -> Page:

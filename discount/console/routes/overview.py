@@ -10,6 +10,8 @@ from discount.domain.errors import NoLedger, Unavailable
 
 #: The most discounts that the overview looks at, newest first.
 LOOKED_AT = 100
+#: Failed deliveries that are counted; with more there is a plus.
+FAILED = 20
 #: The minutes that the chart shows.
 MINUTES = 60
 
@@ -31,38 +33,41 @@ def add_routes(frame: Frame) -> None:
             "granted": sum(each.granted_count for each in found.discounts),
             "redeemed": sum(each.redeemed_count for each in found.discounts),
             "remaining": sum(each.remaining_count or 0 for each in found.discounts if each.status == "active"),
-            "sums": _sums(found.discounts),
             "soon": _ending(found.discounts),
-            "grants": None,
+            "chart": None,
+            "hour": None,
+            "off_today": {},
+            "forecasts": [],
             "failed": [],
-            "off": [],
+            "webhooks": [],
         }
         if visit.brand_id and visit.may("read"):
-            values["grants"] = _grants(visit)
-            page = visit.ask("list_deliveries", {"brand_id": visit.brand_id, "state": "failed", "limit": "20"})
+            values |= _figures(visit, visit.brand_id)
+            page = visit.ask("list_deliveries", {"brand_id": visit.brand_id, "state": "failed", "limit": str(FAILED)})
             values["failed"] = page.deliveries
+            if visit.may("manage"):
+                webhooks = visit.ask("list_webhooks", {"brand_id": visit.brand_id}).webhooks
+                values["webhooks"] = [each for each in webhooks if not each.on or each.failing_since]
         return Page("overview.html", values, live="overview-live.html")
 
 
-def _grants(visit: Visit) -> charts.Chart | None:
-    """Return the grants of the last hour by minute; None without a ledger."""
+def _figures(visit: Visit, brand_id: str) -> dict[str, Any]:
+    """Return the grants of the last hour by minute, what was refused in it, what came off today, and the forecasts."""
     now = datetime.now(UTC)
     since = now - timedelta(minutes=MINUTES - 1)
     query = {"step": "minute", "from": since.isoformat()}
-    assert visit.brand_id is not None  # noqa: S101 - the caller has looked
-    figures = visit.try_ask("show_figures_of_brand", NoLedger, Unavailable, query=query, brand_id=visit.brand_id)
-    if figures is None:
-        return None
-    counts = {each.at: each.granted for each in figures.figures}
-    return charts.draw(visit.language.gettext("Grants by minute"), "minute", since, MINUTES, counts)
-
-
-def _sums(discounts: list[Any]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for each in discounts:
-        for currency, sums in each.sums.items():
-            found[currency] = found.get(currency, 0) + sums.discounts
-    return found
+    hour = visit.try_ask("show_figures_of_brand", NoLedger, Unavailable, query=query, brand_id=brand_id)
+    if hour is None:
+        return {}
+    counts = {each.at: each.granted for each in hour.figures}
+    query = {"step": "day", "from": now.replace(hour=0, minute=0, second=0, microsecond=0).isoformat()}
+    today = visit.try_ask("show_figures_of_brand", NoLedger, Unavailable, query=query, brand_id=brand_id)
+    return {
+        "chart": charts.draw(visit.language.gettext("Grants by minute"), "minute", since, MINUTES, counts),
+        "hour": hour.total,
+        "off_today": {} if today is None else today.total.discount_amounts,
+        "forecasts": [each for each in hour.forecasts if each.runs_out_at is not None],
+    }
 
 
 def _ending(discounts: list[Any]) -> list[Any]:
