@@ -1,6 +1,7 @@
 """The console for everybody: without violations that axe finds, in all languages, colours and widths."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -22,7 +23,7 @@ def test_axe_finds_nothing_wrong_with_any_page(
     site: Site, visitor: Callable[..., Person], scheme: str, language: str, width: int
 ) -> None:
     brand = site.fill()
-    wrong = {}
+    wrong: dict[str, list[Any]] = {}
     for key, pages in ((brand.key, PAGES), (ADMIN, OF_ADMIN)):
         person = visitor(
             site,
@@ -31,7 +32,10 @@ def test_axe_finds_nothing_wrong_with_any_page(
             viewport={"width": width, "height": 800},
             reduced_motion="reduce",
         )
-        violations = {"/console/sign-in": person.go("/console/sign-in") and person.violations()}
+        violations: dict[str, list[Any]] = {}
+        person.go("/console/sign-in")
+        if key == brand.key:
+            violations["/console/sign-in"] = person.violations()
         _sign_in(person, key)
         for path in pages:
             page = person.go(path.format(brand.discounts["unique"]))
