@@ -34,6 +34,7 @@ from discount.dialects import brand_pools, coupons, greeting, personal_codes, re
 from discount.domain.errors import Unavailable
 from discount.ledger.history import History
 from discount.security import url_policy
+from discount.security.openid import OpenId
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.security.user_tokens import UserTokens
@@ -130,9 +131,16 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             is_open=settings.auth == "open",
             proxies=settings.proxies,
             public_url=settings.public_url,
+            openid=_openid(settings),
         )
     app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app
+
+
+def _openid(settings: Settings) -> OpenId | None:
+    if not settings.oidc_issuer:
+        return None
+    return OpenId(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, settings.oidc_claim)
 
 
 def _add_dialects(contract: Contract, store: Store, enabled: frozenset[str], check_url: CheckUrl) -> None:

@@ -346,7 +346,8 @@ def _counted_as(caller: Caller) -> tuple[str, str]:
     """Return the kind and the name under which the caller's requests are counted."""
     if caller.user_id is not None:
         return "user", caller.user_id
-    return "key", caller.key_id or "admin"
+    # Somebody who signed in at the console without a key acts for a brand.
+    return "key", caller.key_id or (f"people of {caller.brand_id}" if caller.brand_id else "admin")
 
 
 @lru_cache(maxsize=256)

@@ -114,6 +114,10 @@ class Frame:
 
         return decorate
 
+    def cookie(self, name: str) -> str:
+        """Return a cookie of the request; empty without one."""
+        return str(request.cookies.get(self._cookie(name), ""))
+
     def address(self, path: str) -> str:
         """Return the whole address of a page, as people reach it."""
         if self._public_url:

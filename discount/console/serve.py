@@ -22,6 +22,7 @@ from discount.console.routes import (
     users,
 )
 from discount.console.sessions import Sessions
+from discount.security.openid import OpenId
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.services import workers
@@ -40,6 +41,7 @@ def add_console(
     is_open: bool,
     proxies: int,
     public_url: str,
+    openid: OpenId | None,
 ) -> None:
     """Serve the console below `/console`.
 
@@ -50,10 +52,11 @@ def add_console(
         is_open: whether the service asks nobody for a token.
         proxies: how many proxies are in front of the service.
         public_url: where people reach the service, or an empty text.
+        openid: where people may sign in besides with keys.
     """
     sessions = Sessions(signatures.session_key, tokens)
     frame = Frame(app, endpoints, gate, sessions, is_open=is_open, proxies=proxies, public_url=public_url)
-    sign_in.add_routes(frame, app)
+    sign_in.add_routes(frame, app, openid)
     overview.add_routes(frame)
     discounts.add_routes(frame)
     many_discounts.add_routes(frame)

@@ -29,6 +29,8 @@ class Person:
 
     def _note(self, message: ConsoleMessage) -> None:
         # A browser writes a line for each answer of 400 and more, too; tests look at those themselves.
+        if not message.location["url"].startswith(self.site.url):
+            return
         if message.type in ("error", "warning") and "status of 4" not in message.text:
             self.wrong.append(message.text)
 

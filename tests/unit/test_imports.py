@@ -45,6 +45,7 @@ LIBRARIES: dict[str, set[str]] = {
     "flask": {"api", "api.routes", "app", "console"},
     "werkzeug": {"api", "api.routes", "console"},
     "babel": {"console"},
+    "jwt": {"security"},
     "itsdangerous": {"console"},
     "gunicorn": {"serving", "api"},
     "httpcore": {"worker"},
