@@ -25,6 +25,7 @@ from redis.exceptions import (
 
 from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.model import Definition
+from discount.domain.past import Past
 from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
 from discount.store.durability import Durability, Mode, NotSafe
@@ -74,6 +75,8 @@ class Store:
         self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: What answers for redemptions that left Redis; None without a ledger.
+        self.past: Past | None = None
         #: Discounts that were sold out when a grant of this process was last refused.
         self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
@@ -259,8 +262,20 @@ class Store:
         connection = connections[address] = self.nodes.dial(address)
         return connection
 
+    def seconds_in_redis(self) -> float:
+        """Return how long this thread has waited for Redis so far."""
+        seconds: float = self._local.__dict__.get("seconds", 0.0)
+        return seconds
+
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.send(self._exchange_now, commands) if commands else []
+        return autopipeline.send(self._exchange_timed, commands) if commands else []
+
+    def _exchange_timed(self, commands: Sequence[Command]) -> list[Any]:
+        began = time.perf_counter()
+        try:
+            return self._exchange_now(commands)
+        finally:
+            self._local.seconds = self.seconds_in_redis() + time.perf_counter() - began
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""

@@ -17,8 +17,11 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:contacts` | zset | users of whom a brand has a contact, by the time of the first one | put_contact, enrol |
 | `{pp}:brand:<brand>:addresses` | hash | of users with an id that this service made: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:user:<user>:brands` | set | brands of the partition that have a contact of the user, or were unsubscribed | put_contact, enrol, unsubscribe |
+| `{pp}:listing` | set | brands that had a list of users | add_to_list |
+| `{pp}:brand:<brand>:lists` | hash | its lists of users: name → number of users | add_to_list, drop_list, take_off_list |
+| `{pp}:brand:<brand>:list:<name>:<bucket>` | set | digests of the users on a list, 8 bytes each | add_to_list, take_off_list, app |
 | `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals | create, change, grant, revoke, import, app |
+| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals | create, change, grant, revoke, import, add_to_list, drop_list, take_off_list, app |
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -29,12 +32,15 @@ follows; so two different ids never make the same key.
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, revoke, import |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code | grant, revoke, drop, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, drop, forget, unlist |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
-| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
-| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
-| `{pp}:redemption:<id>` | hash | one redemption and its state | redeem, confirm, rollback, forget, drop |
+| `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, confirm, rollback |
+| `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, drop |
+| `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, drop |
+| `{pp}:user:<user>:redemptions` | zset | redemptions of one user by time, from the fifth on | redeem, forget, drop, unlist |
+| `{pp}:redemptions:<bucket>` | list | in turn, the short id of a redemption, and its record | redeem, confirm, rollback, forget, drop |
+| `{pp}:let-go` | string | the time of the latest redemption that the ledger has and Redis let go | drop |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
@@ -153,6 +159,18 @@ def user_brands(partition: int, user_id: str) -> str:
 
 def brand_mailed(partition: int, brand_id: str) -> str:
     return f"{_TAGS[partition]}brand:{_outside(brand_id)}:mailed"
+
+
+def listing(partition: int) -> str:
+    return f"{_TAGS[partition]}listing"
+
+
+def user_lists(partition: int, brand_id: str) -> str:
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:lists"
+
+
+def user_list(partition: int, brand_id: str, name: str, bucket: int) -> str:
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:list:{_outside(name)}:{bucket}"
 
 
 def usage(partition: int) -> str:
@@ -299,6 +317,10 @@ def holds(partition: int, discount_id: str) -> str:
     return f"{_TAGS[partition]}discount:{discount_id}:holds"
 
 
+def reserved(partition: int, discount_id: str) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:reserved"
+
+
 def redemptions(partition: int, discount_id: str) -> str:
     return f"{_TAGS[partition]}discount:{discount_id}:redemptions"
 
@@ -307,8 +329,18 @@ def user_redemptions(partition: int, user_id: str) -> str:
     return f"{_TAGS[partition]}user:{_outside(user_id)}:redemptions"
 
 
-def redemption(partition: int, redemption_id: str) -> str:
-    return f"{_TAGS[partition]}redemption:{redemption_id}"
+def more_redemptions(partition: int, discount_id: str) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:redemptions:more"
+
+
+def records(redemption_id: str) -> tuple[str, str, str]:
+    """Return the three lists of which one has the record of a redemption: few of them at first, then more."""
+    number, start = int(redemption_id[6:12], 16), f"{{{redemption_id[4:6]}}}:redemptions:"
+    return f"{start}{number & 0x3FF}", f"{start}{number & 0x3FFF | 0x4000}", f"{start}{number & 0x3FFFF | 0x40000}"
+
+
+def let_go(partition: int) -> str:
+    return f"{_TAGS[partition]}let-go"
 
 
 def guesses(partition: int, brand_id: str, kind: str, who: str) -> str:

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from discount.domain import windows
 from discount.domain.ids import parse_discount_id
+from discount.services.redemption_records import Record
 from discount.store import keys
-from tests.support import history
+from tests.support import history, records
 from tests.support.load import Answer, Call
 from tests.support.service import ask, create
 
@@ -100,13 +102,16 @@ def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = 
 
 def _records(client: Any, discount_id: str) -> dict[str, dict[str, str]]:
     """Find every record of the discount without its list."""
-    start = keys.redemption(int(discount_id[4:6], 16), "")
-    names = client.keys(start.replace("{", "[{]") + "*")
-    pipeline = client.pipeline(transaction=False)
-    for name in names:
-        pipeline.hgetall(name)
-    records = dict(zip(names, pipeline.execute(), strict=True))
-    return {name.removeprefix(start): each for name, each in records.items() if each["discount"] == discount_id}
+    stored = records.of_partition(client, int(discount_id[4:6], 16))
+    return {name: _fields(each) for name, each in stored.items() if each.discount_id == discount_id}
+
+
+def _fields(record: Record) -> dict[str, str]:
+    names = {"h": "hold_until", "c": "confirmed_at", "b": "rolled_back_at"}
+    words = {names[letter]: value for letter, value in record.words.items() if letter in names}
+    named = {name: str(getattr(record, name)) for name in ("state", "at", "amount", "currency", "discount_amount")}
+    more = {"user": record.user_id, "code": record.code, "order": record.order, "day": record.day, "week": record.week}
+    return {"hold_until": ""} | words | named | more
 
 
 def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -123,18 +128,18 @@ def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -
     return states
 
 
-def _check_lists(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> None:
+def _check_lists(client: Any, discount_id: str, made: dict[str, dict[str, str]]) -> None:
     partition = int(discount_id[4:6], 16)
-    listed = dict(client.zrange(keys.redemptions(partition, discount_id), 0, -1, withscores=True))
-    assert listed == {name: int(each["at"]) for name, each in records.items()}, "R1: the discount's list"
-    of_users: dict[str, dict[str, int]] = defaultdict(dict)
-    for name, each in records.items():
-        of_users[each["user"]][name] = int(each["at"])
-    pipeline = client.pipeline(transaction=False)
-    for user in of_users:
-        pipeline.zrange(keys.user_redemptions(partition, user), 0, -1, withscores=True)
-    for (user, own), shown in zip(of_users.items(), pipeline.execute(), strict=True):
-        assert own.items() <= dict(shown).items(), f"R1: the list of {user}"
+    listed = records.of_discount(client, discount_id)
+    # An order whose hold ended, and that was redeemed again, is at its earlier place as well.
+    assert {name: listed.get(name) for name in made} == {name: int(each["at"]) for name, each in made.items()}, (
+        "R1: the discount's list"
+    )
+    of_users: dict[str, set[str]] = defaultdict(set)
+    for name, each in made.items():
+        of_users[each["user"]].add(name)
+    for user, own in of_users.items():
+        assert own <= records.of_user(client, partition, user), f"R1: the list of {user}"
 
 
 def _was_used(record: dict[str, str]) -> bool:
@@ -157,6 +162,16 @@ def _check_counters(fields: dict[str, str], found: Ledger) -> None:
     assert Counter(sums) == _sums(found), "R3: sums by currency"
     if "limit_total" in fields:
         assert len(_counted(fields, found)) + counts["held"] <= int(fields["limit_total"]), "R5: total"
+    for currency, most in windows.read_budget(fields.get("budget")).items():
+        live = [each for name, each in found.records.items() if found.states[name] in ("redeemed", "held")]
+        spent = sum(int(each["discount_amount"]) for each in live if each["currency"] == currency)
+        held = sum(int(each["discount_amount"]) for each in live if each["state"] == "held")
+        assert (spent <= most, held) == (True, int(fields.get(f"reserved:{currency}", 0))), "R5: budget"
+    if "periods" in fields:
+        day, used, day_held = fields["periods"].split()[:3]
+        assert int(used) == sum(each["day"] == day for each in _counted(fields, found)), "R3: uses of the day"
+        of_day = [name for name, state in found.states.items() if state == "held" and found.records[name]["day"] == day]
+        assert int(day_held) == len(of_day), "R3: holds of the day"
 
 
 def _sums(found: Ledger) -> Counter[str]:

@@ -65,7 +65,11 @@ class Keys(unittest.TestCase):
             keys.indexes(255),
             keys.brand_events(255, "<brand>"),
             keys.mark(255),
+            keys.mark_of_asked(255),
             keys.brand_mailed(255, "<brand>"),
+            keys.listing(255),
+            keys.user_lists(255, "<brand>"),
+            re.sub(r":\d+$", ":<bucket>", keys.user_list(255, "<brand>", "<name>", 0)),
             keys.usage(255),
             keys.discounts(255),
             keys.brands(255),
@@ -84,10 +88,13 @@ class Keys(unittest.TestCase):
             keys.buckets(255, "<id>"),
             re.sub(r":\d+$", ":<bucket>", keys.uses(255, "<id>", 0)),
             keys.holds(255, "<id>"),
+            keys.reserved(255, "<id>"),
             keys.redemptions(255, "<id>"),
             keys.targets(255),
             keys.user_redemptions(255, "<user>"),
-            keys.redemption(255, "<id>"),
+            keys.more_redemptions(255, "<id>"),
+            keys.let_go(255),
+            re.sub(r":\d+$", ":<bucket>", keys.records("rdm-ff" + 24 * "0")[0]),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
             re.sub(r":\d+$", ":<bucket>", keys.grants(255, "<id>", 0)),
             re.sub(r":\d+$", ":<bucket>", keys.users(255, "")),
@@ -101,7 +108,7 @@ class Keys(unittest.TestCase):
             key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app", "start"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
         }
-        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left"})
+        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left", "records"})
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
@@ -308,6 +315,9 @@ WORDS = {
     "{pp}:brand:<brand>:keys": "brand_keys",
     "{pp}:key:<id>": "(?:caller_)?key",
     "{pp}:rate:<digest>": "rate",
+    "{pp}:listing": "listing",
+    "{pp}:brand:<brand>:lists": "user_lists",
+    "{pp}:brand:<brand>:list:<name>:<bucket>": "sets?",
     "{pp}:brand:<brand>:mailed": "mailed",
     "{pp}:usage": "usage",
     "{pp}:discounts": "discounts",
@@ -323,9 +333,12 @@ WORDS = {
     "{pp}:users:<bucket>": "users",
     "{pp}:discount:<id>:uses:<bucket>": "uses",
     "{pp}:discount:<id>:holds": "holds",
+    "{pp}:discount:<id>:reserved": "reserved",
     "{pp}:discount:<id>:redemptions": "redemptions",
     "{pp}:user:<user>:redemptions": "user_redemptions",
-    "{pp}:redemption:<id>": "(?:redemption|records)",
+    "{pp}:discount:<id>:redemptions:more": "more_redemptions",
+    "{pp}:redemptions:<bucket>": "(?:r.list|list)",
+    "{pp}:let-go": "let_go",
     "{pp}:guesses:<digest>": "user_guesses",
     "{pp}:idempotency:<digest>": "idempotency",
     "{pp}:contact:<user>": "contact",
@@ -345,6 +358,7 @@ WORDS = {
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
+    "{pp}:mark:asked": "mark_of_asked",
     "{pp}:trimmed": "trimmed",
     "{pp}:tallies": "tallies",
     "{pp}:digests": "digests",
@@ -364,16 +378,20 @@ def writes(source: str, word: str) -> bool:
         command
         in (
             "XADD",
+            "XDEL",
             "XGROUP",
             "INCR",
             "HSET",
             "SADD",
+            "SREM",
             "HDEL",
             "HSETNX",
             "HINCRBY",
             "RPUSH",
             "LPUSH",
             "LPOP",
+            "LREM",
+            "LSET",
             "LTRIM",
             "DEL",
             "UNLINK",

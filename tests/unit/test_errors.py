@@ -18,12 +18,14 @@ OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-req
 # Slugs that services use without a script.
 OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable"} | {
     "minimum-amount",
+    "not-in-audience",
     "currency-mismatch",
     "forbidden",
     "cross-site",
     "webhook-off",
     "no-longer-kept",
     "no-ledger",
+    "too-late",
     "too-many-at-once",
 }
 
