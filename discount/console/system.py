@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from discount.ledger import consumer
+from discount.ledger import positions
 from discount.services import outbox, topology, workers
 from discount.services.topology import TopologyOut
 from discount.services.workers import Waiting, WorkerSeen
@@ -27,6 +27,6 @@ def describe(store: Store, *, ledger: bool) -> System:
     return System(
         workers.list_seen(store),
         workers.waiting(store, outbox.GROUP),
-        workers.waiting(store, consumer.GROUP) if ledger else None,
+        workers.waiting(store, positions.GROUP) if ledger else None,
         topology.describe(store, store.nodes.durability),
     )
