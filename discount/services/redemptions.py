@@ -318,7 +318,9 @@ def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Red
             # Redeemed for the first time since it was looked up.
             continue
         names = _keys_of(store, redemption_id, record)
-        (answer,) = store.run_many(name, [(names, [redemption_id, record.number, record.user_id, *arguments])])
+        calendar = rules.calendar(discounts.get_definition(store, record.discount_id).timezone, record.at)
+        given = [redemption_id, record.number, record.user_id, calendar, *arguments]
+        (answer,) = store.run_many(name, [(names, given)])
         # In between, Redis has let it go, or another user or discount redeemed the order.
         if answer.status not in ("not-found", "moved"):
             refusal = answer.refusal()

@@ -74,7 +74,9 @@ if stopped then return stopped end
 local today = find_day(calendar, at)
 if not today then return {'clock', at} end
 local user_uses = read_uses(redis.call('HGET', uses, user))
+local own_day, own_week = today.day, today.week
 stay_in_latest_day(today, user_uses)
+local is_later = today.day ~= own_day or today.week ~= own_week
 -- Most discounts have no holds; then none are counted.
 local holding = d[14] and d[14] > at
 local all_held = holding and redis.call('ZCOUNT', holds, '(' .. at, '+inf') or 0
@@ -173,7 +175,7 @@ else
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = today.day, week = today.week, left = left_after, user = user, code = code, reason = '', order = order}
+local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = is_later and today.day or '', week = is_later and today.week or '', left = left_after, user = user, code = code, reason = '', order = order}
 if before then
   -- An order may be redeemed again after its hold ended. Earlier times are kept, since there are events of then.
   made.earlier_at = string.sub((before.earlier_at and before.earlier_at .. ',' or '') .. before.at, -1699)
