@@ -18,12 +18,13 @@ from discount.domain.errors import (
     NotGranted,
     Refusal,
     TooLate,
+    TooManyGuesses,
     Unavailable,
 )
 from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
 from discount.domain.model import Redemption
 from discount.domain.rules import LimitName
-from discount.services import checkouts, discounts, redemption_records
+from discount.services import checkouts, discounts, redemption_records, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
 from discount.store import keys
@@ -100,19 +101,24 @@ def redeem(
     prepared = checkouts.prepare(store, checkout, guard)
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
-    answer = _run(
-        store,
-        prepared,
-        guard,
-        mode="refuse" if prepared.refusals else "redeem",
-        hold_seconds=hold_seconds,
-        idempotency_key=idempotency_key,
-        metadata=metadata,
-    )
+    discount_id = prepared.discount.text
+    try:
+        answer = _run(
+            store,
+            prepared,
+            guard,
+            mode="refuse" if prepared.refusals else "redeem",
+            hold_seconds=hold_seconds,
+            idempotency_key=idempotency_key,
+            metadata=metadata,
+        )
+    except TooManyGuesses as refusal:
+        tallies.refused(store, discount_id, "redemption", refusal)
+        raise
     if answer.status == "checked":
-        raise prepared.refusals[0]
+        raise tallies.refused(store, discount_id, "redemption", prepared.refusals[0])
     if answer.status == "refused":
-        raise _read_reasons(answer["reasons"])[0]
+        raise tallies.refused(store, discount_id, "redemption", _read_reasons(answer["reasons"])[0])
     if answer.status == "again":
         record = redemption_records.read_record(answer["record"], prepared.discount.text)
         return redemption_records.redemption_of(store, prepared.facts.redemption_id, record)
