@@ -32,6 +32,7 @@ from discount.config import Settings, read_settings
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
 from discount.domain.errors import Unavailable
 from discount.ledger.history import History
+from discount.ledger.past_redemptions import PastRedemptions
 from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
@@ -109,7 +110,10 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
-    history.add_routes(contract, store, History.at(settings.ledger_url))
+    past = History.at(settings.ledger_url)
+    if settings.ledger_url:
+        store.past = PastRedemptions(past.database)
+    history.add_routes(contract, store, past)
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
     long_calls = LongCalls(make_places())
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]

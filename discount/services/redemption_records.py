@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 from discount.domain import ids
 from discount.domain.metadata import of_order
@@ -86,7 +87,7 @@ def read_record(text: str, discount_id: str) -> Record:
 def read_left(text: str) -> Mapping[LimitName, int]:
     """Return what was left of each limit right after a redemption, from its text."""
     named = (each.split("=") for each in text.split(",") if each)
-    return {_LIMITS.get(name, name): int(count) for name, count in named}  # type: ignore[misc]
+    return {_LIMITS.get(name) or cast("LimitName", name): int(count) for name, count in named}
 
 
 @dataclass(slots=True)
