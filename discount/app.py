@@ -24,6 +24,7 @@ from discount.api.routes import (
     history,
     redemptions,
     tokens,
+    user_lists,
     users,
     webhooks,
 )
@@ -107,6 +108,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
+    user_lists.add_routes(contract, store)
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
@@ -115,7 +117,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         store.past = PastRedemptions(past.database)
     history.add_routes(contract, store, past)
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
-    long_calls = LongCalls(make_places())
+    long_calls = LongCalls(make_places(), store.seconds_in_redis)
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract

@@ -87,7 +87,7 @@ def read_record(text: str, discount_id: str) -> Record:
 def read_left(text: str) -> Mapping[LimitName, int]:
     """Return what was left of each limit right after a redemption, from its text."""
     named = (each.split("=") for each in text.split(",") if each)
-    return {_LIMITS.get(name) or cast("LimitName", name): int(count) for name, count in named}
+    return {_LIMITS[name] if name in _LIMITS else cast(LimitName, name): int(count) for name, count in named}
 
 
 @dataclass(slots=True)
