@@ -53,7 +53,8 @@ class Caller:
 class Author:
     """Who makes a change, and in which request, as its event says it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    in at the console by OpenID Connect, or `command` for the command line.
     """
 
     by: str

@@ -38,6 +38,10 @@ class Signer:
         derived = (self.derived(f"webhook:{webhook_id}:{version}") for version in versions)
         return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in derived)
 
+    def session_key(self) -> bytes:
+        """Return the key that signs the cookies of the console."""
+        return self.derived("console")
+
     def mail_token(self, brand_id: str, user_id: str) -> str:
         """Return the token of an unsubscribe link, which carries the brand and the user."""
         payload = _text(json.dumps([brand_id, user_id], ensure_ascii=False, separators=(",", ":")).encode())
