@@ -33,7 +33,7 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 
 #: Holds of one discount that a user may have at a time. Each use examines all of them.
-HOLDS_PER_USER = 100
+HOLDS_PER_USER = 25
 #: How often a script is run when it asks for something and has to be run again.
 TRIES = 5
 #: How often it is run to take holds that ended off the counts, 1,000 each time.
