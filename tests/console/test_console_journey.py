@@ -66,7 +66,7 @@ def test_a_discount_is_created_changed_and_closed_with_scripts_and_without(
     page.get_by_label("Amount off").fill("12.345")
     page.get_by_label("Currency").fill("EUR")
     page.get_by_role("button", name="Create").click()
-    expect(page.get_by_role("alert")).to_contain_text("more decimals than EUR")
+    expect(page.locator("#problems")).to_contain_text("more decimals than EUR")
     expect(page.get_by_label("Amount off")).to_have_attribute("aria-invalid", "true")
     assert site.ask("GET", "/discount", key=key)["discounts"] == []
     # What was typed is still there.
@@ -87,7 +87,7 @@ def test_a_discount_is_created_changed_and_closed_with_scripts_and_without(
     page.get_by_role("button", name="Close…").click()
     page.get_by_label("Name of the discount").fill("Sprung")
     page.get_by_role("button", name="Close the discount").click()
-    expect(page.get_by_role("alert")).to_contain_text("is not the name of the discount")
+    expect(page.locator("#problems")).to_contain_text("is not the name of the discount")
     assert site.ask("GET", f"/discount/{made['id']}", key=key)["status"] == "active"
     page.get_by_label("Name of the discount").fill("Spring")
     page.get_by_role("button", name="Close the discount").click()
@@ -108,7 +108,7 @@ def test_the_next_click_after_a_key_was_revoked_leads_to_the_page_to_sign_in(sit
     expect(page.get_by_text("Your session has ended")).to_be_visible()
     page.get_by_label("Key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("is not a valid key")
+    expect(page.locator("#problems")).to_contain_text("is not a valid key")
 
 
 def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(site: Site, person: Person) -> None:
