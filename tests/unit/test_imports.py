@@ -19,7 +19,7 @@ FLOORS: dict[str, set[str]] = {
     "security": {"store", "domain"},
     "mails": {"domain"},
     "services": {"security", "store", "domain", "deferred"},
-    "ledger": {"services", "store", "domain"},
+    "ledger": {"services", "security", "store", "domain"},
     "api.schemas": {"ledger", "services", "store", "domain"},
     "api": {"api.schemas", "services", "security", "store", "domain", "logs", "metrics"},
     "api.routes": {"ledger", "api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
