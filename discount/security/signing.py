@@ -40,7 +40,7 @@ class Signer:
 
     def session_key(self) -> bytes:
         """Return the key that signs the cookies of the console."""
-        return self._derived("console")
+        return self.derived("console")
 
     def mail_token(self, brand_id: str, user_id: str) -> str:
         """Return the token of an unsubscribe link, which carries the brand and the user."""
