@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from discount import mails
 from discount.domain.digests import Digest
 from discount.domain.model import Brand, to_time
+from discount.ledger import positions
 from discount.ledger.figures import Figure, Figures, add_up
 from discount.mails import Amounts, Recipient
 from discount.services import brands, deliveries, discounts, outbox
