@@ -12,7 +12,12 @@ from discount.domain.identity import canonical
 from tests.api.client import Client
 
 PAGE = (Path(__file__).parents[2] / "doc" / "identity.md").read_text(encoding="utf-8")
-ANN = {"email": "ann.smith@gmail.com", "device": "device-7f3a90c1", "address": "17 Very High Street", "card": "4000-1234-5678"}
+ANN = {
+    "email": "ann.smith@gmail.com",
+    "device": "device-7f3a90c1",
+    "address": "17 Very High Street",
+    "card": "4000-1234-5678",
+}
 
 
 def opened(client: Client, most: int = 1, **more: Any) -> str:
@@ -107,7 +112,7 @@ def test_a_refused_use_gives_the_claim_back_and_a_wrong_code_claims_nothing(clie
 
 
 def read(redis: Any, name: str) -> Any:
-    """Return what a key of any type holds."""
+    """Return what a key of any type holds, if it is text."""
     kind = redis.type(name)
     if kind in ("zset", "list"):
         return (redis.zrange if kind == "zset" else redis.lrange)(name, 0, -1)
@@ -121,7 +126,7 @@ def test_nothing_of_an_identity_can_be_read_and_a_forgotten_user_frees_it(client
     grant(client, plain, "Ann", **ANN)
 
     kept = {name: redis.hgetall(name) for name in redis.scan_iter("*:identities:*", count=1000)}
-    everything = "".join(str(read(redis, name)) for name in redis.scan_iter("*", count=1000))
+    everything = "".join(str(read(redis, name)) for name in redis.scan_iter("*", count=1000) if ":buckets" not in name)
 
     assert kept
     assert all(discount_id in name for name in kept)

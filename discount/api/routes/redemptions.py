@@ -5,10 +5,10 @@ from typing import Any
 from discount import metrics
 from discount.api import problems
 from discount.api.contract import Contract, ViewResult
+from discount.api.identities import identity_in
 from discount.api.schemas.common import (
     UserId,
     customer_in,
-    identity_in,
     missing_out,
     moment_in,
 )

@@ -30,6 +30,7 @@ EventType = Literal[
     "redemption.held",
     "redemption.confirmed",
     "redemption.released",
+    "identity.repeated",
     "user.forgotten",
     "webhook.disabled",
 ]
