@@ -3,7 +3,7 @@
 from typing import Any
 
 from discount import metrics
-from discount.api import problems
+from discount.api import problems, texts
 from discount.api.contract import Contract, ViewResult
 from discount.api.identities import identity_in
 from discount.api.schemas.common import (
@@ -57,7 +57,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
-    def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
+    def validate_code(
+        body: ValidationIn, address: str, language: str, caller: model.Caller, guard: Guard | None
+    ) -> ViewResult:
         """Show what a code would take off an order, and every reason why it cannot be redeemed. Nothing is counted."""
         verdict = redemptions.validate(store, _checkout(body, address, caller, signatures), guard)
         out = ValidationOut(
@@ -66,7 +68,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
             discount_amount=verdict.discount_amount,
             amount_to_pay=body.order.amount - verdict.discount_amount,
             left=LimitsOut.of(verdict.left),
-            reasons=[_reason(each) for each in verdict.reasons],
+            reasons=[_reason(each, language) for each in verdict.reasons],
         )
         return out, 200
 
@@ -182,9 +184,11 @@ def _checkout(body: ValidationIn, address: str, caller: model.Caller, signatures
     )
 
 
-def _reason(refusal: Refusal) -> Reason:
-    detail = refusal.detail if refusal.detail != refusal.title else None
-    return Reason(refusal.slug, refusal.title, detail, **problems.members_of(refusal))
+def _reason(refusal: Refusal, language: str) -> Reason:
+    detail = texts.detail(refusal.detail, language) if refusal.detail != refusal.title else None
+    return Reason(
+        refusal.slug, texts.title(refusal.slug, refusal.title, language), detail, **problems.members_of(refusal)
+    )
 
 
 _COLUMNS = (
