@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from discount.domain import windows
 from discount.domain.ids import parse_discount_id
 from discount.services.redemption_records import Record
 from discount.store import keys
@@ -86,11 +87,11 @@ def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = 
     use, rollback and end of a hold, with the same sums; R7 HTTP shows the records; R8 every answer is in the store,
     and was new once.
     """
-    records = _records(client, discount_id)
-    states = _states(client, discount_id, records)
-    found = Ledger(records, states)
+    made = _records(client, discount_id)
+    states = _states(client, discount_id, made)
+    found = Ledger(made, states)
     fields = client.hgetall(keys.discount(int(discount_id[4:6], 16), discount_id))
-    _check_lists(client, discount_id, records)
+    _check_lists(client, discount_id, made)
     _check_counters(fields, found)
     _check_uses(client, discount_id, fields, found)
     _check_events(client, discount_id, found)
@@ -113,16 +114,16 @@ def _fields(record: Record) -> dict[str, str]:
     return {"hold_until": ""} | words | named | more
 
 
-def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> dict[str, str]:
+def _states(client: Any, discount_id: str, made: dict[str, dict[str, str]]) -> dict[str, str]:
     seconds, rest = client.time()
     now = int(seconds) * 1_000_000 + int(rest)
     scores = dict(client.zrange(keys.holds(int(discount_id[4:6], 16), discount_id), 0, -1, withscores=True))
     holds = {name: int(until) for name, until in scores.items() if until > now}
     states = {
         name: "released" if each["state"] == "held" and int(each["hold_until"]) <= now else each["state"]
-        for name, each in records.items()
+        for name, each in made.items()
     }
-    held = {name: int(records[name]["hold_until"]) for name, state in states.items() if state == "held"}
+    held = {name: int(made[name]["hold_until"]) for name, state in states.items() if state == "held"}
     assert holds == held, "R2: the holds are the held records, with the same ends"
     return states
 
@@ -161,6 +162,16 @@ def _check_counters(fields: dict[str, str], found: Ledger) -> None:
     assert Counter(sums) == _sums(found), "R3: sums by currency"
     if "limit_total" in fields:
         assert len(_counted(fields, found)) + counts["held"] <= int(fields["limit_total"]), "R5: total"
+    for currency, most in windows.read_budget(fields.get("budget")).items():
+        live = [each for name, each in found.records.items() if found.states[name] in ("redeemed", "held")]
+        spent = sum(int(each["discount_amount"]) for each in live if each["currency"] == currency)
+        held = sum(int(each["discount_amount"]) for each in live if each["state"] == "held")
+        assert (spent <= most, held) == (True, int(fields.get(f"reserved:{currency}", 0))), "R5: budget"
+    if "periods" in fields:
+        day, used, day_held = fields["periods"].split()[:3]
+        assert int(used) == sum(each["day"] == day for each in _counted(fields, found)), "R3: uses of the day"
+        of_day = [name for name, state in found.states.items() if state == "held" and found.records[name]["day"] == day]
+        assert int(day_held) == len(of_day), "R3: holds of the day"
 
 
 def _sums(found: Ledger) -> Counter[str]:
