@@ -12,7 +12,12 @@ from discount.domain.identity import canonical
 from tests.api.client import Client
 
 PAGE = (Path(__file__).parents[2] / "doc" / "identity.md").read_text(encoding="utf-8")
-ANN = {"email": "ann.smith@gmail.com", "device": "device-7f3a90c1", "address": "17 Very High Street", "card": "4000-1234-5678"}
+ANN = {
+    "email": "ann.smith@gmail.com",
+    "device": "device-7f3a90c1",
+    "address": "17 Very High Street",
+    "card": "4000-1234-5678",
+}
 
 
 def opened(client: Client, most: int = 1, **more: Any) -> str:
