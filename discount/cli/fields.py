@@ -91,7 +91,7 @@ def read(shape: type, given: Mapping[str, Any]) -> Any:
 
 
 def _option(field: Field, names: Sequence[str], text: str) -> Callable[[Any], Any]:
-    name = "-".join(field.path[1:] if field.path[0] == "codes" else field.path).replace("_", "-")
+    name = "-".join(field.path[1:] if field.path[0] == "codes" and field.path[1:] else field.path).replace("_", "-")
     attributes: dict[str, Any] = {"help": text or field.description, "required": field.required}
     if field.nullable:
         attributes["help"] = f"{attributes['help']} `{NONE}` clears it.".strip()
@@ -104,6 +104,8 @@ def _option(field: Field, names: Sequence[str], text: str) -> Callable[[Any], An
         attributes["metavar"] = _METAVARS.get(type(field.type), "TEXT")
     if isinstance(field.type, shapes.DictType):
         attributes["metavar"] = "NAME=VALUE"
+    if _holds_objects(field.type):
+        attributes["metavar"] = "JSON"
     if isinstance(field.type, shapes.ListType | shapes.DictType):
         attributes |= {"multiple": True, "help": f"{attributes['help']} May be repeated.".strip()}
     elif isinstance(field.default, str | int) and field.default != "":
@@ -128,6 +130,8 @@ def _value(field: Field, given: Any) -> Any:
         return dict(_entry(field, each) for each in given)
     if given in field.words:
         return given
+    if _holds_objects(field.type):
+        return [_object(field, each) for each in given]
     if isinstance(given, str) and isinstance(field.type, shapes.IntType | shapes.FloatType):
         whole = isinstance(field.type, shapes.IntType)
         try:
@@ -136,6 +140,17 @@ def _value(field: Field, given: Any) -> Any:
             reason = f"is not a {'whole ' if whole else ''}number{''.join(f' or `{word}`' for word in field.words)}"
             raise Invalid(field.name.replace("__", "/"), reason) from None
     return list(given) if isinstance(given, tuple) else given
+
+
+def _holds_objects(kind: shapes.Type) -> bool:
+    return isinstance(kind, shapes.ListType) and isinstance(kind.item_type, shapes.StructType)
+
+
+def _object(field: Field, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise Invalid(field.name.replace("__", "/"), "must be a JSON object") from None
 
 
 def _entry(field: Field, text: str) -> tuple[str, str]:
@@ -157,7 +172,7 @@ def _flatten(struct: shapes.StructType, parent: tuple[str, ...], *, required: bo
     """Yield the fields of a struct, those of nested structs included."""
     for field in struct.fields:
         kind, description, nullable = _unwrap(field.type)
-        path = (*parent, field.name)
+        path = (*parent, field.encode_name)
         if isinstance(kind, shapes.StructType):
             yield from _flatten(kind, path, required=required and field.required)
             continue

@@ -17,10 +17,11 @@ from discount.cli.commands import CommandGroup
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_page, print_stream, thousands
 
-_NAMES = {"brand_id": ("--brand", "--brand-id")}
+_NAMES = {"brand_id": ("--brand", "--brand-id"), "order__lines": ("--order-line",)}
 _HELPS = {
     "discount_id": "The discount. Either it or the brand is needed.",
     "order__id": "The shop's id of the order.",
+    "order__lines": 'A line of the order, such as \'{"id": "1", "amount": 500, "sku": "CHAIR-17"}\'.',
     "order__amount": "The amount of the order, in minor units: 1050 is 10.50 EUR.",
     "hold_seconds": "Hold the use for this many seconds instead of making it final.",
     "state": "Only those in this state.",

@@ -25,12 +25,22 @@ def has(metadata: Metadata, wanted: Metadata) -> bool:
     return all(metadata.get(name) == value for name, value in wanted.items())
 
 
-def with_order(order_id: str, metadata: Metadata) -> str:
-    """Return an order's id as it is stored: with the metadata of its redemption on a second line, if there is any."""
+def with_order(order_id: str, metadata: Metadata, lines: str = "") -> str:
+    """Return an order's id as it is stored.
+
+    The metadata of its redemption stands on a second line, and what came off its lines on a third, if there is any.
+    """
+    if lines:
+        return f"{order_id}\n{write(metadata)}\n{lines}"
     return f"{order_id}\n{write(metadata)}" if metadata else order_id
 
 
 def of_order(stored: str) -> tuple[str, Metadata]:
     """Return an order's id and the metadata of its redemption. No id has a line break."""
-    order_id, _, text = stored.partition("\n")
-    return order_id, read(text)
+    order_id, _, rest = stored.partition("\n")
+    return order_id, read(rest.partition("\n")[0])
+
+
+def lines_of_order(stored: str) -> str:
+    """Return the text that says what came off the lines of a stored order; empty without lines."""
+    return stored.partition("\n")[2].partition("\n")[2]

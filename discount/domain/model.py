@@ -220,6 +220,8 @@ class Redemption(Struct, frozen=True):
     reason: str = ""
     metadata: Metadata = msgspec.field(default_factory=dict)
     fresh: bool = False
+    #: What came off each line of the order, by the line's id; empty without lines.
+    lines: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -66,6 +66,7 @@ class PreparedCheckout(Struct, frozen=True):
 
     Args:
         discount_amount: what the rule takes off the order, in minor units.
+        off_lines: the same for each line of the order; empty without lines.
         refusals: why the rule does not apply to the order, if it does not.
     """
 
@@ -75,6 +76,7 @@ class PreparedCheckout(Struct, frozen=True):
     definition: Definition
     discount_amount: int
     refusals: list[Refusal]
+    off_lines: Sequence[int] = ()
 
 
 def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCheckout:
@@ -98,14 +100,12 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         discount_id = _find_discount(store, checkout, facts, guard)
         discount = discounts.parse_id(store, discount_id)
         definition = discounts.get_definition(store, discount_id)
-    return PreparedCheckout(
-        checkout,
-        facts,
-        discount,
-        definition,
-        rules.taken_off(definition.rule, checkout.order.amount),
-        rules.refusals_of(definition.rule, checkout.order),
-    )
+    rule, order = definition.rule, checkout.order
+    refusals = rules.refusals_of(rule, order)
+    if order.lines:
+        off_lines = rules.taken_off_lines(rule, order.lines, [each.amount for each in order.lines])
+        return PreparedCheckout(checkout, facts, discount, definition, sum(off_lines), refusals, off_lines)
+    return PreparedCheckout(checkout, facts, discount, definition, rules.taken_off(rule, order.amount), refusals)
 
 
 def wrong_code() -> NotGranted:

@@ -18,8 +18,9 @@ from discount.domain.errors import (
     Refusal,
     Unavailable,
 )
-from discount.domain.metadata import NO_METADATA, Metadata, of_order, with_order, write
+from discount.domain.metadata import NO_METADATA, Metadata, lines_of_order, of_order, with_order, write
 from discount.domain.model import Redemption, RedemptionState
+from discount.domain.order_lines import digest, read_lines, write_lines
 from discount.domain.rules import LimitName, Order
 from discount.services import checkouts, discounts
 from discount.services.checkouts import Checkout, PreparedCheckout
@@ -51,6 +52,8 @@ class Verdict(Struct, frozen=True):
     discount_amount: int
     left: Mapping[LimitName, int]
     reasons: list[Refusal]
+    #: What would come off each line of the order, by the line's id; empty without lines.
+    lines: Mapping[str, int] = {}
 
 
 def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Verdict:
@@ -63,16 +66,17 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     try:
         prepared = checkouts.prepare(store, checkout, guard)
     except NotGranted as wrong:
-        return Verdict(None, 0, {}, [wrong])
+        return Verdict(None, 0, {}, [wrong], _off_by_id(checkout.order, ()))
     answer = _run(store, prepared, guard, mode="check")
     found = _read_reasons(answer["reasons"])
     if answer.status == "refused":
-        return Verdict(None, 0, {}, found)
+        return Verdict(None, 0, {}, found, _off_by_id(checkout.order, ()))
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + found[len(mismatches) :]
-    amount = 0 if prepared.refusals else prepared.discount_amount
-    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons)
+    amount, off = (0, ()) if prepared.refusals else (prepared.discount_amount, prepared.off_lines)
+    lines = _off_by_id(checkout.order, off)
+    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons, lines)
 
 
 def redeem(
@@ -127,6 +131,7 @@ def redeem(
         hold_until=_moment(hold_until),
         metadata=metadata,
         fresh=True,
+        lines=_off_by_id(checkout.order, prepared.off_lines),
     )
 
 
@@ -230,7 +235,7 @@ def _run(
                 facts.redemption_id,
                 fingerprint,
                 discount.text,
-                with_order(order.id, metadata),
+                with_order(order.id, metadata, write_lines(order.lines, prepared.off_lines)),
                 order.amount,
                 order.currency,
                 prepared.discount_amount,
@@ -277,6 +282,7 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
         *(order.id, order.amount, order.currency, hold_seconds),
     ]
     request += [write(metadata)] if metadata else []
+    request += [digest(order.lines)] if order.lines else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
@@ -325,6 +331,13 @@ def _read_reasons(text: str) -> list[Refusal]:
     return reasons
 
 
+def _off_by_id(order: Order, off: Sequence[int]) -> Mapping[str, int]:
+    """Return what comes off each line of an order by the line's id; nothing where no amounts are given."""
+    if not order.lines:
+        return {}
+    return {line.id: taken for line, taken in zip(order.lines, off or [0] * len(order.lines), strict=True)}
+
+
 def _mismatch(differs: list[str]) -> str:
     if not differs:
         return "This Idempotency-Key was used with another request."
@@ -369,6 +382,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         rolled_back_at=_moment(fields.get("rolled_back_at")),
         reason=fields.get("reason", ""),
         metadata=metadata,
+        lines=read_lines(lines_of_order(fields["order"])),
     )
 
 

@@ -69,12 +69,16 @@ def test_create_takes_every_field_that_http_takes(said: Said, http: FlaskClient)
         *("--limits-per-user-per-day", "2", "--timezone", "Europe/Stockholm", "--valid-for", "P14D"),
         *("--expires-at", "2280-01-01T00:00:00Z", "--no-returns-use", "--prefix", "X-", "--idempotency-key", "once"),
         *("--webhook-url", "https://ikea.example/x", "--webhook-types", "code.granted"),
+        *("--applies-to-skus", "CHAIR-*", "--except-categories", "sale", "--except-categories", "old"),
+        *("--minimum-quantity", "2", "--per", "line", "--cheapest-lines", "3"),
     )
     body = {
         **{"brand_id": "IKEA", "discount_code": "Spring", "total_count": 3, "percent_off": 12.5, "currency": "EUR"},
         **{"minimum_amount": 1000, "maximum_discount": 500, "timezone": "Europe/Stockholm", "valid_for": "P14D"},
         **{"expires_at": "2280-01-01T00:00:00Z", "returns_use": False, "codes": {"prefix": "X-"}},
         **{"webhook_url": "https://ikea.example/x", "webhook_types": ["code.granted"]},
+        **{"applies_to": {"skus": ["CHAIR-*"]}, "except": {"categories": ["sale", "old"]}},
+        **{"minimum_quantity": 2, "per": "line", "cheapest_lines": 3},
         "limits": {"total": 50, "per_user": None, "per_user_per_day": 2},
     }
     again = http.post("/discount", json=body, headers={"Idempotency-Key": "once"})

@@ -12,6 +12,7 @@ from discount.api.schemas.common import (
 )
 from discount.api.schemas.discounts import LimitsOut
 from discount.api.schemas.redemptions import (
+    OrderIn,
     Reason,
     RedemptionIn,
     RedemptionOut,
@@ -21,11 +22,13 @@ from discount.api.schemas.redemptions import (
     RollbackIn,
     ValidationIn,
     ValidationOut,
+    lines_out,
 )
 from discount.api.streaming import csv_response
 from discount.domain import metadata, model
 from discount.domain.errors import Invalid, Refusal
 from discount.domain.metadata import NO_METADATA
+from discount.domain.order_lines import Line, check_lines
 from discount.domain.rules import Order, check_currency
 from discount.services import redemption_lists, redemptions
 from discount.services.checkouts import Checkout
@@ -35,9 +38,14 @@ from discount.store.guards import Guard
 
 _NOT_NOW = (
     *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
+    *("lines-missing", "no-line-fits", "minimum-quantity"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
 )
+
+
+#: The largest body of a checkout, in bytes: 500 lines fit.
+CHECKOUT_BODY = 256 * 1024
 
 
 def add_routes(contract: Contract, store: Store) -> None:
@@ -50,6 +58,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("redeem",),
         users=True,
         fast_path=True,
+        max_body=CHECKOUT_BODY,
         answers={200: ValidationOut},
         refusals=("not-found", "too-many-guesses"),
     )
@@ -63,6 +72,7 @@ def add_routes(contract: Contract, store: Store) -> None:
             amount_to_pay=body.order.amount - verdict.discount_amount,
             left=LimitsOut.of(verdict.left),
             reasons=[_reason(each) for each in verdict.reasons],
+            lines=lines_out(verdict.lines),
         )
         return out, 200
 
@@ -73,6 +83,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("redeem",),
         users=True,
         fast_path=True,
+        max_body=CHECKOUT_BODY,
         answers={201: RedemptionOut, 200: RedemptionOut},
         refusals=_NOT_NOW,
     )
@@ -170,9 +181,15 @@ def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkou
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
     check_currency(body.order.currency, "/order/currency")
-    order = Order(body.order.id, body.order.amount, body.order.currency)
+    order = Order(body.order.id, body.order.amount, body.order.currency, _lines(body.order) if body.order.lines else ())
     by_user = caller.user_id is not None
     return Checkout(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user)
+
+
+def _lines(order: OrderIn) -> tuple[Line, ...]:
+    lines = tuple(Line(each.id, each.amount, each.quantity, each.sku, each.category) for each in order.lines)
+    check_lines(lines, order.amount)
+    return lines
 
 
 def _reason(refusal: Refusal) -> Reason:

@@ -19,13 +19,14 @@ from discount.api.schemas.common import (
     Money,
     Often,
     Percent,
+    Products,
     Shape,
     Wanted,
     Zone,
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import ids, model, rules
+from discount.domain import ids, model, order_lines, rules
 from discount.domain.reasons import with_rule
 
 DiscountCode = Annotated[
@@ -173,6 +174,18 @@ class SumsOut(Shape):
     discounts: int
 
 
+Per = Annotated[
+    Literal["order", "line"],
+    Meta(description="order: the rule takes off all its lines together; line: off each of them."),
+]
+
+
+LineCount = Annotated[int, Meta(ge=1, le=order_lines.MOST_LINES, description="Only so many lines.")]
+
+
+Pieces = Annotated[int, Meta(ge=1, le=order_lines.MOST_PIECES, description="Pieces of what the discount is for.")]
+
+
 Length = Annotated[
     str,
     Meta(
@@ -187,7 +200,8 @@ Length = Annotated[
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; for imported ones it is the expected number.
 
-    The rule is `percent_off`, or `amount_off` with `currency`. `valid_for` counts from the grant.
+    The rule is `percent_off`, or `amount_off` with `currency`. `applies_to`, `except` and the fields after them need
+    the lines of an order. `valid_for` counts from the grant.
     `total_count` limits grants, also of a shared code; `limits` limit redemptions.
     """
 
@@ -203,6 +217,12 @@ class DiscountIn(Shape, kw_only=True):
     currency: Currency | None = None
     minimum_amount: Money | None = None
     maximum_discount: Money | None = None
+    applies_to: Products | None = None
+    except_: Products | None = msgspec.field(default=None, name="except")
+    minimum_quantity: Pieces | None = None
+    per: Per = "order"
+    cheapest_lines: LineCount | None = None
+    dearest_lines: LineCount | None = None
     limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
     timezone: Zone = "UTC"
     returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
@@ -223,6 +243,21 @@ class DiscountChange(Shape):
     metadata: Annotated[Metadata | UnsetType, Meta(description="Replaces all metadata.")] = UNSET
 
 
+def _selection_out(selection: order_lines.Selection | None) -> dict[str, Any]:
+    """Return the fields of a selection that say something."""
+    if selection is None:
+        return {}
+    given = {
+        "applies_to": selection.applies_to and order_lines.products_out(selection.applies_to),
+        "except_": selection.excluded and order_lines.products_out(selection.excluded),
+        "minimum_quantity": selection.minimum_quantity,
+        "per": "line" if selection.per_line else None,
+        "cheapest_lines": selection.cheapest,
+        "dearest_lines": selection.dearest,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 class DiscountForUser(Shape, kw_only=True):
     """A discount as users see it, without its codes and counts."""
 
@@ -241,6 +276,12 @@ class DiscountForUser(Shape, kw_only=True):
     maximum_discount: int | None
     limits: LimitsOut
     timezone: str
+    applies_to: dict[str, list[str]] | UnsetType = UNSET
+    except_: dict[str, list[str]] | UnsetType = msgspec.field(default=UNSET, name="except")
+    minimum_quantity: int | UnsetType = UNSET
+    per: Per | UnsetType = UNSET
+    cheapest_lines: int | UnsetType = UNSET
+    dearest_lines: int | UnsetType = UNSET
 
     @classmethod
     def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
@@ -264,7 +305,7 @@ class DiscountForUser(Shape, kw_only=True):
             "maximum_discount": discount.rule.maximum_discount,
             "limits": LimitsOut.of(discount.limits),
             "timezone": discount.timezone,
-        }
+        } | _selection_out(discount.rule.selection)
 
 
 class DiscountOut(DiscountForUser, kw_only=True):

@@ -35,5 +35,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     quota_limit: int | None = None
     opens_at: Moment | None = None
     minimum_amount: int | None = None
+    minimum_quantity: int | None = None
+    quantity: int | None = None
     currency: str | None = None
     scope: str | None = None

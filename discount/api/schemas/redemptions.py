@@ -1,5 +1,6 @@
 """Shapes of validations and redemptions."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -7,8 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     ID_PATTERN,
+    NAME_PATTERN,
     Amount,
     BrandId,
+    Category,
     Currency,
     ListQuery,
     Metadata,
@@ -16,12 +19,13 @@ from discount.api.schemas.common import (
     Moment,
     Remark,
     Shape,
+    Sku,
     UserId,
     Wanted,
     moment_out,
 )
 from discount.api.schemas.discounts import LimitsOut
-from discount.domain import model
+from discount.domain import model, order_lines
 
 State = Literal["held", "redeemed", "rolled-back", "released"]
 
@@ -46,6 +50,55 @@ class OrderShape(Shape):
     currency: Currency
 
 
+LineId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=order_lines.LONGEST,
+        pattern=NAME_PATTERN,
+        description="The shop's own id of the line; each is given once.",
+        examples=["1"],
+    ),
+]
+
+
+class LineIn(Shape):
+    """A line of an order. `amount` is the price of all its pieces."""
+
+    id: LineId
+    amount: Amount
+    quantity: Annotated[int, Meta(ge=1, le=order_lines.MOST_PIECES, description="Its pieces.")] = 1
+    sku: Sku | None = None
+    category: Category | None = None
+
+
+Lines = Annotated[
+    list[LineIn],
+    Meta(max_length=order_lines.MOST_LINES, description="They add up to the order's amount; delivery is a line, too."),
+]
+
+
+class OrderIn(OrderShape):
+    """The order to pay, with its lines if the discount is for some of them."""
+
+    lines: Lines = msgspec.field(default_factory=list)
+
+
+class LineOut(Shape):
+    """What comes off a line of an order."""
+
+    id: str
+    discount_amount: int
+
+
+LinesOut = Annotated[list[LineOut] | UnsetType, Meta(description="What comes off each line, if the order has lines.")]
+
+
+def lines_out(lines: Mapping[str, int]) -> list[LineOut] | UnsetType:
+    """Return what comes off each line."""
+    return [LineOut(line_id, amount) for line_id, amount in lines.items()] if lines else UNSET
+
+
 class ValidationIn(Shape, kw_only=True):
     """A code at a checkout: `brand_id` or `discount_id`, or both."""
 
@@ -57,7 +110,7 @@ class ValidationIn(Shape, kw_only=True):
         str,
         Meta(min_length=1, max_length=200, description="As typed. Case, blanks and dashes do not matter."),
     ]
-    order: OrderShape
+    order: OrderIn
 
 
 class RedemptionIn(ValidationIn, kw_only=True):
@@ -84,6 +137,8 @@ class Reason(Shape, omit_defaults=True):
     starts_at: Moment | None = None
     expires_at: Moment | None = None
     minimum_amount: int | None = None
+    minimum_quantity: int | None = None
+    quantity: int | None = None
     currency: str | None = None
 
 
@@ -96,6 +151,7 @@ class ValidationOut(Shape):
     amount_to_pay: int
     left: LimitsOut
     reasons: list[Reason]
+    lines: LinesOut = UNSET
 
 
 class RedemptionOut(Shape):
@@ -120,6 +176,7 @@ class RedemptionOut(Shape):
     rolled_back_at: Moment | None
     reason: str
     metadata: Metadata | UnsetType = UNSET
+    lines: LinesOut = UNSET
 
     @classmethod
     def of(cls, redemption: model.Redemption) -> "RedemptionOut":
@@ -142,6 +199,7 @@ class RedemptionOut(Shape):
             moment_out(redemption.rolled_back_at),
             redemption.reason,
             dict(redemption.metadata) if redemption.metadata else UNSET,
+            lines_out(redemption.lines),
         )
 
 

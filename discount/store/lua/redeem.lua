@@ -46,7 +46,7 @@ local none, reasons = {}, {}
 local before = none
 -- With a wrong code a caller learns nothing about the order either.
 if right then
-  before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at')
+  before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at', 'order')
   -- A hold that ended, or was released for a newer one, counts as no redemption.
   local is_live = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
   local differs = none
@@ -57,6 +57,8 @@ if right then
     if before[4] ~= user then differs[#differs + 1] = 'user_id' end
     if before[5] ~= amount then differs[#differs + 1] = 'amount' end
     if before[6] ~= currency then differs[#differs + 1] = 'currency' end
+    -- A digest of the order's lines begins the third line of its text.
+    if string.match(before[8] or '', '^[^\n]*\n[^\n]*\n(%x+)') ~= string.match(order, '^[^\n]*\n[^\n]*\n(%x+)') then differs[#differs + 1] = 'set of lines' end
     if mode ~= 'check' and held_for ~= hold_seconds then differs[#differs + 1] = 'hold_seconds' end
   end
   if mode == 'check' then
