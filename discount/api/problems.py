@@ -42,6 +42,7 @@ STATUS: dict[str, int] = {
     "too-many-holds": 409,
     "minimum-amount": 409,
     "lines-missing": 409,
+    "not-combinable": 409,
     "no-line-fits": 409,
     "minimum-quantity": 409,
     "currency-mismatch": 409,

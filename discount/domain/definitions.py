@@ -45,6 +45,7 @@ class SettingsData(msgspec.Struct, omit_defaults=True):
     per: str | UnsetType = UNSET
     cheapest_lines: int | UnsetType = UNSET
     dearest_lines: int | UnsetType = UNSET
+    combines: list[str] | UnsetType = UNSET
     limits: dict[str, int | None] | UnsetType = UNSET
     timezone: str | UnsetType = UNSET
     returns_use: bool | UnsetType = UNSET
@@ -76,6 +77,7 @@ _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "applies_to": ("applies_to", json.loads),
     "except": ("except_", json.loads),
     "per": ("per", _same),
+    "combines": ("combines", str.split),
     **{name: (name, _moment) for name in ("starts_at", "expires_at")},
     "total": ("total_count", _number),
     "percent": ("percent_off", lambda value: int(value) / 100),

@@ -162,6 +162,11 @@ class MinimumQuantity(Refusal):
     title = "The order has too few pieces of what the discount is for."
 
 
+class NotCombinable(Refusal):
+    slug = "not-combinable"
+    title = "The code cannot be used together with another code of the order."
+
+
 class CurrencyMismatch(Refusal):
     slug = "currency-mismatch"
     title = "The order is in another currency."

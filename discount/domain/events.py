@@ -120,6 +120,9 @@ class OfRedemption(OfCode):
     discount_amount: int
     metadata: dict[str, str]
     lines: Annotated[dict[str, int] | UnsetType, Meta(description="What came off each line, by its id.")] = UNSET
+    redeemed_with: Annotated[
+        list[str] | UnsetType, Meta(description="Ids of the order's other redemptions, if it has several codes.")
+    ] = UNSET
 
 
 class OfRollback(OfRedemption, kw_only=True):
@@ -372,6 +375,7 @@ _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "order_id": lambda fields: metadata.of_order(fields.get("order", ""))[0],
     "metadata": _metadata,
     "lines": _lines,
+    "redeemed_with": lambda fields: metadata.others_of_order(fields.get("order", ""), fields["redemption"]) or UNSET,
     "next_user_id": lambda fields: fields.get("next") or None,
     "reissue": lambda fields: fields.get("reissue") == "1",
 }

@@ -25,11 +25,14 @@ def has(metadata: Metadata, wanted: Metadata) -> bool:
     return all(metadata.get(name) == value for name, value in wanted.items())
 
 
-def with_order(order_id: str, metadata: Metadata, lines: str = "") -> str:
+def with_order(order_id: str, metadata: Metadata, lines: str = "", codes: str = "") -> str:
     """Return an order's id as it is stored.
 
-    The metadata of its redemption stands on a second line, and what came off its lines on a third, if there is any.
+    Further lines have the metadata of its redemption, what came off its lines, and its redemptions by several codes, if
+    there are any.
     """
+    if codes:
+        return f"{order_id}\n{write(metadata)}\n{lines}\n{codes}"
     if lines:
         return f"{order_id}\n{write(metadata)}\n{lines}"
     return f"{order_id}\n{write(metadata)}" if metadata else order_id
@@ -43,4 +46,19 @@ def of_order(stored: str) -> tuple[str, Metadata]:
 
 def lines_of_order(stored: str) -> str:
     """Return the text that says what came off the lines of a stored order; empty without lines."""
-    return stored.partition("\n")[2].partition("\n")[2]
+    return _part(stored, 2)
+
+
+def codes_of_order(stored: str) -> list[str]:
+    """Return the ids of all redemptions of a stored order, if it has several codes; else none."""
+    return _part(stored, 3).split(" ")[1:]
+
+
+def others_of_order(stored: str, redemption_id: str) -> list[str]:
+    """Return the ids of the other redemptions of a stored order, if it has several codes."""
+    return [each for each in codes_of_order(stored) if each != redemption_id]
+
+
+def _part(stored: str, number: int) -> str:
+    parts = stored.split("\n")
+    return parts[number] if number < len(parts) else ""

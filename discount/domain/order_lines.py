@@ -1,7 +1,7 @@
 """Lines of an order: which of them a discount is for, and how an amount is shared among them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -76,6 +76,11 @@ class Selection:
     per_line: bool = False
     cheapest: int | None = None
     dearest: int | None = None
+
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it is for some lines, or for each by itself, and not only for orders of enough pieces."""
+        return self != Selection(minimum_quantity=self.minimum_quantity)
 
     def fields(self) -> dict[str, str]:
         """Return the fields that are stored with the discount."""
@@ -232,6 +237,15 @@ def digest(lines: Sequence[Line]) -> str:
     """Return a digest by which other lines of a repeated order are noticed."""
     given: list[Any] = [[each.id, each.amount, each.quantity, each.sku, each.category] for each in lines]
     return blake2b(msgspec.json.encode(given), digest_size=8).hexdigest()
+
+
+def add_lines(several: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return what several discounts took off each line together."""
+    found: dict[str, int] = {}
+    for lines in several:
+        for line_id, amount in lines.items():
+            found[line_id] = found.get(line_id, 0) + amount
+    return found
 
 
 def read_lines(text: str) -> Mapping[str, int]:

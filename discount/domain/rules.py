@@ -43,11 +43,13 @@ class Rule:
     maximum_discount: int | None = None
     #: The lines that it is for; None if it is for whole orders.
     selection: Selection | None = None
+    #: Classes of rules with which it may be used for one order; none if it is used alone.
+    combines: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, str]:
         """Return the fields that are stored with the discount."""
         of_selection = {} if self.selection is None else self.selection.fields()
-        given = {name: getattr(self, name) for name in _STORED}
+        given = {name: getattr(self, name) for name in _STORED} | {"combines": " ".join(self.combines) or None}
         return {name: str(value) for name, value in given.items() if value is not None} | of_selection
 
 
@@ -66,7 +68,8 @@ class Order(Struct, frozen=True):
 def rule_of(stored: Mapping[str, str]) -> Rule:
     """Return the rule that was stored with a discount."""
     amounts = {name: int(stored[name]) for name in _STORED if name in stored and name != "currency"}
-    return Rule(currency=stored.get("currency"), selection=selection_of(stored), **amounts)
+    combines = tuple(stored.get("combines", "").split())
+    return Rule(currency=stored.get("currency"), selection=selection_of(stored), combines=combines, **amounts)
 
 
 def check_rule(rule: Rule) -> None:

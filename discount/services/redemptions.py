@@ -1,10 +1,10 @@
 """The service of redemptions: validate and redeem a code, confirm a hold, roll a redemption back, show it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -18,7 +18,7 @@ from discount.domain.errors import (
     Refusal,
     Unavailable,
 )
-from discount.domain.metadata import NO_METADATA, Metadata, lines_of_order, of_order, with_order, write
+from discount.domain.metadata import NO_METADATA, Metadata, lines_of_order, of_order, others_of_order, with_order, write
 from discount.domain.model import Redemption, RedemptionState
 from discount.domain.order_lines import digest, read_lines, write_lines
 from discount.domain.rules import LimitName, Order
@@ -38,7 +38,10 @@ TRIES = 5
 NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
 #: refuses: it judges the code and finds a repeated order, and counts no use.
-Mode = Literal["check", "refuse", "redeem"]
+#: `try` does as `redeem`, but counts nothing if nothing is in the way.
+Mode = Literal["check", "refuse", "try", "redeem"]
+#: Keys and arguments of a script.
+Run = tuple[list[str], list[str | int]]
 _read_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
 
 
@@ -66,17 +69,21 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     try:
         prepared = checkouts.prepare(store, checkout, guard)
     except NotGranted as wrong:
-        return Verdict(None, 0, {}, [wrong], _off_by_id(checkout.order, ()))
-    answer = _run(store, prepared, guard, mode="check")
-    found = _read_reasons(answer["reasons"])
+        return Verdict(None, 0, {}, [wrong], off_by_id(checkout.order, ()))
+    return verdict_of(prepared, _run(store, prepared, guard, mode="check"))
+
+
+def verdict_of(prepared: PreparedCheckout, answer: Answer) -> Verdict:
+    """Return what the script's answer to a check says."""
+    order = prepared.checkout.order
+    found = read_reasons(answer["reasons"])
     if answer.status == "refused":
-        return Verdict(None, 0, {}, found, _off_by_id(checkout.order, ()))
+        return Verdict(None, 0, {}, found, off_by_id(order, ()))
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + found[len(mismatches) :]
     amount, off = (0, ()) if prepared.refusals else (prepared.discount_amount, prepared.off_lines)
-    lines = _off_by_id(checkout.order, off)
-    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons, lines)
+    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons, off_by_id(order, off))
 
 
 def redeem(
@@ -113,10 +120,15 @@ def redeem(
     if answer.status == "checked":
         raise prepared.refusals[0]
     if answer.status == "refused":
-        raise _read_reasons(answer["reasons"])[0]
+        raise read_reasons(answer["reasons"])[0]
     if answer.status == "again":
-        return _redemption(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
-    hold_until = answer["hold_until"]
+        return redemption_of(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
+    return new_redemption(prepared, answer, metadata)
+
+
+def new_redemption(prepared: PreparedCheckout, answer: Answer, metadata: Metadata) -> Redemption:
+    """Return the redemption that the script has made."""
+    checkout, hold_until = prepared.checkout, answer["hold_until"]
     return Redemption(
         id=prepared.facts.redemption_id,
         discount_id=prepared.discount.text,
@@ -131,7 +143,7 @@ def redeem(
         hold_until=_moment(hold_until),
         metadata=metadata,
         fresh=True,
-        lines=_off_by_id(checkout.order, prepared.off_lines),
+        lines=off_by_id(checkout.order, prepared.off_lines),
     )
 
 
@@ -185,20 +197,38 @@ def read(store: Store, redemption_ids: Sequence[str]) -> dict[str, Redemption]:
         [("HGETALL", keys.redemption(ids.partition_of(each), each)) for each in redemption_ids] + [("TIME",)]
     )
     stored = {each: dict(pairs(reply)) for each, reply in zip(redemption_ids, replies, strict=True) if reply}
-    return {each: _redemption(each, fields, moment_of(now)) for each, fields in stored.items()}
+    return {each: redemption_of(each, fields, moment_of(now)) for each, fields in stored.items()}
 
 
-def _run(
-    store: Store,
+def _run(store: Store, prepared: PreparedCheckout, guard: Guard | None, **given: Any) -> Answer:
+    """Run the redeem script until it needs nothing more, and return its answer."""
+    calls = runs(prepared, **given)
+    call = next(calls)
+    try:
+        while True:
+            call = calls.send(store.run("redeem", *call, guard))
+    except StopIteration as done:
+        answer: Answer = done.value
+        return answer
+
+
+def runs(
     prepared: PreparedCheckout,
-    guard: Guard | None,
     *,
     mode: Mode,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
     metadata: Metadata = NO_METADATA,
-) -> Answer:
-    """Run the redeem script until it needs nothing more, and return its answer."""
+    codes: str = "",
+) -> Generator[Run, Answer, Answer]:
+    """Yield keys and arguments of the redeem script, and take its answers, until it needs nothing more.
+
+    Args:
+        codes: the order's redemptions as they are stored, if it has several codes.
+
+    Returns:
+        the last answer.
+    """
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
     bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
@@ -207,7 +237,8 @@ def _run(
     idempotency, fingerprint, keep_seconds = events, "", ""
     if idempotency_key is not None:
         idempotency = keys.idempotency(partition, facts.brand_id, idempotency_key, checkout.namespace)
-        fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds, metadata), str(discounts.IDEMPOTENCY_SECONDS)
+        fingerprint = _fingerprint(prepared, hold_seconds, metadata, codes)
+        keep_seconds = str(discounts.IDEMPOTENCY_SECONDS)
     names = [
         *facts.guess_keys,
         of_discount,
@@ -223,8 +254,7 @@ def _run(
     as_held, term, now = "", "", time.time_ns() // 1000
     records: list[str] = []
     for _ in range(TRIES):
-        answer = store.run(
-            "redeem",
+        answer = yield (
             [*names, *records] if records else names,
             [
                 *facts.guess_limits,
@@ -235,7 +265,7 @@ def _run(
                 facts.redemption_id,
                 fingerprint,
                 discount.text,
-                with_order(order.id, metadata, write_lines(order.lines, prepared.off_lines)),
+                with_order(order.id, metadata, write_lines(order.lines, prepared.off_lines), codes),
                 order.amount,
                 order.currency,
                 prepared.discount_amount,
@@ -246,7 +276,6 @@ def _run(
                 keep_seconds,
                 rules.calendar(definition.timezone, now),
             ],
-            guard,
         )
         if answer.status == "compare":
             as_held = answer["code"] if code_sequence.canonical(answer["code"]) == facts.code else NOT_EQUAL
@@ -274,7 +303,7 @@ def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str]:
     )
 
 
-def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata) -> str:
+def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata, codes: str) -> str:
     """Return a digest of the request, by which a reused Idempotency-Key is noticed."""
     checkout, order = prepared.checkout, prepared.checkout.order
     request = [
@@ -283,6 +312,7 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
     ]
     request += [write(metadata)] if metadata else []
     request += [digest(order.lines)] if order.lines else []
+    request += [codes.partition(" ")[0]] if codes else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
@@ -296,15 +326,30 @@ def _term_length(prepared: PreparedCheckout) -> str | int:
 
 def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Redemption:
     """Run a script that changes a redemption, and return the redemption after it."""
-    for _ in range(TRIES):
+
+    def change() -> bool:
         found = find(store, redemption_id)
-        answer = store.run(name, _keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
-        if answer.status != "moved":
-            return show(store, redemption_id)
-    raise Unavailable("This order is being redeemed again and again.")
+        answer = store.run(name, keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
+        return answer.status != "moved"
+
+    until_done(change)
+    return show(store, redemption_id)
 
 
-def _keys_of(store: Store, found: Redemption) -> list[str]:
+def until_done(change: Callable[[], bool]) -> None:
+    """Try a change of a redemption until its order was not redeemed again meanwhile.
+
+    Args:
+        change: returns whether it is done.
+
+    Raises:
+        Unavailable
+    """
+    if not any(change() for _ in range(TRIES)):
+        raise Unavailable("This order is being redeemed again and again.")
+
+
+def keys_of(store: Store, found: Redemption) -> list[str]:
     """Return the keys of the scripts that change a redemption."""
     parsed = discounts.parse_id(store, found.discount_id)
     bucket = keys.grant_bucket(found.user_id, parsed.buckets)
@@ -317,7 +362,7 @@ def _keys_of(store: Store, found: Redemption) -> list[str]:
     ]
 
 
-def _read_reasons(text: str) -> list[Refusal]:
+def read_reasons(text: str) -> list[Refusal]:
     """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
     for reason in msgspec.json.decode(text):
@@ -331,7 +376,7 @@ def _read_reasons(text: str) -> list[Refusal]:
     return reasons
 
 
-def _off_by_id(order: Order, off: Sequence[int]) -> Mapping[str, int]:
+def off_by_id(order: Order, off: Sequence[int]) -> Mapping[str, int]:
     """Return what comes off each line of an order by the line's id; nothing where no amounts are given."""
     if not order.lines:
         return {}
@@ -361,7 +406,7 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
 
-def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> Redemption:
+def redemption_of(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> Redemption:
     """Return a redemption from its stored fields. A hold that ends at `now` or before is shown as released."""
     state: RedemptionState = fields["state"]  # type: ignore[assignment]
     hold_until = _moment(fields.get("hold_until"))
@@ -383,6 +428,7 @@ def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> 
         reason=fields.get("reason", ""),
         metadata=metadata,
         lines=read_lines(lines_of_order(fields["order"])),
+        redeemed_with=tuple(others_of_order(fields["order"], redemption_id)),
     )
 
 

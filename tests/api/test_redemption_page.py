@@ -28,3 +28,18 @@ def test_the_calls_of_the_page_on_order_lines_work_from_top_to_bottom(client: Cl
         {"id": "3", "discount_amount": 0},
         {"id": "4", "discount_amount": 0},
     ]
+
+
+def test_the_calls_of_the_page_on_several_codes_work_from_top_to_bottom(client: Client) -> None:
+    answers = send_calls(client, "several-codes.md")
+    assert [status for status, _ in answers] == [201, 201, 200, 201, 200]
+    _, created, validated, redeemed, undone = (body for _, body in answers)
+    assert created["combines"] == ["line-percent", "order-percent"]
+    assert (validated["valid"], validated["discount_amount"], validated["amount_to_pay"]) == (True, 1500, 8500)
+    assert [each["discount_amount"] for each in validated["codes"]] == [500, 1000]
+    assert (redeemed["discount_amount"], redeemed["amount_to_pay"]) == (1500, 8500)
+    ids = [each["id"] for each in redeemed["redemptions"]]
+    assert [each["redeemed_with"] for each in redeemed["redemptions"]] == [[ids[1]], [ids[0]]]
+    assert undone["state"] == "rolled-back"
+    shown = [client.http.get(f"/redemption/{each}").get_json() for each in ids]
+    assert {(each["state"], each["reason"]) for each in shown} == {("rolled-back", "The order was cancelled.")}

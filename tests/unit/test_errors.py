@@ -21,6 +21,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable"} | {
     "lines-missing",
     "no-line-fits",
     "minimum-quantity",
+    "not-combinable",
     "currency-mismatch",
     "forbidden",
     "cross-site",

@@ -23,6 +23,7 @@ from discount.api.schemas.discounts import (
     DiscountQuery,
     LimitsIn,
     NewDiscountOut,
+    combines_in,
 )
 from discount.domain import code_kinds, code_sequence, errors, order_lines
 from discount.domain.model import COMMAND, Author, Caller, Discount
@@ -163,6 +164,7 @@ def create_from(
             minimum_amount=body.minimum_amount,
             maximum_discount=body.maximum_discount,
             selection=_selection(body),
+            combines=combines_in(body.combines),
         ),
         limits=discounts.ONCE | _limits(body.limits),
         timezone=body.timezone,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import UNSET
+
 from discount import metrics
 from discount.api import problems
 from discount.api.contract import Contract, ViewResult
@@ -12,6 +14,9 @@ from discount.api.schemas.common import (
 )
 from discount.api.schemas.discounts import LimitsOut
 from discount.api.schemas.redemptions import (
+    CodesRedemptionOut,
+    CodesValidationOut,
+    CodeVerdictOut,
     OrderIn,
     Reason,
     RedemptionIn,
@@ -30,7 +35,7 @@ from discount.domain.errors import Invalid, Refusal
 from discount.domain.metadata import NO_METADATA
 from discount.domain.order_lines import Line, check_lines
 from discount.domain.rules import Order, check_currency
-from discount.services import redemption_lists, redemptions
+from discount.services import redemption_lists, redemptions, several_codes
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
 from discount.store.connection import Store
@@ -38,7 +43,7 @@ from discount.store.guards import Guard
 
 _NOT_NOW = (
     *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
-    *("lines-missing", "no-line-fits", "minimum-quantity"),
+    *("lines-missing", "no-line-fits", "minimum-quantity", "not-combinable"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
 )
@@ -59,11 +64,13 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         fast_path=True,
         max_body=CHECKOUT_BODY,
-        answers={200: ValidationOut},
+        answers={200: (ValidationOut, CodesValidationOut)},
         refusals=("not-found", "too-many-guesses"),
     )
     def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
-        """Show what a code would take off an order, and every reason why it cannot be redeemed. Nothing is counted."""
+        """Show what codes would take off an order, and every reason why they cannot be redeemed. Nothing is counted."""
+        if body.codes is not UNSET:
+            return _validate_several(store, body, _checkout(body, address, caller), guard), 200
         verdict = redemptions.validate(store, _checkout(body, address, caller), guard)
         out = ValidationOut(
             valid=not verdict.reasons,
@@ -84,13 +91,26 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         fast_path=True,
         max_body=CHECKOUT_BODY,
-        answers={201: RedemptionOut, 200: RedemptionOut},
+        answers={201: (RedemptionOut, CodesRedemptionOut), 200: (RedemptionOut, CodesRedemptionOut)},
         refusals=_NOT_NOW,
     )
     def redeem_code(
         body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
     ) -> ViewResult:
-        """Redeem a code for an order: 201 the first time, then 200 with the same answer for the same order."""
+        """Redeem codes for an order: 201 the first time, then 200 with the same answer for the same order."""
+        if body.codes is not UNSET:
+            found = several_codes.redeem(
+                store,
+                _checkout(body, address, caller),
+                body.codes,
+                hold_seconds=body.hold_seconds,
+                idempotency_key=idempotency_key,
+                metadata=body.metadata or NO_METADATA,
+                guard=guard,
+            )
+            made = sum(each.fresh for each in found)
+            metrics.REDEMPTIONS.inc(made)
+            return CodesRedemptionOut.of(found), 201 if made else 200
         redemption = redemptions.redeem(
             store,
             _checkout(body, address, caller),
@@ -126,8 +146,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found", "hold-ended"),
     )
     def confirm_redemption(redemption_id: str) -> ViewResult:
-        """Confirm a hold: the redemption becomes final."""
-        return RedemptionOut.of(redemptions.confirm(store, redemption_id)), 200
+        """Confirm a hold, and the holds of all codes of its order: the redemptions become final."""
+        return RedemptionOut.of(several_codes.confirm(store, redemption_id)), 200
 
     @contract.declare(
         "POST",
@@ -140,7 +160,8 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def roll_back_redemption(redemption_id: str, body: RollbackIn) -> ViewResult:
         """Roll back a redemption, or release a hold. The use returns to the limits, once."""
-        return RedemptionOut.of(redemptions.roll_back(store, redemption_id, body.reason)), 200
+        roll_back = several_codes.roll_back if body.whole_order else redemptions.roll_back
+        return RedemptionOut.of(roll_back(store, redemption_id, body.reason)), 200
 
     @contract.declare(
         "GET",
@@ -180,16 +201,46 @@ def add_routes(contract: Contract, store: Store) -> None:
 def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkout:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
+    if body.code is None and body.codes is UNSET:
+        raise Invalid("/code", "is missing; code or codes is required")
+    if body.code is not None and body.codes is not UNSET:
+        raise Invalid("/codes", "cannot be combined with code")
+    if body.codes is not UNSET and (body.brand_id is None or body.discount_id is not None):
+        raise Invalid("/discount_id", "is for one code; several need brand_id alone")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency, _lines(body.order) if body.order.lines else ())
     by_user = caller.user_id is not None
-    return Checkout(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user)
+    return Checkout(body.user_id, body.code or "", order, body.brand_id, body.discount_id, address, by_user)
 
 
 def _lines(order: OrderIn) -> tuple[Line, ...]:
     lines = tuple(Line(each.id, each.amount, each.quantity, each.sku, each.category) for each in order.lines)
     check_lines(lines, order.amount)
     return lines
+
+
+def _validate_several(store: Store, body: ValidationIn, checkout: Checkout, guard: Guard | None) -> CodesValidationOut:
+    assert body.codes is not UNSET  # noqa: S101 - the caller looked
+    verdict = several_codes.validate(store, checkout, body.codes, guard)
+    codes = [
+        CodeVerdictOut(
+            code=code,
+            valid=not each.reasons,
+            discount_id=each.discount_id,
+            discount_amount=each.discount_amount,
+            left=LimitsOut.of(each.left),
+            reasons=[_reason(reason) for reason in each.reasons],
+            lines=lines_out(each.lines),
+        )
+        for code, each in zip(body.codes, verdict.verdicts, strict=True)
+    ]
+    return CodesValidationOut(
+        all(each.valid for each in codes),
+        verdict.discount_amount,
+        checkout.order.amount - verdict.discount_amount,
+        codes,
+        lines_out(verdict.lines),
+    )
 
 
 def _reason(refusal: Refusal) -> Reason:

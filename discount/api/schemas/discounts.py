@@ -1,6 +1,6 @@
 """Shapes of discounts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +27,7 @@ from discount.api.schemas.common import (
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
 from discount.domain import ids, model, order_lines, rules
+from discount.domain.combinations import CLASSES, RuleClass
 from discount.domain.reasons import with_rule
 
 DiscountCode = Annotated[
@@ -180,6 +181,28 @@ Per = Annotated[
 ]
 
 
+Combines = Annotated[
+    Literal["alone", "all"] | list[RuleClass],
+    Meta(
+        description="The codes with which its codes may be used for one order: alone with none; all; or the classes of"
+        " their rules. Both discounts must allow each other.",
+        examples=["all"],
+    ),
+]
+
+
+def combines_in(given: Literal["alone", "all"] | list[RuleClass]) -> tuple[RuleClass, ...]:
+    """Return the classes of rules with which a discount may be combined."""
+    if isinstance(given, str):
+        return CLASSES if given == "all" else ()
+    return tuple(each for each in CLASSES if each in given)
+
+
+def _combines_out(combines: Sequence[str]) -> Literal["all"] | list[RuleClass]:
+    found = [each for each in CLASSES if each in combines]
+    return "all" if len(found) == len(CLASSES) else found
+
+
 LineCount = Annotated[int, Meta(ge=1, le=order_lines.MOST_LINES, description="Only so many lines.")]
 
 
@@ -223,6 +246,7 @@ class DiscountIn(Shape, kw_only=True):
     per: Per = "order"
     cheapest_lines: LineCount | None = None
     dearest_lines: LineCount | None = None
+    combines: Combines = "alone"
     limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
     timezone: Zone = "UTC"
     returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
@@ -282,6 +306,7 @@ class DiscountForUser(Shape, kw_only=True):
     per: Per | UnsetType = UNSET
     cheapest_lines: int | UnsetType = UNSET
     dearest_lines: int | UnsetType = UNSET
+    combines: Combines | UnsetType = UNSET
 
     @classmethod
     def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
@@ -305,6 +330,7 @@ class DiscountForUser(Shape, kw_only=True):
             "maximum_discount": discount.rule.maximum_discount,
             "limits": LimitsOut.of(discount.limits),
             "timezone": discount.timezone,
+            "combines": _combines_out(discount.rule.combines) if discount.rule.combines else UNSET,
         } | _selection_out(discount.rule.selection)
 
 

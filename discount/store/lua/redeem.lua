@@ -7,6 +7,7 @@
 --- OK    again(record...)          The order was redeemed before: the fields of its record, name and value in turn.
 --- OK    checked(reasons left)     Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
 --- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
+--- OK    ready                   Nothing is in the way of mode `try`, which counts nothing.
 --- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
 --- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
@@ -57,8 +58,11 @@ if right then
     if before[4] ~= user then differs[#differs + 1] = 'user_id' end
     if before[5] ~= amount then differs[#differs + 1] = 'amount' end
     if before[6] ~= currency then differs[#differs + 1] = 'currency' end
-    -- A digest of the order's lines begins the third line of its text.
-    if string.match(before[8] or '', '^[^\n]*\n[^\n]*\n(%x+)') ~= string.match(order, '^[^\n]*\n[^\n]*\n(%x+)') then differs[#differs + 1] = 'set of lines' end
+    -- Digests begin the third and the fourth line of its text: of the order's lines, and of its codes if they are several.
+    local of_lines, of_codes = string.match(before[8] or '', '^[^\n]*\n[^\n]*\n(%x*)[^\n]*\n?(%x*)')
+    local given_lines, given_codes = string.match(order, '^[^\n]*\n[^\n]*\n(%x*)[^\n]*\n?(%x*)')
+    if (of_lines or '') ~= (given_lines or '') then differs[#differs + 1] = 'set of lines' end
+    if (of_codes or '') ~= (given_codes or '') then differs[#differs + 1] = 'set of codes' end
     if mode ~= 'check' and held_for ~= hold_seconds then differs[#differs + 1] = 'hold_seconds' end
   end
   if mode == 'check' then
@@ -124,7 +128,7 @@ if not right then
   count_guess()
   return {'refused', '[{"slug":"not-granted"}]'}
 end
-if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
+if mode == 'check' or mode == 'refuse' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
 if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
   local opens_at = kept_holds[1].ends_at
   for _, hold in ipairs(kept_holds) do
@@ -154,6 +158,7 @@ if #released_holds > 0 then
   if #missing > 0 then return {'gives-way', unpack(missing)} end
 end
 
+if mode == 'try' then return {'ready'} end
 local hold_until, ended = '', none
 if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)
