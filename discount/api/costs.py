@@ -55,8 +55,12 @@ COSTS: dict[str, Cost] = {
         "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
         "1 more if a sold-out discount has codes again",
     ),
-    "validate_code": Cost(5),
-    "redeem_code": Cost(5),
+    "validate_code": Cost(
+        26,
+        "5 for one code, and 5 more for each further one; without a code 12: 200 discounts of the brand and 100 codes "
+        "of the user are read, and 50 judged",
+    ),
+    "redeem_code": Cost(26, "5 for one code, and 5 more for each further one"),
     "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),

@@ -39,14 +39,17 @@ def redemption() -> None:
 
 @redemption.command(operations=("validate_code",), example=_CHECKOUT)
 @click.argument("user_id", metavar="USER")
-@click.argument("codes", metavar="CODE...", nargs=-1, required=True)
+@click.argument("codes", metavar="[CODE]...", nargs=-1)
 @fields(ValidationIn, exclude=("user_id", "code", "codes"), names=_NAMES, helps=_HELPS)
 @json_option
 def validate(as_json: bool, codes: tuple[str, ...], **given: Any) -> None:
-    """Show what codes take off an order, or all reasons why they are not valid. The exit code is 1 if one is not."""
+    """Show what codes take off an order, or all reasons why they are not valid. Without one, show all that fit.
+
+    The exit code is 1 if a code is not valid, or none fits.
+    """
     verdict = ask(routes, "validate_code", given | _codes(codes))
     print_answer(verdict, as_json)
-    if not verdict.valid:
+    if not all(each.valid for each in getattr(verdict, "codes", [verdict])) or getattr(verdict, "codes", None) == []:
         sys.exit(1)
 
 
@@ -103,6 +106,8 @@ def list_redemptions(as_json: bool, **given: Any) -> None:
 
 def _codes(codes: tuple[str, ...]) -> dict[str, Any]:
     """Return the field of a checkout for its codes."""
+    if not codes:
+        return {}
     return {"code": codes[0]} if len(codes) == 1 else {"codes": codes}
 
 

@@ -38,6 +38,31 @@ def sequence(rules: Sequence[Rule]) -> list[int]:
     return sorted(range(len(rules)), key=lambda n: (CLASSES.index(class_of(rules[n])), n))
 
 
+def choose_best(rules: Sequence[Rule], order: Order) -> list[int]:
+    """Return the positions of the rules that take the most off an order together, in the sequence in which they apply.
+
+    Of equal choices it is one with the fewest rules. It tries every combination of up to MOST_CODES.
+    """
+    ranked = sequence(rules)
+    best: tuple[int, list[int]] = (-1, [])
+
+    def extend(chosen: list[int], start: int, left: Sequence[int], off: int) -> None:
+        nonlocal best
+        if chosen and (off > best[0] or (off == best[0] and len(chosen) < len(best[1]))):
+            best = off, chosen
+        if len(chosen) == MOST_CODES:
+            return
+        for place in range(start, len(ranked)):
+            n = ranked[place]
+            if all(go_together(rules[n], rules[each]) for each in chosen):
+                taken = take_off(rules[n], order.lines, left)
+                rest = [amount - part for amount, part in zip(left, taken, strict=True)]
+                extend([*chosen, n], place + 1, rest, off + sum(taken))
+
+    extend([], 0, amounts_of(order), 0)
+    return best[1]
+
+
 def amounts_of(order: Order) -> list[int]:
     """Return the amounts that discounts take off from: those of the lines, or without lines that of the order."""
     return [each.amount for each in order.lines] or [order.amount]

@@ -93,13 +93,18 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         definition = discounts.get_definition(store, discount_id)
         if checkout.brand_id not in (None, definition.brand_id):
             raise NotFound("There is no such discount.")
-        facts = _facts(store, checkout, definition.brand_id)
+        facts = facts_of(store, checkout, definition.brand_id)
     else:
         assert checkout.brand_id is not None  # noqa: S101 - the caller gives one of the two
-        facts = _facts(store, checkout, checkout.brand_id)
+        facts = facts_of(store, checkout, checkout.brand_id)
         discount_id = _find_discount(store, checkout, facts, guard)
         discount = discounts.parse_id(store, discount_id)
         definition = discounts.get_definition(store, discount_id)
+    return judge(checkout, facts, discount, definition)
+
+
+def judge(checkout: Checkout, facts: CheckoutFacts, discount: DiscountId, definition: Definition) -> PreparedCheckout:
+    """Return a checkout with what its discount takes off, and why its rule refuses the order."""
     rule, order = definition.rule, checkout.order
     refusals = rules.refusals_of(rule, order)
     if order.lines:
@@ -113,7 +118,8 @@ def wrong_code() -> NotGranted:
     return NotGranted("The user holds no such code here; check the spelling.")
 
 
-def _facts(store: Store, checkout: Checkout, brand_id: str) -> CheckoutFacts:
+def facts_of(store: Store, checkout: Checkout, brand_id: str) -> CheckoutFacts:
+    """Return the facts of a checkout at a brand."""
     partition = keys.partition_of(brand_id, store.partitions)
     return CheckoutFacts(
         brand_id=brand_id,

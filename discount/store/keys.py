@@ -10,8 +10,8 @@ follows; so two different ids never make the same key.
 | `{pp}:brands` | zset | brands by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, kinds of e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
-| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, redeem_all, guess, count |
-| `{pp}:rate:<digest>` | string, expires | requests of a caller or an address in this window: grants, validations and redemptions in one, all others in another | grant, redeem, redeem_all, guess, count |
+| `{pp}:key:<id>` | hash | an API key: brand, keyed hash, name, scopes, times | create_key, touch, grant, redeem, guess, count |
+| `{pp}:rate:<digest>` | string, expires | requests of a caller or an address in this window: grants, validations and redemptions in one, all others in another | grant, redeem, guess, count |
 | `{pp}:contact:<user>` | hash | the contact that a user gave: e-mail, name, locale | put_contact |
 | `{pp}:brand:<brand>:contact:<user>` | hash | the contact of a user that a brand gave, and whether the user wants no e-mails from the brand | put_contact, enrol, unsubscribe |
 | `{pp}:brand:<brand>:contacts` | zset | users of whom a brand has a contact, by the time of the first one | put_contact, enrol |
@@ -22,7 +22,7 @@ follows; so two different ids never make the same key.
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, revoke, refill, import, redeem, redeem_all, confirm, confirm_all, rollback, rollback_all, create_webhook |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, revoke, refill, import, redeem, confirm, rollback, create_webhook |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, revoke, change, close |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:claim:<digest>` | string | an exclusive code, by its SHA-256: the brand that claimed it, and the code | claim_code |
@@ -30,13 +30,13 @@ follows; so two different ids never make the same key.
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, forget |
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code | grant, revoke, drop, forget |
-| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, redeem_all, confirm, confirm_all, rollback, rollback_all, forget |
-| `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, redeem_all, confirm, confirm_all, rollback, rollback_all, drop |
-| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, redeem_all, drop |
-| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, redeem_all, forget, drop |
-| `{pp}:redemption:<id>` | hash | one redemption and its state | redeem, redeem_all, confirm, confirm_all, rollback, rollback_all, forget, drop |
-| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, redeem_all, guess |
-| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem, redeem_all |
+| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
+| `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
+| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
+| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
+| `{pp}:redemption:<id>` | hash | one redemption and its state | redeem, confirm, rollback, forget, drop |
+| `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
+| `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
 | `{pp}:targets` | string | a number that rises with each change after which a webhook may get more events | create_webhook, change_webhook |
 | `{pp}:webhook:<id>` | hash | URL, event types, version of its secret, failures, when it was switched off | create_webhook, change_webhook, rotate_webhook, create, settle |
@@ -55,7 +55,8 @@ follows; so two different ids never make the same key.
 | `{pp}:indexes` | zset | brands with an index, by the time of their latest entry in it | worker |
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, redeem, redeem_all, confirm, confirm_all, rollback, rollback_all, forget, settle, test_webhook, open_group, app |
+| `{pp}:mark:asked` | string, expires | the mark on a node to which the partition is moving | app, worker |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
 import re
@@ -234,6 +235,10 @@ def ledger_lease(partition: int) -> str:
 
 def mark(partition: int) -> str:
     return f"{_TAGS[partition]}mark"
+
+
+def mark_of_asked(partition: int) -> str:
+    return f"{_TAGS[partition]}mark:asked"
 
 
 def trimmed(partition: int) -> str:

@@ -17,6 +17,7 @@ from discount.services import (
 )
 from discount.store import keys
 from discount.store.connection import Store
+from tests.support import stored_data
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.unit.fake import fake_redis, fake_store
@@ -142,7 +143,7 @@ class ServiceHarness:
     def state(self) -> dict[str, Any]:
         """Return all data in Redis, to compare."""
         self.rest()
-        return {key: self.redis.dump(key) for key in self.redis.keys("*")}
+        return stored_data.dump(self.redis)
 
     def check(self) -> None:
         """Check the invariants of all discounts; they hold after every call."""

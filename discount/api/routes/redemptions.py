@@ -14,9 +14,11 @@ from discount.api.schemas.common import (
 )
 from discount.api.schemas.discounts import LimitsOut
 from discount.api.schemas.redemptions import (
+    BestOut,
     CodesRedemptionOut,
     CodesValidationOut,
     CodeVerdictOut,
+    FittingOut,
     OrderIn,
     Reason,
     RedemptionIn,
@@ -35,7 +37,7 @@ from discount.domain.errors import Invalid, Refusal
 from discount.domain.metadata import NO_METADATA
 from discount.domain.order_lines import Line, check_lines
 from discount.domain.rules import Order, check_currency
-from discount.services import redemption_lists, redemptions, several_codes
+from discount.services import fitting_codes, redemption_lists, redemptions, several_codes
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
 from discount.store.connection import Store
@@ -64,11 +66,13 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         fast_path=True,
         max_body=CHECKOUT_BODY,
-        answers={200: (ValidationOut, CodesValidationOut)},
+        answers={200: (ValidationOut, CodesValidationOut, FittingOut)},
         refusals=("not-found", "too-many-guesses"),
     )
     def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
-        """Show what codes would take off an order, and every reason why they cannot be redeemed. Nothing is counted."""
+        """Show what codes would take off an order, and why they cannot be redeemed; or, without one, all that fit."""
+        if body.code is None and body.codes is UNSET:
+            return _find_fitting(store, body, _checkout(body, address, caller), caller, guard), 200
         if body.codes is not UNSET:
             return _validate_several(store, body, _checkout(body, address, caller), guard), 200
         verdict = redemptions.validate(store, _checkout(body, address, caller), guard)
@@ -98,6 +102,8 @@ def add_routes(contract: Contract, store: Store) -> None:
         body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
     ) -> ViewResult:
         """Redeem codes for an order: 201 the first time, then 200 with the same answer for the same order."""
+        if body.code is None and body.codes is UNSET:
+            raise Invalid("/code", "is missing; code or codes is required")
         if body.codes is not UNSET:
             found = several_codes.redeem(
                 store,
@@ -201,12 +207,10 @@ def add_routes(contract: Contract, store: Store) -> None:
 def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkout:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
-    if body.code is None and body.codes is UNSET:
-        raise Invalid("/code", "is missing; code or codes is required")
     if body.code is not None and body.codes is not UNSET:
         raise Invalid("/codes", "cannot be combined with code")
-    if body.codes is not UNSET and (body.brand_id is None or body.discount_id is not None):
-        raise Invalid("/discount_id", "is for one code; several need brand_id alone")
+    if body.code is None and body.discount_id is not None:
+        raise Invalid("/discount_id", "is for one code; name the brand instead")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency, _lines(body.order) if body.order.lines else ())
     by_user = caller.user_id is not None
@@ -222,24 +226,37 @@ def _lines(order: OrderIn) -> tuple[Line, ...]:
 def _validate_several(store: Store, body: ValidationIn, checkout: Checkout, guard: Guard | None) -> CodesValidationOut:
     assert body.codes is not UNSET  # noqa: S101 - the caller looked
     verdict = several_codes.validate(store, checkout, body.codes, guard)
-    codes = [
-        CodeVerdictOut(
-            code=code,
-            valid=not each.reasons,
-            discount_id=each.discount_id,
-            discount_amount=each.discount_amount,
-            left=LimitsOut.of(each.left),
-            reasons=[_reason(reason) for reason in each.reasons],
-            lines=lines_out(each.lines),
-        )
-        for code, each in zip(body.codes, verdict.verdicts, strict=True)
-    ]
+    codes = [_code_verdict(code, each) for code, each in zip(body.codes, verdict.verdicts, strict=True)]
     return CodesValidationOut(
         all(each.valid for each in codes),
         verdict.discount_amount,
         checkout.order.amount - verdict.discount_amount,
         codes,
         lines_out(verdict.lines),
+    )
+
+
+def _find_fitting(
+    store: Store, body: ValidationIn, checkout: Checkout, caller: model.Caller, guard: Guard | None
+) -> FittingOut:
+    # A user sees no codes of the brand but the own ones.
+    found = fitting_codes.find(store, checkout, with_shared=caller.user_id is None, guard=guard)
+    best = None
+    if found.best is not None:
+        off = found.best.discount_amount
+        best = BestOut(list(found.best.codes), off, body.order.amount - off, lines_out(found.best.lines))
+    return FittingOut([_code_verdict(each.code, each.verdict) for each in found.codes], best, found.complete)
+
+
+def _code_verdict(code: str, verdict: redemptions.Verdict) -> CodeVerdictOut:
+    return CodeVerdictOut(
+        code=code,
+        valid=not verdict.reasons,
+        discount_id=verdict.discount_id,
+        discount_amount=verdict.discount_amount,
+        left=LimitsOut.of(verdict.left),
+        reasons=[_reason(reason) for reason in verdict.reasons],
+        lines=lines_out(verdict.lines),
     )
 
 

@@ -109,7 +109,10 @@ TypedCode = Annotated[
 
 
 class ValidationIn(Shape, kw_only=True):
-    """A code at a checkout, with `brand_id` or `discount_id`, or both; or several codes, with `brand_id`."""
+    """A code at a checkout, with `brand_id` or `discount_id`, or both; or several codes, with `brand_id`.
+
+    A validation without a code asks for all codes that fit.
+    """
 
     brand_id: BrandId | None = None
     discount_id: str | None = None
@@ -178,6 +181,23 @@ class CodeVerdictOut(Shape, kw_only=True):
     left: LimitsOut
     reasons: list[Reason]
     lines: LinesOut = UNSET
+
+
+class BestOut(Shape):
+    """The codes that take the most off the order together, in the sequence in which to send them."""
+
+    codes: list[str]
+    discount_amount: int
+    amount_to_pay: int
+    lines: LinesOut = UNSET
+
+
+class FittingOut(Shape):
+    """The codes that fit an order, best first. Each is shown with what it takes off alone."""
+
+    codes: list[CodeVerdictOut]
+    best: Annotated[BestOut | None, Meta(description="Of the eight best codes; null if no code fits.")]
+    complete: Annotated[bool, Meta(description="Whether all codes were looked at, and not only the newest.")]
 
 
 class CodesValidationOut(Shape):
