@@ -61,6 +61,11 @@ class Consumer:
         self._renew_at = 0.0
         self.lost: set[int] = set()
 
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that this process writes."""
+        return self._leased
+
     def open(self) -> None:
         """Create the group in every partition, and forget the positions that this process remembers.
 

@@ -16,13 +16,14 @@ from discount.domain.errors import (
     NotFound,
     NotGranted,
     Refusal,
+    TooManyGuesses,
     Unavailable,
 )
 from discount.domain.metadata import NO_METADATA, Metadata, lines_of_order, of_order, others_of_order, with_order, write
 from discount.domain.model import Redemption, RedemptionState
 from discount.domain.order_lines import digest, read_lines, write_lines
 from discount.domain.rules import LimitName, Order
-from discount.services import checkouts, discounts
+from discount.services import checkouts, discounts, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.store import keys
 from discount.store.answers import Answer
@@ -108,19 +109,24 @@ def redeem(
     prepared = checkouts.prepare(store, checkout, guard)
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
-    answer = _run(
-        store,
-        prepared,
-        guard,
-        mode="refuse" if prepared.refusals else "redeem",
-        hold_seconds=hold_seconds,
-        idempotency_key=idempotency_key,
-        metadata=metadata,
-    )
+    discount_id = prepared.discount.text
+    try:
+        answer = _run(
+            store,
+            prepared,
+            guard,
+            mode="refuse" if prepared.refusals else "redeem",
+            hold_seconds=hold_seconds,
+            idempotency_key=idempotency_key,
+            metadata=metadata,
+        )
+    except TooManyGuesses as refusal:
+        tallies.refused(store, discount_id, "redemption", refusal)
+        raise
     if answer.status == "checked":
-        raise prepared.refusals[0]
+        raise tallies.refused(store, discount_id, "redemption", prepared.refusals[0])
     if answer.status == "refused":
-        raise read_reasons(answer["reasons"])[0]
+        raise tallies.refused(store, discount_id, "redemption", read_reasons(answer["reasons"])[0])
     if answer.status == "again":
         return redemption_of(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
     return new_redemption(prepared, answer, metadata)

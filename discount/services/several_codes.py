@@ -14,7 +14,7 @@ from discount.domain.metadata import NO_METADATA, Metadata, codes_of_order
 from discount.domain.model import Redemption
 from discount.domain.order_lines import add_lines
 from discount.domain.rules import Order
-from discount.services import checkouts, redemptions
+from discount.services import checkouts, redemptions, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemptions import Mode, Run, Verdict
 from discount.store.answers import Answer
@@ -246,7 +246,8 @@ def _run(
     if answer.status == "refused":
         n = ranked[int(answer["position"]) - 1]
         refused = together[n]
-        raise _of_code((redemptions.read_reasons(answer["reasons"]) or refused.refusals)[0], refused.checkout.code)
+        refusal = _of_code((redemptions.read_reasons(answer["reasons"]) or refused.refusals)[0], refused.checkout.code)
+        raise tallies.refused(store, refused.discount.text, "redemption", refusal)
     answers = [script.read(_decode(each)) for each in answer.rest("answers")]
     return [answers[ranked.index(n)] for n in range(len(together))]
 

@@ -36,6 +36,7 @@ from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import PROBE, SCRIPTS, Script
+from discount.store.tallies import Tallies
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
 _PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
@@ -81,6 +82,8 @@ class Store:
         self.background: Executor = ThreadPoolExecutor(1, "background")
         #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
+        #: What this process has counted and not yet written.
+        self.tallies = Tallies()
 
     @classmethod
     def at(

@@ -1,12 +1,23 @@
 """Several discounts on one order, against a plain model: their sequence, what each finds, and which go together."""
 
+import itertools
 import unittest
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from discount.domain.combinations import CLASSES, clashes, class_of, go_together, sequence, take_off_all
+from discount.domain.combinations import (
+    CLASSES,
+    MOST_CODES,
+    choose_best,
+    clashes,
+    class_of,
+    go_together,
+    sequence,
+    take_off_all,
+)
 from discount.domain.order_lines import Line, Products, Selection
 from discount.domain.rules import NO_RULE, Order, Rule
 from tests.unit.test_order_lines import lines_of, model_off, rounded, rules_for_lines
@@ -88,3 +99,31 @@ class Together(unittest.TestCase):
                     both = class_of(one) in other.combines and class_of(other) in one.combines
                     self.assertEqual(m not in found[n], both)
                     self.assertEqual(go_together(one, other), both)
+
+
+class Best(unittest.TestCase):
+    @given(
+        rules=st.lists(st.tuples(rules_for_lines(), COMBINES | st.just(CLASSES)), max_size=6),
+        lines=lines_of(),
+        amount=st.integers(0, 10**6),
+    )
+    def test_no_choice_takes_off_more_than_the_best(
+        self, rules: list[tuple[Rule, tuple[str, ...]]], lines: tuple[Line, ...], amount: int
+    ) -> None:
+        given_rules = [replace(rule, combines=combines) for rule, combines in rules]
+        order = Order("A", sum(each.amount for each in lines) if lines else amount, "EUR", lines)
+        offs = {}
+        for count in range(1, MOST_CODES + 1):
+            for chosen in itertools.combinations(range(len(rules)), count):
+                several = [given_rules[n] for n in chosen]
+                if not any(clashes(several)):
+                    offs[chosen] = sum(map(sum, take_off_all(several, order)))
+        found = choose_best(given_rules, order)
+        if not offs:
+            self.assertEqual(found, [])
+            return
+        most = max(offs.values())
+        self.assertEqual(offs[tuple(sorted(found))], most)
+        self.assertEqual(len(found), min(len(chosen) for chosen, off in offs.items() if off == most))
+        # In this sequence they take off the same.
+        self.assertEqual(sum(map(sum, take_off_all([given_rules[n] for n in found], order))), most)

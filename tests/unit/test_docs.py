@@ -58,6 +58,8 @@ class Keys(unittest.TestCase):
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
             keys.ledger_lease(255),
+            keys.tallies(255),
+            keys.digests(255),
             keys.forgotten(255),
             keys.indexed(255),
             keys.indexes(255),
@@ -99,13 +101,15 @@ class Keys(unittest.TestCase):
             key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app", "start"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
         }
-        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left"})
+        # A script that runs others writes what they write.
+        own = {name: script for name, script in SCRIPTS.items() if not script.runs}
+        self.assertEqual(set[str]().union(*writers.values()), set(own) - {"waiting", "left"})
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
                 self.assertEqual(
                     names,
-                    {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
+                    {name for name, script in own.items() if writes((script.behind_guard or script).source, word)},
                 )
 
 
@@ -344,6 +348,8 @@ WORDS = {
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
     "{pp}:trimmed": "trimmed",
+    "{pp}:tallies": "tallies",
+    "{pp}:digests": "digests",
     "{pp}:ledger": "ledger_lease",
     "{pp}:forgotten": "forgotten",
     "{pp}:indexed": "indexed",

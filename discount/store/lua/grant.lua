@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users extra candidates...
---- WITH  grant_quotas held guard
+--- WITH  grant_quotas held levels guard
 --- OK    granted(grant low expires_at valid_for timezone closed)  The user got a new code; `low` is not empty if the next block of codes is due.
 --- OK    held(grant low expires_at valid_for timezone closed)  The user held this code before.
 --- OK    refill                    The pool is empty; append codes and call again.
@@ -16,7 +16,7 @@ if held then
   local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed')
   return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or ''}
 end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -93,6 +93,11 @@ if extra == '' then
 else
   redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', address, 'metadata', metadata)
 end
+-- The last grant has an event of its own.
+local levels = left and left > 1 and (granted + 1) * 5 >= d[3] * 4 and next_levels(granted, d[3], d[12]) or {}
+for _, level in ipairs(levels) do
+  redis.call('XADD', events, '*', 'type', 'discount.running-low', 'at', at, 'brand', d[1], 'number', d[8], 'percent', tostring(level), 'granted', string.format('%.0f', granted + 1), 'total', d[3])
+end
 if left == 1 then
   redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end
@@ -104,6 +109,7 @@ else
   redis.call('HSET', users, user, in_users)
 end
 redis.call('HINCRBY', discount, 'granted', 1)
+if levels[1] then redis.call('HSET', discount, 'told', levels[#levels] .. ' ' .. d[3]) end
 count_grant(d[1])
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
