@@ -117,6 +117,8 @@ REDEMPTIONS = Table(
     Column("rolled_back_at", BigInteger),
     Column("reason", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
+    # What came off the order's lines, and its redemptions by several codes, as Redis has them.
+    Column("more", Text, nullable=False),
     Index("redemptions_of_discount", "discount_id", "redeemed_at"),
     Index("redemptions_of_user", "user_id", "brand_id", "redeemed_at"),
     Index("redemptions_of_code", "brand_id", "canonical"),

@@ -9,24 +9,31 @@ import msgspec
 from msgspec import Struct, structs
 
 from discount.domain import combinations, ids
-from discount.domain.errors import IdempotencyMismatch, Invalid, NotCombinable, NotFound, NotGranted, Refusal
-from discount.domain.metadata import NO_METADATA, Metadata, codes_of_order
+from discount.domain.errors import (
+    IdempotencyMismatch,
+    Invalid,
+    NotCombinable,
+    NotFound,
+    NotGranted,
+    Refusal,
+    Unavailable,
+)
+from discount.domain.metadata import NO_METADATA, Metadata, codes_of_order, others_of_order
 from discount.domain.model import Redemption
 from discount.domain.order_lines import add_lines
 from discount.domain.rules import Order
-from discount.services import checkouts, redemptions, tallies
+from discount.services import checkouts, redemption_records, redemptions, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
+from discount.services.redemption_records import Record
 from discount.services.redemptions import Mode, Run, Verdict
 from discount.store.answers import Answer
 from discount.store.connection import Store
 from discount.store.guards import Guard
-from discount.store.replies import pairs
 from discount.store.scripts import SCRIPTS
 
 _decode: Callable[[str], list[str]] = msgspec.json.Decoder(list[Any]).decode
 #: Where the mode stands among the arguments of the redeem script, from 1.
 _MODE_AT = SCRIPTS["redeem"].arguments.index("mode") + 1
-_RECORD_AT = SCRIPTS["confirm"].keys.index("redemption") + 1
 
 
 class SeveralVerdict(Struct, frozen=True):
@@ -100,8 +107,10 @@ def redeem(
     modes: list[Mode] = ["refuse" if each.refusals else "try" for each in together]
     answers = _run(store, together, guard, modes=modes, idempotency_key=idempotency_key, **given)
     if isinstance(answers, Answer):
-        first, record = _first(together).facts.redemption_id, dict(pairs(answers.rest("record")))
-        return list(redemptions.read(store, codes_of_order(record["order"]) or [first]).values())
+        first = _first(together)
+        record = redemption_records.read_record(answers["record"], first.discount.text)
+        found, _ = redemptions.read(store, codes_of_order(record.order) or [first.facts.redemption_id])
+        return list(found.values())
     made = [redemptions.new_redemption(*each, metadata) for each in zip(together, answers, strict=True)]
     return [structs.replace(one, redeemed_with=tuple(each.id for each in made if each is not one)) for one in made]
 
@@ -113,19 +122,15 @@ def confirm(store: Store, redemption_id: str) -> Redemption:
         NotFound
         HoldEnded: one of the holds has ended, or was released for another redemption of the user.
     """
-
-    def change() -> bool:
-        members = whole(store, redemptions.find(store, redemption_id))
-        names = [redemptions.keys_of(store, each) for each in members]
-        arguments = [part for each in members for part in (each.id, each.discount_id, each.user_id)]
-        counts = [len(names[0]), _RECORD_AT]
-        answer = store.run("confirm_all", [key for each in names for key in each], [*counts, *arguments])
-        return answer.status != "moved"
-
-    if not redemptions.find(store, redemption_id).redeemed_with:
-        return redemptions.confirm(store, redemption_id)
-    redemptions.until_done(change)
-    return redemptions.show(store, redemption_id)
+    for _ in range(redemptions.TRIES):
+        members = _members(store, redemption_id)
+        if len(members) < 2:
+            return redemptions.confirm(store, redemption_id)
+        names, arguments = _blocks(store, members)
+        answer = store.run("confirm_all", names, [len(names) // len(members), *arguments])
+        if answer.status != "moved":
+            return redemptions.show(store, redemption_id)
+    raise Unavailable("This order is being redeemed again and again.")
 
 
 def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
@@ -133,18 +138,29 @@ def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
 
     Raises:
         NotFound
+        TooLate: Redis has let it go.
     """
-    members = whole(store, redemptions.find(store, redemption_id))
-    names = [redemptions.keys_of(store, each) for each in members]
-    arguments = [part for each in members for part in (each.id, each.discount_id, each.user_id, reason)]
-    store.run("rollback_all", [key for each in names for key in each], [len(names[0]), *arguments])
+    members = _members(store, redemption_id)
+    if len(members) < 2:
+        return redemptions.roll_back(store, redemption_id, reason)
+    names, arguments = _blocks(store, members, reason)
+    store.run("rollback_all", names, [len(names) // len(members), *arguments])
     return redemptions.show(store, redemption_id)
 
 
-def whole(store: Store, found: Redemption) -> list[Redemption]:
-    """Return all redemptions of an order of which one is known; those whose retention has ended are left out."""
-    others = redemptions.read(store, found.redeemed_with)
-    return [found, *others.values()]
+def _members(store: Store, redemption_id: str) -> dict[str, Record]:
+    """Return the records of all redemptions of an order of which one is known, as far as Redis has them."""
+    partition = ids.find_partition("rdm", redemption_id, store.partitions, "There is no such redemption.")
+    found = redemption_records.read(store, [redemption_id]).records
+    others = others_of_order(found[redemption_id].order, redemption_id) if found else []
+    assert all(ids.partition_of(each) == partition for each in others)  # noqa: S101 - all are of one brand
+    return found | redemption_records.read(store, others).records if others else found
+
+
+def _blocks(store: Store, members: Mapping[str, Record], *more: str) -> tuple[list[str], list[str]]:
+    """Return the keys and the arguments of a script that changes each of several redemptions."""
+    names = [key for each, record in members.items() for key in redemptions.keys_of(store, each, record)]
+    return names, [part for each, record in members.items() for part in (each, record.number, record.user_id, *more)]
 
 
 def _together(prepared: Sequence[PreparedCheckout], places: Sequence[int]) -> list[PreparedCheckout]:

@@ -18,7 +18,7 @@ from importlib import resources
 from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
-READING = ("left", "waiting")
+READING = ("left", "records", "waiting")
 #: Run once to find out whether a server knows scripts with flags.
 PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")
@@ -156,14 +156,15 @@ def _as_function(name: str) -> tuple[str, list[str]]:
     """Return a script as a function in one line of Lua, and its refusals."""
     lines = _read(name).splitlines()
     header = _header(name, lines)
+    functions = ""
     for each in header.get("WITH", "").split():
         if each != "guard":
             own = _read(f"with/{each}").splitlines()
             for part, names in _header(each, own).items():
                 header[part] = f"{names} {header[part]}"
-            lines = [*own, *lines]
+            functions += _in_one_line(own)
     bound = _bind("KEYS", tuple(header["KEYS"].split())) + _bind("ARGV", tuple(header["ARGV"].split()))
-    return f"local function {name}(KEYS, ARGV) {bound}{_in_one_line(lines)}end ", _BETWEEN.split(header["ERR"])
+    return f"local function {name}(KEYS, ARGV) {bound}{functions}{_in_one_line(lines)}end ", _BETWEEN.split(header["ERR"])
 
 
 def _in_one_line(lines: Iterable[str]) -> str:

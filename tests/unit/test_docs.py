@@ -65,6 +65,7 @@ class Keys(unittest.TestCase):
             keys.indexes(255),
             keys.brand_events(255, "<brand>"),
             keys.mark(255),
+            keys.mark_of_asked(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -87,7 +88,9 @@ class Keys(unittest.TestCase):
             keys.redemptions(255, "<id>"),
             keys.targets(255),
             keys.user_redemptions(255, "<user>"),
-            keys.redemption(255, "<id>"),
+            keys.more_redemptions(255, "<id>"),
+            keys.let_go(255),
+            re.sub(r":\d+$", ":<bucket>", keys.records("rdm-ff" + 24 * "0")[0]),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
             re.sub(r":\d+$", ":<bucket>", keys.grants(255, "<id>", 0)),
             re.sub(r":\d+$", ":<bucket>", keys.users(255, "")),
@@ -103,7 +106,7 @@ class Keys(unittest.TestCase):
         }
         # A script that runs others writes what they write.
         own = {name: script for name, script in SCRIPTS.items() if not script.runs}
-        self.assertEqual(set[str]().union(*writers.values()), set(own) - {"waiting", "left"})
+        self.assertEqual(set[str]().union(*writers.values()), set(own) - {"waiting", "left", "records"})
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
@@ -327,7 +330,9 @@ WORDS = {
     "{pp}:discount:<id>:holds": "holds",
     "{pp}:discount:<id>:redemptions": "redemptions",
     "{pp}:user:<user>:redemptions": "user_redemptions",
-    "{pp}:redemption:<id>": "(?:redemption|records)",
+    "{pp}:discount:<id>:redemptions:more": "more_redemptions",
+    "{pp}:redemptions:<bucket>": "(?:r.list|list)",
+    "{pp}:let-go": "let_go",
     "{pp}:guesses:<digest>": "user_guesses",
     "{pp}:idempotency:<digest>": "idempotency",
     "{pp}:contact:<user>": "contact",
@@ -347,6 +352,7 @@ WORDS = {
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
+    "{pp}:mark:asked": "mark_of_asked",
     "{pp}:trimmed": "trimmed",
     "{pp}:tallies": "tallies",
     "{pp}:digests": "digests",
@@ -366,6 +372,7 @@ def writes(source: str, word: str) -> bool:
         command
         in (
             "XADD",
+            "XDEL",
             "XGROUP",
             "INCR",
             "HSET",
@@ -376,6 +383,8 @@ def writes(source: str, word: str) -> bool:
             "RPUSH",
             "LPUSH",
             "LPOP",
+            "LREM",
+            "LSET",
             "LTRIM",
             "DEL",
             "UNLINK",

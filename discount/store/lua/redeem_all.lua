@@ -5,7 +5,7 @@
 --- RUNS  redeem
 --- WITH  guard
 --- OK    redeemed(answers...)          New uses, or holds: for each code a JSON list, the answer of `redeem`.
---- OK    again(record...)              The order was redeemed before: the fields of its first record, name and value in turn.
+--- OK    again(record)                 The order was redeemed before: its first record.
 --- OK    checked(answers...)           Nothing is counted: for each code a JSON list, the answer of `redeem`.
 --- OK    refused(position reasons)     Nothing is redeemed: the first refused code, from 1, and the reasons; none if only its rule refuses the order.
 --- OK    asks(position answer...)      Only the caller can answer this for the code at `position`; call again.
@@ -21,7 +21,7 @@ for n, code in ipairs(codes) do
   local stopped = redeem(code.keys, code.arguments)
   local status = stopped[1]
   if status == 'not-found' or status == 'too-many-guesses' then return stopped end
-  if status == 'again' then return {'again', unpack(stopped, 2)} end
+  if status == 'again' then return {'again', stopped[2]} end
   if status == 'refused' and mode ~= 'check' then return {'refused', tostring(n), stopped[2]} end
   if status == 'checked' and mode ~= 'check' then return {'refused', tostring(n), '[]'} end
   if status ~= 'ready' and status ~= 'checked' and status ~= 'refused' then return {'asks', tostring(n), unpack(stopped)} end
