@@ -164,7 +164,9 @@ def _as_function(name: str) -> tuple[str, list[str]]:
                 header[part] = f"{names} {header[part]}"
             functions += _in_one_line(own)
     bound = _bind("KEYS", tuple(header["KEYS"].split())) + _bind("ARGV", tuple(header["ARGV"].split()))
-    return f"local function {name}(KEYS, ARGV) {bound}{functions}{_in_one_line(lines)}end ", _BETWEEN.split(header["ERR"])
+    return f"local function {name}(KEYS, ARGV) {bound}{functions}{_in_one_line(lines)}end ", _BETWEEN.split(
+        header["ERR"]
+    )
 
 
 def _in_one_line(lines: Iterable[str]) -> str:
