@@ -56,11 +56,13 @@ COSTS: dict[str, Cost] = {
         "1 more if a sold-out discount has codes again",
     ),
     "validate_code": Cost(
-        26,
-        "5 for one code, and 5 more for each further one; without a code 12: 200 discounts of the brand and 100 codes "
-        "of the user are read, and 50 judged",
+        62,
+        "6 for one code, and 6 more for each further one; without a code 12: 200 discounts of the brand and 100 codes "
+        "of the user are read, and 50 judged, each with 1 more if it has an audience",
     ),
-    "redeem_code": Cost(26, "5 for one code, and 5 more for each further one"),
+    "redeem_code": Cost(
+        31, "6 for one code, and 6 more for each further one; 50 more to settle 50,000 holds that ended"
+    ),
     "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
@@ -81,6 +83,8 @@ COSTS: dict[str, Cost] = {
     "roll_back_redemption": Cost(6),
     "list_redemptions": Cost(8, _LIST, _as_file),
     "list_redemptions_of_user": Cost(8, _LIST),
+    "add_to_list": Cost(3, "20,000,000 lines and 256 MiB, 500 users a slice", _always),
+    "drop_list": Cost(20, "8,192 sets are deleted"),
     "forget_user": Cost(8, "works in slices", _always),
     "find_code": Cost(
         9,

@@ -6,11 +6,12 @@ from functools import lru_cache
 from msgspec import Struct
 
 from discount.domain import code_sequence, rules
+from discount.domain.audience import Customer
 from discount.domain.errors import NotFound, NotGranted, Refusal
 from discount.domain.ids import DiscountId, make_redemption_id, short_of
 from discount.domain.model import Definition
 from discount.domain.rules import Order
-from discount.services import discounts, revocations, user_grants
+from discount.services import audiences, discounts, revocations, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -27,6 +28,7 @@ class Checkout(Struct, frozen=True):
 
     Args:
         address: the client's address, whose wrong codes are counted besides the user's; empty counts none.
+        customer: what the caller says of the user, for the discount's audience.
         by_user: the user asks, not the shop: order ids and idempotency keys of the two are kept apart.
     """
 
@@ -37,6 +39,7 @@ class Checkout(Struct, frozen=True):
     discount_id: str | None = None
     address: str = ""
     by_user: bool = False
+    customer: Customer | None = None
 
     @property
     def namespace(self) -> str | None:
@@ -68,6 +71,7 @@ class PreparedCheckout(Struct, frozen=True):
         discount_amount: what the rule takes off the order, in minor units.
         off_lines: the same for each line of the order; empty without lines.
         refusals: why the rule does not apply to the order, if it does not.
+        outside: why the user is not in the discount's audience, if it is judged here.
     """
 
     checkout: Checkout
@@ -76,6 +80,7 @@ class PreparedCheckout(Struct, frozen=True):
     definition: Definition
     discount_amount: int
     refusals: list[Refusal]
+    outside: list[Refusal]
     off_lines: Sequence[int] = ()
 
 
@@ -100,17 +105,38 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         discount_id = _find_discount(store, checkout, facts, guard)
         discount = discounts.parse_id(store, discount_id)
         definition = discounts.get_definition(store, discount_id)
-    return judge(checkout, facts, discount, definition)
+    outside = audience_refusals(store, checkout, definition)
+    return judge(checkout, facts, discount, definition, outside)
 
 
-def judge(checkout: Checkout, facts: CheckoutFacts, discount: DiscountId, definition: Definition) -> PreparedCheckout:
-    """Return a checkout with what its discount takes off, and why its rule refuses the order."""
+def judge(
+    checkout: Checkout, facts: CheckoutFacts, discount: DiscountId, definition: Definition, outside: list[Refusal]
+) -> PreparedCheckout:
+    """Return a checkout with what its discount takes off, and why its rule refuses the order.
+
+    Args:
+        outside: why the user is not in the discount's audience.
+    """
     rule, order = definition.rule, checkout.order
-    refusals = rules.refusals_of(rule, order)
-    if order.lines:
-        off_lines = rules.taken_off_lines(rule, order.lines, [each.amount for each in order.lines])
-        return PreparedCheckout(checkout, facts, discount, definition, sum(off_lines), refusals, off_lines)
-    return PreparedCheckout(checkout, facts, discount, definition, rules.taken_off(rule, order.amount), refusals)
+    off_lines = rules.taken_off_lines(rule, order.lines, [each.amount for each in order.lines]) if order.lines else ()
+    return PreparedCheckout(
+        checkout,
+        facts,
+        discount,
+        definition,
+        sum(off_lines) if order.lines else rules.taken_off(rule, order.amount),
+        rules.refusals_of(rule, order),
+        outside,
+        off_lines,
+    )
+
+
+def audience_refusals(store: Store, checkout: Checkout, definition: Definition) -> list[Refusal]:
+    """Return why a user is not in a discount's audience, if that is judged at the checkout."""
+    found = definition.audience
+    if found is None or found.at == "grant":
+        return []
+    return audiences.judge(store, definition.brand_id, checkout.user_id, found, checkout.customer)
 
 
 def wrong_code() -> NotGranted:

@@ -73,7 +73,7 @@ def find(store: Store, checkout: Checkout, *, with_shared: bool, guard: Guard | 
         found, complete = shared | found, complete and page.next is None
     prepared = [_prepare(store, checkout, discount, code) for discount, code in found.values()]
     fit = sorted((each for each in prepared if not each.refusals), key=_rank)
-    judged = fit[:JUDGED]
+    judged = [_with_audience(store, each) for each in fit[:JUDGED]]
     codes = [
         (each, redemptions.verdict_of(each, answer))
         for each, answer in zip(judged, _check(store, judged, guard), strict=True)
@@ -109,7 +109,12 @@ def _prepare(store: Store, checkout: Checkout, discount: Discount, code: str) ->
     given = structs.replace(checkout, code=code)
     parsed = discounts.parse_id(store, discount.id)
     facts = checkouts.facts_of(store, given, discount.brand_id)
-    return checkouts.judge(given, facts, parsed, discount.definition)
+    return checkouts.judge(given, facts, parsed, discount.definition, [])
+
+
+def _with_audience(store: Store, prepared: PreparedCheckout) -> PreparedCheckout:
+    outside = checkouts.audience_refusals(store, prepared.checkout, prepared.definition)
+    return structs.replace(prepared, outside=outside) if outside else prepared
 
 
 def _rank(prepared: PreparedCheckout) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import islice
 
 from discount.domain import code_kinds, durations, model
+from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
     NotFound,
@@ -17,7 +18,7 @@ from discount.domain.errors import (
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import code_pools, contacts, discounts, slices, tallies
+from discount.services import audiences, code_pools, contacts, discounts, slices, tallies
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -43,7 +44,7 @@ TERMS = ("expires_at", "valid_for", "timezone", "closed")
 # Fields of a discount that, beside its terms, decide whether it is sold out.
 _SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
-_AGAIN = ("refill", "template", "clash")
+_AGAIN = ("refill", "template", "clash", "asks")
 
 
 class HoldsMore(Exception):
@@ -59,25 +60,29 @@ def grant(
     email: str = "",
     metadata: Metadata = NO_METADATA,
     expected_users: str = "*",
+    customer: Customer | None = None,
     guard: Guard | None = None,
 ) -> Grant:
     """Return the user's code of a discount: a new one, or the one held already.
 
-    This is one round trip; an empty pool costs more, and so does a code that contains the user's name.
+    This is one round trip; an empty pool costs more, and so do a code that contains the user's name and an audience.
 
     Args:
         email: the user's address at the brand from now on, if the code is new; empty changes nothing.
         metadata: kept with the grant, if the code is new.
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
+        customer: what the caller says of the user, for the discount's audience.
 
     Raises:
         NotFound, SoldOut, NotStarted, Expired, Paused, Closed
+        NotInAudience
         Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
         HoldsMore: the user's field is no longer `expected_users`.
     """
     parsed = discounts.parse_id(store, discount_id)
     extra = f"{email}\n{write(metadata)}" if metadata else email
+    judged = False
     if discount_id in store.sold_out and (guard is None or not guard.checks):
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
@@ -97,6 +102,13 @@ def grant(
             discounts.get_definition(store, discount_id)
         elif answer.status == "changed":
             raise HoldsMore
+        elif answer.status == "asks":
+            definition = discounts.get_definition(store, discount_id)
+            reasons = _judge(store, definition, [user_id], customer)[0] if not judged else []
+            if reasons:
+                raise reasons[0]
+            judged = True
+            extra = _with_facts(extra)
         elif answer.status != "clash":
             if answer["low"]:
                 code_pools.refill_ahead(store, discount_id)
@@ -231,12 +243,21 @@ def _grant_slice(
 ) -> list[Grant | Refusal]:
     extra = f"\n{write(metadata)}" if metadata else ""
     answers: dict[str, Answer] = {}
+    refused: dict[str, Refusal] = {}
+    judged: set[str] = set()
     for _ in range(REFILLS):
-        waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
+        waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers and user_id not in refused]
         if not waiting:
             break
         names = _names(store, parsed, waiting)
-        calls = [_call(store, parsed, user_id, "*", extra=extra, name=names.get(user_id, "")) for user_id in waiting]
+        calls = [
+            _call(
+                *(store, parsed, user_id, "*"),
+                extra=_with_facts(extra) if user_id in judged else extra,
+                name=names.get(user_id, ""),
+            )
+            for user_id in waiting
+        ]
         latest = store.run_many("grant", calls)
         answers |= {user: answer for user, answer in zip(waiting, latest, strict=True) if answer.status not in _AGAIN}
         statuses = {answer.status for answer in latest}
@@ -244,17 +265,40 @@ def _grant_slice(
             code_pools.refill(store, parsed.text, len(user_ids))
         if "template" in statuses:
             discounts.get_definition(store, parsed.text)
+        if "asks" in statuses:
+            asked = [user_id for user_id, each in zip(waiting, latest, strict=True) if each.status == "asks"]
+            definition = discounts.get_definition(store, parsed.text)
+            reasons = zip(asked, _judge(store, definition, asked), strict=True)
+            refused |= {user_id: found[0] for user_id, found in reasons if found}
+            judged |= set(asked)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
     # A user who is listed twice was given one code, the first time.
     given: set[str] = set()
-    outcomes = []
+    outcomes: list[Grant | Refusal] = []
     for user_id in user_ids:
+        if user_id in refused:
+            outcomes.append(refused[user_id])
+            continue
         answer = answers[user_id]
         fresh = answer.status == "granted" and user_id not in given
         outcomes.append(_outcome(parsed.text, user_id, answer, fresh=fresh))
         given.add(user_id)
     return outcomes
+
+
+def _judge(
+    store: Store, definition: Definition, user_ids: Sequence[str], customer: Customer | None = None
+) -> list[list[Refusal]]:
+    """Return for each user why the discount's audience leaves it out."""
+    if definition.audience is None:
+        return [[] for _ in user_ids]
+    return audiences.judge_many(store, definition.brand_id, user_ids, definition.audience, customer)
+
+
+def _with_facts(extra: str) -> str:
+    """Return what goes with a grant, with a third line: the audience is judged."""
+    return f"{extra}{chr(10) * (2 - extra.count(chr(10)))}judged"
 
 
 def _outcome(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> Grant | Refusal:
@@ -357,10 +401,10 @@ def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator
 
 def _read_buckets(store: Store, parsed: DiscountId, start: int) -> Iterator[tuple[int, str, str]]:
     """Yield the fields of the buckets that hold a grant, each with its bucket and value, in order."""
-    occupied = _occupied(store, parsed, start)
+    with_grants = occupied(store, parsed, start)
     # A page needs a bucket or two; a longer read fetches more and more at once.
     count = 2
-    while buckets := list(islice(occupied, count)):
+    while buckets := list(islice(with_grants, count)):
         count = min(count * 2, BUCKETS)
         replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
         for bucket, reply in zip(buckets, replies, strict=True):
@@ -368,8 +412,9 @@ def _read_buckets(store: Store, parsed: DiscountId, start: int) -> Iterator[tupl
                 yield bucket, user_id, value
 
 
-def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
-    """Yield the buckets that hold a grant, in order. A large discount with few grants has many empty ones."""
+def occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
+    """Yield the buckets from `start` on that hold a grant, in order."""
+    # A large discount with few grants has many empty ones.
     key = keys.buckets(parsed.partition, parsed.text)
     count = 8
     while True:

@@ -34,6 +34,8 @@ from discount.store.scripts import SCRIPTS
 _decode: Callable[[str], list[str]] = msgspec.json.Decoder(list[Any]).decode
 #: Where the mode stands among the arguments of the redeem script, from 1.
 _MODE_AT = SCRIPTS["redeem"].arguments.index("mode") + 1
+#: Where the lists of the record begin among the keys of the confirm script, from 1.
+_RECORD_AT = SCRIPTS["confirm"].keys.index("first") + 1
 
 
 class SeveralVerdict(Struct, frozen=True):
@@ -104,7 +106,7 @@ def redeem(
             raise _of_code(refusal, code) from None
     together = _together(prepared, range(len(codes)))
     given = {"hold_seconds": hold_seconds, "metadata": metadata, "codes": _as_stored(together)}
-    modes: list[Mode] = ["refuse" if each.refusals else "try" for each in together]
+    modes: list[Mode] = ["refuse" if each.refusals or each.outside else "try" for each in together]
     answers = _run(store, together, guard, modes=modes, idempotency_key=idempotency_key, **given)
     if isinstance(answers, Answer):
         first = _first(together)
@@ -127,7 +129,7 @@ def confirm(store: Store, redemption_id: str) -> Redemption:
         if len(members) < 2:
             return redemptions.confirm(store, redemption_id)
         names, arguments = _blocks(store, members)
-        answer = store.run("confirm_all", names, [len(names) // len(members), *arguments])
+        answer = store.run("confirm_all", names, [len(names) // len(members), _RECORD_AT, *arguments])
         if answer.status != "moved":
             return redemptions.show(store, redemption_id)
     raise Unavailable("This order is being redeemed again and again.")
@@ -262,7 +264,8 @@ def _run(
     if answer.status == "refused":
         n = ranked[int(answer["position"]) - 1]
         refused = together[n]
-        refusal = _of_code((redemptions.read_reasons(answer["reasons"]) or refused.refusals)[0], refused.checkout.code)
+        reasons = redemptions.read_reasons(answer["reasons"], refused.definition)
+        refusal = _of_code([*reasons, *refused.refusals, *refused.outside][0], refused.checkout.code)
         raise tallies.refused(store, refused.discount.text, "redemption", refusal)
     answers = [script.read(_decode(each)) for each in answer.rest("answers")]
     return [answers[ranked.index(n)] for n in range(len(together))]

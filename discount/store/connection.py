@@ -169,7 +169,7 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script, guarded = SCRIPTS[name], None
+        script, guarded = self._script(name), None
         if guard is not None and script.behind_guard is not None and guard.checks:
             script, guarded = script.behind_guard, guard
         if self._shebang is None:
@@ -192,6 +192,9 @@ class Store:
         if guarded is not None:
             guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
+
+    def _script(self, name: str) -> Script:
+        return SCRIPTS[name]
 
     def safe_partitions(self, partitions: Iterable[int]) -> set[int]:
         """Wait, and return the partitions of which all that was read so far is as safe as DURABILITY asks."""
@@ -262,8 +265,20 @@ class Store:
         connection = connections[address] = self.nodes.dial(address)
         return connection
 
+    def seconds_in_redis(self) -> float:
+        """Return how long this thread has waited for Redis so far."""
+        seconds: float = self._local.__dict__.get("seconds", 0.0)
+        return seconds
+
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.send(self._exchange_now, commands) if commands else []
+        return autopipeline.send(self._exchange_timed, commands) if commands else []
+
+    def _exchange_timed(self, commands: Sequence[Command]) -> list[Any]:
+        began = time.perf_counter()
+        try:
+            return self._exchange_now(commands)
+        finally:
+            self._local.seconds = self.seconds_in_redis() + time.perf_counter() - began
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""

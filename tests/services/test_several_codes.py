@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from discount.domain.audience import Audience
 from discount.domain.combinations import CLASSES
 from discount.domain.errors import (
     AlreadyRedeemed,
@@ -14,6 +16,7 @@ from discount.domain.errors import (
     MinimumAmount,
     NotCombinable,
     NotGranted,
+    NotInAudience,
     Refusal,
     TooManyGuesses,
 )
@@ -332,3 +335,36 @@ def test_events_name_the_other_redemptions_of_the_order(harness: ServiceHarness)
         assert each.redeemed_with == others[each.redemption_id]
         assert (each.order_id, each.metadata) == ("A-1", {"till": "7"})
         assert sum(each.lines.values()) == each.discount_amount
+
+
+# Budgets
+
+
+def test_what_a_budget_leaves_is_shared_among_the_lines(harness: ServiceHarness) -> None:
+    found = shared(harness, "TEN", rule=rule(percent=1_000), bounds={"amount": {"EUR": 1500}, "budget_caps": True})
+    assert [each.lines for each in redeem(harness, "TEN", lines=LINES)] == [{"a": 600, "b": 400}]
+    would = redemptions.validate(harness.store, structs.replace(checkout("A-2", lines=LINES), code="TEN"))
+    made = redemptions.redeem(harness.store, structs.replace(checkout("A-2", lines=LINES), code="TEN"))
+    assert (would.discount_amount, would.lines) == (500, {"a": 300, "b": 200})
+    assert (made.discount_amount, made.lines) == (500, {"a": 300, "b": 200})
+    assert redemptions.show(harness.store, made.id).lines == made.lines
+    assert counted(harness, found.id)[3] == {"EUR": (20_000, 1500)}
+
+
+def test_a_budget_caps_one_code_of_an_order_and_the_others_take_off_the_same(harness: ServiceHarness) -> None:
+    shared(harness, "TEN", rule=rule(percent=1_000), bounds={"amount": {"EUR": 300}, "budget_caps": True})
+    shared(harness, "HALF", rule=rule(percent=5_000))
+    would = validate(harness, "TEN", "HALF")
+    made = redeem(harness, "TEN", "HALF")
+    assert [each.discount_amount for each in would.verdicts] == offs(made) == [300, 4500]
+    assert would.discount_amount == 4800
+    assert offs(redeem(harness, "TEN", "HALF")) == [300, 4500]
+    assert refused(harness, LimitReached, "HALF", "TEN", order="A-2")["code"] == "TEN"
+
+
+def test_an_audience_is_judged_for_each_code(harness: ServiceHarness) -> None:
+    shared(harness, "TEN", rule=rule(percent=1_000))
+    shared(harness, "NEW", rule=rule(percent=500), audience=Audience(first_order=True))
+    facts = refused(harness, NotInAudience, "TEN", "NEW")
+    assert facts["code"] == "NEW"
+    assert words(validate(harness, "TEN", "NEW")) == [[], ["not-in-audience"]]

@@ -22,6 +22,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable"} | {
     "no-line-fits",
     "minimum-quantity",
     "not-combinable",
+    "not-in-audience",
     "currency-mismatch",
     "forbidden",
     "cross-site",

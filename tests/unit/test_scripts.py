@@ -21,11 +21,11 @@ return {'done'}"""
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, '(?:GROUPS|CREATE)')?(?:, ([^,)]+))?")
 READS = {
     *("TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "EXISTS", "LINDEX", "LLEN", "LPOS", "LRANGE"),
-    *("SISMEMBER", "ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO"),
+    *("SISMEMBER", "ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO", "XREVRANGE"),
 }
 # Commands that a full Redis refuses. One of them must be the first write, before any that it accepts.
 REFUSED_WHEN_FULL = {"XADD", "XGROUP", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
-FREES = {"DEL", "ZREM"}
+FREES = {"DEL", "ZREM", "HDEL"}
 
 
 LUA = Path(scripts.__file__).parent / "lua"
@@ -205,6 +205,7 @@ class Bodies(unittest.TestCase):
         uses |= {"redeem_all", "confirm_all", "rollback_all"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
+        lists = {"add_to_list", "drop_list", "take_off_list"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {
             "open_group",
@@ -216,7 +217,8 @@ class Bodies(unittest.TestCase):
             "lease_reminder",
             "move_digest",
         }
-        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | webhooks | deliveries)
+        repairs = {"counters", "swap"}
+        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | lists | webhooks | deliveries | repairs)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
         guarded = {name for name, script in SCRIPTS.items() if script.behind_guard}

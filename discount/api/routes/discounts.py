@@ -1,5 +1,7 @@
 """Routes of discounts."""
 
+from typing import Any
+
 from msgspec import UNSET, structs
 
 from discount.api.contract import Contract, ViewResult
@@ -29,6 +31,7 @@ from discount.domain import code_kinds, code_sequence, errors, order_lines
 from discount.domain.model import COMMAND, Author, Caller, Discount
 from discount.domain.order_lines import NO_SELECTION, Selection
 from discount.domain.rules import LIMITS, LimitName, Rule
+from discount.domain.windows import PERIOD_LIMITS, Hours, Window
 from discount.security.signing import Signer
 from discount.services import discounts, webhooks
 from discount.store.connection import Store
@@ -79,6 +82,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             store,
             brand_id=query.brand_id,
             status=status,
+            name=query.name or "",
             metadata=query.metadata,
             limit=query.limit,
             cursor=query.cursor,
@@ -119,8 +123,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         """Pause, resume, rename, extend or resize a discount, or change its limits."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if "limits" in changes:
-            limits = _limits(changes.pop("limits"))
-            changes |= {"limits": limits} if limits else {}
+            given = changes.pop("limits")
+            limits = _limits(given)
+            changes |= ({"limits": limits} if limits else {}) | _bounds(given)
         if not changes:
             raise errors.Invalid("", "must name at least one field to change")
         for name in ("starts_at", "expires_at"):
@@ -175,6 +180,9 @@ def create_from(
         webhook=(body.webhook_url, body.webhook_types) if body.webhook_url else None,
         idempotency_key=idempotency_key,
         metadata=body.metadata,
+        bounds=_bounds(body.limits),
+        audience=None if body.audience is None else body.audience.read(),
+        opens=[Hours(tuple(each.days), each.from_, each.to) for each in body.opens],
         author=author,
     )
 
@@ -206,4 +214,16 @@ def _products(given: Products | None) -> order_lines.Products | None:
 
 
 def _limits(given: LimitsIn) -> dict[LimitName, int | None]:
-    return {name: getattr(given, name) for name in LIMITS if getattr(given, name) is not UNSET}
+    return {name: getattr(given, name) for name in (*LIMITS, *PERIOD_LIMITS) if getattr(given, name) is not UNSET}
+
+
+def _bounds(given: LimitsIn) -> dict[str, Any]:
+    """Return those of windows, amount and budget_caps that are given."""
+    found: dict[str, Any] = {}
+    if given.windows is not UNSET:
+        found["windows"] = [Window(each.period, each.per_user) for each in given.windows or ()]
+    if given.amount is not UNSET:
+        found["amount"] = given.amount
+    if given.budget_caps is not UNSET:
+        found["budget_caps"] = given.budget_caps
+    return found

@@ -4,7 +4,7 @@ from typing import Any
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId, missing_out
+from discount.api.schemas.common import BrandId, UserId, customer_in, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -30,7 +30,7 @@ from discount.store.guards import Guard
 
 #: Bytes; 10,000 user ids of 128 characters fit, even if each is escaped as \uXXXX.
 BULK_BODY = 8 * 1024 * 1024
-_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked")
+_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked", "not-in-audience")
 
 
 def add_routes(contract: Contract, store: Store) -> None:
@@ -50,7 +50,12 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Grant a user a code: 201 the first time, then 200 with the same code."""
         email = _email(body, caller)
         metadata = body.metadata or NO_METADATA
-        return _answer(grants.grant(store, discount_id, body.user_id, email=email, metadata=metadata, guard=guard))
+        customer = customer_in(body.customer, caller)
+        return _answer(
+            grants.grant(
+                store, discount_id, body.user_id, email=email, metadata=metadata, customer=customer, guard=guard
+            )
+        )
 
     @contract.declare(
         "GET",
@@ -134,7 +139,12 @@ def add_routes(contract: Contract, store: Store) -> None:
     def grant_code_of_brand(brand_id: BrandId, body: GrantIn, caller: model.Caller) -> ViewResult:
         """Grant a user a usable code of a brand: one that the user holds, or one of an active discount."""
         email, metadata = _email(body, caller), body.metadata or NO_METADATA
-        return _answer(brand_grants.grant_of_brand(store, brand_id, body.user_id, email=email, metadata=metadata))
+        customer = customer_in(body.customer, caller)
+        return _answer(
+            brand_grants.grant_of_brand(
+                store, brand_id, body.user_id, email=email, metadata=metadata, customer=customer
+            )
+        )
 
     @contract.declare(
         "GET",

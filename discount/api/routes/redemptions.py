@@ -9,6 +9,7 @@ from discount.api import problems
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import (
     UserId,
+    customer_in,
     missing_out,
     moment_in,
 )
@@ -48,6 +49,7 @@ _NOT_NOW = (
     *("lines-missing", "no-line-fits", "minimum-quantity", "not-combinable"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
+    *("outside-hours", "not-in-audience"),
 )
 
 
@@ -214,7 +216,9 @@ def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkou
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency, _lines(body.order) if body.order.lines else ())
     by_user = caller.user_id is not None
-    return Checkout(body.user_id, body.code or "", order, body.brand_id, body.discount_id, address, by_user)
+    customer = customer_in(body.customer, caller)
+    code = body.code or ""
+    return Checkout(body.user_id, code, order, body.brand_id, body.discount_id, address, by_user, customer)
 
 
 def _lines(order: OrderIn) -> tuple[Line, ...]:

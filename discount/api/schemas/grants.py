@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     BrandId,
+    CustomerIn,
     Email,
     ListQuery,
     Metadata,
@@ -29,6 +30,7 @@ class GrantIn(Shape):
     user_id: UserId
     email: Email | None = None
     metadata: Metadata | None = None
+    customer: CustomerIn | None = None
 
 
 GoodUntil = Annotated[
@@ -72,7 +74,9 @@ class GrantsIn(Shape):
     metadata: Annotated[Metadata | None, Meta(description="Kept with each new grant.")] = None
 
 
-NoGrant = Literal["sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked"]
+NoGrant = Literal[
+    "sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked", "not-in-audience"
+]
 
 
 class GrantOutcome(Shape, omit_defaults=True):

@@ -13,6 +13,7 @@ from discount.api.schemas.common import (
     BrandId,
     Category,
     Currency,
+    CustomerIn,
     ListQuery,
     Metadata,
     Missing,
@@ -126,6 +127,7 @@ class ValidationIn(Shape, kw_only=True):
         | UnsetType
     ) = UNSET
     order: OrderIn
+    customer: CustomerIn | None = None
 
 
 class RedemptionIn(ValidationIn, kw_only=True):
@@ -157,6 +159,12 @@ class Reason(Shape, omit_defaults=True):
     minimum_quantity: int | None = None
     quantity: int | None = None
     currency: str | None = None
+    most: int | None = None
+    left: int | None = None
+    period: str | None = None
+    condition: str | None = None
+    least: int | None = None
+    stated: int | None = None
 
 
 class ValidationOut(Shape):

@@ -1,18 +1,18 @@
 --- Make all holds of an order with several codes final, or none.
 --- COST  O(log n) in the holds of each discount, and at most 100 holds of the user of each; the caller sends few.
 --- KEYS  blocks...
---- ARGV  key_count arguments...
+--- ARGV  key_count record_at arguments...
 --- RUNS  confirm
 --- WITH  records
 --- OK    confirmed  The uses are final.
 --- OK    moved      The order belongs to another user or discount now; look it up again.
 --- ERR   hold-ended
--- Each redemption has its own keys and arguments, in the sequence that `confirm` has: the three lists of its record first,
--- and its id, the number of its discount and its user.
+-- Each redemption has its own keys and arguments, in the sequence that `confirm` has. `record_at` is where the three lists
+-- of its record begin.
 local live, at = {}, now()
 for n = 1, #blocks / key_count do
   local place, id, number, user = (n - 1) * key_count, unpack(arguments, 3 * n - 2, 3 * n)
-  local r = find_record({unpack(blocks, place + 1, place + 3)}, short_id(id))
+  local r = find_record({unpack(blocks, place + record_at, place + record_at + 2)}, short_id(id))
   -- A code that was rolled back by itself is not part of the order any more.
   if r and r.state ~= 'rolled-back' then
     if r.state ~= 'redeemed' and not (r.state == 'held' and r.hold_until > at) then return {'hold-ended'} end

@@ -9,6 +9,7 @@
 --- OK    changed                   The codes that the user holds are not `expected_users` any more.
 --- OK    template                  The discount makes codes for each user; call again with candidates.
 --- OK    clash                     Every candidate is given already; call again with others.
+--- OK    asks                      The discount has an audience; judge the user and call again with a third line of `extra`.
 --- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out
 local held = redis.call('HGET', grants, user)
 -- The answer has all fields on which the end of the code depends.
@@ -16,7 +17,7 @@ if held then
   local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed')
   return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or ''}
 end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told', 'asks')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -27,6 +28,7 @@ if d[7] and at < d[7] then return {'not-started', d[7]} end
 local granted = tonumber(d[2])
 local left = d[3] and d[3] - granted
 if left and left <= 0 then return {'sold-out'} end
+if d[13] and not string.find(extra, '\n.*\n') then return {'asks'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
@@ -79,8 +81,8 @@ local is_first_of_bucket = redis.call('HLEN', grants) == 0
 local grant = at .. ' ' .. code
 local address, metadata
 if extra ~= '' then
-  -- An e-mail address and, on the next line, metadata, which is kept behind the code.
-  address, metadata = string.match(extra, '^([^\n]*)\n?(.*)$')
+  -- An e-mail address and, on the next line, metadata, which is kept behind the code. A third line is of the audience.
+  address, metadata = string.match(extra, '^([^\n]*)\n?([^\n]*)')
   if metadata ~= '' then
     grant = grant .. '\n' .. metadata
     count_bytes(#metadata)

@@ -1,8 +1,9 @@
 --- KEYS  usage
 --- ARGV  most_discounts most_codes most_grants_a_day most_stored_bytes
 --- ERR   quota-reached(quota quota_limit opens_at)
--- The estimated bytes in Redis of a discount, a code in a pool, an imported code with its digest, and a grant.
-local bytes_of = {discount = 2000, code = 20, imported = 80, grant = 300}
+-- The estimated bytes in Redis of a discount, a code in a pool, an imported code with its digest, a grant, and a user
+-- on a list.
+local bytes_of = {discount = 2000, code = 20, imported = 80, grant = 300, listed_user = 12}
 -- What a brand uses, and the most that it may use. A quota of its own replaces the setting; `-` is none, `off` no limit.
 local most = {discounts = tonumber(most_discounts), codes = tonumber(most_codes), grants_a_day = tonumber(most_grants_a_day), stored_bytes = tonumber(most_stored_bytes)}
 local used = {}
