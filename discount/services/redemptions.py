@@ -113,7 +113,26 @@ def redeem(
         IdempotencyMismatch: the order or the key was used with another request.
         TooManyGuesses
     """
-    prepared = checkouts.prepare(store, checkout, guard)
+    return redeem_prepared(
+        store,
+        checkouts.prepare(store, checkout, guard),
+        hold_seconds=hold_seconds,
+        idempotency_key=idempotency_key,
+        metadata=metadata,
+        guard=guard,
+    )
+
+
+def redeem_prepared(
+    store: Store,
+    prepared: PreparedCheckout,
+    *,
+    hold_seconds: int | None = None,
+    idempotency_key: str | None = None,
+    metadata: Metadata = NO_METADATA,
+    guard: Guard | None = None,
+) -> Redemption:
+    """Do as `redeem`, after the discount was found and its rule judged the order."""
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
     discount_id = prepared.discount.text
