@@ -393,8 +393,9 @@ class Replay:
         order_id, of_redemption = metadata.of_order(used["order"])
         hold_until = used.get("hold_until")
         seconds = (int(hold_until) - int(used["at"])) // 1_000_000 if hold_until else None
-        of_then = {name: used[name] for name in ("discount_amount", "order")}
-        self._store.begin({"": self._past(call, arguments=of_then)})
+        # It was allowed then, whatever is asked of an order and its user.
+        given = {"mode": "redeem", "conditions": ""} | {name: used[name] for name in ("discount_amount", "order")}
+        self._store.begin({"": self._past(call, arguments=given)})
         checkout = Checkout(
             used["user"],
             used["code"],

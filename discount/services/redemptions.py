@@ -34,7 +34,7 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 
 #: Holds of one discount that a user may have at a time. Each use examines all of them.
-HOLDS_PER_USER = 100
+HOLDS_PER_USER = 25
 #: How often a script is run when it asks for something and has to be run again.
 TRIES = 5
 #: How often it is run to take holds that ended off the counts, 1,000 each time.
@@ -398,8 +398,7 @@ def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Red
                 return _unchanged(store, name, found)
             # Redeemed for the first time since it was looked up.
             continue
-        names = keys_of(store, redemption_id, record)
-        (answer,) = store.run_many(name, [(names, [redemption_id, record.number, record.user_id, *arguments])])
+        (answer,) = store.run_many(name, [change_of(store, redemption_id, record, *arguments)])
         # In between, Redis has let it go, or another user or discount redeemed the order.
         if answer.status not in ("not-found", "moved"):
             refusal = answer.refusal()
@@ -423,7 +422,14 @@ def _unchanged(store: Store, name: str, found: Redemption) -> Redemption:
     return structs.replace(found, left=_left(store, found))
 
 
-def keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
+def change_of(store: Store, redemption_id: str, record: Record, *arguments: str) -> Run:
+    """Return the keys and the arguments of a script that changes a redemption."""
+    calendar = rules.calendar(discounts.get_definition(store, record.discount_id).timezone, record.at)
+    given: list[str | int] = [redemption_id, record.number, record.user_id, calendar, *arguments]
+    return _keys_of(store, redemption_id, record), given
+
+
+def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     """Return the keys of the scripts that change a redemption."""
     parsed = discounts.parse_id(store, record.discount_id)
     bucket = keys.grant_bucket(record.user_id, parsed.buckets)

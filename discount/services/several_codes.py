@@ -128,8 +128,8 @@ def confirm(store: Store, redemption_id: str) -> Redemption:
         members = _members(store, redemption_id)
         if len(members) < 2:
             return redemptions.confirm(store, redemption_id)
-        names, arguments = _blocks(store, members)
-        answer = store.run("confirm_all", names, [len(names) // len(members), _RECORD_AT, *arguments])
+        names, counts, arguments = _blocks(store, members)
+        answer = store.run("confirm_all", names, [*counts, _RECORD_AT, *arguments])
         if answer.status != "moved":
             return redemptions.show(store, redemption_id)
     raise Unavailable("This order is being redeemed again and again.")
@@ -145,8 +145,8 @@ def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
     members = _members(store, redemption_id)
     if len(members) < 2:
         return redemptions.roll_back(store, redemption_id, reason)
-    names, arguments = _blocks(store, members, reason)
-    store.run("rollback_all", names, [len(names) // len(members), *arguments])
+    names, counts, arguments = _blocks(store, members, reason)
+    store.run("rollback_all", names, [*counts, *arguments])
     return redemptions.show(store, redemption_id)
 
 
@@ -159,10 +159,14 @@ def _members(store: Store, redemption_id: str) -> dict[str, Record]:
     return found | redemption_records.read(store, others).records if others else found
 
 
-def _blocks(store: Store, members: Mapping[str, Record], *more: str) -> tuple[list[str], list[str]]:
-    """Return the keys and the arguments of a script that changes each of several redemptions."""
-    names = [key for each, record in members.items() for key in redemptions.keys_of(store, each, record)]
-    return names, [part for each, record in members.items() for part in (each, record.number, record.user_id, *more)]
+def _blocks(store: Store, members: Mapping[str, Record], *more: str) -> tuple[list[str], list[int], list[str | int]]:
+    """Return what a script that changes several redemptions takes: keys, how many each has, and arguments.
+
+    The counts are those of keys and of arguments.
+    """
+    changes = [redemptions.change_of(store, each, record, *more) for each, record in members.items()]
+    counts = [len(part) for part in changes[0]]
+    return [key for names, _ in changes for key in names], counts, [part for _, given in changes for part in given]
 
 
 def _together(prepared: Sequence[PreparedCheckout], places: Sequence[int]) -> list[PreparedCheckout]:

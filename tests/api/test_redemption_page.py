@@ -49,5 +49,8 @@ def test_the_calls_of_the_page_on_fitting_codes_work_from_top_to_bottom(client: 
     answers = send_calls(client, "fitting-codes.md")
     assert [status for status, _ in answers] == [201, 201, 201, 200]
     found = answers[-1][1]
-    assert [(each["code"], each["discount_amount"]) for each in found["codes"]] == [("SPRING-26", 1000), ("THANKS", 500)]
+    assert [(each["code"], each["discount_amount"]) for each in found["codes"]] == [
+        ("SPRING-26", 1000),
+        ("THANKS", 500),
+    ]
     assert found["best"] == {"codes": ["SPRING-26", "THANKS"], "discount_amount": 1500, "amount_to_pay": 8500}
