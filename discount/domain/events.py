@@ -34,7 +34,8 @@ class OfDiscount(msgspec.Struct):
 class OfAuthor(OfDiscount):
     """The data of an event of a change, with its author and the id of the request that made it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    in at the console by OpenID Connect, or `command` for the command line.
     """
 
     by: str
