@@ -363,6 +363,8 @@ WORDS = {
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
     "{pp}:mark:asked": "mark_of_asked",
+    "{pp}:reconciled": "reconciled",
+    "{pp}:restoring": "restoring",
     "{pp}:trimmed": "trimmed",
     "{pp}:tallies": "tallies",
     "{pp}:digests": "digests",
