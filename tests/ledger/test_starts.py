@@ -19,6 +19,7 @@ from discount.services.checkouts import Checkout
 from discount.store.connection import Store
 from discount.store.starts import Starts
 from tests.services.harness import PARTITIONS, UNIQUE, ServiceHarness
+from tests.support import history
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
@@ -137,7 +138,7 @@ def test_no_code_that_the_ledger_had_read_is_given_twice_after_a_power_cut(
     with file_of(server).open("r+b") as file:
         file.truncate(chance.randrange(start, size))
     server.start()
-    kept = int(server.client().hget(f"{{0c}}:discount:{made.id}", "granted"))
+    kept = history.granted(server.client(), made.id)
     assert 40 <= kept < 120
     fresh = app_store(server, ledger)
     for each in (store, fresh):
