@@ -25,6 +25,7 @@ from discount.api.routes import (
     redemptions,
     tokens,
     users,
+    waits,
     webhooks,
 )
 from discount.api.routes.webhooks import CheckUrl
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     discounts.add_routes(contract, store, signatures, check_url)
     grants.add_routes(contract, store)
     codes.add_routes(contract, store)
+    waits.add_routes(contract, store)
     redemptions.add_routes(contract, store)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)

@@ -12,6 +12,7 @@ from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
 from discount.domain.ids import partition_of
 from discount.domain.metadata import Metadata
+from discount.domain.releases import Release
 from discount.domain.rules import (
     NO_RULE,
     LimitName,
@@ -48,7 +49,8 @@ class Caller:
 class Author:
     """Who makes a change, and in which request, as its event says it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `command` for the command line, or
+    `service` for what the service does by itself.
     """
 
     by: str
@@ -102,6 +104,7 @@ class Definition:
     rule: Rule
     timezone: str
     valid_for: Duration | None
+    claim_within: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ class Discount:
     limits: Mapping[LimitName, int] = field(default_factory=dict)
     timezone: str = "UTC"
     valid_for: Duration | None = None
+    claim_within: Duration | None = None
+    #: The pace at which codes are released; None for all at once.
+    release: Release | None = None
+    #: Users on the waiting list.
+    waiting_count: int = 0
     returns_use: bool = True
     webhook_id: str | None = None
     metadata: Metadata = field(default_factory=dict)
@@ -143,7 +151,7 @@ class Discount:
 
     @property
     def definition(self) -> Definition:
-        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for)
+        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.claim_within)
 
     @property
     def remaining_count(self) -> int | None:
@@ -186,6 +194,8 @@ class Grant(Struct, frozen=True):
     good_until: int | None = None
     void: bool = False
     metadata: Metadata | None = None
+    #: When an unused code goes back; None for never.
+    claim_until: int | None = None
 
 
 def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:

@@ -3,7 +3,17 @@
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
-from discount.domain.errors import Closed, Expired, NotFound, NotStarted, Paused, Revoked, SoldOut
+from discount.domain.errors import (
+    Closed,
+    Expired,
+    NotFound,
+    NotReleased,
+    NotStarted,
+    OthersWait,
+    Paused,
+    Revoked,
+    SoldOut,
+)
 from discount.domain.metadata import NO_METADATA, Metadata
 from discount.domain.model import Grant
 from discount.services import discounts, grants, user_grants
@@ -77,7 +87,7 @@ def _grant_from_open(
     for discount in islice(others, TRIED):
         try:
             return grants.grant(store, discount.id, user_id, email=email, metadata=metadata, expected_users=numbers)
-        except (SoldOut, NotStarted, Expired, Paused, Closed, Revoked):
+        except (SoldOut, NotReleased, OthersWait, NotStarted, Expired, Paused, Closed, Revoked):
             # The discount was open when it was listed; the next one may still be.
             continue
     if not page.items and not discounts.list_page(store, brand_id=brand_id, limit=1).items:

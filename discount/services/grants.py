@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
-from discount.domain import code_kinds, durations, model
+from discount.domain import durations, model
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
     NotFound,
     NotGranted,
+    OthersWait,
     Refusal,
     Revoked,
     SoldOut,
@@ -17,7 +18,7 @@ from discount.domain.errors import (
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import code_pools, contacts, discounts, slices
+from discount.services import code_pools, discounts, personal_codes, slices, waiting_lists
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -39,7 +40,7 @@ LOOKED_AT = 1000
 #: The value of a user whose code was taken back, and who is granted no other one.
 BLOCKED = "-"
 #: Fields of a discount, and of the grant script's answer, that decide how long its codes are good.
-TERMS = ("expires_at", "valid_for", "timezone", "closed")
+TERMS = ("expires_at", "valid_for", "timezone", "closed", "claim_within")
 # Fields of a discount that, beside its terms, decide whether it is sold out.
 _SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
@@ -70,7 +71,8 @@ def grant(
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
 
     Raises:
-        NotFound, SoldOut, NotStarted, Expired, Paused, Closed
+        NotFound, SoldOut, NotReleased, NotStarted, Expired, Paused, Closed
+        OthersWait: the codes that are left go to users who wait for one.
         Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
         HoldsMore: the user's field is no longer `expected_users`.
@@ -81,6 +83,7 @@ def grant(
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
             return found
+    has_served = False
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
         try:
@@ -90,6 +93,13 @@ def grant(
                 store.sold_out.clear()
             store.sold_out.add(discount_id)
             raise
+        except OthersWait:
+            if has_served:
+                raise
+            # The user may be one of those who wait, or find a code that is left over.
+            waiting_lists.serve(store, discount_id)
+            has_served = True
+            continue
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
         elif answer.status == "template":
@@ -206,7 +216,7 @@ def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant 
         return None
     if held is not None:
         return read_grant(parsed.text, user_id, held, terms)
-    expires_at, _, _, closed = terms
+    expires_at, _, _, closed, _ = terms
     now = moment_of(time)
     is_open = int(starts_at or 0) <= now and (expires_at is None or now < int(expires_at)) and not (paused or closed)
     if granted is not None and granted == total and is_open:
@@ -278,9 +288,7 @@ def _answered_grant(discount_id: str, user_id: str, answer: Answer, *, fresh: bo
 def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[str, str]:
     """Return the names that the brand uses for users, if the codes of this discount contain the name."""
     definition: Definition | None = store.definitions.get(parsed.text)
-    if definition is None or not code_kinds.needs_name(definition.codes):
-        return {}
-    return contacts.names(store, definition.brand_id, user_ids)
+    return {} if definition is None else personal_codes.names_of(store, definition, user_ids)
 
 
 def _call(
@@ -295,23 +303,9 @@ def _call(
     arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
-        taken, candidates = candidates_of(parsed, definition, user_id, name)
+        taken, candidates = personal_codes.candidates_of(parsed, definition, user_id, name)
         names += taken
         arguments += candidates
-    return names, arguments
-
-
-def candidates_of(
-    parsed: DiscountId, definition: Definition, user_id: str, name: str
-) -> tuple[list[str], list[str | int]]:
-    """Return the keys and arguments of a script that makes a personal code: each code to try, with its digest."""
-    names: list[str] = []
-    arguments: list[str | int] = []
-    made = code_kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=parsed.text, name=name)
-    for code in made:
-        digest = code_kinds.digest(code)
-        names.append(keys.taken(parsed.partition, parsed.text, digest % parsed.buckets))
-        arguments += [code, "" if code_kinds.always_differs(definition.codes) else digest]
     return names, arguments
 
 
@@ -388,7 +382,7 @@ def read_grant(
     """Return a grant from its stored value and the discount's `TERMS`."""
     granted_at, _, rest = value.partition(" ")
     code, _, metadata = rest.partition("\n")
-    expires_at, valid_for, zone, closed = terms
+    expires_at, valid_for, zone, closed, claim_within = terms
     until = model.good_until(
         int(granted_at),
         int(expires_at) if expires_at else None,
@@ -404,4 +398,5 @@ def read_grant(
         until,
         closed == "void",
         read(metadata) if metadata else None,
+        durations.read(claim_within).after(int(granted_at), "UTC") if claim_within else None,
     )

@@ -12,6 +12,7 @@ from discount.services import (
     deliveries,
     discounts,
     grants,
+    next_waits,
     outbox,
     user_events,
     user_grants,
@@ -93,11 +94,14 @@ class _Task:
         if self.brand_id not in (None, discount.brand_id):
             return False
         _forget_reminder(self.store, discount, self.user_id)
-        buckets = discounts.parse_id(self.store, discount_id).buckets
-        old, new = (keys.grant_bucket(each, buckets) for each in (self.user_id, alias))
+        parsed = discounts.parse_id(self.store, discount_id)
+        old, new = (keys.grant_bucket(each, parsed.buckets) for each in (self.user_id, alias))
         answer = self.store.run(
             "forget",
             [
+                keys.usage(partition),
+                keys.discount(partition, discount_id),
+                *next_waits.list_keys(parsed),
                 keys.grants(partition, discount_id, old),
                 keys.grants(partition, discount_id, new),
                 keys.buckets(partition, discount_id),
@@ -109,7 +113,7 @@ class _Task:
                 *(keys.redemption(partition, each) for each in redemptions),
             ],
             [
-                *(self.user_id, alias, new, discount.brand_id, discount.number),
+                *(discount_id, self.user_id, alias, new, discount.brand_id, discount.number),
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
                 *(self.author.by, self.author.request_id),
             ],
@@ -170,8 +174,9 @@ def _tell(store: Store, partition: int, task: _Task, named: set[str]) -> None:
 
 
 def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:
-    """Delete the planned or sent reminder of the end of a user's code."""
-    store.command("ZREM", keys.expiring(discount.partition), f"{discount.id} {user_id}")
+    """Delete the planned or sent reminder of the end of a user's code, and when the code has to be used."""
+    noted = (keys.expiring(discount.partition), keys.claims(discount.partition))
+    store.commands([("ZREM", key, f"{discount.id} {user_id}") for key in noted])
     try:
         held = grants.held_grant(store, discount.id, user_id)
     except NotGranted:

@@ -123,7 +123,8 @@ def _build(name: str, text: str, own_header: Mapping[str, str], with_files: Sequ
     if len(set(keys + arguments)) != len(keys + arguments):
         raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")
     ok = _statuses(name, header["OK"].splitlines())
-    err = _statuses(name, filter(None, _BETWEEN.split(header["ERR"])))
+    # Two shared parts may refuse in the same way.
+    err = _statuses(name, dict.fromkeys(filter(None, _BETWEEN.split(header["ERR"]))))
     if ok.keys() & err.keys():
         raise ValueError(f"{name}.lua: OK and ERR give the same status")
     # All of this is one line, so that a line number in an error of Redis is the file's own plus one.

@@ -22,6 +22,7 @@ from discount.api.schemas.discounts import (
     DiscountQuery,
     LimitsIn,
     NewDiscountOut,
+    ReleaseIn,
 )
 from discount.domain import code_kinds, code_sequence, errors
 from discount.domain.model import COMMAND, Author, Caller, Discount
@@ -118,6 +119,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         if "limits" in changes:
             limits = _limits(changes.pop("limits"))
             changes |= {"limits": limits} if limits else {}
+        if isinstance(body.release, ReleaseIn):
+            changes["release"] = body.release.pace()
         if not changes:
             raise errors.Invalid("", "must name at least one field to change")
         for name in ("starts_at", "expires_at"):
@@ -164,6 +167,8 @@ def create_from(
         limits=discounts.ONCE | _limits(body.limits),
         timezone=body.timezone,
         valid_for=duration_in(body.valid_for, "valid_for"),
+        claim_within=duration_in(body.claim_within, "claim_within"),
+        release=None if body.release is None else body.release.pace(),
         returns_use=body.returns_use,
         starts_at=moment_in(body.starts_at, "/starts_at"),
         expires_at=moment_in(body.expires_at, "/expires_at"),

@@ -2,21 +2,21 @@
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users extra candidates...
---- WITH  grant_quotas held guard
---- OK    granted(grant low expires_at valid_for timezone closed)  The user got a new code; `low` is not empty if the next block of codes is due.
---- OK    held(grant low expires_at valid_for timezone closed)  The user held this code before.
+--- WITH  grant_quotas held releases guard
+--- OK    granted(grant low expires_at valid_for timezone closed claim_within)  The user got a new code; `low` is not empty if the next block of codes is due.
+--- OK    held(grant low expires_at valid_for timezone closed claim_within)  The user held this code before.
 --- OK    refill                    The pool is empty; append codes and call again.
 --- OK    changed                   The codes that the user holds are not `expected_users` any more.
 --- OK    template                  The discount makes codes for each user; call again with candidates.
 --- OK    clash                     Every candidate is given already; call again with others.
---- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out
+--- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out not-released(opens_at) others-wait
 local held = redis.call('HGET', grants, user)
 -- The answer has all fields on which the end of the code depends.
 if held then
-  local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed')
-  return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or ''}
+  local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed', 'claim_within')
+  return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or '', ends[5] or ''}
 end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'claim_within', 'release', 'waits')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -27,6 +27,9 @@ if d[7] and at < d[7] then return {'not-started', d[7]} end
 local granted = tonumber(d[2])
 local left = d[3] and d[3] - granted
 if left and left <= 0 then return {'sold-out'} end
+-- The codes that are released next are for the users who wait.
+if d[13] and at < released_at(d[13], granted) then return {'not-released', released_at(d[13], granted + (d[14] or 0))} end
+if d[14] then return {'others-wait'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
@@ -107,4 +110,4 @@ redis.call('HINCRBY', discount, 'granted', 1)
 count_grant(d[1])
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', ''}
+return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[12] or ''}
