@@ -37,6 +37,7 @@ from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.security.user_tokens import UserTokens
+from discount.services import tallies
 from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
@@ -64,6 +65,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             settings.secret,
             password=settings.redis_password,
         )
+        if settings.ledger_url:
+            # Without a ledger nobody reads them.
+            tallies.start(store)
     store.quotas = Quotas(settings.quotas)
     store.set_durability(settings.durability, settings.durability_replicas)
     store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))

@@ -96,6 +96,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 8
     long_calls_per_brand: Annotated[int, Meta(ge=1, le=256, description="The most of them for one brand.")] = 4
     long_calls_per_key: Annotated[int, Meta(ge=1, le=256, description="The most of them for one API key or user.")] = 2
+    caller_share: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="[Percent of a processor](limits.md#processor-time) that one brand or user gets in each pool"
+            " worker while others need it; 100 is no bound.",
+        ),
+    ] = 20
     log_format: Annotated[Literal["json", "text"], Meta(description="The form of a log line.")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -245,6 +254,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " Without it they are kept for good."
         ),
     ] = None
+    figure_minute_days: Annotated[
+        int, Meta(ge=1, le=3650, description="Days for which the ledger keeps [figures](ledger.md#figures) by minute.")
+    ] = 90
+    figure_hour_days: Annotated[
+        int, Meta(ge=1, le=3650, description="Days for which it keeps figures by hour. Those by day it keeps for good.")
+    ] = 730
     remind_days: Annotated[
         float, Meta(gt=0, le=365, description="Days before a code ends at which its user is reminded.")
     ] = 3

@@ -252,7 +252,7 @@ class Endpoint:
         """
         if self._may_be_long and self._is_long(request.arguments.get("query")):
             client = request.environ.get("gunicorn.socket")
-            return self._long_calls.run(request.caller, client, partial(self._call_view, request))
+            return self._long_calls.run(request.caller, client, partial(self._call_view, request), request.meter)
         return self._call_view(request)
 
     def respond(self, request: Request, result: ViewResult) -> Reply:

@@ -82,9 +82,13 @@ COSTS: dict[str, Cost] = {
     "list_redemptions": Cost(8, _LIST, _as_file),
     "list_redemptions_of_user": Cost(8, _LIST),
     "forget_user": Cost(8, "works in slices", _always),
-    "find_code": Cost(1, "20 holders, 100 redemptions and 200 events each, from the ledger"),
+    "find_code": Cost(
+        9,
+        "20 holders, 100 redemptions and 200 events each, from the ledger; 2,000 deliveries are looked for; "
+        "1,000 discounts of the brand are read if nobody holds the code",
+    ),
     "show_figures_of_discount": Cost(3, "1,500 steps, from the ledger"),
-    "show_figures_of_brand": Cost(1, "1,500 steps, from the ledger"),
+    "show_figures_of_brand": Cost(4, "1,500 steps, from the ledger; 100 discounts are read"),
     "list_changes": Cost(1, "1,000 changes, from the ledger"),
     "list_events": Cost(12, "2,000 events are read; with `wait` one more exchange every half second"),
     "create_readable_code": Cost(8, "10,000 users, 500 a slice", _always),

@@ -1,7 +1,7 @@
 """A call of an operation and its reply, independent of any web framework."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct, field
 from werkzeug.datastructures import ImmutableMultiDict, MultiDict
@@ -12,6 +12,16 @@ from discount.store.guards import Guard
 #: The caller of an open service and of an operation that needs no token. It is compared by identity.
 ANYBODY = Caller(frozenset())
 _NO_QUERY: MultiDict[str, str] = ImmutableMultiDict()
+
+
+class Meter(Protocol):
+    """The server's meter of what a request computes, in the environment as `discount.meter`."""
+
+    #: The brand or the user who pays; empty for one who never pays, and None as long as that is not known.
+    caller: str | None
+
+    def charge(self) -> float:
+        """Charge what was computed since the last time; return for how many seconds to pause."""
 
 
 class Request(Struct):
@@ -32,6 +42,12 @@ class Request(Struct):
     caller: Caller = ANYBODY
     guard: Guard | None = None
     rate: tuple[int, int, int] | None = None
+
+    @property
+    def meter(self) -> Meter | None:
+        """The server's meter of this request, if it has one."""
+        meter: Meter | None = self.environ.get("discount.meter")
+        return meter
 
     @property
     def path(self) -> str:

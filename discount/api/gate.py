@@ -151,6 +151,7 @@ class Gate:
         if not requirements.scopes:
             return
         if self._open:
+            _charge(request, "")
             self._refuse_other_sites(request.environ, requirements)
             if requirements.header is not None:
                 request.caller = _caller_in(requirements.header, request.environ)
@@ -160,8 +161,10 @@ class Gate:
         if admitted is not None:
             caller, rate = admitted
             request.caller, request.guard = caller, Guard(caller.key_id, caller.key_digest, rate)
+            _charge(request, _payer(caller))
             return
         caller = request.caller = self._identify(request, requirements)
+        _charge(request, _payer(caller))
         refusal = requirements.refusal_of(caller)
         if refusal is not None or not requirements.guarded:
             self._count_caller(request)
@@ -303,6 +306,18 @@ def _caller_in(header: TokenHeader, environ: Mapping[str, Any]) -> Caller:
     # WSGI decodes headers as Latin-1 (PEP 3333).
     text = environ[header.variable].encode("latin-1").decode("utf-8", "replace")
     return Caller(frozenset(), **{header.holds: read_part(text, _ID_TYPES[header.holds], header.name)})
+
+
+def _charge(request: Request, payer: str) -> None:
+    if request.meter is not None:
+        request.meter.caller = payer
+
+
+def _payer(caller: Caller) -> str:
+    """Return who pays for what a call computes: nobody for the admin's."""
+    if caller.brand_id is not None:
+        return f"brand {caller.brand_id}"
+    return "" if caller.user_id is None else f"user {caller.user_id}"
 
 
 def _counted_as(caller: Caller) -> tuple[str, str]:

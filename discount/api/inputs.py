@@ -13,9 +13,10 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_input_stream
 
-from discount.api.json_text import malformed, refuse_repeated_names
+from discount.api.json_text import SizeCheck, malformed, refuse_repeated_names
 from discount.api.problems import BadRequest, BodyTooSlow, NotRead, TooLarge, UnsupportedMediaType
 from discount.domain import errors, reasons
+from discount.services import slices
 
 #: The largest body of an ordinary operation, in bytes.
 SMALL_BODY = 64 * 1024
@@ -36,8 +37,6 @@ JSON_OR_FORM = (JSON, *FORMS)
 _MAX_FIELDS = 100
 # The most characters of an unknown parameter's name that a refusal repeats.
 _LONGEST_NAME = 200
-#: The most items of a list in a body.
-MOST_ITEMS = 10_000
 #: Bytes of a refused body that are read and dropped, so that the client sees the answer. After them it is cut off.
 DISCARDED = 128 * 1024 * 1024
 
@@ -61,8 +60,6 @@ def body_reader(kind: type, max_body: int, *, optional: bool = False) -> Callabl
             return kind()
         _media_type(environ, (JSON,))
         raw = _read_body(environ, max_body)
-        if len(raw) > SMALL_BODY:
-            _refuse_long_lists(raw)
         try:
             decoded = decode(raw)
         except msgspec.ValidationError as error:
@@ -78,19 +75,6 @@ def body_reader(kind: type, max_body: int, *, optional: bool = False) -> Callabl
         return decoded
 
     return read
-
-
-def _refuse_long_lists(raw: bytes) -> None:
-    # Checking a million items takes a second, in which no other thread of the process can run.
-    try:
-        given = msgspec.json.decode(raw)
-    except (ValueError, RecursionError):
-        return
-    for name, value in given.items() if isinstance(given, dict) else ():
-        if isinstance(value, list) and len(value) > MOST_ITEMS:
-            raise errors.Invalid(
-                f"/{name[:_LONGEST_NAME]}", f"has {len(value):,} entries; 1 to {MOST_ITEMS:,} are allowed"
-            )
 
 
 def form_reader(kind: type, max_body: int) -> Callable[[dict[str, Any]], Any]:
@@ -204,7 +188,7 @@ def _read_body(environ: dict[str, Any], max_body: int) -> bytes:
             return _read_whole(stream, length)
         _discard(stream, length)
     elif environ.get("wsgi.input_terminated"):
-        raw = _read_up_to(stream, max_body + 1)
+        raw = _read_in_slices(stream, max_body + 1)
         if len(raw) <= max_body:
             return raw
         _discard(stream, DISCARDED)
@@ -219,10 +203,29 @@ def _read_whole(stream: Any, length: int) -> bytes:
     Raises:
         BadRequest: it is shorter than declared.
     """
-    raw = _read_up_to(stream, length)
+    raw = _read_in_slices(stream, length)
     if len(raw) < length:
         raise BadRequest(f"The body ends after {len(raw):,} bytes; Content-Length says {length:,}.")
     return raw
+
+
+def _read_in_slices(stream: Any, most: int) -> bytes:
+    """Read at most so many bytes; of a large body, which is JSON, check the size of each slice.
+
+    Raises:
+        Invalid: a list is too long.
+    """
+    raw = _read_up_to(stream, min(most, SMALL_BODY))
+    if most <= SMALL_BODY or len(raw) < SMALL_BODY:
+        return raw
+    check, pieces, left = SizeCheck(), [raw], most - len(raw)
+    check.add(raw)
+    while left > 0 and (piece := _read_up_to(stream, min(left, SMALL_BODY))):
+        check.add(piece)
+        pieces.append(piece)
+        left -= len(piece)
+        slices.between()
+    return b"".join(pieces)
 
 
 def _read_up_to(stream: Any, most: int) -> bytes:

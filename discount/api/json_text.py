@@ -4,12 +4,73 @@ import json
 import re
 from typing import Any
 
+import ijson
+
 from discount.domain.errors import Invalid, Malformed
 from discount.domain.reasons import escape, named
 
 _POSITION = re.compile(r"\(byte (\d+)\)$")
 # Any escape, so that the second half of `\\` is never taken for the start of another one.
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+#: The most items of a list in a body, and the most values of a large body in all.
+MOST_ITEMS = 10_000
+MOST_VALUES = 2 * MOST_ITEMS
+#: The most bytes of a large body without the beginning or the end of a value.
+LONGEST_VALUE = 128 * 1024
+# The most characters of a name that a refusal repeats.
+_LONGEST_NAME = 200
+
+
+class SizeCheck:
+    """Refuses a large JSON object while it arrives, before its items are decoded and take memory."""
+
+    def __init__(self) -> None:
+        self._events = ijson.sendable_list()
+        # Floats: an integer of 4,301 digits crashes the process (ijson 3.6.0, yajl2_c).
+        self._parser = ijson.basic_parse_coro(self._events, use_float=True)
+        self._depth = self._items = self._values = self._silent = 0
+        self._name = ""
+        self._is_json = True
+
+    def add(self, piece: bytes) -> None:
+        """Look at the next piece of the body.
+
+        Raises:
+            Invalid: a list of the object is too long, or there are too many values, or too long ones.
+        """
+        if not self._is_json:
+            return
+        try:
+            self._parser.send(piece)
+        except (ijson.JSONError, ValueError):
+            # The decoder says what is wrong.
+            self._is_json = False
+        self._silent = 0 if self._events else self._silent + len(piece)
+        if self._silent > LONGEST_VALUE:
+            raise self._refusal(f"has a value of more than {LONGEST_VALUE:,} bytes")
+        for event, value in self._events:
+            self._look_at(event, value)
+        self._events.clear()
+
+    def _look_at(self, event: str, value: Any) -> None:
+        if event == "map_key":
+            if self._depth == 1:
+                self._name, self._items = value, 0
+            return
+        if event in ("end_map", "end_array"):
+            self._depth -= 1
+            return
+        self._values += 1
+        self._items += self._depth == 2
+        self._depth += event in ("start_map", "start_array")
+        for number, most, what in ((self._items, MOST_ITEMS, "entries"), (self._values, MOST_VALUES, "values")):
+            if number > most:
+                raise self._refusal(f"has more than {most:,} {what}; at most {most:,} are allowed")
+
+    def _refusal(self, reason: str) -> Invalid:
+        return Invalid(f"/{escape(self._name[:_LONGEST_NAME])}", reason)
 
 
 def malformed(error: Exception, raw: bytes) -> Malformed:

@@ -15,6 +15,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
+from discount.api.exchange import Meter
 from discount.api.problems import BadRequest
 from discount.api.streaming import Stream
 from discount.domain.errors import TooManyAtOnce
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 RETRY_AFTER = 2
 #: The longest pause between two slices, in seconds.
 LONGEST_PAUSE = 0.25
+#: The longest one of a caller who has used up its share.
+LONGEST_OWED = 2.0
 
 
 class Places:
@@ -88,11 +91,12 @@ class LongCalls:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def run(self, caller: Caller, client: Any, call: Callable[[], Result]) -> Result:
+    def run(self, caller: Caller, client: Any, call: Callable[[], Result], meter: Meter | None = None) -> Result:
         """Return the result of a call. A stream keeps its place until it has ended.
 
         Args:
             client: the client's socket, if the server has one that can wait.
+            meter: charges the caller for each slice, if the server has one.
 
         Raises:
             TooManyAtOnce
@@ -103,7 +107,7 @@ class LongCalls:
         if client is not None:
             # In this thread, the socket may wait for the body and for a client that is reading (`ClientSocket`).
             client.waits = True
-        pause = _Pause(self._places, client)
+        pause = _Pause(self._places, client, meter)
         try:
             with slices.with_pauses(pause):
                 result = call()
@@ -119,18 +123,24 @@ class LongCalls:
 
 
 class _Pause:
-    """A pause between two slices: one long call computes for half of the time, several for a third of it together."""
+    """A pause between two slices: one long call computes for half of the time, several for a third of it together.
 
-    def __init__(self, places: Places, client: socket.socket | None) -> None:
+    It is longer for a caller who has used up its share of the processor.
+    """
+
+    def __init__(self, places: Places, client: socket.socket | None, meter: Meter | None) -> None:
         self._places = places
         self._client = client
+        self._meter = meter
         self._since = time.thread_time()
 
     def __call__(self) -> None:
         if self._client is not None and _has_gone(self._client):
             raise BadRequest("The connection was closed before the answer.")
         worked = time.thread_time() - self._since
-        time.sleep(min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3)))
+        pause = min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3))
+        owed = self._meter.charge() if self._meter is not None else 0.0
+        time.sleep(max(pause, min(LONGEST_OWED, owed)))
         self._since = time.thread_time()
 
 

@@ -93,8 +93,10 @@ class RequestMiddleware:
     def _answer(self, environ: dict[str, Any]) -> Answer | None:
         """Answer a request that the server could not read, or one of the fast path."""
         if "discount.refused" in environ:
-            slug, detail = environ["discount.refused"]
-            return with_length(problems.render_slug(slug, environ, detail))
+            slug, detail, headers = environ["discount.refused"]
+            reply = problems.render_slug(slug, environ, detail)
+            reply.headers += headers
+            return with_length(reply)
         return self._fast_path.answer(environ)
 
     def _count(self, environ: dict[str, Any], status: str, started: float, request_id: str) -> None:

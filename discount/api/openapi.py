@@ -132,7 +132,7 @@ def _document_operation(operation: Operation) -> dict[str, Any]:
     if operation.scopes:
         # Not found: a resource of another tenant.
         slugs |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}
-    if operation.cost.is_long:
+    if operation.tag != "health":
         slugs.add("too-many-at-once")
     upload = "upload" in operation.parameters
     if operation.body or upload:

@@ -185,8 +185,9 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Send `application/json`; an import may also be `text/plain` or `text/csv`.",
     ),
     "too-many-at-once": (
-        "The key, the brand or the service already has as many long calls at once as it may have.",
-        "Wait for `Retry-After` seconds, or until one of them ends.",
+        "The key, the brand or the service already has as many long calls at once as it may have; or its calls have"
+        " used up its share of a processor, and too many wait.",
+        "Wait for `Retry-After` seconds, or until one of the calls ends.",
     ),
     "too-slow": (
         "The body came at less than 2,000 bytes a second.",

@@ -1,8 +1,10 @@
 """Commands for brands."""
 
+from datetime import datetime
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from discount.api.routes import brands as routes
 from discount.api.routes import grants
@@ -10,14 +12,20 @@ from discount.api.schemas.brands import BrandChange, BrandIn
 from discount.api.schemas.grants import GrantIn
 from discount.cli.asking import ask, ask_list, paged
 from discount.cli.commands import CommandGroup
-from discount.cli.context import find_settings
-from discount.cli.fields import fields
+from discount.cli.context import find_settings, open_store
+from discount.cli.fields import fields, read
+from discount.cli.ledger import open_ledger
 from discount.cli.output import json_option, minute, print_answer, print_json, print_page
+from discount.domain.digests import Digest
+from discount.ledger.figures import Figures
+from discount.services import brands
+from discount.worker import digests
 
 _HELPS = {
     "name": "The brand's display name; by default its id.",
     "email": "The brand's e-mail address.",
     "mails_off": "A type of e-mail not to send.",
+    "digest__email": "The address of the daily digest; by default the brand's.",
     "quotas__discounts": "The most discounts of the brand, or `off` for no limit.",
     "quotas__codes": "The most codes of the brand, or `off` for no limit.",
     "quotas__grants_a_day": "The most grants of the brand per day, or `off` for no limit.",
@@ -70,10 +78,38 @@ def show_brand(as_json: bool, **given: Any) -> None:
 @brand.command("change", operations=("change_brand",), example="IKEA --email none --mails-off sold-out")
 @click.argument("brand_id", metavar="BRAND")
 @fields(BrandChange, helps=_HELPS)
+@click.option("--no-digest", is_flag=True, help="Send no daily digest any more.")
 @json_option
-def change_brand(as_json: bool, **given: Any) -> None:
-    """Change a brand's name, e-mail address or quotas, or which e-mails it and its users get."""
-    print_answer(ask(routes, "change_brand", given), as_json)
+def change_brand(no_digest: bool, as_json: bool, **given: Any) -> None:
+    """Change a brand's name, e-mail address, daily digest or quotas, or which e-mails it and its users get."""
+    body = read(BrandChange, given)
+    print_answer(ask(routes, "change_brand", given, body=replace(body, digest=None) if no_digest else body), as_json)
+
+
+@brand.command("digest", example="IKEA --day 2026-11-25")
+@click.argument("brand_id", metavar="BRAND")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The day; by default yesterday.")
+@click.option("--html", is_flag=True, help="Print HTML.")
+def preview_digest(brand_id: str, day: datetime | None, html: bool) -> None:
+    """Print a brand's daily digest as it would be sent, without sending it.
+
+    A brand that gets none is shown one in English, by UTC.
+    """
+    settings = find_settings()
+    store = open_store(settings)
+    found = brands.show(store, brand_id)
+    message = digests.write_preview(
+        store,
+        Figures(store, open_ledger(settings)),
+        found,
+        found.digest or Digest(),
+        day.date() if day else None,
+        sender=settings.mail_from,
+    )
+    body = message.get_body(("html" if html else "plain",))
+    if not html:
+        click.echo(f"To: {message['To']}\nSubject: {message['Subject']}\n")
+    click.echo(body.get_content() if body else "", nl=False)
 
 
 @brand.command("close", operations=("close_brand",), example="IKEA")

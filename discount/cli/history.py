@@ -1,15 +1,16 @@
 """Commands that show the past: who holds a code, figures over time, and changes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from discount.api.routes import history as routes
-from discount.api.schemas.history import ChangesQuery, FiguresQuery
+from discount.api.schemas.history import ChangesQuery, FiguresQuery, ForecastOut, OwnerOut, TotalOut
 from discount.cli.asking import ask
 from discount.cli.commands import Command
 from discount.cli.fields import fields
-from discount.cli.output import json_option, minute, print_json, print_table, thousands
+from discount.cli.output import amount, json_option, minute, print_json, print_table, thousands
 
 
 @click.command("find", cls=Command, operations=("find_code",), example="IKEA EM5F-SFZW-UEQA")
@@ -17,19 +18,33 @@ from discount.cli.output import json_option, minute, print_json, print_table, th
 @click.argument("code", metavar="CODE")
 @json_option
 def find_code(as_json: bool, **given: Any) -> None:
-    """Find who was granted a code of a brand, and what happened with it since."""
+    """Find a code of a brand: its discount, who was granted it, and what happened since."""
     found = ask(routes, "find_code", given)
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("discount", "user", "code", "time", "event"),
-        (
-            (holder.discount_id, holder.user_id, holder.code, minute(each.time), each.type)
-            for holder in found.holders
-            for each in holder.history
-        ),
-    )
+    for each in found.unheld:
+        click.echo(f"Nobody holds it. It is a code of {_owner(each)}.")
+    for holder in found.holders:
+        owner = holder.discount_id if holder.discount is None else _owner(holder.discount)
+        click.echo(f"{holder.code}: {_STATES[holder.state]} {holder.user_id}, of {owner}.")
+        sent = [
+            (minute(each.last_at or each.created_at), f"{each.kind} {each.type}", f"{each.state} {each.status}".strip())
+            for each in holder.deliveries
+        ]
+        print_table(("", "", ""), [*((minute(each.time), each.type, "") for each in holder.history), *sent])
+
+
+_STATES = {
+    "granted": "held by",
+    "void": "taken back, void, from",
+    "pool": "taken back into the pool from",
+    "next": "passed on from",
+}
+
+
+def _owner(owner: OwnerOut) -> str:
+    return f"{owner.discount_code} ({owner.id}, {owner.kind}, {owner.status})"
 
 
 @click.command(
@@ -50,17 +65,27 @@ def figures(as_json: bool, discount_id: str | None, brand_id: str | None, **give
     if as_json:
         print_json(found)
         return
+    rows = [(minute(each.at), *_numbers(each, found.decimals)) for each in found.figures]
     print_table(
-        ("from", ">granted", ">redeemed", ">rolled back", "taken off"),
-        (
-            (
-                minute(each.at),
-                *map(thousands, (each.granted, each.redeemed, each.rolled_back)),
-                ", ".join(f"{amount:,} {currency}" for currency, amount in each.discount_amounts.items()),
-            )
-            for each in found.figures
-        ),
+        ("from", ">granted", ">again", ">redeemed", ">rolled back", ">refused", "taken off"),
+        [*rows, ("total", *_numbers(found.total, found.decimals))],
     )
+    forecasts = found.forecasts if brand_id is not None else [found.forecast] if found.forecast else []
+    for each in forecasts:
+        ends = "not before its end" if each.runs_out_at is None else f"at {minute(each.runs_out_at)}"
+        left = f"{each.remaining_count:,} codes left"
+        click.echo(f"{each.discount_code} ({each.discount_id}) runs out {ends}: {left}, {_pace(each)}")
+
+
+def _numbers(sums: TotalOut, decimals: Mapping[str, int]) -> tuple[str, ...]:
+    refused = sum(sums.refused_grants.values()) + sum(sums.refused_redemptions.values())
+    counts = (sums.granted, sums.repeated, sums.redeemed, sums.rolled_back, refused)
+    off = (amount(value, currency, decimals[currency]) for currency, value in sums.discount_amounts.items())
+    return *map(thousands, counts), ", ".join(off)
+
+
+def _pace(forecast: ForecastOut) -> str:
+    return f"{forecast.granted:,} granted since {minute(forecast.since)}"
 
 
 @click.command(cls=Command, operations=("list_changes",), example="IKEA --limit 20")

@@ -5,6 +5,7 @@ import click
 from discount.cli.commands import CommandGroup
 from discount.cli.context import find_settings
 from discount.config import Settings, SettingsError
+from discount.ledger import schema
 from discount.ledger.database import Database
 
 
@@ -16,7 +17,7 @@ def ledger() -> None:
 @ledger.command("upgrade")
 def upgrade_ledger() -> None:
     """Make the tables of the ledger, or bring them to the schema of this version. It does nothing if they have it."""
-    open_ledger(find_settings()).upgrade()
+    schema.upgrade(open_ledger(find_settings()))
     click.echo("The ledger has the schema of this version.", err=True)
 
 

@@ -30,6 +30,13 @@ def thousands(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
+def amount(value: int, currency: str, decimals: int) -> str:
+    """Format an amount in minor units: 105000 with two decimals is 1,050.00 EUR."""
+    whole, rest = divmod(abs(value), 10**decimals)
+    point = f".{rest:0{decimals}d}" if decimals else ""
+    return f"{'-' if value < 0 else ''}{whole:,}{point} {currency}"
+
+
 def print_table(head: tuple[str, ...], rows: Any) -> None:
     """Print a table. A column whose head starts with `>` is aligned to the right."""
     table = Table(box=None, show_header=any(head), pad_edge=False)

@@ -204,7 +204,7 @@ class TooManyRequests(Refusal):
 
 class TooManyAtOnce(Refusal):
     slug = "too-many-at-once"
-    title = "Too many long calls are under way at the same time."
+    title = "Too many long or costly calls are under way at the same time."
 
 
 class IdempotencyMismatch(Refusal):

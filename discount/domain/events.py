@@ -125,6 +125,14 @@ class OfLimit(OfDiscount):
     limit: str
 
 
+class OfShare(OfDiscount):
+    """The data of an event of a share of a discount's total that is granted, 80 or 95 percent."""
+
+    percent: int
+    granted_count: int
+    total_count: int
+
+
 class OfRedemption(OfCode):
     """The data of an event of a redemption. Amounts are in minor units of the currency."""
 
@@ -176,6 +184,15 @@ class DiscountClosed(Envelope, tag="discount.closed"):
     """A discount was closed, or its granted codes were voided later."""
 
     data: OfChange
+
+
+class DiscountRunningLow(Envelope, tag="discount.running-low"):
+    """80 or 95 percent of the total are granted, told once each; again after a raised total, if they lie ahead again.
+
+    The last code has `discount.sold-out` alone.
+    """
+
+    data: OfShare
 
 
 class DiscountSoldOut(Envelope, tag="discount.sold-out"):
@@ -275,6 +292,7 @@ TYPES: dict[str, type[Envelope]] = {
         DiscountCreated,
         DiscountChanged,
         DiscountClosed,
+        DiscountRunningLow,
         DiscountSoldOut,
         DiscountLimitReached,
         CodesImported,
@@ -299,6 +317,8 @@ _STORED = {
     "webhook_id": "webhook",
     "request_id": "request",
     "next_user_id": "next",
+    "granted_count": "granted",
+    "total_count": "total",
 }
 _DATA = {name: get_type_hints(kind)["data"] for name, kind in TYPES.items()}
 

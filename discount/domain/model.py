@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from discount.domain.code_kinds import CodeKind
+from discount.domain.digests import Digest
 from discount.domain.durations import Duration
 from discount.domain.ids import partition_of
 from discount.domain.metadata import Metadata
@@ -72,6 +73,7 @@ class Brand:
     closed_at: int | None = None
     #: Kinds of e-mails that the brand does not want sent.
     mails_off: tuple[str, ...] = ()
+    digest: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

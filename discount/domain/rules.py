@@ -87,6 +87,16 @@ def check_rule(rule: Rule) -> None:
             raise Invalid("/currency", "is only for an amount, and there is none")
 
 
+@cache
+def decimals(currency: str) -> int:
+    """Return how many digits of an amount are behind the point: 2 for EUR, 0 for JPY, 3 for KWD."""
+    try:
+        # Amounts without a currency have two decimals here; so has one that ISO 4217 no longer lists.
+        return 2 if currency == NO_CURRENCY else Currency(currency).exponent or 0
+    except ValueError:
+        return 2
+
+
 def check_currency(code: str, field: str) -> None:
     """Refuse a currency that is not in ISO 4217.
 
@@ -122,14 +132,14 @@ def refusals_of(rule: Rule, order: Order) -> list[Refusal]:
     return []
 
 
-def check_zone(name: str) -> None:
+def check_zone(name: str, field: str = "/timezone") -> None:
     """Refuse a time zone that is not in the IANA database.
 
     Raises:
         Invalid
     """
     if name not in _zones():
-        raise Invalid("/timezone", "is not an IANA time zone, such as Europe/Stockholm")
+        raise Invalid(field, "is not an IANA time zone, such as Europe/Stockholm")
 
 
 @cache

@@ -11,7 +11,7 @@ from structlog import get_logger
 from discount.domain.errors import Unavailable
 from discount.domain.events import Entry, parts, read_entries
 from discount.domain.ids import FORGOTTEN
-from discount.ledger import writer
+from discount.ledger import schema, writer
 from discount.ledger.database import Database
 from discount.ledger.forgetting import forget
 from discount.ledger.rows import rows_of
@@ -61,6 +61,11 @@ class Consumer:
         self._renew_at = 0.0
         self.lost: set[int] = set()
 
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that this process writes."""
+        return self._leased
+
     def open(self) -> None:
         """Create the group in every partition, and forget the positions that this process remembers.
 
@@ -69,7 +74,7 @@ class Consumer:
         """
         self._positions.clear()
         self.open_groups()
-        self._database.check()
+        schema.check(self._database)
 
     def open_groups(self) -> None:
         """Create the group in every partition that can be reached. Entries wait for it from then on.

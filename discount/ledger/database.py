@@ -1,15 +1,10 @@
-"""The database of the ledger: SQLite or PostgreSQL, its connections and its migrations."""
+"""The database of the ledger: SQLite or PostgreSQL, and its connections."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -68,33 +63,6 @@ class Database:
         except DBAPIError as error:
             raise unavailable(error) from error
 
-    def upgrade(self) -> None:
-        """Make the tables, or bring them to the schema of this version."""
-        if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        with self.writing() as connection:
-            if not self.is_sqlite:
-                # Only one process at a time; the lock ends with the transaction.
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7307201)")
-            config = _alembic()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-
-    def check(self) -> None:
-        """Compare the schema of the tables with that of this version.
-
-        Raises:
-            Unavailable: they differ, or the database does not answer.
-        """
-        with self.reading() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        wanted = ScriptDirectory.from_config(_alembic()).get_current_head()
-        if found != wanted:
-            raise Unavailable(
-                f"The tables of the ledger have version {found or 'none'}, this program needs {wanted};"
-                " run `discount ledger upgrade`."
-            )
-
 
 def unavailable(error: Exception) -> Unavailable:
     """Return the refusal for an error of the database; its message may hold data, so it is left out."""
@@ -109,15 +77,9 @@ def _read(url: str) -> URL:
         raise LedgerError("LEDGER_URL: must begin with sqlite:/// or postgresql://") from None
 
 
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    return config
-
-
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"):
+        connection.execute(statement)
     # SQLAlchemy begins transactions itself: sqlite3 would begin them only before the first change.
     connection.isolation_level = None
 

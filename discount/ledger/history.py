@@ -1,28 +1,24 @@
-"""Answers from the ledger: holders of a code, changes, and the figures of a discount or a brand."""
+"""Answers from the ledger: holders of a code, and changes of discounts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, func, literal, select, tuple_
+from sqlalchemy import Connection, func, literal, select, tuple_
 
 from discount.domain import events
 from discount.domain.code_sequence import canonical
-from discount.domain.errors import Invalid, NoLedger, NotFound
+from discount.domain.errors import Invalid, NoLedger
 from discount.domain.events import Entry, envelope
 from discount.domain.model import Redemption
 from discount.domain.rules import Order
 from discount.ledger.database import Database
-from discount.ledger.rows import STEPS
-from discount.ledger.tables import CHANGES, EVENTS, FIGURES, GRANTS, REDEMPTIONS
+from discount.ledger.tables import CHANGES, EVENTS, GRANTS, REDEMPTIONS
 from discount.services.pagination import Page
 
-Step = Literal["minute", "hour", "day"]
 #: The most holders of one code that are shown, and the most redemptions and events of each.
 MOST_HOLDERS, MOST_REDEMPTIONS, MOST_EVENTS = 20, 100, 200
-#: The most steps of one answer.
-MOST_STEPS = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +33,24 @@ class PastEvent:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A user who was granted a code, and what happened with it since."""
+    """A user who was granted a code, and what happened with it since.
+
+    Attributes:
+        state: `granted`, or where the code went when it was taken back: `void`, `pool` or `next`.
+        redeemed: uses that stand.
+    """
 
     discount_id: str
     user_id: str
     code: str
     granted_at: int
+    state: str
+    revoked_at: int | None
+    reason: str
+    next_user_id: str | None
+    redeemed: int
     redemptions: list[Redemption]
     events: list[PastEvent]
-
-
-@dataclass(slots=True)
-class Figure:
-    """The counts of one step by type of event, and the sums of redemptions by currency, in minor units."""
-
-    at: int
-    counts: dict[str, int] = field(default_factory=dict)
-    amounts: dict[str, int] = field(default_factory=dict)
-    discount_amounts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +86,27 @@ class History:
         """
         return cls(Database(url) if url else None)
 
+    @property
+    def database(self) -> Database:
+        """The database of the ledger.
+
+        Raises:
+            NoLedger
+        """
+        if self._database is None:
+            raise NoLedger
+        return self._database
+
     def find_code(self, brand_id: str, code: str) -> list[Holder]:
         """Return the users who were granted a code of a brand, in any spelling, newest first.
 
         Raises:
-            NotFound: nobody was granted that code.
             NoLedger, Unavailable
         """
         wanted = select(GRANTS).where((GRANTS.c.brand_id == brand_id) & (GRANTS.c.canonical == canonical(code)))
-        with self._opened().reading() as connection:
+        with self.database.reading() as connection:
             rows = connection.execute(wanted.order_by(GRANTS.c.at.desc()).limit(MOST_HOLDERS)).all()
-            if not rows:
-                raise NotFound("Nobody was granted this code of the brand, as far as the ledger has read.")
             return [_holder(connection, row) for row in rows]
-
-    def figures_of_discount(self, discount_id: str, step: Step, since: int, until: int) -> list[Figure]:
-        """Return the figures of a discount from `since` to before `until`, in steps that have any.
-
-        Raises:
-            NoLedger, Unavailable
-        """
-        return self._figures(_sums().where(FIGURES.c.discount_id == discount_id), step, since, until)
-
-    def figures_of_brand(self, brand_id: str, step: Step, since: int, until: int) -> list[Figure]:
-        """Return the sum of the figures of all discounts of a brand, as `figures_of_discount` does.
-
-        Raises:
-            NoLedger, Unavailable
-        """
-        return self._figures(_sums().where(FIGURES.c.brand_id == brand_id), step, since, until)
 
     def list_changes(
         self, brand_id: str, *, discount_id: str | None, since: int, until: int, after: str | None, limit: int
@@ -138,7 +126,7 @@ class History:
         if discount_id is not None:
             wanted = wanted.where(columns.discount_id == discount_id)
         order = (columns.at, columns.partition, columns.entry_id)
-        with self._opened().reading() as connection:
+        with self.database.reading() as connection:
             if after is not None:
                 partition, entry_id = events.place_of(after) or (-1, "")
                 last = (columns.partition == partition) & (columns.entry_id == entry_id)
@@ -156,42 +144,15 @@ class History:
         ]
         return Page(found, found[-1].id if len(rows) > limit else None)
 
-    def _figures(self, wanted: Select[Any], step: Step, since: int, until: int) -> list[Figure]:
-        first = since - since % STEPS[step]
-        bounded = wanted.where((FIGURES.c.step == step) & (FIGURES.c.at >= first) & (FIGURES.c.at < until))
-        found: dict[int, Figure] = {}
-        with self._opened().reading() as connection:
-            for at, kind, currency, count, amount, discount_amount in connection.execute(bounded):
-                figure = found.setdefault(at, Figure(at))
-                figure.counts[kind] = figure.counts.get(kind, 0) + int(count)
-                sign = {"code.redeemed": 1, "redemption.rolled-back": -1}.get(kind, 0)
-                if sign:
-                    figure.amounts[currency] = figure.amounts.get(currency, 0) + sign * int(amount)
-                    before = figure.discount_amounts.get(currency, 0)
-                    figure.discount_amounts[currency] = before + sign * int(discount_amount)
-        return [found[at] for at in sorted(found)]
-
-    def _opened(self) -> Database:
-        if self._database is None:
-            raise NoLedger
-        return self._database
-
-
-def _sums() -> Select[Any]:
-    columns = FIGURES.c
-    sums = (func.sum(columns[name]) for name in ("count", "amount", "discount_amount"))
-    return (
-        select(columns.at, columns.type, columns.currency, *sums)
-        .group_by(columns.at, columns.type, columns.currency)
-        .order_by(columns.at)
-    )
-
 
 def _holder(connection: Connection, row: Any) -> Holder:
     of_user = (REDEMPTIONS.c.user_id == row.user_id) & (REDEMPTIONS.c.discount_id == row.discount_id)
+    # After a revocation the user may have been granted another code of the discount.
+    of_user &= REDEMPTIONS.c.canonical == row.canonical
     uses = connection.execute(
         select(REDEMPTIONS).where(of_user).order_by(REDEMPTIONS.c.redeemed_at.desc()).limit(MOST_REDEMPTIONS)
     )
+    standing = select(func.count()).select_from(REDEMPTIONS).where(of_user & (REDEMPTIONS.c.state == "redeemed"))
     about = (EVENTS.c.user_id == row.user_id) & (EVENTS.c.discount_id == row.discount_id)
     happened = connection.execute(select(EVENTS).where(about).order_by(EVENTS.c.at).limit(MOST_EVENTS))
     return Holder(
@@ -199,8 +160,17 @@ def _holder(connection: Connection, row: Any) -> Holder:
         row.user_id,
         row.code,
         row.at,
+        row.state,
+        row.revoked_at,
+        row.reason,
+        row.next_user_id,
+        connection.execute(standing).scalar_one(),
         read_redemptions(uses.all()),
-        [_past_event(each, row.discount_id) for each in happened],
+        [
+            _past_event(each, row.discount_id)
+            for each in happened
+            if canonical(each.fields.get("code", row.code)) == row.canonical
+        ],
     )
 
 

@@ -13,10 +13,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     column,
+    literal_column,
 )
 
 METADATA = MetaData()
 _HAS_NEXT = column("next_user_id").is_not(None)
+_IS_DELETED = column("step") != literal_column("'day'")
 
 #: The last entry of each partition's outbox that is in the tables. It is written with their rows, in one transaction.
 POSITIONS = Table(
@@ -154,4 +156,5 @@ FIGURES = Table(
     Column("discount_amount", BigInteger, nullable=False),
     PrimaryKeyConstraint("discount_id", "step", "at", "type", "currency"),
     Index("figures_of_brand", "brand_id", "step", "at"),
+    Index("figures_of_time", "step", "at", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import JSON, Column, Connection, MetaData, Table, bindparam, select, text, update
+from sqlalchemy import JSON, Column, Connection, MetaData, Table, TextClause, bindparam, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from discount.ledger.rows import Batch, Row
@@ -27,7 +27,7 @@ def write(connection: Connection, batch: Batch) -> None:
     insert(connection, GRANTS, batch.grants.values(), sets={})
     replaced = {each.name: "excluded" for each in REDEMPTIONS.columns if each.name != "id"}
     # The hold that this event confirmed is in the table already, with the time of its beginning.
-    confirmed = "redemptions.confirmed_at IS NULL OR redemptions.confirmed_at <> excluded.redeemed_at"
+    confirmed = text("redemptions.confirmed_at IS NULL OR redemptions.confirmed_at <> excluded.redeemed_at")
     insert(connection, REDEMPTIONS, batch.redemptions.values(), sets=replaced, where=confirmed)
     _change_redemptions(connection, batch.changed_redemptions)
     insert(connection, FIGURES, batch.figures.values(), sets=dict.fromkeys(_SUMS, "added"))
@@ -45,7 +45,7 @@ def move_position(connection: Connection, partition: int, before: str | None, ro
 
 
 def insert(
-    connection: Connection, table: Table, rows: Iterable[Row], *, sets: dict[str, str], where: str | None = None
+    connection: Connection, table: Table, rows: Iterable[Row], *, sets: dict[str, str], where: TextClause | None = None
 ) -> None:
     """Insert rows; where a row with this primary key exists, set the columns in `sets`.
 
@@ -68,8 +68,7 @@ def insert(
     if sets:
         new = statement.excluded
         values = {name: new[name] + table.c[name] if how == "added" else new[name] for name, how in sets.items()}
-        condition = text(where) if where else None
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=values, where=condition)
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=values, where=where)
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     # No rows are given to a statement that selects them.

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -18,7 +18,7 @@ from discount.domain.errors import Invalid
 from discount.domain.rules import Rule
 from discount.mails import wording
 
-MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached", "webhook-off"]
+MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached", "webhook-off", "digest"]
 KINDS: tuple[MailKind, ...] = get_args(MailKind)
 #: The facts of each kind. All of them are required, and no others are allowed.
 FACTS: dict[MailKind, frozenset[str]] = {
@@ -29,6 +29,9 @@ FACTS: dict[MailKind, frozenset[str]] = {
     "sold-out": frozenset({"brand_name", "discount_name", "total_count"}),
     "limit-reached": frozenset({"brand_name", "discount_name", "limit", "limit_count"}),
     "webhook-off": frozenset({"brand_name", "webhook_url", "reason", "last_answer"}),
+    "digest": frozenset(
+        {"brand_name", "day", "timezone", "granted", "redeemed", "refused", "taken_off", "discounts", "more", "ending"}
+    ),
 }
 _NAMES = ("brand_name", "discount_name")
 LOCALES = ("en", "de")
@@ -58,6 +61,13 @@ class Recipient:
     address: str
     name: str | None = None
     locale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Amounts by currency, in minor units."""
+
+    by_currency: Mapping[str, int]
 
 
 class _Policy(EmailPolicy):
@@ -111,7 +121,8 @@ def write(
     """Write an e-mail that is ready to be sent. Its bytes are ASCII, whatever names it contains.
 
     Args:
-        facts: the facts of the kind, see `FACTS`. Times are aware and shown in their own time zone.
+        facts: the facts of the kind, see `FACTS`. Times are aware and shown in their own time zone. A list has
+            facts for each of its entries.
         sender: an address with or without a name: `Discounts <mail@ikea.example>`.
         unsubscribe_url: accepts a POST (RFC 8058), and shows a page in a browser.
 
@@ -230,6 +241,13 @@ def _shown(locale: str, facts: Mapping[str, object]) -> dict[str, Any]:
             }
         elif isinstance(value, datetime):
             shown[name] = wording.moment(locale, value)
+        elif isinstance(value, date):
+            shown[name] = wording.day(locale, value)
+        elif isinstance(value, Amounts):
+            amounts = (wording.amount(locale, amount, currency) for currency, amount in value.by_currency.items())
+            shown[name] = ", ".join(amounts)
+        elif isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+            shown[name] = [_shown(locale, each) for each in value]
         elif isinstance(value, str):
             shown[name] = _name(value) if name in _NAMES else clean(value, None if name == "code" else LONGEST)
         elif isinstance(value, bool):
@@ -257,4 +275,5 @@ def _environment(html: bool) -> Environment:
         autoescape=html,  # noqa: S701 - text is not HTML
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
     )

@@ -1,10 +1,8 @@
 """Formats numbers, amounts and times for a language."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from iso4217 import Currency
-
-from discount.domain.rules import Rule
+from discount.domain.rules import Rule, decimals
 
 # fmt: off
 _MONTHS = {
@@ -23,18 +21,18 @@ _MARKS = {"en": (",", "."), "de": (".", ",")}
 _JOIN = "\u00a0"
 
 
-def number(locale: str, value: int, decimals: int = 0) -> str:
-    """Format a number whose last `decimals` digits follow the decimal point: 105000 with 2 is 1,050.00."""
+def number(locale: str, value: int, behind: int = 0) -> str:
+    """Format a number whose last `behind` digits follow the decimal point: 105000 with 2 is 1,050.00."""
     thousands, point = _MARKS[locale]
-    whole, rest = divmod(abs(value), 10**decimals)
+    whole, rest = divmod(abs(value), 10**behind)
     text = f"{whole:,}".replace(",", thousands)
-    text = f"{text}{point}{rest:0{decimals}d}" if decimals else text
+    text = f"{text}{point}{rest:0{behind}d}" if behind else text
     return f"-{text}" if value < 0 else text
 
 
 def amount(locale: str, value: int, currency: str) -> str:
     """Format an amount in minor units: 1050 is 10.50 EUR, or 1,050 JPY."""
-    return f"{number(locale, value, Currency(currency).exponent or 0)}{_JOIN}{currency}"
+    return f"{number(locale, value, decimals(currency))}{_JOIN}{currency}"
 
 
 def percent(locale: str, hundredths: int) -> str:
@@ -66,9 +64,14 @@ def minimum(locale: str, rule: Rule) -> str | None:
     return amount(locale, rule.minimum_amount, rule.currency)
 
 
+def day(locale: str, given: date) -> str:
+    """Format a date: 20 November 2026."""
+    number = f"{given.day}." if locale == "de" else f"{given.day}"
+    return f"{number}{_JOIN}{_MONTHS[locale][given.month - 1]} {given.year}"
+
+
 def moment(locale: str, time: datetime) -> str:
     """Format an aware time to the minute in its own time zone: 20 November 2026, 10:27 UTC."""
     zone = time.tzname() or ""
     zone = f"UTC{zone}" if zone[:1] in "+-" else zone
-    day = f"{time.day}." if locale == "de" else f"{time.day}"
-    return f"{day}{_JOIN}{_MONTHS[locale][time.month - 1]} {time.year}, {time:%H:%M}{_JOIN}{zone}"
+    return f"{day(locale, time)}, {time:%H:%M}{_JOIN}{zone}"

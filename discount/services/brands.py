@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import msgspec
+
+from discount.domain.digests import Digest
 from discount.domain.errors import Expired, Invalid, NotFound
 from discount.domain.model import (
     COMMAND,
@@ -64,19 +67,22 @@ def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> P
     return list_newest(store, zsets, partial(read, store), is_id=bool, limit=limit, cursor=cursor)
 
 
-def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | None]) -> Brand:
-    """Change a brand's name, its e-mail address or the kinds of e-mails that are not sent (`mails_off`).
+def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | Digest | None]) -> Brand:
+    """Change a brand's name, its e-mail address, its daily digest, or the kinds of e-mails that are not sent.
 
     None removes a value.
 
     Raises:
         NotFound, BrandClosed
     """
-    fields = []
+    fields, digest_at = [], ""
     for name, value in changes.items():
-        fields += [name, value or "" if isinstance(value, str | None) else " ".join(value)]
+        if name == "digest":
+            digest_at = str(value.next_after(store.now())) if isinstance(value, Digest) else "none"
+        fields += [name, _stored(value)]
+    names = [_key(store, brand_id), keys.digests(keys.partition_of(brand_id, store.partitions))]
     try:
-        store.run("change_brand", [_key(store, brand_id)], [json.dumps(fields)])
+        store.run("change_brand", names, [json.dumps(fields), brand_id, digest_at])
     except NotFound:
         raise _no_brand(brand_id) from None
     return show(store, brand_id)
@@ -176,6 +182,12 @@ def revoke_key(store: Store, brand_id: str, key_id: str) -> None:
     store.commands([("DEL", name), ("ZREM", keys.brand_keys(partition, brand_id), key_id)])
 
 
+def _stored(value: str | Sequence[str] | Digest | None) -> str:
+    if isinstance(value, Digest):
+        return msgspec.json.encode(value).decode()
+    return value or "" if isinstance(value, str | None) else " ".join(value)
+
+
 def _key(store: Store, brand_id: str) -> str:
     return keys.brand(keys.partition_of(brand_id, store.partitions), brand_id)
 
@@ -193,6 +205,7 @@ def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:
         created_at=int(stored["created_at"]),
         closed_at=int(closed_at) if closed_at else None,
         mails_off=tuple(stored.get("mails_off", "").split()),
+        digest=msgspec.json.decode(stored["digest"], type=Digest) if "digest" in stored else None,
     )
 
 

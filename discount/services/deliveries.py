@@ -198,6 +198,37 @@ def list_page(
     )
 
 
+def of_events(
+    store: Store, brand_id: str, holders: Sequence[tuple[str, Discount | None, Sequence[str]]]
+) -> list[list[Delivery]]:
+    """Return the deliveries of events that users' grants led to, for each user in the order in which they were planned.
+
+    At most `LOOKED_AT` deliveries are looked for, those of the latest events. A webhook that was removed is not asked
+    for.
+
+    Args:
+        holders: users, each with the discount and the ids of events in their order.
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    of_brand: list[str] = store.command("ZRANGE", keys.brand_webhooks(partition, brand_id), 0, -1) if holders else []
+    wanted: list[list[str]] = []
+    left = LOOKED_AT
+    for user_id, discount, event_ids in holders:
+        own = [discount.webhook_id] if discount is not None and discount.webhook_id else []
+        targets: list[tuple[DeliveryKind, str]] = [("webhook", each) for each in (*of_brand, *own)]
+        targets.append(("email", f"user:{user_id}"))
+        found = [id_of(partition, event, *target) for event in reversed(event_ids) for target in targets][
+            : max(0, left)
+        ]
+        left -= len(found)
+        wanted.append(found)
+    by_id = {each.id: each for each in read(store, partition, [each for found in wanted for each in found])}
+    return [
+        sorted((by_id[each] for each in found if each in by_id), key=lambda each: (each.created_at, each.id))
+        for found in wanted
+    ]
+
+
 def resend(store: Store, delivery_id: str) -> Delivery:
     """Make a delivery due now, with all its attempts again.
 

@@ -231,6 +231,16 @@ def show(store: Store, discount_id: str) -> tuple[Discount, int]:
     return read_discounts(store, {discount_id: found}, now)[0], now
 
 
+def read(store: Store, discount_ids: Sequence[str]) -> tuple[list[Discount], int]:
+    """Return those of the discounts that exist, and the time on the Redis server."""
+    *hashes, time = store.commands(
+        [("HGETALL", keys.discount(ids.partition_of(each), each)) for each in discount_ids] + [("TIME",)]
+    )
+    now = moment_of(time)
+    found = {each: fields for each, fields in zip(discount_ids, hashes, strict=True) if fields}
+    return read_discounts(store, found, now), now
+
+
 def get_definition(store: Store, discount_id: str) -> Definition:
     """Return a discount's immutable definition, cached per process.
 
@@ -264,19 +274,15 @@ def list_page(
     zsets = [keys.discounts(each) if brand_id is None else keys.brand_discounts(each, brand_id) for each in partitions]
     now = 0
 
-    def read(discount_ids: list[str]) -> dict[str, Discount]:
+    def read_page(discount_ids: list[str]) -> dict[str, Discount]:
         nonlocal now
-        *hashes, time = store.commands(
-            [("HGETALL", keys.discount(ids.partition_of(each), each)) for each in discount_ids] + [("TIME",)]
-        )
-        now = moment_of(time)
-        found = read_discounts(store, dict(zip(discount_ids, hashes, strict=True)), now)
+        found, now = read(store, discount_ids)
         return {each.id: each for each in found}
 
     page = list_newest(
         store,
         zsets,
-        read,
+        read_page,
         is_id=ids.parse_discount_id,
         limit=limit,
         cursor=cursor,

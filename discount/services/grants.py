@@ -18,7 +18,7 @@ from discount.domain.errors import (
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import code_pools, discounts, personal_codes, slices, waiting_lists
+from discount.services import code_pools, discounts, personal_codes, slices, tallies, waiting_lists
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -51,6 +51,7 @@ class HoldsMore(Exception):
     """The user was given another code since the caller looked."""
 
 
+@tallies.of_grants
 def grant(
     store: Store,
     discount_id: str,
@@ -132,6 +133,7 @@ def grant_many(
             # If the codes still run out, the rest of the slice is sent again.
             code_pools.refill(store, discount_id, len(batch))
         outcomes += _grant_slice(store, parsed, batch, metadata)
+    tallies.of_outcomes(store, discount_id, outcomes)
     return outcomes
 
 

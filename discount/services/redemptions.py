@@ -16,12 +16,13 @@ from discount.domain.errors import (
     NotFound,
     NotGranted,
     Refusal,
+    TooManyGuesses,
     Unavailable,
 )
 from discount.domain.metadata import NO_METADATA, Metadata, of_order, with_order, write
 from discount.domain.model import Redemption, RedemptionState
 from discount.domain.rules import LimitName, Order
-from discount.services import checkouts, discounts
+from discount.services import checkouts, discounts, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.store import keys
 from discount.store.answers import Answer
@@ -97,19 +98,24 @@ def redeem(
     prepared = checkouts.prepare(store, checkout, guard)
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
-    answer = _run(
-        store,
-        prepared,
-        guard,
-        mode="refuse" if prepared.refusals else "redeem",
-        hold_seconds=hold_seconds,
-        idempotency_key=idempotency_key,
-        metadata=metadata,
-    )
+    discount_id = prepared.discount.text
+    try:
+        answer = _run(
+            store,
+            prepared,
+            guard,
+            mode="refuse" if prepared.refusals else "redeem",
+            hold_seconds=hold_seconds,
+            idempotency_key=idempotency_key,
+            metadata=metadata,
+        )
+    except TooManyGuesses as refusal:
+        tallies.refused(store, discount_id, "redemption", refusal)
+        raise
     if answer.status == "checked":
-        raise prepared.refusals[0]
+        raise tallies.refused(store, discount_id, "redemption", prepared.refusals[0])
     if answer.status == "refused":
-        raise _read_reasons(answer["reasons"])[0]
+        raise tallies.refused(store, discount_id, "redemption", _read_reasons(answer["reasons"])[0])
     if answer.status == "again":
         return _redemption(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
     hold_until = answer["hold_until"]

@@ -14,6 +14,7 @@ from gunicorn.workers.gthread import TConn
 
 from discount.domain.errors import TooSlow
 from discount.serving.handover import Handed
+from discount.serving.shares import Meter
 
 #: Seconds to receive the head of a request, from its first byte or from the start of the connection.
 HEAD_SECONDS = 10
@@ -43,6 +44,11 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
 _CODED = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+# What names a caller, besides its address: the token of any interface.
+_CREDENTIALS = re.compile(
+    rb"\r\n(?:authorization|brand_auth_token|user_auth_token):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE
+)
+_FORWARDED = re.compile(rb"\r\nx-forwarded-for:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,64})[ \t]*(?=\r\n)", re.IGNORECASE)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,100}\r\n")
 _LONGEST_CHUNK_LINE = 110
@@ -88,6 +94,8 @@ class ClientSocket(socket.socket):
         self.head = b""
         #: Whether the current request was received completely, with its body, before a thread took it.
         self.whole = True
+        #: Charges the current request, if anything does.
+        self.meter: Meter | None = None
         self._in, self._out = _Pace(), _Pace()
 
     def setblocking(self, flag: bool) -> None:
@@ -164,6 +172,22 @@ class Connection(TConn):  # type: ignore[misc]
         self._chunks_at = 0
         self._chunks_bytes = 0
         self._body_is_whole = False
+        #: The bytes of the body, as the client announced them.
+        self.announced = 0
+        #: Charges the request, once a thread has it.
+        self.meter: Meter | None = None
+
+    @property
+    def credentials(self) -> bytes:
+        """The tokens in the head of the request; empty if it has none."""
+        return b" ".join(_CREDENTIALS.findall(self.received, 0, self._head_end))
+
+    def address(self, proxies: int) -> str:
+        """Return the client's address: the peer's, or the one that the outermost of our proxies saw."""
+        if proxies:
+            addresses = b",".join(_FORWARDED.findall(self.received, 0, self._head_end)).split(b",")
+            return addresses[-min(proxies, len(addresses))].strip().decode("latin-1")
+        return str(self.client[0]) if isinstance(self.client, tuple) else ""
 
     @property
     def too_long(self) -> str:
@@ -219,10 +243,11 @@ class Connection(TConn):  # type: ignore[misc]
         elif length is None:
             self._body_is_whole = True
             return
-        elif int(length[1]) <= WHOLE:
-            self._needed += int(length[1])
         else:
-            return
+            self.announced = int(length[1])
+            if self.announced > WHOLE:
+                return
+            self._needed += self.announced
         expects = _EXPECTS.search(head)
         if expects is not None and not self._is_ready() and head.partition(b"\r\n")[0].endswith(b" HTTP/1.1"):
             # Answered here, and removed so that the parser does not answer it again.

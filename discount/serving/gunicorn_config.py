@@ -54,10 +54,18 @@ secure_scheme_headers: dict[str, str] = {}
 
 # Import libraries before the fork: workers share their memory and start faster. Our own modules are imported by the
 # workers, so that a reload (SIGHUP) loads new code.
-for _name in ("flask", "ijson", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify"):
+for _name in (
+    *("flask", "ijson", "isodate", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify", "sqlalchemy"),
+    "ssrfguard",
+):
     import_module(_name)
 
-_replica = Replica(Roster({"pool": _settings.pool_workers, "hot": _settings.workers}))
+_replica = Replica(
+    Roster({"pool": _settings.pool_workers, "hot": _settings.workers}),
+    # An open service has no tenants.
+    caller_share=1.0 if _settings.auth == "open" else _settings.caller_share / 100,
+    proxies=_settings.proxies,
+)
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 

@@ -36,6 +36,7 @@ SWEEP_SECONDS, BEAT_SECONDS = 0.5, 1.0
 #: Connections taken back from pool workers in a turn.
 _MOST_BACK = 16
 _NEVER = float("inf")
+_HEALTH = "/healthy"
 # The thresholds of the garbage collector: new objects, and collections of each generation.
 _GARBAGE = (20_000, 20, 50)
 
@@ -159,6 +160,8 @@ class Client:
         """Answer a request. This runs in a call, which waits for Redis while others go on."""
         hot = self._worker
         keep_alive = hot.count() and head.keep_alive
+        if head.path != _HEALTH:
+            hot.replica.activity.note(hot.now)
         try:
             response = hot.app.respond(
                 head.method, head.path, head.variables, body, self._address[0], keep_alive=keep_alive

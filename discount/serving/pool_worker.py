@@ -3,7 +3,8 @@
 - The main loop receives connections from hot workers, and the bodies of requests, without blocking. So no thread waits
   for a client that sends slowly.
 - Health checks and metrics have threads of their own.
-- All other requests go to the thread pool, which long requests can never fill (`discount.api.long_calls`).
+- All other requests go to the thread pool, which long requests can never fill (`discount.api.long_calls`). A caller who
+  has used up its share of the processor waits before that (`discount.serving.shares`).
 - A connection that is idle goes back to a hot worker.
 
 `doc/decisions/018-one-loop.md` lists the gunicorn internals that this module relies on.
@@ -16,7 +17,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -37,6 +38,7 @@ from discount.serving.connections import (
 )
 from discount.serving.handover import Handed
 from discount.serving.roster import State
+from discount.serving.shares import Meter, Shares
 
 #: The most bytes read from a connection at a time.
 CHUNK = 64 * 1024
@@ -50,6 +52,7 @@ STOP_SECONDS = 0.1
 SWITCH_SECONDS = 0.001
 #: Seconds between two checks for connections that have timed out.
 SWEEP_SECONDS = 0.5
+_NEVER = float("inf")
 _HEALTH = re.compile(rb"(?:\r\n)?(?:GET|HEAD) /(healthy|ready|metrics)[ ?]")
 # The slug and detail of each parser error. The detail never quotes the request.
 _PARSER_ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...] = (
@@ -82,6 +85,10 @@ class Worker(worker.Worker):
         self._next_sweep = 0.0
         self._health = {name: ThreadPoolExecutor(1, name.decode()) for name in (b"healthy", b"ready", b"metrics")}
         self._stopping_since = 0.0
+        replica = self.replica
+        self._shares = Shares(replica.caller_share, max(1, self.cfg.threads // 2), replica.activity.last)
+        # When the next of the requests that wait for their caller's share is due.
+        self._next_turn = _NEVER
         # Only hot workers accept.
         for listener in self.sockets:
             listener.close()
@@ -113,7 +120,10 @@ class Worker(worker.Worker):
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for events; for a short time only while this worker waits for others to stop."""
-        super().wait_for_and_dispatch_events(STOP_SECONDS if self._stopping_since else timeout)
+        longest = STOP_SECONDS if self._stopping_since else timeout
+        super().wait_for_and_dispatch_events(max(0.0, min(longest, self._next_turn - time.monotonic())))
+        if time.monotonic() >= self._next_turn:
+            self._start_due()
 
     def _stop_if_unneeded(self) -> None:
         """End the main loop, unless hot workers that are stopping, too, may pass requests on to nobody else."""
@@ -142,9 +152,25 @@ class Worker(worker.Worker):
         self._enqueue_or_wait(conn)
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Pass a request to a thread of a pool."""
+        """Pass a request to a thread of a pool, now or once its caller's turn has come."""
         health = _HEALTH.match(conn.received)
-        self._submit(self._health[health[1]] if health else self.tpool, conn, self.handle, conn)
+        if health:
+            self._submit(self._health[health[1]], conn, self.handle, conn)
+            return
+        caller = self._shares.caller_of(conn.credentials, conn.address(self.replica.proxies))
+        if self._shares.enter(caller, conn):
+            self._start_due()
+            return
+        conn.hand_over()
+        retry = [("Retry-After", str(self._shares.retry_after(caller)))]
+        self._submit(self.tpool, conn, self._refuse, conn.sock, conn.client, "too-many-at-once", "", retry)
+
+    def _start_due(self) -> None:
+        """Pass requests whose turn has come to threads."""
+        for caller, conn in self._shares.due():
+            conn.meter = Meter(self._shares, caller, conn.credentials)
+            self._submit(self.tpool, conn, self.handle, conn)
+        self._next_turn = time.monotonic() + self._shares.next_turn()
 
     def _submit(self, pool: ThreadPoolExecutor, conn: Connection, work: Callable[..., bool], *arguments: Any) -> None:
         future = pool.submit(work, *arguments)
@@ -181,6 +207,10 @@ class Worker(worker.Worker):
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         """Send what is left of the response, then await the next request or close the connection."""
         conn.sock.waits = False
+        if conn.meter is not None:
+            conn.meter.end(conn.announced)
+            conn.meter = None
+            self._start_due()
         try:
             keep_alive = fs.result()
         except Exception:
@@ -285,13 +315,22 @@ class Worker(worker.Worker):
 
     def handle(self, conn: Connection) -> bool:
         """Answer a request through gunicorn's parser; return whether to keep the connection alive."""
-        received = conn.hand_over()
-        conn.init()
-        conn.parser.unreader.unread(received)
-        return bool(super().handle(conn))
+        meter = conn.sock.meter = conn.meter
+        if meter is not None:
+            meter.begin()
+        try:
+            received = conn.hand_over()
+            conn.init()
+            conn.parser.unreader.unread(received)
+            return bool(super().handle(conn))
+        finally:
+            if meter is not None:
+                meter.charge()
 
     def _answer_parsed(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Call the app for a request from gunicorn's parser; announce if the connection will be closed."""
+
+        environ["discount.meter"] = environ["gunicorn.socket"].meter
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             reader = environ["wsgi.input"].reader
@@ -327,9 +366,9 @@ class Worker(worker.Worker):
         self.log.error("request failed: %s\n%s", type(exc).__name__, where)
         self._refuse(client, addr, "internal", "")
 
-    def _refuse(self, client: Any, addr: Any, slug: str, detail: str) -> bool:
+    def _refuse(self, client: Any, addr: Any, slug: str, detail: str, headers: Sequence[tuple[str, str]] = ()) -> bool:
         """Let the app render the problem for a request that it cannot get; the connection is then closed."""
-        environ = self._environ | {"HTTP_X_REQUEST_ID": client.request_id, "discount.refused": (slug, detail)}
+        environ = self._environ | {"HTTP_X_REQUEST_ID": client.request_id, "discount.refused": (slug, detail, headers)}
         try:
             client.sendall(self._response(environ))
         except OSError:

@@ -11,15 +11,24 @@ from typing import Any
 from gunicorn.errors import ConfigError
 from gunicorn.workers.gthread import ThreadWorker
 
+from discount.serving.activity import Activity
 from discount.serving.handover import Channel
 from discount.serving.roster import Kind, Roster, State
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """The state that all workers of a replica share."""
+    """The state that all workers of a replica share.
+
+    Args:
+        caller_share: the share of a processor that a caller gets in each pool worker; 1 for no bound.
+        proxies: how many of ours add the caller's address to X-Forwarded-For.
+    """
 
     roster: Roster
+    caller_share: float = 1.0
+    proxies: int = 0
+    activity: Activity = field(default_factory=Activity)
     to_pool: Channel = field(default_factory=Channel)
     to_hot: Channel = field(default_factory=Channel)
 

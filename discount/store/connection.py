@@ -8,7 +8,7 @@ lost.
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from redis import RedisError
@@ -36,6 +36,7 @@ from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import PROBE, SCRIPTS, Script
+from discount.store.tallies import Tallies
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
 _PASSING = (Away, NotSafe, OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)
@@ -78,9 +79,11 @@ class Store:
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
         self.refill_lock = threading.Lock()
         #: Runs work that no answer waits for; its thread starts with the first task.
-        self.background = ThreadPoolExecutor(1, "background")
+        self.background: Executor = ThreadPoolExecutor(1, "background")
         #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
+        #: What this process has counted and not yet written.
+        self.tallies = Tallies()
 
     @classmethod
     def at(

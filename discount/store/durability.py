@@ -13,6 +13,9 @@ A WAIT covers everything that the node wrote before it, whoever wrote it. But it
 connection, and passes at once after a script that only read. So the mark, a write, comes before it: a call that is
 repeated on another connection waits, too. One tail is enough for all commands that share an exchange with a node.
 
+A node to which a partition is moving gets a mark of another name, which expires at once. The partition's own mark
+moves with its keys, and could not move to a node that has it already.
+
 A replica tells what is on its disk when it is asked, before it has synced what came along with the question. Its next
 word would come a second later. So `synced` asks twice, and the WAIT before WAITAOF is the first question.
 
@@ -101,6 +104,14 @@ class Durability:
             half = self.milliseconds // 2
             return (mark, ("WAIT", self.replicas, half), ("WAITAOF", 1, self.replicas, half))
         return (mark, ("WAIT", self.replicas, self.milliseconds))
+
+
+def of_asked(tail: Sequence[Command]) -> tuple[Command, ...]:
+    """Return a tail as a node gets it to which the partition is still moving."""
+    if not tail:
+        return ()
+    partition = keys.partition_of_command(tail[0]) or 0
+    return ("SET", keys.mark_of_asked(partition), 1, "PX", 1), *tail[1:]
 
 
 def has_to_wait(command: Command) -> bool:

@@ -107,7 +107,8 @@ class Exchange:
             piece.commands.append(self._commands[place])
         self._waiting.clear()
         for piece in found.values():
-            piece.tail = self._nodes.tail(piece.commands)
+            tail = self._nodes.tail(piece.commands)
+            piece.tail = durability.of_asked(tail) if piece.asking else tail
         return list(found.values())
 
     def whole(self, address: str, tail: tuple[Command, ...]) -> Piece:

@@ -50,7 +50,9 @@ follows; so two different ids never make the same key.
 | `{pp}:lanes:<kind>:<digest>` | zset | a brand's lanes that no worker has leased, by the time at which each is due | plan, lease_lane, release_lane, resend |
 | `{pp}:leases` | zset | leased lanes, by the end of their lease | lease_lane, settle, release_lane |
 | `{pp}:expiring` | zset | discounts, and single grants, that get a reminder of their end, by the time at which it is due | lease_reminder, worker |
+| `{pp}:digests` | zset | brands that get a daily digest, by the time at which the next one is due | change_brand, move_digest |
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
+| `{pp}:tallies` | hash | what processes counted of a discount, until the ledger has it: minute, discount and word → number | tally, worker |
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
 | `{pp}:forgotten` | zset | entries of the outbox that name a forgotten user, by the place that every reader passes before they are cut | app, worker |
@@ -58,6 +60,7 @@ follows; so two different ids never make the same key.
 | `{pp}:indexes` | zset | brands with an index, by the time of their latest entry in it | worker |
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
+| `{pp}:mark:asked` | string, expires | the mark on a node to which the partition is moving | app, worker |
 | `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
@@ -227,8 +230,16 @@ def expiring(partition: int) -> str:
     return f"{_TAGS[partition]}expiring"
 
 
+def digests(partition: int) -> str:
+    return f"{_TAGS[partition]}digests"
+
+
 def mailed(address: str, partitions: int) -> str:
     return f"{_TAGS[partition_of(address.lower(), partitions)]}mailed:{_digest('', address.lower())}"
+
+
+def tallies(partition: int) -> str:
+    return f"{_TAGS[partition]}tallies"
 
 
 def ledger_lease(partition: int) -> str:
@@ -237,6 +248,10 @@ def ledger_lease(partition: int) -> str:
 
 def mark(partition: int) -> str:
     return f"{_TAGS[partition]}mark"
+
+
+def mark_of_asked(partition: int) -> str:
+    return f"{_TAGS[partition]}mark:asked"
 
 
 def trimmed(partition: int) -> str:

@@ -7,9 +7,10 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from discount import mails
-from discount.domain.errors import Invalid, NotFound, NotGranted
+from discount.domain.errors import Invalid, NotFound, NotGranted, Unavailable
 from discount.domain.events import Entry
 from discount.domain.model import (
+    Brand,
     Delivery,
     Discount,
     Grant,
@@ -17,6 +18,7 @@ from discount.domain.model import (
     to_time,
 )
 from discount.domain.rules import LimitName
+from discount.ledger.figures import Figures
 from discount.mails import MailKind, Recipient
 from discount.security.signing import Signer
 from discount.services import (
@@ -30,7 +32,7 @@ from discount.services import (
 )
 from discount.store import keys
 from discount.store.connection import Store
-from discount.worker import reminders
+from discount.worker import digests, reminders
 from discount.worker.dispatcher import Attempt
 from discount.worker.smtp_client import SmtpClient
 
@@ -41,6 +43,7 @@ KINDS: dict[str, MailKind] = {
     "discount.sold-out": "sold-out",
     "discount.limit-reached": "limit-reached",
     "webhook.disabled": "webhook-off",
+    digests.TYPE: "digest",
 }
 #: The longest unsubscribe link, in characters: a header line holds 998 (RFC 5322, section 2.1.1).
 LONGEST_LINK = 900
@@ -56,15 +59,26 @@ class EmailDelivery:
     Args:
         sender: the From address, with or without a name.
         public_url: where users reach the service; if empty, e-mails have no unsubscribe link.
+        figures: for digests; None without a ledger.
     """
 
-    def __init__(self, store: Store, client: SmtpClient, signer: Signer, *, sender: str, public_url: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        client: SmtpClient,
+        signer: Signer,
+        *,
+        sender: str,
+        public_url: str,
+        figures: Figures | None = None,
+    ) -> None:
         self._store = store
         self._client = client
         self._signer = signer
         self._sender = sender
         self._domain = mails.read_sender(sender).domain
         self._public_url = public_url.rstrip("/")
+        self._figures = figures
 
     def send(self, delivery: Delivery, entry: Entry | None) -> Attempt:
         """Attempt a delivery. Nothing is sent if the e-mail is unwanted, outdated, over a limit or has no address."""
@@ -72,25 +86,51 @@ class EmailDelivery:
         brand = brands.read(self._store, [delivery.brand_id])[delivery.brand_id]
         if brand is not None and kind in brand.mails_off:
             return _not_called("unwanted")
+        if kind == "digest":
+            return self._send_digest(delivery, brand)
         user_id = delivery.target.removeprefix("user:") if delivery.target != "brand" else None
         to = self._recipient(delivery.brand_id, user_id, brand.email if brand else None)
         if to is None:
             return _not_called("no-address")
         try:
             facts = self._facts(kind, delivery, entry, user_id)
-            if facts is None:
-                return _not_called("no-longer-so")
+        except (NotFound, NotGranted):
+            return _not_called("no-longer-kept")
+        if facts is None:
+            return _not_called("no-longer-so")
+        facts |= {"brand_name": brand.name if brand else delivery.brand_id}
+        return self._write(delivery, kind, to, facts, self._unsubscribe_url(delivery.brand_id, user_id))
+
+    def _send_digest(self, delivery: Delivery, brand: Brand | None) -> Attempt:
+        if brand is None or brand.digest is None or self._figures is None:
+            return _not_called("unwanted")
+        digest, day = brand.digest, digests.day_of(delivery.target)
+        address = digest.email or brand.email
+        if not address:
+            return _not_called("no-address")
+        try:
+            if not digests.is_read(self._store, brand.id, digest.bounds(day)[1]):
+                return Attempt(Receipt("retry", "ledger-behind", "", 0), called=False)
+            facts = digests.facts_of(self._store, self._figures, brand.id, digest, day)
+        except Unavailable as error:
+            # Other e-mails of the brand go on.
+            return Attempt(Receipt("retry", "ledger-away", error.detail, 0), called=False)
+        to = Recipient(address, None, digest.language)
+        return self._write(delivery, "digest", to, facts | {"brand_name": brand.name}, None)
+
+    def _write(
+        self, delivery: Delivery, kind: MailKind, to: Recipient, facts: dict[str, Any], unsubscribe_url: str | None
+    ) -> Attempt:
+        try:
             message = mails.write(
                 kind,
                 to,
-                facts | {"brand_name": brand.name if brand else delivery.brand_id},
+                facts,
                 sender=self._sender,
                 message_id=f"<{delivery.id}@{self._domain}>",
                 date=datetime.now(UTC),
-                unsubscribe_url=self._unsubscribe_url(delivery.brand_id, user_id),
+                unsubscribe_url=unsubscribe_url,
             )
-        except (NotFound, NotGranted):
-            return _not_called("no-longer-kept")
         except Invalid as error:
             return Attempt(Receipt("failed", "refused", error.detail, 0), called=False)
         return self._send(message, to.address, delivery.brand_id)

@@ -15,14 +15,19 @@ from discount import metrics
 from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
+from discount.ledger import schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
+from discount.ledger.figure_retention import FigureRetention
+from discount.ledger.figures import Figures
+from discount.ledger.tallies import TallyReader
 from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.worker import metrics as worker_metrics
+from discount.worker.digests import Digests
 from discount.worker.dispatcher import Dispatcher, Schedule
 from discount.worker.email_delivery import EmailDelivery
 from discount.worker.housekeeper import Housekeeper
@@ -45,6 +50,8 @@ REMIND = 30.0
 INDEX = 1.0
 CLEAN = 60.0
 SERVE = 0.5
+TALLY = 5.0
+TRIM = 600.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
 HANGS = 60.0
 
@@ -137,7 +144,20 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
     if settings.ledger_url:
-        loops += _ledger_loops(Consumer(store, Database(settings.ledger_url), name), ending)
+        database = Database(settings.ledger_url)
+        consumer = Consumer(store, database, name)
+        reader = TallyReader(store, database, lambda: consumer.partitions)
+        kept = FigureRetention(database, {"minute": settings.figure_minute_days, "hour": settings.figure_hour_days})
+        loops += _ledger_loops(consumer, ending)
+        loops += [
+            _Loop("tallies", reader.turn, ending, every=TALLY, before=partial(schema.check, database)),
+            _Loop(
+                "figures", lambda: kept.turn(store.now()), ending, every=TRIM, before=partial(schema.check, database)
+            ),
+        ]
+        if settings.smtp_url:
+            digests = Digests(store)
+            loops.append(_Loop("digests", lambda: digests.turn(store.now()), ending, every=REMIND))
     return loops, list(dispatchers.values())
 
 
@@ -214,7 +234,12 @@ def _webhook_delivery(settings: Settings, store: Store) -> WebhookDelivery:
     if settings.smtp_url:
         smtp_client = SmtpClient(settings.smtp_url, settings.webhook_timeout)
         email_delivery = EmailDelivery(
-            store, smtp_client, signer, sender=settings.mail_from, public_url=settings.public_url
+            store,
+            smtp_client,
+            signer,
+            sender=settings.mail_from,
+            public_url=settings.public_url,
+            figures=Figures(store, Database(settings.ledger_url)) if settings.ledger_url else None,
         )
     return WebhookDelivery(store, client, signer, email_delivery)
 

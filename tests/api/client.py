@@ -5,6 +5,8 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.support import stored_data
+
 DISCOUNT = {"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}
 JSON = "application/json"
 SECRET = "s" * 32
@@ -29,7 +31,7 @@ class Client:
 
     def state(self) -> dict[str, bytes]:
         """Return all data in Redis, to compare."""
-        return {key: self.redis.dump(key) for key in self.redis.keys("*")}
+        return stored_data.dump(self.redis)
 
     def refused(self, method: str, path: str, status: int, slug: str, place: str | None = None, **call: Any) -> Any:
         """Make a call that must be refused and change nothing; return its problem document."""

@@ -202,7 +202,7 @@ def test_a_list_far_too_long_is_refused_before_its_items_are_checked(counted: Co
         answer = counted.client.http.post(f"/discount/{discount_id}/grants", data=body, content_type="application/json")
         assert answer.status_code == 422
         (error,) = answer.get_json()["errors"]
-        assert error == {"pointer": "/user_ids", "detail": "has 20,001 entries; 1 to 10,000 are allowed"}
+        assert error == {"pointer": "/user_ids", "detail": "has more than 10,000 entries; at most 10,000 are allowed"}
 
 
 def test_the_limits_page_matches_the_code() -> None:

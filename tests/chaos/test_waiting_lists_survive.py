@@ -42,7 +42,8 @@ def test_replicas_and_workers_are_killed_while_codes_go_to_who_waits(redis_serve
         rows = ask(service.urls[1], "GET", f"/discount/{discount_id}/codes").raw.decode().splitlines()[1:]
         codes = {row.split(",")[0] for row in rows}
         assert len(codes) == len(rows) == HELD
-        entries = redis_server.client().xrange(keys.events(int(discount_id[4:6], 16)))
+        redis: Any = redis_server.client()
+        entries = redis.xrange(keys.events(int(discount_id[4:6], 16)))
         holder: dict[str, str] = {}
         turns = Counter[str]()
         for entry in (each for _, each in entries):

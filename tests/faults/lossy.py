@@ -23,9 +23,9 @@ class LossyLine:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     def lose(self, count: int) -> None:
-        """Lose the replies of the next `count` scripts, of any client."""
+        """Lose the replies of `count` more scripts, of any client."""
         with self._guard:
-            self._to_lose = count
+            self._to_lose += count
 
     def __enter__(self) -> Self:
         self._threads[0].start()

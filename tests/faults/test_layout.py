@@ -1,5 +1,6 @@
 """Data that was written with other settings, and data that Redis is still loading."""
 
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -49,12 +50,14 @@ def is_loading(server: RedisServer) -> bool:
 def test_a_redis_that_loads_its_data_is_unavailable_until_it_has_it(redis_server: RedisServer) -> None:
     with Service(redis_server.url, replicas=1) as service:
         url = service.urls[0]
-        *_, discount_id = (create(url, 200) for _ in range(20))
+        discount_id = create(url, 200)
         with redis_server.client() as client:
+            for number in range(200):
+                client.set(f"filler {number}", random.randbytes(2000))
             client.bgrewriteaof()
             wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the file is rewritten")
-        # Each key of the file takes a while, and in between the server answers that it is loading.
-        redis_server.settings |= {"key_load_delay": 50_000, "loading_process_events_interval_bytes": 1024}
+        # Each key of the file takes a while, and after each the server answers that it is loading.
+        redis_server.settings |= {"key_load_delay": 20_000, "loading_process_events_interval_bytes": 1024}
         redis_server.kill()
         with ThreadPoolExecutor(1) as starter:
             started = starter.submit(redis_server.start)

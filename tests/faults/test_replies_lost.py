@@ -87,14 +87,15 @@ def test_a_change_and_a_close_are_answered_despite_lost_replies(line: LossyLine,
 
 def test_an_http_client_behind_a_lossy_line_counts_right(line: LossyLine, redis_server: RedisServer) -> None:
     with Service(f"redis://127.0.0.1:{line.port}/0", replicas=2) as service:
-        discount_id = create(service.urls[0], 200)
-        users = twice([f"user {number}" for number in range(300)], "pairs")
+        # The refusals of a discount that is sold out run no script: most codes are left when the last reply is lost.
+        discount_id = create(service.urls[0], 600)
+        users = twice([f"user {number}" for number in range(700)], "pairs")
         with Load(service.urls, [grant_call(discount_id, user) for user in users], retries=50) as load:
             for round_ in range(10):
                 load.wait_for(50 * round_)
                 line.lose(5)
-        assert line.lost >= 40
+        assert line.lost == 50
         counts = history.statuses(load.answers)
         assert counts[409, "sold-out"] == 200
-        assert counts[201, ""] + counts[200, ""] == 400
-        assert len(history.check(redis_server.client(), service.urls[0], discount_id, load.answers).grants) == 200
+        assert counts[201, ""] + counts[200, ""] == 1200
+        assert len(history.check(redis_server.client(), service.urls[0], discount_id, load.answers).grants) == 600

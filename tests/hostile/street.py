@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+import psutil
+
 from tests.security.issuer import (
     AUDIENCE,
     ISSUER,
@@ -154,6 +156,20 @@ class Street:
             for each in [*grants, probing]:
                 each.result()
         return seen
+
+    def processes(self) -> dict[str, list[int]]:
+        """Return the processes by their part, the attacker's among them."""
+        bench, nginx = psutil.Process(), psutil.Process(self.proxy.pid)
+        parts = {"nginx": [nginx.pid, *(child.pid for child in nginx.children())], "Redis": [self.redis.pid]}
+        for replica in range(len(self.service.ports)):
+            for worker in self.service.workers(replica):
+                # Only pool workers are nicer than we are.
+                kind = "pool" if psutil.Process(worker).nice() > bench.nice() else "hot"
+                parts.setdefault(kind, []).append(worker)
+        known = {pid for pids in parts.values() for pid in pids}
+        parts["others"] = [child.pid for child in bench.children(recursive=True) if child.pid not in known]
+        parts["neighbour"] = [bench.pid]
+        return parts
 
     def _open_brand(self, brand: str) -> str:
         self.done("POST", "/brand", {"id": brand}, token=ADMIN)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from discount.ledger import schema
 from discount.ledger.database import Database
 from tests.services.harness import ServiceHarness, real_harness
 from tests.support.fixtures import redis_server
@@ -29,7 +30,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         with found.writing() as connection:
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
-    found.upgrade()
+    schema.upgrade(found)
     yield found
     found.engine.dispose()
 

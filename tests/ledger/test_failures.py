@@ -62,7 +62,7 @@ def test_a_process_that_is_killed_in_a_transaction_loses_and_doubles_nothing(
     # In the first transaction, and in a later one.
     for statement in (3, 11):
         arguments = (redis_server.url, harness.store.partitions, url, statement)
-        process = multiprocessing.get_context("fork").Process(target=write_and_die, args=arguments)
+        process = multiprocessing.get_context("spawn").Process(target=write_and_die, args=arguments)
         process.start()
         process.join(PATIENCE)
         assert process.exitcode == -signal.SIGKILL

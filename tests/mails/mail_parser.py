@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from discount.domain.rules import Rule
-from discount.mails import MailKind, Recipient, write
+from discount.mails import Amounts, MailKind, Recipient, write
 
 SENDER = "Discounts <mail@shop.example>"
 MESSAGE_ID = "<dlv-01@shop.example>"
@@ -29,6 +29,26 @@ FACTS: dict[MailKind, dict[str, Any]] = {
         "webhook_url": "https://ikea.example/hook",
         "reason": "failing",
         "last_answer": "500 Oops",
+    },
+    "digest": {
+        "brand_name": "IKEA",
+        "day": UNTIL.date(),
+        "timezone": "Europe/Stockholm",
+        "granted": 1200,
+        "redeemed": 3,
+        "refused": 0,
+        "taken_off": Amounts({"EUR": 105000, "JPY": 300}),
+        "discounts": [
+            {
+                "discount_name": "Christmas 2026",
+                "granted": 1200,
+                "redeemed": 3,
+                "taken_off": Amounts({"EUR": 105000, "JPY": 300}),
+                "left": 12,
+            }
+        ],
+        "more": 2,
+        "ending": [{"discount_name": "Christmas 2026", "runs_out_at": UNTIL}],
     },
 }
 

@@ -43,6 +43,8 @@ SUBJECTS = {
     ("limit-reached", "de"): "Limit erreicht: Christmas 2026",
     ("webhook-off", "en"): "A webhook of IKEA has been switched off",
     ("webhook-off", "de"): "Ein Webhook von IKEA wurde abgeschaltet",
+    ("digest", "en"): "Your codes on 20 November 2026",
+    ("digest", "de"): "Ihre Codes am 20. November 2026",
 }
 HEADERS = {
     *("from", "to", "subject", "date", "message-id", "auto-submitted"),

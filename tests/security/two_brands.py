@@ -11,6 +11,7 @@ from discount.app import create_app
 from discount.config import Settings
 from discount.domain.events import place_of
 from discount.domain.ids import make_delivery_id
+from discount.ledger import schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
 from discount.services import contacts, deliveries, outbox
@@ -36,6 +37,8 @@ class Shop:
     delivery: str = ""
     #: A discount of the dialect of personal codes.
     personal: str = ""
+    #: A discount without codes, for which Ann waits.
+    empty: str = ""
     #: A use of a readable code.
     used: str = ""
 
@@ -67,7 +70,7 @@ class TwoBrands:
         """Write what happened so far into the ledger, as a worker does."""
         if self._reader is None:
             database = Database(self.settings.ledger_url)
-            database.upgrade()
+            schema.upgrade(database)
             self._reader = Consumer(self.store(), database, "one")
             self._reader.open()
         while self._reader.turn():

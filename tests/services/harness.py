@@ -17,6 +17,7 @@ from discount.services import (
 )
 from discount.store import keys
 from discount.store.connection import Store
+from tests.support import stored_data
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.unit.fake import fake_redis, fake_store
@@ -135,14 +136,18 @@ class ServiceHarness:
         found: list[str] = self.redis.lrange(keys.codes(partition_of(discount_id), discount_id), 0, -1)
         return found
 
+    def rest(self) -> None:
+        """Wait until the thread that makes codes ahead is done."""
+        self.store.background.submit(int).result(PATIENCE)
+
     def state(self) -> dict[str, Any]:
         """Return all data in Redis, to compare."""
-        return {key: self.redis.dump(key) for key in self.redis.keys("*")}
+        self.rest()
+        return stored_data.dump(self.redis)
 
     def check(self) -> None:
         """Check the invariants of all discounts; they hold after every call."""
-        # A block of codes may be on its way.
-        self.store.background.submit(lambda: None).result(PATIENCE)
+        self.rest()
         for partition in range(PARTITIONS):
             for discount_id in self.redis.zrange(keys.discounts(partition), 0, -1):
                 self._check_discount(partition, discount_id)

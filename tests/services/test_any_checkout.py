@@ -935,4 +935,4 @@ def test_random_checkouts_on_fakeredis_match_the_model(monkeypatch: pytest.Monke
 
 
 def test_random_checkouts_on_redis_match_the_model(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=220, steps=40)
+    run(real_harness(redis_server), monkeypatch, examples=130, steps=40)

@@ -350,4 +350,4 @@ def test_random_calls_on_any_kind_on_fakeredis_match_the_model(monkeypatch: pyte
 def test_random_calls_on_any_kind_on_redis_match_the_model(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=110, steps=35)
+    run(real_harness(redis_server), monkeypatch, examples=80, steps=35)

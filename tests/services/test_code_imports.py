@@ -394,7 +394,7 @@ def test_the_script_refuses_another_kind_too(harness: ServiceHarness) -> None:
         keys.events(partition),
         keys.taken(partition, found.id, 0),
     ]
-    arguments = ["", *harness.store.quotas.arguments, "command", "", 1, 1, code_kinds.digest("A"), "A"]
+    arguments: list[str | int] = ["", *harness.store.quotas.arguments, "command", "", 1, 1, code_kinds.digest("A"), "A"]
     before = harness.state()
     with pytest.raises(WrongKind):
         harness.store.run("import", names, arguments)

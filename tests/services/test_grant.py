@@ -34,7 +34,6 @@ from discount.services import (
 )
 from discount.store import keys
 from tests.services.harness import BRANDS, PARTITIONS, SECOND, ServiceHarness, fake_harness, flat, real_harness
-from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 
@@ -311,7 +310,7 @@ def test_the_next_block_is_made_before_the_first_is_used_up(harness: ServiceHarn
     grants.grant_many(harness.store, found.id, [f"Many {number}" for number in range(511)])
     assert len(harness.pool(found.id)) == 505
     harness.grant(found.id)
-    wait_for_blocks(harness)
+    harness.rest()
     assert len(harness.pool(found.id)) == 1504
 
 
@@ -320,13 +319,8 @@ def test_no_block_is_made_ahead_of_a_discount_that_is_all_made(harness: ServiceH
     found = harness.create(total=1000)
     grants.grant_many(harness.store, found.id, [f"Many {number}" for number in range(511)])
     harness.grant(found.id)
-    wait_for_blocks(harness)
+    harness.rest()
     assert len(harness.pool(found.id)) == 488
-
-
-def wait_for_blocks(harness: ServiceHarness) -> None:
-    """Wait until the thread that makes codes ahead is done."""
-    harness.store.background.submit(int).result(PATIENCE)
 
 
 # Bulk
@@ -383,7 +377,7 @@ def test_a_large_discount_is_made_with_a_few_codes_and_its_first_grants_have_mor
     found = harness.create(total=1_000_000)
     assert len(harness.pool(found.id)) == discounts.FIRST_BLOCK
     given = harness.grant_all(found.id, 4)
-    wait_for_blocks(harness)
+    harness.rest()
     pool = harness.pool(found.id)
     assert len(pool) == discounts.FIRST_BLOCK - 4 + code_pools.BLOCK
     assert [each.code for each in given] + pool == harness.sequence(found.id).codes(0, 4 + len(pool))

@@ -343,3 +343,15 @@ def test_a_sold_out_discount_still_says_that_a_code_was_taken_back(fake: Service
     # A code that went back to the pool is granted at once.
     revoke(fake, found.id, "User 1", back="pool")
     assert fake.grant(found.id, "Cid").fresh
+
+
+def test_codes_that_come_back_to_the_pool_tell_no_share_again(any_redis: ServiceHarness) -> None:
+    discount = any_redis.create(total=20).id
+    for number in range(17):
+        any_redis.grant(discount, f"user-{number}")
+    for number in range(5):
+        revocations.revoke(any_redis.store, discount, f"user-{number}", back="pool")
+    for number in range(17, 22):
+        any_redis.grant(discount, f"user-{number}")
+    told = any_redis.events(any_redis.show(discount), "discount.running-low")
+    assert [(each["percent"], each["granted"]) for each in told] == [("80", "16")]

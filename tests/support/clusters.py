@@ -386,7 +386,8 @@ def move_by_keys(partition: int, source: Node, target: Node) -> None:
     while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
         for name in names:
             # A key that has expired meanwhile is no longer there.
-            source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 60_000)
+            moved = source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 60_000)
+            assert moved in ("OK", "NOKEY"), f"{name} did not move"
     for node in (target, source):
         assert node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target]) == "OK"
 

@@ -7,6 +7,7 @@ ledger.read(store)      # write all events into it, as a worker does
 
 from pathlib import Path
 
+from discount.ledger import schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
 from discount.ledger.tables import METADATA
@@ -19,7 +20,7 @@ class SqliteLedger:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder}/ledger.db"
         self._database = Database(self.url)
-        self._database.upgrade()
+        schema.upgrade(self._database)
 
     def read(self, store: Store) -> None:
         """Write all events of a store into the ledger, and nothing else: tests empty Redis, but not this file."""

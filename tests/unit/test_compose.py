@@ -36,7 +36,11 @@ def services(*files: str) -> dict[str, dict[str, Any]]:
 
 def expanded(value: Any, environment: dict[str, str]) -> str:
     """Expand `${NAME:-default}` in a value as compose does."""
-    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environment.get(found[1]) or found[2], str(value))
+    inner = re.compile(r"\$\{(\w+):-([^${}]*)\}")
+    text = str(value)
+    while inner.search(text):
+        text = inner.sub(lambda found: environment.get(found[1]) or found[2], text)
+    return text
 
 
 def settings_of(service: dict[str, Any], folder: str, **environment: str) -> Settings:
@@ -48,6 +52,17 @@ def settings_of(service: dict[str, Any], folder: str, **environment: str) -> Set
             assert secret in service["secrets"], f"{name}: compose gives no {secret} to this service"
             given[name] = f"{folder}/{secret}"
     return read_settings(given)
+
+
+class Programs(unittest.TestCase):
+    def test_each_program_of_ours_starts_with_the_settings_that_compose_gives_it(self) -> None:
+        for files in ((), *((overlay,) for overlay in OVERLAYS)):
+            for name, service in services("docker-compose.yml", *files).items():
+                # The sink has no settings.
+                if "build" in service and service["environment"]:
+                    with self.subTest(name, files=files):
+                        # The image listens on all addresses.
+                        settings_of({"environment": service["environment"] | {"HOST": "0.0.0.0"}}, "")
 
 
 class Secrets(unittest.TestCase):

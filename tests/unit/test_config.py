@@ -30,6 +30,7 @@ class Reading(unittest.TestCase):
             "LONG_CALLS": "4",
             "LONG_CALLS_PER_BRAND": "3",
             "LONG_CALLS_PER_KEY": "1",
+            "CALLER_SHARE": "30",
             "DATA": "/data",
             "PROXIES": "2",
             "LOG_FORMAT": "text",
@@ -60,6 +61,8 @@ class Reading(unittest.TestCase):
             "WEBHOOK_LOOPBACK": "1",
             "LEDGER_URL": "sqlite:////data/ledger.db",
             "EVENT_DAYS": "4",
+            "FIGURE_MINUTE_DAYS": "30",
+            "FIGURE_HOUR_DAYS": "60",
             "REMIND_DAYS": "1",
             "USE_DAYS": "30",
             "SENDERS": "3",
@@ -70,8 +73,9 @@ class Reading(unittest.TestCase):
         found = structs.asdict(read_settings(given))
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
+        numbers |= {"figure_minute_days": 30, "figure_hour_days": 60}
         numbers |= {"use_days": 30, "durability_replicas": 2, "pool_workers": 2}
-        numbers |= {"long_calls": 4, "long_calls_per_brand": 3, "long_calls_per_key": 1}
+        numbers |= {"long_calls": 4, "long_calls_per_brand": 3, "long_calls_per_key": 1, "caller_share": 30}
         numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}

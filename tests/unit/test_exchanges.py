@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as TimedOut
 
 from discount.store import exchanges
+from discount.store.durability import Durability
 from discount.store.exchanges import HOPS, NOT_IN_TIME, NOT_REACHED, Exchange, Piece, node_of
 from discount.store.nodes import Away, Nodes
 from discount.store.redis_url import Kind, Target
@@ -151,6 +152,17 @@ class Sent(unittest.TestCase):
         exchange.answer(piece, ["OK", "2"])
         self.assertEqual((exchange.pieces(), exchange.replies), ([], ["1", "2", "3"]))
         self.assertEqual(self.nodes.owners[0], A)
+
+    def test_a_node_that_is_still_taking_a_partition_over_gets_a_mark_that_does_not_stay(self) -> None:
+        self.nodes.durability = Durability("replicated", 1, 100)
+        exchange = self.exchange(("SET", "{00}:x", "1"))
+        first = self.only(exchange)
+        self.assertEqual(first.tail[0], ("SET", "{00}:mark", 1))
+        exchange.answer(first, [error("ASK 7 b:2"), "OK", 1])
+        asked = self.only(exchange)
+        self.assertEqual(asked.tail, (("SET", "{00}:mark:asked", 1, "PX", 1), ("WAIT", 1, 100)))
+        exchange.answer(asked, ["OK", "OK", "OK", "OK", "OK", 1])
+        self.assertEqual((exchange.pieces(), exchange.replies), ([], ["OK"]))
 
     def test_moved_is_not_read_as_ask(self) -> None:
         # The library's MovedError is an AskError: taken for one, commands would be sent with ASKING for ever.

@@ -65,5 +65,17 @@ class Calls(unittest.TestCase):
                 mock.patch("discount.api.long_calls.time.thread_time", side_effect=[0.0, 0.01, 0.0]),
                 mock.patch("discount.api.long_calls.time.sleep") as sleep,
             ):
-                long_calls._Pause(places, None)()
+                long_calls._Pause(places, None, None)()
             sleep.assert_called_once_with(0.01 * max(1, 4 * number - 3))
+
+    def test_a_caller_who_has_used_up_its_share_pauses_for_longer(self) -> None:
+        for owed, slept in ((0.0, 0.01), (0.7, 0.7), (9.0, long_calls.LONGEST_OWED)):
+            meter = mock.Mock(**{"charge.return_value": owed})
+            places = Places(9, 9, 9)
+            places.take(BRAND)
+            with (
+                mock.patch("discount.api.long_calls.time.thread_time", side_effect=[0.0, 0.01, 0.0]),
+                mock.patch("discount.api.long_calls.time.sleep") as sleep,
+            ):
+                long_calls._Pause(places, None, meter)()
+            sleep.assert_called_once_with(slept)

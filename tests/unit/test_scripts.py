@@ -192,11 +192,20 @@ class Bodies(unittest.TestCase):
     def test_each_change_has_one_script(self) -> None:
         pools = {"create", "change", "close", "grant", "revoke", "import", "refill", "waiting", "claim_code"}
         lists = {"wait", "leave", "serve"}
-        uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "left"}
+        uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "left", "tally"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
-        deliveries = {"open_group", "plan", "lease_lane", "settle", "release_lane", "resend", "lease_reminder"}
+        deliveries = {
+            "open_group",
+            "plan",
+            "lease_lane",
+            "settle",
+            "release_lane",
+            "resend",
+            "lease_reminder",
+            "move_digest",
+        }
         self.assertEqual(set(SCRIPTS), pools | lists | uses | access | contacts | webhooks | deliveries)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:

@@ -642,7 +642,8 @@ def test_more_than_a_batch_is_made_in_turns(client: Client, store: Store) -> Non
     plan(store)
     calls = Calls()
     dispatch(store, calls.prepare)
-    assert (len(calls.ids), len(set(calls.ids))) == (count + 2, count + 2)
+    # Beside the grants, the discount was created, ran low twice, and was sold out.
+    assert (len(calls.ids), len(set(calls.ids))) == (count + 4, count + 4)
 
 
 def test_a_webhook_that_hangs_delays_no_other(client: Client, store: Store) -> None:

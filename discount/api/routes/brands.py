@@ -8,6 +8,7 @@ from discount.api.schemas.brands import (
     BrandIn,
     BrandOut,
     BrandPage,
+    DigestIn,
     KeyIn,
     KeyList,
     KeyOut,
@@ -22,6 +23,7 @@ from discount.api.schemas.common import (
     moment_in,
 )
 from discount.domain import model
+from discount.domain.digests import Digest
 from discount.domain.errors import Forbidden, Invalid
 from discount.mails import check_address
 from discount.services import brands, quotas
@@ -74,11 +76,13 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         refusals=("not-found", "brand-closed"),
     )
     def change_brand(brand_id: BrandId, body: BrandChange, caller: model.Caller) -> ViewResult:
-        """Change a brand's name, its e-mail address, the e-mails that are sent, or (as the admin) its quotas."""
+        """Change a brand's name, address or daily digest, the e-mails that are sent, or (as the admin) its quotas."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if not changes:
             raise Invalid("", "must name at least one field to change")
         _check_email(body.email)
+        if isinstance(body.digest, DigestIn):
+            changes["digest"] = _digest(store, brand_id, body.digest)
         new_quotas = changes.pop("quotas", None)
         if new_quotas is not None and caller.brand_id is not None:
             raise Forbidden("Only the admin may set quotas.", scope="admin")
@@ -138,6 +142,15 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         """Revoke an API key, on every replica at once."""
         brands.revoke_key(store, brand_id, key_id)
         return None, 204
+
+
+def _digest(store: Store, brand_id: str, given: DigestIn) -> Digest:
+    found = given.given()
+    if found.email:
+        check_address(found.email, "/digest/email")
+    elif brands.show(store, brand_id).email is None:
+        raise Invalid("/digest/email", "is missing, and the brand has no address of its own")
+    return found
 
 
 def _check_email(email: str | None | UnsetType) -> None:

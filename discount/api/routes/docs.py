@@ -4,6 +4,7 @@ No page loads anything from another host.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -24,8 +25,12 @@ _PROBLEM_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestor
 
 def add_routes(app: Flask, operations: Sequence[Operation], version: str) -> None:
     """Serve the OpenAPI document of the operations, and the pages beside it."""
-    document = msgspec.json.encode(openapi.document(operations, version))
     static = str(resources.files("discount.api") / "static")
+
+    # Made when it is first asked for: it would take as long as the rest of the start.
+    @cache
+    def document() -> bytes:
+        return msgspec.json.encode(openapi.document(operations, version))
 
     @app.get("/", provide_automatic_options=False)
     def index() -> AnyResponse:
@@ -36,7 +41,7 @@ def add_routes(app: Flask, operations: Sequence[Operation], version: str) -> Non
 
     @app.get("/openapi.json", provide_automatic_options=False)
     def openapi_json() -> Response:
-        return Response(document, content_type="application/json")
+        return Response(document(), content_type="application/json")
 
     @app.get("/apidocs", provide_automatic_options=False)
     @app.get("/apidocs/", provide_automatic_options=False)

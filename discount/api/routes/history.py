@@ -7,16 +7,17 @@ from discount.api.schemas.history import (
     ChangePage,
     ChangesQuery,
     CodeIn,
-    FigureOut,
-    FiguresOut,
+    FiguresOfBrandOut,
+    FiguresOfDiscountOut,
     FiguresQuery,
+    ForecastOut,
     FoundCodeOut,
-    HolderOut,
 )
 from discount.domain.errors import Invalid
-from discount.ledger.history import MOST_STEPS, History
+from discount.ledger.figures import MOST_STEPS, Figures
+from discount.ledger.found_codes import find
+from discount.ledger.history import History
 from discount.ledger.rows import STEPS
-from discount.services import discounts
 from discount.store.connection import Store
 
 _MONTH = 30 * STEPS["day"]
@@ -34,38 +35,35 @@ def add_routes(contract: Contract, store: Store, history: History) -> None:
         refusals=("not-found", "no-ledger"),
     )
     def find_code(body: CodeIn) -> ViewResult:
-        """Find who was granted a code, and what happened with it since."""
-        holders = history.find_code(brand_in(body.brand_id, "/brand_id"), body.code)
-        return FoundCodeOut([HolderOut.of(each) for each in holders]), 200
+        """Find a code: its discount, who was granted it, what happened since, and what was sent about it."""
+        return FoundCodeOut.of(find(store, history, brand_in(body.brand_id, "/brand_id"), body.code)), 200
 
     @contract.declare(
         "GET",
         "/discount/{discount_id}/figures",
         tag="history",
         scopes=("read",),
-        answers={200: FiguresOut},
+        answers={200: FiguresOfDiscountOut},
         refusals=("not-found", "no-ledger"),
     )
     def show_figures_of_discount(discount_id: str, query: FiguresQuery) -> ViewResult:
-        """Show the figures of a discount over time."""
-        discounts.show(store, discount_id)
-        since, until = _times(store, query)
-        found = history.figures_of_discount(discount_id, query.step, since, until)
-        return FiguresOut(query.step, [FigureOut.of(each) for each in found]), 200
+        """Show the figures of a discount over time, and when its codes run out."""
+        report = Figures(store, history.database).of_discount(discount_id, query.step, *_times(store, query))
+        forecast = ForecastOut.of(report.forecasts[0]) if report.forecasts else None
+        return FiguresOfDiscountOut.of(query.step, report, forecast=forecast), 200
 
     @contract.declare(
         "GET",
         "/brand/{brand_id}/figures",
         tag="history",
         scopes=("read",),
-        answers={200: FiguresOut},
+        answers={200: FiguresOfBrandOut},
         refusals=("not-found", "no-ledger"),
     )
     def show_figures_of_brand(brand_id: str, query: FiguresQuery) -> ViewResult:
-        """Show the figures of all discounts of a brand over time."""
-        since, until = _times(store, query)
-        found = history.figures_of_brand(brand_id, query.step, since, until)
-        return FiguresOut(query.step, [FigureOut.of(each) for each in found]), 200
+        """Show the figures of all discounts of a brand over time, and which of them run out first."""
+        report = Figures(store, history.database).of_brand(brand_id, query.step, *_times(store, query))
+        return FiguresOfBrandOut.of(query.step, report, forecasts=list(map(ForecastOut.of, report.forecasts))), 200
 
     @contract.declare(
         "GET",

@@ -19,6 +19,7 @@ EventType = Literal[
     "discount.created",
     "discount.changed",
     "discount.closed",
+    "discount.running-low",
     "discount.sold-out",
     "discount.limit-reached",
     "codes.imported",

@@ -2,7 +2,7 @@
 --- COST  O(1), and O(n) in the codes of the pool that a lower total removes, and serve for at most 50 users.
 --- KEYS  discount codes shared buckets events places...
 --- ARGV  from block fields discount_id shared_code by request_id
---- WITH  grant_quotas quotas held releases waits
+--- WITH  grant_quotas quotas held releases levels waits
 --- OK    changed     The fields are changed.
 --- OK    ends-first  Nothing is changed: the discount would end before it starts.
 --- ERR   not-found closed below-granted(granted_count) code-taken

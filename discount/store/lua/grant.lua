@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users extra candidates...
---- WITH  grant_quotas held releases guard
+--- WITH  grant_quotas held levels releases guard
 --- OK    granted(grant low expires_at valid_for timezone closed claim_within)  The user got a new code; `low` is not empty if the next block of codes is due.
 --- OK    held(grant low expires_at valid_for timezone closed claim_within)  The user held this code before.
 --- OK    refill                    The pool is empty; append codes and call again.
@@ -16,7 +16,7 @@ if held then
   local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed', 'claim_within')
   return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or '', ends[5] or ''}
 end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'claim_within', 'release', 'waits')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told', 'claim_within', 'release', 'waits')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -28,8 +28,8 @@ local granted = tonumber(d[2])
 local left = d[3] and d[3] - granted
 if left and left <= 0 then return {'sold-out'} end
 -- The codes that are released next are for the users who wait.
-if d[13] and at < released_at(d[13], granted) then return {'not-released', released_at(d[13], granted + (d[14] or 0))} end
-if d[14] then return {'others-wait'} end
+if d[14] and at < released_at(d[14], granted) then return {'not-released', released_at(d[14], granted + (d[15] or 0))} end
+if d[15] then return {'others-wait'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
@@ -96,6 +96,11 @@ if extra == '' then
 else
   redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[8], 'user', user, 'code', code, 'email', address, 'metadata', metadata)
 end
+-- The last grant has an event of its own.
+local levels = left and left > 1 and (granted + 1) * 5 >= d[3] * 4 and next_levels(granted, d[3], d[12]) or {}
+for _, level in ipairs(levels) do
+  redis.call('XADD', events, '*', 'type', 'discount.running-low', 'at', at, 'brand', d[1], 'number', d[8], 'percent', tostring(level), 'granted', string.format('%.0f', granted + 1), 'total', d[3])
+end
 if left == 1 then
   redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[8])
 end
@@ -107,7 +112,8 @@ else
   redis.call('HSET', users, user, in_users)
 end
 redis.call('HINCRBY', discount, 'granted', 1)
+if levels[1] then redis.call('HSET', discount, 'told', levels[#levels] .. ' ' .. d[3]) end
 count_grant(d[1])
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[12] or ''}
+return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[13] or ''}

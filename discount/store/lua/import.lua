@@ -2,7 +2,7 @@
 --- COST  O(n) in the codes of the slice, which the caller bounds, and serve for at most 50 users.
 --- KEYS  discount codes buckets events taken...
 --- ARGV  by request_id sets triples...
---- WITH  grant_quotas quotas held releases waits
+--- WITH  grant_quotas quotas held releases levels waits
 --- OK    added(added_count repeated)  `repeated` are the positions in the slice of codes that were there before, with spaces.
 --- ERR   not-found closed wrong-kind
 -- `triples` has three items for each code: the number of its set in `taken`, its digest, and the code. The keys after

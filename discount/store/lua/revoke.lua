@@ -2,7 +2,7 @@
 --- COST  O(1), and at most 20 codes that were taken back from the user before, and serve for at most 50 users.
 --- KEYS  discount codes grants buckets users next_grants next_users uses events taken...
 --- ARGV  user granted canonical page reason back next_user next_bucket reissue unclaimed by request_id candidates...
---- WITH  grant_quotas held notes uses releases waits
+--- WITH  grant_quotas held notes uses releases levels waits
 --- OK    taken-back(at)  The user's code is taken back; or only `reissue` was new.
 --- OK    again(at)       Nothing is changed: this grant was taken back before.
 --- OK    claimed(until)  Nothing is changed: the user has used the code, or holds a use of it until then.

@@ -2,7 +2,7 @@
 --- COST  O(log n) in the users who wait, for each of at most 50 of them.
 --- KEYS  discount codes buckets events places...
 --- ARGV
---- WITH  grant_quotas held releases waits
+--- WITH  grant_quotas held releases levels waits
 --- OK    served(served outcome)  So many users got a code; `outcome` is why the next one did not.
 --- ERR   not-found
 if redis.call('HEXISTS', discount, 'brand') == 0 then return {'not-found'} end

@@ -76,6 +76,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("discount_id", "step", "at", "type", "currency"),
     )
     op.create_index("figures_of_brand", "figures", ["brand_id", "step", "at"], unique=False)
+    op.create_index(
+        "figures_of_time",
+        "figures",
+        ["step", "at"],
+        unique=False,
+        sqlite_where=sa.text("step != 'day'"),
+        postgresql_where=sa.text("step != 'day'"),
+    )
     op.create_table(
         "grants",
         sa.Column("discount_id", sa.String(length=64), nullable=False),

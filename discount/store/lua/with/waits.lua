@@ -5,11 +5,12 @@
 -- from `first` on for each user the keys of its grant and of its numbers, and of the set of each candidate.
 -- Notes when to look at the list again. Returns how many users got a code, and why the others did not.
 local function hand_out(discount, codes, buckets, events, places, first, is_quiet)
-  local d = redis.call('HMGET', discount, 'brand', 'number', 'kind', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'release', 'waits', 'made', 'code')
+  local d = redis.call('HMGET', discount, 'brand', 'number', 'kind', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'release', 'waits', 'made', 'code', 'told')
   if not d[11] then return 0, 'nobody' end
   local at, id, kind = now(), string.match(discount, ':([^:]+)$'), d[3]
   local granted, total, served, gone, place = tonumber(d[4]), tonumber(d[5]), 0, 0, first
   local outcome, look_at = 'more', at
+  local told = d[14]
   if d[6] or d[7] or (d[8] and at >= d[8]) then
     outcome, look_at = 'closed', '+inf'
   elseif d[9] and at < d[9] then
@@ -66,6 +67,14 @@ local function hand_out(discount, codes, buckets, events, places, first, is_quie
       local of_user = held_by_user.read(text)
       granted, served = granted + 1, served + 1
       redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'waited', string.format('%.0f', head[2]))
+      local levels = not is_quiet and total and total > granted and next_levels(granted - 1, d[5], told) or {}
+      for _, level in ipairs(levels) do
+        redis.call('XADD', events, '*', 'type', 'discount.running-low', 'at', at, 'brand', d[1], 'number', d[2], 'percent', tostring(level), 'granted', string.format('%.0f', granted), 'total', d[5])
+      end
+      if levels[1] then
+        told = levels[#levels] .. ' ' .. d[5]
+        redis.call('HSET', discount, 'told', told)
+      end
       if total == granted and not is_quiet then redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[2]) end
       redis.call('HSET', places[in_grants], user, at .. ' ' .. code)
       redis.call('SETBIT', buckets, each[2], 1)
