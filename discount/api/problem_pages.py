@@ -129,6 +129,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "The hold has run out, was replaced by the user's next redemption, or was rolled back.",
         "Redeem again.",
     ),
+    "too-late": (
+        "The use is older than `REDEMPTION_DAYS`. Its counts are final.",
+        "Refund the customer without the service. `GET /redemption/{id}` still shows the use.",
+    ),
     "too-many-guesses": (
         "Too many wrong codes came from the user or from the address.",
         "Wait for `Retry-After` seconds.",

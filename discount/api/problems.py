@@ -47,6 +47,7 @@ STATUS: dict[str, int] = {
     "minimum-amount": 409,
     "currency-mismatch": 409,
     "hold-ended": 409,
+    "too-late": 409,
     "too-many-guesses": 429,
     "unauthenticated": 401,
     "forbidden": 403,

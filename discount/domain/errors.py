@@ -177,6 +177,11 @@ class HoldEnded(Refusal):
     title = "The hold has ended; redeem again."
 
 
+class TooLate(Refusal):
+    slug = "too-late"
+    title = "The redemption is too old to be rolled back."
+
+
 class TooManyGuesses(Refusal):
     slug = "too-many-guesses"
     title = "Too many wrong codes were tried; wait before the next one."

@@ -1,6 +1,7 @@
 """Ids: each carries its partition, so that keys can be named without a look-up."""
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -67,6 +68,16 @@ def make_redemption_id(partition: int, brand_id: str, order_id: str, user_id: st
     # Names of the shop's orders begin with a digit, so the two kinds never collide.
     named = named if user_id is None else f"user:{len(user_id)}:{user_id}:{named}"
     return f"rdm-{partition:02x}{_digest(named)}"
+
+
+def short_of(redemption_id: str) -> str:
+    """Return the sixteen letters by which the lists of a partition name a redemption."""
+    return urlsafe_b64encode(bytes.fromhex(redemption_id[6:])).decode()
+
+
+def redemption_of(partition: int, short: str) -> str:
+    """Return the id of a redemption that a list of a partition names."""
+    return f"rdm-{partition:02x}{urlsafe_b64decode(short).hex()}"
 
 
 def make_webhook_id(partition: int, source: str) -> str:

@@ -18,7 +18,7 @@ from discount.domain.model import (
 )
 from discount.security import api_keys
 from discount.services import discounts
-from discount.services.pagination import Page, list_newest
+from discount.services.pagination import Page, by_id, list_newest, zsets_of
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
@@ -64,7 +64,7 @@ def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> P
         Invalid: this service did not make the cursor.
     """
     zsets = [keys.brands(each) for each in range(store.partitions)]
-    return list_newest(store, zsets, partial(read, store), is_id=bool, limit=limit, cursor=cursor)
+    return list_newest(zsets_of(store, zsets), by_id(partial(read, store)), is_id=bool, limit=limit, cursor=cursor)
 
 
 def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | Digest | None]) -> Brand:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from discount.domain import code_sequence, rules
 from discount.domain.errors import NotFound, NotGranted, Refusal
-from discount.domain.ids import DiscountId, make_redemption_id
+from discount.domain.ids import DiscountId, make_redemption_id, short_of
 from discount.domain.model import Definition
 from discount.domain.rules import Order
 from discount.services import discounts, revocations, user_grants
@@ -137,7 +137,7 @@ def _guesses_of_address(partition: int, brand_id: str, address: str) -> str:
 def _find_discount(store: Store, checkout: Checkout, facts: CheckoutFacts, guard: Guard | None) -> str:
     """Return the id of the brand's discount that the code belongs to; count a wrong code."""
     partition, brand_id, user_id = facts.partition, facts.brand_id, checkout.user_id
-    shared, held, guessed, known = store.commands(
+    shared, held, guessed, *known = store.commands(
         [
             ("HGET", keys.shared(partition, brand_id), facts.code),
             (
@@ -145,10 +145,10 @@ def _find_discount(store: Store, checkout: Checkout, facts: CheckoutFacts, guard
                 user_grants.traces_field(user_id),
             ),
             ("MGET", *facts.guess_keys),
-            ("EXISTS", keys.redemption(partition, facts.redemption_id)),
+            *(("LPOS", name, short_of(facts.redemption_id)) for name in keys.records(facts.redemption_id)),
         ]
     )
-    if not known and _guessed_too_often(guessed, facts.guess_limits):
+    if known == [None] * 3 and _guessed_too_often(guessed, facts.guess_limits):
         # Refuse before anything more is looked up. An order that was redeemed still gets its first answer.
         store.run("guess", facts.guess_keys, [*facts.guess_limits, ""], guard)
     *held, traces = held

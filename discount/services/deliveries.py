@@ -21,7 +21,7 @@ from discount.domain.model import (
     Grant,
 )
 from discount.services import outbox, webhooks
-from discount.services.pagination import Page, list_newest
+from discount.services.pagination import Page, by_id, list_newest, zsets_of
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
@@ -184,9 +184,8 @@ def list_page(
         )
 
     return list_newest(
-        store,
-        [keys.brand_deliveries(partition, brand_id)],
-        lambda delivery_ids: {each.id: each for each in read(store, partition, delivery_ids)},
+        zsets_of(store, [keys.brand_deliveries(partition, brand_id)], since=since),
+        by_id(lambda delivery_ids: {each.id: each for each in read(store, partition, delivery_ids)}),
         is_id=partial(ids.is_id, "dlv"),
         limit=limit,
         cursor=cursor,
@@ -194,7 +193,6 @@ def list_page(
         # Also without a filter: deliveries that are no longer kept may still be listed.
         batch=min(1000, max(limit, 100)),
         most_rows=LOOKED_AT,
-        since=since,
     )
 
 

@@ -38,7 +38,7 @@ from discount.domain.rules import (
 )
 from discount.services import next_waits
 from discount.services.discount_records import read_discounts, stored_limits, stored_time
-from discount.services.pagination import Page, list_newest, oldest_rows, read_all, read_row_cursor
+from discount.services.pagination import Page, by_id, list_newest, oldest_rows, read_all, read_row_cursor, zsets_of
 from discount.store import keys
 from discount.store.connection import Store, moment_of
 
@@ -280,9 +280,8 @@ def list_page(
         return {each.id: each for each in found}
 
     page = list_newest(
-        store,
-        zsets,
-        read_page,
+        zsets_of(store, zsets),
+        by_id(read_page),
         is_id=ids.parse_discount_id,
         limit=limit,
         cursor=cursor,

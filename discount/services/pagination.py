@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
@@ -17,6 +16,9 @@ T = TypeVar("T")
 P = TypeVar("P", bound="Page[Any]")
 #: A member of a sorted set: its time in microseconds since 1970 UTC, and its id.
 Row = tuple[int, str]
+#: Reads several lists: from the latest moment that is wanted, or None, at most that many rows of each, newest first.
+#: Returns the rows of each list, and the partitions that could not be asked.
+ReadSets = Callable[[int | None, int], tuple[Sequence[Sequence[Row]], Sequence[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,8 @@ def read_row_cursor(cursor: str, is_id: Callable[[str], object]) -> Row:
 
 
 def list_newest(
-    store: Store,
-    zsets: Sequence[str],
-    read: Callable[[list[str]], Mapping[str, T | None]],
+    read_sets: ReadSets,
+    read: Callable[[list[Row]], Mapping[Row, T | None]],
     *,
     is_id: Callable[[str], object],
     limit: int,
@@ -57,22 +58,20 @@ def list_newest(
     keep: Callable[[T], bool] = lambda _: True,
     batch: int = 0,
     most_rows: int = 0,
-    since: int | None = None,
     until: int | None = None,
 ) -> Page[T]:
-    """Return a page of what the sorted sets list, newest first. A page can be shorter than `limit`.
+    """Return a page of what several lists have, newest first. A page can be shorter than `limit`.
 
     Args:
-        read: returns the items that exist, by id.
+        read: returns the items that exist, by row.
         keep: the filter.
         batch: rows read in one round trip; `limit` by default.
         most_rows: rows examined before the page ends early; `limit` by default.
-        since: the earliest time to list, in microseconds since 1970 UTC.
-        until: the time before which to begin, unless a cursor is given.
+        until: the time before which to begin, in microseconds since 1970 UTC, unless a cursor is given.
 
     Raises:
         Invalid: the cursor was not made for this list.
-        Unavailable: none of the sorted sets could be read.
+        Unavailable: none of the lists could be read.
     """
     batch = batch or limit
     # Every id sorts after the empty string, so rows of the moment `until` itself are left out.
@@ -81,14 +80,14 @@ def list_newest(
     examined = 0
     missing: set[int] = set()
     while True:
-        rows, away = newest_rows(store, zsets, before, batch + 1, since=since or 0)
+        rows, away = newest_rows(read_sets, before, batch + 1)
         missing.update(away)
         more = len(rows) > batch
         rows = rows[:batch]
-        items = read([row_id for _, row_id in rows])
+        items = read(rows)
         for row in rows:
             before = row
-            item = items.get(row[1])
+            item = items.get(row)
             if item is not None and keep(item):
                 found.append(item)
                 if len(found) == limit:
@@ -99,29 +98,52 @@ def list_newest(
             return Page(found, make_cursor(*before) if more and before else None, tuple(sorted(missing)))
 
 
-def newest_rows(
-    store: Store, zsets: Sequence[str], before: Row | None, count: int, *, since: int = 0
-) -> tuple[list[Row], list[int]]:
-    """Return the newest rows before a row and not before a time, merged over the sorted sets of different partitions.
+def by_id(read: Callable[[list[str]], Mapping[str, T | None]]) -> Callable[[list[Row]], Mapping[Row, T | None]]:
+    """Return what reads items by row, from what reads them by id."""
+
+    def read_rows(rows: list[Row]) -> Mapping[Row, T | None]:
+        items = read([row_id for _, row_id in rows])
+        return {row: items.get(row[1]) for row in rows}
+
+    return read_rows
+
+
+def zsets_of(store: Store, zsets: Sequence[str], *, since: int | None = None) -> ReadSets:
+    """Return what reads sorted sets of different partitions, in which the score is a time."""
+    by_partition = {partition_in(zset): zset for zset in zsets}
+
+    def read_sets(until: int | None, most: int) -> tuple[list[list[Row]], list[int]]:
+        def ask(partition: int) -> Command:
+            return newest_in_set(by_partition[partition], since or 0, until, most)
+
+        replies, missing = ask_each(store, ask, by_partition)
+        return [[(int(float(score)), each) for each, score in pairs(reply)] for reply in replies.values()], missing
+
+    return read_sets
+
+
+def newest_rows(read_sets: ReadSets, before: Row | None, count: int) -> tuple[list[Row], list[int]]:
+    """Return the newest rows before a row, merged over several lists; a row that two of them have is there once.
 
     Also return the partitions that could not be asked.
     """
-    by_partition = {partition_in(zset): zset for zset in zsets}
-    # Rows of the same microsecond may be left, in this set or another: the read begins at that moment again.
-    top = str(before[0]) if before else "+inf"
+    # Rows of the same microsecond may be left, in this list or another: the read begins at that moment again.
     wanted = count + 1
     while True:
-        replies, missing = ask_each(store, partial(_newest, by_partition, top, since or "-inf", wanted), by_partition)
-        sets = [[(int(float(score)), each) for each, score in pairs(reply)] for reply in replies.values()]
+        sets, missing = read_sets(before[0] if before else None, wanted)
         left = [[row for row in rows if before is None or row < before] for rows in sets]
-        # Rows that the page before listed are dropped; a set that lost many of them may hold more.
+        # Rows that the page before listed are dropped; a list that lost many of them may hold more.
         if all(len(rows) < wanted or len(own) >= count for rows, own in zip(sets, left, strict=True)):
-            return sorted((row for own in left for row in own), reverse=True)[:count], missing
+            return sorted({row for own in left for row in own}, reverse=True)[:count], list(missing)
         wanted *= 2
 
 
-def _newest(zsets: Mapping[int, str], top: str, since: int | str, count: int, partition: int) -> Command:
-    return ("ZREVRANGEBYSCORE", zsets[partition], top, since, "WITHSCORES", "LIMIT", 0, count)
+def newest_in_set(zset: str, since: int, until: int | None, most: int) -> Command:
+    """Return the command that reads a sorted set from the latest moment on, newest first."""
+    return (
+        *("ZREVRANGEBYSCORE", zset, "+inf" if until is None else until, since or "-inf"),
+        *("WITHSCORES", "LIMIT", 0, most),
+    )
 
 
 def oldest_rows(store: Store, zset: str, after: Row | None, limit: int) -> tuple[list[Row], str | None]:

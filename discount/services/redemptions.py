@@ -12,23 +12,25 @@ from msgspec import Struct, structs
 from discount.domain import code_sequence, ids, rules
 from discount.domain.errors import (
     BY_SLUG,
+    HoldEnded,
     IdempotencyMismatch,
     NotFound,
     NotGranted,
     Refusal,
+    TooLate,
     TooManyGuesses,
     Unavailable,
 )
-from discount.domain.metadata import NO_METADATA, Metadata, of_order, with_order, write
-from discount.domain.model import Redemption, RedemptionState
-from discount.domain.rules import LimitName, Order
-from discount.services import checkouts, discounts, tallies
+from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
+from discount.domain.model import Redemption
+from discount.domain.rules import LimitName
+from discount.services import checkouts, discounts, redemption_records, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
+from discount.services.redemption_records import Record
 from discount.store import keys
 from discount.store.answers import Answer
-from discount.store.connection import Store, moment_of
+from discount.store.connection import Store
 from discount.store.guards import Guard
-from discount.store.replies import pairs
 
 #: Holds of one discount that a user may have at a time. Each use examines all of them.
 HOLDS_PER_USER = 100
@@ -39,7 +41,8 @@ NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
 #: refuses: it judges the code and finds a repeated order, and counts no use.
 Mode = Literal["check", "refuse", "redeem"]
-_read_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
+_NONE = "There is no such redemption."
+_decode_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
 
 
 class Verdict(Struct, frozen=True):
@@ -117,7 +120,8 @@ def redeem(
     if answer.status == "refused":
         raise tallies.refused(store, discount_id, "redemption", _read_reasons(answer["reasons"])[0])
     if answer.status == "again":
-        return _redemption(prepared.facts.redemption_id, dict(pairs(answer.rest("record"))))
+        record = redemption_records.read_record(answer["record"], prepared.discount.text)
+        return redemption_records.redemption_of(store, prepared.facts.redemption_id, record)
     hold_until = answer["hold_until"]
     return Redemption(
         id=prepared.facts.redemption_id,
@@ -151,6 +155,7 @@ def roll_back(store: Store, redemption_id: str, reason: str = "") -> Redemption:
 
     Raises:
         NotFound
+        TooLate: Redis has let the use go.
     """
     return _change(store, "rollback", redemption_id, reason)
 
@@ -170,23 +175,33 @@ def find(store: Store, redemption_id: str) -> Redemption:
 
     Raises:
         NotFound
+        Unavailable: it is not in Redis, and the ledger does not answer.
     """
-    ids.find_partition("rdm", redemption_id, store.partitions, "There is no such redemption.")
-    found = read(store, [redemption_id])
-    if not found:
-        raise NotFound("There is no such redemption.")
-    return found[redemption_id]
+    return _find(store, redemption_id)[0]
 
 
-def read(store: Store, redemption_ids: Sequence[str]) -> dict[str, Redemption]:
-    """Return the redemptions that exist, by id, with their present states."""
-    if not redemption_ids:
-        return {}
-    *replies, now = store.commands(
-        [("HGETALL", keys.redemption(ids.partition_of(each), each)) for each in redemption_ids] + [("TIME",)]
-    )
-    stored = {each: dict(pairs(reply)) for each, reply in zip(redemption_ids, replies, strict=True) if reply}
-    return {each: _redemption(each, fields, moment_of(now)) for each, fields in stored.items()}
+def _find(store: Store, redemption_id: str) -> tuple[Redemption, bool]:
+    """Return a redemption, and whether Redis has let it go."""
+    partition = ids.find_partition("rdm", redemption_id, store.partitions, _NONE)
+    found, let_go = read(store, [redemption_id])
+    if found:
+        return found[redemption_id], False
+    past = store.past.read([redemption_id]) if store.past is not None and partition in let_go else []
+    if not past:
+        raise NotFound(_NONE)
+    return past[0], True
+
+
+def read(store: Store, redemption_ids: Sequence[str]) -> tuple[dict[str, Redemption], dict[int, int]]:
+    """Return the redemptions that Redis has, by id, with their present states.
+
+    Also return the latest time that was let go, by partition that has let go any.
+    """
+    found = redemption_records.read(store, redemption_ids)
+    live = {
+        each: redemption_records.redemption_of(store, each, record, found.now) for each, record in found.records.items()
+    }
+    return live, found.let_go
 
 
 def _run(
@@ -203,7 +218,7 @@ def _run(
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
     bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
-    of_discount, holds, redemptions, events = _fixed_keys(partition, discount.text)
+    of_discount, holds, redemptions, more, events = _fixed_keys(partition, discount.text)
     # Without an Idempotency-Key the script reads none, and any key of the partition may fill its place.
     idempotency, fingerprint, keep_seconds = events, "", ""
     if idempotency_key is not None:
@@ -214,19 +229,21 @@ def _run(
         of_discount,
         keys.grants(partition, discount.text, bucket),
         keys.uses(partition, discount.text, bucket),
-        keys.redemption(partition, facts.redemption_id),
+        *keys.records(facts.redemption_id),
         holds,
         redemptions,
+        more,
+        keys.users(partition, checkout.user_id),
         keys.user_redemptions(partition, checkout.user_id),
         idempotency,
         events,
     ]
     as_held, term, now = "", "", time.time_ns() // 1000
-    records: list[str] = []
+    giving_way: list[str] = []
     for _ in range(TRIES):
         answer = store.run(
             "redeem",
-            [*names, *records] if records else names,
+            [*names, *(name for each in giving_way for name in keys.records(each))] if giving_way else names,
             [
                 *facts.guess_limits,
                 mode,
@@ -235,7 +252,6 @@ def _run(
                 as_held,
                 facts.redemption_id,
                 fingerprint,
-                discount.text,
                 with_order(order.id, metadata),
                 order.amount,
                 order.currency,
@@ -246,6 +262,7 @@ def _run(
                 term,
                 keep_seconds,
                 rules.calendar(definition.timezone, now),
+                " ".join(giving_way),
             ],
             guard,
         )
@@ -257,7 +274,7 @@ def _run(
         elif answer.status == "clock":
             now = int(answer["now"])
         elif answer.status == "gives-way":
-            records = [keys.redemption(partition, each) for each in answer.rest("ids")]
+            giving_way = answer.rest("ids")
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
@@ -265,12 +282,13 @@ def _run(
 
 # Cached: most calls are for few discounts.
 @lru_cache(maxsize=4096)
-def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str]:
+def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, str]:
     """Return the keys of the redeem script that depend on the discount alone."""
     return (
         keys.discount(partition, discount_id),
         keys.holds(partition, discount_id),
         keys.redemptions(partition, discount_id),
+        keys.more_redemptions(partition, discount_id),
         keys.events(partition),
     )
 
@@ -296,20 +314,46 @@ def _term_length(prepared: PreparedCheckout) -> str | int:
 
 def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Redemption:
     """Run a script that changes a redemption, and return the redemption after it."""
+    ids.find_partition("rdm", redemption_id, store.partitions, _NONE)
     for _ in range(TRIES):
-        found = find(store, redemption_id)
-        answer = store.run(name, _keys_of(store, found), [redemption_id, found.discount_id, found.user_id, *arguments])
-        if answer.status != "moved":
+        record = redemption_records.read(store, [redemption_id]).records.get(redemption_id)
+        if record is None:
+            found, is_past = _find(store, redemption_id)
+            if is_past:
+                return _unchanged(store, name, found)
+            # Redeemed for the first time since it was looked up.
+            continue
+        names = _keys_of(store, redemption_id, record)
+        (answer,) = store.run_many(name, [(names, [redemption_id, record.number, record.user_id, *arguments])])
+        # In between, Redis has let it go, or another user or discount redeemed the order.
+        if answer.status not in ("not-found", "moved"):
+            refusal = answer.refusal()
+            if refusal is not None:
+                raise refusal
             return show(store, redemption_id)
     raise Unavailable("This order is being redeemed again and again.")
 
 
-def _keys_of(store: Store, found: Redemption) -> list[str]:
+def _unchanged(store: Store, name: str, found: Redemption) -> Redemption:
+    """Return a redemption that Redis has let go, if the change would change nothing.
+
+    Raises:
+        HoldEnded
+        TooLate: a use that Redis has let go is not rolled back.
+    """
+    if name == "confirm" and found.state != "redeemed":
+        raise HoldEnded
+    if name == "rollback" and found.state == "redeemed":
+        raise TooLate
+    return structs.replace(found, left=_left(store, found))
+
+
+def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     """Return the keys of the scripts that change a redemption."""
-    parsed = discounts.parse_id(store, found.discount_id)
-    bucket = keys.grant_bucket(found.user_id, parsed.buckets)
+    parsed = discounts.parse_id(store, record.discount_id)
+    bucket = keys.grant_bucket(record.user_id, parsed.buckets)
     return [
-        keys.redemption(parsed.partition, found.id),
+        *keys.records(redemption_id),
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, bucket),
         keys.holds(parsed.partition, parsed.text),
@@ -354,28 +398,9 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
 
 
-def _redemption(redemption_id: str, fields: Mapping[str, str], now: int = 0) -> Redemption:
-    """Return a redemption from its stored fields. A hold that ends at `now` or before is shown as released."""
-    state: RedemptionState = fields["state"]  # type: ignore[assignment]
-    hold_until = _moment(fields.get("hold_until"))
-    order_id, metadata = of_order(fields["order"])
-    return Redemption(
-        id=redemption_id,
-        discount_id=fields["discount"],
-        brand_id=fields["brand"],
-        user_id=fields["user"],
-        code=fields["code"],
-        state="released" if state == "held" and (hold_until or 0) <= now else state,
-        order=Order(order_id, int(fields["amount"]), fields["currency"]),
-        discount_amount=int(fields["discount_amount"]),
-        left=_read_left(fields["left"]),
-        redeemed_at=int(fields["at"]),
-        hold_until=hold_until,
-        confirmed_at=_moment(fields.get("confirmed_at")),
-        rolled_back_at=_moment(fields.get("rolled_back_at")),
-        reason=fields.get("reason", ""),
-        metadata=metadata,
-    )
+def _read_left(text: str) -> Mapping[LimitName, int]:
+    # An empty table of Lua is a list to some encoders.
+    return _decode_left(text) or {}
 
 
 def _moment(text: str | None) -> int | None:

@@ -5,11 +5,10 @@ from functools import partial
 
 from discount.domain import events, ids
 from discount.domain.events import Entry
-from discount.services import deliveries, revocations, user_grants
+from discount.services import deliveries, discounts, redemption_records, revocations, user_grants
 from discount.services.pagination import read_all
 from discount.store import keys
 from discount.store.connection import Store
-from discount.store.replies import pairs
 
 #: Entries read in one round trip where every entry is examined.
 ENTRIES = 1000
@@ -99,19 +98,19 @@ def _loose_from(store: Store, partition: int, user_id: str) -> int | None:
 def _redeemed_at(store: Store, partition: int, user_id: str, brand_id: str | None) -> dict[int, bool]:
     """Return when the user redeemed, held, confirmed or rolled back, and whether an event was surely written then."""
     found: dict[int, bool] = {}
-    names = ("brand", "user", "hold_until", "earlier_at", "confirmed_at", "rolled_back_at")
-    listed = keys.user_redemptions(partition, user_id)
+    few = store.command("HGET", keys.users(partition, user_id), redemption_records.few_field(user_id))
+    listed = redemption_records.few_of(partition, few)
     first = 0
     while True:
-        rows = list(pairs(store.command("ZRANGE", listed, first, first + MOMENTS - 1, "WITHSCORES")))
-        replies = store.commands([("HMGET", keys.redemption(partition, each), *names) for each, _ in rows])
-        for (_, score), (brand, by, hold_until, earlier, *later) in zip(rows, replies, strict=True):
-            if brand_id in (None, brand):
+        for each in redemption_records.read(store, listed).records.values():
+            if brand_id is None or discounts.get_definition(store, each.discount_id).brand_id == brand_id:
                 # Once its hold has ended, another user may redeem the order.
-                found[int(float(score))] = by == user_id and not hold_until
-                found |= {int(at): False for at in (earlier or "").split()}
-                found |= {int(at): by == user_id for at in later if at}
-        if len(rows) < MOMENTS:
+                found[each.at] = each.user_id == user_id and "h" not in each.words
+                found |= {int(at): False for at in each.words.get("e", "").split(",") if at}
+                later = (each.moment("c"), each.moment("b"))
+                found |= {at: each.user_id == user_id for at in later if at is not None}
+        listed = redemption_records.further_of_user(store, partition, user_id, first, MOMENTS)
+        if not listed:
             return found
         first += MOMENTS
 

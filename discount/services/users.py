@@ -14,6 +14,7 @@ from discount.services import (
     grants,
     next_waits,
     outbox,
+    redemption_records,
     user_events,
     user_grants,
 )
@@ -110,12 +111,13 @@ class _Task:
                 keys.users(partition, self.user_id),
                 keys.user_redemptions(partition, self.user_id),
                 keys.events(partition),
-                *(keys.redemption(partition, each) for each in redemptions),
+                *(name for each in redemptions for name in keys.records(each)),
             ],
             [
                 *(discount_id, self.user_id, alias, new, discount.brand_id, discount.number),
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
                 *(self.author.by, self.author.request_id),
+                *redemptions,
             ],
         )
         self.entry_ids.append(answer["entry_id"])
@@ -129,24 +131,13 @@ def _forget_in(store: Store, partition: int, user_id: str, task: _Task) -> bool:
 
     Each slice is atomic, and a repeated call finds the slices that are left.
     """
-    found = False
-    listed = keys.user_redemptions(partition, user_id)
+    few = store.command("HGET", keys.users(partition, user_id), redemption_records.few_field(user_id))
+    found, _ = _forget_redemptions(store, partition, redemption_records.few_of(partition, few), user_id, task)
     passed = 0
-    while ids := store.command("ZRANGE", listed, passed, passed + RECORDS - 1):
-        replies = store.commands([("HMGET", keys.redemption(partition, each), "discount", "user") for each in ids])
-        # Once its hold has ended, another user may redeem the order.
-        moved = [each for each, (_, by) in zip(ids, replies, strict=True) if by != user_id]
-        if moved:
-            store.command("ZREM", listed, *moved)
-        of_discounts: dict[str, list[str]] = {}
-        for redemption_id, (discount_id, by) in zip(ids, replies, strict=True):
-            if by == user_id:
-                of_discounts.setdefault(discount_id, []).append(redemption_id)
-        for discount_id, redemptions in of_discounts.items():
-            if task.forget(partition, discount_id, redemptions):
-                found = True
-            else:
-                passed += len(redemptions)
+    while ids := redemption_records.further_of_user(store, partition, user_id, passed, RECORDS):
+        found_more, kept = _forget_redemptions(store, partition, ids, user_id, task)
+        found = found or found_more
+        passed += kept
     text = store.command("HGET", keys.users(partition, user_id), user_id)
     for page, numbers in enumerate(user_grants.pages_in(store, partition, user_id, text), -1):
         held = store.command("HMGET", keys.numbers(partition), *numbers) if numbers else []
@@ -155,6 +146,31 @@ def _forget_in(store: Store, partition: int, user_id: str, task: _Task) -> bool:
     for discount_id in user_grants.discounts_with_traces(store, partition, user_id):
         found = task.forget(partition, discount_id, []) or found
     return not found
+
+
+def _forget_redemptions(
+    store: Store, partition: int, redemption_ids: list[str], user_id: str, task: _Task
+) -> tuple[bool, int]:
+    """Anonymise redemptions that a user's list has; return whether there were any, and how many stay on the list."""
+    records = redemption_records.read(store, redemption_ids).records
+    of_discounts: dict[str, list[str]] = {}
+    for redemption_id, record in records.items():
+        if record.user_id == user_id:
+            of_discounts.setdefault(record.discount_id, []).append(redemption_id)
+    own = {each for several in of_discounts.values() for each in several}
+    # Once its hold has ended, another user may redeem the order.
+    moved = [each for each in redemption_ids if each not in own]
+    if moved:
+        lists = [name for each in moved for name in keys.records(each)]
+        names = [keys.users(partition, user_id), keys.user_redemptions(partition, user_id), *lists]
+        store.run("unlist", names, [user_id, *moved])
+    found, kept = False, 0
+    for discount_id, redemptions in of_discounts.items():
+        if task.forget(partition, discount_id, redemptions):
+            found = True
+        else:
+            kept += len(redemptions)
+    return found, kept
 
 
 def _tell(store: Store, partition: int, task: _Task, named: set[str]) -> None:

@@ -25,6 +25,7 @@ from redis.exceptions import (
 
 from discount.domain.errors import NotYetDurable, Unavailable
 from discount.domain.model import Definition
+from discount.domain.past import Past
 from discount.store import autopipeline, keys, nodes
 from discount.store.answers import Answer
 from discount.store.durability import Durability, Mode, NotSafe
@@ -74,6 +75,8 @@ class Store:
         self._compared: set[str] = set()
         #: Definitions of discounts, by id, cached by the services: they never change.
         self.definitions: dict[str, Definition] = {}
+        #: What answers for redemptions that left Redis; None without a ledger.
+        self.past: Past | None = None
         #: Discounts that were sold out when a grant of this process was last refused.
         self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.

@@ -42,11 +42,11 @@ Command = tuple[str | int, ...]
 NOT_SAFE = "What was asked for is not yet safe: too few replicas of this node have confirmed it in time."
 
 # Keys that hold a code, or a fact about one that callers are told.
-_SHOWN = re.compile(r"\{..\}:(discount:[^:]+:(grants:|codes$)|users:|redemption:|events$)")
+_SHOWN = re.compile(r"\{..\}:(discount:[^:]+:(grants:|codes$)|users:|redemptions:|events$)")
 _READS = frozenset(
     (
         *("GET", "MGET", "EXISTS", "STRLEN", "TTL", "TYPE", "BITCOUNT", "BITPOS", "GETBIT"),
-        *("HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "LINDEX", "LLEN", "LRANGE"),
+        *("HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "LINDEX", "LLEN", "LPOS", "LRANGE"),
         *("SCARD", "SISMEMBER", "SMEMBERS", "SSCAN", "XRANGE", "XREVRANGE"),
         *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE"),
     )

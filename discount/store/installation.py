@@ -14,7 +14,7 @@ from redis import RedisError
 from discount.domain.errors import Unavailable
 from discount.store import keys
 
-SCHEMA = "1"
+SCHEMA = "2"
 _SET, _KEPT = "digest ", "kept "
 
 

@@ -32,12 +32,14 @@ follows; so two different ids never make the same key.
 | `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, revoke, import, change, serve |
 | `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, import, change, serve, forget |
 | `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, import, change, serve, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code | grant, revoke, import, change, serve, wait, drop, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, import, change, serve, wait, drop, forget, unlist |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
-| `{pp}:discount:<id>:redemptions` | zset | redemptions by time | redeem, drop |
-| `{pp}:user:<user>:redemptions` | zset | the same for one user | redeem, forget, drop |
-| `{pp}:redemption:<id>` | hash | one redemption and its state | redeem, confirm, rollback, forget, drop |
+| `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, drop |
+| `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, drop |
+| `{pp}:user:<user>:redemptions` | zset | redemptions of one user by time, from the fifth on | redeem, forget, drop, unlist |
+| `{pp}:redemptions:<bucket>` | list | in turn, the short id of a redemption, and its record | redeem, confirm, rollback, forget, drop |
+| `{pp}:let-go` | string | the time of the latest redemption that the ledger has and Redis let go | drop |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
 | `{pp}:brand:<brand>:webhooks` | zset | webhooks for all of the brand's discounts, by creation time | create_webhook |
@@ -322,8 +324,18 @@ def user_redemptions(partition: int, user_id: str) -> str:
     return f"{_TAGS[partition]}user:{_outside(user_id)}:redemptions"
 
 
-def redemption(partition: int, redemption_id: str) -> str:
-    return f"{_TAGS[partition]}redemption:{redemption_id}"
+def more_redemptions(partition: int, discount_id: str) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:redemptions:more"
+
+
+def records(redemption_id: str) -> tuple[str, str, str]:
+    """Return the three lists of which one has the record of a redemption: few of them at first, then more."""
+    number, start = int(redemption_id[6:12], 16), f"{{{redemption_id[4:6]}}}:redemptions:"
+    return f"{start}{number & 0x3FF}", f"{start}{number & 0x3FFF | 0x4000}", f"{start}{number & 0x3FFFF | 0x40000}"
+
+
+def let_go(partition: int) -> str:
+    return f"{_TAGS[partition]}let-go"
 
 
 def guesses(partition: int, brand_id: str, kind: str, who: str) -> str:

@@ -16,7 +16,7 @@ from importlib import resources
 from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
-READING = ("left", "waiting")
+READING = ("left", "records", "waiting")
 #: Run once to find out whether a server knows scripts with flags.
 PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")

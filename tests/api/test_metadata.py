@@ -6,6 +6,7 @@ import pytest
 
 from discount.store import keys
 from tests.api.client import Client
+from tests.support import records
 
 MAIL, SHOP = {"channel": "mail", "campaign-id": "7"}, {"channel": "shop"}
 ORDER = {"id": "A-1", "amount": 1000, "currency": "EUR"}
@@ -93,7 +94,7 @@ def test_without_metadata_nothing_more_is_stored(client: Client) -> None:
     entry = client.redis.xrevrange(keys.events(partition))[0][1]
     assert set(entry) == {"type", "at", "brand", "number", "user", "code"}
     redemption = use(client, discount, "Ann", made["code"], "A-1").get_json()["id"]
-    assert client.redis.hget(keys.redemption(partition, redemption), "order") == "A-1"
+    assert records.get(client.redis, redemption).order == "A-1"
 
 
 def test_the_largest_metadata_is_kept_as_it_was_given(client: Client) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,8 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from werkzeug.test import TestResponse
 
-from discount.domain.ids import make_redemption_id
+from discount.domain.ids import make_redemption_id, short_of
+from discount.store import keys
 from tests.api.client import Client, check_problem
+from tests.support import records
 from tests.support.service import wait_until
 
 MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z"
@@ -571,18 +574,19 @@ def test_a_list_of_more_than_a_page_is_saved_whole(client: Client) -> None:
     redeemed(client, "first")
     # Written straight to Redis, as creating them one by one takes seconds.
     partition, first = int(discount_id[4:6], 16), client.http.get("/user/User%201/redemptions").get_json()
-    of_first = f"{{{partition:02x}}}:redemption:{first['redemptions'][0]['id']}"
-    fields = client.redis.hgetall(of_first)
+    record = records.get(client.redis, first["redemptions"][0]["id"])
+    stream = keys.more_redemptions(partition, discount_id)
     pipeline = client.redis.pipeline()
-    for number in range(2100):
+    for number in range(2100, 0, -1):
         name = make_redemption_id(partition, "IKEA", f"B-{number}")
-        at = int(fields["at"]) - number - 1
-        pipeline.hset(f"{{{partition:02x}}}:redemption:{name}", mapping=fields | {"at": at, "order": f"B-{number}"})
-        pipeline.zadd(f"{{{partition:02x}}}:discount:{discount_id}:redemptions", {name: at})
+        at = record.at - number
+        text = records.write(replace(record, at=at, order=f"B-{number}"))
+        pipeline.rpush(keys.records(name)[0], short_of(name), text)
+        pipeline.xadd(stream, {"r": short_of(name)}, id=f"{at}-0")
     pipeline.execute()
     rows = list(csv.reader(io.StringIO(client.http.get(f"/discount/{discount_id}/redemptions?format=csv").text)))
     assert len(rows) == 2102
-    assert {row[4] for row in rows[2:]} == {f"B-{number}" for number in range(2100)}
+    assert {row[4] for row in rows[2:]} == {f"B-{number}" for number in range(1, 2101)}
     paged = listed(client, f"/discount/{discount_id}/redemptions", limit=1000)
     assert [each["order"]["id"] for each in paged] == [row[4] for row in rows[1:]]
     # A page that looks at many and shows none still leads on.

@@ -13,6 +13,7 @@ from tests.security.two_brands import (
     TwoBrands,
     checkout,
 )
+from tests.support import records
 
 NAME = "Ånn-of-4711"
 
@@ -194,11 +195,10 @@ def test_the_event_of_an_earlier_hold_of_an_order_is_found(two_brands: TwoBrands
     ikea = shops[0]
     page = two_brands.done("GET", f"/user/{NAME}/redemptions", ikea.key)["redemptions"]
     held = next(each for each in page if each["state"] == "held")
-    record = keys.redemption(keys.partition_of("IKEA", 16), held["id"])
-    at = two_brands.redis.hget(record, "at")
+    at = str(records.get(two_brands.redis, held["id"]).at)
     # Its time is over.
-    two_brands.redis.hset(record, "hold_until", at)
+    records.change(two_brands.redis, held["id"], hold_until=at)
     two_brands.redis.zrem(keys.holds(keys.partition_of("IKEA", 16), held["discount_id"]), held["id"])
     body = {"discount_id": held["discount_id"], "user_id": NAME, "code": held["code"], "order": held["order"]}
     assert two_brands.done("POST", "/redemption", ikea.key, json=body)["id"] == held["id"]
-    assert two_brands.redis.hget(record, "earlier_at").split() == [at]
+    assert records.get(two_brands.redis, held["id"]).words["e"] == at

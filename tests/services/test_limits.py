@@ -22,6 +22,7 @@ from discount.services.checkouts import Checkout
 from discount.services.redemptions import Verdict
 from discount.store import keys
 from tests.services.harness import SECOND, ServiceHarness, partition_of
+from tests.support import records
 
 CODE = "SUMMER-26"
 OF_DAYS: tuple[LimitName, ...] = ("per_user_per_day", "per_user_per_week")
@@ -54,11 +55,9 @@ def check_counts(harness: ServiceHarness, found: Discount) -> None:
 
 def count_standing(harness: ServiceHarness, discount_id: str, user: str, day: str, week: str) -> tuple[int, int, int]:
     """Count the uses of a user in all, of a day and of a week."""
-    partition = partition_of(discount_id)
     made = redemption_lists.list_all(harness.store, discount_id, state="redeemed")
-    names = [keys.redemption(partition, each.id) for each in made if each.user_id == user]
-    of = [harness.redis.hmget(name, "day", "week") for name in names]
-    return len(of), sum(each[0] == day for each in of), sum(each[1] == week for each in of)
+    of = [records.get(harness.redis, each.id) for each in made if each.user_id == user]
+    return len(of), sum(each.day == day for each in of), sum(each.week == week for each in of)
 
 
 def shown(harness: ServiceHarness) -> list[Discount]:
@@ -131,10 +130,9 @@ def let_days_pass(harness: ServiceHarness, discount_id: str, days: int) -> None:
         year, week, _ = then.isocalendar()
         return f"{then:%Y%m%d}", f"{year}{week:02d}"
 
-    for redemption_id in harness.redis.zrange(keys.redemptions(partition, discount_id), 0, -1):
-        name = keys.redemption(partition, redemption_id)
-        day, week = moved(harness.redis.hget(name, "day"))
-        harness.redis.hset(name, mapping={"day": day, "week": week})
+    for redemption_id in records.of_discount(harness.redis, discount_id):
+        day, week = moved(records.get(harness.redis, redemption_id).day)
+        records.change(harness.redis, redemption_id, day=day, week=week)
     for name in harness.redis.keys(keys.uses(partition, discount_id, 0)[:-1] + "*"):
         for user, text in harness.redis.hgetall(name).items():
             day, week = moved(text.split()[1])
@@ -148,7 +146,7 @@ def let_end(harness: ServiceHarness, held: Redemption) -> None:
     """Move the end of a hold to now, in Redis."""
     partition = partition_of(held.discount_id)
     until, now = f"{held.hold_until:016d}", f"{harness.now():016d}"
-    harness.redis.hset(keys.redemption(partition, held.id), "hold_until", now)
+    records.change(harness.redis, held.id, hold_until=now)
     harness.redis.zadd(keys.holds(partition, held.discount_id), {held.id: now})
     for name in harness.redis.keys(keys.uses(partition, held.discount_id, 0)[:-1] + "*"):
         for user, text in harness.redis.hgetall(name).items():
@@ -317,11 +315,11 @@ def test_a_use_is_of_the_day_and_week_of_the_discount_s_zone(harness: ServiceHar
         discount_id = shared(harness, {}, timezone=zone, code=zone)
         paid = Order(zone, 5000, "EUR")
         made = redemptions.redeem(harness.store, Checkout("User 1", zone, paid, discount_id=discount_id))
-        day, week = harness.redis.hmget(keys.redemption(partition_of(discount_id), made.id), "day", "week")
+        record = records.get(harness.redis, made.id)
         then = local(made.redeemed_at, zone).date()
         iso = then.isocalendar()
-        assert (day, week) == (f"{then:%Y%m%d}", f"{iso.year}{iso.week:02d}")
-        days.append(day)
+        assert (record.day, record.week) == (f"{then:%Y%m%d}", f"{iso.year}{iso.week:02d}")
+        days.append(record.day)
     assert days[0] < days[1]
 
 

@@ -32,7 +32,7 @@ from discount.domain.errors import (
 from discount.domain.ids import make_discount_id, make_redemption_id
 from discount.domain.model import Discount, Redemption, Sums
 from discount.domain.rules import MAX_AMOUNT, Order, Rule
-from discount.services import brands, checkouts, discounts, redemption_lists, redemptions
+from discount.services import brands, checkouts, discounts, redemption_lists, redemption_records, redemptions
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
 from discount.services.redemptions import Verdict
@@ -45,6 +45,7 @@ from tests.services.harness import (
     ServiceHarness,
     partition_of,
 )
+from tests.support import records
 
 KINDS: list[Kind] = ["unique", "imported", "personal", "shared"]
 HOUR = 3600 * SECOND
@@ -112,7 +113,7 @@ def let_end(harness: ServiceHarness, held: Redemption) -> None:
     partition = partition_of(held.discount_id)
     discount = keys.discount(partition, held.discount_id)
     until, now = f"{held.hold_until:016d}", f"{harness.now():016d}"
-    harness.redis.hset(keys.redemption(partition, held.id), "hold_until", now)
+    records.change(harness.redis, held.id, hold_until=now)
     harness.redis.zadd(keys.holds(partition, held.discount_id), {held.id: now})
     for name in harness.redis.keys(keys.uses(partition, held.discount_id, 0)[:-1] + "*"):
         for user, text in harness.redis.hgetall(name).items():
@@ -984,15 +985,15 @@ def test_an_order_that_moves_in_the_meantime_is_changed_where_it_is_now(
     places = {each: shared(harness, each, total=3, limits=limits).id for each in (CODE, "AUTUMN")}
     held = redeem(harness, hold=600)
     let_end(harness, held)
-    look = redemptions.find
+    look = redemption_records.read
 
-    def move_after_looking(*given: Any) -> Redemption:
+    def move_after_looking(*given: Any) -> redemption_records.Found:
         found = look(*given)
-        if found.state == "released":
+        if any((each.moment("h") or found.now) < found.now for each in found.records.values()):
             redeem(harness, code, "A-1", user, hold=hold)
         return found
 
-    with mock.patch.object(redemptions, "find", move_after_looking):
+    with mock.patch.object(redemption_records, "read", move_after_looking):
         done = call(harness.store, held.id)
     assert (done.code, done.user_id) == (code, user)
     confirmed = call is redemptions.confirm
@@ -1128,8 +1129,8 @@ def test_a_use_and_its_rollback_have_an_event_each(harness: ServiceHarness) -> N
         "order": made.order.id,
     }
     assert [each for each in harness.events(found) if each["type"] != "discount.created"] == [
-        {"type": "code.redeemed", "at": str(made.redeemed_at)} | fact,
-        {"type": "redemption.rolled-back", "at": str(undone.rolled_back_at)} | fact | {"reason": "why"},
+        {"type": "code.redeemed", "at": str(made.redeemed_at)} | fact | {"left": ""},
+        {"type": "redemption.rolled-back", "at": str(undone.rolled_back_at)} | fact | {"reason": "why", "undone": "1"},
     ]
 
 
@@ -1310,7 +1311,7 @@ def test_redemptions_of_one_microsecond_in_many_partitions_are_each_listed_once(
         made += [redeem(harness, CODE, f"A-{n}", brand_id=brand) for n in range(2)]
     times = [each.redeemed_at for each in made[:2]]
     for n, each in enumerate(made):
-        harness.redis.zadd(keys.user_redemptions(partition_of(each.discount_id), "User 1"), {each.id: times[n % 2]})
+        records.change(harness.redis, each.id, at=times[n % 2])
     for limit in (1, 2, 6, 7, 8, 13, 14, 15):
         for filters, wanted in (({}, made), ({"until": times[1]}, made[::2]), ({"since": times[1]}, made[1::2])):
             ids = [each.id for each in listed(of_user(harness), limit, **filters)]

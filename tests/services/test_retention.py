@@ -8,10 +8,10 @@ from discount.domain.model import Discount
 from discount.domain.rules import Order
 from discount.services import discounts, redemption_lists, redemptions
 from discount.services.checkouts import Checkout
-from discount.store import keys
 from discount.worker import retention
 from discount.worker.retention import Retention
-from tests.services.harness import SECOND, ServiceHarness, partition_of
+from tests.services.harness import SECOND, ServiceHarness
+from tests.support import records
 
 DAY = 86_400 * SECOND
 
@@ -51,11 +51,10 @@ def test_redemptions_past_their_retention_are_removed_but_stay_counted(
     for redemption_id in used:
         with pytest.raises(NotFound):
             redemptions.show(harness.store, redemption_id)
-    partition = partition_of(found.id)
-    left = set(harness.redis.keys("*"))
     for each in (found, other):
-        assert keys.redemptions(partition, each.id) not in left
-    assert not [key for key in left if ":redemption:" in key or ":redemptions" in key]
+        assert records.of_discount(harness.redis, each.id) == {}
+    assert not [key for key in harness.redis.keys("*") if ":redemptions" in key or ":let-go" in key]
+    assert not [field for key in harness.redis.keys("*:users:*") for field in harness.redis.hkeys(key) if "$" in field]
     assert harness.show(found.id) == before
     assert (before.redeemed_count, before.rolled_back_count) == (2, 1)
     # The limit of two is used up for good, and Bo's use came back.
@@ -105,7 +104,8 @@ def test_an_order_that_moved_to_another_discount_belongs_to_it(
     held = redeem(harness, "A-1", hold=600)
     redemptions.roll_back(harness.store, held)
     # As the order is left whose hold was over before it was redeemed with another discount.
-    harness.redis.hset(keys.redemption(partition_of(found.id), held), "discount", other.id)
-    assert redemption_lists.drop(harness.store, found.id, harness.store.now() + DAY, 100) == 0
+    records.change(harness.redis, held, number=str(other.number))
+    old = redemption_lists.list_old(harness.store, found.id, 0, harness.store.now() + DAY, 100)
+    assert redemption_lists.drop(harness.store, found.id, old) == 0
     assert redemptions.show(harness.store, held).discount_id == other.id
-    assert harness.redis.zcard(keys.redemptions(partition_of(found.id), found.id)) == 0
+    assert records.of_discount(harness.redis, found.id) == {}

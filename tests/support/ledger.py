@@ -16,8 +16,9 @@ from itertools import count
 from typing import Any
 
 from discount.domain.ids import parse_discount_id
+from discount.services.redemption_records import Record
 from discount.store import keys
-from tests.support import history
+from tests.support import history, records
 from tests.support.load import Answer, Call
 from tests.support.service import ask, create
 
@@ -100,13 +101,16 @@ def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = 
 
 def _records(client: Any, discount_id: str) -> dict[str, dict[str, str]]:
     """Find every record of the discount without its list."""
-    start = keys.redemption(int(discount_id[4:6], 16), "")
-    names = client.keys(start.replace("{", "[{]") + "*")
-    pipeline = client.pipeline(transaction=False)
-    for name in names:
-        pipeline.hgetall(name)
-    records = dict(zip(names, pipeline.execute(), strict=True))
-    return {name.removeprefix(start): each for name, each in records.items() if each["discount"] == discount_id}
+    stored = records.of_partition(client, int(discount_id[4:6], 16))
+    return {name: _fields(each) for name, each in stored.items() if each.discount_id == discount_id}
+
+
+def _fields(record: Record) -> dict[str, str]:
+    names = {"h": "hold_until", "c": "confirmed_at", "b": "rolled_back_at"}
+    words = {names[letter]: value for letter, value in record.words.items() if letter in names}
+    named = {name: str(getattr(record, name)) for name in ("state", "at", "amount", "currency", "discount_amount")}
+    more = {"user": record.user_id, "code": record.code, "order": record.order, "day": record.day, "week": record.week}
+    return {"hold_until": ""} | words | named | more
 
 
 def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -123,18 +127,18 @@ def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -
     return states
 
 
-def _check_lists(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> None:
+def _check_lists(client: Any, discount_id: str, made: dict[str, dict[str, str]]) -> None:
     partition = int(discount_id[4:6], 16)
-    listed = dict(client.zrange(keys.redemptions(partition, discount_id), 0, -1, withscores=True))
-    assert listed == {name: int(each["at"]) for name, each in records.items()}, "R1: the discount's list"
-    of_users: dict[str, dict[str, int]] = defaultdict(dict)
-    for name, each in records.items():
-        of_users[each["user"]][name] = int(each["at"])
-    pipeline = client.pipeline(transaction=False)
-    for user in of_users:
-        pipeline.zrange(keys.user_redemptions(partition, user), 0, -1, withscores=True)
-    for (user, own), shown in zip(of_users.items(), pipeline.execute(), strict=True):
-        assert own.items() <= dict(shown).items(), f"R1: the list of {user}"
+    listed = records.of_discount(client, discount_id)
+    # An order whose hold ended, and that was redeemed again, is at its earlier place as well.
+    assert {name: listed.get(name) for name in made} == {name: int(each["at"]) for name, each in made.items()}, (
+        "R1: the discount's list"
+    )
+    of_users: dict[str, set[str]] = defaultdict(set)
+    for name, each in made.items():
+        of_users[each["user"]].add(name)
+    for user, own in of_users.items():
+        assert own <= records.of_user(client, partition, user), f"R1: the list of {user}"
 
 
 def _was_used(record: dict[str, str]) -> bool:

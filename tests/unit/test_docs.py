@@ -65,6 +65,7 @@ class Keys(unittest.TestCase):
             keys.indexes(255),
             keys.brand_events(255, "<brand>"),
             keys.mark(255),
+            keys.mark_of_asked(255),
             keys.brand_mailed(255, "<brand>"),
             keys.usage(255),
             keys.discounts(255),
@@ -90,7 +91,9 @@ class Keys(unittest.TestCase):
             keys.redemptions(255, "<id>"),
             keys.targets(255),
             keys.user_redemptions(255, "<user>"),
-            keys.redemption(255, "<id>"),
+            keys.more_redemptions(255, "<id>"),
+            keys.let_go(255),
+            re.sub(r":\d+$", ":<bucket>", keys.records("rdm-ff" + 24 * "0")[0]),
             re.sub(r":\w+$", ":<digest>", keys.guesses(255, "", "", "")),
             re.sub(r":\d+$", ":<bucket>", keys.grants(255, "<id>", 0)),
             re.sub(r":\d+$", ":<bucket>", keys.users(255, "")),
@@ -104,7 +107,7 @@ class Keys(unittest.TestCase):
             key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app", "start"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
         }
-        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left"})
+        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left", "records"})
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
@@ -331,7 +334,9 @@ WORDS = {
     "{pp}:discount:<id>:holds": "holds",
     "{pp}:discount:<id>:redemptions": "redemptions",
     "{pp}:user:<user>:redemptions": "user_redemptions",
-    "{pp}:redemption:<id>": "(?:redemption|records)",
+    "{pp}:discount:<id>:redemptions:more": "more_redemptions",
+    "{pp}:redemptions:<bucket>": "(?:r.list|list)",
+    "{pp}:let-go": "let_go",
     "{pp}:guesses:<digest>": "user_guesses",
     "{pp}:idempotency:<digest>": "idempotency",
     "{pp}:contact:<user>": "contact",
@@ -351,6 +356,7 @@ WORDS = {
     "{pp}:expiring": "expiring",
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
+    "{pp}:mark:asked": "mark_of_asked",
     "{pp}:trimmed": "trimmed",
     "{pp}:tallies": "tallies",
     "{pp}:digests": "digests",
@@ -370,6 +376,7 @@ def writes(source: str, word: str) -> bool:
         command
         in (
             "XADD",
+            "XDEL",
             "XGROUP",
             "INCR",
             "HSET",
@@ -380,6 +387,8 @@ def writes(source: str, word: str) -> bool:
             "RPUSH",
             "LPUSH",
             "LPOP",
+            "LREM",
+            "LSET",
             "LTRIM",
             "DEL",
             "UNLINK",

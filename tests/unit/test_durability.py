@@ -65,7 +65,7 @@ class Commands(unittest.TestCase):
             ("HGETALL", keys.grants(1, "dsc-010a", 0)),
             ("LRANGE", keys.codes(1, "dsc-010a"), 0, 9),
             ("HMGET", keys.users(1, "User 1"), "User 1"),
-            ("HGETALL", keys.redemption(1, "rdm-1")),
+            ("LINDEX", keys.records("rdm-01" + 24 * "0")[0], 1),
             ("XRANGE", keys.events(1), "-", "+"),
             ("XREAD", "COUNT", 9, "STREAMS", keys.events(1), "0"),
         ]

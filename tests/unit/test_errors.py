@@ -24,6 +24,7 @@ OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable"} | {
     "webhook-off",
     "no-longer-kept",
     "no-ledger",
+    "too-late",
     "too-many-at-once",
 }
 

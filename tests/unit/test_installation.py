@@ -44,7 +44,7 @@ class Layouts(unittest.TestCase):
     def test_the_first_start_stores_it_in_partition_00_and_copies_it(self) -> None:
         self.data.ask(Layout(16, SECRET), 0, 1, 2)
         for partition in (0, 1, 2):
-            self.assertEqual(self.data.of(partition), {"partitions": "16", "schema": "1", "secret": STORED})
+            self.assertEqual(self.data.of(partition), {"partitions": "16", "schema": "2", "secret": STORED})
 
     def test_other_nodes_wait_for_partition_00_at_the_first_start(self) -> None:
         layout = Layout(16, SECRET)
@@ -77,7 +77,7 @@ class Layouts(unittest.TestCase):
 
     def test_a_process_that_needs_no_secret_stores_none_and_a_later_one_adds_it(self) -> None:
         self.data.ask(Layout(16, None), 0, 1)
-        self.assertEqual(self.data.of(1), {"partitions": "16", "schema": "1"})
+        self.assertEqual(self.data.of(1), {"partitions": "16", "schema": "2"})
         self.data.ask(Layout(16, SECRET), 0, 1)
         self.assertEqual([self.data.of(each).get("secret") for each in (0, 1)], [STORED, STORED])
 

@@ -125,7 +125,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("redeem",),
         body_optional=True,
         answers={200: RedemptionOut},
-        refusals=("not-found",),
+        refusals=("not-found", "too-late"),
     )
     def roll_back_redemption(redemption_id: str, body: RollbackIn) -> ViewResult:
         """Roll back a redemption, or release a hold. The use returns to the limits, once."""

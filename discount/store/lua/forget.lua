@@ -1,8 +1,8 @@
 --- Anonymise the grant, the uses and some redemptions of a user of one discount. All counts stay.
 --- COST  O(log n) in the redemptions of the user for each of at most 500 redemptions.
 --- KEYS  usage discount waits waits_due grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions events records...
---- ARGV  discount_id user nobody bucket brand number page named by request_id
---- WITH  held
+--- ARGV  discount_id user nobody bucket brand number page named by request_id ids...
+--- WITH  held records put_records unlist
 --- OK    forgotten(grants entry_id)  The records are anonymous; `grants` is how many there were, 0 or 1, `entry_id` is that of the event.
 --- ERR
 local granted, used = redis.call('HGET', grants, user), redis.call('HGET', uses, user)
@@ -16,8 +16,12 @@ local is_waiting, all_waits = redis.call('ZSCORE', waits, user), redis.call('HGE
 -- The user was not to be granted another code.
 local blocked = granted == '-'
 
-local orders = {}
-for n = 1, #records do orders[n] = redis.call('HGET', records[n], 'order') end
+local found, shorts = {}, {}
+for n, id in ipairs(ids) do
+  shorts[n] = short_id(id)
+  local r = find_record({records[3 * n - 2], records[3 * n - 1], records[3 * n]}, shorts[n])
+  if r and r.user == user then found[#found + 1] = r end
+end
 -- Readers of the stream rename the user likewise.
 local entry_id = redis.call('XADD', events, '*', 'type', 'user.forgotten', 'at', now(), 'brand', brand, 'number', number, 'user', user, 'nobody', nobody, 'named', named, 'by', by, 'request', request_id)
 if notes then
@@ -38,14 +42,14 @@ if used then
   redis.call('HSETNX', uses_of_nobody, nobody, used)
   redis.call('HDEL', uses, user)
 end
-for n = 1, #records do
-  redis.call('HSET', records[n], 'user', nobody)
-  if named ~= '' then redis.call('HSET', records[n], 'code', nobody) end
+for _, r in ipairs(found) do
+  r.user, r.reason = nobody, ''
+  if named ~= '' then r.code = nobody end
   -- Metadata may name the user.
-  if orders[n] then redis.call('HSET', records[n], 'order', string.match(orders[n], '^[^\n]*')) end
-  redis.call('HDEL', records[n], 'reason')
-  redis.call('ZREM', user_redemptions, string.match(records[n], ':([^:]+)$'))
+  r.order = string.match(r.order, '^[^\n]*')
+  put_record(r)
 end
+if #shorts > 0 then unlist_for_user(users, user, user_redemptions, shorts) end
 if is_waiting then
   redis.call('HINCRBY', usage, 'waits ' .. brand, -1)
   if all_waits == '1' then

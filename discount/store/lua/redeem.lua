@@ -1,16 +1,16 @@
 --- Redeem or hold a code at a checkout, or return every reason against it.
 --- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended.
---- KEYS  discount grants uses redemption holds redemptions user_redemptions idempotency events records...
---- ARGV  mode user typed as_held id fingerprint discount_id order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar
---- WITH  uses limits holds guesses guard
+--- KEYS  discount grants uses first second third holds redemptions more_redemptions users user_redemptions idempotency events records...
+--- ARGV  mode user typed as_held id fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way
+--- WITH  uses limits holds records put_records lists guesses guard
 --- OK    redeemed(at code hold_until left)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
---- OK    again(record...)          The order was redeemed before: the fields of its record, name and value in turn.
+--- OK    again(record)             The order was redeemed before: its record.
 --- OK    checked(reasons left)     Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
 --- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
 --- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
 --- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
---- OK    gives-way(ids...)         These holds of the user must be released first; call again with their records.
+--- OK    gives-way(ids...)         These holds of the user must be released first; call again with them, and with the three lists of each.
 --- ERR   not-found
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency)
 if not d[1] then return {'not-found'} end
@@ -43,20 +43,20 @@ local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
 if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
 local none, reasons = {}, {}
-local before = none
+local short, before = short_id(id), nil
 -- With a wrong code a caller learns nothing about the order either.
 if right then
-  before = redis.call('HMGET', redemption, 'state', 'hold_until', 'discount', 'user', 'amount', 'currency', 'at')
+  before = find_record({first, second, third}, short)
   -- A hold that ended, or was released for a newer one, counts as no redemption.
-  local is_live = before[1] and before[1] ~= 'released' and (before[1] ~= 'held' or before[2] > at)
+  local is_live = before and before.state ~= 'released' and (before.state ~= 'held' or before.hold_until > at)
   local differs = none
   if is_live then differs = {} end
   if is_live then
-    local held_for = before[2] ~= '' and string.format('%.0f', (before[2] - before[7]) / 1000000) or ''
-    if before[3] ~= discount_id then differs[#differs + 1] = 'code' end
-    if before[4] ~= user then differs[#differs + 1] = 'user_id' end
-    if before[5] ~= amount then differs[#differs + 1] = 'amount' end
-    if before[6] ~= currency then differs[#differs + 1] = 'currency' end
+    local held_for = before.hold_until ~= '' and string.format('%.0f', (before.hold_until - before.at) / 1000000) or ''
+    if before.number ~= d[2] then differs[#differs + 1] = 'code' end
+    if before.user ~= user then differs[#differs + 1] = 'user_id' end
+    if before.amount ~= amount then differs[#differs + 1] = 'amount' end
+    if before.currency ~= currency then differs[#differs + 1] = 'currency' end
     if mode ~= 'check' and held_for ~= hold_seconds then differs[#differs + 1] = 'hold_seconds' end
   end
   if mode == 'check' then
@@ -65,11 +65,9 @@ if right then
     local known = keep_seconds ~= '' and redis.call('GET', idempotency)
     if known and known ~= fingerprint then return {'refused', '[{"slug":"idempotency-mismatch"}]'} end
     if #differs > 0 then return {'refused', cjson.encode({{slug = 'idempotency-mismatch', differs = differs}})} end
-    if is_live then return {'again', unpack(redis.call('HGETALL', redemption))} end
+    if is_live then return {'again', record_text(before)} end
   end
 end
--- An order may be redeemed again after its hold ended. Earlier times are kept, since there are events of then.
-local earlier = before[1] and redis.call('HMGET', redemption, 'at', 'earlier_at')
 local stopped = too_many_guesses()
 if stopped then return stopped end
 
@@ -134,17 +132,22 @@ if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
 
 local released = none
 if #released_holds > 0 then
-  -- The record of each released hold is marked; the caller has to name its key.
-  local record_numbers = {}
-  for n = 1, #records do record_numbers[string.match(records[n], ':([^:]+)$')] = n end
-  local missing = {}
+  -- The record of each released hold is marked; the caller has to name its lists.
+  local numbers, count, missing = {}, 0, {}
+  for each in string.gmatch(giving_way, '%S+') do
+    count = count + 1
+    numbers[each] = count
+  end
   released = {}
   for _, hold in ipairs(released_holds) do
-    local n = record_numbers[hold.id]
+    local n = numbers[hold.id]
     if n then
-      local r = redis.call('HMGET', records[n], 'hold_until', 'discount', 'code', 'amount', 'currency', 'discount_amount', 'order')
+      local r = find_record({records[3 * n - 2], records[3 * n - 1], records[3 * n]}, short_id(hold.id))
       -- After the clock went back, the order of this hold may have been redeemed again already.
-      if r[1] == hold.ends_at and r[2] == discount_id then released[#released + 1] = {n = n, id = hold.id, code = r[3], amount = r[4], currency = r[5], discount_amount = r[6], order = r[7]} end
+      if r and r.hold_until == hold.ends_at and r.number == d[2] then
+        r.id = hold.id
+        released[#released + 1] = r
+      end
     else
       missing[#missing + 1] = hold.id
     end
@@ -158,23 +161,30 @@ if hold_seconds ~= '' then
   ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
 for name in pairs(left) do left[name] = left[name] - 1 end
-local left_text = cjson.encode(left)
+local left_after = left_text(left)
 for _, each in ipairs(released) do
   redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
 end
 if hold_until ~= '' then
-  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'hold_until', hold_until)
+  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'left', left_after, 'hold_until', hold_until)
 else
-  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order)
+  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'left', left_after)
   if d[10] and used + 1 == tonumber(d[10]) then
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-redis.call('HSET', redemption, 'state', hold_until == '' and 'redeemed' or 'held', 'at', at, 'hold_until', hold_until, 'user', user, 'code', code, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'day', today.day, 'week', today.week, 'left', left_text, 'discount', discount_id, 'brand', d[1], 'order', order)
-if earlier then redis.call('HSET', redemption, 'earlier_at', string.sub((earlier[2] or '') .. ' ' .. earlier[1], -1700)) end
+local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = today.day, week = today.week, left = left_after, user = user, code = code, reason = '', order = order}
+if before then
+  -- An order may be redeemed again after its hold ended. Earlier times are kept, since there are events of then.
+  made.earlier_at = string.sub((before.earlier_at and before.earlier_at .. ',' or '') .. before.at, -1699)
+  made.list, made.place = before.list, before.place
+  put_record(made)
+else
+  add_record({first, second, third}, short, made)
+end
 for _, each in ipairs(released) do
-  local n = each.n
-  redis.call('HSET', records[n], 'state', 'released')
+  each.state = 'released'
+  put_record(each)
 end
 if #released_holds > 0 and ended == none then ended = {} end
 for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
@@ -199,7 +209,7 @@ else
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
 end
 redis.call('HSET', uses, user, write_uses(user_uses, at))
-redis.call('ZADD', redemptions, at, id)
-redis.call('ZADD', user_redemptions, at, id)
+list_for_discount(redemptions, more_redemptions, short, at)
+list_for_user(users, user, user_redemptions, short, at)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
-return {'redeemed', at, code, hold_until, left_text}
+return {'redeemed', at, code, hold_until, cjson.encode(left)}

@@ -1,37 +1,39 @@
 --- Undo a use, or end a hold, once. A use stays counted against the limits if the discount keeps uses.
 --- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
---- KEYS  redemption discount uses holds events
---- ARGV  id discount_id user reason
---- WITH  uses
+--- KEYS  first second third discount uses holds events
+--- ARGV  id number user reason
+--- WITH  uses records put_records
 --- OK    rolled-back  The use is undone, or the hold has ended.
 --- OK    again        Nothing is changed: there is no use or hold to undo any more.
 --- OK    moved        The order belongs to another user or discount now; look it up again.
 --- ERR   not-found
-local r = redis.call('HMGET', redemption, 'state', 'hold_until', 'user', 'code', 'amount', 'currency', 'discount_amount', 'day', 'week', 'discount', 'order')
-if not r[1] then return {'not-found'} end
+local r = find_record({first, second, third}, short_id(id))
+if not r then return {'not-found'} end
 -- Since the caller looked it up, the hold ended, and another user or discount redeemed the order.
-if r[10] ~= discount_id or r[3] ~= user then return {'moved'} end
+if r.number ~= number or r.user ~= user then return {'moved'} end
 local at = now()
 -- A hold that ended, or was released for a newer one, does not count any more.
-if r[1] == 'rolled-back' or r[1] == 'released' or (r[1] == 'held' and r[2] <= at) then return {'again'} end
+if r.state == 'rolled-back' or r.state == 'released' or (r.state == 'held' and r.hold_until <= at) then return {'again'} end
 local d = redis.call('HMGET', discount, 'brand', 'number', 'keeps_use')
-local user_uses = read_uses(redis.call('HGET', uses, r[3]))
+local user_uses = read_uses(redis.call('HGET', uses, r.user))
 -- The event of a hold is `released`, so that redeemed events less rolled-back events add up to the sums.
-local event_type = r[1] == 'held' and 'redemption.released' or 'redemption.rolled-back'
-redis.call('XADD', events, '*', 'type', event_type, 'at', at, 'brand', d[1], 'number', d[2], 'user', r[3], 'code', r[4], 'redemption', id, 'amount', r[5], 'currency', r[6], 'discount_amount', r[7], 'order', r[11], 'reason', reason)
-redis.call('HSET', redemption, 'state', 'rolled-back', 'rolled_back_at', at, 'reason', reason)
+local event_type = r.state == 'held' and 'redemption.released' or 'redemption.rolled-back'
+redis.call('XADD', events, '*', 'type', event_type, 'at', at, 'brand', d[1], 'number', d[2], 'user', r.user, 'code', r.code, 'redemption', id, 'amount', r.amount, 'currency', r.currency, 'discount_amount', r.discount_amount, 'order', r.order, 'reason', reason, 'undone', '1')
+local was_held = r.state == 'held'
+r.state, r.rolled_back_at, r.reason = 'rolled-back', at, reason
+put_record(r)
 redis.call('HINCRBY', discount, 'rolled_back', 1)
-if r[1] == 'held' then
+if was_held then
   take_hold(user_uses, id)
   redis.call('ZREM', holds, id)
 else
   redis.call('HINCRBY', discount, 'redeemed', -1)
-  redis.call('HINCRBY', discount, 'orders:' .. r[6], 0 - tonumber(r[5]))
-  redis.call('HINCRBY', discount, 'discounts:' .. r[6], 0 - tonumber(r[7]))
+  redis.call('HINCRBY', discount, 'orders:' .. r.currency, 0 - tonumber(r.amount))
+  redis.call('HINCRBY', discount, 'discounts:' .. r.currency, 0 - tonumber(r.discount_amount))
   if not d[3] then
-    uncount_use(user_uses, r[8], r[9])
+    uncount_use(user_uses, r.day, r.week)
     redis.call('HINCRBY', discount, 'used', -1)
   end
 end
-redis.call('HSET', uses, r[3], write_uses(user_uses, at))
+redis.call('HSET', uses, r.user, write_uses(user_uses, at))
 return {'rolled-back'}

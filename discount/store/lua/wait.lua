@@ -38,7 +38,7 @@ redis.call('ZADD', waits, since, user)
 redis.call('HINCRBY', discount, 'waits', 1)
 -- From this time on, events name users of whom nothing else may keep the moment.
 redis.call('HSETNX', discount, 'loose_from', at)
-redis.call('HINCRBY', usage, 'waits ' .. d[1], 1)
+count_wait(d[1])
 if not string.find(' ' .. numbers .. ' ', ' ' .. d[2] .. ' ', 1, true) then
   redis.call('HSET', users, user .. '\n~', numbers == '' and d[2] or numbers .. ' ' .. d[2])
 end

@@ -31,6 +31,9 @@ end
 local function over_import(many)
   return over_quota('codes', many) or over_quota('stored_bytes', many * bytes_of.imported)
 end
+local function count_wait(brand)
+  redis.call('HINCRBY', usage, 'waits ' .. brand, 1)
+end
 local function count_use_of(bytes, codes)
   redis.call('HSET', usage, 'used ' .. used.brand, string.format('%.0f %.0f %.0f %.0f', used.day, used.grants_before, used.bytes + bytes, math.max(0, used.codes + codes)))
 end
