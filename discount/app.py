@@ -24,6 +24,7 @@ from discount.api.routes import (
     history,
     redemptions,
     tokens,
+    user_lists,
     users,
     waits,
     webhooks,
@@ -108,12 +109,13 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
+    user_lists.add_routes(contract, store)
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
     history.add_routes(contract, store, History.at(settings.ledger_url))
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
-    long_calls = LongCalls(make_places())
+    long_calls = LongCalls(make_places(), store.seconds_in_redis)
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract

@@ -81,6 +81,8 @@ COSTS: dict[str, Cost] = {
     "roll_back_redemption": Cost(6),
     "list_redemptions": Cost(8, _LIST, _as_file),
     "list_redemptions_of_user": Cost(8, _LIST),
+    "add_to_list": Cost(3, "20,000,000 lines and 256 MiB, 500 users a slice", _always),
+    "drop_list": Cost(20, "8,192 sets are deleted"),
     "forget_user": Cost(8, "works in slices", _always),
     "find_code": Cost(
         9,

@@ -20,8 +20,8 @@ class Meter(Protocol):
     #: The brand or the user who pays; empty for one who never pays, and None as long as that is not known.
     caller: str | None
 
-    def charge(self) -> float:
-        """Charge what was computed since the last time; return for how many seconds to pause."""
+    def charge(self, more: float = 0.0) -> float:
+        """Charge what was computed since the last time, and `more` seconds; return for how many seconds to pause."""
 
 
 class Request(Struct):

@@ -1,6 +1,6 @@
 """Long calls: a bounded number at a time in a process, of a brand and of a key.
 
-One call alone computes for at most half of the time, several together for at most a third of it.
+One call alone works for at most half of the time, several together for at most a third of it: here or in Redis.
 
 They have threads enough beside those of ordinary calls (`discount.serving.gunicorn_config`), so that an ordinary call
 never waits for a long one.
@@ -88,8 +88,9 @@ class Places:
 class LongCalls:
     """Runs long calls, each in a place."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, seconds_in_redis: Callable[[], float] = lambda: 0.0) -> None:
         self._places = places
+        self._seconds_in_redis = seconds_in_redis
 
     def run(self, caller: Caller, client: Any, call: Callable[[], Result], meter: Meter | None = None) -> Result:
         """Return the result of a call. A stream keeps its place until it has ended.
@@ -107,7 +108,7 @@ class LongCalls:
         if client is not None:
             # In this thread, the socket may wait for the body and for a client that is reading (`ClientSocket`).
             client.waits = True
-        pause = _Pause(self._places, client, meter)
+        pause = _Pause(self._places, client, meter, self._seconds_in_redis)
         try:
             with slices.with_pauses(pause):
                 result = call()
@@ -123,25 +124,36 @@ class LongCalls:
 
 
 class _Pause:
-    """A pause between two slices: one long call computes for half of the time, several for a third of it together.
+    """A pause between two slices: one long call works for half of the time, several for a third of it together.
 
     It is longer for a caller who has used up its share of the processor.
     """
 
-    def __init__(self, places: Places, client: socket.socket | None, meter: Meter | None) -> None:
+    def __init__(
+        self,
+        places: Places,
+        client: socket.socket | None,
+        meter: Meter | None,
+        seconds_in_redis: Callable[[], float],
+    ) -> None:
         self._places = places
         self._client = client
         self._meter = meter
-        self._since = time.thread_time()
+        self._seconds_in_redis = seconds_in_redis
+        self._begin()
 
     def __call__(self) -> None:
         if self._client is not None and _has_gone(self._client):
             raise BadRequest("The connection was closed before the answer.")
-        worked = time.thread_time() - self._since
+        in_redis = self._seconds_in_redis() - self._redis_before
+        worked = time.thread_time() - self._since + in_redis
         pause = min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3))
-        owed = self._meter.charge() if self._meter is not None else 0.0
+        owed = self._meter.charge(in_redis) if self._meter is not None else 0.0
         time.sleep(max(pause, min(LONGEST_OWED, owed)))
-        self._since = time.thread_time()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since, self._redis_before = time.thread_time(), self._seconds_in_redis()
 
 
 class _Once:

@@ -100,9 +100,18 @@ ADVICE: dict[str, tuple[str, str]] = {
         'Create a discount with `"codes": {"kind": "imported"}`.',
     ),
     "limit-reached": (
-        "The code was used as often as a limit allows. The problem names the `limit`; a limit by day or week "
-        "opens again at `opens_at`.",
+        "The code was used as often as a limit allows. The problem names the `limit`; a limit by day, week, month or "
+        "`window` opens again at `opens_at`. With the limit `amount` the budget in `currency` has only `left`.",
         "Repeat the request at that time or later, or inform the user.",
+    ),
+    "not-in-audience": (
+        "The discount is for certain users. The problem names the `condition` that this user misses: `groups`, "
+        "`first_order`, `orders_at_least` or `spent_at_least`, with the `least` and what was `stated`.",
+        "State `customer` with the request if it is missing, or inform the user.",
+    ),
+    "outside-hours": (
+        "The discount is open at certain hours of certain days, and this is none of them.",
+        "Repeat the request at `opens_at`.",
     ),
     "already-redeemed": (
         "The user may redeem a code of this discount once, and has done so.",

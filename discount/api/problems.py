@@ -42,6 +42,8 @@ STATUS: dict[str, int] = {
     "no-ledger": 501,
     "wrong-kind": 409,
     "limit-reached": 409,
+    "outside-hours": 409,
+    "not-in-audience": 409,
     "already-redeemed": 409,
     "too-many-holds": 409,
     "minimum-amount": 409,

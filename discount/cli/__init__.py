@@ -30,6 +30,7 @@ _COMMANDS = {
     "brand": ("brands", "brand"),
     "key": ("keys", "key"),
     "user": ("users", "user"),
+    "list-of-users": ("user_lists", "user_list"),
     "forget": ("users", "forget"),
     "ledger": ("ledger", "ledger"),
     "secret": ("secrets", "secret"),

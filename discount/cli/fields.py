@@ -103,7 +103,9 @@ def _option(field: Field, names: Sequence[str], text: str) -> Callable[[Any], An
     else:
         attributes["metavar"] = _METAVARS.get(type(field.type), "TEXT")
     if isinstance(field.type, shapes.DictType):
-        attributes["metavar"] = "NAME=VALUE"
+        attributes["metavar"] = "NAME=N" if _of_numbers(field.type) else "NAME=VALUE"
+    if _of_objects(field.type):
+        attributes["metavar"] = "JSON"
     if isinstance(field.type, shapes.ListType | shapes.DictType):
         attributes |= {"multiple": True, "help": f"{attributes['help']} May be repeated.".strip()}
     elif isinstance(field.default, str | int) and field.default != "":
@@ -125,17 +127,43 @@ def _value(field: Field, given: Any) -> Any:
     if field.nullable and given in (NONE, (NONE,)):
         return {shapes.ListType: [], shapes.DictType: {}}.get(type(field.type))
     if isinstance(field.type, shapes.DictType):
-        return dict(_entry(field, each) for each in given)
+        entries = (_entry(field, each) for each in given)
+        return {name: _number(field, value) if _of_numbers(field.type) else value for name, value in entries}
+    if _of_objects(field.type):
+        return [_object(field, each) for each in given]
     if given in field.words:
         return given
     if isinstance(given, str) and isinstance(field.type, shapes.IntType | shapes.FloatType):
-        whole = isinstance(field.type, shapes.IntType)
-        try:
-            return int(given) if whole else float(given)
-        except ValueError:
-            reason = f"is not a {'whole ' if whole else ''}number{''.join(f' or `{word}`' for word in field.words)}"
-            raise Invalid(field.name.replace("__", "/"), reason) from None
+        return _number(field, given, whole=isinstance(field.type, shapes.IntType))
     return list(given) if isinstance(given, tuple) else given
+
+
+def _number(field: Field, text: str, *, whole: bool = True) -> int | float:
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        reason = f"is not a {'whole ' if whole else ''}number{''.join(f' or `{word}`' for word in field.words)}"
+        raise Invalid(field.name.replace("__", "/"), reason) from None
+
+
+def _object(field: Field, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise Invalid(field.name.replace("__", "/"), "must be a JSON object") from None
+
+
+def _of_numbers(kind: shapes.Type) -> bool:
+    """Return whether a type is an object of whole numbers by name."""
+    if not isinstance(kind, shapes.DictType):
+        return False
+    inner = kind.value_type.type if isinstance(kind.value_type, shapes.Metadata) else kind.value_type
+    return isinstance(inner, shapes.IntType)
+
+
+def _of_objects(kind: shapes.Type) -> bool:
+    """Return whether a type is a list of objects."""
+    return isinstance(kind, shapes.ListType) and isinstance(kind.item_type, shapes.StructType)
 
 
 def _entry(field: Field, text: str) -> tuple[str, str]:
@@ -162,10 +190,12 @@ def _flatten(struct: shapes.StructType, parent: tuple[str, ...], *, required: bo
             yield from _flatten(kind, path, required=required and field.required)
             continue
         if isinstance(kind, shapes.DictType):
-            nullable = field.default is msgspec.UNSET
+            nullable = (nullable and field.default is not None) or field.default is msgspec.UNSET
         elif isinstance(kind, shapes.ListType):
             # `none` makes an empty list, which differs from an omitted one only if that is not empty.
-            nullable = not field.required and field.default_factory is msgspec.NODEFAULT
+            nullable = (nullable and field.default is not None) or (
+                not field.required and field.default_factory is msgspec.NODEFAULT
+            )
         else:
             # A field that is null by default need not be set to null.
             nullable = nullable and field.default is not None

@@ -9,7 +9,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from discount.domain import metadata, releases
+from discount.domain.audience import Audience
+from discount.domain.audience import read as read_audience
 from discount.domain.model import to_time
+from discount.domain.windows import Hours, read_budget, read_hours, read_windows
 
 
 class CodesData(msgspec.Struct, omit_defaults=True):
@@ -54,6 +57,11 @@ class SettingsData(msgspec.Struct, omit_defaults=True):
     codes: CodesData | UnsetType = UNSET
     webhook_id: str | UnsetType = UNSET
     closed: str | None | UnsetType = UNSET
+    windows: dict[str, int] | UnsetType = UNSET
+    amount: dict[str, int] | UnsetType = UNSET
+    budget_caps: bool | UnsetType = UNSET
+    opens: tuple[Hours, ...] | UnsetType = UNSET
+    audience: Audience | None | UnsetType = UNSET
     metadata: dict[str, str] | UnsetType = UNSET
 
 
@@ -88,6 +96,11 @@ _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "closed": ("closed", lambda value: value or None),
     "webhook": ("webhook_id", _same),
     "release": ("release", _release),
+    "windows": ("windows", read_windows),
+    "budget": ("amount", read_budget),
+    "budget_caps": ("budget_caps", bool),
+    "opens": ("opens", read_hours),
+    "audience": ("audience", read_audience),
     "metadata": ("metadata", lambda value: dict(metadata.read(value))),
 }
 

@@ -152,6 +152,16 @@ class LimitReached(Refusal):
     title = "The code has been used as often as its limits allow."
 
 
+class OutsideHours(Refusal):
+    slug = "outside-hours"
+    title = "The code can be redeemed at other hours."
+
+
+class NotInAudience(Refusal):
+    slug = "not-in-audience"
+    title = "The discount is for other users."
+
+
 class AlreadyRedeemed(Refusal):
     slug = "already-redeemed"
     title = "The user has redeemed this code."

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from discount.domain.audience import Audience
 from discount.domain.code_kinds import CodeKind
 from discount.domain.digests import Digest
 from discount.domain.durations import Duration
@@ -20,6 +21,7 @@ from discount.domain.rules import (
     Order,
     Rule,
 )
+from discount.domain.windows import Hours
 
 #: `empty`: a discount of imported codes before the first import.
 Status = Literal["active", "scheduled", "paused", "expired", "sold-out", "empty", "closed"]
@@ -44,6 +46,8 @@ class Caller:
     issued_at: int | None = None
     issuer: str = ""
     audience: str = ""
+    #: Groups that a user's token names.
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Definition:
     rule: Rule
     timezone: str
     valid_for: Duration | None
+    opens: tuple[Hours, ...] = ()
+    audience: Audience | None = None
     claim_within: Duration | None = None
 
 
@@ -145,6 +151,10 @@ class Discount:
     #: Granted codes that were voided one by one.
     revoked_count: int = 0
     sums: Mapping[str, Sums] = field(default_factory=dict)
+    opens: tuple[Hours, ...] = ()
+    audience: Audience | None = None
+    #: Whether a use that would pass the budget takes what is left of it.
+    budget_caps: bool = False
 
     @property
     def partition(self) -> int:
@@ -153,7 +163,16 @@ class Discount:
 
     @property
     def definition(self) -> Definition:
-        return Definition(self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.claim_within)
+        return Definition(
+            self.brand_id,
+            self.codes,
+            self.rule,
+            self.timezone,
+            self.valid_for,
+            self.opens,
+            self.audience,
+            self.claim_within,
+        )
 
     @property
     def remaining_count(self) -> int | None:

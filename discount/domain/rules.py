@@ -24,7 +24,17 @@ from discount.domain.errors import (
 MAX_AMOUNT = 10**12
 #: The ISO 4217 code for amounts without a currency; they have two decimals here.
 NO_CURRENCY = "XXX"
-LimitName = Literal["total", "per_user", "per_user_per_day", "per_user_per_week"]
+LimitName = Literal[
+    "total",
+    "per_user",
+    "per_user_per_day",
+    "per_user_per_week",
+    "per_user_per_month",
+    "per_day",
+    "per_week",
+    "per_month",
+]
+#: The limits that every discount is asked for; `windows.PERIOD_LIMITS` are the others.
 LIMITS: tuple[LimitName, ...] = ("total", "per_user", "per_user_per_day", "per_user_per_week")
 _DAY = timedelta(days=1)
 
@@ -172,12 +182,12 @@ def _calendar(known: ZoneInfo, today: date) -> str:
     days = []
     for day in (today - _DAY, today, today + _DAY):
         year, week, weekday = day.isocalendar()
-        times = [_midnight(each, known) for each in (day, day + _DAY, day + (8 - weekday) * _DAY)]
+        times = [midnight(each, known) for each in (day, day + _DAY, day + (8 - weekday) * _DAY)]
         days.append(f"{times[0]},{times[1]},{day:%Y%m%d},{year}{week:02d},{times[2]}")
     return ";".join(days)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> str:
+def midnight(day: date, zone: ZoneInfo) -> str:
     """Return when a day begins. Where the clock skips midnight, this is the moment of the change."""
     moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     return f"{int(moment.timestamp()) * 1_000_000:016d}"

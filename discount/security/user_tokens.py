@@ -25,6 +25,8 @@ _CLAIMS = {"require": ["sub", "exp", "aud", "iss"]}
 _USER = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 # Base64url without padding (RFC 7515). Decoders are more lenient: they also accept `+`, `/` and trailing `=`.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# Groups of a token that count; further ones do not.
+_MOST_GROUPS = 100
 # Up to here a double holds every whole second exactly.
 _LATEST = 2**53
 
@@ -85,7 +87,13 @@ class UserTokens:
             issued_at=None if issued_at is None else _moment(issued_at),
             issuer=self._issuer,
             audience=self._audience,
+            groups=_groups(claims.get("groups")),
         )
+
+
+def _groups(claim: Any) -> tuple[str, ...]:
+    """Return the groups of a token's claim: the texts in a list, or none."""
+    return tuple(each for each in claim[:_MOST_GROUPS] if isinstance(each, str)) if isinstance(claim, list) else ()
 
 
 def _moment(claim: Any) -> int:

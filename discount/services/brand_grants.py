@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
+from discount.domain.audience import Customer
 from discount.domain.errors import (
     Closed,
     Expired,
     NotFound,
+    NotInAudience,
     NotReleased,
     NotStarted,
     OthersWait,
@@ -27,7 +30,13 @@ TRIED = 20
 
 
 def grant_of_brand(
-    store: Store, brand_id: str, user_id: str, *, email: str = "", metadata: Metadata = NO_METADATA
+    store: Store,
+    brand_id: str,
+    user_id: str,
+    *,
+    email: str = "",
+    metadata: Metadata = NO_METADATA,
+    customer: Customer | None = None,
 ) -> Grant:
     """Return a code of the brand that the user can use: one held already, or one of an open discount, newest first.
 
@@ -48,7 +57,14 @@ def grant_of_brand(
         try:
             passed_over = {each.discount_id for each in held}
             return _grant_from_open(
-                store, brand_id, user_id, numbers=text, email=email, metadata=metadata, besides=passed_over
+                store,
+                brand_id,
+                user_id,
+                numbers=text,
+                besides=passed_over,
+                email=email,
+                metadata=metadata,
+                customer=customer,
             )
         except grants.HoldsMore:
             # Another call granted this user a code in between; it may be usable.
@@ -79,15 +95,15 @@ def _reached(used: str | None, limit: str | None) -> bool:
 
 
 def _grant_from_open(
-    store: Store, brand_id: str, user_id: str, *, numbers: str, email: str, metadata: Metadata, besides: Collection[str]
+    store: Store, brand_id: str, user_id: str, *, numbers: str, besides: Collection[str], **given: Any
 ) -> Grant:
     wanted = min(discounts.LOOKED_AT, TRIED + len(besides))
     page = discounts.list_page(store, brand_id=brand_id, status="active", limit=wanted)
     others = (each for each in page.items if each.id not in besides and not each.used_up)
     for discount in islice(others, TRIED):
         try:
-            return grants.grant(store, discount.id, user_id, email=email, metadata=metadata, expected_users=numbers)
-        except (SoldOut, NotReleased, OthersWait, NotStarted, Expired, Paused, Closed, Revoked):
+            return grants.grant(store, discount.id, user_id, expected_users=numbers, **given)
+        except (SoldOut, NotReleased, OthersWait, NotStarted, Expired, Paused, Closed, Revoked, NotInAudience):
             # The discount was open when it was listed; the next one may still be.
             continue
     if not page.items and not discounts.list_page(store, brand_id=brand_id, limit=1).items:

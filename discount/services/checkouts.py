@@ -6,11 +6,12 @@ from functools import lru_cache
 from msgspec import Struct
 
 from discount.domain import code_sequence, rules
+from discount.domain.audience import Customer
 from discount.domain.errors import NotFound, NotGranted, Refusal
 from discount.domain.ids import DiscountId, make_redemption_id, short_of
 from discount.domain.model import Definition
 from discount.domain.rules import Order
-from discount.services import discounts, revocations, user_grants
+from discount.services import audiences, discounts, revocations, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -27,6 +28,7 @@ class Checkout(Struct, frozen=True):
 
     Args:
         address: the client's address, whose wrong codes are counted besides the user's; empty counts none.
+        customer: what the caller says of the user, for the discount's audience.
         by_user: the user asks, not the shop: order ids and idempotency keys of the two are kept apart.
     """
 
@@ -37,6 +39,7 @@ class Checkout(Struct, frozen=True):
     discount_id: str | None = None
     address: str = ""
     by_user: bool = False
+    customer: Customer | None = None
 
     @property
     def namespace(self) -> str | None:
@@ -67,6 +70,7 @@ class PreparedCheckout(Struct, frozen=True):
     Args:
         discount_amount: what the rule takes off the order, in minor units.
         refusals: why the rule does not apply to the order, if it does not.
+        outside: why the user is not in the discount's audience, if it is judged here.
     """
 
     checkout: Checkout
@@ -75,6 +79,7 @@ class PreparedCheckout(Struct, frozen=True):
     definition: Definition
     discount_amount: int
     refusals: list[Refusal]
+    outside: list[Refusal]
 
 
 def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCheckout:
@@ -105,7 +110,15 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         definition,
         rules.taken_off(definition.rule, checkout.order.amount),
         rules.refusals_of(definition.rule, checkout.order),
+        _judge(store, checkout, definition),
     )
+
+
+def _judge(store: Store, checkout: Checkout, definition: Definition) -> list[Refusal]:
+    found = definition.audience
+    if found is None or found.at == "grant":
+        return []
+    return audiences.judge(store, definition.brand_id, checkout.user_id, found, checkout.customer)
 
 
 def wrong_code() -> NotGranted:

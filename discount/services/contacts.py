@@ -10,18 +10,19 @@ from discount.services.pagination import Page, oldest_rows, read_row_cursor
 from discount.store import keys
 from discount.store.connection import Store
 
-_FIELDS = ("email", "name", "locale", "unsubscribed")
+_FIELDS = ("email", "name", "locale", "unsubscribed", "groups")
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A user's e-mail address, name and language. `unsubscribed` means: no e-mails of this brand."""
+    """A user's e-mail address, name, language and groups. `unsubscribed` means: no e-mails of this brand."""
 
     user_id: str
     email: str | None
     name: str
     locale: str
     unsubscribed: bool = False
+    groups: tuple[str, ...] = ()
 
 
 def put(
@@ -33,6 +34,7 @@ def put(
     name: str = "",
     locale: str = "",
     unsubscribed: bool | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Contact:
     """Store a user's contact for a brand; without a brand, the contact that the user entered.
 
@@ -41,6 +43,7 @@ def put(
     Args:
         email: None removes the address, so the user gets no e-mails there.
         unsubscribed: None leaves it unchanged.
+        groups: the groups in which the brand has the user; None leaves them unchanged.
 
     Raises:
         AddressTaken: the user has an id made by `enrol`, and another such user has that address.
@@ -53,6 +56,8 @@ def put(
     store.run("put_contact", names, [user_id, brand_id or "", email or "", name, locale])
     if unsubscribed is not None and brand_id is not None:
         unsubscribe(store, brand_id, user_id, wanted=not unsubscribed)
+    if groups is not None and brand_id is not None:
+        store.command(*(("HSET", names[0], "groups", " ".join(groups)) if groups else ("HDEL", names[0], "groups")))
     return _contact(user_id, store.command("HMGET", names[0], *_FIELDS))
 
 
@@ -179,5 +184,5 @@ def _name(store: Store, user_id: str, brand_id: str | None) -> str:
 
 
 def _contact(user_id: str, stored: list[str | None]) -> Contact:
-    email, name, locale, unsubscribed = stored
-    return Contact(user_id, email or None, name or "", locale or "", bool(unsubscribed))
+    email, name, locale, unsubscribed, groups = stored
+    return Contact(user_id, email or None, name or "", locale or "", bool(unsubscribed), tuple((groups or "").split()))

@@ -20,7 +20,7 @@ from discount.domain.model import (
     Discount,
     Grant,
 )
-from discount.services import outbox, webhooks
+from discount.services import outbox, slices, webhooks
 from discount.services.pagination import Page, by_id, list_newest, zsets_of
 from discount.store import keys
 from discount.store.connection import Store
@@ -34,6 +34,8 @@ FAILED_SECONDS = 30 * 86400
 LANES = 4
 #: Deliveries that one page may examine when it filters; the page can be shorter than its limit.
 LOOKED_AT = 2000
+#: Deliveries that are stored together; other work passes before the next ones.
+PLANNED_TOGETHER = 100
 #: Microseconds in a second.
 MICROSECONDS = 1_000_000
 #: A brand as lanes name it: its partition and a digest of its id.
@@ -105,6 +107,7 @@ def plan(store: Store, partition: int, now: int, planned: Sequence[tuple[str, Se
         planned: ids of entries, '' for none, each with one or more deliveries of one brand.
     """
     calls: list[tuple[list[str], list[str | int]]] = []
+    deliveries = 0
     for entry_id, group in planned:
         rows = [
             [
@@ -126,6 +129,11 @@ def plan(store: Store, partition: int, now: int, planned: Sequence[tuple[str, Se
         ]
         brand = _brand_digest(group[0].brand_id)
         calls.append((names, [outbox.GROUP, entry_id, now - FAILED_SECONDS * MICROSECONDS, brand, json.dumps(rows)]))
+        deliveries += len(group)
+        if deliveries >= PLANNED_TOGETHER:
+            store.run_many("plan", calls)
+            calls, deliveries = [], 0
+            slices.between()
     if calls:
         store.run_many("plan", calls)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from discount.domain import code_kinds, durations, ids, metadata, releases, rules
+from discount.domain import audience, code_kinds, durations, ids, metadata, releases, rules, windows
 from discount.domain.model import Discount, Sums
 from discount.domain.rules import LIMITS, LimitName
 from discount.store import keys
@@ -47,7 +47,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         closed=fields.get("closed", ""),
         codes=code_kinds.kind_of(fields),
         rule=rules.rule_of(fields),
-        limits={name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields},
+        limits=_read_limits(fields),
         timezone=fields.get("timezone", "UTC"),
         valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
         claim_within=durations.read(fields["claim_within"]) if "claim_within" in fields else None,
@@ -66,7 +66,19 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
             for name, value in sorted(fields.items())
             if name.startswith("orders:")
         },
+        opens=windows.read_hours(fields.get("opens", "")),
+        audience=audience.read(fields.get("audience", "")),
+        budget_caps="budget_caps" in fields,
     )
+
+
+def _read_limits(fields: Mapping[str, str]) -> Mapping[LimitName, int]:
+    limits = {name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields}
+    if "bounded" in fields:
+        more = windows.PERIOD_LIMITS
+        limits |= {name: int(fields["limit_" + name]) for name in more if "limit_" + name in fields}
+        limits |= windows.flat(fields)
+    return limits
 
 
 def _read_time(text: str | None) -> int | None:

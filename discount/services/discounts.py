@@ -7,12 +7,15 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
+from discount.domain import audience as audiences
 from discount.domain import (
     code_kinds,
     code_sequence,
     ids,
     rules,
+    windows,
 )
+from discount.domain.audience import Audience
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
 from discount.domain.errors import (
@@ -36,6 +39,7 @@ from discount.domain.rules import (
     LimitName,
     Rule,
 )
+from discount.domain.windows import Hours
 from discount.services import next_waits
 from discount.services.discount_records import read_discounts, stored_limits, stored_time
 from discount.services.pagination import Page, by_id, list_newest, oldest_rows, read_all, read_row_cursor, zsets_of
@@ -48,6 +52,7 @@ FIRST_BLOCK = 16
 IDEMPOTENCY_SECONDS = 48 * 3600
 #: The limits where a caller names none: each user may redeem a code once.
 ONCE: dict[LimitName, int | None] = {"per_user": 1}
+NO_BOUNDS: Mapping[str, Any] = {}
 #: Definitions that a process keeps.
 REMEMBERED = 4096
 #: Discounts that one page may examine when it filters by status; the page can be shorter than its limit.
@@ -88,6 +93,9 @@ def create(
     idempotency_key: str | None = None,
     name: str | None = None,
     metadata: Metadata = NO_METADATA,
+    bounds: Mapping[str, Any] = NO_BOUNDS,
+    opens: Sequence[Hours] = (),
+    audience: Audience | None = None,
     author: Author = COMMAND,
 ) -> tuple[Discount, int]:
     """Create a discount with its first codes; return it and the time on the Redis server.
@@ -105,6 +113,9 @@ def create(
         webhook: the address that gets this discount's events, and their types; no types for all.
         webhook_body: the shape of what the webhook gets.
         name: a name for `id_of`. A brand has one discount of a name; a repeated call returns it.
+        bounds: any of windows, amount and budget_caps.
+        opens: the hours in which codes can be redeemed; none for always.
+        audience: who may be granted codes, or redeem them; None for everybody.
         author: who creates it.
 
     Raises:
@@ -116,6 +127,8 @@ def create(
     _check_times(starts_at, expires_at)
     rules.check_rule(rule)
     rules.check_zone(timezone)
+    _check_bounds(bounds)
+    windows.check_hours(opens)
     if valid_for is not None and kind.kind == "shared":
         raise Invalid("/valid_for", "cannot be set for a shared code, which needs no grant")
     if claim_within is not None and kind.kind == "shared":
@@ -139,7 +152,12 @@ def create(
         "starts_at": stored_time(starts_at),
         "expires_at": stored_time(expires_at),
         "metadata": write_metadata(metadata),
+        **windows.stored(bounds),
+        "opens": windows.write_hours(opens),
+        "audience": audiences.write(audience),
+        "asks": "1" if audience is not None and audience.at != "checkout" else "",
     }
+    given["bounded"] = "1" if windows.is_bounded(given) else ""
     fields = {name: value for name, value in given.items() if value}
     webhook_id = ids.make_webhook_id(partition, discount_id)
     webhook_fields = _webhook_fields(webhook, webhook_body)
@@ -322,9 +340,9 @@ def change(
     """Change a discount, and return it with the time on the Redis server.
 
     Args:
-        changes: any of paused, total_count, starts_at, expires_at, discount_code, limits, release and metadata. None
-            removes a value. Limits apply from the next use on; those that are not named stay. Metadata is replaced as
-            a whole.
+        changes: any of paused, total_count, starts_at, expires_at, discount_code, limits, windows, amount, budget_caps,
+            release and metadata. None removes a value. Limits apply from the next use on; those that are not named
+            stay. Windows, budgets and metadata are replaced as a whole.
         author: who changes it.
 
     Raises:
@@ -337,7 +355,8 @@ def change(
     definition = get_definition(store, discount_id)
     if "total_count" in changes:
         _check_total(changes["total_count"], show(store, discount_id)[0])
-    fields: dict[str, str] = {}
+    _check_bounds(changes)
+    fields = windows.stored(changes)
     for name, value in changes.items():
         if name in ("starts_at", "expires_at"):
             fields[name] = stored_time(value)
@@ -351,8 +370,10 @@ def change(
             fields[name] = write_metadata(value)
         elif name == "release":
             fields[name] = "" if value is None else value.text
-        else:
+        elif name == "discount_code":
             fields[name] = value
+    if windows.is_bounded(fields):
+        fields["bounded"] = "1"
     # Codes may become free: for a higher total, an earlier start, or an end of the pause.
     waits = next_waits.read(store, parsed, definition)
     answer = store.run(
@@ -436,6 +457,11 @@ def _next_block(
 def _check_times(starts_at: int | None, expires_at: int | None) -> None:
     if starts_at is not None and expires_at is not None and expires_at <= starts_at:
         raise Invalid("/expires_at", "must be after starts_at")
+
+
+def _check_bounds(given: Mapping[str, Any]) -> None:
+    windows.check_windows(given.get("windows") or ())
+    windows.check_budget(given.get("amount") or {})
 
 
 def _check_total(total_count: int | None, discount: Discount) -> None:

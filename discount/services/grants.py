@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import islice
 
 from discount.domain import durations, model
+from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
     NotFound,
@@ -18,7 +19,7 @@ from discount.domain.errors import (
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import code_pools, discounts, personal_codes, slices, tallies, waiting_lists
+from discount.services import audiences, code_pools, discounts, personal_codes, slices, tallies, waiting_lists
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -44,7 +45,7 @@ TERMS = ("expires_at", "valid_for", "timezone", "closed", "claim_within")
 # Fields of a discount that, beside its terms, decide whether it is sold out.
 _SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
-_AGAIN = ("refill", "template", "clash")
+_AGAIN = ("refill", "template", "clash", "asks")
 
 
 class HoldsMore(Exception):
@@ -60,20 +61,23 @@ def grant(
     email: str = "",
     metadata: Metadata = NO_METADATA,
     expected_users: str = "*",
+    customer: Customer | None = None,
     guard: Guard | None = None,
 ) -> Grant:
     """Return the user's code of a discount: a new one, or the one held already.
 
-    This is one round trip; an empty pool costs more, and so does a code that contains the user's name.
+    This is one round trip; an empty pool costs more, and so do a code that contains the user's name and an audience.
 
     Args:
         email: the user's address at the brand from now on, if the code is new; empty changes nothing.
         metadata: kept with the grant, if the code is new.
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
+        customer: what the caller says of the user, for the discount's audience.
 
     Raises:
         NotFound, SoldOut, NotReleased, NotStarted, Expired, Paused, Closed
         OthersWait: the codes that are left go to users who wait for one.
+        NotInAudience
         Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
         HoldsMore: the user's field is no longer `expected_users`.
@@ -90,9 +94,7 @@ def grant(
         try:
             answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
         except SoldOut:
-            if len(store.sold_out) >= discounts.REMEMBERED:
-                store.sold_out.clear()
-            store.sold_out.add(discount_id)
+            _remember_sold_out(store, discount_id)
             raise
         except OthersWait:
             if has_served:
@@ -107,6 +109,8 @@ def grant(
             discounts.get_definition(store, discount_id)
         elif answer.status == "changed":
             raise HoldsMore
+        elif answer.status == "asks":
+            extra = _judged(store, discount_id, user_id, customer, extra)
         elif answer.status != "clash":
             if answer["low"]:
                 code_pools.refill_ahead(store, discount_id)
@@ -196,6 +200,12 @@ def list_all(store: Store, discount_id: str, *, metadata: Metadata = NO_METADATA
     return (held for _, held in granted if has(held.metadata or NO_METADATA, metadata))
 
 
+def _remember_sold_out(store: Store, discount_id: str) -> None:
+    if len(store.sold_out) >= discounts.REMEMBERED:
+        store.sold_out.clear()
+    store.sold_out.add(discount_id)
+
+
 def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant | None:
     """Return the code that the user holds of a discount that was sold out, at a fraction of the script's cost.
 
@@ -241,12 +251,21 @@ def _grant_slice(
 ) -> list[Grant | Refusal]:
     extra = f"\n{write(metadata)}" if metadata else ""
     answers: dict[str, Answer] = {}
+    refused: dict[str, Refusal] = {}
+    judged: set[str] = set()
     for _ in range(REFILLS):
-        waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers]
+        waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers and user_id not in refused]
         if not waiting:
             break
         names = _names(store, parsed, waiting)
-        calls = [_call(store, parsed, user_id, "*", extra=extra, name=names.get(user_id, "")) for user_id in waiting]
+        calls = [
+            _call(
+                *(store, parsed, user_id, "*"),
+                extra=_with_facts(extra) if user_id in judged else extra,
+                name=names.get(user_id, ""),
+            )
+            for user_id in waiting
+        ]
         latest = store.run_many("grant", calls)
         answers |= {user: answer for user, answer in zip(waiting, latest, strict=True) if answer.status not in _AGAIN}
         statuses = {answer.status for answer in latest}
@@ -254,17 +273,52 @@ def _grant_slice(
             code_pools.refill(store, parsed.text, len(user_ids))
         if "template" in statuses:
             discounts.get_definition(store, parsed.text)
+        if "asks" in statuses:
+            asked = [user_id for user_id, each in zip(waiting, latest, strict=True) if each.status == "asks"]
+            definition = discounts.get_definition(store, parsed.text)
+            reasons = zip(asked, _judge(store, definition, asked), strict=True)
+            refused |= {user_id: found[0] for user_id, found in reasons if found}
+            judged |= set(asked)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
     # A user who is listed twice was given one code, the first time.
     given: set[str] = set()
-    outcomes = []
+    outcomes: list[Grant | Refusal] = []
     for user_id in user_ids:
+        if user_id in refused:
+            outcomes.append(refused[user_id])
+            continue
         answer = answers[user_id]
         fresh = answer.status == "granted" and user_id not in given
         outcomes.append(_outcome(parsed.text, user_id, answer, fresh=fresh))
         given.add(user_id)
     return outcomes
+
+
+def _judge(
+    store: Store, definition: Definition, user_ids: Sequence[str], customer: Customer | None = None
+) -> list[list[Refusal]]:
+    """Return for each user why the discount's audience leaves it out."""
+    if definition.audience is None:
+        return [[] for _ in user_ids]
+    return audiences.judge_many(store, definition.brand_id, user_ids, definition.audience, customer)
+
+
+def _judged(store: Store, discount_id: str, user_id: str, customer: Customer | None, extra: str) -> str:
+    """Return what goes with a grant to a user whom the discount's audience includes.
+
+    Raises:
+        NotInAudience
+    """
+    reasons = _judge(store, discounts.get_definition(store, discount_id), [user_id], customer)[0]
+    if reasons:
+        raise reasons[0]
+    return _with_facts(extra)
+
+
+def _with_facts(extra: str) -> str:
+    """Return what goes with a grant, with a third line: the audience is judged."""
+    return f"{extra}{chr(10) * (2 - extra.count(chr(10)))}judged"
 
 
 def _outcome(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> Grant | Refusal:

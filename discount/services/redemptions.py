@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, structs
 
-from discount.domain import code_sequence, ids, rules
+from discount.domain import code_sequence, ids, rules, windows
 from discount.domain.errors import (
     BY_SLUG,
     HoldEnded,
@@ -22,7 +22,7 @@ from discount.domain.errors import (
     Unavailable,
 )
 from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
-from discount.domain.model import Redemption
+from discount.domain.model import Definition, Redemption
 from discount.domain.rules import LimitName
 from discount.services import checkouts, discounts, redemption_records, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
@@ -36,6 +36,8 @@ from discount.store.guards import Guard
 HOLDS_PER_USER = 100
 #: How often a script is run when it asks for something and has to be run again.
 TRIES = 5
+#: How often it is run to take holds that ended off the counts, 1,000 each time.
+SETTLED = 50
 #: Stands for a held code that is not equal to the typed one: no code contains a line break.
 NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
@@ -69,13 +71,13 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     except NotGranted as wrong:
         return Verdict(None, 0, {}, [wrong])
     answer = _run(store, prepared, guard, mode="check")
-    found = _read_reasons(answer["reasons"])
+    found = _read_reasons(answer["reasons"], prepared.definition)
     if answer.status == "refused":
         return Verdict(None, 0, {}, found)
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
-    reasons = mismatches + prepared.refusals + found[len(mismatches) :]
-    amount = 0 if prepared.refusals else prepared.discount_amount
+    reasons = mismatches + prepared.refusals + prepared.outside + found[len(mismatches) :]
+    amount = 0 if prepared.refusals else int(answer["taken"])
     return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons)
 
 
@@ -93,6 +95,7 @@ def redeem(
     Raises:
         NotFound: there is no such discount, or it is another brand's.
         NotGranted: the user holds no such code.
+        NotInAudience, OutsideHours
         MinimumAmount, CurrencyMismatch, Closed, Paused, NotStarted, Expired, LimitReached, AlreadyRedeemed
         TooManyHolds
         IdempotencyMismatch: the order or the key was used with another request.
@@ -107,7 +110,7 @@ def redeem(
             store,
             prepared,
             guard,
-            mode="refuse" if prepared.refusals else "redeem",
+            mode="refuse" if prepared.refusals or prepared.outside else "redeem",
             hold_seconds=hold_seconds,
             idempotency_key=idempotency_key,
             metadata=metadata,
@@ -116,9 +119,11 @@ def redeem(
         tallies.refused(store, discount_id, "redemption", refusal)
         raise
     if answer.status == "checked":
-        raise tallies.refused(store, discount_id, "redemption", prepared.refusals[0])
+        raise tallies.refused(store, discount_id, "redemption", [*prepared.refusals, *prepared.outside][0])
     if answer.status == "refused":
-        raise tallies.refused(store, discount_id, "redemption", _read_reasons(answer["reasons"])[0])
+        raise tallies.refused(
+            store, discount_id, "redemption", _read_reasons(answer["reasons"], prepared.definition)[0]
+        )
     if answer.status == "again":
         record = redemption_records.read_record(answer["record"], prepared.discount.text)
         return redemption_records.redemption_of(store, prepared.facts.redemption_id, record)
@@ -131,7 +136,7 @@ def redeem(
         code=answer["code"],
         state="held" if hold_until else "redeemed",
         order=checkout.order,
-        discount_amount=prepared.discount_amount,
+        discount_amount=int(answer["taken"]),
         left=_read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
@@ -218,7 +223,7 @@ def _run(
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
     bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
-    of_discount, holds, redemptions, more, events = _fixed_keys(partition, discount.text)
+    reserved, of_discount, holds, redemptions, more, events = _fixed_keys(partition, discount.text)
     # Without an Idempotency-Key the script reads none, and any key of the partition may fill its place.
     idempotency, fingerprint, keep_seconds = events, "", ""
     if idempotency_key is not None:
@@ -226,6 +231,7 @@ def _run(
         fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds, metadata), str(discounts.IDEMPOTENCY_SECONDS)
     names = [
         *facts.guess_keys,
+        reserved,
         of_discount,
         keys.grants(partition, discount.text, bucket),
         keys.uses(partition, discount.text, bucket),
@@ -240,7 +246,9 @@ def _run(
     ]
     as_held, term, now = "", "", time.time_ns() // 1000
     giving_way: list[str] = []
-    for _ in range(TRIES):
+    runs, settled = TRIES, 0
+    while runs:
+        runs -= 1
         answer = store.run(
             "redeem",
             [*names, *(name for each in giving_way for name in keys.records(each))] if giving_way else names,
@@ -263,6 +271,7 @@ def _run(
                 keep_seconds,
                 rules.calendar(definition.timezone, now),
                 " ".join(giving_way),
+                _conditions(definition, now) if definition.opens else "",
             ],
             guard,
         )
@@ -275,6 +284,9 @@ def _run(
             now = int(answer["now"])
         elif answer.status == "gives-way":
             giving_way = answer.rest("ids")
+        elif answer.status == "settled":
+            settled += 1
+            runs += settled <= SETTLED
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
@@ -282,9 +294,10 @@ def _run(
 
 # Cached: most calls are for few discounts.
 @lru_cache(maxsize=4096)
-def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, str]:
+def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, str, str]:
     """Return the keys of the redeem script that depend on the discount alone."""
     return (
+        keys.reserved(partition, discount_id),
         keys.discount(partition, discount_id),
         keys.holds(partition, discount_id),
         keys.redemptions(partition, discount_id),
@@ -302,6 +315,12 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
     ]
     request += [write(metadata)] if metadata else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
+
+
+def _conditions(definition: Definition, now: int) -> str:
+    """Return what else the script judges: when the discount is open."""
+    openings = windows.openings(definition.opens, definition.timezone, now)
+    return msgspec.json.encode({"openings": openings}).decode()
 
 
 def _term_length(prepared: PreparedCheckout) -> str | int:
@@ -353,6 +372,7 @@ def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     parsed = discounts.parse_id(store, record.discount_id)
     bucket = keys.grant_bucket(record.user_id, parsed.buckets)
     return [
+        keys.reserved(parsed.partition, parsed.text),
         *keys.records(redemption_id),
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, bucket),
@@ -361,11 +381,13 @@ def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     ]
 
 
-def _read_reasons(text: str) -> list[Refusal]:
+def _read_reasons(text: str, definition: Definition) -> list[Refusal]:
     """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
     for reason in msgspec.json.decode(text):
         slug = reason.pop("slug")
+        if "month" in reason:
+            reason["opens_at"] = windows.end_of_month(reason.pop("month"), definition.timezone)
         if slug == "not-granted":
             reasons.append(checkouts.wrong_code())
         elif slug == "idempotency-mismatch":
@@ -385,13 +407,14 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     """Return what is left now of the limits of a redemption's discount for its user."""
     parsed = discounts.parse_id(store, found.discount_id)
     names = [
+        keys.reserved(parsed.partition, parsed.text),
         keys.discount(parsed.partition, parsed.text),
         keys.uses(parsed.partition, parsed.text, keys.grant_bucket(found.user_id, parsed.buckets)),
         keys.holds(parsed.partition, parsed.text),
     ]
     zone, now = discounts.get_definition(store, found.discount_id).timezone, time.time_ns() // 1000
     for _ in range(TRIES):
-        answer = store.run("left", names, [found.user_id, rules.calendar(zone, now)])
+        answer = store.run("left", names, [found.user_id, rules.calendar(zone, now), found.order.currency])
         if answer.status == "left":
             return _read_left(answer["limits"])
         now = int(answer["now"])

@@ -17,6 +17,7 @@ from discount.services import (
     redemption_records,
     user_events,
     user_grants,
+    user_lists,
 )
 from discount.store import keys
 from discount.store.connection import Store
@@ -66,6 +67,7 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None, author: A
         task.done.events += len(named)
         _tell(store, partition, task, named)
     contacts.forget(store, user_id, brand_id=brand_id)
+    user_lists.forget(store, user_id, brand_id=brand_id)
     return task.done
 
 

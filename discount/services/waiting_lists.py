@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import NotFound, NotWaiting
 from discount.domain.model import COMMAND, Author
-from discount.services import code_pools, discounts, next_waits
+from discount.services import audiences, code_pools, discounts, next_waits
 from discount.services.pagination import Page
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
@@ -27,16 +28,18 @@ class Wait:
     fresh: bool = False
 
 
-def wait(store: Store, discount_id: str, user_id: str, *, email: str = "") -> Wait:
+def wait(store: Store, discount_id: str, user_id: str, *, email: str = "", customer: Customer | None = None) -> Wait:
     """Put a user on the waiting list of a discount, or return the place that the user has.
 
     A discount that is paused or has not started has a list, too.
 
     Args:
         email: the user's address at the brand from now on; empty changes nothing.
+        customer: what the caller says of the user, for the discount's audience.
 
     Raises:
         NotFound, Closed, Expired, QuotaReached
+        NotInAudience: the user may be granted no code.
         AlreadyGranted: the user holds a code.
         Revoked: the user's code was taken back, and the user may be granted no other one.
         CodesLeft: nobody waits, and there is a code to grant.
@@ -52,7 +55,16 @@ def wait(store: Store, discount_id: str, user_id: str, *, email: str = "") -> Wa
         *next_waits.list_keys(parsed),
         keys.events(partition),
     ]
-    answer = store.run("wait", names, [*store.quotas.arguments, discount_id, user_id, email])
+    arguments = [*store.quotas.arguments, discount_id, user_id, email]
+    answer = store.run("wait", names, [*arguments, ""])
+    if answer.status == "asks":
+        # The user is judged once, before the wait: a hand-out asks nobody.
+        definition = discounts.get_definition(store, discount_id)
+        if definition.audience is not None:
+            reasons = audiences.judge(store, definition.brand_id, user_id, definition.audience, customer)
+            if reasons:
+                raise reasons[0]
+        answer = store.run("wait", names, [*arguments, "judged"])
     return Wait(discount_id, user_id, int(answer["place"]), int(answer["since"]), answer.status == "waits")
 
 

@@ -186,10 +186,10 @@ class Meter:
         """Begin to measure, in the thread that will charge."""
         self._since = thread_time()
 
-    def charge(self) -> float:
-        """Charge what was computed since the last time; return for how many seconds to pause."""
+    def charge(self, more: float = 0.0) -> float:
+        """Charge what was computed since the last time, and `more` seconds; return for how many seconds to pause."""
         now = thread_time()
-        used, self._since = now - self._since, now
+        used, self._since = now - self._since + more, now
         self._seconds += used
         return self._pay(used)
 

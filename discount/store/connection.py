@@ -262,8 +262,20 @@ class Store:
         connection = connections[address] = self.nodes.dial(address)
         return connection
 
+    def seconds_in_redis(self) -> float:
+        """Return how long this thread has waited for Redis so far."""
+        seconds: float = self._local.__dict__.get("seconds", 0.0)
+        return seconds
+
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return autopipeline.send(self._exchange_now, commands) if commands else []
+        return autopipeline.send(self._exchange_timed, commands) if commands else []
+
+    def _exchange_timed(self, commands: Sequence[Command]) -> list[Any]:
+        began = time.perf_counter()
+        try:
+            return self._exchange_now(commands)
+        finally:
+            self._local.seconds = self.seconds_in_redis() + time.perf_counter() - began
 
     def _exchange_now(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies; what a node refused, or what could not be sent to it, is an error among them."""

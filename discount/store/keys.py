@@ -17,8 +17,11 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:contacts` | zset | users of whom a brand has a contact, by the time of the first one | put_contact, enrol |
 | `{pp}:brand:<brand>:addresses` | hash | of users with an id that this service made: e-mail → user, `#` → the last id | put_contact, enrol |
 | `{pp}:user:<user>:brands` | set | brands of the partition that have a contact of the user, or were unsubscribed | put_contact, enrol, unsubscribe |
+| `{pp}:listing` | set | brands that had a list of users | add_to_list |
+| `{pp}:brand:<brand>:lists` | hash | its lists of users: name → number of users | add_to_list, drop_list, take_off_list |
+| `{pp}:brand:<brand>:list:<name>:<bucket>` | set | digests of the users on a list, 8 bytes each | add_to_list, take_off_list, app |
 | `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals; its users who wait | create, change, close, grant, revoke, import, serve, wait, leave, forget, app |
+| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals; its users who wait | create, change, close, grant, revoke, import, serve, wait, leave, forget, add_to_list, drop_list, take_off_list, app |
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
@@ -35,6 +38,7 @@ follows; so two different ids never make the same key.
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, import, change, serve, wait, drop, forget, unlist |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
+| `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, drop |
 | `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, drop |
 | `{pp}:user:<user>:redemptions` | zset | redemptions of one user by time, from the fifth on | redeem, forget, drop, unlist |
@@ -158,6 +162,18 @@ def user_brands(partition: int, user_id: str) -> str:
 
 def brand_mailed(partition: int, brand_id: str) -> str:
     return f"{_TAGS[partition]}brand:{_outside(brand_id)}:mailed"
+
+
+def listing(partition: int) -> str:
+    return f"{_TAGS[partition]}listing"
+
+
+def user_lists(partition: int, brand_id: str) -> str:
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:lists"
+
+
+def user_list(partition: int, brand_id: str, name: str, bucket: int) -> str:
+    return f"{_TAGS[partition]}brand:{_outside(brand_id)}:list:{_outside(name)}:{bucket}"
 
 
 def usage(partition: int) -> str:
@@ -314,6 +330,10 @@ def uses(partition: int, discount_id: str, bucket: int) -> str:
 
 def holds(partition: int, discount_id: str) -> str:
     return f"{_TAGS[partition]}discount:{discount_id}:holds"
+
+
+def reserved(partition: int, discount_id: str) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:reserved"
 
 
 def redemptions(partition: int, discount_id: str) -> str:

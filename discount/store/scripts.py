@@ -118,7 +118,9 @@ def _build(name: str, text: str, own_header: Mapping[str, str], with_files: Sequ
         # The shared parts come first: a script's own list may end with a name that takes the rest.
         for part, names in _header(each, own).items():
             header[part] = f"{names} {header[part]}"
-    functions = "".join(f"{line.strip()} " for own in shared.values() for line in own if not line.startswith("--"))
+    functions = "".join(
+        f"{line.strip()} " for own in shared.values() for line in own if not line.lstrip().startswith("--")
+    )
     keys, arguments = tuple(header["KEYS"].split()), tuple(header["ARGV"].split())
     if len(set(keys + arguments)) != len(keys + arguments):
         raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")

@@ -23,6 +23,7 @@ from discount.ledger.figures import Figures
 from discount.ledger.tallies import TallyReader
 from discount.security import url_policy
 from discount.security.signing import Signer
+from discount.services import slices
 from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
@@ -120,7 +121,9 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     }
 
     def plan() -> None:
-        turn = planner.turn()
+        # A brand with many webhooks and grants must not fill a processor, or Redis.
+        with slices.with_pauses(slices.HalfOfTheTime()):
+            turn = planner.turn()
         if turn.wanted:
             for event in wake.values():
                 event.set()

@@ -225,7 +225,28 @@ LIMITS: list[tuple[Any, str]] = [
         for name in ("total", "per_user", "per_user_per_day", "per_user_per_week")
         for value in [-1, 1.5, "10", True, 10**18, []]
     ],
-    ({"per_month": 1}, "/limits/per_month"),
+    ({"per_year": 1}, "/limits/per_year"),
+    *[
+        ({name: value}, f"/limits/{name}")
+        for name in ("per_user_per_month", "per_day", "per_week", "per_month")
+        for value in [-1, 1.5, "10", True, 10**18, []]
+    ],
+    *[({"windows": value}, "/limits/windows") for value in [5, "PT1H", {}, [{"period": "PT1H", "per_user": 1}] * 6]],
+    *[({"windows": [value]}, "/limits/windows/0") for value in [5, "PT1H", None]],
+    *[
+        ({"windows": [{"period": value, "per_user": 1}]}, "/limits/windows/0/period")
+        for value in ["", "1 hour", "P1M", "P1Y", "PT0S", "PT0.5S", "P401D", "x" * 33, 5, None]
+    ],
+    *[
+        ({"windows": [{"period": "PT1H", "per_user": value}]}, "/limits/windows/0/per_user")
+        for value in [-1, 101, "1", True, None]
+    ],
+    ({"windows": [{"period": "PT1H"}]}, "/limits/windows/0/per_user"),
+    ({"windows": [{"period": "PT24H", "per_user": 1}, {"period": "P1D", "per_user": 2}]}, "/limits/windows"),
+    *[({"amount": value}, "/limits/amount") for value in [5, [], "EUR"]],
+    *[({"amount": {name: 5}}, f"/limits/amount/{name}") for name in ["eur", "EURO", "XAU", "ABC"]],
+    *[({"amount": {"EUR": value}}, "/limits/amount/EUR") for value in [-1, 1.5, "5", 10**12 + 1, None, True]],
+    *[({"budget_caps": value}, "/limits/budget_caps") for value in NOT_BOOLEANS],
     (5, "/limits"),
     ([], "/limits"),
     (None, "/limits"),
@@ -235,6 +256,21 @@ LIMITS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("given", "place"), RULES, ids=lambda value: repr(value)[:40])
 def test_a_bad_part_of_a_rule_is_named(client: Client, given: dict[str, Any], place: str) -> None:
     client.refused("POST", "/discount", 422, "invalid", place, json=DISCOUNT | given)
+
+
+OPENS: list[tuple[Any, str]] = [
+    *[(value, "/opens") for value in [5, {}, "09:00-17:00", [{"from": "09:00", "to": "17:00"}] * 51]],
+    *[([value], "/opens/0") for value in [5, None, "fri"]],
+    *[([{"from": value, "to": "17:00"}], "/opens/0/from") for value in ["9:00", "24:00", "09:60", "09:00\n", 9, None]],
+    ([{"from": "09:00"}], "/opens/0/to"),
+    *[([{"from": "09:00", "to": "17:00", "days": value}], "/opens/0/days") for value in ["fri", [], ["fri"] * 2, None]],
+    ([{"from": "09:00", "to": "17:00", "days": ["Friday"]}], "/opens/0/days/0"),
+]
+
+
+@pytest.mark.parametrize(("opens", "place"), OPENS, ids=lambda value: repr(value)[:40])
+def test_bad_hours_are_named(client: Client, opens: Any, place: str) -> None:
+    client.refused("POST", "/discount", 422, "invalid", place, json=DISCOUNT | {"opens": opens})
 
 
 @pytest.mark.parametrize(("limits", "place"), LIMITS, ids=lambda value: repr(value)[:40])

@@ -133,3 +133,15 @@ def test_events_of_a_wait_are_listed(client: Client) -> None:
     ]
     assert listed[-1]["data"]["waited_since"] is not None
     assert listed[1]["data"]["waited_since"] is None
+
+
+def test_only_users_of_the_audience_may_wait(client: Client) -> None:
+    discount_id = client.create(total_count=1, audience={"groups": ["vip"]})["id"]
+    body: dict[str, Any] = {"user_id": "Ann", "customer": {"groups": ["vip"]}}
+    assert client.http.post(f"/discount/{discount_id}/grant", json=body).status_code == 201
+    path = f"/discount/{discount_id}/wait"
+    client.refused("POST", path, 409, "not-in-audience", json={"user_id": "Bob"})
+    assert client.http.post(path, json=body | {"user_id": "Bob"}).status_code == 201
+    revoked = {"user_id": "Ann", "back": "pool"}
+    assert client.http.post(f"/discount/{discount_id}/grant/revoke", json=revoked).status_code == 200
+    assert client.grant(discount_id, "Bob").status_code == 200

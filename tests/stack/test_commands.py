@@ -32,6 +32,7 @@ from tests.stack.test_command_line import (  # noqa: F401 - fixtures
 )
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
+from tests.support.sqlite_ledger import SqliteLedger
 
 Answer = Callable[..., str]
 Said = Callable[..., Any]
@@ -287,3 +288,54 @@ def test_an_unreachable_redis_is_named_without_its_password(call: Call, tmp_path
     folder = wrong(call("list", REDIS_URL="", DATA="elsewhere"))
     assert f"no `discount run` uses {tmp_path / 'elsewhere'}" in folder
     assert "use the DATA or the working directory" in folder
+
+
+def test_the_past_is_shown(call: Call, http: FlaskClient, server: RedisServer, tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path)
+    given = {"brand_id": "Archive", "discount_code": "Spring", "total_count": 9, "percent_off": 10}
+    discount = http.post("/discount", json=given).get_json()
+    code = http.post(f"/discount/{discount['id']}/grant", json={"user_id": "Ann"}).get_json()["code"]
+    body = {"discount_id": discount["id"], "user_id": "Ann", "code": code}
+    http.post("/redemption", json=body | {"order": {"id": "A-1", "amount": 10000, "currency": "JPY"}})
+    http.patch(f"/discount/{discount['id']}", json={"paused": True})
+
+    def shown(*words: str) -> str:
+        done = call(*words, LEDGER_URL=ledger.url)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    owner = f"Spring ({discount['id']}, unique, paused)"
+    assert f"Nobody holds it. It is a code of {owner}." in shown("find", "Archive", code)
+    ledger.read(Store.at(server.url, PATIENCE, 16))
+    found = shown("find", "Archive", code.lower())
+    assert found.startswith(f"{code}: held by Ann, of {owner}.\n")
+    assert ("code.granted" in found, "code.redeemed" in found) == (True, True)
+    (holder,) = json.loads(shown("find", "Archive", code, "--json"))["holders"]
+    assert (holder["state"], holder["redeemed_count"]) == ("granted", 1)
+    for words in ((discount["id"],), ("--brand", "Archive")):
+        rows = table(shown("figures", *words, "--step", "hour"))
+        assert rows[-1] == ["total", "1", "0", "1", "0", "0", "1,000 JPY"]
+        assert json.loads(shown("figures", *words, "--json"))["decimals"] == {"JPY": 0}
+    assert "discount.changed" in shown("changes", "Archive")
+    assert wrong(call("figures", discount["id"])) == "no-ledger: This service keeps no history."
+
+
+def test_a_brand_gets_a_digest_sees_a_preview_and_ends_it(said: Said, call: Call, tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path)
+    said("brand", "create", "Desk")
+    assert wrong(call("brand", "change", "Desk", "--digest-hour", "8")).startswith("invalid: ")
+    changed = said(
+        *("brand", "change", "Desk", "--digest-email", "desk@desk.example", "--digest-language", "de"),
+        *("--digest-timezone", "Europe/Berlin"),
+    )
+    wanted = {"email": "desk@desk.example", "timezone": "Europe/Berlin", "language": "de", "hour": 7}
+    assert changed["digest"] == wanted
+    assert said("brand", "change", "Desk", "--name", "The Desk")["digest"] == wanted
+    done = call("brand", "digest", "Desk", "--day", "2026-11-25", LEDGER_URL=ledger.url)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.startswith("To: desk@desk.example\nSubject: Ihre Codes am 25. November 2026\n\n")
+    assert "wurden 0 Codes von The Desk vergeben" in done.stdout
+    page = call("brand", "digest", "Desk", "--html", LEDGER_URL=ledger.url)
+    assert page.stdout.startswith("<!doctype html>")
+    assert wrong(call("brand", "digest", "Desk")).startswith("LEDGER_URL: ")
+    assert said("brand", "change", "Desk", "--no-digest")["digest"] is None

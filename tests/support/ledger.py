@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from discount.domain import windows
 from discount.domain.ids import parse_discount_id
 from discount.services.redemption_records import Record
 from discount.store import keys
@@ -161,6 +162,16 @@ def _check_counters(fields: dict[str, str], found: Ledger) -> None:
     assert Counter(sums) == _sums(found), "R3: sums by currency"
     if "limit_total" in fields:
         assert len(_counted(fields, found)) + counts["held"] <= int(fields["limit_total"]), "R5: total"
+    for currency, most in windows.read_budget(fields.get("budget")).items():
+        live = [each for name, each in found.records.items() if found.states[name] in ("redeemed", "held")]
+        spent = sum(int(each["discount_amount"]) for each in live if each["currency"] == currency)
+        held = sum(int(each["discount_amount"]) for each in live if each["state"] == "held")
+        assert (spent <= most, held) == (True, int(fields.get(f"reserved:{currency}", 0))), "R5: budget"
+    if "periods" in fields:
+        day, used, day_held = fields["periods"].split()[:3]
+        assert int(used) == sum(each["day"] == day for each in _counted(fields, found)), "R3: uses of the day"
+        of_day = [name for name, state in found.states.items() if state == "held" and found.records[name]["day"] == day]
+        assert int(day_held) == len(of_day), "R3: holds of the day"
 
 
 def _sums(found: Ledger) -> Counter[str]:

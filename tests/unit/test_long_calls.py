@@ -7,12 +7,26 @@ from discount.api import long_calls
 from discount.api.long_calls import LongCalls, Places
 from discount.domain.errors import TooManyAtOnce
 from discount.domain.model import Caller
+from discount.services import slices
 
 BRAND = Caller(frozenset(["manage"]), brand_id="IKEA", key_id="one")
 SAME_BRAND = Caller(frozenset(["manage"]), brand_id="IKEA", key_id="two")
 OTHER = Caller(frozenset(["manage"]), brand_id="Other", key_id="three")
 USER = Caller(frozenset(["read"]), user_id="Ann")
 ADMIN = Caller(frozenset(["admin"]))
+
+
+class WorkBesides(unittest.TestCase):
+    def test_work_that_takes_half_of_the_time_pauses_as_long_as_it_worked(self) -> None:
+        with (
+            mock.patch("discount.services.slices.time.monotonic", side_effect=[1.0, 1.01, 2.0, 7.0, 8.0]),
+            mock.patch("discount.services.slices.time.sleep") as sleep,
+            slices.with_pauses(slices.HalfOfTheTime()),
+        ):
+            slices.between()
+            slices.between()
+        self.assertEqual([round(each.args[0], 9) for each in sleep.call_args_list], [0.01, slices.LONGEST_HALF])
+        slices.between()
 
 
 class PlacesAreBounded(unittest.TestCase):
@@ -65,11 +79,11 @@ class Calls(unittest.TestCase):
                 mock.patch("discount.api.long_calls.time.thread_time", side_effect=[0.0, 0.01, 0.0]),
                 mock.patch("discount.api.long_calls.time.sleep") as sleep,
             ):
-                long_calls._Pause(places, None, None)()
+                long_calls._Pause(places, None, None, lambda: 0.0)()
             sleep.assert_called_once_with(0.01 * max(1, 4 * number - 3))
 
     def test_a_caller_who_has_used_up_its_share_pauses_for_longer(self) -> None:
-        for owed, slept in ((0.0, 0.01), (0.7, 0.7), (9.0, long_calls.LONGEST_OWED)):
+        for owed, slept in ((0.0, 0.03), (0.7, 0.7), (9.0, long_calls.LONGEST_OWED)):
             meter = mock.Mock(**{"charge.return_value": owed})
             places = Places(9, 9, 9)
             places.take(BRAND)
@@ -77,5 +91,7 @@ class Calls(unittest.TestCase):
                 mock.patch("discount.api.long_calls.time.thread_time", side_effect=[0.0, 0.01, 0.0]),
                 mock.patch("discount.api.long_calls.time.sleep") as sleep,
             ):
-                long_calls._Pause(places, None, meter)()
-            sleep.assert_called_once_with(slept)
+                long_calls._Pause(places, None, meter, iter((1.0, 1.02, 0.0)).__next__)()
+            self.assertAlmostEqual(sleep.call_args.args[0], slept)
+            # What Redis worked for the call is charged, too.
+            self.assertAlmostEqual(meter.charge.call_args.args[0], 0.02)

@@ -25,7 +25,7 @@ READS = {
 }
 # Commands that a full Redis refuses. One of them must be the first write, before any that it accepts.
 REFUSED_WHEN_FULL = {"XADD", "XGROUP", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
-FREES = {"DEL", "ZREM"}
+FREES = {"DEL", "ZREM", "HDEL"}
 
 
 LUA = Path(scripts.__file__).parent / "lua"
@@ -205,6 +205,7 @@ class Bodies(unittest.TestCase):
         uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "unlist", "records", "left", "tally"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
+        user_lists = {"add_to_list", "drop_list", "take_off_list"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {
             "open_group",
@@ -216,7 +217,7 @@ class Bodies(unittest.TestCase):
             "lease_reminder",
             "move_digest",
         }
-        self.assertEqual(set(SCRIPTS), pools | lists | uses | access | contacts | webhooks | deliveries)
+        self.assertEqual(set(SCRIPTS), pools | uses | lists | access | contacts | user_lists | webhooks | deliveries)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
         self.assertEqual(

@@ -1,5 +1,7 @@
 """Routes of discounts."""
 
+from typing import Any
+
 from msgspec import UNSET, structs
 
 from discount.api.contract import Contract, ViewResult
@@ -27,6 +29,7 @@ from discount.api.schemas.discounts import (
 from discount.domain import code_kinds, code_sequence, errors
 from discount.domain.model import COMMAND, Author, Caller, Discount
 from discount.domain.rules import LIMITS, LimitName, Rule
+from discount.domain.windows import PERIOD_LIMITS, Hours, Window
 from discount.security.signing import Signer
 from discount.services import discounts, webhooks
 from discount.store.connection import Store
@@ -117,8 +120,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         """Pause, resume, rename, extend or resize a discount, or change its limits."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if "limits" in changes:
-            limits = _limits(changes.pop("limits"))
-            changes |= {"limits": limits} if limits else {}
+            given = changes.pop("limits")
+            limits = _limits(given)
+            changes |= ({"limits": limits} if limits else {}) | _bounds(given)
         if isinstance(body.release, ReleaseIn):
             changes["release"] = body.release.pace()
         if not changes:
@@ -175,6 +179,9 @@ def create_from(
         webhook=(body.webhook_url, body.webhook_types) if body.webhook_url else None,
         idempotency_key=idempotency_key,
         metadata=body.metadata,
+        bounds=_bounds(body.limits),
+        audience=None if body.audience is None else body.audience.read(),
+        opens=[Hours(tuple(each.days), each.from_, each.to) for each in body.opens],
         author=author,
     )
 
@@ -190,4 +197,16 @@ def _discount_out(discount: Discount, now: int, caller: Caller) -> DiscountOut:
 
 
 def _limits(given: LimitsIn) -> dict[LimitName, int | None]:
-    return {name: getattr(given, name) for name in LIMITS if getattr(given, name) is not UNSET}
+    return {name: getattr(given, name) for name in (*LIMITS, *PERIOD_LIMITS) if getattr(given, name) is not UNSET}
+
+
+def _bounds(given: LimitsIn) -> dict[str, Any]:
+    """Return those of windows, amount and budget_caps that are given."""
+    found: dict[str, Any] = {}
+    if given.windows is not UNSET:
+        found["windows"] = [Window(each.period, each.per_user) for each in given.windows or ()]
+    if given.amount is not UNSET:
+        found["amount"] = given.amount
+    if given.budget_caps is not UNSET:
+        found["budget_caps"] = given.budget_caps
+    return found

@@ -4,7 +4,7 @@ from typing import Any
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId, missing_out
+from discount.api.schemas.common import BrandId, UserId, customer_in, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -40,6 +40,7 @@ _NO_GRANT = (
     "closed",
     "quota-reached",
     "revoked",
+    "not-in-audience",
 )
 
 
@@ -60,7 +61,12 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Grant a user a code: 201 the first time, then 200 with the same code."""
         email = email_in(body.email, caller)
         metadata = body.metadata or NO_METADATA
-        return _answer(grants.grant(store, discount_id, body.user_id, email=email, metadata=metadata, guard=guard))
+        customer = customer_in(body.customer, caller)
+        return _answer(
+            grants.grant(
+                store, discount_id, body.user_id, email=email, metadata=metadata, customer=customer, guard=guard
+            )
+        )
 
     @contract.declare(
         "GET",
@@ -144,7 +150,12 @@ def add_routes(contract: Contract, store: Store) -> None:
     def grant_code_of_brand(brand_id: BrandId, body: GrantIn, caller: model.Caller) -> ViewResult:
         """Grant a user a usable code of a brand: one that the user holds, or one of an active discount."""
         email, metadata = email_in(body.email, caller), body.metadata or NO_METADATA
-        return _answer(brand_grants.grant_of_brand(store, brand_id, body.user_id, email=email, metadata=metadata))
+        customer = customer_in(body.customer, caller)
+        return _answer(
+            brand_grants.grant_of_brand(
+                store, brand_id, body.user_id, email=email, metadata=metadata, customer=customer
+            )
+        )
 
     @contract.declare(
         "GET",

@@ -7,6 +7,7 @@ from discount.api import problems
 from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import (
     UserId,
+    customer_in,
     missing_out,
     moment_in,
 )
@@ -37,6 +38,7 @@ _NOT_NOW = (
     *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
+    *("outside-hours", "not-in-audience"),
 )
 
 
@@ -172,7 +174,8 @@ def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkou
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency)
     by_user = caller.user_id is not None
-    return Checkout(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user)
+    customer = customer_in(body.customer, caller)
+    return Checkout(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user, customer)
 
 
 def _reason(refusal: Refusal) -> Reason:

@@ -32,6 +32,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         _check_brand(query, caller)
         if body.unsubscribed is not None and query.brand_id is None:
             raise Invalid("/unsubscribed", "applies to the e-mails of one brand; brand_id must name it")
+        if body.groups is not None and query.brand_id is None:
+            raise Invalid("/groups", "are those of one brand; brand_id must name it")
         if body.email is not None:
             mails.check_address(body.email, "/email")
         contact = contacts.put(
@@ -42,6 +44,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
             name=body.name or "",
             locale=body.locale or "",
             unsubscribed=body.unsubscribed,
+            groups=body.groups,
         )
         return ContactOut.of(contact, query.brand_id), 200
 

@@ -2,7 +2,7 @@
 
 from discount.api.contract import Contract, ViewResult
 from discount.api.routes.grants import email_in
-from discount.api.schemas.common import ListQuery
+from discount.api.schemas.common import ListQuery, customer_in
 from discount.api.schemas.waits import WaitIn, WaitOut, WaitPage, WaitQuery
 from discount.domain import model
 from discount.services import waiting_lists
@@ -19,11 +19,21 @@ def add_routes(contract: Contract, store: Store) -> None:
         scopes=("grant",),
         users=True,
         answers={201: WaitOut, 200: WaitOut},
-        refusals=("not-found", "closed", "expired", "already-granted", "revoked", "codes-left", "quota-reached"),
+        refusals=(
+            "not-found",
+            "closed",
+            "expired",
+            "already-granted",
+            "revoked",
+            "codes-left",
+            "quota-reached",
+            "not-in-audience",
+        ),
     )
     def begin_wait(discount_id: str, body: WaitIn, caller: model.Caller) -> ViewResult:
         """Put a user on the waiting list of a discount: 201 the first time, then 200 with the place by now."""
-        wait = waiting_lists.wait(store, discount_id, body.user_id, email=email_in(body.email, caller))
+        email, customer = email_in(body.email, caller), customer_in(body.customer, caller)
+        wait = waiting_lists.wait(store, discount_id, body.user_id, email=email, customer=customer)
         return WaitOut.of(wait), 201 if wait.fresh else 200
 
     @contract.declare(

@@ -12,6 +12,7 @@ from discount.api.schemas.common import (
     BrandId,
     Currency,
     ForBrand,
+    Groups,
     ListQuery,
     Metadata,
     Missing,
@@ -26,7 +27,8 @@ from discount.api.schemas.common import (
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import ids, model, releases, rules
+from discount.domain import audience, ids, model, releases, rules, windows
+from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
 DiscountCode = Annotated[
@@ -141,30 +143,180 @@ class CodesOut(Shape, omit_defaults=True):
     code: str = ""
 
 
+Period = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        description="An ISO 8601 duration from PT1S to P400D, without months and years.",
+        examples=["PT24H"],
+        extra_json_schema={"format": "duration"},
+    ),
+]
+
+
+class WindowShape(Shape):
+    """A rolling window: how often each user may redeem within any such period."""
+
+    period: Period
+    per_user: Annotated[int, Meta(ge=0, le=windows.MOST_USES)]
+
+
+Budget = Annotated[
+    dict[Currency, Annotated[int, Meta(ge=0, le=rules.MAX_AMOUNT)]],
+    Meta(
+        max_length=20,
+        description="The most that may come off in all, by currency, in minor units. A rollback gives it back.",
+        examples=[{"EUR": 100000}],
+    ),
+]
+
+
 class LimitsIn(Shape):
     """Limits on redemptions; null is no limit.
 
     In a change, a limit left out stays as it is. In a new discount, `per_user` is then 1, and the others no limit.
+    `per_day`, `per_week` and `per_month` are limits of all users together. The use that would pass `amount` is refused,
+    or takes what is left where `budget_caps` is true.
     """
 
     total: Often | None | UnsetType = UNSET
     per_user: Often | None | UnsetType = UNSET
     per_user_per_day: Often | None | UnsetType = UNSET
     per_user_per_week: Often | None | UnsetType = UNSET
+    per_user_per_month: Often | None | UnsetType = UNSET
+    per_day: Often | None | UnsetType = UNSET
+    per_week: Often | None | UnsetType = UNSET
+    per_month: Often | None | UnsetType = UNSET
+    windows: Annotated[list[WindowShape], Meta(max_length=5)] | None | UnsetType = UNSET
+    amount: Budget | None | UnsetType = UNSET
+    budget_caps: bool | UnsetType = UNSET
 
 
 class LimitsOut(Shape):
-    """Limits on redemptions; null is no limit."""
+    """Limits on redemptions; null is no limit. What is missing is no limit either."""
 
     total: int | None = None
     per_user: int | None = None
     per_user_per_day: int | None = None
     per_user_per_week: int | None = None
+    per_user_per_month: int | UnsetType = UNSET
+    per_day: int | UnsetType = UNSET
+    per_week: int | UnsetType = UNSET
+    per_month: int | UnsetType = UNSET
+    windows: list[WindowShape] | UnsetType = UNSET
+    amount: dict[str, int] | UnsetType = UNSET
+    budget_caps: bool | UnsetType = UNSET
 
     @classmethod
     def of(cls, limits: Mapping[rules.LimitName, int]) -> "LimitsOut":
         get = limits.get
-        return cls(get("total"), get("per_user"), get("per_user_per_day"), get("per_user_per_week"))
+        out = cls(get("total"), get("per_user"), get("per_user_per_day"), get("per_user_per_week"))
+        return out if limits.keys() <= _OF_ALL else out._with(limits)
+
+    def _with(self, limits: Mapping[Any, int]) -> "LimitsOut":
+        """Add the limits that only some discounts have."""
+        for name in windows.PERIOD_LIMITS:
+            if name in limits:
+                setattr(self, name, limits[name])
+        of_windows = _under(windows.WINDOW, limits)
+        if of_windows:
+            self.windows = [WindowShape(period, most) for period, most in of_windows.items()]
+        self.amount = _under(windows.AMOUNT, limits) or UNSET
+        return self
+
+
+_OF_ALL = frozenset(rules.LIMITS)
+
+
+def _under(start: str, limits: Mapping[str, int]) -> dict[str, int]:
+    return {name.removeprefix(start): most for name, most in limits.items() if name.startswith(start)}
+
+
+TimeOfDay = Annotated[
+    str,
+    Meta(
+        pattern=with_rule(
+            r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)", "[^0-9:]", "a time of day is expected, from 00:00 to 23:59"
+        ),
+        examples=["09:00"],
+    ),
+]
+
+
+ListName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=with_rule(
+            r"^[A-Za-z0-9._-]*[A-Za-z0-9_-]$(?!\n)",
+            "[^A-Za-z0-9._-]",
+            "the letters A-Z and a-z, digits and . _ - are allowed, with no . at the end",
+        ),
+        description="The name of a list of users.",
+        examples=["newsletter"],
+    ),
+]
+
+
+class AudienceShape(Shape, omit_defaults=True):
+    """Who may use a discount: users in one of the groups or lists, with orders as the caller states them.
+
+    Groups are claims of the user's token, those that the brand keeps (`PUT /user/{user_id}`), or those in `customer`.
+    """
+
+    groups: Groups = msgspec.field(default_factory=list)
+    lists: Annotated[list[ListName], Meta(max_length=10)] = msgspec.field(default_factory=list)
+    first_order: Annotated[bool, Meta(description="Only users without an earlier order.")] = False
+    orders_at_least: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    spent_at_least: Annotated[int, Meta(ge=1, le=10**15, description="In minor units.")] | None = None
+    at: Annotated[audience.Judged, Meta(description="When it is judged; both by default.")] | UnsetType = UNSET
+
+    def read(self) -> audience.Audience:
+        """Return the audience.
+
+        Raises:
+            Invalid: it has no condition, or two that exclude each other.
+        """
+        found = audience.Audience(
+            tuple(self.groups),
+            tuple(self.lists),
+            self.first_order,
+            self.orders_at_least,
+            self.spent_at_least,
+            "both" if self.at is UNSET else self.at,
+        )
+        if found == audience.Audience(at=found.at):
+            raise Invalid("/audience", "has no condition; name groups, lists or orders")
+        if found.first_order and found.orders_at_least:
+            raise Invalid("/audience/orders_at_least", "cannot be combined with first_order")
+        return found
+
+    @classmethod
+    def of(cls, found: audience.Audience) -> "AudienceShape":
+        return cls(
+            list(found.groups),
+            list(found.lists),
+            found.first_order,
+            found.orders_at_least,
+            found.spent_at_least,
+            found.at,
+        )
+
+
+class HoursShape(Shape, rename={"from_": "from"}):
+    """Hours of some days, as a clock in `timezone` shows them. An end before the start is the next day's."""
+
+    from_: TimeOfDay
+    to: TimeOfDay
+    days: Annotated[list[windows.Day], Meta(min_length=1, max_length=7)] = msgspec.field(
+        default_factory=lambda: list(windows.DAYS)
+    )
+
+    @classmethod
+    def of(cls, hours: windows.Hours) -> "HoursShape":
+        return cls(hours.from_, hours.to, list(hours.days))
 
 
 class ReleaseIn(Shape):
@@ -237,6 +389,11 @@ class DiscountIn(Shape, kw_only=True):
     webhook_url: WebhookUrl | None = None
     webhook_types: EventTypes = msgspec.field(default_factory=list)
     metadata: Metadata = msgspec.field(default_factory=dict)
+    opens: Annotated[
+        list[HoursShape],
+        Meta(max_length=50, description="When codes can be redeemed; without hours, at any time."),
+    ] = msgspec.field(default_factory=list)
+    audience: AudienceShape | None = None
 
 
 class DiscountChange(Shape):
@@ -272,6 +429,8 @@ class DiscountForUser(Shape, kw_only=True):
     maximum_discount: int | None
     limits: LimitsOut
     timezone: str
+    opens: list[HoursShape] | UnsetType = UNSET
+    audience: AudienceShape | UnsetType = UNSET
 
     @classmethod
     def of(cls, discount: model.Discount, now: int, **more: Any) -> Self:
@@ -295,9 +454,18 @@ class DiscountForUser(Shape, kw_only=True):
             "currency": discount.rule.currency,
             "minimum_amount": discount.rule.minimum_amount,
             "maximum_discount": discount.rule.maximum_discount,
-            "limits": LimitsOut.of(discount.limits),
+            "limits": _limits_out(discount),
             "timezone": discount.timezone,
+            "audience": UNSET if discount.audience is None else AudienceShape.of(discount.audience),
+            "opens": [HoursShape.of(each) for each in discount.opens] or UNSET,
         }
+
+
+def _limits_out(discount: model.Discount) -> LimitsOut:
+    out = LimitsOut.of(discount.limits)
+    if discount.budget_caps:
+        out.budget_caps = True
+    return out
 
 
 class DiscountOut(DiscountForUser, kw_only=True):

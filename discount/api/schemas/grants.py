@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     BrandId,
+    CustomerIn,
     Email,
     ListQuery,
     Metadata,
@@ -29,6 +30,7 @@ class GrantIn(Shape):
     user_id: UserId
     email: Email | None = None
     metadata: Metadata | None = None
+    customer: CustomerIn | None = None
 
 
 GoodUntil = Annotated[
@@ -81,7 +83,16 @@ class GrantsIn(Shape):
 
 
 NoGrant = Literal[
-    "sold-out", "not-released", "others-wait", "not-started", "expired", "paused", "closed", "quota-reached", "revoked"
+    "sold-out",
+    "not-released",
+    "others-wait",
+    "not-started",
+    "expired",
+    "paused",
+    "closed",
+    "quota-reached",
+    "revoked",
+    "not-in-audience",
 ]
 
 

@@ -10,6 +10,7 @@ from discount.api.schemas.common import (
     Amount,
     BrandId,
     Currency,
+    CustomerIn,
     ListQuery,
     Metadata,
     Missing,
@@ -58,6 +59,7 @@ class ValidationIn(Shape, kw_only=True):
         Meta(min_length=1, max_length=200, description="As typed. Case, blanks and dashes do not matter."),
     ]
     order: OrderShape
+    customer: CustomerIn | None = None
 
 
 class RedemptionIn(ValidationIn, kw_only=True):
@@ -85,6 +87,12 @@ class Reason(Shape, omit_defaults=True):
     expires_at: Moment | None = None
     minimum_amount: int | None = None
     currency: str | None = None
+    most: int | None = None
+    left: int | None = None
+    period: str | None = None
+    condition: str | None = None
+    least: int | None = None
+    stated: int | None = None
 
 
 class ValidationOut(Shape):

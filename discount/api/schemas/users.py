@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     BrandId,
     Email,
+    Groups,
     Shape,
     VisibleText,
 )
@@ -43,12 +44,16 @@ class Forgotten(Shape):
 
 
 class ContactIn(Shape):
-    """A user's contact. Without an e-mail address, no e-mails are sent. Only a brand may set `unsubscribed`."""
+    """A user's contact. Without an e-mail address, no e-mails are sent.
+
+    Only a brand may set `unsubscribed` and `groups`.
+    """
 
     email: Email | None
     name: VisibleText | None = None
     locale: Locale | None = None
     unsubscribed: bool | None = None
+    groups: Annotated[Groups, Meta(description="Groups of the user at the brand, for audiences.")] | None = None
 
 
 class ContactOut(Shape):
@@ -60,11 +65,12 @@ class ContactOut(Shape):
     name: str | None
     locale: str | None
     unsubscribed: bool
+    groups: list[str] | UnsetType = UNSET
 
     @classmethod
     def of(cls, contact: Contact, brand_id: str | None) -> "ContactOut":
         fields = (contact.email, contact.name or None, contact.locale or None)
-        return cls(contact.user_id, brand_id, *fields, contact.unsubscribed)
+        return cls(contact.user_id, brand_id, *fields, contact.unsubscribed, list(contact.groups) or UNSET)
 
 
 class ContactQuery(Shape):

@@ -194,7 +194,8 @@ def invalid_sentence(refused: Any) -> str:
 def limit_sentence(refused: Any) -> str:
     """Return the original's sentence for a limit that is reached."""
     limit: LimitName = refused.facts["limit"]
-    return _REACHED[limit]
+    # The original has no other limits.
+    return _REACHED.get(limit, ALL_USED)
 
 
 def _coupon_out(number: int, discount: Discount) -> CouponOut:

@@ -1,8 +1,8 @@
 --- Make a hold a final use.
---- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
+--- COST  O(log n) in the holds of the discount, at most 100 holds of the user, and 1,000 holds that ended.
 --- KEYS  first second third discount uses holds events
 --- ARGV  id number user
---- WITH  uses records put_records
+--- WITH  uses bounds bounded_uses records put_records
 --- OK    confirmed  The use is final.
 --- OK    again      Nothing is changed: the use was final before.
 --- OK    moved      The order belongs to another user or discount now; look it up again.
@@ -24,6 +24,14 @@ end
 r.state, r.confirmed_at = 'redeemed', at
 put_record(r)
 take_hold(user_uses, id)
+if r.bounded then
+  local bounds = bounds_functions()
+  local writer = bounded_uses(bounds)
+  bounds.open(r.currency, at)
+  writer.take_hold(id, r.discount_amount, r.currency, r.day, r.week)
+  writer.add_use(user_uses, r.day, r.week, r.at)
+  writer.save()
+end
 count_use(user_uses, r.day, r.week)
 redis.call('HSET', uses, r.user, write_uses(user_uses, at))
 redis.call('HINCRBY', discount, 'used', 1)

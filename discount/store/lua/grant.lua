@@ -9,6 +9,7 @@
 --- OK    changed                   The codes that the user holds are not `expected_users` any more.
 --- OK    template                  The discount makes codes for each user; call again with candidates.
 --- OK    clash                     Every candidate is given already; call again with others.
+--- OK    asks                      The discount has an audience; judge the user and call again with a third line of `extra`.
 --- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out not-released(opens_at) others-wait
 local held = redis.call('HGET', grants, user)
 -- The answer has all fields on which the end of the code depends.
@@ -16,7 +17,7 @@ if held then
   local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed', 'claim_within')
   return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or '', ends[5] or ''}
 end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told', 'claim_within', 'release', 'waits')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told', 'asks', 'claim_within', 'release', 'waits')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -28,8 +29,9 @@ local granted = tonumber(d[2])
 local left = d[3] and d[3] - granted
 if left and left <= 0 then return {'sold-out'} end
 -- The codes that are released next are for the users who wait.
-if d[14] and at < released_at(d[14], granted) then return {'not-released', released_at(d[14], granted + (d[15] or 0))} end
-if d[15] then return {'others-wait'} end
+if d[15] and at < released_at(d[15], granted) then return {'not-released', released_at(d[15], granted + (d[16] or 0))} end
+if d[16] then return {'others-wait'} end
+if d[13] and not string.find(extra, '\n.*\n') then return {'asks'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
@@ -82,8 +84,8 @@ local is_first_of_bucket = redis.call('HLEN', grants) == 0
 local grant = at .. ' ' .. code
 local address, metadata
 if extra ~= '' then
-  -- An e-mail address and, on the next line, metadata, which is kept behind the code.
-  address, metadata = string.match(extra, '^([^\n]*)\n?(.*)$')
+  -- An e-mail address and, on the next line, metadata, which is kept behind the code. A third line is of the audience.
+  address, metadata = string.match(extra, '^([^\n]*)\n?([^\n]*)')
   if metadata ~= '' then
     grant = grant .. '\n' .. metadata
     count_bytes(#metadata)
@@ -116,4 +118,4 @@ if levels[1] then redis.call('HSET', discount, 'told', levels[#levels] .. ' ' ..
 count_grant(d[1])
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[13] or ''}
+return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[14] or ''}

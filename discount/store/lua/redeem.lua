@@ -1,18 +1,20 @@
 --- Redeem or hold a code at a checkout, or return every reason against it.
---- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended.
+--- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
 --- KEYS  discount grants uses first second third holds redemptions more_redemptions users user_redemptions idempotency events records...
---- ARGV  mode user typed as_held id fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way
---- WITH  uses limits holds records put_records lists guesses guard
---- OK    redeemed(at code hold_until left)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
+--- ARGV  mode user typed as_held id fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way conditions
+--- WITH  uses limits holds bounds bounded_uses records put_records lists guesses guard
+--- OK    redeemed(at code hold_until left taken)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
 --- OK    again(record)             The order was redeemed before: its record.
---- OK    checked(reasons left)     Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
+--- OK    checked(reasons left taken)  Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
 --- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
 --- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
 --- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with them, and with the three lists of each.
+--- OK    settled                 Up to 1,000 holds that ended are off the counts; call again for the others.
 --- ERR   not-found
-local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency)
+-- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty.
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency, 'bounded')
 if not d[1] then return {'not-found'} end
 local at = now()
 local value = redis.call('HGET', grants, user)
@@ -80,19 +82,33 @@ local holding = d[14] and d[14] > at
 local all_held = holding and redis.call('ZCOUNT', holds, '(' .. at, '+inf') or 0
 local user_holds = find_live(user_uses, at)
 local used = tonumber(d[9] or 0)
+local bounds
+if d[18] then
+  bounds = bounds_functions()
+  bounds.open(currency, at)
+  if #bounds.ended == 1000 then
+    bounded_uses(bounds).save()
+    return {'settled'}
+  end
+  bounds.stay(today, user_uses, user_holds)
+end
 
 local most = {d[10], d[11], d[12], d[13]}
 local limits, released_holds, kept_holds = count_limits(most, used, all_held, user_uses, user_holds, today), none, user_holds
+if bounds then bounds.add(limits, user_holds, today, discount_amount) end
 if is_hit(limits) then
   -- The user's own holds are released first, as at a checkout that starts again; `without_own` counts none of them.
   local without_own = count_limits(most, used, all_held - #user_holds, user_uses, {}, today)
+  if bounds then bounds.add(without_own, {}, today, discount_amount) end
   if is_hit(without_own) then
     limits = without_own
   else
     released_holds, kept_holds = holds_functions().choose(limits, user_holds, today)
     limits = count_limits(most, used, all_held - #released_holds, user_uses, kept_holds, today)
+    if bounds then bounds.add(limits, kept_holds, today, discount_amount) end
   end
 end
+if bounds then discount_amount = bounds.cap(limits, discount_amount) end
 local left = left_of(limits)
 
 if revoked then reasons[#reasons + 1] = {slug = 'revoked'} end
@@ -106,8 +122,18 @@ if right and valid_for ~= '' and granted_at then
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
 if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'expired', expires_at = expires_at} end
+if conditions ~= '' then
+  local opens_at, open = nil, false
+  for _, opening in ipairs(cjson.decode(conditions).openings) do
+    if opening[1] <= at and at < opening[2] then open = true end
+    if opening[1] > at and not opens_at then opens_at = opening[1] end
+  end
+  if not open then reasons[#reasons + 1] = {slug = 'outside-hours', opens_at = opens_at} end
+end
 for _, limit in ipairs(limits) do
-  if limit.used + limit.held >= limit.most then
+  if limit.takes and is_reached(limit) then
+    reasons[#reasons + 1] = bounds.reason(limit)
+  elseif is_reached(limit) then
     local opens_at = ({per_user_per_day = today.ends_at, per_user_per_week = today.week_ends_at})[limit.name]
     if limit.name == 'total' and limit.used < limit.most then opens_at = holds_functions().find_opening(holds, limit, user_holds, at) end
     if limit.most == 0 then opens_at = nil end
@@ -120,7 +146,7 @@ if not right then
   count_guess()
   return {'refused', '[{"slug":"not-granted"}]'}
 end
-if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left)} end
+if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left), discount_amount} end
 if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
   local opens_at = kept_holds[1].ends_at
   for _, hold in ipairs(kept_holds) do
@@ -160,7 +186,7 @@ if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)
   ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
-for name in pairs(left) do left[name] = left[name] - 1 end
+for _, limit in ipairs(limits) do left[limit.name] = left[limit.name] - (limit.need or 1) end
 local left_after = left_text(left)
 for _, each in ipairs(released) do
   redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
@@ -173,7 +199,7 @@ else
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = today.day, week = today.week, left = left_after, user = user, code = code, reason = '', order = order}
+local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = today.day, week = today.week, left = left_after, user = user, code = code, reason = '', order = order, bounded = bounds and '1'}
 if before then
   -- An order may be redeemed again after its hold ended. Earlier times are kept, since there are events of then.
   made.earlier_at = string.sub((before.earlier_at and before.earlier_at .. ',' or '') .. before.at, -1699)
@@ -190,6 +216,18 @@ if #released_holds > 0 and ended == none then ended = {} end
 for _, hold in ipairs(released_holds) do ended[#ended + 1] = hold.id end
 if #ended > 0 then redis.call('ZREM', holds, unpack(ended)) end
 user_uses.holds = kept_holds
+if bounds then
+  local writer = bounded_uses(bounds)
+  for _, hold in ipairs(released_holds) do
+    if hold.at ~= '' then writer.take_hold(hold.id, hold.amount, hold.currency, hold.day, hold.week) end
+  end
+  if hold_until == '' then
+    writer.add_use(user_uses, today.day, today.week, at)
+  else
+    writer.add_hold(id, discount_amount, today.day, today.week, hold_until)
+  end
+  writer.save()
+end
 if hold_until == '' then
   count_use(user_uses, today.day, today.week)
   local orders, discounts = (d[16] or 0) + amount, (d[17] or 0) + discount_amount
@@ -203,7 +241,7 @@ if hold_until == '' then
   end
 else
   if user_uses.day == '' then user_uses.day, user_uses.week = today.day, today.week end
-  user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week}
+  user_uses.holds[#user_uses.holds + 1] = {id = id, ends_at = hold_until, day = today.day, week = today.week, at = bounds and at, amount = discount_amount, currency = currency}
   redis.call('ZADD', holds, hold_until, id)
   -- Until this time, readers of the discount count its holds.
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
@@ -212,4 +250,4 @@ redis.call('HSET', uses, user, write_uses(user_uses, at))
 list_for_discount(redemptions, more_redemptions, short, at)
 list_for_user(users, user, user_redemptions, short, at)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
-return {'redeemed', at, code, hold_until, cjson.encode(left)}
+return {'redeemed', at, code, hold_until, cjson.encode(left), discount_amount}

@@ -1,8 +1,8 @@
 --- Undo a use, or end a hold, once. A use stays counted against the limits if the discount keeps uses.
---- COST  O(log n) in the holds of the discount, and at most 100 holds of the user.
+--- COST  O(log n) in the holds of the discount, at most 100 holds of the user, and 1,000 holds that ended.
 --- KEYS  first second third discount uses holds events
 --- ARGV  id number user reason
---- WITH  uses records put_records
+--- WITH  uses bounds bounded_uses records put_records
 --- OK    rolled-back  The use is undone, or the hold has ended.
 --- OK    again        Nothing is changed: there is no use or hold to undo any more.
 --- OK    moved        The order belongs to another user or discount now; look it up again.
@@ -23,7 +23,14 @@ local was_held = r.state == 'held'
 r.state, r.rolled_back_at, r.reason = 'rolled-back', at, reason
 put_record(r)
 redis.call('HINCRBY', discount, 'rolled_back', 1)
+local writer
+if r.bounded then
+  local bounds = bounds_functions()
+  bounds.open(r.currency, at)
+  writer = bounded_uses(bounds)
+end
 if was_held then
+  if writer then writer.take_hold(id, r.discount_amount, r.currency, r.day, r.week) end
   take_hold(user_uses, id)
   redis.call('ZREM', holds, id)
 else
@@ -31,9 +38,11 @@ else
   redis.call('HINCRBY', discount, 'orders:' .. r.currency, 0 - tonumber(r.amount))
   redis.call('HINCRBY', discount, 'discounts:' .. r.currency, 0 - tonumber(r.discount_amount))
   if not d[3] then
+    if writer then writer.take_use(user_uses, r.day, r.week, r.at) end
     uncount_use(user_uses, r.day, r.week)
     redis.call('HINCRBY', discount, 'used', -1)
   end
 end
+if writer then writer.save() end
 redis.call('HSET', uses, r.user, write_uses(user_uses, at))
 return {'rolled-back'}

@@ -1,12 +1,13 @@
 --- Put a user on the waiting list of a discount, or return the place that the user has.
 --- COST  O(log n) in the users who wait.
 --- KEYS  discount grants users waits waits_due events
---- ARGV  discount_id user email
+--- ARGV  discount_id user email judged
 --- WITH  grant_quotas quotas releases
 --- OK    waits(place since)   The user is on the list now; the first place is 1.
+--- OK    asks                 The discount has an audience; judge the user and call again with `judged`.
 --- OK    waited(place since)  Nothing is changed: the user was on the list before.
 --- ERR   not-found closed expired(expires_at) revoked already-granted codes-left
-local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'expires_at', 'granted', 'total', 'release', 'waits', 'paused', 'starts_at')
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'expires_at', 'granted', 'total', 'release', 'waits', 'paused', 'starts_at', 'asks')
 if not d[1] then return {'not-found'} end
 local since = redis.call('ZSCORE', waits, user)
 if since then return {'waited', string.format('%.0f', redis.call('ZRANK', waits, user) + 1), string.format('%.0f', since)} end
@@ -19,6 +20,7 @@ if held then return {'already-granted'} end
 local is_open = not d[9] and not (d[10] and at < d[10])
 local is_left = not (d[6] and d[6] - d[5] <= 0) and not (d[7] and at < released_at(d[7], tonumber(d[5])))
 if is_open and is_left and not d[8] then return {'codes-left'} end
+if d[11] and judged == '' then return {'asks'} end
 read_usage(d[1])
 local stopped = over_quota('stored_bytes', bytes_of.wait)
 if stopped then return stopped end

@@ -21,6 +21,20 @@ local function holds_functions()
     choose('per_user_per_week', function(hold) return hold.week == today.week end)
     choose('per_user', function() return true end)
     choose('total', function() return true end)
+    -- Limits by other periods and of money: what each hold takes of them differs.
+    for _, limit in ipairs(limits) do
+      if limit.takes then
+        local lacking = limit.need == 0 and 0 or limit.used + limit.held + (limit.need or 1) - limit.most
+        for _, hold in ipairs(chosen) do lacking = lacking - limit.takes(hold) end
+        for _, hold in ipairs(user_holds) do
+          if lacking > 0 and not hold.gone and limit.takes(hold) > 0 then
+            hold.gone = true
+            chosen[#chosen + 1] = hold
+            lacking = lacking - limit.takes(hold)
+          end
+        end
+      end
+    end
     for _, hold in ipairs(user_holds) do
       if not hold.gone then kept_holds[#kept_holds + 1] = hold end
     end

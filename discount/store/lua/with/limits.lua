@@ -31,9 +31,13 @@ local function count_limits(most, used, all_held, user_uses, user_holds, today)
   if most[4] then limits[#limits + 1] = {name = 'per_user_per_week', most = tonumber(most[4]), used = user_uses.week == today.week and user_uses.of_week or 0, held = of_week} end
   return limits
 end
+-- A use needs one of most limits, and money of a budget; a use that needs nothing of a limit is not stopped by it.
+local function is_reached(limit)
+  return limit.need ~= 0 and limit.used + limit.held + (limit.need or 1) > limit.most
+end
 local function is_hit(limits)
   for _, limit in ipairs(limits) do
-    if limit.used + limit.held >= limit.most then return true end
+    if is_reached(limit) then return true end
   end
   return false
 end

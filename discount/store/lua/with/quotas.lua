@@ -1,9 +1,9 @@
 --- ARGV  most_discounts most_codes
 --- ERR   quota-reached(quota quota_limit opens_at)
 -- For a script that has grant_quotas, too: that has the other arguments.
--- The estimated bytes in Redis of a discount, a code in a pool, an imported code with its digest, a grant, and a user
--- who waits.
-local bytes_of = {discount = 2000, code = 20, imported = 80, grant = 300, wait = 250}
+-- The estimated bytes in Redis of a discount, a code in a pool, an imported code with its digest, a grant, a user
+-- who waits, and a user on a list.
+local bytes_of = {discount = 2000, code = 20, imported = 80, grant = 300, wait = 250, listed_user = 12}
 -- What a brand uses, and the most that it may use. A quota of its own replaces the setting; `-` is none, `off` no limit.
 local most = {discounts = tonumber(most_discounts), codes = tonumber(most_codes), grants_a_day = tonumber(most_grants_a_day), stored_bytes = tonumber(most_stored_bytes)}
 local used = {}

@@ -6,7 +6,7 @@ local STATES = {h = 'held', r = 'redeemed', b = 'rolled-back', l = 'released'}
 local LETTERS = {held = 'h', redeemed = 'r', ['rolled-back'] = 'b', released = 'l'}
 local LIMITS = {total = 't', per_user = 'u', per_user_per_day = 'd', per_user_per_week = 'w'}
 -- Further words: a letter, and a value without blanks.
-local WORDS = {h = 'hold_until', c = 'confirmed_at', b = 'rolled_back_at', e = 'earlier_at'}
+local WORDS = {h = 'hold_until', c = 'confirmed_at', b = 'rolled_back_at', e = 'earlier_at', m = 'bounded'}
 -- The id without its partition, in base 64: three hex digits are two of these.
 local function short_id(id)
   local digits, parts = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_', {}
@@ -33,6 +33,7 @@ local function record_text(r)
   if r.hold_until ~= '' then more = more .. ' h' .. r.hold_until end
   if r.confirmed_at then more = more .. ' c' .. r.confirmed_at end
   if r.rolled_back_at then more = more .. ' b' .. r.rolled_back_at end
+  if r.bounded then more = more .. ' m1' end
   if r.earlier_at then more = more .. ' e' .. r.earlier_at end
   local head = table.concat({LETTERS[r.state] .. r.at, r.number, r.amount, r.currency, r.discount_amount, r.day, r.week, r.left}, ' ')
   local order = r.order
