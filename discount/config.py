@@ -20,7 +20,7 @@ class SettingsError(Exception):
 
 
 #: Settings whose values are never shown, not even in an error message.
-SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "redis_password", "ledger_url")
+SECRETS = ("admin_key", "secret", "jwt_secret", "oidc_client_secret", "smtp_url", "redis_password", "ledger_url")
 #: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
@@ -115,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Enabled [interfaces of earlier services](dialects.md), separated by commas, or `off`."),
     ] = ",".join(DIALECTS)
 
+    console: Annotated[
+        Literal["on", "off"], Meta(description="Whether the [console](console.md) is served, at `/console`.")
+    ] = "on"
+
     redis_url: Annotated[
         str,
         Meta(
@@ -199,6 +203,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     jwt_audience: Annotated[str, Meta(description="The `aud` that users' tokens must have.")] = ""
     jwt_issuer: Annotated[str, Meta(description="The `iss` that users' tokens must have.")] = ""
+
+    oidc_issuer: Annotated[
+        str,
+        Meta(
+            pattern=_url("^https?://", "https:// or http://"),
+            description="The OpenID Connect provider whose people may"
+            " [sign in at the console](console.md#openid-connect).",
+        ),
+    ] = ""
+    oidc_client_id: Annotated[str, Meta(description="The console's client id at the provider.")] = ""
+    oidc_client_secret: Annotated[str, Meta(description="The console's client secret at the provider.")] = ""
+    oidc_claim: Annotated[
+        str, Meta(min_length=1, description="The claim of the ID token that has a person's brand and role.")
+    ] = "discount"
 
     rate_key: Annotated[str, Meta(description="Requests with one API key, or with the admin key; or `off`.")] = (
         "60000/minute"
@@ -313,6 +331,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     _check_dialects(settings)
     _check_days(settings)
     _check_access(settings)
+    _check_openid(settings)
     return settings
 
 
@@ -372,6 +391,16 @@ def _check_access(settings: Settings) -> None:
         for name in ("jwt_audience", "jwt_issuer"):
             if not getattr(settings, name):
                 raise SettingsError(f"{name.upper()}: is needed to verify users' tokens")
+
+
+def _check_openid(settings: Settings) -> None:
+    if not settings.oidc_issuer:
+        return
+    for name in ("oidc_client_id", "oidc_client_secret"):
+        if not getattr(settings, name):
+            raise SettingsError(f"{name.upper()}: is needed with OIDC_ISSUER")
+    if settings.auth == "open":
+        raise SettingsError("OIDC_ISSUER: nobody signs in at an open service; set AUTH=token")
 
 
 def _is_loopback(host: str) -> bool:

@@ -320,6 +320,8 @@ _STORED = {
     "granted_count": "granted",
     "total_count": "total",
 }
+#: Fields of an entry that only Redis keeps: addresses, what codes are made with, and long lists.
+ONLY_IN_REDIS = ("email", "key", "codes")
 _DATA = {name: get_type_hints(kind)["data"] for name, kind in TYPES.items()}
 
 
@@ -334,8 +336,9 @@ class Entry:
     @property
     def event_id(self) -> str:
         """The event's id. It has a digest of the content, because a Redis that lost data may give a new event the same
-        entry id."""
-        digest = blake2b(repr(sorted(self.fields.items())).encode(), digest_size=4).hexdigest()
+        entry id. What the ledger does not have is left out, so that a restored entry has the id of before."""
+        content = sorted(each for each in self.fields.items() if each[0] not in ONLY_IN_REDIS)
+        digest = blake2b(repr(content).encode(), digest_size=4).hexdigest()
         return f"evt-{self.partition:02x}{self.entry_id}-{digest}"
 
 

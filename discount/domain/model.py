@@ -54,8 +54,8 @@ class Caller:
 class Author:
     """Who makes a change, and in which request, as its event says it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `command` for the command line, or
-    `service` for what the service does by itself.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 
     by: str

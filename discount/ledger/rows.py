@@ -8,14 +8,12 @@ import msgspec
 
 from discount.domain import definitions, metadata
 from discount.domain.code_sequence import canonical
-from discount.domain.events import Entry
+from discount.domain.events import ONLY_IN_REDIS, Entry
 
 Row = dict[str, Any]
 
 #: The steps of figures, in microseconds.
 STEPS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
-# Fields of entries that stay out of the events' rows: addresses, what codes are made with, and long lists.
-_LEFT_OUT = ("email", "key", "codes")
 _STATES = {
     "code.redeemed": "redeemed",
     "redemption.held": "held",
@@ -59,7 +57,7 @@ def rows_of(entries: Iterable[Entry], discount_ids: Mapping[str, str]) -> Batch:
         discount_id = discount_ids.get(entry.fields.get("number", ""), "")
         _add_event(batch, entry, discount_id)
         if discount_id:
-            _add_figures(batch, entry, discount_id)
+            add_figures(batch, entry, discount_id)
         handler = _HANDLERS.get(entry.fields["type"])
         if handler is not None:
             handler(batch, entry, discount_id)
@@ -67,7 +65,7 @@ def rows_of(entries: Iterable[Entry], discount_ids: Mapping[str, str]) -> Batch:
 
 
 def _add_event(batch: Batch, entry: Entry, discount_id: str) -> None:
-    fields = {name: value for name, value in entry.fields.items() if name not in _LEFT_OUT}
+    fields = {name: value for name, value in entry.fields.items() if name not in ONLY_IN_REDIS}
     if fields["type"] == "user.forgotten":
         fields["user"] = fields.get("nobody", "")
     batch.events.append(
@@ -86,7 +84,8 @@ def _add_event(batch: Batch, entry: Entry, discount_id: str) -> None:
     )
 
 
-def _add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
+def add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
+    """Count an entry in the figures of its discount."""
     fields = entry.fields
     at, kind, currency = int(fields["at"]), fields["type"], fields.get("currency", "")
     for step, size in STEPS.items():
@@ -111,6 +110,7 @@ def _create_discount(batch: Batch, entry: Entry, discount_id: str) -> None:
         "brand_id": fields["brand"],
         "created_at": int(fields["at"]),
         "definition": definition,
+        "key": fields.get("key") or None,
     }
     _add_change(batch, entry, discount_id, {}, definition)
 

@@ -29,6 +29,13 @@ POSITIONS = Table(
     Column("event_id", String(80), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+#: What each process needs that uses this data, as Redis has it: `secret`.
+INSTALLATION = Table(
+    "installation",
+    METADATA,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
 DISCOUNTS = Table(
     "discounts",
     METADATA,
@@ -38,6 +45,8 @@ DISCOUNTS = Table(
     Column("brand_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("definition", JSON, nullable=False),
+    #: What unique codes are made with, sealed.
+    Column("key", Text),
     UniqueConstraint("partition", "number"),
     Index("discounts_of_brand", "brand_id", "created_at"),
 )

@@ -119,7 +119,7 @@ def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
     """
     parsed = discounts.parse_id(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
-    waiting = _read_pool(store, parsed)
+    waiting = read_pool(store, parsed)
     if discount.codes.kind != "unique":
         return (code for _, code in waiting)
     secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
@@ -184,8 +184,9 @@ def _import_batch(
     definition = discounts.get_definition(store, parsed.text)
     # The codes of each call go to the users after those of the call before.
     waits = next_waits.read_for(store, parsed, definition, len(pieces))
+    first = [*store.quotas.arguments, author.by, author.request_id]
     calls = [
-        _import_call(store, parsed, [code for _, code in each], next_in_line, author)
+        import_call(parsed, [code for _, code in each], first, next_in_line)
         for each, next_in_line in zip(pieces, waits, strict=True)
     ]
     answers = store.run_many("import", calls)
@@ -201,9 +202,14 @@ def _import_batch(
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def _import_call(
-    store: Store, parsed: DiscountId, codes: list[str], waits: next_waits.NextWaits, author: Author
+def import_call(
+    parsed: DiscountId, codes: list[str], first: Sequence[str], waits: next_waits.NextWaits = next_waits.NOBODY
 ) -> tuple[list[str], list[str | int]]:
+    """Return the keys and arguments of the import script.
+
+    Args:
+        first: its arguments before the codes, after the users who wait.
+    """
     partition = parsed.partition
     names = [
         *next_waits.list_keys(parsed),
@@ -223,8 +229,7 @@ def _import_call(
             key_numbers[bucket] = len(key_numbers) + 1
         triples += [key_numbers[bucket], digest, code]
     sets = len(key_numbers)
-    first = (waits.text, *store.quotas.arguments, author.by, author.request_id)
-    return [*names, *waits.places], [*first, sets, *triples]
+    return [*names, *waits.places], [waits.text, *first, sets, *triples]
 
 
 def _with_unmade(
@@ -239,8 +244,8 @@ def _with_unmade(
         yield from sequence.codes(first, min(BLOCK, end - first))
 
 
-def _read_pool(store: Store, parsed: DiscountId) -> Iterator[tuple[int, str]]:
-    """Yield the codes of a pool, each with its position."""
+def read_pool(store: Store, parsed: DiscountId) -> Iterator[tuple[int, str]]:
+    """Yield the codes of a pool in constant memory, each with its position."""
     names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
     position = 0
     while True:

@@ -405,10 +405,10 @@ def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator
 
 def _read_buckets(store: Store, parsed: DiscountId, start: int) -> Iterator[tuple[int, str, str]]:
     """Yield the fields of the buckets that hold a grant, each with its bucket and value, in order."""
-    occupied = _occupied(store, parsed, start)
+    with_grants = occupied(store, parsed, start)
     # A page needs a bucket or two; a longer read fetches more and more at once.
     count = 2
-    while buckets := list(islice(occupied, count)):
+    while buckets := list(islice(with_grants, count)):
         count = min(count * 2, BUCKETS)
         replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
         for bucket, reply in zip(buckets, replies, strict=True):
@@ -416,8 +416,9 @@ def _read_buckets(store: Store, parsed: DiscountId, start: int) -> Iterator[tupl
                 yield bucket, user_id, value
 
 
-def _occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
-    """Yield the buckets that hold a grant, in order. A large discount with few grants has many empty ones."""
+def occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
+    """Yield the buckets from `start` on that hold a grant, in order."""
+    # A large discount with few grants has many empty ones.
     key = keys.buckets(parsed.partition, parsed.text)
     count = 8
     while True:

@@ -60,6 +60,8 @@ follows; so two different ids never make the same key.
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:tallies` | hash | what processes counted of a discount, until the ledger has it: minute, discount and word → number | tally, worker |
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
+| `{pp}:reconciled` | string | the result of the latest reconciliation with the ledger, as JSON | worker |
+| `{pp}:restoring` | string | while the partition is being restored from the ledger: the last entry that is done | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
 | `{pp}:forgotten` | zset | entries of the outbox that name a forgotten user, by the place that every reader passes before they are cut | app, worker |
 | `{pp}:indexed` | string | the last entry of the outbox that is in the indexes of brands | worker |
@@ -264,6 +266,14 @@ def ledger_lease(partition: int) -> str:
     return f"{{{partition:02x}}}:ledger"
 
 
+def reconciled(partition: int) -> str:
+    return f"{_TAGS[partition]}reconciled"
+
+
+def restoring(partition: int) -> str:
+    return f"{_TAGS[partition]}restoring"
+
+
 def mark(partition: int) -> str:
     return f"{_TAGS[partition]}mark"
 
@@ -321,7 +331,11 @@ def grants(partition: int, discount_id: str, bucket: int) -> str:
 
 
 def users(partition: int, user_id: str) -> str:
-    return f"{_TAGS[partition]}users:{crc32(user_id.encode()) % USER_BUCKETS}"
+    return users_of_bucket(partition, crc32(user_id.encode()) % USER_BUCKETS)
+
+
+def users_of_bucket(partition: int, bucket: int) -> str:
+    return f"{_TAGS[partition]}users:{bucket}"
 
 
 def uses(partition: int, discount_id: str, bucket: int) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import nan
 
 from structlog import get_logger
 
@@ -15,7 +16,7 @@ from discount import metrics
 from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
-from discount.ledger import schema
+from discount.ledger import results, schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
 from discount.ledger.figure_retention import FigureRetention
@@ -33,6 +34,7 @@ from discount.worker.dispatcher import Dispatcher, Schedule
 from discount.worker.email_delivery import EmailDelivery
 from discount.worker.housekeeper import Housekeeper
 from discount.worker.planner import Planner
+from discount.worker.reconciling import Reconciling
 from discount.worker.reminders import Reminders
 from discount.worker.retention import Retention
 from discount.worker.smtp_client import SmtpClient
@@ -51,6 +53,7 @@ REMIND = 30.0
 INDEX = 1.0
 CLEAN = 60.0
 SERVE = 0.5
+RECONCILE = 30.0
 TALLY = 5.0
 TRIM = 600.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
@@ -148,10 +151,10 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     ]
     if settings.ledger_url:
         database = Database(settings.ledger_url)
-        consumer = Consumer(store, database, name)
+        consumer = Consumer(store, database, name, settings.secret)
         reader = TallyReader(store, database, lambda: consumer.partitions)
         kept = FigureRetention(database, {"minute": settings.figure_minute_days, "hour": settings.figure_hour_days})
-        loops += _ledger_loops(consumer, ending)
+        loops += _ledger_loops(store, database, consumer, ending)
         loops += [
             _Loop("tallies", reader.turn, ending, every=TALLY, before=partial(schema.check, database)),
             _Loop(
@@ -164,7 +167,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     return loops, list(dispatchers.values())
 
 
-def _ledger_loops(consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
+def _ledger_loops(store: Store, database: Database, consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
     def write() -> None:
         if not consumer.turn():
             ending.wait(PAUSE)
@@ -174,8 +177,20 @@ def _ledger_loops(consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
         worker_metrics.LEDGER_PARTITIONS.set(partitions)
         worker_metrics.LEDGER_BEHIND.set(seconds)
         worker_metrics.LEDGER_LOST.set(len(consumer.lost))
+        latest = results.read(store)
+        worker_metrics.LEDGER_DIFFERENCES.set(results.joined(latest).count)
+        oldest = min((each.at for each in latest.values()), default=None)
+        worker_metrics.LEDGER_RECONCILED.set(nan if oldest is None else (store.now() - oldest) / 1_000_000)
 
+    def wait(seconds: float) -> bool:
+        comparing.beat()
+        return ending.wait(seconds)
+
+    comparing = _Loop(
+        "reconcile", Reconciling(store, database, lambda: consumer.partitions, wait).turn, ending, every=RECONCILE
+    )
     return [
+        comparing,
         _Loop("ledger", write, ending, before=consumer.open),
         _Loop("ledger-measures", measure, ending, every=MEASURE, before=consumer.open_groups),
     ]
@@ -209,6 +224,10 @@ class _Loop(threading.Thread):
     def hangs(self) -> bool:
         """Return True if no turn has completed for long: it blocks, it keeps failing, or the thread has ended."""
         return not self.is_alive() or time.monotonic() - self._completed_at > HANGS + self._every
+
+    def beat(self) -> None:
+        """Note in the middle of a long turn that it goes on."""
+        self._completed_at = time.monotonic()
 
     def run(self) -> None:
         ready = False

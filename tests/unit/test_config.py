@@ -52,6 +52,11 @@ class Reading(unittest.TestCase):
             "QUOTA_EMAILS_A_DAY": "40",
             "QUOTA_STORED_BYTES": "off",
             "DIALECTS": "coupons, brand-pools",
+            "CONSOLE": "off",
+            "OIDC_ISSUER": "https://id.example",
+            "OIDC_CLIENT_ID": "console",
+            "OIDC_CLIENT_SECRET": "c" * 32,
+            "OIDC_CLAIM": "roles",
             "SMTP_URL": "smtps://ann:pass@mail.example",
             "MAIL_FROM": "Ikea <mail@ikea.example>",
             "PUBLIC_URL": "https://discounts.example",
@@ -205,6 +210,9 @@ class Access(unittest.TestCase):
         self.refused(TOKEN | USERS | {"JWKS_URL": "https://a/b"}, "set only one of them")
         self.refused(TOKEN | USERS | {"JWT_AUDIENCE": ""}, "^JWT_AUDIENCE: is needed to verify")
         self.refused(TOKEN | USERS | {"JWT_ISSUER": ""}, "^JWT_ISSUER: is needed to verify")
+        self.refused(TOKEN | {"OIDC_ISSUER": "https://a"}, "^OIDC_CLIENT_ID: is needed")
+        provider = {"OIDC_ISSUER": "https://a", "OIDC_CLIENT_ID": "x", "OIDC_CLIENT_SECRET": "y"}
+        self.refused(provider, "^OIDC_ISSUER: nobody signs in at an open service")
         self.refused(TOKEN | {"JWKS_URL": "file:///etc/passwd"}, "^JWKS_URL=")
 
     def test_a_secret_can_be_read_from_a_file(self) -> None:

@@ -1,9 +1,14 @@
 """Shares of the processor: who waits, for how long, and who passes."""
 
+import socket
 import unittest
 from unittest import mock
 
+from gunicorn.config import Config
+
 from discount.serving import shares
+from discount.serving.connections import Connection
+from discount.serving.handover import Handed
 from discount.serving.shares import Meter, Shares
 
 SHARE = 0.2
@@ -188,6 +193,48 @@ class Payers(Case):
     def test_tokens_are_kept_as_digests_only(self) -> None:
         self.shares.remember(b"a secret token", "brand one")
         self.assertNotIn("secret", repr(self.shares._callers))
+
+
+class Heads(unittest.TestCase):
+    """What the main loop reads of a request before anything has checked it."""
+
+    def connection(self, *headers: str, peer: object = ("192.0.2.1", 4711)) -> Connection:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        connection = Connection(Config(), ours, Handed(peer, ("127.0.0.1", 80)))
+        self.addCleanup(connection.close)
+        connection.add("\r\n".join(["POST / HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+        connection.add(b"Authorization: in the body\r\n")
+        connection.ready()
+        return connection
+
+    def test_credentials_are_the_tokens_of_any_interface(self) -> None:
+        for headers, expected in (
+            ((), b""),
+            (("authorization:  Bearer a ",), b"Bearer a"),
+            (("Authorization: Bearer a", "BRAND_AUTH_TOKEN: b", "User_Auth_Token: c"), b"Bearer a b c"),
+            (("X-Authorization: Bearer a",), b""),
+        ):
+            with self.subTest(headers):
+                self.assertEqual(self.connection(*headers, "Content-Length: 99").credentials, expected)
+
+    def test_the_address_is_the_one_that_our_proxies_saw(self) -> None:
+        forwarded = "X-Forwarded-For: 203.0.113.9, 198.51.100.7"
+        for proxies, headers, expected in (
+            (0, (forwarded,), "192.0.2.1"),
+            (1, (forwarded,), "198.51.100.7"),
+            (2, (forwarded,), "203.0.113.9"),
+            (5, (forwarded,), "203.0.113.9"),
+            (1, (forwarded, "x-forwarded-for: 198.51.100.8"), "198.51.100.8"),
+            (1, (), ""),
+        ):
+            with self.subTest((proxies, headers)):
+                self.assertEqual(self.connection(*headers).address(proxies), expected)
+        self.assertEqual(self.connection(peer="").address(0), "")
+
+    def test_the_announced_length_is_that_of_the_body(self) -> None:
+        for length in (0, 10, 64 * 1024, 64 * 1024 + 1, 8 << 20):
+            self.assertEqual(self.connection(f"Content-Length: {length}").announced, length)
 
 
 if __name__ == "__main__":

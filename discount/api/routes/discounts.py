@@ -80,6 +80,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             store,
             brand_id=query.brand_id,
             status=status,
+            name=query.name or "",
             metadata=query.metadata,
             limit=query.limit,
             cursor=query.cursor,

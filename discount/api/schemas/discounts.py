@@ -532,6 +532,9 @@ class DiscountPageForUser(Shape):
 class DiscountQuery(ListQuery):
     brand_id: BrandId | None = None
     status: model.Status | None = None
+    name: (
+        Annotated[str, Meta(max_length=200, description="Only with this text in the name, in capitals or not.")] | None
+    ) = None
     metadata: Wanted = msgspec.field(default_factory=dict)
 
 
