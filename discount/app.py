@@ -35,6 +35,7 @@ from discount.console.serve import add_console
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
 from discount.domain.errors import Unavailable
 from discount.ledger.history import History
+from discount.ledger.past_redemptions import PastRedemptions
 from discount.security import url_policy
 from discount.security.openid import OpenId
 from discount.security.signing import Signer
@@ -104,9 +105,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     check_url = partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
     discounts.add_routes(contract, store, signatures, check_url)
-    grants.add_routes(contract, store)
-    codes.add_routes(contract, store)
-    waits.add_routes(contract, store)
+    for noun in (grants, codes, waits):
+        noun.add_routes(contract, store)
     redemptions.add_routes(contract, store)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
@@ -115,7 +115,10 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
-    history.add_routes(contract, store, History.at(settings.ledger_url))
+    past = History.at(settings.ledger_url)
+    if settings.ledger_url:
+        store.past = PastRedemptions(past.database)
+    history.add_routes(contract, store, past)
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
     long_calls = LongCalls(make_places(), store.seconds_in_redis)
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]

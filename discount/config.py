@@ -272,6 +272,26 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " Without it they are kept for good."
         ),
     ] = None
+    redemption_days: Annotated[
+        int,
+        Meta(
+            ge=7,
+            le=3650,
+            description="Days after which Redis [lets redemptions go](ledger.md#what-redis-lets-go) that the ledger"
+            " has; more than `EVENT_DAYS`. Without a ledger none go.",
+        ),
+    ] = 400
+    ledger_event_days: Annotated[
+        Annotated[int, Meta(ge=30, le=3650)] | None,
+        Meta(
+            description="Days for which the ledger keeps [events](ledger.md#how-long-it-keeps-rows). Without it they"
+            " are kept for good, and `discount restore` can rebuild everything."
+        ),
+    ] = None
+    ledger_change_days: Annotated[
+        Annotated[int, Meta(ge=30, le=3650)] | None,
+        Meta(description="Days for which it keeps changes of discounts. Without it they are kept for good."),
+    ] = None
     figure_minute_days: Annotated[
         int, Meta(ge=1, le=3650, description="Days for which the ledger keeps [figures](ledger.md#figures) by minute.")
     ] = 90
@@ -289,6 +309,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=65535, description="The port of a worker's health and metrics; 0 takes a free one."),
     ] = 8001
+
+    @property
+    def kept_rows(self) -> dict[str, int | None]:
+        """Days for which the ledger keeps rows, by kind; None for good."""
+        return {
+            "minute": self.figure_minute_days,
+            "hour": self.figure_hour_days,
+            "events": self.ledger_event_days,
+            "changes": self.ledger_change_days,
+            "uses": self.use_days,
+        }
 
     @property
     def enabled_dialects(self) -> frozenset[str]:
@@ -365,10 +396,11 @@ def _check_dialects(settings: Settings) -> None:
 
 def _check_days(settings: Settings) -> None:
     # A user's events are found by the user's uses when the user is forgotten.
-    if settings.use_days is not None and settings.use_days <= settings.event_days:
-        raise SettingsError(
-            f"USE_DAYS='{settings.use_days}': must be more than EVENT_DAYS, which is {settings.event_days}"
-        )
+    for name in ("use_days", "redemption_days"):
+        days = getattr(settings, name)
+        if days is not None and days <= settings.event_days:
+            least = f"must be more than EVENT_DAYS, which is {settings.event_days}"
+            raise SettingsError(f"{name.upper()}='{days}': {least}")
 
 
 def _check_access(settings: Settings) -> None:

@@ -131,7 +131,7 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Wait until then, or ask the admin for a higher quota.",
     ),
     "too-many-holds": (
-        "The user has 100 holds of this discount; the first of them ends at `opens_at`.",
+        "The user has 25 holds of this discount; the first of them ends at `opens_at`.",
         "Confirm or roll back one of them, or repeat the request after that time.",
     ),
     "hold-ended": (

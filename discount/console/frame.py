@@ -61,6 +61,7 @@ class Frame:
     """Serves the pages.
 
     Args:
+        zone_of: returns the time zone of a brand; None for all brands.
         is_open: whether the service asks nobody for a token.
         proxies: how many proxies in front of the service may say that the browser used TLS.
         public_url: where people reach the service.
@@ -73,6 +74,7 @@ class Frame:
         gate: Gate,
         sessions: Sessions,
         *,
+        zone_of: Callable[[str | None], str],
         is_open: bool,
         proxies: int,
         public_url: str,
@@ -82,6 +84,7 @@ class Frame:
         self.is_open = is_open
         self._app = app
         self._endpoints = {each.operation.name: each for each in endpoints}
+        self.zone_of = zone_of
         self._proxies = proxies
         self._public_url = public_url
         self._notices: list[Callable[[Visit], str | None]] = []
@@ -224,7 +227,7 @@ class Frame:
             "navigation": _navigation,
             "is_here": _is_here,
             "problem": None,
-            "zone": "UTC",
+            "zone": values["zone"] if "zone" in values else self.zone_of(visit.brand_id if visit.is_known else None),
             "notices": self._said(visit),
         }
         return Response(rendering.render(template, visit.language, given | values), status, mimetype="text/html")

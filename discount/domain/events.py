@@ -34,8 +34,8 @@ class OfDiscount(msgspec.Struct):
 class OfAuthor(OfDiscount):
     """The data of an event of a change, with its author and the id of the request that made it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `command` for the command line, or
-    `service` for what the service does by itself.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 
     by: str

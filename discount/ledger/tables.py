@@ -106,10 +106,11 @@ GRANTS = Table(
     Index("grants_of_user", "user_id", "brand_id"),
     Index("grants_of_next", "next_user_id", sqlite_where=_HAS_NEXT, postgresql_where=_HAS_NEXT),
 )
+#: An order may be redeemed again once Redis has let its redemption go, so an id can have several rows.
 REDEMPTIONS = Table(
     "redemptions",
     METADATA,
-    Column("id", String(80), primary_key=True),
+    Column("id", String(80), nullable=False),
     Column("discount_id", String(64), nullable=False),
     Column("brand_id", Text, nullable=False),
     Column("user_id", Text, nullable=False),
@@ -126,9 +127,13 @@ REDEMPTIONS = Table(
     Column("rolled_back_at", BigInteger),
     Column("reason", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
+    #: What was left of each limit right after the use, as Redis stores it.
+    Column("left_after", Text, nullable=False),
+    PrimaryKeyConstraint("id", "redeemed_at"),
     Index("redemptions_of_discount", "discount_id", "redeemed_at"),
     Index("redemptions_of_user", "user_id", "brand_id", "redeemed_at"),
     Index("redemptions_of_code", "brand_id", "canonical"),
+    Index("redemptions_of_time", "redeemed_at"),
 )
 #: Every event, with the fields of its entry except e-mail addresses, keys and imported codes.
 EVENTS = Table(

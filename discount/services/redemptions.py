@@ -33,7 +33,7 @@ from discount.store.connection import Store
 from discount.store.guards import Guard
 
 #: Holds of one discount that a user may have at a time. Each use examines all of them.
-HOLDS_PER_USER = 100
+HOLDS_PER_USER = 25
 #: How often a script is run when it asks for something and has to be run again.
 TRIES = 5
 #: How often it is run to take holds that ended off the counts, 1,000 each time.
@@ -343,7 +343,9 @@ def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Red
             # Redeemed for the first time since it was looked up.
             continue
         names = _keys_of(store, redemption_id, record)
-        (answer,) = store.run_many(name, [(names, [redemption_id, record.number, record.user_id, *arguments])])
+        calendar = rules.calendar(discounts.get_definition(store, record.discount_id).timezone, record.at)
+        given = [redemption_id, record.number, record.user_id, calendar, *arguments]
+        (answer,) = store.run_many(name, [(names, given)])
         # In between, Redis has let it go, or another user or discount redeemed the order.
         if answer.status not in ("not-found", "moved"):
             refusal = answer.refusal()

@@ -19,8 +19,9 @@ from discount.domain.model import DeliveryKind
 from discount.ledger import results, schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
-from discount.ledger.figure_retention import FigureRetention
 from discount.ledger.figures import Figures
+from discount.ledger.past_redemptions import PastRedemptions, kept
+from discount.ledger.row_retention import RowRetention
 from discount.ledger.tallies import TallyReader
 from discount.security import url_policy
 from discount.security.signing import Signer
@@ -153,13 +154,13 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         database = Database(settings.ledger_url)
         consumer = Consumer(store, database, name, settings.secret)
         reader = TallyReader(store, database, lambda: consumer.partitions)
-        kept = FigureRetention(database, {"minute": settings.figure_minute_days, "hour": settings.figure_hour_days})
+        rows = RowRetention(database, settings.kept_rows)
+        let_go = Retention(store, settings.redemption_days, partial(kept, store, PastRedemptions(database)))
         loops += _ledger_loops(store, database, consumer, ending)
         loops += [
             _Loop("tallies", reader.turn, ending, every=TALLY, before=partial(schema.check, database)),
-            _Loop(
-                "figures", lambda: kept.turn(store.now()), ending, every=TRIM, before=partial(schema.check, database)
-            ),
+            _Loop("rows", lambda: rows.turn(store.now()), ending, every=TRIM, before=partial(schema.check, database)),
+            _Loop("let-go", let_go.turn, ending, every=CLEAN, before=partial(schema.check, database)),
         ]
         if settings.smtp_url:
             digests = Digests(store)

@@ -70,6 +70,9 @@ class Reading(unittest.TestCase):
             "FIGURE_HOUR_DAYS": "60",
             "REMIND_DAYS": "1",
             "USE_DAYS": "30",
+            "REDEMPTION_DAYS": "31",
+            "LEDGER_EVENT_DAYS": "32",
+            "LEDGER_CHANGE_DAYS": "33",
             "SENDERS": "3",
             "MAIL_SENDERS": "2",
             "WORKER_PORT": "0",
@@ -79,6 +82,7 @@ class Reading(unittest.TestCase):
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
         numbers |= {"figure_minute_days": 30, "figure_hour_days": 60}
+        numbers |= {"redemption_days": 31, "ledger_event_days": 32, "ledger_change_days": 33}
         numbers |= {"use_days": 30, "durability_replicas": 2, "pool_workers": 2}
         numbers |= {"long_calls": 4, "long_calls_per_brand": 3, "long_calls_per_key": 1, "caller_share": 30}
         numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
