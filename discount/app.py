@@ -105,9 +105,10 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     check_url = partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
     discounts.add_routes(contract, store, signatures, check_url)
-    for noun in (grants, codes, waits):
-        noun.add_routes(contract, store)
-    redemptions.add_routes(contract, store)
+    grants.add_routes(contract, store, signatures)
+    codes.add_routes(contract, store)
+    for noun in (waits, redemptions):
+        noun.add_routes(contract, store, signatures)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)

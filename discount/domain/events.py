@@ -119,6 +119,12 @@ class CodeAlone(msgspec.Struct):
     discount_id: str
 
 
+class OfIdentity(OfDiscount):
+    """The data of an event of a repeated identity; `part` is `email`, `device`, `address` or `card`."""
+
+    part: str
+
+
 class OfLimit(OfDiscount):
     """The data of an event of a discount's limit."""
 
@@ -267,6 +273,12 @@ class RedemptionReleased(Envelope, tag="redemption.released"):
     data: OfRollback
 
 
+class IdentityRepeated(Envelope, tag="identity.repeated"):
+    """A user was refused because others have the same e-mail, device, address or card; once for each of these."""
+
+    data: OfIdentity
+
+
 class UserForgotten(Envelope, tag="user.forgotten"):
     """A user was forgotten: one event for each discount of which the user had something, and one for the rest."""
 
@@ -305,6 +317,7 @@ TYPES: dict[str, type[Envelope]] = {
         RedemptionHeld,
         RedemptionConfirmed,
         RedemptionReleased,
+        IdentityRepeated,
         UserForgotten,
         WebhookDisabled,
         WebhookTest,

@@ -112,6 +112,8 @@ class Definition:
     valid_for: Duration | None
     opens: tuple[Hours, ...] = ()
     audience: Audience | None = None
+    #: How many users may share a part of an identity; None for no limit.
+    per_identity: int | None = None
     claim_within: Duration | None = None
 
 
@@ -153,6 +155,7 @@ class Discount:
     sums: Mapping[str, Sums] = field(default_factory=dict)
     opens: tuple[Hours, ...] = ()
     audience: Audience | None = None
+    per_identity: int | None = None
     #: Whether a use that would pass the budget takes what is left of it.
     budget_caps: bool = False
 
@@ -171,6 +174,7 @@ class Discount:
             self.valid_for,
             self.opens,
             self.audience,
+            self.per_identity,
             self.claim_within,
         )
 

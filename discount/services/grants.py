@@ -8,6 +8,7 @@ from discount.domain import durations, model
 from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
+    IdentityMissing,
     NotFound,
     NotGranted,
     OthersWait,
@@ -16,10 +17,20 @@ from discount.domain.errors import (
     SoldOut,
     Unavailable,
 )
+from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import audiences, code_pools, discounts, personal_codes, slices, tallies, waiting_lists
+from discount.services import (
+    admissions,
+    code_pools,
+    discounts,
+    identities,
+    personal_codes,
+    slices,
+    tallies,
+    waiting_lists,
+)
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -62,6 +73,7 @@ def grant(
     metadata: Metadata = NO_METADATA,
     expected_users: str = "*",
     customer: Customer | None = None,
+    identity: Identity | None = None,
     guard: Guard | None = None,
 ) -> Grant:
     """Return the user's code of a discount: a new one, or the one held already.
@@ -73,17 +85,19 @@ def grant(
         metadata: kept with the grant, if the code is new.
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
         customer: what the caller says of the user, for the discount's audience.
+        identity: what tells that two users are one person, for `per_identity`.
 
     Raises:
         NotFound, SoldOut, NotReleased, NotStarted, Expired, Paused, Closed
         OthersWait: the codes that are left go to users who wait for one.
-        NotInAudience
+        NotInAudience, AlreadyGrantedElsewhere, IdentityMissing
         Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
         HoldsMore: the user's field is no longer `expected_users`.
     """
     parsed = discounts.parse_id(store, discount_id)
     extra = f"{email}\n{write(metadata)}" if metadata else email
+    claimed: list[str] = []
     if discount_id in store.sold_out and (guard is None or not guard.checks):
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
@@ -93,16 +107,14 @@ def grant(
         name = _names(store, parsed, [user_id]).get(user_id, "")
         try:
             answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
-        except SoldOut:
-            _remember_sold_out(store, discount_id)
+        except Refusal as refusal:
+            if isinstance(refusal, OthersWait) and not has_served:
+                # The user may be one of those who wait, or find a code that is left over.
+                waiting_lists.serve(store, discount_id)
+                has_served = True
+                continue
+            _take_note(store, parsed, user_id, claimed, refusal)
             raise
-        except OthersWait:
-            if has_served:
-                raise
-            # The user may be one of those who wait, or find a code that is left over.
-            waiting_lists.serve(store, discount_id)
-            has_served = True
-            continue
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
         elif answer.status == "template":
@@ -110,7 +122,8 @@ def grant(
         elif answer.status == "changed":
             raise HoldsMore
         elif answer.status == "asks":
-            extra = _judged(store, discount_id, user_id, customer, extra)
+            claimed = admissions.admit(store, parsed, user_id, customer, identity)
+            extra = _with_facts(extra)
         elif answer.status != "clash":
             if answer["low"]:
                 code_pools.refill_ahead(store, discount_id)
@@ -200,6 +213,15 @@ def list_all(store: Store, discount_id: str, *, metadata: Metadata = NO_METADATA
     return (held for _, held in granted if has(held.metadata or NO_METADATA, metadata))
 
 
+def _take_note(store: Store, parsed: DiscountId, user_id: str, claimed: Sequence[str], refusal: Refusal) -> None:
+    """Give an identity back that was claimed for a refused grant, and remember a sold-out discount."""
+    # Without an answer the code may have been granted: then the claim has to stand.
+    if not isinstance(refusal, Unavailable):
+        identities.release(store, parsed, user_id, claimed)
+    if isinstance(refusal, SoldOut):
+        _remember_sold_out(store, parsed.text)
+
+
 def _remember_sold_out(store: Store, discount_id: str) -> None:
     if len(store.sold_out) >= discounts.REMEMBERED:
         store.sold_out.clear()
@@ -276,8 +298,11 @@ def _grant_slice(
         if "asks" in statuses:
             asked = [user_id for user_id, each in zip(waiting, latest, strict=True) if each.status == "asks"]
             definition = discounts.get_definition(store, parsed.text)
-            reasons = zip(asked, _judge(store, definition, asked), strict=True)
+            reasons = zip(asked, admissions.judge(store, definition, asked), strict=True)
             refused |= {user_id: found[0] for user_id, found in reasons if found}
+            if definition.per_identity is not None:
+                # A call for many users names no identities.
+                refused |= {user_id: IdentityMissing() for user_id in asked}
             judged |= set(asked)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
@@ -293,27 +318,6 @@ def _grant_slice(
         outcomes.append(_outcome(parsed.text, user_id, answer, fresh=fresh))
         given.add(user_id)
     return outcomes
-
-
-def _judge(
-    store: Store, definition: Definition, user_ids: Sequence[str], customer: Customer | None = None
-) -> list[list[Refusal]]:
-    """Return for each user why the discount's audience leaves it out."""
-    if definition.audience is None:
-        return [[] for _ in user_ids]
-    return audiences.judge_many(store, definition.brand_id, user_ids, definition.audience, customer)
-
-
-def _judged(store: Store, discount_id: str, user_id: str, customer: Customer | None, extra: str) -> str:
-    """Return what goes with a grant to a user whom the discount's audience includes.
-
-    Raises:
-        NotInAudience
-    """
-    reasons = _judge(store, discounts.get_definition(store, discount_id), [user_id], customer)[0]
-    if reasons:
-        raise reasons[0]
-    return _with_facts(extra)
 
 
 def _with_facts(extra: str) -> str:

@@ -12,6 +12,7 @@ from discount.services import (
     deliveries,
     discounts,
     grants,
+    identities,
     next_waits,
     outbox,
     redemption_records,
@@ -98,6 +99,8 @@ class _Task:
             return False
         _forget_reminder(self.store, discount, self.user_id)
         parsed = discounts.parse_id(self.store, discount_id)
+        if discount.per_identity is not None:
+            identities.forget(self.store, parsed, self.user_id)
         old, new = (keys.grant_bucket(each, parsed.buckets) for each in (self.user_id, alias))
         answer = self.store.run(
             "forget",

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
-from discount.domain.errors import NotFound, NotWaiting
+from discount.domain.errors import NotFound, NotWaiting, Refusal, Unavailable
+from discount.domain.identity import Identity
 from discount.domain.model import COMMAND, Author
-from discount.services import audiences, code_pools, discounts, next_waits
+from discount.services import admissions, code_pools, discounts, identities, next_waits
 from discount.services.pagination import Page
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
@@ -28,7 +29,15 @@ class Wait:
     fresh: bool = False
 
 
-def wait(store: Store, discount_id: str, user_id: str, *, email: str = "", customer: Customer | None = None) -> Wait:
+def wait(
+    store: Store,
+    discount_id: str,
+    user_id: str,
+    *,
+    email: str = "",
+    customer: Customer | None = None,
+    identity: Identity | None = None,
+) -> Wait:
     """Put a user on the waiting list of a discount, or return the place that the user has.
 
     A discount that is paused or has not started has a list, too.
@@ -36,10 +45,11 @@ def wait(store: Store, discount_id: str, user_id: str, *, email: str = "", custo
     Args:
         email: the user's address at the brand from now on; empty changes nothing.
         customer: what the caller says of the user, for the discount's audience.
+        identity: what tells that two users are one person, for `per_identity`.
 
     Raises:
         NotFound, Closed, Expired, QuotaReached
-        NotInAudience: the user may be granted no code.
+        NotInAudience, AlreadyGrantedElsewhere, IdentityMissing: the user may be granted no code.
         AlreadyGranted: the user holds a code.
         Revoked: the user's code was taken back, and the user may be granted no other one.
         CodesLeft: nobody waits, and there is a code to grant.
@@ -59,12 +69,13 @@ def wait(store: Store, discount_id: str, user_id: str, *, email: str = "", custo
     answer = store.run("wait", names, [*arguments, ""])
     if answer.status == "asks":
         # The user is judged once, before the wait: a hand-out asks nobody.
-        definition = discounts.get_definition(store, discount_id)
-        if definition.audience is not None:
-            reasons = audiences.judge(store, definition.brand_id, user_id, definition.audience, customer)
-            if reasons:
-                raise reasons[0]
-        answer = store.run("wait", names, [*arguments, "judged"])
+        claimed = admissions.admit(store, parsed, user_id, customer, identity)
+        try:
+            answer = store.run("wait", names, [*arguments, "judged"])
+        except Refusal as refusal:
+            if not isinstance(refusal, Unavailable):
+                identities.release(store, parsed, user_id, claimed)
+            raise
     return Wait(discount_id, user_id, int(answer["place"]), int(answer["since"]), answer.status == "waits")
 
 
@@ -104,6 +115,8 @@ def leave(store: Store, discount_id: str, user_id: str, *, author: Author = COMM
         keys.events(parsed.partition),
     ]
     store.run("leave", names, [discount_id, user_id, author.by, author.request_id])
+    if discounts.get_definition(store, discount_id).per_identity is not None:
+        identities.forget(store, parsed, user_id)
 
 
 def list_page(store: Store, discount_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Wait]:

@@ -205,6 +205,7 @@ class Bodies(unittest.TestCase):
         uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "unlist", "records", "left", "tally"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
+        identities = {"claim_identity", "release_identity"}
         user_lists = {"add_to_list", "drop_list", "take_off_list"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {
@@ -218,7 +219,7 @@ class Bodies(unittest.TestCase):
             "move_digest",
         }
         repairs = {"counters", "swap"}
-        others = contacts | user_lists | webhooks | deliveries | repairs
+        others = contacts | identities | user_lists | webhooks | deliveries | repairs
         self.assertEqual(set(SCRIPTS), pools | uses | lists | access | others)
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:

@@ -2,14 +2,15 @@
 
 from discount.api.contract import Contract, ViewResult
 from discount.api.routes.grants import email_in
-from discount.api.schemas.common import ListQuery, customer_in
+from discount.api.schemas.common import ListQuery, customer_in, identity_in
 from discount.api.schemas.waits import WaitIn, WaitOut, WaitPage, WaitQuery
 from discount.domain import model
+from discount.security.signing import Signer
 from discount.services import waiting_lists
 from discount.store.connection import Store
 
 
-def add_routes(contract: Contract, store: Store) -> None:
+def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     """Declare the operations of waiting lists."""
 
     @contract.declare(
@@ -28,12 +29,15 @@ def add_routes(contract: Contract, store: Store) -> None:
             "codes-left",
             "quota-reached",
             "not-in-audience",
+            "already-granted-elsewhere",
+            "identity-missing",
         ),
     )
     def begin_wait(discount_id: str, body: WaitIn, caller: model.Caller) -> ViewResult:
         """Put a user on the waiting list of a discount: 201 the first time, then 200 with the place by now."""
         email, customer = email_in(body.email, caller), customer_in(body.customer, caller)
-        wait = waiting_lists.wait(store, discount_id, body.user_id, email=email, customer=customer)
+        identity = identity_in(body.identity, signatures)
+        wait = waiting_lists.wait(store, discount_id, body.user_id, email=email, customer=customer, identity=identity)
         return WaitOut.of(wait), 201 if wait.fresh else 200
 
     @contract.declare(

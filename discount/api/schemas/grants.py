@@ -9,6 +9,7 @@ from discount.api.schemas.common import (
     BrandId,
     CustomerIn,
     Email,
+    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -31,6 +32,7 @@ class GrantIn(Shape):
     email: Email | None = None
     metadata: Metadata | None = None
     customer: CustomerIn | None = None
+    identity: IdentityIn | None = None
 
 
 GoodUntil = Annotated[
@@ -93,6 +95,7 @@ NoGrant = Literal[
     "quota-reached",
     "revoked",
     "not-in-audience",
+    "identity-missing",
 ]
 
 

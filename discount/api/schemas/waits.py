@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from discount.api.schemas.common import CustomerIn, Email, Moment, Shape, UserId
+from discount.api.schemas.common import CustomerIn, Email, IdentityIn, Moment, Shape, UserId
 from discount.domain import model
 from discount.services.waiting_lists import Wait
 
@@ -15,6 +15,7 @@ class WaitIn(Shape):
     user_id: UserId
     email: Email | None = None
     customer: CustomerIn | None = None
+    identity: IdentityIn | None = None
 
 
 class WaitQuery(Shape):
