@@ -24,6 +24,8 @@ EventType = Literal[
     "discount.limit-reached",
     "codes.imported",
     "code.granted",
+    "wait.started",
+    "wait.ended",
     "code.revoked",
     "code.redeemed",
     "redemption.rolled-back",
