@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,11 +17,12 @@ from discount.api import exchange, problems
 from discount.api.contract import Endpoint
 from discount.api.exchange import ANYBODY
 from discount.api.gate import Gate
+from discount.api.long_calls import RETRY_AFTER
 from discount.api.streaming import Stream
 from discount.console import languages, rendering
 from discount.console.sessions import Session, Sessions
 from discount.console.visits import Redirect, Result, View, Visit
-from discount.domain.errors import CrossSite, Invalid, Refusal, Unauthenticated
+from discount.domain.errors import CrossSite, Invalid, Refusal, TooManyAtOnce, Unauthenticated
 from discount.domain.model import Author
 
 POLICY = (
@@ -28,6 +31,8 @@ POLICY = (
 )
 #: The most bytes of a form, except where a page says otherwise.
 SMALL_FORM = 64 * 1024
+#: Large forms that a process receives at a time.
+UPLOADS = 2
 _LANGUAGE = "language"
 _YEAR = 365 * 86400
 AnyView = TypeVar("AnyView", bound=View)
@@ -87,6 +92,7 @@ class Frame:
         self.zone_of = zone_of
         self._proxies = proxies
         self._public_url = public_url
+        self._uploads = BoundedSemaphore(UPLOADS)
         self._notices: list[Callable[[Visit], str | None]] = []
 
     def page(
@@ -104,7 +110,9 @@ class Frame:
             def answer(**arguments: str) -> AnyResponse:
                 request.max_content_length = largest
                 request.max_form_memory_size = largest
-                return self._answer(view, "/console" + path, arguments, public=public)
+                if largest == SMALL_FORM:
+                    return self._answer(view, "/console" + path, arguments, public=public)
+                return self._answer(partial(self._receive, view), "/console" + path, arguments, public=public)
 
             self._app.add_url_rule(
                 "/console" + path,
@@ -140,7 +148,7 @@ class Frame:
             changes = request.method not in ("GET", "HEAD")
             self.gate.refuse_other_sites(request.environ, changes=changes)
             self._identify(visit, public=public)
-            if changes:
+            if changes and not isinstance(view, partial):
                 self._check_token(session)
             result = view(visit, **arguments)
             response = self._respond(visit, result)
@@ -161,6 +169,24 @@ class Frame:
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Vary"] = "Accept-Language, Cookie"
         return response
+
+    def _receive(self, view: View, visit: Visit, **arguments: str) -> Result:
+        """Call a view whose form may be large. Only a few of them are received at a time.
+
+        Raises:
+            TooManyAtOnce
+        """
+        if not self._uploads.acquire(blocking=False):
+            raise TooManyAtOnce(retry_after=str(RETRY_AFTER))
+        try:
+            client = request.environ.get("gunicorn.socket")
+            if client is not None:
+                # In this thread, the socket may wait for the body, which must not come too slowly (`ClientSocket`).
+                client.waits = True
+            self._check_token(visit.session)
+            return view(visit, **arguments)
+        finally:
+            self._uploads.release()
 
     def _visit(self, session: Session) -> Visit:
         chosen = request.cookies.get(self._cookie(_LANGUAGE), "")

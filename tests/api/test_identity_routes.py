@@ -188,3 +188,22 @@ def test_the_limit_cannot_be_changed(client: Client) -> None:
 )
 def test_an_email_is_compared_as_its_host_does(one: str, other: str, same: bool) -> None:
     assert (canonical("email", one) == canonical("email", other)) is same
+
+
+def test_several_codes_claim_the_identity_for_each_discount_or_for_none(client: Client) -> None:
+    shared: dict[str, Any] = {"total_count": None, "combines": "all"}
+    one = opened(client, codes={"kind": "shared", "code": "ONE"}, **shared)
+    other = opened(client, codes={"kind": "shared", "code": "OTHER"}, **shared)
+    client.create(codes={"kind": "shared", "code": "FULL"}, limits={"total": 0}, **shared)
+
+    def redeem(user: str, codes: list[str], order: str, card: str) -> Any:
+        body = {"brand_id": "IKEA", "user_id": user, "codes": codes, "identity": {"card": card}}
+        return client.http.post("/redemption", json=body | {"order": {"id": order, "amount": 1000, "currency": "EUR"}})
+
+    assert redeem("Ann", ["one", "full"], "1", "77").get_json()["type"] == "/problems/limit-reached"
+    assert redeem("Bo", ["one", "other"], "2", "77").status_code == 201
+    assert redeem("Bo", ["one", "other"], "2", "77").status_code == 200
+    refused = redeem("Cy", ["other", "one"], "3", "77").get_json()
+    assert (refused["type"], refused["part"]) == ("/problems/already-granted-elsewhere", "card")
+    assert [grant(client, each, "Cy", card="77")[0] for each in (one, other)] == [409, 409]
+    assert redeem("Cy", ["other", "one"], "3", "78").status_code == 201

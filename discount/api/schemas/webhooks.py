@@ -24,6 +24,8 @@ EventType = Literal[
     "discount.limit-reached",
     "codes.imported",
     "code.granted",
+    "wait.started",
+    "wait.ended",
     "code.revoked",
     "code.redeemed",
     "redemption.rolled-back",
@@ -36,7 +38,7 @@ EventType = Literal[
 ]
 
 
-EventTypes = Annotated[list[EventType], Meta(max_length=20, description="The event types to send; none for all.")]
+EventTypes = Annotated[list[EventType], Meta(max_length=40, description="The event types to send; none for all.")]
 
 
 WebhookUrl = Annotated[

@@ -13,6 +13,8 @@ from discount.domain.errors import NoLedger, Unavailable
 LOOKED_AT = 100
 #: Failed deliveries that are counted; with more there is a plus.
 FAILED = 20
+#: How long before codes run out, or a discount ends, the page says so.
+SOON = timedelta(days=3)
 #: The minutes that the chart shows.
 MINUTES = 60
 
@@ -69,11 +71,13 @@ def _figures(visit: Visit, brand_id: str, zone: str) -> dict[str, Any]:
         "chart": charts.draw(visit.language.gettext("Grants by minute"), "minute", since, MINUTES, counts),
         "hour": hour.total,
         "off_today": {} if today is None else today.total.discount_amounts,
-        "forecasts": [each for each in hour.forecasts if each.runs_out_at is not None],
+        "forecasts": [
+            each for each in hour.forecasts if each.runs_out_at is not None and each.runs_out_at < now + SOON
+        ],
     }
 
 
 def _ending(discounts: list[Any]) -> list[Any]:
-    """Return the active discounts that end within three days."""
-    soon = datetime.now(UTC) + timedelta(days=3)
+    """Return the active discounts that end soon."""
+    soon = datetime.now(UTC) + SOON
     return [each for each in discounts if each.status == "active" and each.expires_at and each.expires_at < soon]
