@@ -187,6 +187,26 @@ class MinimumAmount(Refusal):
     title = "The order is too small for this code."
 
 
+class LinesMissing(Refusal):
+    slug = "lines-missing"
+    title = "The discount is for some lines of an order, and the order has none."
+
+
+class NoLineFits(Refusal):
+    slug = "no-line-fits"
+    title = "The discount is for no line of the order."
+
+
+class MinimumQuantity(Refusal):
+    slug = "minimum-quantity"
+    title = "The order has too few pieces of what the discount is for."
+
+
+class NotCombinable(Refusal):
+    slug = "not-combinable"
+    title = "The code cannot be used together with another code of the order."
+
+
 class CurrencyMismatch(Refusal):
     slug = "currency-mismatch"
     title = "The order is in another currency."

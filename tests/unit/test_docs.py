@@ -112,13 +112,15 @@ class Keys(unittest.TestCase):
             key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app", "start"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
         }
-        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left", "records"})
+        # A script that runs others writes what they write.
+        own = {name: script for name, script in SCRIPTS.items() if not script.runs}
+        self.assertEqual(set[str]().union(*writers.values()), set(own) - {"waiting", "left", "records"})
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
                 self.assertEqual(
                     names,
-                    {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
+                    {name for name, script in own.items() if writes((script.behind_guard or script).source, word)},
                 )
 
 
