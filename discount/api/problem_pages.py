@@ -212,6 +212,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Repeat the request after `Retry-After` seconds. What it did stands: a repeated grant gives the same code once "
         "it is safe. Send `POST /discount` with an `Idempotency-Key`.",
     ),
+    "restoring": (
+        "Redis has started again, and was not yet compared with the ledger, or is getting back what it had lost.",
+        "Repeat the request after `Retry-After` seconds. Nothing was changed; reads are answered meanwhile.",
+    ),
     "method-not-allowed": (
         "The address exists, but not with this method.",
         "Use one of the methods in `Allow`.",

@@ -67,6 +67,7 @@ STATUS: dict[str, int] = {
     "malformed": 400,
     "unavailable": 503,
     "not-yet-durable": 503,
+    "restoring": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,

@@ -299,6 +299,13 @@ class NotYetDurable(Unavailable):
     title = "The answer is not yet safe on enough servers; ask again."
 
 
+class Restoring(Unavailable):
+    """A change while what Redis lost is being put back from the ledger. Nothing was changed."""
+
+    slug = "restoring"
+    title = "What Redis has lost is being put back; ask again."
+
+
 BY_SLUG: dict[str, type[Refusal]] = {
     kind.slug: kind for kind in (*Refusal.__subclasses__(), *Unavailable.__subclasses__())
 }

@@ -439,9 +439,9 @@ _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "hold_until": lambda fields: to_time(int(fields["hold_until"])),
     "order_id": lambda fields: metadata.of_order(fields.get("order", ""))[0],
     "metadata": _metadata,
-    "waited_since": lambda fields: to_time(int(fields["waited"])) if "waited" in fields else None,
     "lines": _lines,
     "redeemed_with": lambda fields: metadata.others_of_order(fields.get("order", ""), fields["redemption"]) or UNSET,
+    "waited_since": lambda fields: to_time(int(fields["waited"])) if "waited" in fields else None,
     "next_user_id": lambda fields: fields.get("next") or None,
     "reissue": lambda fields: fields.get("reissue") == "1",
 }

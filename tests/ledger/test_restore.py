@@ -92,27 +92,6 @@ def fill(harness: ServiceHarness) -> list[str]:
     return [*made, *redeem_together(harness), *fill_lists(harness)]
 
 
-def fill_lists(harness: ServiceHarness) -> list[str]:
-    """Make discounts that users wait for, and let some get a code; return their ids."""
-    store = harness.store
-    made = [harness.create_kind(kind, total=2).id for kind in ("unique", "imported")]
-    made.append(harness.create_kind("personal", 2, template="{brand}-waited-for-{user}").id)
-    for discount in made:
-        for user in USERS[:2]:
-            harness.grant(discount, user)
-        for user in USERS[2:8]:
-            waiting_lists.wait(store, discount, user)
-        revocations.revoke(store, discount, USERS[0], back="pool")
-        waiting_lists.leave(store, discount, USERS[4])
-    harness.change(made[0], total_count=3)
-    harness.import_lines(made[1], ["Waited 1", "Waited 2"])
-    harness.change(made[2], total_count=9)
-    paced = harness.create(total=5, release=Release(harness.now() - 1, 1))
-    harness.grant(paced.id, USERS[0])
-    waiting_lists.wait(store, paced.id, USERS[1])
-    return [*made, paced.id]
-
-
 def redeem_together(harness: ServiceHarness) -> list[str]:
     """Redeem, hold, confirm and roll back orders with lines and several codes; return the ids of the discounts."""
     chairs = Selection(applies_to=Products(skus=("CHAIR",)))
@@ -143,6 +122,27 @@ def redeem_together(harness: ServiceHarness) -> list[str]:
         elif order == "three":
             several_codes.roll_back(harness.store, found[0].id, "all of them")
     return made
+
+
+def fill_lists(harness: ServiceHarness) -> list[str]:
+    """Make discounts that users wait for, and let some get a code; return their ids."""
+    store = harness.store
+    made = [harness.create_kind(kind, total=2).id for kind in ("unique", "imported")]
+    made.append(harness.create_kind("personal", 2, template="{brand}-waited-for-{user}").id)
+    for discount in made:
+        for user in USERS[:2]:
+            harness.grant(discount, user)
+        for user in USERS[2:8]:
+            waiting_lists.wait(store, discount, user)
+        revocations.revoke(store, discount, USERS[0], back="pool")
+        waiting_lists.leave(store, discount, USERS[4])
+    harness.change(made[0], total_count=3)
+    harness.import_lines(made[1], ["Waited 1", "Waited 2"])
+    harness.change(made[2], total_count=9)
+    paced = harness.create(total=5, release=Release(harness.now() - 1, 1))
+    harness.grant(paced.id, USERS[0])
+    waiting_lists.wait(store, paced.id, USERS[1])
+    return [*made, paced.id]
 
 
 @pytest.fixture
