@@ -26,6 +26,7 @@ from discount.api.routes import (
     tokens,
     user_lists,
     users,
+    waits,
     webhooks,
 )
 from discount.api.routes.webhooks import CheckUrl
@@ -98,7 +99,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     discounts.add_routes(contract, store, signatures, check_url)
     grants.add_routes(contract, store, signatures)
     codes.add_routes(contract, store)
-    redemptions.add_routes(contract, store, signatures)
+    for noun in (waits, redemptions):
+        noun.add_routes(contract, store, signatures)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
