@@ -21,6 +21,10 @@ STATUS: dict[str, int] = {
     "revoked": 409,
     "already-granted": 409,
     "sold-out": 409,
+    "not-released": 409,
+    "others-wait": 409,
+    "codes-left": 409,
+    "not-waiting": 404,
     "not-started": 409,
     "expired": 409,
     "paused": 409,
@@ -63,6 +67,7 @@ STATUS: dict[str, int] = {
     "malformed": 400,
     "unavailable": 503,
     "not-yet-durable": 503,
+    "restoring": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,

@@ -35,7 +35,7 @@ class OfAuthor(OfDiscount):
     """The data of an event of a change, with its author and the id of the request that made it.
 
     `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
-    in at the console by OpenID Connect, or `command` for the command line.
+    in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 
     by: str
@@ -70,9 +70,23 @@ class OfCode(OfDiscount):
 
 
 class OfGrant(OfCode):
-    """The data of an event of a code that was granted now."""
+    """The data of an event of a code that was granted now. A user who waited for it did so since `waited_since`."""
 
     metadata: dict[str, str]
+    waited_since: datetime | None
+
+
+class OfWait(OfDiscount):
+    """The data of an event of a user who waits for a code, with the place on the list, from 1."""
+
+    user_id: str
+    place: int
+
+
+class OfWaitsEnd(OfAuthor):
+    """The data of an event of a user who left a waiting list."""
+
+    user_id: str
 
 
 class OfRevocation(OfCode):
@@ -215,6 +229,18 @@ class CodeGranted(Envelope, tag="code.granted"):
     data: OfGrant
 
 
+class WaitStarted(Envelope, tag="wait.started"):
+    """A user began to wait for a code of a discount. A `code.granted` ends the wait, and so does a closed discount."""
+
+    data: OfWait
+
+
+class WaitEnded(Envelope, tag="wait.ended"):
+    """A user left the waiting list of a discount without a code."""
+
+    data: OfWaitsEnd
+
+
 class CodeRevoked(Envelope, tag="code.revoked"):
     """A code was taken back from a user. If it went to another one, that one's `code.granted` follows at once."""
 
@@ -287,6 +313,8 @@ TYPES: dict[str, type[Envelope]] = {
         DiscountLimitReached,
         CodesImported,
         CodeGranted,
+        WaitStarted,
+        WaitEnded,
         CodeRevoked,
         CodeRedeemed,
         RedemptionRolledBack,
@@ -413,6 +441,7 @@ _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "metadata": _metadata,
     "lines": _lines,
     "redeemed_with": lambda fields: metadata.others_of_order(fields.get("order", ""), fields["redemption"]) or UNSET,
+    "waited_since": lambda fields: to_time(int(fields["waited"])) if "waited" in fields else None,
     "next_user_id": lambda fields: fields.get("next") or None,
     "reissue": lambda fields: fields.get("reissue") == "1",
 }

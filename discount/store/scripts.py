@@ -166,7 +166,8 @@ def _build(
     if len(set(keys + arguments)) != len(keys + arguments):
         raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")
     ok = _statuses(name, header["OK"].splitlines())
-    err = _statuses(name, filter(None, refusals))
+    # Two shared parts may refuse in the same way.
+    err = _statuses(name, dict.fromkeys(filter(None, refusals)))
     if ok.keys() & err.keys():
         raise ValueError(f"{name}.lua: OK and ERR give the same status")
     # All of this is one line, so that a line number in an error of Redis is the file's own plus one.

@@ -16,6 +16,7 @@ from discount.domain.audience import Audience, Customer
 from discount.domain.combinations import CLASSES
 from discount.domain.errors import Unavailable
 from discount.domain.order_lines import Line, Products, Selection
+from discount.domain.releases import Release
 from discount.domain.rules import Order, Rule
 from discount.ledger import LedgerError
 from discount.ledger.consumer import Consumer
@@ -26,7 +27,7 @@ from discount.ledger.tables import DISCOUNTS
 from discount.security import signing
 from discount.security.sealing import Sealer
 from discount.security.signing import Signer
-from discount.services import discounts, outbox, redemptions, revocations, several_codes, users
+from discount.services import discounts, outbox, redemptions, revocations, several_codes, users, waiting_lists
 from discount.services.checkouts import Checkout
 from discount.store import keys
 from discount.store.connection import Store
@@ -39,6 +40,7 @@ from tests.support.redis_server import RedisServer
 
 WEEK = 7 * 86_400
 USERS = [f"user {number}" for number in range(12)]
+_OF_THE_MOMENT = ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate", "waits")
 
 
 def fill(harness: ServiceHarness) -> list[str]:
@@ -87,7 +89,7 @@ def fill(harness: ServiceHarness) -> list[str]:
     harness.close(made[-2])
     harness.close(made[-3], void=True)
     harness.import_lines(made[1], ["Later 1", "Later 2", "Own 3"])
-    return made + redeem_together(harness)
+    return [*made, *redeem_together(harness), *fill_lists(harness)]
 
 
 def redeem_together(harness: ServiceHarness) -> list[str]:
@@ -120,6 +122,27 @@ def redeem_together(harness: ServiceHarness) -> list[str]:
         elif order == "three":
             several_codes.roll_back(harness.store, found[0].id, "all of them")
     return made
+
+
+def fill_lists(harness: ServiceHarness) -> list[str]:
+    """Make discounts that users wait for, and let some get a code; return their ids."""
+    store = harness.store
+    made = [harness.create_kind(kind, total=2).id for kind in ("unique", "imported")]
+    made.append(harness.create_kind("personal", 2, template="{brand}-waited-for-{user}").id)
+    for discount in made:
+        for user in USERS[:2]:
+            harness.grant(discount, user)
+        for user in USERS[2:8]:
+            waiting_lists.wait(store, discount, user)
+        revocations.revoke(store, discount, USERS[0], back="pool")
+        waiting_lists.leave(store, discount, USERS[4])
+    harness.change(made[0], total_count=3)
+    harness.import_lines(made[1], ["Waited 1", "Waited 2"])
+    harness.change(made[2], total_count=9)
+    paced = harness.create(total=5, release=Release(harness.now() - 1, 1))
+    harness.grant(paced.id, USERS[0])
+    waiting_lists.wait(store, paced.id, USERS[1])
+    return [*made, paced.id]
 
 
 @pytest.fixture
@@ -166,7 +189,16 @@ def data(harness: ServiceHarness) -> dict[str, Any]:
     client, found = harness.redis, {}
     for name in client.keys("*"):
         # What expires, what a worker writes, and wrong codes belong to the moment.
-        if name.split(":")[1] in ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate"):
+        if name.split(":")[1] in (
+            "guesses",
+            "idempotency",
+            "ledger",
+            "events",
+            "trimmed",
+            "installation",
+            "rate",
+            "waits",
+        ):
             continue
         kind = client.type(name)
         reads = {

@@ -25,6 +25,7 @@ from discount.api.schemas.discounts import (
     DiscountQuery,
     LimitsIn,
     NewDiscountOut,
+    ReleaseIn,
     combines_in,
 )
 from discount.domain import code_kinds, code_sequence, errors, order_lines
@@ -128,6 +129,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
                 raise errors.Invalid("/limits/per_identity", "cannot be changed; create another discount instead")
             limits = _limits(given)
             changes |= ({"limits": limits} if limits else {}) | _bounds(given)
+        if isinstance(body.release, ReleaseIn):
+            changes["release"] = body.release.pace()
         if not changes:
             raise errors.Invalid("", "must name at least one field to change")
         for name in ("starts_at", "expires_at"):
@@ -176,6 +179,8 @@ def create_from(
         limits=discounts.ONCE | _limits(body.limits),
         timezone=body.timezone,
         valid_for=duration_in(body.valid_for, "valid_for"),
+        claim_within=duration_in(body.claim_within, "claim_within"),
+        release=None if body.release is None else body.release.pace(),
         returns_use=body.returns_use,
         starts_at=moment_in(body.starts_at, "/starts_at"),
         expires_at=moment_in(body.expires_at, "/expires_at"),

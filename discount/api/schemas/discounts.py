@@ -24,10 +24,11 @@ from discount.api.schemas.common import (
     Shape,
     Wanted,
     Zone,
+    moment_in,
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import audience, identity, ids, model, order_lines, rules, windows
+from discount.domain import audience, identity, ids, model, order_lines, releases, rules, windows
 from discount.domain.combinations import CLASSES, RuleClass
 from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
@@ -328,6 +329,25 @@ class HoursShape(Shape, rename={"from_": "from"}):
         return cls(hours.from_, hours.to, list(hours.days))
 
 
+class ReleaseIn(Shape):
+    """The pace at which codes are granted: so many a minute, evenly, from `at` on. What nobody took adds up."""
+
+    at: Moment
+    per_minute: Annotated[int, Meta(ge=1, le=releases.MOST_PER_MINUTE, description="Codes of a minute.", examples=[60])]
+
+    @classmethod
+    def of(cls, release: releases.Release | None) -> "ReleaseIn | None":
+        return None if release is None else cls(model.to_time(release.at), release.per_minute)
+
+    def pace(self) -> releases.Release:
+        """Return the pace.
+
+        Raises:
+            Invalid: it begins before 2001-09-10 or after 2286-11-20.
+        """
+        return releases.Release(moment_in(self.at, "/release/at") or 0, self.per_minute)
+
+
 class SumsOut(Shape):
     """Sums over the redemptions in one currency, without holds and rolled-back ones."""
 
@@ -380,6 +400,12 @@ Length = Annotated[
 ]
 
 
+ClaimWithin = Annotated[
+    Length,
+    Meta(description="How long after its grant an unused code goes to whoever waits, or back to the pool; no months."),
+]
+
+
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; for imported ones it is the expected number.
 
@@ -395,6 +421,8 @@ class DiscountIn(Shape, kw_only=True):
     starts_at: Moment | None = None
     expires_at: Moment | None = None
     valid_for: Length | None = None
+    claim_within: ClaimWithin | None = None
+    release: ReleaseIn | None = None
     percent_off: Percent | None = None
     amount_off: Money | None = None
     currency: Currency | None = None
@@ -429,6 +457,7 @@ class DiscountChange(Shape):
     starts_at: Moment | None | UnsetType = UNSET
     expires_at: Moment | None | UnsetType = UNSET
     limits: LimitsIn | UnsetType = UNSET
+    release: ReleaseIn | None | UnsetType = UNSET
     metadata: Annotated[Metadata | UnsetType, Meta(description="Replaces all metadata.")] = UNSET
 
 
@@ -458,6 +487,8 @@ class DiscountForUser(Shape, kw_only=True):
     starts_at: Moment | None
     expires_at: Moment | None
     valid_for: Length | None
+    claim_within: ClaimWithin | None
+    release: ReleaseIn | None
     percent_off: float | None
     amount_off: int | None
     currency: str | None
@@ -490,6 +521,8 @@ class DiscountForUser(Shape, kw_only=True):
             "starts_at": moment_out(discount.starts_at),
             "expires_at": moment_out(discount.expires_at),
             "valid_for": None if discount.valid_for is None else discount.valid_for.text,
+            "claim_within": None if discount.claim_within is None else discount.claim_within.text,
+            "release": ReleaseIn.of(discount.release),
             "percent_off": None if discount.rule.percent is None else discount.rule.percent / 100,
             "amount_off": discount.rule.amount_off,
             "currency": discount.rule.currency,
@@ -519,6 +552,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
     total_count: int | None
     granted_count: int
     remaining_count: int | None
+    waiting_count: Annotated[int, Meta(description="Users on the waiting list.")]
     codes: CodesOut
     returns_use: bool
     redeemed_count: int
@@ -535,6 +569,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
             "total_count": discount.total_count,
             "granted_count": discount.granted_count,
             "remaining_count": discount.remaining_count,
+            "waiting_count": discount.waiting_count,
             "codes": CodesOut(**asdict(discount.codes)),
             "returns_use": discount.returns_use,
             "redeemed_count": discount.redeemed_count,
