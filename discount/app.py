@@ -30,10 +30,13 @@ from discount.api.routes import (
 )
 from discount.api.routes.webhooks import CheckUrl
 from discount.config import Settings, read_settings
+from discount.console.serve import add_console
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
 from discount.domain.errors import Unavailable
 from discount.ledger.history import History
+from discount.ledger.past_redemptions import PastRedemptions
 from discount.security import url_policy
+from discount.security.openid import OpenId
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.security.user_tokens import UserTokens
@@ -101,9 +104,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     check_url = partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback))
     health.add_routes(contract, store)
     discounts.add_routes(contract, store, signatures, check_url)
-    grants.add_routes(contract, store)
+    grants.add_routes(contract, store, signatures)
     codes.add_routes(contract, store)
-    redemptions.add_routes(contract, store)
+    redemptions.add_routes(contract, store, signatures)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
@@ -111,16 +114,39 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     webhooks.add_routes(contract, store, signatures, check_url)
     events.add_routes(contract, store, make_places())
     deliveries.add_routes(contract, store)
-    history.add_routes(contract, store, History.at(settings.ledger_url))
+    past = History.at(settings.ledger_url)
+    if settings.ledger_url:
+        store.past = PastRedemptions(past.database)
+    history.add_routes(contract, store, past)
     _add_dialects(contract, store, settings.enabled_dialects, check_url)
     long_calls = LongCalls(make_places(), store.seconds_in_redis)
     endpoints = [Endpoint(operation, gate, long_calls) for operation in contract.operations]
     app = make_app(endpoints)
     app.extensions["contract"] = contract
     app.extensions["store"] = store
-    docs.add_routes(app, contract.operations, __version__)
+    docs.add_routes(app, contract.operations, __version__, console=settings.console == "on")
+    if settings.console == "on":
+        add_console(
+            app,
+            endpoints,
+            store,
+            gate=gate,
+            tokens=callers,
+            signatures=signatures,
+            ledger=bool(settings.ledger_url),
+            is_open=settings.auth == "open",
+            proxies=settings.proxies,
+            public_url=settings.public_url,
+            openid=_openid(settings),
+        )
     app.wsgi_app = RequestMiddleware(app.wsgi_app, FastPath(endpoints))  # type: ignore[method-assign]
     return app
+
+
+def _openid(settings: Settings) -> OpenId | None:
+    if not settings.oidc_issuer:
+        return None
+    return OpenId(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, settings.oidc_claim)
 
 
 def _add_dialects(contract: Contract, store: Store, enabled: frozenset[str], check_url: CheckUrl) -> None:

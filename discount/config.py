@@ -20,7 +20,7 @@ class SettingsError(Exception):
 
 
 #: Settings whose values are never shown, not even in an error message.
-SECRETS = ("admin_key", "secret", "jwt_secret", "smtp_url", "redis_password", "ledger_url")
+SECRETS = ("admin_key", "secret", "jwt_secret", "oidc_client_secret", "smtp_url", "redis_password", "ledger_url")
 #: The dialects that can be enabled.
 DIALECTS = ("brand-pools", "readable-codes", "coupons", "personal-codes")
 QuotaText = Annotated[
@@ -124,6 +124,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Enabled [interfaces of earlier services](dialects.md), separated by commas, or `off`."),
     ] = ",".join(DIALECTS)
 
+    console: Annotated[
+        Literal["on", "off"], Meta(description="Whether the [console](console.md) is served, at `/console`.")
+    ] = "on"
+
     redis_url: Annotated[
         str,
         Meta(
@@ -209,6 +213,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwt_audience: Annotated[str, Meta(description="The `aud` that users' tokens must have.")] = ""
     jwt_issuer: Annotated[str, Meta(description="The `iss` that users' tokens must have.")] = ""
 
+    oidc_issuer: Annotated[
+        str,
+        Meta(
+            pattern=_url("^https?://", "https:// or http://"),
+            description="The OpenID Connect provider whose people may"
+            " [sign in at the console](console.md#openid-connect).",
+        ),
+    ] = ""
+    oidc_client_id: Annotated[str, Meta(description="The console's client id at the provider.")] = ""
+    oidc_client_secret: Annotated[str, Meta(description="The console's client secret at the provider.")] = ""
+    oidc_claim: Annotated[
+        str, Meta(min_length=1, description="The claim of the ID token that has a person's brand and role.")
+    ] = "discount"
+
     rate_key: Annotated[str, Meta(description="Requests with one API key, or with the admin key; or `off`.")] = (
         "60000/minute"
     )
@@ -263,6 +281,26 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " Without it they are kept for good."
         ),
     ] = None
+    redemption_days: Annotated[
+        int,
+        Meta(
+            ge=7,
+            le=3650,
+            description="Days after which Redis [lets redemptions go](ledger.md#what-redis-lets-go) that the ledger"
+            " has; more than `EVENT_DAYS`. Without a ledger none go.",
+        ),
+    ] = 400
+    ledger_event_days: Annotated[
+        Annotated[int, Meta(ge=30, le=3650)] | None,
+        Meta(
+            description="Days for which the ledger keeps [events](ledger.md#how-long-it-keeps-rows). Without it they"
+            " are kept for good, and `discount restore` can rebuild everything."
+        ),
+    ] = None
+    ledger_change_days: Annotated[
+        Annotated[int, Meta(ge=30, le=3650)] | None,
+        Meta(description="Days for which it keeps changes of discounts. Without it they are kept for good."),
+    ] = None
     figure_minute_days: Annotated[
         int, Meta(ge=1, le=3650, description="Days for which the ledger keeps [figures](ledger.md#figures) by minute.")
     ] = 90
@@ -280,6 +318,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=65535, description="The port of a worker's health and metrics; 0 takes a free one."),
     ] = 8001
+
+    @property
+    def kept_rows(self) -> dict[str, int | None]:
+        """Days for which the ledger keeps rows, by kind; None for good."""
+        return {
+            "minute": self.figure_minute_days,
+            "hour": self.figure_hour_days,
+            "events": self.ledger_event_days,
+            "changes": self.ledger_change_days,
+            "uses": self.use_days,
+        }
 
     @property
     def enabled_dialects(self) -> frozenset[str]:
@@ -322,6 +371,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     _check_dialects(settings)
     _check_days(settings)
     _check_access(settings)
+    _check_openid(settings)
     return settings
 
 
@@ -355,10 +405,11 @@ def _check_dialects(settings: Settings) -> None:
 
 def _check_days(settings: Settings) -> None:
     # A user's events are found by the user's uses when the user is forgotten.
-    if settings.use_days is not None and settings.use_days <= settings.event_days:
-        raise SettingsError(
-            f"USE_DAYS='{settings.use_days}': must be more than EVENT_DAYS, which is {settings.event_days}"
-        )
+    for name in ("use_days", "redemption_days"):
+        days = getattr(settings, name)
+        if days is not None and days <= settings.event_days:
+            least = f"must be more than EVENT_DAYS, which is {settings.event_days}"
+            raise SettingsError(f"{name.upper()}='{days}': {least}")
 
 
 def _check_access(settings: Settings) -> None:
@@ -381,6 +432,16 @@ def _check_access(settings: Settings) -> None:
         for name in ("jwt_audience", "jwt_issuer"):
             if not getattr(settings, name):
                 raise SettingsError(f"{name.upper()}: is needed to verify users' tokens")
+
+
+def _check_openid(settings: Settings) -> None:
+    if not settings.oidc_issuer:
+        return
+    for name in ("oidc_client_id", "oidc_client_secret"):
+        if not getattr(settings, name):
+            raise SettingsError(f"{name.upper()}: is needed with OIDC_ISSUER")
+    if settings.auth == "open":
+        raise SettingsError("OIDC_ISSUER: nobody signs in at an open service; set AUTH=token")
 
 
 def _is_loopback(host: str) -> bool:

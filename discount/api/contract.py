@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, get_type_hints
@@ -11,7 +11,7 @@ import msgspec
 
 from discount.api import costs, problems
 from discount.api.error_formats import ErrorFormat
-from discount.api.exchange import Reply, Request
+from discount.api.exchange import ANYBODY, Reply, Request
 from discount.api.gate import Gate, Requirements, TokenHeader
 from discount.api.inputs import (
     FORMS,
@@ -21,6 +21,7 @@ from discount.api.inputs import (
     form_reader,
     idempotency_key,
     open_upload,
+    read_fields,
     read_part,
     read_query,
     refuse_query,
@@ -29,7 +30,7 @@ from discount.api.long_calls import LongCalls
 from discount.api.paging import Pages
 from discount.api.streaming import Stream
 from discount.domain.errors import Refusal, TooManyRequests
-from discount.domain.model import Scope
+from discount.domain.model import Author, Scope
 
 #: A body, None for none, and its status; or a stream.
 ViewResult: TypeAlias = tuple[Any, int] | Stream
@@ -254,6 +255,33 @@ class Endpoint:
             client = request.environ.get("gunicorn.socket")
             return self._long_calls.run(request.caller, client, partial(self._call_view, request), request.meter)
         return self._call_view(request)
+
+    def ask(self, request: Request, author: Author, query: Mapping[str, Any], body: Mapping[str, Any]) -> ViewResult:
+        """Call the view for a caller who is identified already, with fields that are text, as a form sends them.
+
+        The caller's scopes and brand are checked as for any other request; its rate and its key are not. Arguments of
+        the request that a page makes itself, such as an upload, are passed on.
+
+        Raises:
+            Refusal
+        """
+        arguments = request.arguments
+        refusal = None if request.caller is ANYBODY else self._requirements.refusal_of(request.caller)
+        if refusal is not None:
+            raise refusal
+        for name, kind in self._path_types.items():
+            arguments[name] = read_part(arguments[name], kind, name)
+        for name, shape, given in (("query", self._query, query), ("body", self.operation.body, body)):
+            if shape is not None:
+                arguments[name] = read_fields(given, shape)
+        self._gate.bind(request.caller, self._requirements, arguments)
+        from_page = {"caller": request.caller, "author": author, "guard": None, "address": "", "idempotency_key": None}
+        parameters = self.operation.parameters
+        arguments = {name: value for name, value in from_page.items() if name in parameters} | arguments
+        if self._may_be_long and self._is_long(arguments.get("query")):
+            client = request.environ.get("gunicorn.socket")
+            return self._long_calls.run(request.caller, client, partial(self._view, **arguments), request.meter)
+        return self._view(**arguments)
 
     def respond(self, request: Request, result: ViewResult) -> Reply:
         """Render the view's result."""

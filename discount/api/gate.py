@@ -152,7 +152,7 @@ class Gate:
             return
         if self._open:
             _charge(request, "")
-            self._refuse_other_sites(request.environ, requirements)
+            self.refuse_other_sites(request.environ, changes=requirements.changes)
             if requirements.header is not None:
                 request.caller = _caller_in(requirements.header, request.environ)
             return
@@ -241,15 +241,37 @@ class Gate:
         elif name in _BRAND_OF and _BRAND_OF[name](self._store, value) != caller.brand_id:
             raise NotFound(f"There is no {name.removesuffix('_id')} {value}.")
 
-    def _refuse_other_sites(self, environ: Mapping[str, Any], requirements: Requirements) -> None:
-        """Refuse requests that a page of another site makes a browser send. Only browsers send these headers."""
+    def count_person(self, request: Request) -> None:
+        """Count a request of a page for people, as one of the API key with which the person signed in.
+
+        Raises:
+            TooManyRequests
+        """
+        if not self._open:
+            _charge(request, _payer(request.caller))
+            self._count_caller(request)
+
+    def count_stranger(self, request: Request) -> None:
+        """Count a sign-in that failed, as one without a valid token.
+
+        Raises:
+            TooManyRequests
+        """
+        self._count(request, "address", self._address(request))
+
+    def refuse_other_sites(self, environ: Mapping[str, Any], *, changes: bool) -> None:
+        """Refuse requests that a page of another site makes a browser send. Only browsers send these headers.
+
+        Raises:
+            CrossSite
+        """
         host = environ.get("HTTP_HOST", "")
-        if self._loopback and not _is_of_this_machine(host):
+        if self._open and self._loopback and not _is_of_this_machine(host):
             raise CrossSite(
                 f"Host is {shown(host)}. The open service answers only to names of this machine, such as localhost;"
                 " set ALLOW_OPEN=1 to let it answer to other names."
             )
-        if not requirements.changes:
+        if not changes:
             return
         site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
         if site in ("same-origin", "none"):
@@ -324,7 +346,8 @@ def _counted_as(caller: Caller) -> tuple[str, str]:
     """Return the kind and the name under which the caller's requests are counted."""
     if caller.user_id is not None:
         return "user", caller.user_id
-    return "key", caller.key_id or "admin"
+    # Somebody who signed in at the console without a key acts for a brand.
+    return "key", caller.key_id or (f"people of {caller.brand_id}" if caller.brand_id else "admin")
 
 
 @lru_cache(maxsize=256)

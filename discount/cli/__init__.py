@@ -32,6 +32,8 @@ _COMMANDS = {
     "list-of-users": ("user_lists", "user_list"),
     "forget": ("users", "forget"),
     "ledger": ("ledger", "ledger"),
+    "reconcile": ("ledger", "reconcile"),
+    "restore": ("ledger", "restore"),
     "secret": ("secrets", "secret"),
     "webhook": ("webhooks", "webhook"),
     "delivery": ("deliveries", "delivery"),

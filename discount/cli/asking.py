@@ -17,6 +17,7 @@ from discount.cli.context import find_settings, open_store
 from discount.cli.fields import read
 from discount.domain.model import COMMAND, Caller
 from discount.ledger.history import History
+from discount.ledger.past_redemptions import PastRedemptions
 from discount.security import url_policy
 from discount.security.signing import Signer
 
@@ -83,6 +84,9 @@ def _operations(noun: Any) -> dict[str, Operation]:
     if noun not in known:
         settings = find_settings()
         store = open_store(settings)
+        history = History.at(settings.ledger_url)
+        if settings.ledger_url:
+            store.past = PastRedemptions(history.database)
         contract = Contract()
         parts = {
             "contract": contract,
@@ -91,7 +95,7 @@ def _operations(noun: Any) -> dict[str, Operation]:
             "signatures": Signer(store, settings.secret),
             "check_url": partial(url_policy.check_url, url_policy.policy(loopback=settings.webhook_loopback)),
             "waits": Places(1, 1, 1),
-            "history": History.at(settings.ledger_url),
+            "history": history,
         }
         noun.add_routes(**{name: parts[name] for name in inspect.signature(noun.add_routes).parameters})
         known[noun] = {operation.name: operation for operation in contract.operations}

@@ -53,7 +53,8 @@ class Caller:
 class Author:
     """Who makes a change, and in which request, as its event says it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    in at the console by OpenID Connect, or `command` for the command line.
     """
 
     by: str
@@ -110,6 +111,8 @@ class Definition:
     valid_for: Duration | None
     opens: tuple[Hours, ...] = ()
     audience: Audience | None = None
+    #: How many users may share a part of an identity; None for no limit.
+    per_identity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Discount:
     sums: Mapping[str, Sums] = field(default_factory=dict)
     opens: tuple[Hours, ...] = ()
     audience: Audience | None = None
+    per_identity: int | None = None
     #: Whether a use that would pass the budget takes what is left of it.
     budget_caps: bool = False
 
@@ -156,7 +160,14 @@ class Discount:
     @property
     def definition(self) -> Definition:
         return Definition(
-            self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens, self.audience
+            self.brand_id,
+            self.codes,
+            self.rule,
+            self.timezone,
+            self.valid_for,
+            self.opens,
+            self.audience,
+            self.per_identity,
         )
 
     @property

@@ -2,41 +2,30 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection, select
 from structlog import get_logger
 
 from discount.domain.errors import Unavailable
-from discount.domain.events import Entry, parts, read_entries
-from discount.domain.ids import FORGOTTEN
-from discount.ledger import schema, writer
+from discount.domain.events import Entry, read_entries
+from discount.ledger import positions, schema, sealed, writer
 from discount.ledger.database import Database
 from discount.ledger.forgetting import forget
+from discount.ledger.positions import GROUP, Position
+from discount.ledger.restore import Restore
 from discount.ledger.rows import rows_of
-from discount.ledger.tables import EVENTS, POSITIONS
+from discount.security.sealing import Sealer
+from discount.security.signing import Signer
 from discount.services import outbox
 from discount.services.partitions import do_each
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.exchanges import Command
 
-#: The consumer group by which the outbox knows what the ledger has.
-GROUP = "ledger"
 #: The most entries of a partition that are written in one transaction.
 ENTRIES = 2_000
 #: Milliseconds for which a partition belongs to the process that last read it.
 LEASE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """The last entry of a partition that the ledger has, and the moment of its event."""
-
-    entry_id: str
-    event_id: str
-    at: int
 
 
 class Consumer:
@@ -47,15 +36,18 @@ class Consumer:
 
     Args:
         name: a name that no other process uses.
+        secret: the setting SECRET, with which keys of code sequences are sealed.
 
     Attributes:
-        lost: the partitions whose last event in the ledger is missing in Redis.
+        lost: the partitions whose last event in the ledger is missing in Redis, and not put back yet.
     """
 
-    def __init__(self, store: Store, database: Database, name: str) -> None:
+    def __init__(self, store: Store, database: Database, name: str, secret: str = "") -> None:
         self._store = store
         self._database = database
         self._name = name
+        self._sealer = Sealer(Signer(store, secret))
+        self._restore = Restore(store, database, self._sealer, keep=0)
         self._positions: dict[int, Position | None] = {}
         self._leased: list[int] = []
         self._renew_at = 0.0
@@ -75,6 +67,7 @@ class Consumer:
         self._positions.clear()
         self.open_groups()
         schema.check(self._database)
+        sealed.keep_secret(self._store, self._database, self._sealer)
 
     def open_groups(self) -> None:
         """Create the group in every partition that can be reached. Entries wait for it from then on.
@@ -130,32 +123,30 @@ class Consumer:
         return self._leased
 
     def _load_positions(self, partitions: Sequence[int]) -> None:
-        """Read positions from the database, and look whether Redis still has their events."""
+        """Read positions from the database, and put back what Redis has lost since."""
         if not partitions:
             return
         with self._database.reading() as connection:
-            wanted = select(POSITIONS).where(POSITIONS.c.partition.in_(partitions))
-            stored = {row.partition: Position(*row[1:]) for row in connection.execute(wanted)}
-            places = list(stored.items())
-            replies = self._store.each(
-                [command for partition, position in places for command in _look_for(partition, position)]
-            )
-            for (partition, position), rows, trimmed in zip(places, replies[::2], replies[1::2], strict=True):
-                if not _is_list(rows) or isinstance(trimmed, Unavailable):
-                    continue
-                self._positions[partition] = position
-                if not _has(connection, partition, position, read_entries(partition, rows), trimmed):
-                    self._note_loss(partition, position)
+            stored = positions.read(connection, partitions)
+            compared = positions.compare(self._store, connection, stored)
+        for partition, is_whole in compared.items():
+            if is_whole or self._put_back(partition, stored[partition]):
+                self._positions[partition] = stored[partition]
+                self.lost.discard(partition)
         self._positions |= {each: None for each in partitions if each not in stored}
         # A process that died after its transaction has not told the group.
         self._move_groups(each for each in stored if each in self._positions)
 
-    def _note_loss(self, partition: int, position: Position) -> None:
+    def _put_back(self, partition: int, position: Position) -> bool:
+        """Put back what Redis lost; return False if it has lost everything, which only a command restores."""
+        log = get_logger().bind(partition=partition, last_event=position.event_id)
         if partition not in self.lost:
-            get_logger().error(
-                "Redis has lost events that the ledger has", partition=partition, last_event=position.event_id
-            )
+            log.error("Redis has lost events that the ledger has")
         self.lost.add(partition)
+        done = self._restore.put_back(partition)
+        if done is not None:
+            log.error("what Redis had lost is put back", entries=done.entries, refused=done.refused[:10])
+        return done is not None
 
     def _write(self, partition: int, before: Position | None, entries: Sequence[Entry]) -> int:
         try:
@@ -172,7 +163,9 @@ class Consumer:
                 connection.rollback()
                 return 0
             for run in _runs(entries):
-                writer.write(connection, rows_of(run, discount_ids))
+                batch = rows_of(run, discount_ids)
+                sealed.seal(list(batch.discounts.values()), self._sealer)
+                writer.write(connection, batch)
                 if run[-1].fields["type"] == "user.forgotten":
                     forget(connection, run[-1], discount_ids.get(run[-1].fields.get("number", ""), ""))
         self._positions[partition] = last
@@ -195,24 +188,6 @@ def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         if entry.fields["type"] == "user.forgotten" or place == len(entries):
             yield entries[first:place]
             first = place
-
-
-def _look_for(partition: int, position: Position) -> tuple[Command, Command]:
-    at = position.entry_id
-    return ("XRANGE", keys.events(partition), at, at), ("GET", keys.trimmed(partition))
-
-
-def _has(
-    connection: Connection, partition: int, position: Position, entries: Sequence[Entry], trimmed: str | None
-) -> bool:
-    """Return whether Redis has the last event of the ledger, or has let it go on purpose."""
-    if entries:
-        return entries[0].event_id == position.event_id
-    if trimmed and parts(trimmed) >= parts(position.entry_id):
-        return True
-    this = (EVENTS.c.partition == partition) & (EVENTS.c.entry_id == position.entry_id)
-    user_id = connection.execute(select(EVENTS.c.user_id).where(this)).scalar_one_or_none()
-    return user_id is not None and user_id.startswith(FORGOTTEN)
 
 
 def _is_list(reply: object) -> bool:

@@ -51,6 +51,20 @@ class Database:
             raise unavailable(error) from error
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction that changes nothing, and all of whose reads see the same moment.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        engine = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise unavailable(error) from error
+
+    @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection in a transaction that changes nothing.
 

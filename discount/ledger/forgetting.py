@@ -36,12 +36,16 @@ def _left(connection: Connection, partition: int, user_id: str, brand_id: str) -
 
     Without a brand it is about all brands of the partition.
     """
-    of_brand: Any = EVENTS.c.partition == partition
-    if brand_id:
-        of_brand = of_brand & (EVENTS.c.brand_id == brand_id)
-    about = (EVENTS.c.user_id == user_id, EVENTS.c.next_user_id == user_id)
-    found = union(*(select(EVENTS.c.discount_id).where(of_brand & each) for each in about))
-    return sorted(connection.execute(found).scalars())
+    found = []
+    for table in (EVENTS, GRANTS, REDEMPTIONS):
+        # Events may be gone that led to the other rows. A discount's id says its partition.
+        of_brand: Any = table.c.discount_id.startswith(f"dsc-{partition:02x}", autoescape=True)
+        if brand_id:
+            of_brand = table.c.brand_id == brand_id
+        about = [table.c.user_id == user_id]
+        about += [table.c.next_user_id == user_id] if "next_user_id" in table.c else []
+        found += [select(table.c.discount_id).where(of_brand & each) for each in about]
+    return sorted(connection.execute(union(*found)).scalars())
 
 
 def _rename(connection: Connection, discount_id: str, user_id: str, nobody: str, *, named: bool) -> None:

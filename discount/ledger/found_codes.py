@@ -40,7 +40,7 @@ def find(store: Store, history: History, brand_id: str, code: str) -> FoundCode:
         NotFound: nobody was granted that code, and no discount of the brand has it.
         NoLedger, Unavailable
     """
-    holders = history.find_code(brand_id, code)
+    holders = history.find_code(brand_id, code, store.now())
     live, now = discounts.read(store, sorted({each.discount_id for each in holders}))
     by_id = {each.id: each for each in live}
     sent = deliveries.of_events(

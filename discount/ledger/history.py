@@ -16,6 +16,7 @@ from discount.domain.rules import Order
 from discount.ledger.database import Database
 from discount.ledger.tables import CHANGES, EVENTS, GRANTS, REDEMPTIONS
 from discount.services.pagination import Page
+from discount.services.redemption_records import read_left, state_at
 
 #: The most holders of one code that are shown, and the most redemptions and events of each.
 MOST_HOLDERS, MOST_REDEMPTIONS, MOST_EVENTS = 20, 100, 200
@@ -97,8 +98,11 @@ class History:
             raise NoLedger
         return self._database
 
-    def find_code(self, brand_id: str, code: str) -> list[Holder]:
+    def find_code(self, brand_id: str, code: str, now: int) -> list[Holder]:
         """Return the users who were granted a code of a brand, in any spelling, newest first.
+
+        Args:
+            now: the time by which states are judged.
 
         Raises:
             NoLedger, Unavailable
@@ -106,7 +110,7 @@ class History:
         wanted = select(GRANTS).where((GRANTS.c.brand_id == brand_id) & (GRANTS.c.canonical == canonical(code)))
         with self.database.reading() as connection:
             rows = connection.execute(wanted.order_by(GRANTS.c.at.desc()).limit(MOST_HOLDERS)).all()
-            return [_holder(connection, row) for row in rows]
+            return [_holder(connection, row, now) for row in rows]
 
     def list_changes(
         self, brand_id: str, *, discount_id: str | None, since: int, until: int, after: str | None, limit: int
@@ -145,7 +149,7 @@ class History:
         return Page(found, found[-1].id if len(rows) > limit else None)
 
 
-def _holder(connection: Connection, row: Any) -> Holder:
+def _holder(connection: Connection, row: Any, now: int) -> Holder:
     of_user = (REDEMPTIONS.c.user_id == row.user_id) & (REDEMPTIONS.c.discount_id == row.discount_id)
     # After a revocation the user may have been granted another code of the discount.
     of_user &= REDEMPTIONS.c.canonical == row.canonical
@@ -165,7 +169,7 @@ def _holder(connection: Connection, row: Any) -> Holder:
         row.reason,
         row.next_user_id,
         connection.execute(standing).scalar_one(),
-        read_redemptions(uses.all()),
+        read_redemptions(uses.all(), now),
         [
             _past_event(each, row.discount_id)
             for each in happened
@@ -180,8 +184,8 @@ def _past_event(row: Any, discount_id: str) -> PastEvent:
     return PastEvent(row.event_id, row.type, row.at, msgspec.to_builtins(data))
 
 
-def read_redemptions(rows: Sequence[Any]) -> list[Redemption]:
-    """Return the redemptions in rows of the table."""
+def read_redemptions(rows: Sequence[Any], now: int) -> list[Redemption]:
+    """Return the redemptions in rows of the table. A hold that ends at `now` or before is shown as released."""
     return [
         Redemption(
             id=row.id,
@@ -189,10 +193,10 @@ def read_redemptions(rows: Sequence[Any]) -> list[Redemption]:
             brand_id=row.brand_id,
             user_id=row.user_id,
             code=row.code,
-            state=row.state,
+            state=state_at(row.state, row.hold_until, now),
             order=Order(row.order_id, row.amount, row.currency),
             discount_amount=row.discount_amount,
-            left={},
+            left=read_left(row.left_after),
             redeemed_at=row.redeemed_at,
             hold_until=row.hold_until,
             confirmed_at=row.confirmed_at,

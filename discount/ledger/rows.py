@@ -8,19 +8,15 @@ import msgspec
 
 from discount.domain import definitions, metadata
 from discount.domain.code_sequence import canonical
-from discount.domain.events import Entry
+from discount.domain.events import ONLY_IN_REDIS, Entry
 
 Row = dict[str, Any]
 
 #: The steps of figures, in microseconds.
 STEPS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
-# Fields of entries that stay out of the events' rows: addresses, what codes are made with, and long lists.
-_LEFT_OUT = ("email", "key", "codes")
 _STATES = {
     "code.redeemed": "redeemed",
     "redemption.held": "held",
-    "redemption.released": "released",
-    "redemption.rolled-back": "rolled-back",
 }
 
 
@@ -32,8 +28,9 @@ class Batch:
         grants: rows by discount, user and entry.
         held: entries of `grants` by discount and user, if the user still holds the code.
         revoked: values by discount and user that are set in the earlier row of the code that the user holds.
-        redemptions: rows by id that replace any earlier row of this id.
-        changed_redemptions: values by id that are set in the earlier row.
+        redemptions: rows by id.
+        replaced_redemptions: earlier rows, by id and time: holds that had ended when the order was redeemed again.
+        changed_redemptions: values by id that are set in the latest row.
     """
 
     events: list[Row] = field(default_factory=list)
@@ -44,6 +41,7 @@ class Batch:
     held: dict[tuple[str, str], str] = field(default_factory=dict)
     revoked: dict[tuple[str, str], Row] = field(default_factory=dict)
     redemptions: dict[str, Row] = field(default_factory=dict)
+    replaced_redemptions: list[Row] = field(default_factory=list)
     changed_redemptions: dict[str, Row] = field(default_factory=dict)
     figures: dict[tuple[Any, ...], Row] = field(default_factory=dict)
 
@@ -59,7 +57,7 @@ def rows_of(entries: Iterable[Entry], discount_ids: Mapping[str, str]) -> Batch:
         discount_id = discount_ids.get(entry.fields.get("number", ""), "")
         _add_event(batch, entry, discount_id)
         if discount_id:
-            _add_figures(batch, entry, discount_id)
+            add_figures(batch, entry, discount_id)
         handler = _HANDLERS.get(entry.fields["type"])
         if handler is not None:
             handler(batch, entry, discount_id)
@@ -67,7 +65,7 @@ def rows_of(entries: Iterable[Entry], discount_ids: Mapping[str, str]) -> Batch:
 
 
 def _add_event(batch: Batch, entry: Entry, discount_id: str) -> None:
-    fields = {name: value for name, value in entry.fields.items() if name not in _LEFT_OUT}
+    fields = {name: value for name, value in entry.fields.items() if name not in ONLY_IN_REDIS}
     if fields["type"] == "user.forgotten":
         fields["user"] = fields.get("nobody", "")
     batch.events.append(
@@ -86,7 +84,8 @@ def _add_event(batch: Batch, entry: Entry, discount_id: str) -> None:
     )
 
 
-def _add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
+def add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
+    """Count an entry in the figures of its discount."""
     fields = entry.fields
     at, kind, currency = int(fields["at"]), fields["type"], fields.get("currency", "")
     for step, size in STEPS.items():
@@ -111,6 +110,7 @@ def _create_discount(batch: Batch, entry: Entry, discount_id: str) -> None:
         "brand_id": fields["brand"],
         "created_at": int(fields["at"]),
         "definition": definition,
+        "key": fields.get("key") or None,
     }
     _add_change(batch, entry, discount_id, {}, definition)
 
@@ -189,11 +189,12 @@ def _revoke(batch: Batch, entry: Entry, discount_id: str) -> None:
 
 
 def _redeem(batch: Batch, entry: Entry, discount_id: str) -> None:
-    """Begin a redemption. A confirmed hold is followed by such an event too, of the same time, and has begun before."""
+    """Begin a redemption. A confirmed hold is followed by such an event too, and has begun before."""
     fields = entry.fields
-    known = batch.redemptions.get(fields["redemption"]) or batch.changed_redemptions.get(fields["redemption"], {})
-    if known.get("confirmed_at") == int(fields["at"]):
+    if "held_at" in fields:
         return
+    if "earlier_at" in fields:
+        batch.replaced_redemptions.append({"id": fields["redemption"], "redeemed_at": int(fields["earlier_at"])})
     batch.changed_redemptions.pop(fields["redemption"], None)
     order_id, of_redemption = metadata.of_order(fields.get("order", ""))
     batch.redemptions[fields["redemption"]] = {
@@ -214,16 +215,15 @@ def _redeem(batch: Batch, entry: Entry, discount_id: str) -> None:
         "rolled_back_at": None,
         "reason": "",
         "metadata": dict(of_redemption),
+        "left_after": fields.get("left", ""),
     }
 
 
 def _end(batch: Batch, entry: Entry, _discount_id: str) -> None:
     fields = entry.fields
-    values = {
-        "state": _STATES[fields["type"]],
-        "rolled_back_at": int(fields["at"]),
-        "reason": fields.get("reason", ""),
-    }
+    values: Row = {"state": "released"}
+    if "undone" in fields:
+        values = {"state": "rolled-back", "rolled_back_at": int(fields["at"]), "reason": fields.get("reason", "")}
     _change(batch, fields["redemption"], values)
 
 

@@ -29,6 +29,13 @@ POSITIONS = Table(
     Column("event_id", String(80), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+#: What each process needs that uses this data, as Redis has it: `secret`.
+INSTALLATION = Table(
+    "installation",
+    METADATA,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
 DISCOUNTS = Table(
     "discounts",
     METADATA,
@@ -38,6 +45,8 @@ DISCOUNTS = Table(
     Column("brand_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("definition", JSON, nullable=False),
+    #: What unique codes are made with, sealed.
+    Column("key", Text),
     UniqueConstraint("partition", "number"),
     Index("discounts_of_brand", "brand_id", "created_at"),
 )
@@ -97,10 +106,11 @@ GRANTS = Table(
     Index("grants_of_user", "user_id", "brand_id"),
     Index("grants_of_next", "next_user_id", sqlite_where=_HAS_NEXT, postgresql_where=_HAS_NEXT),
 )
+#: An order may be redeemed again once Redis has let its redemption go, so an id can have several rows.
 REDEMPTIONS = Table(
     "redemptions",
     METADATA,
-    Column("id", String(80), primary_key=True),
+    Column("id", String(80), nullable=False),
     Column("discount_id", String(64), nullable=False),
     Column("brand_id", Text, nullable=False),
     Column("user_id", Text, nullable=False),
@@ -117,9 +127,13 @@ REDEMPTIONS = Table(
     Column("rolled_back_at", BigInteger),
     Column("reason", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
+    #: What was left of each limit right after the use, as Redis stores it.
+    Column("left_after", Text, nullable=False),
+    PrimaryKeyConstraint("id", "redeemed_at"),
     Index("redemptions_of_discount", "discount_id", "redeemed_at"),
     Index("redemptions_of_user", "user_id", "brand_id", "redeemed_at"),
     Index("redemptions_of_code", "brand_id", "canonical"),
+    Index("redemptions_of_time", "redeemed_at"),
 )
 #: Every event, with the fields of its entry except e-mail addresses, keys and imported codes.
 EVENTS = Table(

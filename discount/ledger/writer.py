@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import JSON, Column, Connection, MetaData, Table, TextClause, bindparam, select, text, update
+from sqlalchemy import JSON, Column, Connection, MetaData, Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from discount.ledger.rows import Batch, Row
@@ -25,10 +25,8 @@ def write(connection: Connection, batch: Batch) -> None:
     # Before new grants: what was revoked was granted earlier.
     _end_grants(connection, batch.revoked)
     insert(connection, GRANTS, batch.grants.values(), sets={})
-    replaced = {each.name: "excluded" for each in REDEMPTIONS.columns if each.name != "id"}
-    # The hold that this event confirmed is in the table already, with the time of its beginning.
-    confirmed = text("redemptions.confirmed_at IS NULL OR redemptions.confirmed_at <> excluded.redeemed_at")
-    insert(connection, REDEMPTIONS, batch.redemptions.values(), sets=replaced, where=confirmed)
+    _delete_redemptions(connection, batch.replaced_redemptions)
+    insert(connection, REDEMPTIONS, batch.redemptions.values(), sets={})
     _change_redemptions(connection, batch.changed_redemptions)
     insert(connection, FIGURES, batch.figures.values(), sets=dict.fromkeys(_SUMS, "added"))
 
@@ -44,14 +42,11 @@ def move_position(connection: Connection, partition: int, before: str | None, ro
     return connection.execute(update(POSITIONS).where(matched).values(row)).rowcount == 1
 
 
-def insert(
-    connection: Connection, table: Table, rows: Iterable[Row], *, sets: dict[str, str], where: TextClause | None = None
-) -> None:
+def insert(connection: Connection, table: Table, rows: Iterable[Row], *, sets: dict[str, str]) -> None:
     """Insert rows; where a row with this primary key exists, set the columns in `sets`.
 
     Args:
         sets: by column, `excluded` for the new value, or `added` for the sum of both. Empty keeps the old row.
-        where: which old rows are changed; None for all.
     """
     rows = list(rows)
     if not rows:
@@ -68,7 +63,7 @@ def insert(
     if sets:
         new = statement.excluded
         values = {name: new[name] + table.c[name] if how == "added" else new[name] for name, how in sets.items()}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=values, where=where)
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=values)
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     # No rows are given to a statement that selects them.
@@ -117,12 +112,24 @@ def _end_grants(connection: Connection, revoked: dict[tuple[str, str], Row]) -> 
     connection.execute(update(GRANTS).where(held).values({name: bindparam(f"new_{name}") for name in names}), rows)
 
 
+def _delete_redemptions(connection: Connection, rows: Sequence[Row]) -> None:
+    """Delete rows by id and time."""
+    if rows:
+        this = (REDEMPTIONS.c.id == bindparam("of_id")) & (REDEMPTIONS.c.redeemed_at == bindparam("of_time"))
+        connection.execute(
+            delete(REDEMPTIONS).where(this), [{"of_id": each["id"], "of_time": each["redeemed_at"]} for each in rows]
+        )
+
+
 def _change_redemptions(connection: Connection, changed: dict[str, Row]) -> None:
-    """Set values of redemptions; those that set the same columns go together."""
+    """Set values of the latest redemption of each id; those that set the same columns go together."""
     by_columns: dict[tuple[str, ...], list[Row]] = {}
     for redemption_id, values in changed.items():
         row = {"redemption": redemption_id, **{f"new_{name}": value for name, value in values.items()}}
         by_columns.setdefault(tuple(sorted(values)), []).append(row)
+    same = REDEMPTIONS.alias("same")
+    latest = select(func.max(same.c.redeemed_at)).where(same.c.id == bindparam("redemption")).scalar_subquery()
+    this = (REDEMPTIONS.c.id == bindparam("redemption")) & (REDEMPTIONS.c.redeemed_at == latest)
     for names, rows in by_columns.items():
-        statement = update(REDEMPTIONS).where(REDEMPTIONS.c.id == bindparam("redemption"))
+        statement = update(REDEMPTIONS).where(this)
         connection.execute(statement.values({name: bindparam(f"new_{name}") for name in names}), rows)

@@ -26,7 +26,7 @@ class Signer:
 
     def webhook_secret(self, webhook_id: str, version: int) -> str:
         """Return the secret of a webhook, in the format of the Standard Webhooks specification."""
-        return "whsec_" + base64.b64encode(self._derived(f"webhook:{webhook_id}:{version}")).decode()
+        return "whsec_" + base64.b64encode(self.derived(f"webhook:{webhook_id}:{version}")).decode()
 
     def sign_call(self, webhook_id: str, versions: list[int], event_id: str, at: int, body: bytes) -> str:
         """Return the `webhook-signature` header: one signature per version of the secret (Standard Webhooks 1.0).
@@ -35,8 +35,16 @@ class Signer:
             at: the `webhook-timestamp`, in seconds since 1970.
         """
         signed = f"{event_id}.{at}.".encode() + body
-        derived = (self._derived(f"webhook:{webhook_id}:{version}") for version in versions)
+        derived = (self.derived(f"webhook:{webhook_id}:{version}") for version in versions)
         return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in derived)
+
+    def session_key(self) -> bytes:
+        """Return the key that signs the cookies of the console."""
+        return self.derived("console")
+
+    def identity_digest(self, part: str, value: str) -> bytes:
+        """Return the keyed digest of a part of an identity."""
+        return hmac.digest(self.derived("identity"), f"{part}:{value}".encode(), "sha256")
 
     def mail_token(self, brand_id: str, user_id: str) -> str:
         """Return the token of an unsubscribe link, which carries the brand and the user."""
@@ -56,9 +64,14 @@ class Signer:
         return brand_id, user_id
 
     def _token_digest(self, payload: str) -> str:
-        return _text(hmac.digest(self._derived("unsubscribe"), payload.encode(), "sha256")[:16])
+        return _text(hmac.digest(self.derived("unsubscribe"), payload.encode(), "sha256")[:16])
 
-    def _derived(self, purpose: str) -> bytes:
+    def derived(self, purpose: str) -> bytes:
+        """Return the key for a purpose.
+
+        Raises:
+            Unavailable: the data belongs to a SECRET that is not set here, or Redis does not answer.
+        """
         if not self._secret:
             kept = installation.kept_secret(self._stored())
             if kept is None:

@@ -88,18 +88,35 @@ class Tokens:
                 # A full Redis refuses writes but still answers reads, so the key stays usable.
                 return
 
-    def _find_key(self, key_id: str, digest: str) -> Caller:
+    def owner_of_key(self, key_id: str) -> Caller:
+        """Return the brand of an API key by the key's id alone, for somebody who showed the key before.
+
+        Raises:
+            Unauthenticated: the key was revoked, or has expired.
+            Unavailable: Redis does not answer.
+        """
+        caller = self._find_key(key_id)
+        self.check_key(caller)
+        return caller
+
+    def admin_mark(self) -> str:
+        """Return a text that only this admin key has, and from which nobody learns it."""
+        return blake2b(self._admin, key=self._secret.encode()[:64], digest_size=8).hexdigest()
+
+    def _find_key(self, key_id: str, digest: str | None = None) -> Caller:
+        """Return the owner of a key. Without a digest, whoever asks need not know the key."""
         partition = api_keys.partition_of(key_id)
         if partition is None or partition >= self._store.partitions:
             raise Unauthenticated()
         stored = dict(pairs(self._store.command("HGETALL", keys.api_key(partition, key_id))))
-        if not compare_digest(stored.get("digest", ""), digest):
+        known = stored.get("digest", "")
+        if not known or (digest is not None and not compare_digest(known, digest)):
             raise Unauthenticated()
         return Caller(
             frozenset(stored["scopes"].split()),  # type: ignore[arg-type]
             brand_id=stored["brand"],
             key_id=key_id,
-            key_digest=digest,
+            key_digest=known,
             expires_at=int(stored["expires_at"]) if "expires_at" in stored else None,
             issued_at=int(stored["created_at"]),
         )

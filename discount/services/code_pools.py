@@ -119,7 +119,7 @@ def list_waiting(store: Store, discount_id: str) -> Iterator[str]:
     """
     parsed = discounts.parse_id(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
-    waiting = _read_pool(store, parsed)
+    waiting = read_pool(store, parsed)
     if discount.codes.kind != "unique":
         return (code for _, code in waiting)
     secret = store.command("HGET", keys.discount(parsed.partition, discount_id), "key")
@@ -184,7 +184,7 @@ def _import_batch(
     answers = store.run_many(
         "import",
         [
-            _import_call(parsed, [code for _, code in each], [*store.quotas.arguments, author.by, author.request_id])
+            import_call(parsed, [code for _, code in each], [*store.quotas.arguments, author.by, author.request_id])
             for each in pieces
         ],
     )
@@ -200,7 +200,12 @@ def _import_batch(
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def _import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> tuple[list[str], list[str | int]]:
+def import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> tuple[list[str], list[str | int]]:
+    """Return the keys and arguments of the import script.
+
+    Args:
+        first: its arguments before the codes.
+    """
     partition = parsed.partition
     names = [
         keys.usage(partition),
@@ -232,8 +237,8 @@ def _with_unmade(
         yield from sequence.codes(first, min(BLOCK, end - first))
 
 
-def _read_pool(store: Store, parsed: DiscountId) -> Iterator[tuple[int, str]]:
-    """Yield the codes of a pool, each with its position."""
+def read_pool(store: Store, parsed: DiscountId) -> Iterator[tuple[int, str]]:
+    """Yield the codes of a pool in constant memory, each with its position."""
     names = [keys.discount(parsed.partition, parsed.text), keys.codes(parsed.partition, parsed.text)]
     position = 0
     while True:

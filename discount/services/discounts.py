@@ -143,7 +143,7 @@ def create(
         **windows.stored(bounds),
         "opens": windows.write_hours(opens),
         "audience": audiences.write(audience),
-        "asks": "1" if audience is not None and audience.at != "checkout" else "",
+        "asks": "1" if (audience is not None and audience.at != "checkout") or limits.get("per_identity") else "",
     }
     given["bounded"] = "1" if windows.is_bounded(given) else ""
     fields = {name: value for name, value in given.items() if value}
@@ -267,11 +267,15 @@ def list_page(
     *,
     brand_id: str | None = None,
     status: str | None = None,
+    name: str = "",
     metadata: Metadata = NO_METADATA,
     limit: int = 100,
     cursor: str | None = None,
 ) -> DiscountPage:
     """Return a page of all discounts, or of a brand's, newest first. With a filter it can be shorter than `limit`.
+
+    Args:
+        name: a part of the name, in any case.
 
     Raises:
         Invalid: this service did not make the cursor.
@@ -291,8 +295,12 @@ def list_page(
         is_id=ids.parse_discount_id,
         limit=limit,
         cursor=cursor,
-        keep=lambda each: (status is None or each.status(now) == status) and has(each.metadata, metadata),
-        batch=limit if status is None and not metadata else min(1000, max(limit, 100)),
+        keep=lambda each: (
+            (status is None or each.status(now) == status)
+            and name.casefold() in each.discount_code.casefold()
+            and has(each.metadata, metadata)
+        ),
+        batch=limit if status is None and not metadata and not name else min(1000, max(limit, 100)),
         most_rows=LOOKED_AT,
     )
     return DiscountPage(page.items, page.next, page.missing, now)

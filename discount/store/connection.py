@@ -169,7 +169,7 @@ class Store:
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
-        script, guarded = SCRIPTS[name], None
+        script, guarded = self._script(name), None
         if guard is not None and script.behind_guard is not None and guard.checks:
             script, guarded = script.behind_guard, guard
         if self._shebang is None:
@@ -192,6 +192,9 @@ class Store:
         if guarded is not None:
             guarded.take_rate(replies)
         return [script.read(reply) for reply in replies]
+
+    def _script(self, name: str) -> Script:
+        return SCRIPTS[name]
 
     def safe_partitions(self, partitions: Iterable[int]) -> set[int]:
         """Wait, and return the partitions of which all that was read so far is as safe as DURABILITY asks."""

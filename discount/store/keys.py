@@ -35,6 +35,7 @@ follows; so two different ids never make the same key.
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, drop, forget, unlist |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
+| `{pp}:discount:<id>:identities:<bucket>` | hash | with `per_identity`: keyed digest of a part of an identity → digests of the users who claimed it; digest of a user → what it claimed | claim_identity, release_identity |
 | `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, drop |
 | `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, drop |
@@ -57,6 +58,8 @@ follows; so two different ids never make the same key.
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:tallies` | hash | what processes counted of a discount, until the ledger has it: minute, discount and word → number | tally, worker |
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
+| `{pp}:reconciled` | string | the result of the latest reconciliation with the ledger, as JSON | worker |
+| `{pp}:restoring` | string | while the partition is being restored from the ledger: the last entry that is done | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
 | `{pp}:forgotten` | zset | entries of the outbox that name a forgotten user, by the place that every reader passes before they are cut | app, worker |
 | `{pp}:indexed` | string | the last entry of the outbox that is in the indexes of brands | worker |
@@ -261,6 +264,14 @@ def ledger_lease(partition: int) -> str:
     return f"{{{partition:02x}}}:ledger"
 
 
+def reconciled(partition: int) -> str:
+    return f"{_TAGS[partition]}reconciled"
+
+
+def restoring(partition: int) -> str:
+    return f"{_TAGS[partition]}restoring"
+
+
 def mark(partition: int) -> str:
     return f"{_TAGS[partition]}mark"
 
@@ -306,7 +317,11 @@ def grants(partition: int, discount_id: str, bucket: int) -> str:
 
 
 def users(partition: int, user_id: str) -> str:
-    return f"{_TAGS[partition]}users:{crc32(user_id.encode()) % USER_BUCKETS}"
+    return users_of_bucket(partition, crc32(user_id.encode()) % USER_BUCKETS)
+
+
+def users_of_bucket(partition: int, bucket: int) -> str:
+    return f"{_TAGS[partition]}users:{bucket}"
 
 
 def uses(partition: int, discount_id: str, bucket: int) -> str:
@@ -315,6 +330,10 @@ def uses(partition: int, discount_id: str, bucket: int) -> str:
 
 def holds(partition: int, discount_id: str) -> str:
     return f"{_TAGS[partition]}discount:{discount_id}:holds"
+
+
+def identities(partition: int, discount_id: str, bucket: int) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:identities:{bucket}"
 
 
 def reserved(partition: int, discount_id: str) -> str:

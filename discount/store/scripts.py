@@ -11,12 +11,15 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 
 from discount.store.answers import Answer, Status
 
 #: Scripts that write nothing: a full Redis runs them too.
-READING = ("left", "records", "waiting")
+READING = ("counters", "left", "records", "waiting")
+#: Scripts that have a form in which they run again as in the past: those that add entries of discounts to the outbox.
+REPLAYED = ("change", "close", "confirm", "create", "grant", "import", "redeem", "revoke", "rollback")
 #: Run once to find out whether a server knows scripts with flags.
 PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")
@@ -32,6 +35,25 @@ _PRELUDE = (
     "local clock local function now() if not clock then local t = redis.call('TIME') "
     "clock = t[1] .. (#t[2] == 6 and t[2] or string.format('%06d', t[2])) end return clock end "
 )
+# The same where a script runs as in the past. What it adds to the outbox is `replayed`: ids, types, and fields to keep.
+# An outbox that has gone on takes no earlier entries; then they stay out of it.
+_REPLAY = (
+    "local call, attempt, added = redis.call, redis.pcall, 0 "
+    "local function now() return replayed_at end "
+    "local past = cjson.decode(replayed) "
+    "local redis = {call = function(...) "
+    "if (...) ~= 'XADD' then return call(...) end "
+    "local each = past[added + 1] "
+    "if not each or each[2] ~= select(5, ...) then "
+    "if added == 0 then error('not the call that is replayed') end return '' end "
+    "added = added + 1 "
+    "if #each[3] > 0 then "
+    "local done = attempt('XADD', (select(2, ...)), each[1], unpack(each[3])) "
+    "if type(done) == 'table' and not string.find(done.err, 'equal or smaller', 1, true) then error(done.err) end end "
+    "return each[1] end} "
+    "local function note(answer) if added > 0 then call('SET', restoring, past[added][1]) end return answer end "
+)
+_REPLAY_NAMES = (("restoring",), ("replayed_at", "replayed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +132,18 @@ def parse(name: str, text: str) -> Script:
     return replace(script, behind_guard=_build(name, text, header, shared)) if guarded else script
 
 
-def _build(name: str, text: str, own_header: Mapping[str, str], with_files: Sequence[str]) -> Script:
+@cache
+def replayed(name: str) -> Script:
+    """Return the form of a script that runs as in the past."""
+    text = _read(name)
+    header = _header(name, text.splitlines())
+    shared = [each for each in header.get("WITH", "").split() if each != "guard"]
+    return _build(name, text, header, shared, replays=True)
+
+
+def _build(
+    name: str, text: str, own_header: Mapping[str, str], with_files: Sequence[str], *, replays: bool = False
+) -> Script:
     """Return the script of a file with these shared parts."""
     header = dict(own_header)
     shared = {each: _read(f"with/{each}").splitlines() for each in with_files}
@@ -130,6 +163,11 @@ def _build(name: str, text: str, own_header: Mapping[str, str], with_files: Sequ
         raise ValueError(f"{name}.lua: OK and ERR give the same status")
     # All of this is one line, so that a line number in an error of Redis is the file's own plus one.
     before = _PRELUDE + _bind("KEYS", keys) + _bind("ARGV", arguments) + functions
+    source = f"{before}return guarded(function()\n{text}\nend)" if "guard" in shared else f"{before}\n{text}"
+    if replays:
+        first_names, first_values = _REPLAY_NAMES
+        before = _bind("KEYS", first_names + keys) + _bind("ARGV", first_values + arguments) + _REPLAY + functions
+        source = f"{before}return note((function()\n{text}\nend)())"
     lines = text.splitlines()
     return Script(
         name=name,
@@ -138,7 +176,7 @@ def _build(name: str, text: str, own_header: Mapping[str, str], with_files: Sequ
         arguments=arguments,
         statuses=ok | err,
         refusals=frozenset(err),
-        source=f"{before}return guarded(function()\n{text}\nend)" if "guard" in shared else f"{before}\n{text}",
+        source=source,
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
     )
 

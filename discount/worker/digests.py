@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from discount import mails
 from discount.domain.digests import Digest
 from discount.domain.model import Brand, to_time
-from discount.ledger import consumer
+from discount.ledger import positions
 from discount.ledger.figures import Figure, Figures, add_up
 from discount.mails import Amounts, Recipient
 from discount.services import brands, deliveries, discounts, outbox
@@ -88,7 +88,7 @@ def day_of(target: str) -> date:
 def is_read(store: Store, brand_id: str, until: int) -> bool:
     """Return whether the ledger has all events of a brand before `until`."""
     partition = keys.partition_of(brand_id, store.partitions)
-    _, oldest = outbox.waiting(store, partition, consumer.GROUP)
+    _, oldest = outbox.waiting(store, partition, positions.GROUP)
     return oldest is None or oldest * 1000 >= until
 
 

@@ -25,6 +25,16 @@ LEDGER_LOST = Gauge(
     "Partitions of which Redis has lost events that the ledger has, until the worker ends.",
     registry=OF_WORKER,
 )
+LEDGER_DIFFERENCES = Gauge(
+    "discount_ledger_differences",
+    "Differences between Redis and the ledger in the latest reconciliation of each partition.",
+    registry=OF_WORKER,
+)
+LEDGER_RECONCILED = Gauge(
+    "discount_ledger_reconciled_seconds",
+    "Seconds since the reconciliation that is the longest ago of all partitions; NaN before the first one.",
+    registry=OF_WORKER,
+)
 BRANDS_DUE = Gauge(
     "discount_brands_due",
     "Brands with due deliveries that no worker has leased, counted once per kind.",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import nan
 
 from structlog import get_logger
 
@@ -15,11 +16,12 @@ from discount import metrics
 from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
-from discount.ledger import schema
+from discount.ledger import results, schema
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
-from discount.ledger.figure_retention import FigureRetention
 from discount.ledger.figures import Figures
+from discount.ledger.past_redemptions import PastRedemptions, kept
+from discount.ledger.row_retention import RowRetention
 from discount.ledger.tallies import TallyReader
 from discount.security import url_policy
 from discount.security.signing import Signer
@@ -33,6 +35,7 @@ from discount.worker.dispatcher import Dispatcher, Schedule
 from discount.worker.email_delivery import EmailDelivery
 from discount.worker.housekeeper import Housekeeper
 from discount.worker.planner import Planner
+from discount.worker.reconciling import Reconciling
 from discount.worker.reminders import Reminders
 from discount.worker.retention import Retention
 from discount.worker.smtp_client import SmtpClient
@@ -49,6 +52,7 @@ TAKE_OVER = 1.0
 REMIND = 30.0
 INDEX = 1.0
 CLEAN = 60.0
+RECONCILE = 30.0
 TALLY = 5.0
 TRIM = 600.0
 #: A loop that has not completed a turn for this many seconds makes the worker not ready.
@@ -145,15 +149,15 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     ]
     if settings.ledger_url:
         database = Database(settings.ledger_url)
-        consumer = Consumer(store, database, name)
+        consumer = Consumer(store, database, name, settings.secret)
         reader = TallyReader(store, database, lambda: consumer.partitions)
-        kept = FigureRetention(database, {"minute": settings.figure_minute_days, "hour": settings.figure_hour_days})
-        loops += _ledger_loops(consumer, ending)
+        rows = RowRetention(database, settings.kept_rows)
+        let_go = Retention(store, settings.redemption_days, partial(kept, store, PastRedemptions(database)))
+        loops += _ledger_loops(store, database, consumer, ending)
         loops += [
             _Loop("tallies", reader.turn, ending, every=TALLY, before=partial(schema.check, database)),
-            _Loop(
-                "figures", lambda: kept.turn(store.now()), ending, every=TRIM, before=partial(schema.check, database)
-            ),
+            _Loop("rows", lambda: rows.turn(store.now()), ending, every=TRIM, before=partial(schema.check, database)),
+            _Loop("let-go", let_go.turn, ending, every=CLEAN, before=partial(schema.check, database)),
         ]
         if settings.smtp_url:
             digests = Digests(store)
@@ -161,7 +165,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
     return loops, list(dispatchers.values())
 
 
-def _ledger_loops(consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
+def _ledger_loops(store: Store, database: Database, consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
     def write() -> None:
         if not consumer.turn():
             ending.wait(PAUSE)
@@ -171,8 +175,20 @@ def _ledger_loops(consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
         worker_metrics.LEDGER_PARTITIONS.set(partitions)
         worker_metrics.LEDGER_BEHIND.set(seconds)
         worker_metrics.LEDGER_LOST.set(len(consumer.lost))
+        latest = results.read(store)
+        worker_metrics.LEDGER_DIFFERENCES.set(results.joined(latest).count)
+        oldest = min((each.at for each in latest.values()), default=None)
+        worker_metrics.LEDGER_RECONCILED.set(nan if oldest is None else (store.now() - oldest) / 1_000_000)
 
+    def wait(seconds: float) -> bool:
+        comparing.beat()
+        return ending.wait(seconds)
+
+    comparing = _Loop(
+        "reconcile", Reconciling(store, database, lambda: consumer.partitions, wait).turn, ending, every=RECONCILE
+    )
     return [
+        comparing,
         _Loop("ledger", write, ending, before=consumer.open),
         _Loop("ledger-measures", measure, ending, every=MEASURE, before=consumer.open_groups),
     ]
@@ -206,6 +222,10 @@ class _Loop(threading.Thread):
     def hangs(self) -> bool:
         """Return True if no turn has completed for long: it blocks, it keeps failing, or the thread has ended."""
         return not self.is_alive() or time.monotonic() - self._completed_at > HANGS + self._every
+
+    def beat(self) -> None:
+        """Note in the middle of a long turn that it goes on."""
+        self._completed_at = time.monotonic()
 
     def run(self) -> None:
         ready = False

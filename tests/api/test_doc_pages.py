@@ -14,10 +14,10 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 PROGRAMS = [{}, {"Accept": "*/*"}, {"Accept": "application/json"}, {"Accept": "application/json, text/html;q=0.5"}]
 
 
-def test_the_address_of_the_service_leads_a_browser_to_the_page(raw: FlaskClient) -> None:
+def test_the_address_of_the_service_leads_a_browser_to_the_console(raw: FlaskClient) -> None:
     answer = raw.get("/", headers=BROWSER)
-    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, "/apidocs", "Accept")
-    assert "swagger-ui" in raw.get("/", headers=BROWSER, follow_redirects=True).text
+    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, "/console/", "Accept")
+    assert "Discount console" in raw.get("/", headers=BROWSER, follow_redirects=True).text
 
 
 @pytest.mark.parametrize("headers", PROGRAMS)

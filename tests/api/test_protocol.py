@@ -118,7 +118,8 @@ def test_the_addresses_are_all_the_service_has(app: Flask) -> None:
     named = {
         re.sub(r"dsc-x|sold-out|rdm-x|whk-x|dlv-x|k-x|IKEA|(?:A|(?<=/)t)(?=/|$)", "<>", path) for path in OPERATIONS
     } | {"/apidocs/<>"}
-    assert {re.sub(r"<[^>]*>", "<>", rule.rule) for rule in app.url_map.iter_rules()} == named
+    rules = {each.rule for each in app.url_map.iter_rules() if not each.rule.startswith("/console")}
+    assert {re.sub(r"<[^>]*>", "<>", rule) for rule in rules} == named
 
 
 @pytest.mark.parametrize("path", [path for path, known in OPERATIONS.items() if "GET" in known])

@@ -28,7 +28,7 @@ def test_every_event_and_every_mail_arrives_while_redis_is_killed(
         workers.await_ready()
         found = chaos_run(redis_server, workers, receiver, [offer], seed=2, grants=200, kills=2, midway=restart)
         mails = sink.mails()
-    assert found.events == 200 + 2
+    assert found.events == 200 + 4
     codes = {address: offer.code_of(user) for user, address in reached.items()}
     assert {mail.to for mail in mails} == set(codes)
     assert [mail for mail in mails if not mail.names(codes[mail.to])] == []

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from discount.domain.errors import BY_SLUG, IdempotencyMismatch, Refusal, TooManyGuesses
 from discount.domain.rules import Order, decimals
 from discount.ledger.database import Database
-from discount.ledger.figure_retention import FigureRetention
 from discount.ledger.figures import ENOUGH, Figures, Forecast
+from discount.ledger.row_retention import RowRetention
 from discount.ledger.rows import STEPS
 from discount.ledger.tables import FIGURES
 from discount.ledger.tallies import OVER, TallyReader
@@ -330,7 +330,7 @@ def test_old_figures_go_by_step_and_days_stay(harness: ServiceHarness, database:
     past = Past(harness, database, total=10, age=1000 * DAY)
     for days in (900, 100, 10):
         past.grant(days * DAY, 1)
-    retention = FigureRetention(database, {"minute": 90, "hour": 730})
+    retention = RowRetention(database, {"minute": 90, "hour": 730})
     assert retention.turn(past.now) == 3
     assert stored(database, "code.granted") == {"minute": 1, "hour": 2, "day": 3}
     assert retention.turn(past.now) == 0

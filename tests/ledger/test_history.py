@@ -22,7 +22,7 @@ def test_a_code_is_found_in_any_spelling_with_its_uses(harness: ServiceHarness, 
     used = redeem(harness, discount, "ann", code)
     redemptions.roll_back(harness.store, used, reason="returned")
     read_all(harness, database)
-    (holder,) = History(database).find_code("IKEA", code.lower().replace("-", " "))
+    (holder,) = History(database).find_code("IKEA", code.lower().replace("-", " "), harness.now())
     assert (holder.discount_id, holder.user_id, holder.code) == (discount, "ann", code)
     assert [(each.id, each.state, each.reason) for each in holder.redemptions] == [(used, "rolled-back", "returned")]
     assert [each.type for each in holder.events] == ["code.granted", "code.redeemed", "redemption.rolled-back"]
@@ -38,7 +38,7 @@ def test_a_code_of_another_brand_is_not_found(harness: ServiceHarness, database:
 
 def test_without_a_ledger_nothing_is_known() -> None:
     with pytest.raises(NoLedger):
-        History(None).find_code("IKEA", "ABC")
+        History(None).find_code("IKEA", "ABC", 0)
 
 
 def test_a_code_shows_its_discount_its_state_and_its_uses(harness: ServiceHarness, database: Database) -> None:

@@ -8,7 +8,7 @@ from tests.support.load import Call, Order, drive, grant_call, shuffled, twice
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, create
 
-ONE_OF_EACH = {"discount.created": 1, "discount.sold-out": 1}
+ONE_OF_EACH = {"discount.created": 1, "discount.running-low": 2, "discount.sold-out": 1}
 
 
 @pytest.mark.parametrize("order", ["pairs", "shuffled"])

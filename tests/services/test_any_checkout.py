@@ -41,7 +41,7 @@ from tests.support.redis_server import RedisServer
 
 BRANDS = ["IKEA", "Åhléns"]
 #: Fields of entries that the ledger alone needs, and those that all have.
-INNER = ("brand", "number", "left", "held_at", "undone")
+INNER = ("brand", "number", "left", "held_at", "earlier_at", "undone")
 USERS = ["Ann", "Bo", "Cy"]
 ADDRESSES = ["192.0.2.1", "192.0.2.2"]
 # Mostly a new order; the others come again and again.

@@ -15,10 +15,11 @@ ADMIN, SECRET = "admin-" + "a" * 32, "secret-" + "s" * 32
 
 
 @pytest.fixture(scope="module")
-def shared(redis_server: RedisServer) -> Iterator[Service]:
+def shared() -> Iterator[Service]:
     """One replica whose callers have four percent of a processor each."""
     tokens = {"auth": "token", "admin_key": ADMIN, "secret": SECRET}
-    with Service(redis_server.url, replicas=1, caller_share=4, **tokens) as service:
+    # A Redis of its own: the data of the suite's has another secret.
+    with RedisServer() as redis, Service(redis.url, replicas=1, caller_share=4, **tokens) as service:
         yield service
 
 

@@ -18,6 +18,7 @@ from discount.domain.events import place_of
 from discount.domain.ids import make_delivery_id
 from discount.services import deliveries, outbox
 from discount.services.deliveries import PlannedDelivery
+from discount.store import keys
 from discount.store.connection import Store
 from tests.stack.test_command_line import (  # noqa: F401 - fixtures
     ROOT,
@@ -290,6 +291,38 @@ def test_an_unreachable_redis_is_named_without_its_password(call: Call, tmp_path
     assert "use the DATA or the working directory" in folder
 
 
+def test_reconcile_ends_with_1_if_anything_differs_and_repairs_it(
+    call: Call, server: RedisServer, discount: Any, tmp_path: Path
+) -> None:
+    ledger = SqliteLedger(tmp_path)
+    settings = {"LEDGER_URL": ledger.url}
+    store = Store.at(server.url, PATIENCE, 16)
+    for user in ("User 1", "User 2"):
+        assert call("grant", discount["id"], user).returncode == 0
+    ledger.read(store)
+    done = call("reconcile", discount["id"], **settings)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "Compared 1 discounts, 2 grants. Differences: 0.\n"
+    client = server.client()
+    client.hincrby(keys.discount(int(discount["id"][4:6], 16), discount["id"]), "orders:EUR", 5)
+    done = call("reconcile", discount["id"], "--json", **settings)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["difference_count"] == 1
+    (difference,) = found["differences"]
+    assert difference == {
+        **{"discount_id": discount["id"], "check": "sums", "subject": "orders:EUR"},
+        **{"redis": "5", "ledger": "0", "repaired": False},
+    }
+    done = call("reconcile", "--repair", **settings)
+    assert done.returncode == 0
+    assert "repaired" in done.stdout
+    assert call("reconcile", discount["id"], **settings).returncode == 0
+    done = call("reconcile", discount["id"], LEDGER_URL="")
+    assert done.returncode == 1
+    assert done.stderr.startswith("discount: LEDGER_URL: set the database of the ledger")
+
+
 def test_the_past_is_shown(call: Call, http: FlaskClient, server: RedisServer, tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path)
     given = {"brand_id": "Archive", "discount_code": "Spring", "total_count": 9, "percent_off": 10}
@@ -316,7 +349,10 @@ def test_the_past_is_shown(call: Call, http: FlaskClient, server: RedisServer, t
         rows = table(shown("figures", *words, "--step", "hour"))
         assert rows[-1] == ["total", "1", "0", "1", "0", "0", "1,000 JPY"]
         assert json.loads(shown("figures", *words, "--json"))["decimals"] == {"JPY": 0}
-    assert "discount.changed" in shown("changes", "Archive")
+    for words in (("figures", discount["id"]), ("changes", "Archive")):
+        found = json.loads(shown(*words, "--from", "2280-01-01T00:00:00Z", "--to", "2280-01-02T00:00:00Z", "--json"))
+        assert not found.get("figures", found.get("changes"))
+    assert "discount.changed" in shown("changes", "Archive", "--from", "2020-01-01T00:00:00Z")
     assert wrong(call("figures", discount["id"])) == "no-ledger: This service keeps no history."
 
 

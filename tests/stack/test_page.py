@@ -1,4 +1,4 @@
-"""The page to try calls on, in a real browser that can reach only the service."""
+"""The page to try calls on and the console, in a real browser that can reach only the service."""
 
 import re
 import subprocess
@@ -24,8 +24,7 @@ def rendered(url: str, folder: Path) -> str:
 
 
 def test_the_page_lists_every_call_with_no_internet(proxy: Proxy, tmp_path: Path) -> None:
-    # By the address of the service alone a browser comes to the page.
-    page = rendered(f"{proxy.url}/", tmp_path)
+    page = rendered(f"{proxy.url}/apidocs", tmp_path)
     shown = set(re.findall(r'data-path="([^"]*)"', page))
     assert {"/discount", "/discount/{discount_id}/grant", "/brand/{brand_id}/grant", "/healthy"} <= shown
     assert "Failed to load" not in page
@@ -33,3 +32,10 @@ def test_the_page_lists_every_call_with_no_internet(proxy: Proxy, tmp_path: Path
     assert re.search(r'<button class="[^"]*authorize[^"]*"', page)
     addresses = re.findall(r'(?:src|href)="((?:https?:)?//[^"]+)"', page)
     assert [each for each in addresses if not each.startswith(proxy.url)] == []
+
+
+def test_by_the_address_of_the_service_alone_a_browser_comes_to_the_console(proxy: Proxy, tmp_path: Path) -> None:
+    page = rendered(f"{proxy.url}/", tmp_path)
+    assert re.search(r"<h1>\s*Overview\s*</h1>", page)
+    # The script has run: it shows the button.
+    assert re.search(r'<button[^>]*id="pause"(?![^>]*hidden)', page)

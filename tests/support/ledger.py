@@ -87,11 +87,11 @@ def check(client: Any, base: str, discount_id: str, answers: Iterable[Answer] = 
     use, rollback and end of a hold, with the same sums; R7 HTTP shows the records; R8 every answer is in the store,
     and was new once.
     """
-    records = _records(client, discount_id)
-    states = _states(client, discount_id, records)
-    found = Ledger(records, states)
+    made = _records(client, discount_id)
+    states = _states(client, discount_id, made)
+    found = Ledger(made, states)
     fields = client.hgetall(keys.discount(int(discount_id[4:6], 16), discount_id))
-    _check_lists(client, discount_id, records)
+    _check_lists(client, discount_id, made)
     _check_counters(fields, found)
     _check_uses(client, discount_id, fields, found)
     _check_events(client, discount_id, found)
@@ -114,16 +114,16 @@ def _fields(record: Record) -> dict[str, str]:
     return {"hold_until": ""} | words | named | more
 
 
-def _states(client: Any, discount_id: str, records: dict[str, dict[str, str]]) -> dict[str, str]:
+def _states(client: Any, discount_id: str, made: dict[str, dict[str, str]]) -> dict[str, str]:
     seconds, rest = client.time()
     now = int(seconds) * 1_000_000 + int(rest)
     scores = dict(client.zrange(keys.holds(int(discount_id[4:6], 16), discount_id), 0, -1, withscores=True))
     holds = {name: int(until) for name, until in scores.items() if until > now}
     states = {
         name: "released" if each["state"] == "held" and int(each["hold_until"]) <= now else each["state"]
-        for name, each in records.items()
+        for name, each in made.items()
     }
-    held = {name: int(records[name]["hold_until"]) for name, state in states.items() if state == "held"}
+    held = {name: int(made[name]["hold_until"]) for name, state in states.items() if state == "held"}
     assert holds == held, "R2: the holds are the held records, with the same ends"
     return states
 

@@ -7,7 +7,7 @@ records.of_partition(redis, partition)      # by id
 from dataclasses import replace
 from typing import Any
 
-from discount.domain import ids
+from discount.domain import ids, rules
 from discount.services.redemption_records import Record, read_record
 from discount.store import keys
 
@@ -88,5 +88,13 @@ def _place(redis: Any, redemption_id: str) -> tuple[str, int | None]:
 
 
 def _read(redis: Any, partition: int, text: str) -> Record:
-    number = text.split(" ", 2)[1]
-    return read_record(text, redis.hget(keys.numbers(partition), number))
+    """Return a record with its day and week, which the text has only if they are not those of its time."""
+    record = read_record(text, redis.hget(keys.numbers(partition), text.split(" ", 2)[1]))
+    if record.day:
+        return record
+    zone = redis.hget(keys.discount(partition, record.discount_id), "timezone") or "UTC"
+    for each in rules.calendar(zone, record.at).split(";"):
+        starts_at, ends_at, day, week, _ = each.split(",")
+        if int(starts_at) <= record.at < int(ends_at):
+            return replace(record, day=day, week=week)
+    raise AssertionError("the calendar has not the day")

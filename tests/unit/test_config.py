@@ -53,6 +53,11 @@ class Reading(unittest.TestCase):
             "QUOTA_EMAILS_A_DAY": "40",
             "QUOTA_STORED_BYTES": "off",
             "DIALECTS": "coupons, brand-pools",
+            "CONSOLE": "off",
+            "OIDC_ISSUER": "https://id.example",
+            "OIDC_CLIENT_ID": "console",
+            "OIDC_CLIENT_SECRET": "c" * 32,
+            "OIDC_CLAIM": "roles",
             "SMTP_URL": "smtps://ann:pass@mail.example",
             "MAIL_FROM": "Ikea <mail@ikea.example>",
             "PUBLIC_URL": "https://discounts.example",
@@ -66,6 +71,9 @@ class Reading(unittest.TestCase):
             "FIGURE_HOUR_DAYS": "60",
             "REMIND_DAYS": "1",
             "USE_DAYS": "30",
+            "REDEMPTION_DAYS": "31",
+            "LEDGER_EVENT_DAYS": "32",
+            "LEDGER_CHANGE_DAYS": "33",
             "SENDERS": "3",
             "MAIL_SENDERS": "2",
             "WORKER_PORT": "0",
@@ -75,6 +83,7 @@ class Reading(unittest.TestCase):
         numbers = {"redis_timeout": 0.5, "partitions": 256, "port": 0, "workers": 3, "threads": 1, "proxies": 2}
         numbers |= {"webhook_timeout": 3.5, "webhook_off_after": 0.5, "event_days": 4, "remind_days": 1, "senders": 3}
         numbers |= {"figure_minute_days": 30, "figure_hour_days": 60}
+        numbers |= {"redemption_days": 31, "ledger_event_days": 32, "ledger_change_days": 33}
         numbers |= {"use_days": 30, "durability_replicas": 2, "pool_workers": 2}
         numbers |= {
             "long_calls": 4,
@@ -212,6 +221,9 @@ class Access(unittest.TestCase):
         self.refused(TOKEN | USERS | {"JWKS_URL": "https://a/b"}, "set only one of them")
         self.refused(TOKEN | USERS | {"JWT_AUDIENCE": ""}, "^JWT_AUDIENCE: is needed to verify")
         self.refused(TOKEN | USERS | {"JWT_ISSUER": ""}, "^JWT_ISSUER: is needed to verify")
+        self.refused(TOKEN | {"OIDC_ISSUER": "https://a"}, "^OIDC_CLIENT_ID: is needed")
+        provider = {"OIDC_ISSUER": "https://a", "OIDC_CLIENT_ID": "x", "OIDC_CLIENT_SECRET": "y"}
+        self.refused(provider, "^OIDC_ISSUER: nobody signs in at an open service")
         self.refused(TOKEN | {"JWKS_URL": "file:///etc/passwd"}, "^JWKS_URL=")
 
     def test_a_secret_can_be_read_from_a_file(self) -> None:

@@ -21,7 +21,7 @@ return {'done'}"""
 COMMAND = re.compile(r"redis\.(\w+)\('(\w+)'(?:, '(?:GROUPS|CREATE)')?(?:, ([^,)]+))?")
 READS = {
     *("TIME", "GET", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "EXISTS", "LINDEX", "LLEN", "LPOS", "LRANGE"),
-    *("SISMEMBER", "ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO"),
+    *("SISMEMBER", "ZCARD", "ZCOUNT", "ZSCORE", "ZRANGE", "ZRANGEBYSCORE", "TTL", "XINFO", "XREVRANGE"),
 }
 # Commands that a full Redis refuses. One of them must be the first write, before any that it accepts.
 REFUSED_WHEN_FULL = {"XADD", "XGROUP", "HSET", "SET", "RPUSH", "ZADD", "SETBIT", "HINCRBY", "SADD"}
@@ -204,6 +204,7 @@ class Bodies(unittest.TestCase):
         uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "unlist", "records", "left", "tally"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
+        identities = {"claim_identity", "release_identity"}
         lists = {"add_to_list", "drop_list", "take_off_list"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {
@@ -216,7 +217,10 @@ class Bodies(unittest.TestCase):
             "lease_reminder",
             "move_digest",
         }
-        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | lists | webhooks | deliveries)
+        repairs = {"counters", "swap"}
+        self.assertEqual(
+            set(SCRIPTS), pools | uses | access | contacts | identities | lists | webhooks | deliveries | repairs
+        )
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
         self.assertEqual(

@@ -160,7 +160,7 @@ def test_a_brand_and_a_user_can_be_separated_in_one_way_only(signatures: Signer)
 
 def test_each_use_of_signing_has_a_separate_key(signatures: Signer) -> None:
     # A webhook of that name would else have the key that links are signed with.
-    assert signatures._derived("unsubscribe") != signatures._derived("webhook:unsubscribe:1")
+    assert signatures.derived("unsubscribe") != signatures.derived("webhook:unsubscribe:1")
 
 
 def test_a_webhook_that_was_never_rotated_has_one_version() -> None:

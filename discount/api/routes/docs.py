@@ -23,8 +23,12 @@ _POLICY = (
 _PROBLEM_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def add_routes(app: Flask, operations: Sequence[Operation], version: str) -> None:
-    """Serve the OpenAPI document of the operations, and the pages beside it."""
+def add_routes(app: Flask, operations: Sequence[Operation], version: str, *, console: bool) -> None:
+    """Serve the OpenAPI document of the operations, and the pages beside it.
+
+    Args:
+        console: whether there is a console to which a browser is led.
+    """
     static = str(resources.files("discount.api") / "static")
 
     # Made when it is first asked for: it would take as long as the rest of the start.
@@ -36,7 +40,7 @@ def add_routes(app: Flask, operations: Sequence[Operation], version: str) -> Non
     def index() -> AnyResponse:
         """Redirect a browser to the page; send a program the address of the document."""
         if _wants_page():
-            return _vary(redirect("/apidocs"))
+            return _vary(redirect("/console/" if console else "/apidocs"))
         return _json({"title": "Discount codes", "version": version, "openapi": "/openapi.json", "apidocs": "/apidocs"})
 
     @app.get("/openapi.json", provide_automatic_options=False)

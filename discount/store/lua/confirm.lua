@@ -1,8 +1,8 @@
 --- Make a hold a final use.
 --- COST  O(log n) in the holds of the discount, at most 25 holds of the user, and 1,000 holds that ended.
 --- KEYS  first second third discount uses holds events
---- ARGV  id number user
---- WITH  uses bounds bounded_uses records put_records
+--- ARGV  id number user calendar
+--- WITH  uses limits bounds bounded_uses records put_records
 --- OK    confirmed  The use is final.
 --- OK    again      Nothing is changed: the use was final before.
 --- OK    moved      The order belongs to another user or discount now; look it up again.
@@ -12,6 +12,13 @@ if not r then return {'not-found'} end
 -- Since the caller looked it up, the hold ended, and another user or discount redeemed the order.
 if r.number ~= number or r.user ~= user then return {'moved'} end
 if r.state == 'redeemed' then return {'again'} end
+local day, week = r.day, r.week
+if day == '' then
+  local own = find_day(calendar, r.at)
+  -- The order was redeemed again since the caller looked it up.
+  if not own then return {'moved'} end
+  day, week = own.day, own.week
+end
 local at = now()
 if r.state ~= 'held' or r.hold_until <= at then return {'hold-ended'} end
 local d = redis.call('HMGET', discount, 'brand', 'number', 'used', 'limit_total')
@@ -28,11 +35,11 @@ if r.bounded then
   local bounds = bounds_functions()
   local writer = bounded_uses(bounds)
   bounds.open(r.currency, at)
-  writer.take_hold(id, r.discount_amount, r.currency, r.day, r.week)
-  writer.add_use(user_uses, r.day, r.week, r.at)
+  writer.take_hold(id, r.discount_amount, r.currency, day, week)
+  writer.add_use(user_uses, day, week, r.at)
   writer.save()
 end
-count_use(user_uses, r.day, r.week)
+count_use(user_uses, day, week)
 redis.call('HSET', uses, r.user, write_uses(user_uses, at))
 redis.call('HINCRBY', discount, 'used', 1)
 redis.call('HINCRBY', discount, 'redeemed', 1)

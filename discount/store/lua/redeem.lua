@@ -76,7 +76,9 @@ if stopped then return stopped end
 local today = find_day(calendar, at)
 if not today then return {'clock', at} end
 local user_uses = read_uses(redis.call('HGET', uses, user))
+local own_day, own_week = today.day, today.week
 stay_in_latest_day(today, user_uses)
+local is_later = today.day ~= own_day or today.week ~= own_week
 -- Most discounts have no holds; then none are counted.
 local holding = d[14] and d[14] > at
 local all_held = holding and redis.call('ZCOUNT', holds, '(' .. at, '+inf') or 0
@@ -187,19 +189,19 @@ if hold_seconds ~= '' then
   ended = redis.call('ZRANGEBYSCORE', holds, '-inf', at, 'LIMIT', 0, 100)
 end
 for _, limit in ipairs(limits) do left[limit.name] = left[limit.name] - (limit.need or 1) end
-local left_after = left_text(left)
+local left_after, of_earlier = left_text(left), before and {'earlier_at', before.at} or none
 for _, each in ipairs(released) do
   redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
 end
 if hold_until ~= '' then
-  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'left', left_after, 'hold_until', hold_until)
+  redis.call('XADD', events, '*', 'type', 'redemption.held', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'left', left_after, 'hold_until', hold_until, unpack(of_earlier))
 else
-  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'left', left_after)
+  redis.call('XADD', events, '*', 'type', 'code.redeemed', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'redemption', id, 'amount', amount, 'currency', currency, 'discount_amount', discount_amount, 'order', order, 'left', left_after, unpack(of_earlier))
   if d[10] and used + 1 == tonumber(d[10]) then
     redis.call('XADD', events, '*', 'type', 'discount.limit-reached', 'at', at, 'brand', d[1], 'number', d[2], 'limit', 'total')
   end
 end
-local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = today.day, week = today.week, left = left_after, user = user, code = code, reason = '', order = order, bounded = bounds and '1'}
+local made = {state = hold_until == '' and 'redeemed' or 'held', at = at, hold_until = hold_until, number = d[2], amount = amount, currency = currency, discount_amount = discount_amount, day = is_later and today.day or '', week = is_later and today.week or '', left = left_after, user = user, code = code, reason = '', order = order, bounded = bounds and '1'}
 if before then
   -- An order may be redeemed again after its hold ended. Earlier times are kept, since there are events of then.
   made.earlier_at = string.sub((before.earlier_at and before.earlier_at .. ',' or '') .. before.at, -1699)

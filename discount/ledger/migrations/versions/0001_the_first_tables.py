@@ -150,8 +150,10 @@ def upgrade() -> None:
         sa.Column("rolled_back_at", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        sa.Column("left_after", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", "redeemed_at"),
     )
     op.create_index("redemptions_of_code", "redemptions", ["brand_id", "canonical"], unique=False)
     op.create_index("redemptions_of_discount", "redemptions", ["discount_id", "redeemed_at"], unique=False)
+    op.create_index("redemptions_of_time", "redemptions", ["redeemed_at"], unique=False)
     op.create_index("redemptions_of_user", "redemptions", ["user_id", "brand_id", "redeemed_at"], unique=False)

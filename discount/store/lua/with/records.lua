@@ -1,7 +1,8 @@
 -- The record of a redemption: an element of a list, right behind the short form of its id. The list is the first of three
 -- that is not full; Redis keeps a list packed, whatever the length of its elements.
 -- A record has lines: `<state><at> <number> <amount> <currency> <discount_amount> <day> <week> <left>` and further words, the
--- user, the code, the order, its metadata and the reason of a rollback; the last two are left out if empty.
+-- user, the code, the order, its metadata and the reason of a rollback; the last two are left out if empty. Day and week are
+-- empty if they are those of `at`.
 local STATES = {h = 'held', r = 'redeemed', b = 'rolled-back', l = 'released'}
 local LETTERS = {held = 'h', redeemed = 'r', ['rolled-back'] = 'b', released = 'l'}
 local LIMITS = {total = 't', per_user = 'u', per_user_per_day = 'd', per_user_per_week = 'w'}
@@ -21,7 +22,7 @@ local function read_record(text)
   local head, user, code, order, metadata, reason = string.match(text, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n?([^\n]*)\n?(.*)$')
   local r = {user = user, code = code, reason = reason, order = metadata == '' and order or order .. '\n' .. metadata}
   local state, more
-  state, r.at, r.number, r.amount, r.currency, r.discount_amount, r.day, r.week, r.left, more = string.match(head, '^(%l)(%d+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S*)(.*)$')
+  state, r.at, r.number, r.amount, r.currency, r.discount_amount, r.day, r.week, r.left, more = string.match(head, '^(%l)(%d+) (%S+) (%S+) (%S+) (%S+) (%S*) (%S*) (%S*)(.*)$')
   r.state, r.hold_until = STATES[state], ''
   if more ~= '' then
     for letter, value in string.gmatch(more, ' (%l)(%S+)') do r[WORDS[letter]] = value end

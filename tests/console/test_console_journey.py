@@ -1,0 +1,204 @@
+"""A day's work at the console, in a real browser."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.browsing import Person
+from tests.console.site import ADMIN, Site
+
+
+def press_until(page: Page, name: str, key: str = "Tab", most: int = 60) -> None:
+    """Press a key until the element with that name has the focus."""
+    for _ in range(most):
+        page.keyboard.press(key)
+        label = page.evaluate(
+            "(() => { const e = document.activeElement;"
+            " return (e.labels?.[0]?.innerText || e.ariaLabel || e.innerText || '').trim() })()"
+        )
+        if label.startswith(name):
+            return
+    raise AssertionError(f"{name} cannot be reached by {key}")
+
+
+def test_by_keyboard_alone_a_person_creates_and_pauses_a_discount_and_takes_a_code_back(
+    site: Site, person: Person
+) -> None:
+    key = site.brand("IKEA")
+    page = person.go("/console/")
+    assert page.url.startswith(f"{site.url}/console/sign-in")
+    press_until(page, "Key")
+    page.keyboard.type(key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    press_until(page, "Discounts")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Discounts")
+    press_until(page, "New discount")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New discount")
+    press_until(page, "Name")
+    page.keyboard.type("Christmas 2026")
+    press_until(page, "Codes in all")
+    page.keyboard.type("250")
+    press_until(page, "Per cent off")
+    page.keyboard.type("12,5")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Christmas 2026")
+    expect(page.get_by_text("The discount was created.")).to_be_focused()
+    press_until(page, "Pause")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The discount is paused.")).to_be_focused()
+    (made,) = site.ask("GET", "/discount", key=key)["discounts"]
+    assert (made["status"], made["total_count"], made["percent_off"], made["brand_id"]) == ("paused", 250, 12.5, "IKEA")
+    site.ask("PATCH", f"/discount/{made['id']}", {"paused": False}, key)
+    code = site.grant(key, made["id"])
+    site.ledger.read(site.store)
+    press_until(page, "Find a code")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Find a code")
+    press_until(page, "Code")
+    page.keyboard.type(code.lower())
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("held by the user")).to_be_visible()
+    press_until(page, "Take the code back")
+    page.keyboard.press("Enter")
+    press_until(page, "Type User 1")
+    page.keyboard.type("User 1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The code was taken back.")).to_be_focused()
+    site.ask("GET", f"/discount/{made['id']}/grant?user_id=User 1", key=key, status=404)
+    person.check()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_discount_is_created_changed_and_closed_with_scripts_and_without(
+    site: Site, visitor: Callable[..., Person], scripts: bool
+) -> None:
+    key = site.brand("IKEA")
+    person = visitor(site, java_script_enabled=scripts)
+    page = person.sign_in(key)
+    person.go("/console/discounts/new")
+    page.get_by_role("textbox", name="Name").fill("Spring")
+    page.get_by_label("Codes in all").fill("10")
+    page.get_by_label("Amount off").fill("12.345")
+    page.get_by_label("Currency").fill("EUR")
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator("#problems")).to_contain_text("more decimals than EUR")
+    expect(page.get_by_label("Amount off")).to_have_attribute("aria-invalid", "true")
+    assert site.ask("GET", "/discount", key=key)["discounts"] == []
+    # What was typed is still there.
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("Spring")
+    page.get_by_label("Amount off").fill("12.34")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("The discount was created.")).to_be_visible()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("The discount is active again.")).to_be_visible()
+    page.get_by_label("Codes in all").fill("20")
+    page.get_by_role("button", name="Change the total").click()
+    page.get_by_label("Ends").fill("2030-12-24T18:00")
+    page.get_by_role("button", name="Change the end").click()
+    expect(page.get_by_text("The change was made.")).to_be_visible()
+    (made,) = site.ask("GET", "/discount", key=key)["discounts"]
+    assert (made["total_count"], made["amount_off"], made["expires_at"]) == (20, 1234, "2030-12-24T18:00:00Z")
+    page.get_by_role("button", name="Close…").click()
+    page.get_by_label("Name of the discount").fill("Sprung")
+    page.get_by_role("button", name="Close the discount").click()
+    expect(page.locator("#problems")).to_contain_text("is not the name of the discount")
+    assert site.ask("GET", f"/discount/{made['id']}", key=key)["status"] == "active"
+    page.get_by_label("Name of the discount").fill("Spring")
+    page.get_by_role("button", name="Close the discount").click()
+    expect(page.get_by_text("The discount is closed.")).to_be_visible()
+    assert site.ask("GET", f"/discount/{made['id']}", key=key)["status"] == "closed"
+    person.check()
+
+
+def test_the_next_click_after_a_key_was_revoked_leads_to_the_page_to_sign_in(site: Site, person: Person) -> None:
+    key = site.brand("IKEA")
+    page = person.sign_in(key)
+    page.get_by_role("link", name="Discounts").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Discounts")
+    (stored,) = site.ask("GET", "/brand/IKEA/keys", key=ADMIN)["keys"]
+    site.ask("DELETE", f"/brand/IKEA/keys/{stored['id']}")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    page.get_by_label("Key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#problems")).to_contain_text("is not a valid key")
+
+
+def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(site: Site, person: Person) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(key)
+    person.sign_in(key).clock.install()
+    page = person.go(f"/console/discounts/{discount}")
+    figure = page.locator("[data-figure=granted]")
+    expect(figure).to_have_text("0")
+    site.grant(key, discount)
+    page.clock.run_for(5_000)
+    expect(figure).to_have_text("1")
+    with page.expect_response(lambda answer: "live=1" in answer.url) as awaited:
+        page.clock.run_for(5_000)
+    assert awaited.value.status == 304
+    person.check()
+
+
+def test_during_a_thousand_grants_the_tile_is_at_most_ten_seconds_and_one_per_cent_behind(
+    site: Site, person: Person
+) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(key, total_count=2000)
+    person.sign_in(key).clock.install()
+    page = person.go("/console/")
+    figure = page.locator("[data-figure=granted]")
+    for thousand in range(10):
+        users = [f"User {100 * thousand + number}" for number in range(100)]
+        site.ask("POST", f"/discount/{discount}/grants", {"user_ids": users}, key)
+        granted = 100 * (thousand + 1)
+        # Within ten seconds by the page's clock.
+        page.clock.run_for(10_000)
+        expect(figure).to_have_text(f"{granted:,}")
+    person.check()
+
+
+def test_a_long_file_is_imported_in_pieces_with_its_progress_and_its_bad_lines(
+    site: Site, person: Person, tmp_path: Path
+) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(key, "Own", total_count=None, codes={"kind": "imported"})
+    lines = [f"code-{number}" for number in range(4500)]
+    lines[4200] = "x" * 200
+    lines[4300] = "code-1"
+    file = tmp_path / "codes.txt"
+    file.write_text("\n".join(lines))
+    person.sign_in(key)
+    page = person.go(f"/console/discounts/{discount}/codes")
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.locator("#import-said")).to_be_focused()
+    expect(page.locator("#import-said")).to_have_text("4498 added, 1 known already, 1 bad lines")
+    expect(page.locator("#import-lines").get_by_role("row")).to_contain_text(["Line", "4,201"])
+    assert site.ask("GET", f"/discount/{discount}", key=key)["total_count"] == 4498
+    person.check()
+
+
+def test_a_paused_page_and_a_hidden_one_ask_for_nothing(site: Site, person: Person) -> None:
+    key = site.brand("IKEA")
+    person.sign_in(key)
+    page = person.page
+    page.clock.install()
+    page.reload()
+    page.get_by_role("button", name="Pause updates").click()
+    person.requests.clear()
+    page.clock.run_for(15_000)
+    assert person.requests == []
+    with page.expect_request(lambda asked: "live=1" in asked.url):
+        page.get_by_role("button", name="Pause updates").click()
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
+    person.requests.clear()
+    page.clock.run_for(15_000)
+    assert person.requests == []
