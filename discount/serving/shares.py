@@ -191,7 +191,7 @@ class Shares:
             if self._together < 1 and self._is_hot_busy():
                 self._fill(self._all, self._together)
                 owed.append(half - self._all.left / self._together)
-            return max(0.0, *owed)
+            return max([0.0, *owed])
 
     def _seconds_until_turn_of_any(self) -> float:
         if self._together >= 1 or not self._is_hot_busy():

@@ -104,6 +104,14 @@ class Turns(Case):
         self.last_hot = self.clock.now
         self.work("brand one", 0.1)
 
+    def test_a_call_of_a_caller_alone_and_one_of_the_admin_pause_for_nothing(self) -> None:
+        self.last_hot -= shares.IDLE + 1
+        for together in (0.5, 1.0):
+            self.shares = Shares(SHARE, together, 3, lambda: self.last_hot, self.clock)
+            for callers in ([], ["brand one"]):
+                self.shares.charge(callers, 9.0)
+                self.assertEqual(self.shares.seconds_owed(callers), 0.0)
+
     def test_another_callers_request_ends_being_alone(self) -> None:
         self.last_hot -= shares.IDLE + 1
         self.shares.enter("brand two", "long")
