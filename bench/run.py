@@ -11,14 +11,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import growth, imports, layers, machine, memory, modes, over_http, script, startup, tables
+from bench import console, growth, imports, layers, machine, memory, modes, over_http, script, startup, tables
 from bench.peers import programs, together
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer requests: the same ratios with a wider spread")
-    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth", "modes")
+    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth", "modes", "console")
     parser.add_argument("--only", choices=parts, help="measure one part only")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures that capacity.py uses")
     chosen = parser.parse_args()
@@ -44,6 +44,8 @@ def main() -> None:
         growth.run(codes, (10, 1_000) if quick else (10, 1_000, 100_000), 5 if quick else 15, users)
     if chosen.only in (None, "modes"):
         modes.run(rounds=3 if quick else 9, total=320 if quick else 1_600)
+    if chosen.only in (None, "console"):
+        console.run(2_000 if quick else 100_000, 3 if quick else 7, 4_000 if quick else 20_000)
     if chosen.keep:
         _keep(chosen.keep)
 

@@ -53,10 +53,10 @@ COSTS: dict[str, Cost] = {
     "grant_code": Cost(
         1,
         "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
-        "1 more if a sold-out discount has codes again",
+        "1 more if a sold-out discount has codes again; 3 more with an audience",
     ),
-    "validate_code": Cost(5),
-    "redeem_code": Cost(5),
+    "validate_code": Cost(6, "with an audience"),
+    "redeem_code": Cost(6, "with an audience; 50 more to settle 50,000 holds that ended"),
     "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
@@ -72,7 +72,7 @@ COSTS: dict[str, Cost] = {
     "export_codes": Cost(8, _FILE, _always),
     "show_picture": Cost(1, "one QR picture; the last 64 are cached"),
     "show_page": Cost(3, "one QR picture; the last 64 are cached"),
-    "show_redemption": Cost(3),
+    "show_redemption": Cost(4),
     "confirm_redemption": Cost(6),
     "roll_back_redemption": Cost(6),
     "list_redemptions": Cost(8, _LIST, _as_file),

@@ -59,12 +59,12 @@ def draw(name: str, step: Step, first: datetime, count: int, values: Mapping[dat
 
 
 def nice(value: int) -> int:
-    """Return a round number that is at least a value: 1, 2, 5, 10, 20, 50 and so on."""
+    """Return a round number that is at least a value: 1, 2, 3, 4, 5, 6, 8, 10, 15, 20 and so on."""
     power = 1
     while True:
-        for factor in (1, 2, 5):
-            if factor * power >= value:
-                return factor * power
+        for tenths in (10, 15, 20, 30, 40, 50, 60, 80):
+            if tenths * power % 10 == 0 and tenths * power >= 10 * value:
+                return tenths * power // 10
         power *= 10
 
 

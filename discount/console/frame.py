@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,11 +17,12 @@ from discount.api import exchange, problems
 from discount.api.contract import Endpoint
 from discount.api.exchange import ANYBODY
 from discount.api.gate import Gate
+from discount.api.long_calls import RETRY_AFTER
 from discount.api.streaming import Stream
 from discount.console import languages, rendering
 from discount.console.sessions import Session, Sessions
 from discount.console.visits import Redirect, Result, View, Visit
-from discount.domain.errors import CrossSite, Invalid, Refusal, Unauthenticated
+from discount.domain.errors import CrossSite, Invalid, Refusal, TooManyAtOnce, Unauthenticated
 from discount.domain.model import Author
 
 POLICY = (
@@ -28,6 +31,8 @@ POLICY = (
 )
 #: The most bytes of a form, except where a page says otherwise.
 SMALL_FORM = 64 * 1024
+#: Large forms that a process receives at a time.
+UPLOADS = 2
 _LANGUAGE = "language"
 _YEAR = 365 * 86400
 AnyView = TypeVar("AnyView", bound=View)
@@ -61,6 +66,7 @@ class Frame:
     """Serves the pages.
 
     Args:
+        zone_of: returns the time zone of a brand; None for all brands.
         is_open: whether the service asks nobody for a token.
         proxies: how many proxies in front of the service may say that the browser used TLS.
         public_url: where people reach the service.
@@ -73,6 +79,7 @@ class Frame:
         gate: Gate,
         sessions: Sessions,
         *,
+        zone_of: Callable[[str | None], str],
         is_open: bool,
         proxies: int,
         public_url: str,
@@ -82,8 +89,10 @@ class Frame:
         self.is_open = is_open
         self._app = app
         self._endpoints = {each.operation.name: each for each in endpoints}
+        self.zone_of = zone_of
         self._proxies = proxies
         self._public_url = public_url
+        self._uploads = BoundedSemaphore(UPLOADS)
         self._notices: list[Callable[[Visit], str | None]] = []
 
     def page(
@@ -101,7 +110,9 @@ class Frame:
             def answer(**arguments: str) -> AnyResponse:
                 request.max_content_length = largest
                 request.max_form_memory_size = largest
-                return self._answer(view, "/console" + path, arguments, public=public)
+                if largest == SMALL_FORM:
+                    return self._answer(view, "/console" + path, arguments, public=public)
+                return self._answer(partial(self._receive, view), "/console" + path, arguments, public=public)
 
             self._app.add_url_rule(
                 "/console" + path,
@@ -137,7 +148,7 @@ class Frame:
             changes = request.method not in ("GET", "HEAD")
             self.gate.refuse_other_sites(request.environ, changes=changes)
             self._identify(visit, public=public)
-            if changes:
+            if changes and not isinstance(view, partial):
                 self._check_token(session)
             result = view(visit, **arguments)
             response = self._respond(visit, result)
@@ -158,6 +169,24 @@ class Frame:
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Vary"] = "Accept-Language, Cookie"
         return response
+
+    def _receive(self, view: View, visit: Visit, **arguments: str) -> Result:
+        """Call a view whose form may be large. Only a few of them are received at a time.
+
+        Raises:
+            TooManyAtOnce
+        """
+        if not self._uploads.acquire(blocking=False):
+            raise TooManyAtOnce(retry_after=str(RETRY_AFTER))
+        try:
+            client = request.environ.get("gunicorn.socket")
+            if client is not None:
+                # In this thread, the socket may wait for the body, which must not come too slowly (`ClientSocket`).
+                client.waits = True
+            self._check_token(visit.session)
+            return view(visit, **arguments)
+        finally:
+            self._uploads.release()
 
     def _visit(self, session: Session) -> Visit:
         chosen = request.cookies.get(self._cookie(_LANGUAGE), "")
@@ -224,7 +253,7 @@ class Frame:
             "navigation": _navigation,
             "is_here": _is_here,
             "problem": None,
-            "zone": "UTC",
+            "zone": values["zone"] if "zone" in values else self.zone_of(visit.brand_id if visit.is_known else None),
             "notices": self._said(visit),
         }
         return Response(rendering.render(template, visit.language, given | values), status, mimetype="text/html")

@@ -55,7 +55,10 @@ def add_console(
         openid: where people may sign in besides with keys.
     """
     sessions = Sessions(signatures.session_key, tokens)
-    frame = Frame(app, endpoints, gate, sessions, is_open=is_open, proxies=proxies, public_url=public_url)
+    zone_of = partial(system.zone_of, store)
+    frame = Frame(
+        app, endpoints, gate, sessions, zone_of=zone_of, is_open=is_open, proxies=proxies, public_url=public_url
+    )
     sign_in.add_routes(frame, app, openid)
     overview.add_routes(frame)
     discounts.add_routes(frame)

@@ -2,19 +2,24 @@
 
 from msgspec import Struct
 
-from discount.ledger import positions
-from discount.services import outbox, topology, workers
+from discount.ledger import positions, results
+from discount.ledger.differences import Result
+from discount.services import brands, outbox, topology, workers
 from discount.services.topology import TopologyOut
 from discount.services.workers import Waiting, WorkerSeen
 from discount.store.connection import Store
 
 
 class System(Struct, frozen=True):
-    """The workers, what waits for them, and the nodes of Redis. `to_ledger` is None without a ledger."""
+    """The workers, what waits for them, and the nodes of Redis.
+
+    `to_ledger` is None without a ledger, `reconciled` before the first reconciliation.
+    """
 
     workers: list[WorkerSeen]
     to_deliver: Waiting
     to_ledger: Waiting | None
+    reconciled: Result | None
     topology: TopologyOut
 
 
@@ -28,5 +33,12 @@ def describe(store: Store, *, ledger: bool) -> System:
         workers.list_seen(store),
         workers.waiting(store, outbox.GROUP),
         workers.waiting(store, positions.GROUP) if ledger else None,
+        results.joined(found) if (found := results.read(store)) else None,
         topology.describe(store, store.nodes.durability),
     )
+
+
+def zone_of(store: Store, brand_id: str | None) -> str:
+    """Return the time zone in which a brand's times are shown: that of its daily digest, otherwise UTC."""
+    brand = None if brand_id is None else brands.read(store, [brand_id])[brand_id]
+    return "UTC" if brand is None or brand.digest is None else brand.digest.timezone

@@ -34,7 +34,8 @@ class OfDiscount(msgspec.Struct):
 class OfAuthor(OfDiscount):
     """The data of an event of a change, with its author and the id of the request that made it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, or `command` for the command line.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    in at the console by OpenID Connect, or `command` for the command line.
     """
 
     by: str
@@ -102,6 +103,12 @@ class CodeAlone(msgspec.Struct):
     user_id: str
     discount_code: str
     discount_id: str
+
+
+class OfIdentity(OfDiscount):
+    """The data of an event of a repeated identity; `part` is `email`, `device`, `address` or `card`."""
+
+    part: str
 
 
 class OfLimit(OfDiscount):
@@ -240,6 +247,12 @@ class RedemptionReleased(Envelope, tag="redemption.released"):
     data: OfRollback
 
 
+class IdentityRepeated(Envelope, tag="identity.repeated"):
+    """A user was refused because others have the same e-mail, device, address or card; once for each of these."""
+
+    data: OfIdentity
+
+
 class UserForgotten(Envelope, tag="user.forgotten"):
     """A user was forgotten: one event for each discount of which the user had something, and one for the rest."""
 
@@ -276,6 +289,7 @@ TYPES: dict[str, type[Envelope]] = {
         RedemptionHeld,
         RedemptionConfirmed,
         RedemptionReleased,
+        IdentityRepeated,
         UserForgotten,
         WebhookDisabled,
         WebhookTest,

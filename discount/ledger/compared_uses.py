@@ -31,6 +31,7 @@ class _Uses:
     used: int = 0
     days: Counter[str] = field(default_factory=Counter)
     weeks: Counter[str] = field(default_factory=Counter)
+    months: Counter[str] = field(default_factory=Counter)
     holds: set[str] = field(default_factory=set)
 
 
@@ -80,14 +81,19 @@ class ComparedUses:
             self._compare_users(found, again, tries - 1)
 
     def _compare_text(self, found: Comparison, user: str, text: str, expected: _Uses, now: int) -> None:
-        used, day, of_day, week, of_week, *holds = text.split(" ")
-        stored = (int(used), int(of_day), int(of_week))
-        right = (expected.used, expected.days[day], expected.weeks[week])
+        used, day, of_day, week, of_week, *rest = text.split(" ")
+        stored = [int(used), int(of_day), int(of_week)]
+        right = [expected.used, expected.days[day], expected.weeks[week]]
+        if rest and rest[0].startswith("m"):
+            month, _, of_month = rest[0][1:].partition(":")
+            stored.append(int(of_month))
+            right.append(expected.months[month])
+            rest[0] = f"m{month}:{expected.months[month]}"
         if stored != right:
-            new = " ".join([str(right[0]), day, str(right[1]), week, str(right[2]), *holds])
+            new = " ".join([str(right[0]), day, str(right[1]), week, str(right[2]), *rest])
             fix = partial(repair.uses, self._store, found.parsed, user, text, new)
             found.note("uses", user, (_shown(stored), _shown(right)), fix)
-        parts = [each.split(",") for each in holds]
+        parts = [each.split(",") for each in rest if "," in each]
         live = {each[0] for each in parts if int(each[1]) > now + SOON}
         if live != expected.holds:
             found.note("uses", user, (_joined(live), _joined(expected.holds)))
@@ -111,6 +117,7 @@ def _uses_in(connection: Connection, found: Comparison, users: Sequence[str], no
                 own.used += 1
                 own.days[day] += 1
                 own.weeks[week] += 1
+                own.months[day[:6]] += 1
             elif hold_until > now + SOON:
                 own.holds.add(redemption_id)
     return uses
@@ -121,8 +128,9 @@ def _uses_key(found: Comparison, user_id: str) -> str:
     return keys.uses(parsed.partition, parsed.text, keys.grant_bucket(user_id, parsed.buckets))
 
 
-def _shown(stored: tuple[int, int, int]) -> str:
-    return "{} in all, {} on the last day, {} in the last week".format(*stored)
+def _shown(stored: Sequence[int]) -> str:
+    names = ("in all", "on the last day", "in the last week", "in the last month")
+    return ", ".join(f"{count} {name}" for count, name in zip(stored, names, strict=False))
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -392,7 +392,9 @@ class Replay:
         name = make_redemption_id(self._partition, used["brand"], order_id)
         hold_until = used.get("hold_until")
         seconds = (int(hold_until) - int(used["at"])) // 1_000_000 if hold_until else None
-        self._store.begin({"": self._past(call, arguments={"discount_amount": used["discount_amount"]})})
+        # It was allowed then, whatever is asked of an order and its user.
+        given = {"mode": "redeem", "conditions": "", "discount_amount": used["discount_amount"]}
+        self._store.begin({"": self._past(call, arguments=given)})
         checkout = Checkout(
             used["user"],
             used["code"],

@@ -1,6 +1,7 @@
 """A day's work at the console, in a real browser."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -22,7 +23,9 @@ def press_until(page: Page, name: str, key: str = "Tab", most: int = 60) -> None
     raise AssertionError(f"{name} cannot be reached by {key}")
 
 
-def test_by_keyboard_alone_a_person_signs_in_creates_a_discount_and_pauses_it(site: Site, person: Person) -> None:
+def test_by_keyboard_alone_a_person_creates_and_pauses_a_discount_and_takes_a_code_back(
+    site: Site, person: Person
+) -> None:
     key = site.brand("IKEA")
     page = person.go("/console/")
     assert page.url.startswith(f"{site.url}/console/sign-in")
@@ -50,6 +53,23 @@ def test_by_keyboard_alone_a_person_signs_in_creates_a_discount_and_pauses_it(si
     expect(page.get_by_text("The discount is paused.")).to_be_focused()
     (made,) = site.ask("GET", "/discount", key=key)["discounts"]
     assert (made["status"], made["total_count"], made["percent_off"], made["brand_id"]) == ("paused", 250, 12.5, "IKEA")
+    site.ask("PATCH", f"/discount/{made['id']}", {"paused": False}, key)
+    code = site.grant(key, made["id"])
+    site.ledger.read(site.store)
+    press_until(page, "Find a code")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Find a code")
+    press_until(page, "Code")
+    page.keyboard.type(code.lower())
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("held by the user")).to_be_visible()
+    press_until(page, "Take the code back")
+    page.keyboard.press("Enter")
+    press_until(page, "Type User 1")
+    page.keyboard.type("User 1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The code was taken back.")).to_be_focused()
+    site.ask("GET", f"/discount/{made['id']}/grant?user_id=User 1", key=key, status=404)
     person.check()
 
 
@@ -66,7 +86,7 @@ def test_a_discount_is_created_changed_and_closed_with_scripts_and_without(
     page.get_by_label("Amount off").fill("12.345")
     page.get_by_label("Currency").fill("EUR")
     page.get_by_role("button", name="Create").click()
-    expect(page.get_by_role("alert")).to_contain_text("more decimals than EUR")
+    expect(page.locator("#problems")).to_contain_text("more decimals than EUR")
     expect(page.get_by_label("Amount off")).to_have_attribute("aria-invalid", "true")
     assert site.ask("GET", "/discount", key=key)["discounts"] == []
     # What was typed is still there.
@@ -87,7 +107,7 @@ def test_a_discount_is_created_changed_and_closed_with_scripts_and_without(
     page.get_by_role("button", name="Close…").click()
     page.get_by_label("Name of the discount").fill("Sprung")
     page.get_by_role("button", name="Close the discount").click()
-    expect(page.get_by_role("alert")).to_contain_text("is not the name of the discount")
+    expect(page.locator("#problems")).to_contain_text("is not the name of the discount")
     assert site.ask("GET", f"/discount/{made['id']}", key=key)["status"] == "active"
     page.get_by_label("Name of the discount").fill("Spring")
     page.get_by_role("button", name="Close the discount").click()
@@ -108,7 +128,7 @@ def test_the_next_click_after_a_key_was_revoked_leads_to_the_page_to_sign_in(sit
     expect(page.get_by_text("Your session has ended")).to_be_visible()
     page.get_by_label("Key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("is not a valid key")
+    expect(page.locator("#problems")).to_contain_text("is not a valid key")
 
 
 def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(site: Site, person: Person) -> None:
@@ -124,6 +144,45 @@ def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(
     with page.expect_response(lambda answer: "live=1" in answer.url) as awaited:
         page.clock.run_for(5_000)
     assert awaited.value.status == 304
+    person.check()
+
+
+def test_during_a_thousand_grants_the_tile_is_at_most_ten_seconds_and_one_per_cent_behind(
+    site: Site, person: Person
+) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(key, total_count=2000)
+    person.sign_in(key).clock.install()
+    page = person.go("/console/")
+    figure = page.locator("[data-figure=granted]")
+    for thousand in range(10):
+        users = [f"User {100 * thousand + number}" for number in range(100)]
+        site.ask("POST", f"/discount/{discount}/grants", {"user_ids": users}, key)
+        granted = 100 * (thousand + 1)
+        # Within ten seconds by the page's clock.
+        page.clock.run_for(10_000)
+        expect(figure).to_have_text(f"{granted:,}")
+    person.check()
+
+
+def test_a_long_file_is_imported_in_pieces_with_its_progress_and_its_bad_lines(
+    site: Site, person: Person, tmp_path: Path
+) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(key, "Own", total_count=None, codes={"kind": "imported"})
+    lines = [f"code-{number}" for number in range(4500)]
+    lines[4200] = "x" * 200
+    lines[4300] = "code-1"
+    file = tmp_path / "codes.txt"
+    file.write_text("\n".join(lines))
+    person.sign_in(key)
+    page = person.go(f"/console/discounts/{discount}/codes")
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.locator("#import-said")).to_be_focused()
+    expect(page.locator("#import-said")).to_have_text("4498 added, 1 known already, 1 bad lines")
+    expect(page.locator("#import-lines").get_by_role("row")).to_contain_text(["Line", "4,201"])
+    assert site.ask("GET", f"/discount/{discount}", key=key)["total_count"] == 4498
     person.check()
 
 

@@ -6,6 +6,11 @@ import re
 
 import pytest
 
+from discount.console.routes import brands
+from discount.ledger import results
+from discount.ledger.differences import Difference, Result
+from discount.services import workers
+from discount.worker.planner import Planner
 from tests.console.forms import Form
 from tests.console.site import ADMIN, Brand, Site
 
@@ -305,3 +310,55 @@ def test_a_brand_sees_nothing_of_another_on_any_page(site: Site) -> None:
 def _shows_nothing(page: str, brand: Brand) -> None:
     for secret in ("Spring", "AHMED2022BILLO", "shop.example", "ann@example.com", "order-1"):
         assert secret not in page.replace('value="Spring"', ""), secret
+
+
+def test_every_page_says_that_no_worker_runs_until_one_does(site: Site) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(key)
+    path = f"/console/discounts/{discount}"
+    assert workers.are_away(site.store)
+    again = Site(site.settings.redis_url, site.ledger)
+    try:
+        form = Form(again).sign_in(key)
+        for address in (path, f"{path}?live=1", "/console/codes"):
+            assert "No worker is running." in form.get(address).text, address
+    finally:
+        again.stop()
+    # A worker asks for events.
+    planner = Planner(site.store, "a worker", None)
+    planner.open()
+    planner.turn()
+    assert not workers.are_away(site.store)
+    (seen,) = workers.list_seen(site.store)
+    assert seen.name == "a worker"
+    again = Site(site.settings.redis_url, site.ledger)
+    try:
+        form = Form(again).sign_in(key)
+        assert "No worker is running." not in form.get(path).text
+        system = text_of(Form(again).sign_in(ADMIN).get("/console/system").text)
+        assert "Workers seen 1" in system
+    finally:
+        again.stop()
+
+
+def test_a_worker_that_is_away_is_told_of_within_a_minute() -> None:
+    # The page asks every five seconds.
+    assert workers.AWAY + brands.REMEMBERED + 5 < 60
+
+
+def test_the_times_of_a_brand_are_in_the_zone_of_its_digest(site: Site) -> None:
+    key = site.brand("IKEA")
+    site.ask("PATCH", "/brand/IKEA", {"digest": {"email": "a@example.com", "timezone": "Asia/Tokyo"}}, key)
+    page = text_of(Form(site).sign_in(key).get("/console/").text)
+    assert "Times are in the time zone Asia/Tokyo." in page
+
+
+def test_the_admin_sees_the_last_reconciliation(site: Site) -> None:
+    form = Form(site).sign_in(ADMIN)
+    assert "Last reconciliation none yet" in text_of(form.get("/console/system").text)
+    results.save(site.store, 0, Result(at=1_800_000_000_000_000, discounts=3))
+    assert "Last reconciliation ✓ no difference" in text_of(form.get("/console/system").text)
+    found = Result(at=1_800_000_000_000_000)
+    found.add(Difference("dsc-x", "total", "granted", "1", "2"))
+    results.save(site.store, 1, found)
+    assert "! 1 difference" in text_of(form.get("/console/system").text)

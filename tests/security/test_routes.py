@@ -94,6 +94,10 @@ ROUTES = [
     Route("DELETE", "/user/Ann", ("admin", "manage"), elsewhere=200),
     Route("PUT", "/user/Ann", ("grant",), True, call={"json": {"email": "ann@x.example"}}, elsewhere=200),
     Route("GET", "/user/Ann", ("grant",), True, elsewhere=200),
+    Route("POST", "/brand/IKEA/list/vip", ("manage",), call={"data": "Ann\nBo", "content_type": "text/plain"}),
+    Route("GET", "/brand/IKEA/list", ("read",)),
+    Route("GET", "/brand/IKEA/list/vip", ("read",)),
+    Route("DELETE", "/brand/IKEA/list/vip", ("manage",)),
     Route("POST", "/webhook", ("manage",), call={"json": {"brand_id": "IKEA", "url": "https://ikea.example/x"}}),
     Route("GET", "/webhook?brand_id=IKEA", ("manage",)),
     Route("GET", "/webhook/{webhook}", ("manage",)),
@@ -178,6 +182,7 @@ def ikea(two_brands: TwoBrands, request: pytest.FixtureRequest) -> Shop:
     shop.personal = two_brands.done("POST", "/create-discount-codes", shop.key, json={"name": "x", "num_codes": 9})[
         "id"
     ]
+    two_brands.done("POST", "/brand/IKEA/list/vip", shop.key, data="Ann", content_type="text/plain")
     for user in ("Ann", "Bo"):
         two_brands.done("GET", "/get-discount-code", signed(user), json={"discount_id": shop.personal})
     call = getattr(request.node, "callspec", None)
@@ -242,7 +247,7 @@ def test_the_table_has_every_operation(two_brands: TwoBrands) -> None:
         path = route.path.partition("?")[0].format(**shape)
         path = re.sub(r"/IKEA/Ann$", "/{brand_id}/{user_id}", re.sub("/(TEN|HELLO26)(/|$)", r"/{code}\2", path))
         path = re.sub(r"^/user/Ann", "/user/{user_id}", re.sub(r"^/brand/IKEA", "/brand/{brand_id}", path))
-        table.add((route.method, path))
+        table.add((route.method, path.replace("/list/vip", "/list/{name}")))
     assert table | OPEN | BY_LINK == operations
 
 

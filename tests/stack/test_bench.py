@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import capacity, compare, growth, imports, memory, over_http, script, startup, tables
+from bench import capacity, compare, console, growth, imports, memory, over_http, script, startup, tables
 from bench.peers import programs as peer_programs
 from bench.peers import sender
 from bench.peers.contest import Contest
@@ -131,3 +131,10 @@ def test_a_missing_measurement_is_named(tmp_path: Path) -> None:
     (tmp_path / "figures.json").write_text(json.dumps({"http: grant": {}}))
     with pytest.raises(SystemExit, match="http: grant"):
         capacity.main(["--figures", str(tmp_path / "figures.json")])
+
+
+def test_the_console_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    console.run(3, 1, 64, seconds=0.05)
+    printed = names(capsys.readouterr().out)
+    assert printed[0] == "/console/discounts"
+    assert printed[-2:] == ["no console", f"{console.CONSOLES} consoles"]

@@ -5,7 +5,10 @@ Settings(ledger_url=ledger.url)
 ledger.read(store)      # write all events into it, as a worker does
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from discount.ledger import schema
 from discount.ledger.consumer import Consumer
@@ -21,6 +24,10 @@ class SqliteLedger:
         self.url = f"sqlite:///{folder}/ledger.db"
         self._database = Database(self.url)
         schema.upgrade(self._database)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Return a transaction, for what a test writes itself."""
+        return self._database.writing()
 
     def read(self, store: Store) -> None:
         """Write all events of a store into the ledger, and nothing else: tests empty Redis, but not this file."""

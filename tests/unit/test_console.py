@@ -111,8 +111,8 @@ class Charts(unittest.TestCase):
         first = datetime(2026, 1, 1, 10, 20, tzinfo=UTC)
         drawn = charts.draw("x", "hour", first, 3, {datetime(2026, 1, 1, 11, tzinfo=UTC): 7})
         self.assertEqual([bar.value for bar in drawn.bars], [0, 7, 0])
-        self.assertEqual((drawn.highest, drawn.total), (10, 7))
-        self.assertEqual([charts.nice(each) for each in (0, 1, 3, 11, 201, 5000)], [1, 1, 5, 20, 500, 5000])
+        self.assertEqual((drawn.highest, drawn.total), (8, 7))
+        self.assertEqual([charts.nice(each) for each in (0, 1, 3, 7, 11, 201, 5000)], [1, 1, 3, 8, 15, 300, 5000])
 
 
 class Modules(unittest.TestCase):

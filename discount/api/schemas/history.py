@@ -234,7 +234,8 @@ class ExportQuery(Shape, rename={"since": "from", "until": "to"}):
 class ChangeOut(Shape):
     """A change of a discount, with the settings in question before and after it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, or `command` for the command line.
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `person:<name>` for somebody who signed in at the
+    console by OpenID Connect, or `command` for the command line.
     """
 
     id: Annotated[str, Meta(description="The id of its event.")]

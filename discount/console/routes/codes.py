@@ -11,7 +11,7 @@ from discount.domain.errors import Invalid, NoLedger, NotFound, Refusal
 
 ROWS = 50
 #: The largest file to import, in bytes.
-LARGEST_IMPORT = 64 * 1024 * 1024
+LARGEST_IMPORT = 8 * 1024 * 1024
 _MEDIA_TYPES = {"csv": "text/csv", "txt": "text/plain", "json": "application/json"}
 
 

@@ -111,7 +111,7 @@ def _figures(visit: Visit, discount_id: str) -> dict[str, Any]:
         charts.draw(text("Uses by hour"), "hour", since, HOURS, redeemed),
         charts.draw(text("Refused grants by hour"), "hour", since, HOURS, refused),
     ]
-    return {"charts": drawn, "forecast": found.forecast}
+    return {"charts": drawn[:1] + [each for each in drawn[1:] if each.total], "forecast": found.forecast}
 
 
 def _close(visit: Visit, discount_id: str, problem: Problem | None = None) -> Page:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from discount.console import charts
 from discount.console.frame import Frame
@@ -12,6 +13,8 @@ from discount.domain.errors import NoLedger, Unavailable
 LOOKED_AT = 100
 #: Failed deliveries that are counted; with more there is a plus.
 FAILED = 20
+#: How long before codes run out, or a discount ends, the page says so.
+SOON = timedelta(days=3)
 #: The minutes that the chart shows.
 MINUTES = 60
 
@@ -34,6 +37,7 @@ def add_routes(frame: Frame) -> None:
             "redeemed": sum(each.redeemed_count for each in found.discounts),
             "remaining": sum(each.remaining_count or 0 for each in found.discounts if each.status == "active"),
             "soon": _ending(found.discounts),
+            "zone": frame.zone_of(visit.brand_id),
             "chart": None,
             "hour": None,
             "off_today": {},
@@ -42,7 +46,7 @@ def add_routes(frame: Frame) -> None:
             "webhooks": [],
         }
         if visit.brand_id and visit.may("read"):
-            values |= _figures(visit, visit.brand_id)
+            values |= _figures(visit, visit.brand_id, values["zone"])
             page = visit.ask("list_deliveries", {"brand_id": visit.brand_id, "state": "failed", "limit": str(FAILED)})
             values["failed"] = page.deliveries
             if visit.may("manage"):
@@ -51,7 +55,7 @@ def add_routes(frame: Frame) -> None:
         return Page("overview.html", values, live="overview-live.html")
 
 
-def _figures(visit: Visit, brand_id: str) -> dict[str, Any]:
+def _figures(visit: Visit, brand_id: str, zone: str) -> dict[str, Any]:
     """Return the grants of the last hour by minute, what was refused in it, what came off today, and the forecasts."""
     now = datetime.now(UTC)
     since = now - timedelta(minutes=MINUTES - 1)
@@ -60,17 +64,20 @@ def _figures(visit: Visit, brand_id: str) -> dict[str, Any]:
     if hour is None:
         return {}
     counts = {each.at: each.granted for each in hour.figures}
-    query = {"step": "day", "from": now.replace(hour=0, minute=0, second=0, microsecond=0).isoformat()}
+    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    query = {"step": "hour", "from": midnight.isoformat()}
     today = visit.try_ask("show_figures_of_brand", NoLedger, Unavailable, query=query, brand_id=brand_id)
     return {
         "chart": charts.draw(visit.language.gettext("Grants by minute"), "minute", since, MINUTES, counts),
         "hour": hour.total,
         "off_today": {} if today is None else today.total.discount_amounts,
-        "forecasts": [each for each in hour.forecasts if each.runs_out_at is not None],
+        "forecasts": [
+            each for each in hour.forecasts if each.runs_out_at is not None and each.runs_out_at < now + SOON
+        ],
     }
 
 
 def _ending(discounts: list[Any]) -> list[Any]:
-    """Return the active discounts that end within three days."""
-    soon = datetime.now(UTC) + timedelta(days=3)
+    """Return the active discounts that end soon."""
+    soon = datetime.now(UTC) + SOON
     return [each for each in discounts if each.status == "active" and each.expires_at and each.expires_at < soon]

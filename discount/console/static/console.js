@@ -51,7 +51,8 @@
 
   // A file is imported in pieces, so that its progress can be shown. Without scripts it goes in one piece.
   const importer = document.querySelector("form[data-import]");
-  const PIECE = 2000;
+  // A piece with its form fits into a body of 64 kB, which the server takes at once.
+  const LONGEST = 50000;
   const importPiece = async (text, name, from) => {
     const body = new FormData(importer);
     body.set("before", String(from));
@@ -72,8 +73,12 @@
     bar.max = lines.length;
     const sums = { added: 0, repeated: 0, bad: 0 };
     let said = document.getElementById("import-said");
-    for (let from = 0; from < lines.length; from += PIECE) {
-      const { ok, page } = await importPiece(lines.slice(from, from + PIECE).join("\n"), file.name, from);
+    for (let from = 0, to = 0; from < lines.length; from = to) {
+      for (let bytes = 0; to < lines.length && (to === from || bytes < LONGEST); to++) {
+        bytes += 4 * Math.min(lines[to].length, 300) + 1;
+      }
+      const piece = lines.slice(from, to).map((line) => line.slice(0, 300)).join("\n");
+      const { ok, page } = await importPiece(piece, file.name, from);
       if (!ok) {
         said = page.getElementById("problems") ?? said;
         progress.before(document.adoptNode(said));
@@ -88,7 +93,7 @@
         table.hidden = false;
         table.querySelector("tbody").append(document.adoptNode(row));
       }
-      bar.value = from + PIECE;
+      bar.value = to;
     }
     said.focus();
     delete importer.dataset.sent;

@@ -1,5 +1,5 @@
 --- Return what is left of a discount's limits for a user now.
---- COST  O(log n) in the holds of the discount, at most 100 holds of the user, and 1,000 holds that ended.
+--- COST  O(log n) in the holds of the discount, at most 25 holds of the user, and 1,000 holds that ended.
 --- KEYS  discount uses holds
 --- ARGV  user calendar currency
 --- WITH  uses limits bounds

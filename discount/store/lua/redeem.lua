@@ -1,5 +1,5 @@
 --- Redeem or hold a code at a checkout, or return every reason against it.
---- COST  O(log n) in the redemptions and holds of the discount, at most 100 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
+--- COST  O(log n) in the redemptions and holds of the discount, at most 25 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
 --- KEYS  discount grants uses first second third holds redemptions more_redemptions users user_redemptions idempotency events records...
 --- ARGV  mode user typed as_held id fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way conditions
 --- WITH  uses limits holds bounds bounded_uses records put_records lists guesses guard

@@ -1,5 +1,5 @@
 --- Undo a use, or end a hold, once. A use stays counted against the limits if the discount keeps uses.
---- COST  O(log n) in the holds of the discount, at most 100 holds of the user, and 1,000 holds that ended.
+--- COST  O(log n) in the holds of the discount, at most 25 holds of the user, and 1,000 holds that ended.
 --- KEYS  first second third discount uses holds events
 --- ARGV  id number user calendar reason
 --- WITH  uses limits bounds bounded_uses records put_records
