@@ -285,7 +285,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=30, le=3650)] | None,
         Meta(
             description="Days for which the ledger keeps [events](ledger.md#how-long-it-keeps-rows). Without it they"
-            " are kept for good, and `discount restore` can rebuild everything."
+            " are kept for good, and all of Redis can be rebuilt from them."
         ),
     ] = None
     ledger_change_days: Annotated[
