@@ -326,7 +326,7 @@ def read_query(kind: type, query: MultiDict[str, str]) -> Any:
     Raises:
         Invalid: with the parameter's name.
     """
-    known: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
+    known: tuple[str, ...] = kind.__struct_encode_fields__  # type: ignore[attr-defined]
     given: dict[str, Any] = {}
     for name, values in query.lists():
         part, dot, entry = name.partition(".")

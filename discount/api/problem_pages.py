@@ -88,6 +88,15 @@ ADVICE: dict[str, tuple[str, str]] = {
         "`window` opens again at `opens_at`. With the limit `amount` the budget in `currency` has only `left`.",
         "Repeat the request at that time or later, or inform the user.",
     ),
+    "already-granted-elsewhere": (
+        "As many users as `limits.per_identity` allows share the problem's `part`: `email`, `device`, `address` or "
+        "`card`.",
+        "Inform the user: one person gets one code.",
+    ),
+    "identity-missing": (
+        "The discount has `limits.per_identity`, and the request and earlier ones of the user name no identity.",
+        "Send `identity` with at least one of `email`, `device`, `address` and `card`.",
+    ),
     "not-in-audience": (
         "The discount is for certain users. The problem names the `condition` that this user misses: `groups`, "
         "`first_order`, `orders_at_least` or `spent_at_least`, with the `least` and what was `stated`.",

@@ -40,6 +40,8 @@ STATUS: dict[str, int] = {
     "limit-reached": 409,
     "outside-hours": 409,
     "not-in-audience": 409,
+    "already-granted-elsewhere": 409,
+    "identity-missing": 409,
     "already-redeemed": 409,
     "too-many-holds": 409,
     "minimum-amount": 409,

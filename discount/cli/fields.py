@@ -185,7 +185,7 @@ def _flatten(struct: shapes.StructType, parent: tuple[str, ...], *, required: bo
     """Yield the fields of a struct, those of nested structs included."""
     for field in struct.fields:
         kind, description, nullable = _unwrap(field.type)
-        path = (*parent, field.name)
+        path = (*parent, field.encode_name)
         if isinstance(kind, shapes.StructType):
             yield from _flatten(kind, path, required=required and field.required)
             continue

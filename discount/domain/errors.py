@@ -137,6 +137,16 @@ class OutsideHours(Refusal):
     title = "The code can be redeemed at other hours."
 
 
+class AlreadyGrantedElsewhere(Refusal):
+    slug = "already-granted-elsewhere"
+    title = "Another user with the same e-mail, device, address or card has a code of this discount."
+
+
+class IdentityMissing(Refusal):
+    slug = "identity-missing"
+    title = "The discount asks for the user's identity."
+
+
 class NotInAudience(Refusal):
     slug = "not-in-audience"
     title = "The discount is for other users."

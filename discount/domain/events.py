@@ -105,6 +105,12 @@ class CodeAlone(msgspec.Struct):
     discount_id: str
 
 
+class OfIdentity(OfDiscount):
+    """The data of an event of a repeated identity; `part` is `email`, `device`, `address` or `card`."""
+
+    part: str
+
+
 class OfLimit(OfDiscount):
     """The data of an event of a discount's limit."""
 
@@ -241,6 +247,12 @@ class RedemptionReleased(Envelope, tag="redemption.released"):
     data: OfRollback
 
 
+class IdentityRepeated(Envelope, tag="identity.repeated"):
+    """A user was refused because others have the same e-mail, device, address or card; once for each of these."""
+
+    data: OfIdentity
+
+
 class UserForgotten(Envelope, tag="user.forgotten"):
     """A user was forgotten: one event for each discount of which the user had something, and one for the rest."""
 
@@ -277,6 +289,7 @@ TYPES: dict[str, type[Envelope]] = {
         RedemptionHeld,
         RedemptionConfirmed,
         RedemptionReleased,
+        IdentityRepeated,
         UserForgotten,
         WebhookDisabled,
         WebhookTest,

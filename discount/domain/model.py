@@ -111,6 +111,8 @@ class Definition:
     valid_for: Duration | None
     opens: tuple[Hours, ...] = ()
     audience: Audience | None = None
+    #: How many users may share a part of an identity; None for no limit.
+    per_identity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class Discount:
     sums: Mapping[str, Sums] = field(default_factory=dict)
     opens: tuple[Hours, ...] = ()
     audience: Audience | None = None
+    per_identity: int | None = None
     #: Whether a use that would pass the budget takes what is left of it.
     budget_caps: bool = False
 
@@ -157,7 +160,14 @@ class Discount:
     @property
     def definition(self) -> Definition:
         return Definition(
-            self.brand_id, self.codes, self.rule, self.timezone, self.valid_for, self.opens, self.audience
+            self.brand_id,
+            self.codes,
+            self.rule,
+            self.timezone,
+            self.valid_for,
+            self.opens,
+            self.audience,
+            self.per_identity,
         )
 
     @property

@@ -33,6 +33,7 @@ LimitName = Literal[
     "per_day",
     "per_week",
     "per_month",
+    "per_identity",
 ]
 #: The limits that every discount is asked for; `windows.PERIOD_LIMITS` are the others.
 LIMITS: tuple[LimitName, ...] = ("total", "per_user", "per_user_per_day", "per_user_per_week")

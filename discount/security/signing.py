@@ -42,6 +42,10 @@ class Signer:
         """Return the key that signs the cookies of the console."""
         return self.derived("console")
 
+    def identity_digest(self, part: str, value: str) -> bytes:
+        """Return the keyed digest of a part of an identity."""
+        return hmac.digest(self.derived("identity"), f"{part}:{value}".encode(), "sha256")
+
     def mail_token(self, brand_id: str, user_id: str) -> str:
         """Return the token of an unsubscribe link, which carries the brand and the user."""
         payload = _text(json.dumps([brand_id, user_id], ensure_ascii=False, separators=(",", ":")).encode())

@@ -5,7 +5,19 @@ from itertools import islice
 from typing import Any
 
 from discount.domain.audience import Customer
-from discount.domain.errors import Closed, Expired, NotFound, NotInAudience, NotStarted, Paused, Revoked, SoldOut
+from discount.domain.errors import (
+    AlreadyGrantedElsewhere,
+    Closed,
+    Expired,
+    IdentityMissing,
+    NotFound,
+    NotInAudience,
+    NotStarted,
+    Paused,
+    Revoked,
+    SoldOut,
+)
+from discount.domain.identity import Identity
 from discount.domain.metadata import NO_METADATA, Metadata
 from discount.domain.model import Grant
 from discount.services import discounts, grants, user_grants
@@ -18,6 +30,13 @@ HELD = 1000
 TRIED = 20
 
 
+# Refusals of one discount after which the next one is tried.
+_NOT_FROM_THIS = (
+    *(SoldOut, NotStarted, Expired, Paused, Closed, Revoked),
+    *(NotInAudience, AlreadyGrantedElsewhere, IdentityMissing),
+)
+
+
 def grant_of_brand(
     store: Store,
     brand_id: str,
@@ -26,6 +45,7 @@ def grant_of_brand(
     email: str = "",
     metadata: Metadata = NO_METADATA,
     customer: Customer | None = None,
+    identity: Identity | None = None,
 ) -> Grant:
     """Return a code of the brand that the user can use: one held already, or one of an open discount, newest first.
 
@@ -54,6 +74,7 @@ def grant_of_brand(
                 email=email,
                 metadata=metadata,
                 customer=customer,
+                identity=identity,
             )
         except grants.HoldsMore:
             # Another call granted this user a code in between; it may be usable.
@@ -92,7 +113,17 @@ def _grant_from_open(
     for discount in islice(others, TRIED):
         try:
             return grants.grant(store, discount.id, user_id, expected_users=numbers, **given)
-        except (SoldOut, NotStarted, Expired, Paused, Closed, Revoked, NotInAudience):
+        except (
+            SoldOut,
+            NotStarted,
+            Expired,
+            Paused,
+            Closed,
+            Revoked,
+            NotInAudience,
+            AlreadyGrantedElsewhere,
+            IdentityMissing,
+        ):
             # The discount was open when it was listed; the next one may still be.
             continue
     if not page.items and not discounts.list_page(store, brand_id=brand_id, limit=1).items:

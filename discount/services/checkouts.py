@@ -8,10 +8,11 @@ from msgspec import Struct
 from discount.domain import code_sequence, rules
 from discount.domain.audience import Customer
 from discount.domain.errors import NotFound, NotGranted, Refusal
+from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId, make_redemption_id, short_of
 from discount.domain.model import Definition
 from discount.domain.rules import Order
-from discount.services import audiences, discounts, revocations, user_grants
+from discount.services import audiences, discounts, identities, revocations, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -40,6 +41,7 @@ class Checkout(Struct, frozen=True):
     address: str = ""
     by_user: bool = False
     customer: Customer | None = None
+    identity: Identity | None = None
 
     @property
     def namespace(self) -> str | None:
@@ -70,7 +72,7 @@ class PreparedCheckout(Struct, frozen=True):
     Args:
         discount_amount: what the rule takes off the order, in minor units.
         refusals: why the rule does not apply to the order, if it does not.
-        outside: why the user is not in the discount's audience, if it is judged here.
+        outside: why the user is not in the discount's audience, if it is judged here, or may not claim the identity.
     """
 
     checkout: Checkout
@@ -110,15 +112,18 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         definition,
         rules.taken_off(definition.rule, checkout.order.amount),
         rules.refusals_of(definition.rule, checkout.order),
-        _judge(store, checkout, definition),
+        _judge(store, checkout, discount, definition),
     )
 
 
-def _judge(store: Store, checkout: Checkout, definition: Definition) -> list[Refusal]:
-    found = definition.audience
-    if found is None or found.at == "grant":
-        return []
-    return audiences.judge(store, definition.brand_id, checkout.user_id, found, checkout.customer)
+def _judge(store: Store, checkout: Checkout, discount: DiscountId, definition: Definition) -> list[Refusal]:
+    found, user_id = definition.audience, checkout.user_id
+    reasons: list[Refusal] = []
+    if found is not None and found.at != "grant":
+        reasons += audiences.judge(store, definition.brand_id, user_id, found, checkout.customer)
+    if definition.per_identity is not None:
+        reasons += identities.refusals_of(store, discount, definition, user_id, checkout.identity)
+    return reasons
 
 
 def wrong_code() -> NotGranted:

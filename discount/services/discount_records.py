@@ -64,6 +64,7 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
             if name.startswith("orders:")
         },
         opens=windows.read_hours(fields.get("opens", "")),
+        per_identity=int(fields["limit_per_identity"]) if "limit_per_identity" in fields else None,
         audience=audience.read(fields.get("audience", "")),
         budget_caps="budget_caps" in fields,
     )
@@ -71,6 +72,8 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
 
 def _read_limits(fields: Mapping[str, str]) -> Mapping[LimitName, int]:
     limits = {name: int(fields["limit_" + name]) for name in LIMITS if "limit_" + name in fields}
+    if "limit_per_identity" in fields:
+        limits["per_identity"] = int(fields["limit_per_identity"])
     if "bounded" in fields:
         more = windows.PERIOD_LIMITS
         limits |= {name: int(fields["limit_" + name]) for name in more if "limit_" + name in fields}

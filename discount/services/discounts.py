@@ -143,7 +143,7 @@ def create(
         **windows.stored(bounds),
         "opens": windows.write_hours(opens),
         "audience": audiences.write(audience),
-        "asks": "1" if audience is not None and audience.at != "checkout" else "",
+        "asks": "1" if (audience is not None and audience.at != "checkout") or limits.get("per_identity") else "",
     }
     given["bounded"] = "1" if windows.is_bounded(given) else ""
     fields = {name: value for name, value in given.items() if value}

@@ -8,6 +8,7 @@ from discount.domain import code_kinds, durations, model
 from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
+    IdentityMissing,
     NotFound,
     NotGranted,
     Refusal,
@@ -15,10 +16,11 @@ from discount.domain.errors import (
     SoldOut,
     Unavailable,
 )
+from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import audiences, code_pools, contacts, discounts, slices, tallies
+from discount.services import audiences, code_pools, contacts, discounts, identities, slices, tallies
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -61,6 +63,7 @@ def grant(
     metadata: Metadata = NO_METADATA,
     expected_users: str = "*",
     customer: Customer | None = None,
+    identity: Identity | None = None,
     guard: Guard | None = None,
 ) -> Grant:
     """Return the user's code of a discount: a new one, or the one held already.
@@ -72,17 +75,18 @@ def grant(
         metadata: kept with the grant, if the code is new.
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
         customer: what the caller says of the user, for the discount's audience.
+        identity: what tells that two users are one person, for `per_identity`.
 
     Raises:
         NotFound, SoldOut, NotStarted, Expired, Paused, Closed
-        NotInAudience
+        NotInAudience, AlreadyGrantedElsewhere, IdentityMissing
         Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
         HoldsMore: the user's field is no longer `expected_users`.
     """
     parsed = discounts.parse_id(store, discount_id)
     extra = f"{email}\n{write(metadata)}" if metadata else email
-    judged = False
+    claimed: list[str] = []
     if discount_id in store.sold_out and (guard is None or not guard.checks):
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
@@ -91,10 +95,12 @@ def grant(
         name = _names(store, parsed, [user_id]).get(user_id, "")
         try:
             answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
-        except SoldOut:
-            if len(store.sold_out) >= discounts.REMEMBERED:
-                store.sold_out.clear()
-            store.sold_out.add(discount_id)
+        except Refusal as refusal:
+            # Without an answer the code may have been granted: then the claim has to stand.
+            if not isinstance(refusal, Unavailable):
+                identities.release(store, parsed, user_id, claimed)
+            if isinstance(refusal, SoldOut):
+                _remember_sold_out(store, discount_id)
             raise
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
@@ -103,11 +109,7 @@ def grant(
         elif answer.status == "changed":
             raise HoldsMore
         elif answer.status == "asks":
-            definition = discounts.get_definition(store, discount_id)
-            reasons = _judge(store, definition, [user_id], customer)[0] if not judged else []
-            if reasons:
-                raise reasons[0]
-            judged = True
+            claimed = _admit(store, parsed, user_id, customer, identity)
             extra = _with_facts(extra)
         elif answer.status != "clash":
             if answer["low"]:
@@ -270,6 +272,9 @@ def _grant_slice(
             definition = discounts.get_definition(store, parsed.text)
             reasons = zip(asked, _judge(store, definition, asked), strict=True)
             refused |= {user_id: found[0] for user_id, found in reasons if found}
+            if definition.per_identity is not None:
+                # A call for many users names no identities.
+                refused |= {user_id: IdentityMissing() for user_id in asked}
             judged |= set(asked)
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
@@ -287,11 +292,32 @@ def _grant_slice(
     return outcomes
 
 
+def _remember_sold_out(store: Store, discount_id: str) -> None:
+    if len(store.sold_out) >= discounts.REMEMBERED:
+        store.sold_out.clear()
+    store.sold_out.add(discount_id)
+
+
+def _admit(
+    store: Store, parsed: DiscountId, user_id: str, customer: Customer | None, identity: Identity | None
+) -> list[str]:
+    """Judge a user whom the discount is for, and claim the identity; return what is claimed now.
+
+    Raises:
+        NotInAudience, AlreadyGrantedElsewhere, IdentityMissing
+    """
+    definition = discounts.get_definition(store, parsed.text)
+    reasons = _judge(store, definition, [user_id], customer)[0]
+    if reasons:
+        raise reasons[0]
+    return identities.claim(store, parsed, definition, user_id, identity)
+
+
 def _judge(
     store: Store, definition: Definition, user_ids: Sequence[str], customer: Customer | None = None
 ) -> list[list[Refusal]]:
     """Return for each user why the discount's audience leaves it out."""
-    if definition.audience is None:
+    if definition.audience is None or definition.audience.at == "checkout":
         return [[] for _ in user_ids]
     return audiences.judge_many(store, definition.brand_id, user_ids, definition.audience, customer)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Literal
 
@@ -24,7 +24,7 @@ from discount.domain.errors import (
 from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
 from discount.domain.model import Definition, Redemption
 from discount.domain.rules import LimitName
-from discount.services import checkouts, discounts, redemption_records, tallies
+from discount.services import checkouts, discounts, identities, redemption_records, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
 from discount.store import keys
@@ -95,7 +95,7 @@ def redeem(
     Raises:
         NotFound: there is no such discount, or it is another brand's.
         NotGranted: the user holds no such code.
-        NotInAudience, OutsideHours
+        NotInAudience, OutsideHours, AlreadyGrantedElsewhere, IdentityMissing
         MinimumAmount, CurrencyMismatch, Closed, Paused, NotStarted, Expired, LimitReached, AlreadyRedeemed
         TooManyHolds
         IdempotencyMismatch: the order or the key was used with another request.
@@ -105,21 +105,21 @@ def redeem(
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
     discount_id = prepared.discount.text
+    refuses = bool(prepared.refusals or prepared.outside)
+    run = partial(
+        _run, store, prepared, guard, hold_seconds=hold_seconds, idempotency_key=idempotency_key, metadata=metadata
+    )
     try:
-        answer = _run(
-            store,
-            prepared,
-            guard,
-            mode="refuse" if prepared.refusals or prepared.outside else "redeem",
-            hold_seconds=hold_seconds,
-            idempotency_key=idempotency_key,
-            metadata=metadata,
-        )
+        if prepared.definition.per_identity is None or refuses:
+            answer = run(mode="refuse" if refuses else "redeem")
+        else:
+            answer = _redeem_with_identity(store, prepared, run)
     except TooManyGuesses as refusal:
         tallies.refused(store, discount_id, "redemption", refusal)
         raise
     if answer.status == "checked":
-        raise tallies.refused(store, discount_id, "redemption", [*prepared.refusals, *prepared.outside][0])
+        judged = _read_reasons(answer["reasons"], prepared.definition)
+        raise tallies.refused(store, discount_id, "redemption", [*prepared.refusals, *prepared.outside, *judged][0])
     if answer.status == "refused":
         raise tallies.refused(
             store, discount_id, "redemption", _read_reasons(answer["reasons"], prepared.definition)[0]
@@ -143,6 +143,24 @@ def redeem(
         metadata=metadata,
         fresh=True,
     )
+
+
+def _redeem_with_identity(store: Store, prepared: PreparedCheckout, run: Callable[..., Answer]) -> Answer:
+    """Claim the identity of a checkout, then count its use; give the claim back if the use is refused.
+
+    Raises:
+        AlreadyGrantedElsewhere, IdentityMissing, TooManyGuesses
+    """
+    # Only who has the right code may claim, and an order that was redeemed gets its first answer.
+    answer = run(mode="refuse")
+    if answer.status != "checked" or answer["reasons"] != "[]":
+        return answer
+    discount, checkout = prepared.discount, prepared.checkout
+    claimed = identities.claim(store, discount, prepared.definition, checkout.user_id, checkout.identity)
+    answer = run(mode="redeem")
+    if answer.status == "refused":
+        identities.release(store, discount, checkout.user_id, claimed)
+    return answer
 
 
 def confirm(store: Store, redemption_id: str) -> Redemption:

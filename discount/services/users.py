@@ -12,6 +12,7 @@ from discount.services import (
     deliveries,
     discounts,
     grants,
+    identities,
     outbox,
     redemption_records,
     user_events,
@@ -96,6 +97,8 @@ class _Task:
         if self.brand_id not in (None, discount.brand_id):
             return False
         _forget_reminder(self.store, discount, self.user_id)
+        if discount.per_identity is not None:
+            identities.forget(self.store, discounts.parse_id(self.store, discount_id), self.user_id)
         buckets = discounts.parse_id(self.store, discount_id).buckets
         old, new = (keys.grant_bucket(each, buckets) for each in (self.user_id, alias))
         answer = self.store.run(

@@ -35,6 +35,7 @@ follows; so two different ids never make the same key.
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, drop, forget, unlist |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
+| `{pp}:discount:<id>:identities:<bucket>` | hash | with `per_identity`: keyed digest of a part of an identity → digests of the users who claimed it; digest of a user → what it claimed | claim_identity, release_identity |
 | `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, drop |
 | `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, drop |
@@ -329,6 +330,10 @@ def uses(partition: int, discount_id: str, bucket: int) -> str:
 
 def holds(partition: int, discount_id: str) -> str:
     return f"{_TAGS[partition]}discount:{discount_id}:holds"
+
+
+def identities(partition: int, discount_id: str, bucket: int) -> str:
+    return f"{_TAGS[partition]}discount:{discount_id}:identities:{bucket}"
 
 
 def reserved(partition: int, discount_id: str) -> str:

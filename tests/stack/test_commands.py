@@ -349,7 +349,10 @@ def test_the_past_is_shown(call: Call, http: FlaskClient, server: RedisServer, t
         rows = table(shown("figures", *words, "--step", "hour"))
         assert rows[-1] == ["total", "1", "0", "1", "0", "0", "1,000 JPY"]
         assert json.loads(shown("figures", *words, "--json"))["decimals"] == {"JPY": 0}
-    assert "discount.changed" in shown("changes", "Archive")
+    for words in (("figures", discount["id"]), ("changes", "Archive")):
+        found = json.loads(shown(*words, "--from", "2280-01-01T00:00:00Z", "--to", "2280-01-02T00:00:00Z", "--json"))
+        assert not found.get("figures", found.get("changes"))
+    assert "discount.changed" in shown("changes", "Archive", "--from", "2020-01-01T00:00:00Z")
     assert wrong(call("figures", discount["id"])) == "no-ledger: This service keeps no history."
 
 

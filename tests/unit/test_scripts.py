@@ -204,6 +204,7 @@ class Bodies(unittest.TestCase):
         uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "unlist", "records", "left", "tally"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
+        identities = {"claim_identity", "release_identity"}
         lists = {"add_to_list", "drop_list", "take_off_list"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {
@@ -217,7 +218,9 @@ class Bodies(unittest.TestCase):
             "move_digest",
         }
         repairs = {"counters", "swap"}
-        self.assertEqual(set(SCRIPTS), pools | uses | access | contacts | lists | webhooks | deliveries | repairs)
+        self.assertEqual(
+            set(SCRIPTS), pools | uses | access | contacts | identities | lists | webhooks | deliveries | repairs
+        )
 
     def test_the_most_used_scripts_have_a_guard(self) -> None:
         self.assertEqual(

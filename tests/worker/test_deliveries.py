@@ -99,6 +99,18 @@ def test_webhooks_of_brand_and_discount_get_the_types_they_want(client: Client, 
     assert pending(store) == 0
 
 
+def test_a_webhook_is_told_once_of_each_share_that_is_granted(client: Client, store: Store) -> None:
+    webhook = hook(store, types=["discount.running-low"])
+    discount = granted(client, 20, total_count=20)
+    plan(store)
+    client.grant(discount, "User 1")
+    plan(store)
+    assert planned(store) == [(webhook, "discount.running-low")] * 2
+    events = client.http.get("/event?brand_id=IKEA&types=discount.running-low").get_json()["events"]
+    shares = [(each["data"]["percent"], each["data"]["granted_count"], each["data"]["total_count"]) for each in events]
+    assert shares == [(80, 16, 20), (95, 19, 20)]
+
+
 def test_a_delivery_waits_from_when_it_is_planned(client: Client, store: Store) -> None:
     webhook = hook(store)
     before = store.now()

@@ -121,6 +121,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if "limits" in changes:
             given = changes.pop("limits")
+            if given.per_identity is not UNSET:
+                raise errors.Invalid("/limits/per_identity", "cannot be changed; create another discount instead")
             limits = _limits(given)
             changes |= ({"limits": limits} if limits else {}) | _bounds(given)
         if not changes:
@@ -193,7 +195,11 @@ def _discount_out(discount: Discount, now: int, caller: Caller) -> DiscountOut:
 
 
 def _limits(given: LimitsIn) -> dict[LimitName, int | None]:
-    return {name: getattr(given, name) for name in (*LIMITS, *PERIOD_LIMITS) if getattr(given, name) is not UNSET}
+    return {
+        name: getattr(given, name)
+        for name in (*LIMITS, *PERIOD_LIMITS, "per_identity")
+        if getattr(given, name) is not UNSET
+    }
 
 
 def _bounds(given: LimitsIn) -> dict[str, Any]:

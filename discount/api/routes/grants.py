@@ -4,7 +4,7 @@ from typing import Any
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId, customer_in, missing_out
+from discount.api.schemas.common import BrandId, UserId, customer_in, identity_in, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -23,6 +23,7 @@ from discount.domain import model
 from discount.domain.errors import Forbidden, Refusal
 from discount.domain.metadata import NO_METADATA, write
 from discount.mails import check_address
+from discount.security.signing import Signer
 from discount.services import brand_grants, grants, revocations, user_grants
 from discount.services.pagination import Page
 from discount.store.connection import Store
@@ -30,10 +31,20 @@ from discount.store.guards import Guard
 
 #: Bytes; 10,000 user ids of 128 characters fit, even if each is escaped as \uXXXX.
 BULK_BODY = 8 * 1024 * 1024
-_NO_GRANT = ("sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked", "not-in-audience")
+_NO_GRANT = (
+    "sold-out",
+    "not-started",
+    "expired",
+    "paused",
+    "closed",
+    "quota-reached",
+    "revoked",
+    "not-in-audience",
+    "identity-missing",
+)
 
 
-def add_routes(contract: Contract, store: Store) -> None:
+def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     """Declare the operations of grants."""
 
     @contract.declare(
@@ -44,16 +55,22 @@ def add_routes(contract: Contract, store: Store) -> None:
         users=True,
         fast_path=True,
         answers={201: GrantOut, 200: GrantOut},
-        refusals=("not-found", *_NO_GRANT),
+        refusals=("not-found", "already-granted-elsewhere", *_NO_GRANT),
     )
     def grant_code(discount_id: str, body: GrantIn, caller: model.Caller, guard: Guard | None) -> ViewResult:
         """Grant a user a code: 201 the first time, then 200 with the same code."""
         email = _email(body, caller)
         metadata = body.metadata or NO_METADATA
-        customer = customer_in(body.customer, caller)
         return _answer(
             grants.grant(
-                store, discount_id, body.user_id, email=email, metadata=metadata, customer=customer, guard=guard
+                store,
+                discount_id,
+                body.user_id,
+                email=email,
+                metadata=metadata,
+                customer=customer_in(body.customer, caller),
+                identity=identity_in(body.identity, signatures),
+                guard=guard,
             )
         )
 
@@ -139,10 +156,15 @@ def add_routes(contract: Contract, store: Store) -> None:
     def grant_code_of_brand(brand_id: BrandId, body: GrantIn, caller: model.Caller) -> ViewResult:
         """Grant a user a usable code of a brand: one that the user holds, or one of an active discount."""
         email, metadata = _email(body, caller), body.metadata or NO_METADATA
-        customer = customer_in(body.customer, caller)
         return _answer(
             brand_grants.grant_of_brand(
-                store, brand_id, body.user_id, email=email, metadata=metadata, customer=customer
+                store,
+                brand_id,
+                body.user_id,
+                email=email,
+                metadata=metadata,
+                customer=customer_in(body.customer, caller),
+                identity=identity_in(body.identity, signatures),
             )
         )
 

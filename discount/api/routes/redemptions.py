@@ -8,6 +8,7 @@ from discount.api.contract import Contract, ViewResult
 from discount.api.schemas.common import (
     UserId,
     customer_in,
+    identity_in,
     missing_out,
     moment_in,
 )
@@ -28,6 +29,7 @@ from discount.domain import metadata, model
 from discount.domain.errors import Invalid, Refusal
 from discount.domain.metadata import NO_METADATA
 from discount.domain.rules import Order, check_currency
+from discount.security.signing import Signer
 from discount.services import redemption_lists, redemptions
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
@@ -38,11 +40,11 @@ _NOT_NOW = (
     *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
-    *("outside-hours", "not-in-audience"),
+    *("outside-hours", "not-in-audience", "already-granted-elsewhere", "identity-missing"),
 )
 
 
-def add_routes(contract: Contract, store: Store) -> None:
+def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     """Declare the operations of redemptions."""
 
     @contract.declare(
@@ -57,7 +59,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
         """Show what a code would take off an order, and every reason why it cannot be redeemed. Nothing is counted."""
-        verdict = redemptions.validate(store, _checkout(body, address, caller), guard)
+        verdict = redemptions.validate(store, _checkout(body, address, caller, signatures), guard)
         out = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
@@ -84,7 +86,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Redeem a code for an order: 201 the first time, then 200 with the same answer for the same order."""
         redemption = redemptions.redeem(
             store,
-            _checkout(body, address, caller),
+            _checkout(body, address, caller, signatures),
             hold_seconds=body.hold_seconds,
             idempotency_key=idempotency_key,
             metadata=body.metadata or NO_METADATA,
@@ -168,14 +170,16 @@ def add_routes(contract: Contract, store: Store) -> None:
         return _page(page), 200
 
 
-def _checkout(body: ValidationIn, address: str, caller: model.Caller) -> Checkout:
+def _checkout(body: ValidationIn, address: str, caller: model.Caller, signatures: Signer) -> Checkout:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency)
     by_user = caller.user_id is not None
-    customer = customer_in(body.customer, caller)
-    return Checkout(body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user, customer)
+    customer, identity = customer_in(body.customer, caller), identity_in(body.identity, signatures)
+    return Checkout(
+        body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user, customer, identity
+    )
 
 
 def _reason(refusal: Refusal) -> Reason:

@@ -10,7 +10,9 @@ from msgspec import UNSET, Meta, UnsetType
 from discount.domain import durations, metadata, model, rules
 from discount.domain.audience import Customer
 from discount.domain.errors import Forbidden, Invalid
+from discount.domain.identity import PARTS, Identity, canonical
 from discount.domain.reasons import with_rule
+from discount.security.signing import Signer
 
 # Letters of any script, digits and most signs. Excluded are control and format characters (line breaks, bidirectional
 # marks, zero-width signs), braces, slashes, emoji and other pictures. So are blanks at either end, and the path
@@ -256,6 +258,33 @@ class CustomerIn(Shape):
     orders: Annotated[int, Meta(ge=0, le=10**9, description="The user's orders before this one.")] | None = None
     spent: Annotated[int, Meta(ge=0, le=10**15, description="What they came to, in minor units.")] | None = None
     groups: Groups = msgspec.field(default_factory=list)
+
+
+_Trait = Annotated[str, Meta(min_length=1, max_length=500, description="Case, blanks and punctuation do not matter.")]
+
+
+class IdentityIn(Shape):
+    """What tells that two users are one person. Only keyed digests of it are kept, and only with `per_identity`."""
+
+    email: Email | None = None
+    device: _Trait | None = None
+    address: _Trait | None = None
+    card: _Trait | None = None
+
+
+def identity_in(given: IdentityIn | None, signatures: Signer) -> Identity | None:
+    """Return the digests of an identity.
+
+    Raises:
+        Invalid: a part has no letter or digit.
+    """
+    if given is None:
+        return None
+    values = [(part, getattr(given, part)) for part in PARTS]
+    digests = tuple(
+        (part, signatures.identity_digest(part, canonical(part, value))) for part, value in values if value is not None
+    )
+    return Identity(digests) if digests else None
 
 
 def customer_in(given: CustomerIn | None, caller: model.Caller) -> Customer | None:

@@ -26,7 +26,7 @@ from discount.api.schemas.common import (
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import audience, ids, model, rules, windows
+from discount.domain import audience, identity, ids, model, rules, windows
 from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
@@ -190,6 +190,13 @@ class LimitsIn(Shape):
     windows: Annotated[list[WindowShape], Meta(max_length=5)] | None | UnsetType = UNSET
     amount: Budget | None | UnsetType = UNSET
     budget_caps: bool | UnsetType = UNSET
+    per_identity: (
+        Annotated[
+            int,
+            Meta(ge=1, le=identity.MOST_USERS, description="Users who may share a part of an identity; never changes."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class LimitsOut(Shape):
@@ -206,6 +213,7 @@ class LimitsOut(Shape):
     windows: list[WindowShape] | UnsetType = UNSET
     amount: dict[str, int] | UnsetType = UNSET
     budget_caps: bool | UnsetType = UNSET
+    per_identity: int | UnsetType = UNSET
 
     @classmethod
     def of(cls, limits: Mapping[rules.LimitName, int]) -> "LimitsOut":
@@ -215,7 +223,7 @@ class LimitsOut(Shape):
 
     def _with(self, limits: Mapping[Any, int]) -> "LimitsOut":
         """Add the limits that only some discounts have."""
-        for name in windows.PERIOD_LIMITS:
+        for name in (*windows.PERIOD_LIMITS, "per_identity"):
             if name in limits:
                 setattr(self, name, limits[name])
         of_windows = _under(windows.WINDOW, limits)

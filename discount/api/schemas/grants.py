@@ -9,6 +9,7 @@ from discount.api.schemas.common import (
     BrandId,
     CustomerIn,
     Email,
+    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -31,6 +32,7 @@ class GrantIn(Shape):
     email: Email | None = None
     metadata: Metadata | None = None
     customer: CustomerIn | None = None
+    identity: IdentityIn | None = None
 
 
 GoodUntil = Annotated[
@@ -75,7 +77,15 @@ class GrantsIn(Shape):
 
 
 NoGrant = Literal[
-    "sold-out", "not-started", "expired", "paused", "closed", "quota-reached", "revoked", "not-in-audience"
+    "sold-out",
+    "not-started",
+    "expired",
+    "paused",
+    "closed",
+    "quota-reached",
+    "revoked",
+    "not-in-audience",
+    "identity-missing",
 ]
 
 

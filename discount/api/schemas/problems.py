@@ -41,5 +41,6 @@ class Problem(msgspec.Struct, omit_defaults=True):
     left: int | None = None
     period: str | None = None
     condition: str | None = None
+    part: str | None = None
     least: int | None = None
     stated: int | None = None

@@ -11,6 +11,7 @@ from discount.api.schemas.common import (
     BrandId,
     Currency,
     CustomerIn,
+    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -60,6 +61,7 @@ class ValidationIn(Shape, kw_only=True):
     ]
     order: OrderShape
     customer: CustomerIn | None = None
+    identity: IdentityIn | None = None
 
 
 class RedemptionIn(ValidationIn, kw_only=True):
@@ -91,6 +93,7 @@ class Reason(Shape, omit_defaults=True):
     left: int | None = None
     period: str | None = None
     condition: str | None = None
+    part: str | None = None
     least: int | None = None
     stated: int | None = None
 
