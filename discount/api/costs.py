@@ -55,8 +55,14 @@ COSTS: dict[str, Cost] = {
         "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
         "1 more if a sold-out discount has codes again; 3 more with an audience",
     ),
-    "validate_code": Cost(6, "with an audience"),
-    "redeem_code": Cost(6, "with an audience; 50 more to settle 50,000 holds that ended"),
+    "validate_code": Cost(
+        62,
+        "6 for one code, and 6 more for each further one; without a code 12: 200 discounts of the brand and 100 codes "
+        "of the user are read, and 50 judged, each with 1 more if it has an audience",
+    ),
+    "redeem_code": Cost(
+        31, "6 for one code, and 6 more for each further one; 50 more to settle 50,000 holds that ended"
+    ),
     "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),

@@ -45,6 +45,10 @@ STATUS: dict[str, int] = {
     "already-redeemed": 409,
     "too-many-holds": 409,
     "minimum-amount": 409,
+    "lines-missing": 409,
+    "not-combinable": 409,
+    "no-line-fits": 409,
+    "minimum-quantity": 409,
     "currency-mismatch": 409,
     "hold-ended": 409,
     "too-late": 409,
@@ -59,6 +63,7 @@ STATUS: dict[str, int] = {
     "malformed": 400,
     "unavailable": 503,
     "not-yet-durable": 503,
+    "restoring": 503,
     # Refused before any operation is called.
     "method-not-allowed": 405,
     "too-large": 413,

@@ -42,6 +42,13 @@ class SettingsData(msgspec.Struct, omit_defaults=True):
     currency: str | UnsetType = UNSET
     minimum_amount: int | UnsetType = UNSET
     maximum_discount: int | UnsetType = UNSET
+    applies_to: dict[str, list[str]] | UnsetType = UNSET
+    except_: dict[str, list[str]] | UnsetType = msgspec.field(default=UNSET, name="except")
+    minimum_quantity: int | UnsetType = UNSET
+    per: str | UnsetType = UNSET
+    cheapest_lines: int | UnsetType = UNSET
+    dearest_lines: int | UnsetType = UNSET
+    combines: list[str] | UnsetType = UNSET
     limits: dict[str, int | None] | UnsetType = UNSET
     timezone: str | UnsetType = UNSET
     returns_use: bool | UnsetType = UNSET
@@ -74,6 +81,11 @@ _LIMIT = "limit_"
 _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     **{name: (name, _same) for name in ("discount_code", "valid_for", "currency", "timezone")},
     **{name: (name, _number) for name in ("amount_off", "minimum_amount", "maximum_discount")},
+    **{name: (name, _number) for name in ("minimum_quantity", "cheapest_lines", "dearest_lines")},
+    "applies_to": ("applies_to", json.loads),
+    "except": ("except_", json.loads),
+    "per": ("per", _same),
+    "combines": ("combines", str.split),
     **{name: (name, _moment) for name in ("starts_at", "expires_at")},
     "total": ("total_count", _number),
     "percent": ("percent_off", lambda value: int(value) / 100),

@@ -8,9 +8,9 @@ from hashlib import blake2b
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from discount.domain import definitions, metadata
+from discount.domain import definitions, metadata, order_lines
 from discount.domain.definitions import SettingsData
 from discount.domain.model import to_time
 
@@ -134,15 +134,19 @@ class OfRedemption(OfCode):
     currency: str
     discount_amount: int
     metadata: dict[str, str]
+    lines: Annotated[dict[str, int] | UnsetType, Meta(description="What came off each line, by its id.")] = UNSET
+    redeemed_with: Annotated[
+        list[str] | UnsetType, Meta(description="Ids of the order's other redemptions, if it has several codes.")
+    ] = UNSET
 
 
-class OfRollback(OfRedemption):
+class OfRollback(OfRedemption, kw_only=True):
     """The data of an event of a redemption that was rolled back, or of a released hold, with its reason."""
 
     reason: str
 
 
-class OfHold(OfRedemption):
+class OfHold(OfRedemption, kw_only=True):
     """The data of an event of a hold, with its end."""
 
     hold_until: datetime
@@ -379,6 +383,7 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     data: dict[str, Any] = {
         name: given[name] if name in given else _value(name, fields) for name in _DATA[kind].__struct_fields__
     }
+    data = {name: value for name, value in data.items() if value is not UNSET}
     typed: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
     return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **typed)
 
@@ -394,6 +399,10 @@ def _metadata(fields: Mapping[str, str]) -> metadata.Metadata:
     return metadata.of_order(fields["order"])[1] if "order" in fields else metadata.read(fields.get("metadata"))
 
 
+def _lines(fields: Mapping[str, str]) -> Any:
+    return order_lines.read_lines(metadata.lines_of_order(fields.get("order", ""))) or UNSET
+
+
 # Fields of the data that are more than a text or a number of the entry.
 _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "definition": lambda fields: definitions.read(fields.get("definition", "")),
@@ -402,6 +411,8 @@ _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "hold_until": lambda fields: to_time(int(fields["hold_until"])),
     "order_id": lambda fields: metadata.of_order(fields.get("order", ""))[0],
     "metadata": _metadata,
+    "lines": _lines,
+    "redeemed_with": lambda fields: metadata.others_of_order(fields.get("order", ""), fields["redemption"]) or UNSET,
     "next_user_id": lambda fields: fields.get("next") or None,
     "reissue": lambda fields: fields.get("reissue") == "1",
 }

@@ -245,6 +245,10 @@ class Redemption(Struct, frozen=True):
     reason: str = ""
     metadata: Metadata = msgspec.field(default_factory=dict)
     fresh: bool = False
+    #: What came off each line of the order, by the line's id; empty without lines.
+    lines: Mapping[str, int] = msgspec.field(default_factory=dict)
+    #: Ids of the order's other redemptions, if it has several codes.
+    redeemed_with: tuple[str, ...] = ()
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from msgspec import structs
 from sqlalchemy import select
 from structlog import get_logger
 
@@ -17,7 +18,7 @@ from discount.domain.code_sequence import Sequence as CodeSequence
 from discount.domain.code_sequence import canonical
 from discount.domain.errors import Refusal, Unavailable
 from discount.domain.events import Entry
-from discount.domain.ids import FORGOTTEN, make_redemption_id
+from discount.domain.ids import FORGOTTEN
 from discount.domain.metadata import NO_METADATA
 from discount.domain.model import Author, Grant
 from discount.domain.rules import Order
@@ -26,6 +27,7 @@ from discount.ledger.database import Database
 from discount.ledger.tables import DISCOUNTS, EVENTS, IMPORTS
 from discount.security.sealing import Sealer
 from discount.services import (
+    checkouts,
     code_pools,
     discounts,
     grants,
@@ -389,20 +391,22 @@ class Replay:
     def _redeem(self, call: _Call) -> None:
         used = next(each.fields for each in call.entries if each.fields["type"] in _USES)
         order_id, of_redemption = metadata.of_order(used["order"])
-        name = make_redemption_id(self._partition, used["brand"], order_id)
         hold_until = used.get("hold_until")
         seconds = (int(hold_until) - int(used["at"])) // 1_000_000 if hold_until else None
         # It was allowed then, whatever is asked of an order and its user.
-        given = {"mode": "redeem", "conditions": "", "discount_amount": used["discount_amount"]}
+        given = {"mode": "redeem", "conditions": ""} | {name: used[name] for name in ("discount_amount", "order")}
         self._store.begin({"": self._past(call, arguments=given)})
         checkout = Checkout(
             used["user"],
             used["code"],
             Order(order_id, int(used["amount"]), used["currency"]),
             discount_id=call.discount_id,
-            by_user=name != used["redemption"],
         )
-        redemptions.redeem(self._store, checkout, hold_seconds=seconds, metadata=of_redemption or NO_METADATA)
+        prepared = checkouts.prepare(self._store, checkout, None)
+        # It was redeemed, so neither its rule nor its audience refused it. Its id may be that of one of several codes.
+        facts = structs.replace(prepared.facts, redemption_id=used["redemption"])
+        prepared = structs.replace(prepared, facts=facts, refusals=[], outside=[])
+        redemptions.redeem_prepared(self._store, prepared, hold_seconds=seconds, metadata=of_redemption or NO_METADATA)
         self._done.uses += 1
 
     def _confirm(self, call: _Call) -> None:

@@ -6,7 +6,7 @@ follows; so two different ids never make the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set | start |
+| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set; `run`, the start of Redis that was compared with the ledger | start |
 | `{pp}:brands` | zset | brands by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, kinds of e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |

@@ -55,6 +55,8 @@ class Keys(unittest.TestCase):
             keys.lanes(255, "<kind>", "<digest>"),
             keys.leases(255),
             keys.expiring(255),
+            keys.reconciled(255),
+            keys.restoring(255),
             re.sub(r"{..}(:mailed:)\w+$", r"{ff}\1<digest>", keys.mailed("", 1)),
             keys.trimmed(255),
             keys.ledger_lease(255),
@@ -109,13 +111,16 @@ class Keys(unittest.TestCase):
             key: set(rest.rpartition("|")[2].replace(",", " ").split()) - {"worker", "app", "start"}
             for key, (_, rest) in rows(keys.__doc__ or "").items()
         }
-        self.assertEqual(set[str]().union(*writers.values()), set(SCRIPTS) - {"waiting", "left", "records"})
+        # A script that runs others writes what they write; `swap` repairs a field of any hash.
+        own = {name: script for name, script in SCRIPTS.items() if not script.runs}
+        others = {"waiting", "left", "records", "counters", "swap"}
+        self.assertEqual(set[str]().union(*writers.values()), set(own) - others)
         for key, names in writers.items():
             word = WORDS[key]
             with self.subTest(key):
                 self.assertEqual(
                     names,
-                    {name for name, script in SCRIPTS.items() if writes((script.behind_guard or script).source, word)},
+                    {name for name, script in own.items() if writes((script.behind_guard or script).source, word)},
                 )
 
 
@@ -361,6 +366,8 @@ WORDS = {
     "{pp}:mailed:<digest>": "mailed",
     "{pp}:mark": "mark",
     "{pp}:mark:asked": "mark_of_asked",
+    "{pp}:reconciled": "reconciled",
+    "{pp}:restoring": "restoring",
     "{pp}:trimmed": "trimmed",
     "{pp}:tallies": "tallies",
     "{pp}:digests": "digests",

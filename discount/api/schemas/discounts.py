@@ -1,6 +1,6 @@
 """Shapes of discounts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
@@ -20,13 +20,15 @@ from discount.api.schemas.common import (
     Money,
     Often,
     Percent,
+    Products,
     Shape,
     Wanted,
     Zone,
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import audience, identity, ids, model, rules, windows
+from discount.domain import audience, identity, ids, model, order_lines, rules, windows
+from discount.domain.combinations import CLASSES, RuleClass
 from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
@@ -333,6 +335,40 @@ class SumsOut(Shape):
     discounts: int
 
 
+Per = Annotated[
+    Literal["order", "line"],
+    Meta(description="order: the rule takes off all its lines together; line: off each of them."),
+]
+
+
+Combines = Annotated[
+    Literal["alone", "all"] | list[RuleClass],
+    Meta(
+        description="The codes with which its codes may be used for one order: alone with none; all; or the classes of"
+        " their rules. Both discounts must allow each other.",
+        examples=["all"],
+    ),
+]
+
+
+def combines_in(given: Literal["alone", "all"] | list[RuleClass]) -> tuple[RuleClass, ...]:
+    """Return the classes of rules with which a discount may be combined."""
+    if isinstance(given, str):
+        return CLASSES if given == "all" else ()
+    return tuple(each for each in CLASSES if each in given)
+
+
+def _combines_out(combines: Sequence[str]) -> Literal["all"] | list[RuleClass]:
+    found = [each for each in CLASSES if each in combines]
+    return "all" if len(found) == len(CLASSES) else found
+
+
+LineCount = Annotated[int, Meta(ge=1, le=order_lines.MOST_LINES, description="Only so many lines.")]
+
+
+Pieces = Annotated[int, Meta(ge=1, le=order_lines.MOST_PIECES, description="Pieces of what the discount is for.")]
+
+
 Length = Annotated[
     str,
     Meta(
@@ -347,7 +383,8 @@ Length = Annotated[
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; for imported ones it is the expected number.
 
-    The rule is `percent_off`, or `amount_off` with `currency`. `valid_for` counts from the grant.
+    The rule is `percent_off`, or `amount_off` with `currency`. `applies_to`, `except` and the fields after them need
+    the lines of an order. `valid_for` counts from the grant.
     `total_count` limits grants, also of a shared code; `limits` limit redemptions.
     """
 
@@ -363,6 +400,13 @@ class DiscountIn(Shape, kw_only=True):
     currency: Currency | None = None
     minimum_amount: Money | None = None
     maximum_discount: Money | None = None
+    applies_to: Products | None = None
+    except_: Products | None = msgspec.field(default=None, name="except")
+    minimum_quantity: Pieces | None = None
+    per: Per = "order"
+    cheapest_lines: LineCount | None = None
+    dearest_lines: LineCount | None = None
+    combines: Combines = "alone"
     limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
     timezone: Zone = "UTC"
     returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
@@ -388,6 +432,21 @@ class DiscountChange(Shape):
     metadata: Annotated[Metadata | UnsetType, Meta(description="Replaces all metadata.")] = UNSET
 
 
+def _selection_out(selection: order_lines.Selection | None) -> dict[str, Any]:
+    """Return the fields of a selection that say something."""
+    if selection is None:
+        return {}
+    given = {
+        "applies_to": selection.applies_to and order_lines.products_out(selection.applies_to),
+        "except_": selection.excluded and order_lines.products_out(selection.excluded),
+        "minimum_quantity": selection.minimum_quantity,
+        "per": "line" if selection.per_line else None,
+        "cheapest_lines": selection.cheapest,
+        "dearest_lines": selection.dearest,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 class DiscountForUser(Shape, kw_only=True):
     """A discount as users see it, without its codes and counts."""
 
@@ -406,6 +465,13 @@ class DiscountForUser(Shape, kw_only=True):
     maximum_discount: int | None
     limits: LimitsOut
     timezone: str
+    applies_to: dict[str, list[str]] | UnsetType = UNSET
+    except_: dict[str, list[str]] | UnsetType = msgspec.field(default=UNSET, name="except")
+    minimum_quantity: int | UnsetType = UNSET
+    per: Per | UnsetType = UNSET
+    cheapest_lines: int | UnsetType = UNSET
+    dearest_lines: int | UnsetType = UNSET
+    combines: Combines | UnsetType = UNSET
     opens: list[HoursShape] | UnsetType = UNSET
     audience: AudienceShape | UnsetType = UNSET
 
@@ -431,9 +497,10 @@ class DiscountForUser(Shape, kw_only=True):
             "maximum_discount": discount.rule.maximum_discount,
             "limits": _limits_out(discount),
             "timezone": discount.timezone,
+            "combines": _combines_out(discount.rule.combines) if discount.rule.combines else UNSET,
             "audience": UNSET if discount.audience is None else AudienceShape.of(discount.audience),
             "opens": [HoursShape.of(each) for each in discount.opens] or UNSET,
-        }
+        } | _selection_out(discount.rule.selection)
 
 
 def _limits_out(discount: model.Discount) -> LimitsOut:

@@ -30,12 +30,13 @@ EventType = Literal[
     "redemption.held",
     "redemption.confirmed",
     "redemption.released",
+    "identity.repeated",
     "user.forgotten",
     "webhook.disabled",
 ]
 
 
-EventTypes = Annotated[list[EventType], Meta(max_length=20, description="The event types to send; none for all.")]
+EventTypes = Annotated[list[EventType], Meta(max_length=40, description="The event types to send; none for all.")]
 
 
 WebhookUrl = Annotated[
