@@ -113,6 +113,7 @@ ROUTES = [
     Route("POST", "/code", ("read",), call={"json": "code"}, past=True),
     Route("GET", "/discount/{discount}/figures", ("read",), past=True),
     Route("GET", "/brand/IKEA/figures", ("read",), past=True),
+    Route("GET", "/brand/IKEA/export/events", ("read",), past=True),
     Route("GET", "/change?brand_id=IKEA", ("read",), past=True),
     Route("GET", "/delivery?brand_id=IKEA", ("read",)),
     Route("GET", "/delivery/{delivery}", ("read",)),
