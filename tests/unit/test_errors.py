@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 
 from discount.api import problems
-from discount.domain.errors import BY_SLUG, Invalid, Refusal
+from discount.domain.errors import BY_SLUG, Invalid, Refusal, Unavailable
 from discount.store.scripts import SCRIPTS
 
 PROBLEMS = Path(__file__).parents[2] / "doc" / "problems.md"
