@@ -14,10 +14,12 @@ from discount.domain.model import Discount, Grant
 from discount.domain.rules import Order
 from discount.services import (
     checkouts,
+    claims,
     code_pools,
     discounts,
     grants,
     redemptions,
+    waiting_lists,
 )
 from discount.store import keys
 from discount.store.connection import Store
@@ -58,6 +60,7 @@ def run(unique_totals: Sequence[int], others_total: int) -> None:
         (_measure(*each) for each in asked),
     )
     _show_redemptions(others_total // 10)
+    _show_waits(others_total // 50)
 
 
 def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
@@ -120,6 +123,48 @@ def _show_redemptions(total: int) -> None:
         "Bytes of Redis memory for each redemption",
         ("how many", "the redemption, in its lists and the user's uses", "its event"),
         [(f"{total:,}", f"{whole / total:.0f}", f"{events / total:.0f}")],
+    )
+
+
+def _show_waits(total: int) -> None:
+    """Measure the memory of a user who waits, with short and long ids, and of a code that has to be used in time."""
+    rows = []
+    for prefix in (_SHORT, _LONG):
+        with RedisServer() as server, server.client() as client:
+            store = Store.at(server.url, 10.0, 16)
+            made = _create(store, code_kinds.unique(1), 1)
+            grants.grant(store, made.id, "warm-up")
+            partition = keys.partition_of(_BRAND, 16)
+            event, listed = keys.events(partition), keys.waits(partition, made.id)
+            waiting_lists.wait(store, made.id, "warm-up 2")
+            client.delete(event)
+            start = _used(client)
+            for number in range(total):
+                waiting_lists.wait(store, made.id, f"{prefix}{10_000_000 + number}")
+            waiting = _used(client)
+            events = waiting - _deleted(client, [event])
+            in_list = waiting - events - _deleted(client, [listed])
+            whole = waiting - start - events
+            client.delete(keys.claims(partition))
+            before = _used(client)
+            for number in range(total):
+                claims.note(store, made.id, f"{prefix}{10_000_000 + number}", 10**15 + number, "PT1H")
+            claim = _used(client) - before
+            tables.keep(f"memory: wait, {prefix}", bytes=whole / total, event=events / total, claim=claim / total)
+            per_user = (whole, in_list, whole - in_list, events, claim)
+            rows.append((f"{total:,}", str(len(prefix) + 8), *(f"{each / total:.0f}" for each in per_user)))
+    tables.show(
+        "Bytes of Redis memory for each user who waits",
+        (
+            "how many",
+            "letters of a user id",
+            "in all but the event",
+            "of it: the place on the list",
+            "the user's index",
+            "its event",
+            "a code to use in time",
+        ),
+        rows,
     )
 
 

@@ -26,6 +26,7 @@ from discount.api.routes import (
     tokens,
     user_lists,
     users,
+    waits,
     webhooks,
 )
 from discount.api.routes.webhooks import CheckUrl
@@ -33,6 +34,8 @@ from discount.config import Settings, read_settings
 from discount.console.serve import add_console
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
 from discount.domain.errors import Unavailable
+from discount.ledger import positions
+from discount.ledger.database import Database
 from discount.ledger.history import History
 from discount.ledger.past_redemptions import PastRedemptions
 from discount.security import url_policy
@@ -45,6 +48,7 @@ from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.store.rate_limits import Rates
+from discount.store.starts import Starts
 
 
 def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
@@ -60,17 +64,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     settings = settings or read_settings()
     if store is None:
         logs.configure(settings)
-        store = Store.at(
-            settings.redis_url,
-            settings.redis_timeout,
-            settings.partitions,
-            metrics.ROUND_TRIPS.inc,
-            settings.secret,
-            password=settings.redis_password,
-        )
-        if settings.ledger_url:
-            # Without a ledger nobody reads them.
-            tallies.start(store)
+        store = _open_store(settings)
     store.quotas = Quotas(settings.quotas)
     store.set_durability(settings.durability, settings.durability_replicas)
     store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
@@ -106,7 +100,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     discounts.add_routes(contract, store, signatures, check_url)
     grants.add_routes(contract, store, signatures)
     codes.add_routes(contract, store)
-    redemptions.add_routes(contract, store, signatures)
+    for noun in (waits, redemptions):
+        noun.add_routes(contract, store, signatures)
     brands.add_routes(contract, store, settings.secret)
     tokens.add_routes(contract, callers, store)
     users.add_routes(contract, store, signatures)
@@ -147,6 +142,22 @@ def _openid(settings: Settings) -> OpenId | None:
     if not settings.oidc_issuer:
         return None
     return OpenId(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, settings.oidc_claim)
+
+
+def _open_store(settings: Settings) -> Store:
+    store = Store.at(
+        settings.redis_url,
+        settings.redis_timeout,
+        settings.partitions,
+        metrics.ROUND_TRIPS.inc,
+        settings.secret,
+        password=settings.redis_password,
+    )
+    if settings.ledger_url:
+        # Without a ledger nobody reads them.
+        tallies.start(store)
+        store.starts = Starts(store, partial(positions.find_whole, store, Database(settings.ledger_url)))
+    return store
 
 
 def _add_dialects(contract: Contract, store: Store, enabled: frozenset[str], check_url: CheckUrl) -> None:

@@ -53,22 +53,33 @@ COSTS: dict[str, Cost] = {
     "grant_code": Cost(
         1,
         "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
-        "1 more if a sold-out discount has codes again; 3 more with an audience",
+        "1 more if a sold-out discount has codes again; 3 more with an audience; "
+        "80 more if users wait for codes that are free",
     ),
-    "validate_code": Cost(6, "with an audience"),
-    "redeem_code": Cost(6, "with an audience; 50 more to settle 50,000 holds that ended"),
+    "validate_code": Cost(
+        62,
+        "6 for one code, and 6 more for each further one; without a code 12: 200 discounts of the brand and 100 codes "
+        "of the user are read, and 50 judged, each with 1 more if it has an audience",
+    ),
+    "redeem_code": Cost(
+        31, "6 for one code, and 6 more for each further one; 50 more to settle 50,000 holds that ended"
+    ),
     "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
-    "change_discount": Cost(6),
+    "change_discount": Cost(8, "50 users who wait"),
     "close_discount": Cost(3),
     "show_grant": Cost(1),
-    "revoke_code": Cost(16, "20 codes that the user lost before"),
+    "revoke_code": Cost(16, "20 codes that the user lost before, 50 users who wait"),
+    "begin_wait": Cost(2),
+    "show_wait": Cost(1),
+    "end_wait": Cost(2),
+    "list_waits": Cost(1, _LIST),
     "grant_codes": Cost(4, "10,000 users, 500 a slice; personal codes 100 a slice", _always),
     "list_grants": Cost(24, _LIST, _as_file),
     "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are read, 20 open ones tried"),
     "list_grants_of_user": Cost(40, _LIST),
-    "import_codes": Cost(3, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
+    "import_codes": Cost(4, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
     "export_codes": Cost(8, _FILE, _always),
     "show_picture": Cost(1, "one QR picture; the last 64 are cached"),
     "show_page": Cost(3, "one QR picture; the last 64 are cached"),

@@ -128,7 +128,7 @@ def _shapes(kinds: Sequence[Any]) -> dict[str, type[msgspec.Struct]]:
 
 def _document_operation(operation: Operation) -> dict[str, Any]:
     # Every operation refuses unknown query parameters.
-    slugs = {*operation.refusals, "invalid", "internal", "unavailable", "not-yet-durable"}
+    slugs = {*operation.refusals, "invalid", "internal", "unavailable", "not-yet-durable", "restoring"}
     if operation.scopes:
         # Not found: a resource of another tenant.
         slugs |= {"unauthenticated", "forbidden", "cross-site", "too-many-requests", "not-found"}

@@ -16,12 +16,28 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Ask the brand; with `reissue` it lets the user be granted another code.",
     ),
     "already-granted": (
-        "The code cannot be passed on: the next user holds a code of the discount.",
-        "Choose another user, or another `back`.",
+        "The user holds a code of the discount, so none can be passed on to this user, who need not wait either.",
+        "Choose another user or another `back`; or show the code that the user holds.",
     ),
     "sold-out": (
         "Every code of the discount is granted, or no discount of the brand has a code left.",
         "Stop granting, or raise `total_count`.",
+    ),
+    "not-released": (
+        "The discount releases its codes at a pace. The next one that nobody waits for comes at `opens_at`.",
+        "Repeat the request at that time, or put the user on the waiting list.",
+    ),
+    "others-wait": (
+        "Codes have become free, and users on the waiting list get them first.",
+        "Put the user on the waiting list with `POST /discount/{id}/wait`, or repeat the request later.",
+    ),
+    "codes-left": (
+        "The discount has a code that nobody waits for.",
+        "Ask for a grant instead.",
+    ),
+    "not-waiting": (
+        "The user is not on the waiting list: never was, has left it, or got a code.",
+        "Look for the user's grant, or put the user on the list.",
     ),
     "not-started": (
         "The discount starts later, at the problem's `starts_at`.",
@@ -114,6 +130,24 @@ ADVICE: dict[str, tuple[str, str]] = {
         "The order's amount is below the problem's `minimum_amount`.",
         "Inform the user how much is missing.",
     ),
+    "not-combinable": (
+        "Two codes of the order do not go together: the discount of one does not allow the class of the other's rule. "
+        "`code` is the refused one, and `codes` are those that it does not go together with.",
+        "Leave one of them out.",
+    ),
+    "lines-missing": (
+        "The discount is for some products or lines only, and the request has no `order.lines`.",
+        "Send the lines of the order.",
+    ),
+    "no-line-fits": (
+        "No line of the order is of the products that the discount is for.",
+        "Inform the user what the discount is for.",
+    ),
+    "minimum-quantity": (
+        "The lines that the discount is for have fewer pieces than `minimum_quantity`. `quantity` is how many they "
+        "have.",
+        "Inform the user how many are missing.",
+    ),
     "currency-mismatch": (
         "The order is in another currency than the discount; the problem names the discount's `currency`.",
         "Use another code.",
@@ -177,6 +211,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "The answer may still be lost with one machine: too few replicas of Redis have confirmed it in time.",
         "Repeat the request after `Retry-After` seconds. What it did stands: a repeated grant gives the same code once "
         "it is safe. Send `POST /discount` with an `Idempotency-Key`.",
+    ),
+    "restoring": (
+        "Redis has started again, and was not yet compared with the ledger, or is getting back what it had lost.",
+        "Repeat the request after `Retry-After` seconds. Nothing was changed; reads are answered meanwhile.",
     ),
     "method-not-allowed": (
         "The address exists, but not with this method.",

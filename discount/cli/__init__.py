@@ -23,6 +23,7 @@ _COMMANDS = {
     "held": ("grants", "held"),
     "revoke": ("grants", "revoke"),
     "grants": ("grants", "list_grants"),
+    "wait": ("waits", "wait"),
     "import": ("codes", "import_codes"),
     "export": ("codes", "export"),
     "redemption": ("redemptions", "redemption"),

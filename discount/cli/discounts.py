@@ -15,7 +15,7 @@ from discount.api.schemas.discounts import (
 from discount.cli.asking import ask, ask_list, key_option, paged
 from discount.cli.commands import Command
 from discount.cli.context import open_store
-from discount.cli.fields import fields
+from discount.cli.fields import fields, read
 from discount.cli.output import json_option, print_answer, print_json, print_page, print_table, thousands
 from discount.services.discounts import list_all
 from discount.store.connection import Store
@@ -25,6 +25,9 @@ _HELPS = {
     "starts_at": "The time from which codes are granted and valid; RFC 3339.",
     "expires_at": "The time until which codes are granted and valid; RFC 3339.",
     "valid_for": "How long a code is valid after its grant; ISO 8601, such as P14D.",
+    "claim_within": "How long after its grant an unused code goes to whoever waits, or to the pool; ISO 8601.",
+    "release__at": "The time from which codes are released at a pace; RFC 3339.",
+    "release__per_minute": "How many codes are released in a minute.",
     "codes__prefix": "The beginning of unique codes.",
     "codes__code": "The shared code.",
     "codes__pattern": "The pattern of unique codes; each # becomes a character of the alphabet.",
@@ -33,6 +36,14 @@ _HELPS = {
     "currency": "The currency of all amounts; ISO 4217.",
     "minimum_amount": "The least amount of an order, in minor units.",
     "maximum_discount": "The most that is taken off, in minor units.",
+    "applies_to__skus": "Only lines with this SKU; * at the end stands for any ending.",
+    "applies_to__categories": "Only lines of this category; * at the end stands for any ending.",
+    "except__skus": "No lines with this SKU; * at the end stands for any ending.",
+    "except__categories": "No lines of this category; * at the end stands for any ending.",
+    "minimum_quantity": "The least pieces of what the discount is for.",
+    "per": "Whether the rule takes off all its lines together, or off each of them.",
+    "cheapest_lines": "Only so many of the lines, those with the lowest amounts.",
+    "dearest_lines": "Only so many of the lines, those with the highest amounts.",
     "paused": "Stop granting and redeeming codes, or resume.",
     "limits__total": "How often codes may be redeemed in all.",
     "limits__per_user": "How often one user may redeem; 1 by default.",
@@ -98,10 +109,13 @@ def show(as_json: bool, **given: Any) -> None:
 )
 @click.argument("discount_id", metavar="ID")
 @fields(DiscountChange, names=_TOTAL, helps=_HELPS | {"discount_code": "The discount's name."})
+@click.option("--no-release", is_flag=True, help="Release all codes at once.")
 @json_option
-def change(as_json: bool, **given: Any) -> None:
+def change(as_json: bool, no_release: bool, **given: Any) -> None:
     """Pause, resume, rename, extend or resize a discount, or change its limits. Other fields stay as they are."""
-    print_answer(ask(routes, "change_discount", given), as_json)
+    body = read(DiscountChange, given)
+    body.release = None if no_release else body.release
+    print_answer(ask(routes, "change_discount", given, body=body), as_json)
 
 
 @click.command(cls=Command, operations=("close_discount",), example="dsc-… --granted-codes void")

@@ -42,7 +42,8 @@ class Field:
         inner = self.type.item_type if isinstance(self.type, shapes.ListType) else self.type
         if not isinstance(inner, shapes.LiteralType):
             return ()
-        return (*map(str, inner.values), *([NONE] if self.nullable else []))
+        words = self.words if inner is not self.type else ()
+        return (*words, *map(str, inner.values), *([NONE] if self.nullable else []))
 
 
 def fields(
@@ -91,7 +92,7 @@ def read(shape: type, given: Mapping[str, Any]) -> Any:
 
 
 def _option(field: Field, names: Sequence[str], text: str) -> Callable[[Any], Any]:
-    name = "-".join(field.path[1:] if field.path[0] == "codes" else field.path).replace("_", "-")
+    name = "-".join(field.path[1:] if field.path[0] == "codes" and field.path[1:] else field.path).replace("_", "-")
     attributes: dict[str, Any] = {"help": text or field.description, "required": field.required}
     if field.nullable:
         attributes["help"] = f"{attributes['help']} `{NONE}` clears it.".strip()
@@ -131,8 +132,9 @@ def _value(field: Field, given: Any) -> Any:
         return {name: _number(field, value) if _of_numbers(field.type) else value for name, value in entries}
     if _of_objects(field.type):
         return [_object(field, each) for each in given]
-    if given in field.words:
-        return given
+    word = given[0] if isinstance(given, tuple) and len(given) == 1 else given
+    if word in field.words:
+        return word
     if isinstance(given, str) and isinstance(field.type, shapes.IntType | shapes.FloatType):
         return _number(field, given, whole=isinstance(field.type, shapes.IntType))
     return list(given) if isinstance(given, tuple) else given
@@ -193,8 +195,9 @@ def _flatten(struct: shapes.StructType, parent: tuple[str, ...], *, required: bo
             nullable = (nullable and field.default is not None) or field.default is msgspec.UNSET
         elif isinstance(kind, shapes.ListType):
             # `none` makes an empty list, which differs from an omitted one only if that is not empty.
+            # One that may be a word instead has a word for none.
             nullable = (nullable and field.default is not None) or (
-                not field.required and field.default_factory is msgspec.NODEFAULT
+                not field.required and field.default_factory is msgspec.NODEFAULT and not _words(field.type)
             )
         else:
             # A field that is null by default need not be set to null.
@@ -217,6 +220,7 @@ def _unwrap(kind: shapes.Type) -> tuple[shapes.Type, str, bool]:
         return inner, (kind.extra_json_schema or {}).get("description", "") or description, nullable
     if isinstance(kind, shapes.UnionType):
         rest = [each for each in kind.types if not isinstance(each, shapes.NoneType)]
-        inner, description, nullable = _unwrap(rest[0])
+        several = (each for each in rest if isinstance(each, shapes.ListType))
+        inner, description, nullable = _unwrap(next(several, rest[0]))
         return inner, description, nullable or len(rest) < len(kind.types)
     return kind, "", False

@@ -17,10 +17,11 @@ from discount.cli.commands import CommandGroup
 from discount.cli.fields import fields
 from discount.cli.output import json_option, minute, print_answer, print_page, print_stream, thousands
 
-_NAMES = {"brand_id": ("--brand", "--brand-id")}
+_NAMES = {"brand_id": ("--brand", "--brand-id"), "order__lines": ("--order-line",)}
 _HELPS = {
     "discount_id": "The discount. Either it or the brand is needed.",
     "order__id": "The shop's id of the order.",
+    "order__lines": 'A line of the order, such as \'{"id": "1", "amount": 500, "sku": "CHAIR-17"}\'.',
     "order__amount": "The amount of the order, in minor units: 1050 is 10.50 EUR.",
     "hold_seconds": "Hold the use for this many seconds instead of making it final.",
     "state": "Only those in this state.",
@@ -38,26 +39,29 @@ def redemption() -> None:
 
 @redemption.command(operations=("validate_code",), example=_CHECKOUT)
 @click.argument("user_id", metavar="USER")
-@click.argument("code", metavar="CODE")
-@fields(ValidationIn, exclude=("user_id", "code"), names=_NAMES, helps=_HELPS)
+@click.argument("codes", metavar="[CODE]...", nargs=-1)
+@fields(ValidationIn, exclude=("user_id", "code", "codes"), names=_NAMES, helps=_HELPS)
 @json_option
-def validate(as_json: bool, **given: Any) -> None:
-    """Show what a code takes off an order, or all reasons why it is not valid. The exit code is 1 if it is not."""
-    verdict = ask(routes, "validate_code", given)
+def validate(as_json: bool, codes: tuple[str, ...], **given: Any) -> None:
+    """Show what codes take off an order, or all reasons why they are not valid. Without one, show all that fit.
+
+    The exit code is 1 if a code is not valid, or none fits.
+    """
+    verdict = ask(routes, "validate_code", given | _codes(codes))
     print_answer(verdict, as_json)
-    if not verdict.valid:
+    if not all(each.valid for each in getattr(verdict, "codes", [verdict])) or getattr(verdict, "codes", None) == []:
         sys.exit(1)
 
 
 @redemption.command(operations=("redeem_code",), example=_CHECKOUT)
 @click.argument("user_id", metavar="USER")
-@click.argument("code", metavar="CODE")
-@fields(RedemptionIn, exclude=("user_id", "code"), names=_NAMES, helps=_HELPS)
+@click.argument("codes", metavar="CODE...", nargs=-1, required=True)
+@fields(RedemptionIn, exclude=("user_id", "code", "codes"), names=_NAMES, helps=_HELPS)
 @key_option
 @json_option
-def redeem(as_json: bool, **given: Any) -> None:
-    """Redeem a code for an order, or hold it with --hold-seconds. Repeating an order returns the first answer."""
-    print_answer(ask(routes, "redeem_code", given), as_json)
+def redeem(as_json: bool, codes: tuple[str, ...], **given: Any) -> None:
+    """Redeem codes for an order, or hold them with --hold-seconds. Repeating an order returns the first answer."""
+    print_answer(ask(routes, "redeem_code", given | _codes(codes)), as_json)
 
 
 @redemption.command(operations=("show_redemption",), example="rdm-…")
@@ -98,6 +102,13 @@ def list_redemptions(as_json: bool, **given: Any) -> None:
         print_stream(ask(routes, "list_redemptions", {**given, "limit": None}))
         return
     print_redemptions(ask_list(routes, "list_redemptions", "redemptions", given), as_json)
+
+
+def _codes(codes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the field of a checkout for its codes."""
+    if not codes:
+        return {}
+    return {"code": codes[0]} if len(codes) == 1 else {"codes": codes}
 
 
 def print_redemptions(page: Any, as_json: bool) -> None:

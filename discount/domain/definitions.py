@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from discount.domain import metadata
+from discount.domain import metadata, releases
 from discount.domain.audience import Audience
 from discount.domain.audience import read as read_audience
 from discount.domain.model import to_time
@@ -23,6 +23,13 @@ class CodesData(msgspec.Struct, omit_defaults=True):
     alphabet: str = ""
     template: str = ""
     code: str = ""
+
+
+class ReleaseData(msgspec.Struct):
+    """The pace at which codes are released: so many a minute, from a time on."""
+
+    at: datetime
+    per_minute: int
 
 
 class SettingsData(msgspec.Struct, omit_defaults=True):
@@ -42,8 +49,17 @@ class SettingsData(msgspec.Struct, omit_defaults=True):
     currency: str | UnsetType = UNSET
     minimum_amount: int | UnsetType = UNSET
     maximum_discount: int | UnsetType = UNSET
+    applies_to: dict[str, list[str]] | UnsetType = UNSET
+    except_: dict[str, list[str]] | UnsetType = msgspec.field(default=UNSET, name="except")
+    minimum_quantity: int | UnsetType = UNSET
+    per: str | UnsetType = UNSET
+    cheapest_lines: int | UnsetType = UNSET
+    dearest_lines: int | UnsetType = UNSET
+    combines: list[str] | UnsetType = UNSET
     limits: dict[str, int | None] | UnsetType = UNSET
     timezone: str | UnsetType = UNSET
+    claim_within: str | UnsetType = UNSET
+    release: ReleaseData | None | UnsetType = UNSET
     returns_use: bool | UnsetType = UNSET
     codes: CodesData | UnsetType = UNSET
     webhook_id: str | UnsetType = UNSET
@@ -64,6 +80,11 @@ def _moment(value: str) -> datetime | None:
     return to_time(int(value)) if value else None
 
 
+def _release(value: str) -> ReleaseData | None:
+    found = releases.read(value) if value else None
+    return ReleaseData(to_time(found.at), found.per_minute) if found else None
+
+
 def _same(value: str) -> str:
     return value
 
@@ -72,8 +93,13 @@ _CODES = CodesData.__struct_fields__
 _LIMIT = "limit_"
 # Stored fields: the setting's name, and how it is read.
 _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
-    **{name: (name, _same) for name in ("discount_code", "valid_for", "currency", "timezone")},
+    **{name: (name, _same) for name in ("discount_code", "valid_for", "claim_within", "currency", "timezone")},
     **{name: (name, _number) for name in ("amount_off", "minimum_amount", "maximum_discount")},
+    **{name: (name, _number) for name in ("minimum_quantity", "cheapest_lines", "dearest_lines")},
+    "applies_to": ("applies_to", json.loads),
+    "except": ("except_", json.loads),
+    "per": ("per", _same),
+    "combines": ("combines", str.split),
     **{name: (name, _moment) for name in ("starts_at", "expires_at")},
     "total": ("total_count", _number),
     "percent": ("percent_off", lambda value: int(value) / 100),
@@ -81,6 +107,7 @@ _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "keeps_use": ("returns_use", lambda value: not value),
     "closed": ("closed", lambda value: value or None),
     "webhook": ("webhook_id", _same),
+    "release": ("release", _release),
     "windows": ("windows", read_windows),
     "budget": ("amount", read_budget),
     "budget_caps": ("budget_caps", bool),

@@ -44,12 +44,32 @@ class Revoked(Refusal):
 
 class AlreadyGranted(Refusal):
     slug = "already-granted"
-    title = "The next user holds a code of this discount already."
+    title = "The user holds a code of this discount already."
 
 
 class SoldOut(Refusal):
     slug = "sold-out"
     title = "Every code of this discount is granted."
+
+
+class NotReleased(Refusal):
+    slug = "not-released"
+    title = "The next code of this discount is released later."
+
+
+class OthersWait(Refusal):
+    slug = "others-wait"
+    title = "The codes of this discount go to users who wait for one."
+
+
+class CodesLeft(Refusal):
+    slug = "codes-left"
+    title = "There is a code to grant; nobody needs to wait."
+
+
+class NotWaiting(Refusal):
+    slug = "not-waiting"
+    title = "The user is not on the waiting list of this discount."
 
 
 class NotStarted(Refusal):
@@ -167,6 +187,26 @@ class MinimumAmount(Refusal):
     title = "The order is too small for this code."
 
 
+class LinesMissing(Refusal):
+    slug = "lines-missing"
+    title = "The discount is for some lines of an order, and the order has none."
+
+
+class NoLineFits(Refusal):
+    slug = "no-line-fits"
+    title = "The discount is for no line of the order."
+
+
+class MinimumQuantity(Refusal):
+    slug = "minimum-quantity"
+    title = "The order has too few pieces of what the discount is for."
+
+
+class NotCombinable(Refusal):
+    slug = "not-combinable"
+    title = "The code cannot be used together with another code of the order."
+
+
 class CurrencyMismatch(Refusal):
     slug = "currency-mismatch"
     title = "The order is in another currency."
@@ -257,6 +297,13 @@ class NotYetDurable(Unavailable):
 
     slug = "not-yet-durable"
     title = "The answer is not yet safe on enough servers; ask again."
+
+
+class Restoring(Unavailable):
+    """A change while what Redis lost is being put back from the ledger. Nothing was changed."""
+
+    slug = "restoring"
+    title = "What Redis has lost is being put back; ask again."
 
 
 BY_SLUG: dict[str, type[Refusal]] = {

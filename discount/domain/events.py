@@ -8,9 +8,9 @@ from hashlib import blake2b
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from discount.domain import definitions, metadata
+from discount.domain import definitions, metadata, order_lines
 from discount.domain.definitions import SettingsData
 from discount.domain.model import to_time
 
@@ -35,7 +35,7 @@ class OfAuthor(OfDiscount):
     """The data of an event of a change, with its author and the id of the request that made it.
 
     `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
-    in at the console by OpenID Connect, or `command` for the command line.
+    in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 
     by: str
@@ -70,9 +70,23 @@ class OfCode(OfDiscount):
 
 
 class OfGrant(OfCode):
-    """The data of an event of a code that was granted now."""
+    """The data of an event of a code that was granted now. A user who waited for it did so since `waited_since`."""
 
     metadata: dict[str, str]
+    waited_since: datetime | None
+
+
+class OfWait(OfDiscount):
+    """The data of an event of a user who waits for a code, with the place on the list, from 1."""
+
+    user_id: str
+    place: int
+
+
+class OfWaitsEnd(OfAuthor):
+    """The data of an event of a user who left a waiting list."""
+
+    user_id: str
 
 
 class OfRevocation(OfCode):
@@ -134,15 +148,19 @@ class OfRedemption(OfCode):
     currency: str
     discount_amount: int
     metadata: dict[str, str]
+    lines: Annotated[dict[str, int] | UnsetType, Meta(description="What came off each line, by its id.")] = UNSET
+    redeemed_with: Annotated[
+        list[str] | UnsetType, Meta(description="Ids of the order's other redemptions, if it has several codes.")
+    ] = UNSET
 
 
-class OfRollback(OfRedemption):
+class OfRollback(OfRedemption, kw_only=True):
     """The data of an event of a redemption that was rolled back, or of a released hold, with its reason."""
 
     reason: str
 
 
-class OfHold(OfRedemption):
+class OfHold(OfRedemption, kw_only=True):
     """The data of an event of a hold, with its end."""
 
     hold_until: datetime
@@ -209,6 +227,18 @@ class CodeGranted(Envelope, tag="code.granted"):
     """A user was granted a code, for the first time."""
 
     data: OfGrant
+
+
+class WaitStarted(Envelope, tag="wait.started"):
+    """A user began to wait for a code of a discount. A `code.granted` ends the wait, and so does a closed discount."""
+
+    data: OfWait
+
+
+class WaitEnded(Envelope, tag="wait.ended"):
+    """A user left the waiting list of a discount without a code."""
+
+    data: OfWaitsEnd
 
 
 class CodeRevoked(Envelope, tag="code.revoked"):
@@ -283,6 +313,8 @@ TYPES: dict[str, type[Envelope]] = {
         DiscountLimitReached,
         CodesImported,
         CodeGranted,
+        WaitStarted,
+        WaitEnded,
         CodeRevoked,
         CodeRedeemed,
         RedemptionRolledBack,
@@ -379,6 +411,7 @@ def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     data: dict[str, Any] = {
         name: given[name] if name in given else _value(name, fields) for name in _DATA[kind].__struct_fields__
     }
+    data = {name: value for name, value in data.items() if value is not UNSET}
     typed: dict[str, Any] = {"data": msgspec.convert(data, _DATA[kind], strict=False)}
     return TYPES[kind](id=entry.event_id, time=to_time(int(fields["at"])), brand_id=fields["brand"], **typed)
 
@@ -394,6 +427,10 @@ def _metadata(fields: Mapping[str, str]) -> metadata.Metadata:
     return metadata.of_order(fields["order"])[1] if "order" in fields else metadata.read(fields.get("metadata"))
 
 
+def _lines(fields: Mapping[str, str]) -> Any:
+    return order_lines.read_lines(metadata.lines_of_order(fields.get("order", ""))) or UNSET
+
+
 # Fields of the data that are more than a text or a number of the entry.
 _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "definition": lambda fields: definitions.read(fields.get("definition", "")),
@@ -402,6 +439,9 @@ _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "hold_until": lambda fields: to_time(int(fields["hold_until"])),
     "order_id": lambda fields: metadata.of_order(fields.get("order", ""))[0],
     "metadata": _metadata,
+    "lines": _lines,
+    "redeemed_with": lambda fields: metadata.others_of_order(fields.get("order", ""), fields["redemption"]) or UNSET,
+    "waited_since": lambda fields: to_time(int(fields["waited"])) if "waited" in fields else None,
     "next_user_id": lambda fields: fields.get("next") or None,
     "reissue": lambda fields: fields.get("reissue") == "1",
 }

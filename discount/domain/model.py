@@ -14,6 +14,7 @@ from discount.domain.digests import Digest
 from discount.domain.durations import Duration
 from discount.domain.ids import partition_of
 from discount.domain.metadata import Metadata
+from discount.domain.releases import Release
 from discount.domain.rules import (
     NO_RULE,
     LimitName,
@@ -54,7 +55,7 @@ class Author:
     """Who makes a change, and in which request, as its event says it.
 
     `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
-    in at the console by OpenID Connect, or `command` for the command line.
+    in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 
     by: str
@@ -113,6 +114,7 @@ class Definition:
     audience: Audience | None = None
     #: How many users may share a part of an identity; None for no limit.
     per_identity: int | None = None
+    claim_within: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,11 @@ class Discount:
     limits: Mapping[LimitName, int] = field(default_factory=dict)
     timezone: str = "UTC"
     valid_for: Duration | None = None
+    claim_within: Duration | None = None
+    #: The pace at which codes are released; None for all at once.
+    release: Release | None = None
+    #: Users on the waiting list.
+    waiting_count: int = 0
     returns_use: bool = True
     webhook_id: str | None = None
     metadata: Metadata = field(default_factory=dict)
@@ -168,6 +175,7 @@ class Discount:
             self.opens,
             self.audience,
             self.per_identity,
+            self.claim_within,
         )
 
     @property
@@ -211,6 +219,8 @@ class Grant(Struct, frozen=True):
     good_until: int | None = None
     void: bool = False
     metadata: Metadata | None = None
+    #: When an unused code goes back; None for never.
+    claim_until: int | None = None
 
 
 def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:
@@ -245,6 +255,10 @@ class Redemption(Struct, frozen=True):
     reason: str = ""
     metadata: Metadata = msgspec.field(default_factory=dict)
     fresh: bool = False
+    #: What came off each line of the order, by the line's id; empty without lines.
+    lines: Mapping[str, int] = msgspec.field(default_factory=dict)
+    #: Ids of the order's other redemptions, if it has several codes.
+    redeemed_with: tuple[str, ...] = ()
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

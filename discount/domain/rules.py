@@ -3,8 +3,8 @@
 Amounts are integers in the currency's minor units (ISO 4217): 1050 is 10.50 EUR, and 1050 JPY.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Literal
@@ -19,6 +19,7 @@ from discount.domain.errors import (
     MinimumAmount,
     Refusal,
 )
+from discount.domain.order_lines import Line, Selection, check_selection, selection_of, share
 
 #: The largest amount of an order.
 MAX_AMOUNT = 10**12
@@ -38,6 +39,7 @@ LimitName = Literal[
 #: The limits that every discount is asked for; `windows.PERIOD_LIMITS` are the others.
 LIMITS: tuple[LimitName, ...] = ("total", "per_user", "per_user_per_day", "per_user_per_week")
 _DAY = timedelta(days=1)
+_STORED = ("percent", "amount_off", "currency", "minimum_amount", "maximum_discount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +52,35 @@ class Rule:
     currency: str | None = None
     minimum_amount: int | None = None
     maximum_discount: int | None = None
+    #: The lines that it is for; None if it is for whole orders.
+    selection: Selection | None = None
+    #: Classes of rules with which it may be used for one order; none if it is used alone.
+    combines: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, str]:
         """Return the fields that are stored with the discount."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+        of_selection = {} if self.selection is None else self.selection.fields()
+        given = {name: getattr(self, name) for name in _STORED} | {"combines": " ".join(self.combines) or None}
+        return {name: str(value) for name, value in given.items() if value is not None} | of_selection
 
 
 NO_RULE = Rule()
 
 
 class Order(Struct, frozen=True):
-    """The order at a checkout."""
+    """The order at a checkout. Its lines, if the caller names them, add up to its amount."""
 
     id: str
     amount: int
     currency: str
+    lines: tuple[Line, ...] = ()
 
 
 def rule_of(stored: Mapping[str, str]) -> Rule:
     """Return the rule that was stored with a discount."""
-    found = {each.name: stored.get(each.name) for each in fields(Rule)}
-    currency = found.pop("currency")
-    return Rule(currency=currency, **{name: int(value) for name, value in found.items() if value is not None})
+    amounts = {name: int(stored[name]) for name in _STORED if name in stored and name != "currency"}
+    combines = tuple(stored.get("combines", "").split())
+    return Rule(currency=stored.get("currency"), selection=selection_of(stored), combines=combines, **amounts)
 
 
 def check_rule(rule: Rule) -> None:
@@ -92,6 +101,8 @@ def check_rule(rule: Rule) -> None:
     for name, given in amounts.items():
         if given is not None and rule.currency is None:
             raise Invalid("/currency", f"is missing: {name} needs a currency")
+    if rule.selection is not None:
+        check_selection(rule.selection, takes_off=rule.percent is not None or rule.amount_off is not None)
     if rule.currency is not None:
         check_currency(rule.currency, "/currency")
         if all(given is None for given in amounts.values()):
@@ -134,13 +145,44 @@ def taken_off(rule: Rule, amount: int) -> int:
     return min(off, amount if rule.maximum_discount is None else rule.maximum_discount)
 
 
+def taken_off_lines(rule: Rule, lines: Sequence[Line], left: Sequence[int]) -> list[int]:
+    """Return how much comes off each line: together what the rule takes off, and no more than is left of the line.
+
+    Args:
+        left: what earlier discounts left of each line's amount.
+    """
+    selection = rule.selection
+    chosen = range(len(lines)) if selection is None else selection.choose(lines)
+    bases = [left[n] for n in chosen]
+    if selection is not None and selection.per_line:
+        each_off = [_taken_off_line(rule, base) for base in bases]
+        whole = sum(each_off)
+        shares = share(min(whole, rule.maximum_discount), each_off) if rule.maximum_discount is not None else each_off
+    else:
+        shares = share(taken_off(rule, sum(bases)), bases)
+    off = [0] * len(lines)
+    for n, taken in zip(chosen, shares, strict=True):
+        off[n] = taken
+    return off
+
+
+def _taken_off_line(rule: Rule, amount: int) -> int:
+    """Return how much comes off one line. `maximum_discount` is for all lines together."""
+    if rule.amount_off is not None:
+        return min(rule.amount_off, amount)
+    return (amount * (rule.percent or 0) + 5_000) // 10_000
+
+
 def refusals_of(rule: Rule, order: Order) -> list[Refusal]:
     """Return why a rule does not apply to an order; empty if it does."""
+    found: list[Refusal] = []
     if rule.currency is not None and order.currency != rule.currency:
-        return [CurrencyMismatch(currency=rule.currency)]
-    if rule.minimum_amount is not None and order.amount < rule.minimum_amount:
-        return [MinimumAmount(minimum_amount=rule.minimum_amount, currency=rule.currency)]
-    return []
+        found.append(CurrencyMismatch(currency=rule.currency))
+    elif rule.minimum_amount is not None and order.amount < rule.minimum_amount:
+        found.append(MinimumAmount(minimum_amount=rule.minimum_amount, currency=rule.currency))
+    if rule.selection is not None:
+        found += rule.selection.refusals_of(order.lines)
+    return found
 
 
 def check_zone(name: str, field: str = "/timezone") -> None:

@@ -102,13 +102,11 @@ class ComparedUses:
 def _uses_in(connection: Connection, found: Comparison, users: Sequence[str], now: int) -> dict[str, _Uses]:
     columns = REDEMPTIONS.c
     uses = {user: _Uses() for user in users}
-    counted = ("redeemed", "rolled-back", "held") if found.keeps_uses else ("redeemed", "held")
+    used = counts.was_used() if found.keeps_uses else columns.state == "redeemed"
     wanted = select(columns.user_id, columns.id, columns.state, columns.redeemed_at, columns.hold_until)
     for first in range(0, len(users), counts.TOGETHER):
         of_users = columns.user_id.in_(users[first : first + counts.TOGETHER])
-        # A hold that was rolled back never was a use.
-        was_used = (columns.state != "rolled-back") | columns.hold_until.is_(None) | columns.confirmed_at.is_not(None)
-        this = (columns.discount_id == found.parsed.text) & of_users & columns.state.in_(counted) & was_used
+        this = (columns.discount_id == found.parsed.text) & of_users & (used | (columns.state == "held"))
         for user, redemption_id, state, at, hold_until in connection.execute(wanted.where(this)):
             own = uses[user]
             if state != "held":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import UnsetType
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from discount.domain import definitions
 from discount.domain.events import Entry
@@ -88,6 +88,13 @@ class Counts:
         )
 
 
+def was_used() -> ColumnElement[bool]:
+    """Return the condition of rows that were counted as uses: not of holds that were rolled back."""
+    columns = REDEMPTIONS.c
+    undone = (columns.state == "rolled-back") & (columns.hold_until.is_(None) | columns.confirmed_at.is_not(None))
+    return (columns.state == "redeemed") | undone
+
+
 def is_known(connection: Connection, discount_id: str) -> bool:
     """Return whether the ledger has read how a discount was created."""
     return connection.execute(select(DISCOUNTS.c.id).where(DISCOUNTS.c.id == discount_id)).first() is not None
@@ -106,7 +113,7 @@ def read(connection: Connection, discount_id: str) -> Counts:
         select(
             columns.state, columns.currency, func.count(), func.sum(columns.amount), func.sum(columns.discount_amount)
         )
-        .where((columns.discount_id == discount_id) & columns.state.in_(("redeemed", "rolled-back")))
+        .where((columns.discount_id == discount_id) & was_used())
         .group_by(columns.state, columns.currency)
     )
     for state, currency, count, orders, discounts in connection.execute(uses):

@@ -11,7 +11,9 @@ from discount.domain import events
 from discount.domain.code_sequence import canonical
 from discount.domain.errors import Invalid, NoLedger
 from discount.domain.events import Entry, envelope
+from discount.domain.metadata import lines_of_order, others_of_order
 from discount.domain.model import Redemption
+from discount.domain.order_lines import read_lines
 from discount.domain.rules import Order
 from discount.ledger.database import Database
 from discount.ledger.tables import CHANGES, EVENTS, GRANTS, REDEMPTIONS
@@ -203,6 +205,8 @@ def read_redemptions(rows: Sequence[Any], now: int) -> list[Redemption]:
             rolled_back_at=row.rolled_back_at,
             reason=row.reason,
             metadata=row.metadata,
+            lines=read_lines(lines_of_order(f"\n\t{row.more}")),
+            redeemed_with=tuple(others_of_order(f"\n\t{row.more}", row.id)),
         )
         for row in rows
     ]

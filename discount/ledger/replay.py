@@ -7,8 +7,9 @@ Each call of a script is found by its events, which have the same time, and is m
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
+from msgspec import structs
 from sqlalchemy import select
 from structlog import get_logger
 
@@ -17,15 +18,17 @@ from discount.domain.code_sequence import Sequence as CodeSequence
 from discount.domain.code_sequence import canonical
 from discount.domain.errors import Refusal, Unavailable
 from discount.domain.events import Entry
-from discount.domain.ids import FORGOTTEN, make_redemption_id
+from discount.domain.ids import FORGOTTEN
 from discount.domain.metadata import NO_METADATA
 from discount.domain.model import Author, Grant
 from discount.domain.rules import Order
 from discount.ledger import LedgerError, windows
 from discount.ledger.database import Database
+from discount.ledger.replayed_waits import ReplayedWaits
 from discount.ledger.tables import DISCOUNTS, EVENTS, IMPORTS
 from discount.security.sealing import Sealer
 from discount.services import (
+    checkouts,
     code_pools,
     discounts,
     grants,
@@ -97,6 +100,7 @@ class Replay:
         self._partition = partition
         self._keep_from = keep_from
         self._done = Replayed()
+        self._waits = ReplayedWaits(store, partition)
         self._handlers: dict[str, Callable[[_Call], None]] = {
             "discount.created": self._create,
             "discount.changed": self._change,
@@ -119,6 +123,7 @@ class Replay:
             Unavailable
         """
         calls: list[_Call] = []
+        self._waits.hide()
         for call in self._calls(after):
             if calls and not (len(calls) < TOGETHER and _goes_with(calls[0], call)):
                 self._do(calls)
@@ -126,12 +131,17 @@ class Replay:
             calls.append(call)
         if calls:
             self._do(calls)
+        self._waits.show()
         return self._done
 
     def _calls(self, after: str) -> Iterator[_Call]:
         for _, rows in groupby(self._entries(after), key=lambda row: (row[1].fields["at"], row[0])):
             found = list(rows)
-            yield _Call(found[0][0], [entry for _, entry in found])
+            entries = [entry for _, entry in found]
+            # A call may have handed out codes to users who waited; each of these is a grant of its own.
+            waited = [n for n, each in enumerate(entries) if n > 0 and "waited" in each.fields]
+            for first, end in pairwise([0, *waited, len(entries)]):
+                yield _Call(found[0][0], entries[first:end])
 
     def _entries(self, after: str) -> Iterator[tuple[str, Entry]]:
         """Yield the entries after a place in their order, each with its discount."""
@@ -161,6 +171,9 @@ class Replay:
         """Make calls again, which are either one, or several grants of one discount."""
         first = calls[0]
         self._done.entries += sum(len(each.entries) for each in calls)
+        for call in calls:
+            for entry in call.entries:
+                self._waits.do(call.discount_id, entry)
         try:
             if _is_plain_grant(first):
                 self._grant_many(calls)
@@ -322,16 +335,22 @@ class Replay:
             "codes": keys.codes(partition, discount_id),
             "shared": keys.shared(partition, brand_id),
             "events": keys.events(partition),
+            "buckets": keys.buckets(partition, discount_id),
+            "waits": keys.waits(partition, discount_id),
+            "waits_due": keys.waits_due(partition),
             "mark": keys.mark(partition),
         }
 
     def _run(self, name: str, call: _Call, names: dict[str, str], arguments: dict[str, str]) -> None:
         script = SCRIPTS[name]
         quotas = dict(zip(_QUOTAS, self._store.quotas.arguments, strict=True))
-        given = quotas | {"by": call.author.by, "request_id": call.author.request_id} | arguments
+        waits = {"next_waits": "", "from": "", "block": "", "discount_id": call.discount_id}
+        given = quotas | waits | {"by": call.author.by, "request_id": call.author.request_id} | arguments
         self._store.begin({"": self._past(call)})
         values = [given[each] for each in script.arguments]
-        (answer,) = self._store.run_many(name, [([names[each] for each in script.keys], values)])
+        # Nobody waits: a last list of keys is empty.
+        used = [names[each] for each in script.keys if not each.endswith("...")]
+        (answer,) = self._store.run_many(name, [(used, values)])
         self._check(answer.refusal())
 
     @staticmethod
@@ -389,20 +408,22 @@ class Replay:
     def _redeem(self, call: _Call) -> None:
         used = next(each.fields for each in call.entries if each.fields["type"] in _USES)
         order_id, of_redemption = metadata.of_order(used["order"])
-        name = make_redemption_id(self._partition, used["brand"], order_id)
         hold_until = used.get("hold_until")
         seconds = (int(hold_until) - int(used["at"])) // 1_000_000 if hold_until else None
         # It was allowed then, whatever is asked of an order and its user.
-        given = {"mode": "redeem", "conditions": "", "discount_amount": used["discount_amount"]}
+        given = {"mode": "redeem", "conditions": ""} | {name: used[name] for name in ("discount_amount", "order")}
         self._store.begin({"": self._past(call, arguments=given)})
         checkout = Checkout(
             used["user"],
             used["code"],
             Order(order_id, int(used["amount"]), used["currency"]),
             discount_id=call.discount_id,
-            by_user=name != used["redemption"],
         )
-        redemptions.redeem(self._store, checkout, hold_seconds=seconds, metadata=of_redemption or NO_METADATA)
+        prepared = checkouts.prepare(self._store, checkout, None)
+        # It was redeemed, so neither its rule nor its audience refused it. Its id may be that of one of several codes.
+        facts = structs.replace(prepared.facts, redemption_id=used["redemption"])
+        prepared = structs.replace(prepared, facts=facts, refusals=[], outside=[])
+        redemptions.redeem_prepared(self._store, prepared, hold_seconds=seconds, metadata=of_redemption or NO_METADATA)
         self._done.uses += 1
 
     def _confirm(self, call: _Call) -> None:

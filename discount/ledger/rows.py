@@ -215,6 +215,7 @@ def _redeem(batch: Batch, entry: Entry, discount_id: str) -> None:
         "rolled_back_at": None,
         "reason": "",
         "metadata": dict(of_redemption),
+        "more": metadata.more_of_order(fields.get("order", "")),
         "left_after": fields.get("left", ""),
     }
 

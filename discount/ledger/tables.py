@@ -127,6 +127,8 @@ REDEMPTIONS = Table(
     Column("rolled_back_at", BigInteger),
     Column("reason", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
+    # What came off the order's lines, and its redemptions by several codes, as Redis has them.
+    Column("more", Text, nullable=False),
     #: What was left of each limit right after the use, as Redis stores it.
     Column("left_after", Text, nullable=False),
     PrimaryKeyConstraint("id", "redeemed_at"),

@@ -22,7 +22,9 @@ MailKind = Literal["code-granted", "code-expiring", "sold-out", "limit-reached",
 KINDS: tuple[MailKind, ...] = get_args(MailKind)
 #: The facts of each kind. All of them are required, and no others are allowed.
 FACTS: dict[MailKind, frozenset[str]] = {
-    "code-granted": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until", "for_all"}),
+    "code-granted": frozenset(
+        {"brand_name", "discount_name", "code", "rule", "valid_until", "for_all", "claim_until", "waited"}
+    ),
     "code-expiring": frozenset({"brand_name", "discount_name", "code", "rule", "valid_until", "for_all"}),
     "sold-out": frozenset({"brand_name", "discount_name", "total_count"}),
     "limit-reached": frozenset({"brand_name", "discount_name", "limit", "limit_count"}),

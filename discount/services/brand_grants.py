@@ -12,7 +12,9 @@ from discount.domain.errors import (
     IdentityMissing,
     NotFound,
     NotInAudience,
+    NotReleased,
     NotStarted,
+    OthersWait,
     Paused,
     Revoked,
     SoldOut,
@@ -115,6 +117,8 @@ def _grant_from_open(
             return grants.grant(store, discount.id, user_id, expected_users=numbers, **given)
         except (
             SoldOut,
+            NotReleased,
+            OthersWait,
             NotStarted,
             Expired,
             Paused,

@@ -71,6 +71,7 @@ class PreparedCheckout(Struct, frozen=True):
 
     Args:
         discount_amount: what the rule takes off the order, in minor units.
+        off_lines: the same for each line of the order; empty without lines.
         refusals: why the rule does not apply to the order, if it does not.
         outside: why the user is not in the discount's audience, if it is judged here, or may not claim the identity.
     """
@@ -82,6 +83,7 @@ class PreparedCheckout(Struct, frozen=True):
     discount_amount: int
     refusals: list[Refusal]
     outside: list[Refusal]
+    off_lines: Sequence[int] = ()
 
 
 def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCheckout:
@@ -98,25 +100,41 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         definition = discounts.get_definition(store, discount_id)
         if checkout.brand_id not in (None, definition.brand_id):
             raise NotFound("There is no such discount.")
-        facts = _facts(store, checkout, definition.brand_id)
+        facts = facts_of(store, checkout, definition.brand_id)
     else:
         assert checkout.brand_id is not None  # noqa: S101 - the caller gives one of the two
-        facts = _facts(store, checkout, checkout.brand_id)
+        facts = facts_of(store, checkout, checkout.brand_id)
         discount_id = _find_discount(store, checkout, facts, guard)
         discount = discounts.parse_id(store, discount_id)
         definition = discounts.get_definition(store, discount_id)
+    outside = user_refusals(store, checkout, discount, definition)
+    return judge(checkout, facts, discount, definition, outside)
+
+
+def judge(
+    checkout: Checkout, facts: CheckoutFacts, discount: DiscountId, definition: Definition, outside: list[Refusal]
+) -> PreparedCheckout:
+    """Return a checkout with what its discount takes off, and why its rule refuses the order.
+
+    Args:
+        outside: why the user is not in the audience, or may not claim the identity.
+    """
+    rule, order = definition.rule, checkout.order
+    off_lines = rules.taken_off_lines(rule, order.lines, [each.amount for each in order.lines]) if order.lines else ()
     return PreparedCheckout(
         checkout,
         facts,
         discount,
         definition,
-        rules.taken_off(definition.rule, checkout.order.amount),
-        rules.refusals_of(definition.rule, checkout.order),
-        _judge(store, checkout, discount, definition),
+        sum(off_lines) if order.lines else rules.taken_off(rule, order.amount),
+        rules.refusals_of(rule, order),
+        outside,
+        off_lines,
     )
 
 
-def _judge(store: Store, checkout: Checkout, discount: DiscountId, definition: Definition) -> list[Refusal]:
+def user_refusals(store: Store, checkout: Checkout, discount: DiscountId, definition: Definition) -> list[Refusal]:
+    """Return why a user is not in a discount's audience, if that is judged here, or may not claim the identity."""
     found, user_id = definition.audience, checkout.user_id
     reasons: list[Refusal] = []
     if found is not None and found.at != "grant":
@@ -131,7 +149,8 @@ def wrong_code() -> NotGranted:
     return NotGranted("The user holds no such code here; check the spelling.")
 
 
-def _facts(store: Store, checkout: Checkout, brand_id: str) -> CheckoutFacts:
+def facts_of(store: Store, checkout: Checkout, brand_id: str) -> CheckoutFacts:
+    """Return the facts of a checkout at a brand."""
     partition = keys.partition_of(brand_id, store.partitions)
     return CheckoutFacts(
         brand_id=brand_id,

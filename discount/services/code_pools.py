@@ -14,7 +14,7 @@ from discount.domain.errors import (
 )
 from discount.domain.ids import DiscountId
 from discount.domain.model import COMMAND, Author, Discount
-from discount.services import discounts, slices
+from discount.services import discounts, next_waits, slices
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
 
@@ -181,13 +181,15 @@ def _import_batch(
         else:
             good.append((number, code))
     pieces = [good[first : first + AT_ONCE] for first in range(0, len(good), AT_ONCE)]
-    answers = store.run_many(
-        "import",
-        [
-            import_call(parsed, [code for _, code in each], [*store.quotas.arguments, author.by, author.request_id])
-            for each in pieces
-        ],
-    )
+    definition = discounts.get_definition(store, parsed.text)
+    # The codes of each call go to the users after those of the call before.
+    waits = next_waits.read_for(store, parsed, definition, len(pieces))
+    first = [*store.quotas.arguments, author.by, author.request_id]
+    calls = [
+        import_call(parsed, [code for _, code in each], first, next_in_line)
+        for each, next_in_line in zip(pieces, waits, strict=True)
+    ]
+    answers = store.run_many("import", calls)
     for each, answer in zip(pieces, answers, strict=True):
         refusal = answer.refusal()
         if refusal is not None:
@@ -200,29 +202,34 @@ def _import_batch(
     report.lines += lines[: NAMED - len(report.lines)]
 
 
-def import_call(parsed: DiscountId, codes: list[str], first: Sequence[str]) -> tuple[list[str], list[str | int]]:
+def import_call(
+    parsed: DiscountId, codes: list[str], first: Sequence[str], waits: next_waits.NextWaits = next_waits.NOBODY
+) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of the import script.
 
     Args:
-        first: its arguments before the codes.
+        first: its arguments before the codes, after the users who wait.
     """
     partition = parsed.partition
     names = [
+        *next_waits.list_keys(parsed),
         keys.usage(partition),
         keys.discount(partition, parsed.text),
         keys.codes(partition, parsed.text),
+        keys.buckets(partition, parsed.text),
         keys.events(partition),
     ]
     key_numbers: dict[int, int] = {}
-    arguments: list[str | int] = [*first]
+    triples: list[str | int] = []
     for code in codes:
         digest = code_kinds.digest(code)
         bucket = digest % parsed.buckets
         if bucket not in key_numbers:
             names.append(keys.taken(parsed.partition, parsed.text, bucket))
             key_numbers[bucket] = len(key_numbers) + 1
-        arguments += [key_numbers[bucket], digest, code]
-    return names, arguments
+        triples += [key_numbers[bucket], digest, code]
+    sets = len(key_numbers)
+    return [*names, *waits.places], [waits.text, *first, sets, *triples]
 
 
 def _with_unmade(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from discount.domain import audience, code_kinds, durations, ids, metadata, rules, windows
+from discount.domain import audience, code_kinds, durations, ids, metadata, releases, rules, windows
 from discount.domain.model import Discount, Sums
 from discount.domain.rules import LIMITS, LimitName
 from discount.store import keys
@@ -50,6 +50,9 @@ def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -
         limits=_read_limits(fields),
         timezone=fields.get("timezone", "UTC"),
         valid_for=durations.read(fields["valid_for"]) if "valid_for" in fields else None,
+        claim_within=durations.read(fields["claim_within"]) if "claim_within" in fields else None,
+        release=releases.read(fields["release"]) if "release" in fields else None,
+        waiting_count=int(fields.get("waits", 0)),
         returns_use="keeps_use" not in fields,
         webhook_id=fields.get("webhook"),
         metadata=metadata.read(fields.get("metadata")),

@@ -33,12 +33,14 @@ from discount.domain.model import (
     Discount,
     WebhookBody,
 )
+from discount.domain.releases import Release
 from discount.domain.rules import (
     NO_RULE,
     LimitName,
     Rule,
 )
 from discount.domain.windows import Hours
+from discount.services import next_waits
 from discount.services.discount_records import read_discounts, stored_limits, stored_time
 from discount.services.pagination import Page, by_id, list_newest, oldest_rows, read_all, read_row_cursor, zsets_of
 from discount.store import keys
@@ -81,6 +83,8 @@ def create(
     limits: Mapping[LimitName, int | None] = ONCE,
     timezone: str = "UTC",
     valid_for: Duration | None = None,
+    claim_within: Duration | None = None,
+    release: Release | None = None,
     returns_use: bool = True,
     starts_at: int | None = None,
     expires_at: int | None = None,
@@ -103,6 +107,8 @@ def create(
         limits: how often codes may be redeemed; None or a missing name for no limit.
         timezone: the time zone of the days and weeks that limits count in.
         valid_for: how long a code is good after its grant; months and years are counted in `timezone`.
+        claim_within: how long after its grant an unused code goes back to who waits or to the pool; without months.
+        release: the pace at which codes are granted; None for all at once.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: the address that gets this discount's events, and their types; no types for all.
         webhook_body: the shape of what the webhook gets.
@@ -125,6 +131,10 @@ def create(
     windows.check_hours(opens)
     if valid_for is not None and kind.kind == "shared":
         raise Invalid("/valid_for", "cannot be set for a shared code, which needs no grant")
+    if claim_within is not None and kind.kind == "shared":
+        raise Invalid("/claim_within", "cannot be set for a shared code, which needs no grant")
+    if claim_within is not None and claim_within.months:
+        raise Invalid("/claim_within", "cannot have months or years; weeks, days and hours have a fixed length")
     partition = keys.partition_of(brand_id, store.partitions)
     discount_id = ids.make_discount_id(partition, total_count) if name is None else id_of(store, brand_id, name)
     given = {
@@ -136,6 +146,8 @@ def create(
         **stored_limits(limits),
         "timezone": timezone if timezone != "UTC" else "",
         "valid_for": "" if valid_for is None else valid_for.text,
+        "claim_within": "" if claim_within is None else claim_within.text,
+        "release": "" if release is None else release.text,
         "keeps_use": "" if returns_use else "1",
         "starts_at": stored_time(starts_at),
         "expires_at": stored_time(expires_at),
@@ -336,9 +348,9 @@ def change(
     """Change a discount, and return it with the time on the Redis server.
 
     Args:
-        changes: any of paused, total_count, starts_at, expires_at, discount_code, limits, windows, amount, budget_caps
-            and metadata. None removes a value. Limits apply from the next use on; those that are not named stay.
-            Windows, budgets and metadata are replaced as a whole.
+        changes: any of paused, total_count, starts_at, expires_at, discount_code, limits, windows, amount, budget_caps,
+            release and metadata. None removes a value. Limits apply from the next use on; those that are not named
+            stay. Windows, budgets and metadata are replaced as a whole.
         author: who changes it.
 
     Raises:
@@ -364,21 +376,30 @@ def change(
             fields |= stored_limits(value)
         elif name == "metadata":
             fields[name] = write_metadata(value)
+        elif name == "release":
+            fields[name] = "" if value is None else value.text
         elif name == "discount_code":
             fields[name] = value
     if windows.is_bounded(fields):
         fields["bounded"] = "1"
+    # Codes may become free: for a higher total, an earlier start, or an end of the pause.
+    waits = next_waits.read(store, parsed, definition)
     answer = store.run(
         "change",
         [
+            *next_waits.list_keys(parsed),
             keys.usage(parsed.partition),
             keys.discount(parsed.partition, discount_id),
             keys.codes(parsed.partition, discount_id),
             keys.shared(parsed.partition, definition.brand_id),
+            keys.buckets(parsed.partition, discount_id),
             keys.events(parsed.partition),
+            *waits.places,
         ],
         [
+            waits.text,
             *store.quotas.arguments,
+            *(_next_block(store, parsed, definition, changes) if waits.text else ("", "")),
             _flat_json(fields),
             discount_id,
             code_sequence.canonical(definition.codes.code),
@@ -396,7 +417,8 @@ def change(
 def close(store: Store, discount_id: str, *, void: bool = False, author: Author = COMMAND) -> tuple[Discount, int]:
     """Close a discount for good. Granted codes stay good unless `void`; a second call may void them.
 
-    A shared code stays good for the users who were granted it. Imported codes that nobody holds stay in the export.
+    Nobody waits any more. A shared code stays good for the users who were granted it. Imported codes that nobody holds
+    stay in the export.
 
     Raises:
         NotFound
@@ -405,11 +427,13 @@ def close(store: Store, discount_id: str, *, void: bool = False, author: Author 
     store.run(
         "close",
         [
+            keys.usage(parsed.partition),
             keys.discount(parsed.partition, discount_id),
             keys.codes(parsed.partition, discount_id),
+            *next_waits.list_keys(parsed),
             keys.events(parsed.partition),
         ],
-        ["void" if void else "keep", author.by, author.request_id],
+        [discount_id, "void" if void else "keep", author.by, author.request_id],
     )
     return show(store, discount_id)
 
@@ -424,6 +448,18 @@ def parse_id(store: Store, discount_id: str) -> ids.DiscountId:
     if parsed is None or parsed.partition >= store.partitions:
         raise NotFound("There is no such discount.")
     return parsed
+
+
+def _next_block(
+    store: Store, parsed: ids.DiscountId, definition: Definition, changes: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Return the counter of the next code to make, and codes from there on for users who wait, as a JSON list."""
+    total, kind = changes.get("total_count"), definition.codes
+    if total is None or kind.kind != "unique":
+        return "", ""
+    secret, made = store.command("HMGET", keys.discount(parsed.partition, parsed.text), "key", "made")
+    count = max(0, min(next_waits.AT_ONCE, total - int(made)))
+    return made, json.dumps(code_sequence.Sequence(secret, kind.pattern, kind.alphabet).codes(int(made), count))
 
 
 def _check_times(starts_at: int | None, expires_at: int | None) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
-from discount.domain import code_kinds, durations, model
+from discount.domain import durations, model
 from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
 from discount.domain.errors import (
     IdentityMissing,
     NotFound,
     NotGranted,
+    OthersWait,
     Refusal,
     Revoked,
     SoldOut,
@@ -20,7 +21,16 @@ from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
 from discount.domain.model import Definition, Grant
-from discount.services import audiences, code_pools, contacts, discounts, identities, slices, tallies
+from discount.services import (
+    admissions,
+    code_pools,
+    discounts,
+    identities,
+    personal_codes,
+    slices,
+    tallies,
+    waiting_lists,
+)
 from discount.services.pagination import Page
 from discount.store import keys
 from discount.store.answers import Answer
@@ -42,7 +52,7 @@ LOOKED_AT = 1000
 #: The value of a user whose code was taken back, and who is granted no other one.
 BLOCKED = "-"
 #: Fields of a discount, and of the grant script's answer, that decide how long its codes are good.
-TERMS = ("expires_at", "valid_for", "timezone", "closed")
+TERMS = ("expires_at", "valid_for", "timezone", "closed", "claim_within")
 # Fields of a discount that, beside its terms, decide whether it is sold out.
 _SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
@@ -78,7 +88,8 @@ def grant(
         identity: what tells that two users are one person, for `per_identity`.
 
     Raises:
-        NotFound, SoldOut, NotStarted, Expired, Paused, Closed
+        NotFound, SoldOut, NotReleased, NotStarted, Expired, Paused, Closed
+        OthersWait: the codes that are left go to users who wait for one.
         NotInAudience, AlreadyGrantedElsewhere, IdentityMissing
         Revoked: the user's code was taken back, and the user may be granted no other one.
         Unavailable: codes are taken faster than they are made.
@@ -91,16 +102,18 @@ def grant(
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
             return found
+    has_served = False
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
         try:
             answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
         except Refusal as refusal:
-            # Without an answer the code may have been granted: then the claim has to stand.
-            if not isinstance(refusal, Unavailable):
-                identities.release(store, parsed, user_id, claimed)
-            if isinstance(refusal, SoldOut):
-                _remember_sold_out(store, discount_id)
+            if isinstance(refusal, OthersWait) and not has_served:
+                # The user may be one of those who wait, or find a code that is left over.
+                waiting_lists.serve(store, discount_id)
+                has_served = True
+                continue
+            _take_note(store, parsed, user_id, claimed, refusal)
             raise
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
@@ -109,7 +122,7 @@ def grant(
         elif answer.status == "changed":
             raise HoldsMore
         elif answer.status == "asks":
-            claimed = _admit(store, parsed, user_id, customer, identity)
+            claimed = admissions.admit(store, parsed, user_id, customer, identity)
             extra = _with_facts(extra)
         elif answer.status != "clash":
             if answer["low"]:
@@ -200,6 +213,21 @@ def list_all(store: Store, discount_id: str, *, metadata: Metadata = NO_METADATA
     return (held for _, held in granted if has(held.metadata or NO_METADATA, metadata))
 
 
+def _take_note(store: Store, parsed: DiscountId, user_id: str, claimed: Sequence[str], refusal: Refusal) -> None:
+    """Give an identity back that was claimed for a refused grant, and remember a sold-out discount."""
+    # Without an answer the code may have been granted: then the claim has to stand.
+    if not isinstance(refusal, Unavailable):
+        identities.release(store, parsed, user_id, claimed)
+    if isinstance(refusal, SoldOut):
+        _remember_sold_out(store, parsed.text)
+
+
+def _remember_sold_out(store: Store, discount_id: str) -> None:
+    if len(store.sold_out) >= discounts.REMEMBERED:
+        store.sold_out.clear()
+    store.sold_out.add(discount_id)
+
+
 def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant | None:
     """Return the code that the user holds of a discount that was sold out, at a fraction of the script's cost.
 
@@ -222,7 +250,7 @@ def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant 
         return None
     if held is not None:
         return read_grant(parsed.text, user_id, held, terms)
-    expires_at, _, _, closed = terms
+    expires_at, _, _, closed, _ = terms
     now = moment_of(time)
     is_open = int(starts_at or 0) <= now and (expires_at is None or now < int(expires_at)) and not (paused or closed)
     if granted is not None and granted == total and is_open:
@@ -270,7 +298,7 @@ def _grant_slice(
         if "asks" in statuses:
             asked = [user_id for user_id, each in zip(waiting, latest, strict=True) if each.status == "asks"]
             definition = discounts.get_definition(store, parsed.text)
-            reasons = zip(asked, _judge(store, definition, asked), strict=True)
+            reasons = zip(asked, admissions.judge(store, definition, asked), strict=True)
             refused |= {user_id: found[0] for user_id, found in reasons if found}
             if definition.per_identity is not None:
                 # A call for many users names no identities.
@@ -290,36 +318,6 @@ def _grant_slice(
         outcomes.append(_outcome(parsed.text, user_id, answer, fresh=fresh))
         given.add(user_id)
     return outcomes
-
-
-def _remember_sold_out(store: Store, discount_id: str) -> None:
-    if len(store.sold_out) >= discounts.REMEMBERED:
-        store.sold_out.clear()
-    store.sold_out.add(discount_id)
-
-
-def _admit(
-    store: Store, parsed: DiscountId, user_id: str, customer: Customer | None, identity: Identity | None
-) -> list[str]:
-    """Judge a user whom the discount is for, and claim the identity; return what is claimed now.
-
-    Raises:
-        NotInAudience, AlreadyGrantedElsewhere, IdentityMissing
-    """
-    definition = discounts.get_definition(store, parsed.text)
-    reasons = _judge(store, definition, [user_id], customer)[0]
-    if reasons:
-        raise reasons[0]
-    return identities.claim(store, parsed, definition, user_id, identity)
-
-
-def _judge(
-    store: Store, definition: Definition, user_ids: Sequence[str], customer: Customer | None = None
-) -> list[list[Refusal]]:
-    """Return for each user why the discount's audience leaves it out."""
-    if definition.audience is None or definition.audience.at == "checkout":
-        return [[] for _ in user_ids]
-    return audiences.judge_many(store, definition.brand_id, user_ids, definition.audience, customer)
 
 
 def _with_facts(extra: str) -> str:
@@ -350,9 +348,7 @@ def _answered_grant(discount_id: str, user_id: str, answer: Answer, *, fresh: bo
 def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[str, str]:
     """Return the names that the brand uses for users, if the codes of this discount contain the name."""
     definition: Definition | None = store.definitions.get(parsed.text)
-    if definition is None or not code_kinds.needs_name(definition.codes):
-        return {}
-    return contacts.names(store, definition.brand_id, user_ids)
+    return {} if definition is None else personal_codes.names_of(store, definition, user_ids)
 
 
 def _call(
@@ -367,23 +363,9 @@ def _call(
     arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     definition: Definition | None = store.definitions.get(discount_id)
     if definition is not None and definition.codes.kind == "personal":
-        taken, candidates = candidates_of(parsed, definition, user_id, name)
+        taken, candidates = personal_codes.candidates_of(parsed, definition, user_id, name)
         names += taken
         arguments += candidates
-    return names, arguments
-
-
-def candidates_of(
-    parsed: DiscountId, definition: Definition, user_id: str, name: str
-) -> tuple[list[str], list[str | int]]:
-    """Return the keys and arguments of a script that makes a personal code: each code to try, with its digest."""
-    names: list[str] = []
-    arguments: list[str | int] = []
-    made = code_kinds.candidates(definition.codes, definition.brand_id, user_id, discount_id=parsed.text, name=name)
-    for code in made:
-        digest = code_kinds.digest(code)
-        names.append(keys.taken(parsed.partition, parsed.text, digest % parsed.buckets))
-        arguments += [code, "" if code_kinds.always_differs(definition.codes) else digest]
     return names, arguments
 
 
@@ -461,7 +443,7 @@ def read_grant(
     """Return a grant from its stored value and the discount's `TERMS`."""
     granted_at, _, rest = value.partition(" ")
     code, _, metadata = rest.partition("\n")
-    expires_at, valid_for, zone, closed = terms
+    expires_at, valid_for, zone, closed, claim_within = terms
     until = model.good_until(
         int(granted_at),
         int(expires_at) if expires_at else None,
@@ -477,4 +459,5 @@ def read_grant(
         until,
         closed == "void",
         read(metadata) if metadata else None,
+        durations.read(claim_within).after(int(granted_at), "UTC") if claim_within else None,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from discount.domain.model import QuotaLimit, QuotaName
 from discount.store import keys
 from discount.store.connection import Store, moment_of
-from discount.store.quotas import BYTES_OF_GRANT, NAMES, OFF
+from discount.store.quotas import BYTES_OF_GRANT, BYTES_OF_WAIT, NAMES, OFF
 
 #: The period in which a brand's e-mails are counted, in seconds.
 DAY = 86_400
@@ -30,9 +30,16 @@ def show(store: Store, brand_id: str) -> dict[QuotaName, Quota]:
     """Return a brand's quotas. A brand that does not exist has those of the settings."""
     partition = keys.partition_of(brand_id, store.partitions)
     mailed = keys.brand_mailed(partition, brand_id)
-    (own, counted, granted), discounts, mails, left, time = store.commands(
+    (own, counted, granted, waits), discounts, mails, left, time = store.commands(
         [
-            ("HMGET", keys.usage(partition), f"quotas {brand_id}", f"used {brand_id}", f"grants {brand_id}"),
+            (
+                "HMGET",
+                keys.usage(partition),
+                f"quotas {brand_id}",
+                f"used {brand_id}",
+                f"grants {brand_id}",
+                f"waits {brand_id}",
+            ),
             ("ZCARD", keys.brand_discounts(partition, brand_id)),
             ("GET", mailed),
             ("TTL", mailed),
@@ -48,7 +55,7 @@ def show(store: Store, brand_id: str) -> dict[QuotaName, Quota]:
         "codes": (codes, None),
         "grants_a_day": (grants - grants_before if day == today else 0, (today + 1) * DAY * 1_000_000),
         "emails_a_day": (int(mails or 0), now + left * 1_000_000 if left > 0 else None),
-        "stored_bytes": (bytes_beside + grants * BYTES_OF_GRANT, None),
+        "stored_bytes": (bytes_beside + grants * BYTES_OF_GRANT + int(waits or 0) * BYTES_OF_WAIT, None),
     }
     limits = _limits(store, own)
     return {name: Quota(limits[name], *usage) for name, usage in used.items()}

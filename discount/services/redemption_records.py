@@ -6,8 +6,9 @@ from functools import partial
 from typing import cast
 
 from discount.domain import ids
-from discount.domain.metadata import of_order
+from discount.domain.metadata import lines_of_order, of_order, others_of_order
 from discount.domain.model import Redemption, RedemptionState
+from discount.domain.order_lines import read_lines
 from discount.domain.rules import LimitName, Order
 from discount.services import discounts
 from discount.services.pagination import Row, newest_in_set
@@ -140,6 +141,8 @@ def redemption_of(store: Store, redemption_id: str, record: Record, now: int = 0
         rolled_back_at=record.moment("b"),
         reason=record.reason,
         metadata=metadata,
+        lines=read_lines(lines_of_order(record.order)),
+        redeemed_with=tuple(others_of_order(record.order, redemption_id)),
     )
 
 

@@ -1,10 +1,10 @@
 """The service of redemptions: validate and redeem a code, confirm a hold, roll a redemption back, show it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -23,7 +23,8 @@ from discount.domain.errors import (
 )
 from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
 from discount.domain.model import Definition, Redemption
-from discount.domain.rules import LimitName
+from discount.domain.order_lines import digest, share, write_lines
+from discount.domain.rules import LimitName, Order
 from discount.services import checkouts, discounts, identities, redemption_records, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
@@ -42,7 +43,10 @@ SETTLED = 50
 NOT_EQUAL = "\n"
 #: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
 #: refuses: it judges the code and finds a repeated order, and counts no use.
-Mode = Literal["check", "refuse", "redeem"]
+#: `try` does as `redeem`, but counts nothing if nothing is in the way.
+Mode = Literal["check", "refuse", "try", "redeem"]
+#: Keys and arguments of a script.
+Run = tuple[list[str], list[str | int]]
 _NONE = "There is no such redemption."
 _decode_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
 
@@ -57,6 +61,8 @@ class Verdict(Struct, frozen=True):
     discount_amount: int
     left: Mapping[LimitName, int]
     reasons: list[Refusal]
+    #: What would come off each line of the order, by the line's id; empty without lines.
+    lines: Mapping[str, int] = {}
 
 
 def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Verdict:
@@ -69,16 +75,22 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
     try:
         prepared = checkouts.prepare(store, checkout, guard)
     except NotGranted as wrong:
-        return Verdict(None, 0, {}, [wrong])
-    answer = _run(store, prepared, guard, mode="check")
-    found = _read_reasons(answer["reasons"], prepared.definition)
+        return Verdict(None, 0, {}, [wrong], off_by_id(checkout.order, ()))
+    return verdict_of(prepared, _run(store, prepared, guard, mode="check"))
+
+
+def verdict_of(prepared: PreparedCheckout, answer: Answer) -> Verdict:
+    """Return what the script's answer to a check says."""
+    order = prepared.checkout.order
+    found = read_reasons(answer["reasons"], prepared.definition)
     if answer.status == "refused":
-        return Verdict(None, 0, {}, found)
+        return Verdict(None, 0, {}, found, off_by_id(order, ()))
     # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
     mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
     reasons = mismatches + prepared.refusals + prepared.outside + found[len(mismatches) :]
     amount = 0 if prepared.refusals else int(answer["taken"])
-    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons)
+    lines = off_by_id(order, share(amount, prepared.off_lines))
+    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons, lines)
 
 
 def redeem(
@@ -101,7 +113,26 @@ def redeem(
         IdempotencyMismatch: the order or the key was used with another request.
         TooManyGuesses
     """
-    prepared = checkouts.prepare(store, checkout, guard)
+    return redeem_prepared(
+        store,
+        checkouts.prepare(store, checkout, guard),
+        hold_seconds=hold_seconds,
+        idempotency_key=idempotency_key,
+        metadata=metadata,
+        guard=guard,
+    )
+
+
+def redeem_prepared(
+    store: Store,
+    prepared: PreparedCheckout,
+    *,
+    hold_seconds: int | None = None,
+    idempotency_key: str | None = None,
+    metadata: Metadata = NO_METADATA,
+    guard: Guard | None = None,
+) -> Redemption:
+    """Do as `redeem`, after the discount was found and its rule judged the order."""
     # Even an order that the rule refuses goes to the script: a wrong code must not reveal what the rule asks for, and a
     # repeated order gets its first answer.
     discount_id = prepared.discount.text
@@ -118,16 +149,19 @@ def redeem(
         tallies.refused(store, discount_id, "redemption", refusal)
         raise
     if answer.status == "checked":
-        judged = _read_reasons(answer["reasons"], prepared.definition)
+        judged = read_reasons(answer["reasons"], prepared.definition)
         raise tallies.refused(store, discount_id, "redemption", [*prepared.refusals, *prepared.outside, *judged][0])
     if answer.status == "refused":
-        raise tallies.refused(
-            store, discount_id, "redemption", _read_reasons(answer["reasons"], prepared.definition)[0]
-        )
+        raise tallies.refused(store, discount_id, "redemption", read_reasons(answer["reasons"], prepared.definition)[0])
     if answer.status == "again":
         record = redemption_records.read_record(answer["record"], prepared.discount.text)
         return redemption_records.redemption_of(store, prepared.facts.redemption_id, record)
-    hold_until = answer["hold_until"]
+    return new_redemption(prepared, answer, metadata)
+
+
+def new_redemption(prepared: PreparedCheckout, answer: Answer, metadata: Metadata) -> Redemption:
+    """Return the redemption that the script has made."""
+    checkout, hold_until = prepared.checkout, answer["hold_until"]
     return Redemption(
         id=prepared.facts.redemption_id,
         discount_id=prepared.discount.text,
@@ -142,6 +176,7 @@ def redeem(
         hold_until=_moment(hold_until),
         metadata=metadata,
         fresh=True,
+        lines=off_by_id(checkout.order, share(int(answer["taken"]), prepared.off_lines)),
     )
 
 
@@ -227,17 +262,35 @@ def read(store: Store, redemption_ids: Sequence[str]) -> tuple[dict[str, Redempt
     return live, found.let_go
 
 
-def _run(
-    store: Store,
+def _run(store: Store, prepared: PreparedCheckout, guard: Guard | None, **given: Any) -> Answer:
+    """Run the redeem script until it needs nothing more, and return its answer."""
+    calls = runs(prepared, **given)
+    call = next(calls)
+    try:
+        while True:
+            call = calls.send(store.run("redeem", *call, guard))
+    except StopIteration as done:
+        answer: Answer = done.value
+        return answer
+
+
+def runs(
     prepared: PreparedCheckout,
-    guard: Guard | None,
     *,
     mode: Mode,
     hold_seconds: int | None = None,
     idempotency_key: str | None = None,
     metadata: Metadata = NO_METADATA,
-) -> Answer:
-    """Run the redeem script until it needs nothing more, and return its answer."""
+    codes: str = "",
+) -> Generator[Run, Answer, Answer]:
+    """Yield keys and arguments of the redeem script, and take its answers, until it needs nothing more.
+
+    Args:
+        codes: the order's redemptions as they are stored, if it has several codes.
+
+    Returns:
+        the last answer.
+    """
     checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
     order, partition = checkout.order, facts.partition
     bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
@@ -246,7 +299,8 @@ def _run(
     idempotency, fingerprint, keep_seconds = events, "", ""
     if idempotency_key is not None:
         idempotency = keys.idempotency(partition, facts.brand_id, idempotency_key, checkout.namespace)
-        fingerprint, keep_seconds = _fingerprint(prepared, hold_seconds, metadata), str(discounts.IDEMPOTENCY_SECONDS)
+        fingerprint = _fingerprint(prepared, hold_seconds, metadata, codes)
+        keep_seconds = str(discounts.IDEMPOTENCY_SECONDS)
     names = [
         *facts.guess_keys,
         reserved,
@@ -262,13 +316,12 @@ def _run(
         idempotency,
         events,
     ]
-    as_held, term, now = "", "", time.time_ns() // 1000
+    as_held, term, now, off = "", "", time.time_ns() // 1000, prepared.discount_amount
     giving_way: list[str] = []
-    runs, settled = TRIES, 0
-    while runs:
-        runs -= 1
-        answer = store.run(
-            "redeem",
+    tries, settled = TRIES, 0
+    while tries:
+        tries -= 1
+        answer = yield (
             [*names, *(name for each in giving_way for name in keys.records(each))] if giving_way else names,
             [
                 *facts.guess_limits,
@@ -278,10 +331,10 @@ def _run(
                 as_held,
                 facts.redemption_id,
                 fingerprint,
-                with_order(order.id, metadata),
+                with_order(order.id, metadata, write_lines(order.lines, share(off, prepared.off_lines)), codes),
                 order.amount,
                 order.currency,
-                prepared.discount_amount,
+                off,
                 "" if hold_seconds is None else hold_seconds,
                 HOLDS_PER_USER,
                 _term_length(prepared),
@@ -291,7 +344,6 @@ def _run(
                 " ".join(giving_way),
                 _conditions(definition, now) if definition.opens else "",
             ],
-            guard,
         )
         if answer.status == "compare":
             as_held = answer["code"] if code_sequence.canonical(answer["code"]) == facts.code else NOT_EQUAL
@@ -302,9 +354,11 @@ def _run(
             now = int(answer["now"])
         elif answer.status == "gives-way":
             giving_way = answer.rest("ids")
+        elif answer.status == "caps":
+            off = int(answer["taken"])
         elif answer.status == "settled":
             settled += 1
-            runs += settled <= SETTLED
+            tries += settled <= SETTLED
         else:
             return answer
     raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
@@ -324,7 +378,7 @@ def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, s
     )
 
 
-def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata) -> str:
+def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata, codes: str) -> str:
     """Return a digest of the request, by which a reused Idempotency-Key is noticed."""
     checkout, order = prepared.checkout, prepared.checkout.order
     request = [
@@ -332,6 +386,8 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
         *(order.id, order.amount, order.currency, hold_seconds),
     ]
     request += [write(metadata)] if metadata else []
+    request += [digest(order.lines)] if order.lines else []
+    request += [codes.partition(" ")[0]] if codes else []
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
@@ -360,10 +416,7 @@ def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Red
                 return _unchanged(store, name, found)
             # Redeemed for the first time since it was looked up.
             continue
-        names = _keys_of(store, redemption_id, record)
-        calendar = rules.calendar(discounts.get_definition(store, record.discount_id).timezone, record.at)
-        given = [redemption_id, record.number, record.user_id, calendar, *arguments]
-        (answer,) = store.run_many(name, [(names, given)])
+        (answer,) = store.run_many(name, [change_of(store, redemption_id, record, *arguments)])
         # In between, Redis has let it go, or another user or discount redeemed the order.
         if answer.status not in ("not-found", "moved"):
             refusal = answer.refusal()
@@ -387,6 +440,13 @@ def _unchanged(store: Store, name: str, found: Redemption) -> Redemption:
     return structs.replace(found, left=_left(store, found))
 
 
+def change_of(store: Store, redemption_id: str, record: Record, *arguments: str) -> Run:
+    """Return the keys and the arguments of a script that changes a redemption."""
+    calendar = rules.calendar(discounts.get_definition(store, record.discount_id).timezone, record.at)
+    given: list[str | int] = [redemption_id, record.number, record.user_id, calendar, *arguments]
+    return _keys_of(store, redemption_id, record), given
+
+
 def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     """Return the keys of the scripts that change a redemption."""
     parsed = discounts.parse_id(store, record.discount_id)
@@ -401,7 +461,7 @@ def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     ]
 
 
-def _read_reasons(text: str, definition: Definition) -> list[Refusal]:
+def read_reasons(text: str, definition: Definition) -> list[Refusal]:
     """Return the reasons of the script: each has a slug and its facts."""
     reasons: list[Refusal] = []
     for reason in msgspec.json.decode(text):
@@ -415,6 +475,13 @@ def _read_reasons(text: str, definition: Definition) -> list[Refusal]:
         else:
             reasons.append(BY_SLUG[slug](**reason))
     return reasons
+
+
+def off_by_id(order: Order, off: Sequence[int]) -> Mapping[str, int]:
+    """Return what comes off each line of an order by the line's id; nothing where no amounts are given."""
+    if not order.lines:
+        return {}
+    return {line.id: taken for line, taken in zip(order.lines, off or [0] * len(order.lines), strict=True)}
 
 
 def _mismatch(differs: list[str]) -> str:

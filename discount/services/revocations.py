@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from discount.domain import code_kinds, code_sequence
+from discount.domain import code_sequence
 from discount.domain.errors import Invalid, NotGranted, Unavailable
 from discount.domain.ids import DiscountId
 from discount.domain.model import COMMAND, Author, Grant
-from discount.services import contacts, deliveries, discounts, grants, user_grants
+from discount.services import deliveries, discounts, grants, next_waits, personal_codes, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -17,6 +17,14 @@ from discount.store.connection import Store
 Back = Literal["void", "pool", "next"]
 #: How often the script is run while the user's grant keeps changing.
 TRIES = 5
+
+
+class Claimed(Exception):
+    """The user has used the code, or holds a use of it until a time; 0 for a use."""
+
+    def __init__(self, until: int) -> None:
+        super().__init__()
+        self.until = until
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ def revoke(
     next_user_id: str | None = None,
     reissue: bool = False,
     code: str | None = None,
+    unclaimed: bool = False,
     author: Author = COMMAND,
 ) -> Revocation:
     """Take a user's code back. A use already made stays; a hold may still be confirmed.
@@ -51,14 +60,17 @@ def revoke(
     Args:
         back: `void` ends the code, `pool` lets another user be granted it, `next` grants it to `next_user_id`. A
             personal code has its user's name, so that `pool` returns only its place, and `next` makes another code.
+            A code in the pool goes to whoever waits longest, in the same step.
         reissue: whether the user may be granted a code of this discount again.
         code: the code to take back; None for the one that the user holds. With it, a repeat never takes a newer code.
+        unclaimed: whether the code is left to the user if it was used, or is on hold.
 
     Raises:
         NotFound
         NotGranted: the user holds no code of the discount, or not this one.
         Revoked: the next user's code was taken back before, not to be granted again.
         AlreadyGranted: the next user holds a code.
+        Claimed: only with `unclaimed`.
         Closed, Paused, Expired, NotStarted, QuotaReached: the code cannot be passed on, or has no pool to go back to.
     """
     if (back == "next") != (next_user_id is not None):
@@ -73,32 +85,34 @@ def revoke(
         if code is not None and code_sequence.canonical(code) != code_sequence.canonical(held.code):
             raise NotGranted("The user holds another code.")
         names, arguments = _keys(store, parsed, user_id, next_user_id or user_id), list[str | int]()
+        waits = next_waits.NOBODY
+        if back == "pool" and discount.waiting_count:
+            waits = next_waits.read(store, parsed, discount.definition)
         if next_user_id is not None and discount.codes.kind == "personal":
-            known = (
-                contacts.names(store, discount.brand_id, [next_user_id])
-                if code_kinds.needs_name(discount.codes)
-                else {}
-            )
-            taken, arguments = grants.candidates_of(
+            known = personal_codes.names_of(store, discount.definition, [next_user_id])
+            taken, arguments = personal_codes.candidates_of(
                 parsed, discount.definition, next_user_id, known.get(next_user_id, "")
             )
             names += taken
         answer = store.run(
             "revoke",
-            names,
+            [*names, *waits.places],
             [
-                *(*store.quotas.grant_arguments, user_id, value or "", code_sequence.canonical(held.code)),
+                *(waits.text, *store.quotas.grant_arguments, user_id, value or "", code_sequence.canonical(held.code)),
                 *(_page_of(store, parsed, user_id, str(discount.number)), reason, back, next_user_id or ""),
                 *(keys.grant_bucket(next_user_id or user_id, parsed.buckets), "1" if reissue else ""),
-                *(author.by, author.request_id, *arguments),
+                *("1" if unclaimed else "", author.by, author.request_id, *arguments),
             ],
         )
         if answer.status in ("taken-back", "again"):
             break
+        if answer.status == "claimed":
+            raise Claimed(int(answer["until"] or 0))
     else:
         raise Unavailable("The user's code keeps changing.")
-    # No reminder of the end of a code that the user does not hold.
-    store.command("ZREM", keys.expiring(parsed.partition), f"{discount_id} {user_id}")
+    # No reminder of the end of a code that the user does not hold, and no claim to end.
+    noted = (keys.expiring(parsed.partition), keys.claims(parsed.partition))
+    store.commands([("ZREM", key, f"{discount_id} {user_id}") for key in noted])
     deliveries.remove(store, [deliveries.reminder_id(discount, held)])
     given = None
     if next_user_id is not None:
@@ -155,6 +169,7 @@ def _find(discount_id: str, user_id: str, value: str | None, notes: str | None) 
 def _keys(store: Store, parsed: DiscountId, user_id: str, next_user_id: str) -> list[str]:
     partition = parsed.partition
     return [
+        *next_waits.list_keys(parsed),
         keys.usage(partition),
         keys.discount(partition, parsed.text),
         keys.codes(partition, parsed.text),
@@ -163,6 +178,7 @@ def _keys(store: Store, parsed: DiscountId, user_id: str, next_user_id: str) -> 
         keys.users(partition, user_id),
         grants.bucket_key(parsed, next_user_id),
         keys.users(partition, next_user_id),
+        keys.uses(partition, parsed.text, keys.grant_bucket(user_id, parsed.buckets)),
         keys.events(partition),
     ]
 

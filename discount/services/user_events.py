@@ -46,6 +46,16 @@ def find(store: Store, partition: int, user_id: str, brand_id: str | None, grant
 
     If the clock of Redis was set back, an entry is not where its time says. If one is missing, all are examined.
     """
+    loose = _loose_from(store, partition, user_id)
+    if loose is not None:
+        return find_after(store, partition, user_id, brand_id, f"{loose // 1000 - 1}-0") | _find_near(
+            store, partition, user_id, brand_id, granted
+        )
+    return _find_near(store, partition, user_id, brand_id, granted)
+
+
+def _find_near(store: Store, partition: int, user_id: str, brand_id: str | None, granted: Sequence[int]) -> set[str]:
+    """Return the entries that were written at the times of the user's grants and redemptions."""
     moments = dict.fromkeys(granted, True) | _redeemed_at(store, partition, user_id, brand_id)
     found = {
         each.entry_id: each for each in _near(store, partition, sorted(moments)) if _concerns(each, user_id, brand_id)
@@ -70,6 +80,19 @@ def find_after(store: Store, partition: int, user_id: str, brand_id: str | None,
         if len(reply) < ENTRIES:
             return found
         entry_id = reply[-1][0]
+
+
+def _loose_from(store: Store, partition: int, user_id: str) -> int | None:
+    """Return the time from which events of the user's discounts may name the user at other moments; None for never.
+
+    These are waits that are over, and codes that were moved in.
+    """
+    text = store.command("HGET", keys.users(partition, user_id), user_id)
+    numbers = user_grants.numbers_in(store, partition, user_id, text)
+    found = store.command("HMGET", keys.numbers(partition), *numbers) if numbers else []
+    found += user_grants.discounts_with_traces(store, partition, user_id)
+    times = store.commands([("HGET", keys.discount(partition, each), "loose_from") for each in found])
+    return min((int(each) for each in times if each), default=None)
 
 
 def _redeemed_at(store: Store, partition: int, user_id: str, brand_id: str | None) -> dict[int, bool]:

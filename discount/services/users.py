@@ -13,6 +13,7 @@ from discount.services import (
     discounts,
     grants,
     identities,
+    next_waits,
     outbox,
     redemption_records,
     user_events,
@@ -97,13 +98,16 @@ class _Task:
         if self.brand_id not in (None, discount.brand_id):
             return False
         _forget_reminder(self.store, discount, self.user_id)
+        parsed = discounts.parse_id(self.store, discount_id)
         if discount.per_identity is not None:
-            identities.forget(self.store, discounts.parse_id(self.store, discount_id), self.user_id)
-        buckets = discounts.parse_id(self.store, discount_id).buckets
-        old, new = (keys.grant_bucket(each, buckets) for each in (self.user_id, alias))
+            identities.forget(self.store, parsed, self.user_id)
+        old, new = (keys.grant_bucket(each, parsed.buckets) for each in (self.user_id, alias))
         answer = self.store.run(
             "forget",
             [
+                keys.usage(partition),
+                keys.discount(partition, discount_id),
+                *next_waits.list_keys(parsed),
                 keys.grants(partition, discount_id, old),
                 keys.grants(partition, discount_id, new),
                 keys.buckets(partition, discount_id),
@@ -115,7 +119,7 @@ class _Task:
                 *(name for each in redemptions for name in keys.records(each)),
             ],
             [
-                *(self.user_id, alias, new, discount.brand_id, discount.number),
+                *(discount_id, self.user_id, alias, new, discount.brand_id, discount.number),
                 *("" if page < 0 else page, "1" if discount.codes.kind == "personal" else ""),
                 *(self.author.by, self.author.request_id),
                 *redemptions,
@@ -191,8 +195,9 @@ def _tell(store: Store, partition: int, task: _Task, named: set[str]) -> None:
 
 
 def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:
-    """Delete the planned or sent reminder of the end of a user's code."""
-    store.command("ZREM", keys.expiring(discount.partition), f"{discount.id} {user_id}")
+    """Delete the planned or sent reminder of the end of a user's code, and when the code has to be used."""
+    noted = (keys.expiring(discount.partition), keys.claims(discount.partition))
+    store.commands([("ZREM", key, f"{discount.id} {user_id}") for key in noted])
     try:
         held = grants.held_grant(store, discount.id, user_id)
     except NotGranted:

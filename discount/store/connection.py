@@ -23,7 +23,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from discount.domain.errors import NotYetDurable, Unavailable
+from discount.domain.errors import NotYetDurable, Restoring, Unavailable
 from discount.domain.model import Definition
 from discount.domain.past import Past
 from discount.store import autopipeline, keys, nodes
@@ -37,6 +37,7 @@ from discount.store.nodes import Away, Nodes
 from discount.store.quotas import Quotas
 from discount.store.redis_url import Target, read_url
 from discount.store.scripts import PROBE, SCRIPTS, Script
+from discount.store.starts import Starts
 from discount.store.tallies import Tallies
 
 # Errors whose first word redis-py takes off. MasterDownError is a ClusterDownError, and MovedError an AskError.
@@ -77,6 +78,8 @@ class Store:
         self.definitions: dict[str, Definition] = {}
         #: What answers for redemptions that left Redis; None without a ledger.
         self.past: Past | None = None
+        #: Which starts of Redis have all that the ledger has; None without a ledger.
+        self.starts: Starts | None = None
         #: Discounts that were sold out when a grant of this process was last refused.
         self.sold_out: set[str] = set()
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
@@ -123,6 +126,12 @@ class Store:
         self._compare_layout(address)
         connection = self.nodes.dial(address)
         connection.connect()  # type: ignore[no-untyped-call]
+        if self.starts is not None:
+            self.starts.meet(address, connection)
+            if self.starts.restoring.intersection(self.nodes.partitions_of(address)):
+                # A loop sends changes, which are refused.
+                connection.disconnect()  # type: ignore[no-untyped-call]
+                raise Restoring
         return connection
 
     def command(self, *command: str | int) -> Any:
@@ -172,6 +181,8 @@ class Store:
         script, guarded = self._script(name), None
         if guard is not None and script.behind_guard is not None and guard.checks:
             script, guarded = script.behind_guard, guard
+        if self.starts is not None and self.starts.restoring and calls:
+            self.starts.check(SCRIPTS[name], calls[0][0])
         if self._shebang is None:
             partition = guard.partition if guard is not None else 0
             self._probe(keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
@@ -226,6 +237,8 @@ class Store:
                 self.nodes.lose(address)
         if not self._compared:
             raise Unavailable(NOT_REACHED)
+        if self.starts is not None:
+            self.starts.look()
 
     def _probe(self, partition: int) -> None:
         """Find out which form of the scripts the server runs."""
@@ -253,7 +266,21 @@ class Store:
         try:
             connection: ConnectionInterface = self._local.connections[address]
         except (AttributeError, KeyError):
-            return self._connect(address)
+            connection = self._connect(address)
+        if self.starts is not None and connection._sock is None:  # type: ignore[attr-defined]
+            self.starts.meet(address, connection)
+        return connection
+
+    def _connection_for(self, address: str, commands: Sequence[Command]) -> ConnectionInterface:
+        """Return the connection for some commands.
+
+        Raises:
+            Restoring: one of them is a change, and the server may have lost something.
+            RedisError, OSError
+        """
+        connection = self._connection(address)
+        if self.starts is not None and self.starts.restoring:
+            self.starts.refuse(commands)
         return connection
 
     def _connect(self, address: str) -> ConnectionInterface:
@@ -290,9 +317,13 @@ class Store:
         self._on_round_trip()
         try:
             tail = self.nodes.tail(commands)
-            replies, has_errors = nodes.talk(self._connection(address), [*commands, *tail] if tail else commands)
+            connection = self._connection_for(address, commands)
+            replies, has_errors = nodes.talk(connection, [*commands, *tail] if tail else commands)
             if not has_errors and not tail:
                 return replies
+        except Unavailable as error:
+            exchange = Exchange(self.nodes, commands, deadline)
+            exchange.refuse(exchange.whole(address, ()), str(error))
         except (RedisError, OSError) as error:
             exchange = Exchange(self.nodes, commands, deadline)
             self._fail(exchange, exchange.whole(address, ()), error)
@@ -315,7 +346,7 @@ class Store:
         try:
             if piece.address not in self._compared:
                 self._compare_layout(piece.address)
-            connection = self._connection(piece.address)
+            connection = self._connection_for(piece.address, piece.commands)
             self._on_round_trip()
             nodes.send(connection, piece.to_send())
         except (LayoutError, Unavailable) as error:

@@ -11,6 +11,8 @@ OFF = "off"
 IN_SCRIPTS: tuple[QuotaName, ...] = ("discounts", "codes", "grants_a_day", "stored_bytes")
 #: The estimated bytes of a grant; quotas.lua has the same.
 BYTES_OF_GRANT = 300
+#: The estimated bytes of a user who waits; quotas.lua has the same.
+BYTES_OF_WAIT = 250
 #: All quotas, in the order in which those of a single brand are stored.
 NAMES: tuple[QuotaName, ...] = (*IN_SCRIPTS, "emails_a_day")
 

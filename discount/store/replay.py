@@ -65,6 +65,8 @@ class ReplayStore(Store):
         self.__dict__.update(vars(store))
         self.quotas = _UNBOUNDED
         self.sold_out = set()
+        # It makes the changes that others have to wait for.
+        self.starts = None
         self._partition = partition
         self._past: Mapping[str, Past] = {}
 

@@ -3,8 +3,10 @@
 The names after KEYS and ARGV become the script's local variables, so the header cannot drift from the code. Each OK
 line names one status that the script may answer, with the fields that follow it and its meaning. ERR names the
 refusals with their fields; `domain/errors.py` says what each slug means. WITH names files of `lua/with/`: functions
-that several scripts share. COST bounds the work of one call. A script with `guard` has two forms: one as its file has
-it, and one that runs inside the function of that file, with its keys and arguments first.
+that several scripts share. RUNS names other scripts: each becomes a function of that name, which takes keys and
+arguments as the script does, without its guard, and returns its answer. COST bounds the work of one call. A script with
+`guard` has two forms: one as its file has it, and one that runs inside the function of that file, with its keys and
+arguments first.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ REPLAYED = ("change", "close", "confirm", "create", "grant", "import", "redeem",
 #: Run once to find out whether a server knows scripts with flags.
 PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")
-_LINE = re.compile(r"--- (KEYS|ARGV|WITH|OK|ERR)\s*(.*)")
+_LINE = re.compile(r"--- (KEYS|ARGV|WITH|RUNS|OK|ERR)\s*(.*)")
 # A status as a header names it: `granted(grant low)  The user got a code.`
 _STATUS = re.compile(r"([a-z-]+)(?:\(([a-z_]+(?: [a-z_]+)*(?:\.{3})?)\))?(?:\s+([A-Z`].*))?")
 # The blanks between refusals: those that no brackets enclose.
@@ -69,6 +71,8 @@ class Script:
     refusals: frozenset[str]
     source: str
     cost: str = ""
+    #: Scripts that it runs as functions.
+    runs: tuple[str, ...] = ()
     #: The form for calls that a guard has to check; None for a script without one.
     behind_guard: "Script | None" = None
     #: SHA-1 of `source` and of `shebang_source`.
@@ -151,14 +155,19 @@ def _build(
         # The shared parts come first: a script's own list may end with a name that takes the rest.
         for part, names in _header(each, own).items():
             header[part] = f"{names} {header[part]}"
-    functions = "".join(
-        f"{line.strip()} " for own in shared.values() for line in own if not line.lstrip().startswith("--")
-    )
+    functions = "".join(map(_in_one_line, shared.values()))
+    runs = tuple(header.get("RUNS", "").split())
+    refusals = _BETWEEN.split(header["ERR"])
+    for each in runs:
+        function, of_function = _as_function(each)
+        functions += function
+        refusals += [refusal for refusal in of_function if refusal not in refusals]
     keys, arguments = tuple(header["KEYS"].split()), tuple(header["ARGV"].split())
     if len(set(keys + arguments)) != len(keys + arguments):
         raise ValueError(f"{name}.lua: KEYS and ARGV give a name twice")
     ok = _statuses(name, header["OK"].splitlines())
-    err = _statuses(name, filter(None, _BETWEEN.split(header["ERR"])))
+    # Two shared parts may refuse in the same way.
+    err = _statuses(name, dict.fromkeys(filter(None, refusals)))
     if ok.keys() & err.keys():
         raise ValueError(f"{name}.lua: OK and ERR give the same status")
     # All of this is one line, so that a line number in an error of Redis is the file's own plus one.
@@ -178,7 +187,30 @@ def _build(
         refusals=frozenset(err),
         source=source,
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
+        runs=runs,
     )
+
+
+def _as_function(name: str) -> tuple[str, list[str]]:
+    """Return a script as a function in one line of Lua, and its refusals."""
+    lines = _read(name).splitlines()
+    header = _header(name, lines)
+    functions = ""
+    for each in header.get("WITH", "").split():
+        if each != "guard":
+            own = _read(f"with/{each}").splitlines()
+            for part, names in _header(each, own).items():
+                header[part] = f"{names} {header[part]}"
+            functions += _in_one_line(own)
+    bound = _bind("KEYS", tuple(header["KEYS"].split())) + _bind("ARGV", tuple(header["ARGV"].split()))
+    return f"local function {name}(KEYS, ARGV) {bound}{functions}{_in_one_line(lines)}end ", _BETWEEN.split(
+        header["ERR"]
+    )
+
+
+def _in_one_line(lines: Iterable[str]) -> str:
+    """Return Lua without comments in one line."""
+    return "".join(f"{line.strip()} " for line in lines if not line.lstrip().startswith("--"))
 
 
 def _header(name: str, lines: list[str]) -> dict[str, str]:

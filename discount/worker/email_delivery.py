@@ -1,5 +1,6 @@
 """Attempts e-mail deliveries: finds the recipient and the current facts, writes the e-mail and sends it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any, cast
@@ -176,7 +177,10 @@ class EmailDelivery:
         if user_id is not None:
             held = grants.held_grant(self._store, discount.id, user_id)
             current = kind == "code-granted" or self._still_expiring(discount, held)
-            return _grant_facts(discount, held) if current else None
+            if not current:
+                return None
+            facts = _grant_facts(discount, held)
+            return facts | _claim_facts(discount, held, fields) if kind == "code-granted" else facts
         if kind == "sold-out":
             return {"discount_name": discount.discount_code, "total_count": discount.total_count}
         name = cast(LimitName, fields["limit"])
@@ -215,6 +219,14 @@ def _grant_facts(discount: Discount, held: Grant) -> dict[str, Any]:
         "for_all": discount.codes.kind == "shared",
         "rule": discount.rule,
         "valid_until": None if until is None else to_time(until).astimezone(ZoneInfo(discount.timezone)),
+    }
+
+
+def _claim_facts(discount: Discount, held: Grant, fields: Mapping[str, str]) -> dict[str, Any]:
+    until = held.claim_until
+    return {
+        "waited": "waited" in fields,
+        "claim_until": None if until is None else to_time(until).astimezone(ZoneInfo(discount.timezone)),
     }
 
 

@@ -11,6 +11,7 @@ from discount.domain.events import Entry, read_entries
 from discount.domain.model import Brand, DeliveryKind, Webhook
 from discount.services import (
     brands,
+    claims,
     contacts,
     outbox,
     webhooks,
@@ -39,7 +40,7 @@ class _Lookups:
 
     Args:
         discount_ids: discount ids by discount number.
-        discounts: `webhook`, `expires_at`, `valid_for` and `timezone` by discount id.
+        discounts: `webhook`, `expires_at`, `valid_for`, `timezone` and `claim_within` by discount id.
         brands: brands by id; empty without e-mails.
         webhook_ids: ids of a brand's webhooks by brand id.
         webhooks: webhooks by id.
@@ -160,11 +161,15 @@ class Planner:
         return len(rows)
 
     def _note_end(self, entry: Entry, lookups: _Lookups) -> None:
-        """Note when a reminder is due, if the entry sets or changes the end of a discount or code."""
+        """Note when a reminder is due, if the entry sets or changes an end, and when a granted code has to be used."""
         fields, discount_id = entry.fields, lookups.discount_ids.get(entry.fields.get("number", ""))
-        if self._reminders is None or discount_id is None:
+        if discount_id is None:
             return
-        _, expires_at, valid_for, zone = lookups.discounts[discount_id]
+        _, expires_at, valid_for, zone, claim_within = lookups.discounts[discount_id]
+        if fields["type"] == "code.granted" and claim_within:
+            claims.note(self._store, discount_id, fields["user"], int(fields["at"]), claim_within)
+        if self._reminders is None:
+            return
         if fields["type"] in ("discount.created", "discount.changed") and expires_at:
             self._reminders.note(entry.partition, discount_id, int(expires_at))
         elif fields["type"] == "code.granted" and valid_for and lookups.reachable.get(_user_of(entry)):
@@ -190,7 +195,15 @@ class Planner:
         replies = self._store.commands(
             [("ZRANGE", keys.brand_webhooks(partition, each), 0, -1) for each in brand_ids]
             + [
-                ("HMGET", keys.discount(partition, each), "webhook", "expires_at", "valid_for", "timezone")
+                (
+                    "HMGET",
+                    keys.discount(partition, each),
+                    "webhook",
+                    "expires_at",
+                    "valid_for",
+                    "timezone",
+                    "claim_within",
+                )
                 for each in ids
             ]
         )

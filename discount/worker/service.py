@@ -39,6 +39,7 @@ from discount.worker.reconciling import Reconciling
 from discount.worker.reminders import Reminders
 from discount.worker.retention import Retention
 from discount.worker.smtp_client import SmtpClient
+from discount.worker.waiting_lists import WaitingLists
 from discount.worker.webhook_client import WebhookClient
 from discount.worker.webhook_delivery import WebhookDelivery
 
@@ -52,6 +53,7 @@ TAKE_OVER = 1.0
 REMIND = 30.0
 INDEX = 1.0
 CLEAN = 60.0
+SERVE = 0.5
 RECONCILE = 30.0
 TALLY = 5.0
 TRIM = 600.0
@@ -144,6 +146,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("takeover", housekeeper.take_over, ending, every=TAKE_OVER, before=planner.open),
         _Loop("reminders", housekeeper.remind, ending, every=REMIND),
         _Loop("index", housekeeper.index, ending, every=INDEX, before=planner.open),
+        _Loop("waiting-lists", WaitingLists(store).turn, ending, every=SERVE),
         _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]

@@ -102,8 +102,12 @@ class Targets:
             + [("HMGET", keys.numbers(partition), *(numbers or [""]))]
         )
         found = {number: each for number, each in zip(numbers, discount_ids, strict=False) if each}
-        own = self._store.commands([("HGET", keys.discount(partition, each), "webhook") for each in found.values()])
-        of_discounts = {number: each for number, each in zip(found, own, strict=True) if each}
+        own = self._store.commands(
+            [("HMGET", keys.discount(partition, each), "webhook", "claim_within") for each in found.values()]
+        )
+        of_discounts = {number: each for number, (each, _) in zip(found, own, strict=True) if each}
+        # When a grant has to be used is noted by whoever plans its event.
+        claimed = {number for number, (_, within) in zip(found, own, strict=True) if within}
         every = webhooks.read(
             self._store, sorted({*of_discounts.values(), *(each for ids in of_brands for each in ids)})
         )
@@ -113,7 +117,11 @@ class Targets:
             return _NONE.union(*(each.types or _ALL for each in several if each is not None))
 
         known.brands |= {brand_id: types_of(ids) for brand_id, ids in zip(brand_ids, of_brands, strict=True)}
-        known.discounts |= {each: types_of([of_discounts[each]] if each in of_discounts else []) for each in numbers}
+        known.discounts |= {
+            each: types_of([of_discounts[each]] if each in of_discounts else [])
+            | (frozenset({_GRANTED}) if each in claimed else _NONE)
+            for each in numbers
+        }
 
 
 def _number_in(fields: Sequence[str]) -> str:

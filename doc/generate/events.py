@@ -36,6 +36,8 @@ _FIELDS = {
     "request": "5f0c8a1e9b7d4c26",
     "first": "1",
     "count": "500",
+    "place": "3",
+    "waited": "1795247000000000",
     "back": "next",
     "next": "User 2",
     "reissue": "",

@@ -11,7 +11,13 @@ from structlog.testing import capture_logs
 
 from discount.app import create_app
 from discount.config import Settings
+from discount.domain import code_kinds
+from discount.domain.audience import Audience, Customer
+from discount.domain.combinations import CLASSES
 from discount.domain.errors import Unavailable
+from discount.domain.order_lines import Line, Products, Selection
+from discount.domain.releases import Release
+from discount.domain.rules import Order, Rule
 from discount.ledger import LedgerError
 from discount.ledger.consumer import Consumer
 from discount.ledger.database import Database
@@ -21,7 +27,8 @@ from discount.ledger.tables import DISCOUNTS
 from discount.security import signing
 from discount.security.sealing import Sealer
 from discount.security.signing import Signer
-from discount.services import discounts, outbox, redemptions, revocations, users
+from discount.services import discounts, outbox, redemptions, revocations, several_codes, users, waiting_lists
+from discount.services.checkouts import Checkout
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replay import ReplayStore
@@ -33,6 +40,7 @@ from tests.support.redis_server import RedisServer
 
 WEEK = 7 * 86_400
 USERS = [f"user {number}" for number in range(12)]
+_OF_THE_MOMENT = ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate", "waits")
 
 
 def fill(harness: ServiceHarness) -> list[str]:
@@ -81,7 +89,60 @@ def fill(harness: ServiceHarness) -> list[str]:
     harness.close(made[-2])
     harness.close(made[-3], void=True)
     harness.import_lines(made[1], ["Later 1", "Later 2", "Own 3"])
+    return [*made, *redeem_together(harness), *fill_lists(harness)]
+
+
+def redeem_together(harness: ServiceHarness) -> list[str]:
+    """Redeem, hold, confirm and roll back orders with lines and several codes; return the ids of the discounts."""
+    chairs = Selection(applies_to=Products(skus=("CHAIR",)))
+    given = [
+        ("CHAIRS", Rule(percent=5_000, selection=chairs, combines=CLASSES), Audience(first_order=True, at="checkout")),
+        ("FIVE", Rule(amount_off=500, currency="EUR", combines=CLASSES), None),
+    ]
+    made = [
+        harness.create(
+            total=None,
+            kind=code_kinds.make("shared", None, {"code": code}),
+            rule=rule,
+            audience=audience,
+            limits={"per_user": None},
+        ).id
+        for code, rule, audience in given
+    ]
+    lines = (Line("1", 600, 1, "CHAIR"), Line("2", 400))
+    codes = ["FIVE", "CHAIRS"]
+    for order, hold in (("one", None), ("two", 600), ("three", 600)):
+        checkout = Checkout(
+            USERS[9], "", Order(order, 1000, "EUR", lines), brand_id="IKEA", customer=Customer(orders=0)
+        )
+        found = several_codes.redeem(harness.store, checkout, codes, hold_seconds=hold, metadata={"till": "5"})
+        if order == "two":
+            redemptions.roll_back(harness.store, found[1].id, "one of them")
+            several_codes.confirm(harness.store, found[0].id)
+        elif order == "three":
+            several_codes.roll_back(harness.store, found[0].id, "all of them")
     return made
+
+
+def fill_lists(harness: ServiceHarness) -> list[str]:
+    """Make discounts that users wait for, and let some get a code; return their ids."""
+    store = harness.store
+    made = [harness.create_kind(kind, total=2).id for kind in ("unique", "imported")]
+    made.append(harness.create_kind("personal", 2, template="{brand}-waited-for-{user}").id)
+    for discount in made:
+        for user in USERS[:2]:
+            harness.grant(discount, user)
+        for user in USERS[2:8]:
+            waiting_lists.wait(store, discount, user)
+        revocations.revoke(store, discount, USERS[0], back="pool")
+        waiting_lists.leave(store, discount, USERS[4])
+    harness.change(made[0], total_count=3)
+    harness.import_lines(made[1], ["Waited 1", "Waited 2"])
+    harness.change(made[2], total_count=9)
+    paced = harness.create(total=5, release=Release(harness.now() - 1, 1))
+    harness.grant(paced.id, USERS[0])
+    waiting_lists.wait(store, paced.id, USERS[1])
+    return [*made, paced.id]
 
 
 @pytest.fixture
@@ -128,7 +189,16 @@ def data(harness: ServiceHarness) -> dict[str, Any]:
     client, found = harness.redis, {}
     for name in client.keys("*"):
         # What expires, what a worker writes, and wrong codes belong to the moment.
-        if name.split(":")[1] in ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate"):
+        if name.split(":")[1] in (
+            "guesses",
+            "idempotency",
+            "ledger",
+            "events",
+            "trimmed",
+            "installation",
+            "rate",
+            "waits",
+        ):
             continue
         kind = client.type(name)
         reads = {

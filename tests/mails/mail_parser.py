@@ -20,7 +20,7 @@ LINK = "https://shop.example/unsubscribe/abc.def"
 BRAND = {"brand_name": "IKEA", "discount_name": "Christmas 2026"}
 GRANT = BRAND | {"code": "XMAS-7F3K", "rule": Rule(percent=1250), "valid_until": UNTIL, "for_all": False}
 FACTS: dict[MailKind, dict[str, Any]] = {
-    "code-granted": GRANT,
+    "code-granted": GRANT | {"claim_until": None, "waited": False},
     "code-expiring": GRANT,
     "sold-out": BRAND | {"total_count": 1500},
     "limit-reached": BRAND | {"limit": "per_user", "limit_count": 3},

@@ -86,6 +86,22 @@ def test_the_text_about_a_code_fits_its_kind(harness: MailHarness, codes: dict[s
     assert ("only for you" in text, "feel free to share it" in text) == (not for_all, for_all)
 
 
+def test_who_waited_gets_a_mail_when_a_code_comes_back(harness: MailHarness) -> None:
+    discount_id = harness.create(total_count=1, claim_within="PT1H")
+    harness.grant(discount_id, "Bob")
+    harness.done("POST", f"/discount/{discount_id}/wait", {"user_id": "User 1", "email": ANN})
+    harness.send()
+    assert recipients(harness) == []
+    harness.done("POST", f"/discount/{discount_id}/grant/revoke", {"user_id": "Bob", "back": "pool"})
+    harness.send()
+    assert recipients(harness) == [ANN]
+    text = text_of(read(harness.box.mails[0]))
+    assert "You waited for a code of IKEA" in " ".join(text.split())
+    assert "Use it before: " in text
+    # The planner noted when each of the two codes has to be used; the first is not held any more.
+    assert harness.store.command("ZCARD", keys.claims(keys.partition_of("IKEA", harness.store.partitions))) == 1
+
+
 def test_the_same_grant_again_sends_nothing_more(harness: MailHarness) -> None:
     discount_id = harness.create()
     codes = {harness.grant(discount_id, email=ANN) for _ in range(3)}

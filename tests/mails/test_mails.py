@@ -138,6 +138,18 @@ def test_a_shared_code_may_be_passed_on_and_a_unique_code_may_not(locale: str, a
             assert (alone in words, for_all in words) == (not shared, shared)
 
 
+@pytest.mark.parametrize(
+    ("locale", "headline", "before"),
+    [("en", "It is your turn", "Use it before: 20"), ("de", "Sie sind an der Reihe", "Einzulösen vor: 20.")],
+)
+def test_who_waited_reads_that_the_turn_has_come_and_until_when(locale: str, headline: str, before: str) -> None:
+    for waited, until in ((False, None), (True, UNTIL)):
+        recipient = Recipient("ann@mail.example", None, locale)
+        message = example_mail("code-granted", recipient, waited=waited, claim_until=until)
+        assert (headline in shown(html_of(message)).text) == waited
+        assert (before in text_of(message)) == (until is not None)
+
+
 @pytest.mark.parametrize("locale", ["en", "de"])
 @pytest.mark.parametrize("kind", ["code-granted", "code-expiring"])
 def test_both_parts_show_the_code_its_end_and_the_discount(kind: MailKind, locale: str) -> None:

@@ -37,6 +37,8 @@ class Shop:
     delivery: str = ""
     #: A discount of the dialect of personal codes.
     personal: str = ""
+    #: A discount without codes, for which Ann waits.
+    empty: str = ""
     #: A use of a readable code.
     used: str = ""
 

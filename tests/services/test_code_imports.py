@@ -383,15 +383,21 @@ def test_only_a_discount_of_imported_codes_takes_them(harness: ServiceHarness, k
 
 def test_the_script_refuses_another_kind_too(harness: ServiceHarness) -> None:
     found = harness.create_kind("unique")
+    partition = partition_of(found.id)
     names = [
-        keys.usage(partition_of(found.id)),
-        keys.discount(partition_of(found.id), found.id),
-        keys.codes(partition_of(found.id), found.id),
-        keys.taken(partition_of(found.id), found.id, 0),
+        keys.waits(partition, found.id),
+        keys.waits_due(partition),
+        keys.usage(partition),
+        keys.discount(partition, found.id),
+        keys.codes(partition, found.id),
+        keys.buckets(partition, found.id),
+        keys.events(partition),
+        keys.taken(partition, found.id, 0),
     ]
+    arguments: list[str | int] = ["", *harness.store.quotas.arguments, "command", "", 1, 1, code_kinds.digest("A"), "A"]
     before = harness.state()
     with pytest.raises(WrongKind):
-        harness.store.run("import", names, [*harness.store.quotas.arguments, 1, code_kinds.digest("A"), "A"])
+        harness.store.run("import", names, arguments)
     assert harness.state() == before
 
 

@@ -71,12 +71,17 @@ def test_create_takes_every_field_that_http_takes(said: Said, http: FlaskClient)
         *("--limits-per-user-per-day", "2", "--timezone", "Europe/Stockholm", "--valid-for", "P14D"),
         *("--expires-at", "2280-01-01T00:00:00Z", "--no-returns-use", "--prefix", "X-", "--idempotency-key", "once"),
         *("--webhook-url", "https://ikea.example/x", "--webhook-types", "code.granted"),
+        *("--applies-to-skus", "CHAIR-*", "--except-categories", "sale", "--except-categories", "old"),
+        *("--minimum-quantity", "2", "--per", "line", "--cheapest-lines", "3"),
+        *("--combines", "line-amount", "--combines", "order-percent"),
     )
     body = {
         **{"brand_id": "IKEA", "discount_code": "Spring", "total_count": 3, "percent_off": 12.5, "currency": "EUR"},
         **{"minimum_amount": 1000, "maximum_discount": 500, "timezone": "Europe/Stockholm", "valid_for": "P14D"},
         **{"expires_at": "2280-01-01T00:00:00Z", "returns_use": False, "codes": {"prefix": "X-"}},
         **{"webhook_url": "https://ikea.example/x", "webhook_types": ["code.granted"]},
+        **{"applies_to": {"skus": ["CHAIR-*"]}, "except": {"categories": ["sale", "old"]}},
+        **{"minimum_quantity": 2, "per": "line", "cheapest_lines": 3, "combines": ["line-amount", "order-percent"]},
         "limits": {"total": 50, "per_user": None, "per_user_per_day": 2},
     }
     again = http.post("/discount", json=body, headers={"Idempotency-Key": "once"})
@@ -172,6 +177,28 @@ def test_a_code_is_validated_redeemed_held_confirmed_and_rolled_back(
     }
     for words, reason in refusals.items():
         assert wrong(call("redemption", *words)).startswith(reason)
+
+
+def test_several_codes_and_lines_are_redeemed_and_rolled_back_together(said: Said, http: FlaskClient) -> None:
+    for code, off in (("TEN", "10"), ("TWENTY", "20")):
+        said("create", "Till", code, "--kind", "shared", "--code", code, "--percent-off", off, "--combines", "all")
+    lines = [{"id": "1", "amount": 4000, "sku": "A"}, {"id": "2", "amount": 6000, "quantity": 2}]
+    words = [word for each in lines for word in ("--order-line", json.dumps(each))]
+    checkout = ("Ann", "TEN", "TWENTY", "--brand", "Till", "--order-id", "Several", *ORDER[2:], *words)
+    order = {"id": "Several", "amount": 10000, "currency": "EUR", "lines": lines}
+    body = {"brand_id": "Till", "user_id": "Ann", "codes": ["TEN", "TWENTY"], "order": order}
+    assert said("redemption", "validate", *checkout) == http.post("/validation", json=body).get_json()
+    done = said("redemption", "redeem", *checkout)
+    assert done == http.post("/redemption", json=body).get_json()
+    assert (done["discount_amount"], [each["discount_amount"] for each in done["lines"]]) == (2800, [1120, 1680])
+    first, second = (each["id"] for each in done["redemptions"])
+    assert said("redemption", "rollback", first, "--whole-order")["state"] == "rolled-back"
+    assert http.get(f"/redemption/{second}").get_json()["state"] == "rolled-back"
+
+
+def test_a_line_that_is_no_json_is_refused(call: Call) -> None:
+    words = ("redemption", "validate", "Ann", "TEN", "--brand", "Till", *ORDER, "--order-line", "{")
+    assert wrong(call(*words)) == "invalid: --order-line must be a JSON object."
 
 
 def test_brands_are_made_changed_listed_and_closed(said: Said, answer: Answer, call: Call, http: FlaskClient) -> None:

@@ -145,35 +145,35 @@ def test_a_brand_and_a_key_have_a_limited_number_of_places_each() -> None:
 
 
 REFUSED = {
-    "not ASCII": (400, "bad-request", b"GET /user/\xc3\x85sa-4711/grants HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "not ASCII": (400, "bad-request", b"GET /user/\xc3\x85sa-qz47/grants HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "no colon": (
         400,
         "bad-request",
-        b"GET /discount HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer 4711\r\n\r\n",
+        b"GET /discount HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer qz47\r\n\r\n",
     ),
     "a chunk's size": (
         400,
         "bad-request",
         b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n\xc3\x85sa-4711\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n\xc3\x85sa-qz47\r\n",
     ),
-    "version": (400, "bad-request", b"GET /\xc3\x85sa-4711 HTTP/9.9\r\nHost: localhost\r\n\r\n"),
-    "method": (400, "bad-request", b"G@T /discount?user_id=4711 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-    "length": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4711x\r\n\r\n"),
+    "version": (400, "bad-request", b"GET /\xc3\x85sa-qz47 HTTP/9.9\r\nHost: localhost\r\n\r\n"),
+    "method": (400, "bad-request", b"G@T /discount?user_id=qz47 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "length": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: qz47x\r\n\r\n"),
     "two lengths": (
         400,
         "bad-request",
-        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n4711",
+        b"POST /discount HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nqz47",
     ),
-    "coding": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: x4711\r\n\r\n"),
-    "line ends": (400, "bad-request", b"GET /discount?user_id=4711 HTTP/1.1\nHost: localhost\n\n"),
-    "long address": (414, "uri-too-long", b"GET /" + b"4711" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "coding": (400, "bad-request", b"POST /discount HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xqz47\r\n\r\n"),
+    "line ends": (400, "bad-request", b"GET /discount?user_id=qz47 HTTP/1.1\nHost: localhost\n\n"),
+    "long address": (414, "uri-too-long", b"GET /" + b"qz47" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "long header": (
         431,
         "headers-too-large",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"4711" * 3000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"qz47" * 3000 + b"\r\n\r\n",
     ),
-    "endless head": (431, "headers-too-large", b"GET / HTTP/1.1\r\n" + b"X: 4711\r\n" * 9000),
+    "endless head": (431, "headers-too-large", b"GET / HTTP/1.1\r\n" + b"X: qz47\r\n" * 9000),
 }
 
 
@@ -199,7 +199,7 @@ def test_the_log_contains_nothing_from_a_malformed_request(narrow: Service) -> N
             connection.sendall(sent)
             read(connection)
     assert "malformed request: InvalidHeader" in wait_until(lambda: narrow.log(0), "a log")
-    assert "4711" not in narrow.log(0)
+    assert "qz47" not in narrow.log(0)
 
 
 def test_a_body_waiting_for_continue_is_requested_once(narrow: Service) -> None:

@@ -285,7 +285,7 @@ def _check_answers(discount_id: str, found: Ledger, answers: list[Answer]) -> No
         if each["discount_id"] == discount_id:
             record = found.records.get(each["id"])
             assert record is not None, f"R8: answered, but not in the store: {each['id']}"
-            stored = (record["user"], record["code"], record["order"], int(record["amount"]))
+            stored = (record["user"], record["code"], record["order"].partition("\n")[0], int(record["amount"]))
             order = each["order"]
             assert stored == (each["user_id"], each["code"], order["id"], order["amount"]), "R8: answered as stored"
     # An order whose hold was released or ended may be redeemed again: another use, at a later moment.

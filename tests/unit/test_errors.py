@@ -16,8 +16,12 @@ OF_HTTP = {"method-not-allowed", "too-large", "unsupported-media-type", "bad-req
     "headers-too-large",
 }
 # Slugs that services use without a script.
-OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable"} | {
+OF_VERBS = {"invalid", "malformed", "unavailable", "not-yet-durable", "restoring"} | {
     "minimum-amount",
+    "lines-missing",
+    "no-line-fits",
+    "minimum-quantity",
+    "not-combinable",
     "not-in-audience",
     "currency-mismatch",
     "forbidden",

@@ -56,7 +56,7 @@ class Figures(unittest.TestCase):
             {"discount_deliveries", "discount_events_waiting", "discount_events_oldest_seconds"}
             | {"discount_brands_due", "discount_redis_spare_replicas"}
             | {"discount_ledger_behind_seconds", "discount_ledger_partitions_behind"}
-            | {"discount_ledger_lost_partitions"},
+            | {"discount_ledger_lost_partitions", "discount_ledger_differences", "discount_ledger_reconciled_seconds"},
         )
         self.assertLessEqual({"discount_grants", "discount_refusals", "discount_redemptions"}, of_app)
 

@@ -7,6 +7,7 @@ from msgspec import UNSET, structs
 from discount.api.contract import Contract, ViewResult
 from discount.api.routes.webhooks import CheckUrl
 from discount.api.schemas.common import (
+    Products,
     brand_in,
     duration_in,
     missing_out,
@@ -24,9 +25,12 @@ from discount.api.schemas.discounts import (
     DiscountQuery,
     LimitsIn,
     NewDiscountOut,
+    ReleaseIn,
+    combines_in,
 )
-from discount.domain import code_kinds, code_sequence, errors
+from discount.domain import code_kinds, code_sequence, errors, order_lines
 from discount.domain.model import COMMAND, Author, Caller, Discount
+from discount.domain.order_lines import NO_SELECTION, Selection
 from discount.domain.rules import LIMITS, LimitName, Rule
 from discount.domain.windows import PERIOD_LIMITS, Hours, Window
 from discount.security.signing import Signer
@@ -125,6 +129,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
                 raise errors.Invalid("/limits/per_identity", "cannot be changed; create another discount instead")
             limits = _limits(given)
             changes |= ({"limits": limits} if limits else {}) | _bounds(given)
+        if isinstance(body.release, ReleaseIn):
+            changes["release"] = body.release.pace()
         if not changes:
             raise errors.Invalid("", "must name at least one field to change")
         for name in ("starts_at", "expires_at"):
@@ -167,10 +173,14 @@ def create_from(
             currency=body.currency,
             minimum_amount=body.minimum_amount,
             maximum_discount=body.maximum_discount,
+            selection=_selection(body),
+            combines=combines_in(body.combines),
         ),
         limits=discounts.ONCE | _limits(body.limits),
         timezone=body.timezone,
         valid_for=duration_in(body.valid_for, "valid_for"),
+        claim_within=duration_in(body.claim_within, "claim_within"),
+        release=None if body.release is None else body.release.pace(),
         returns_use=body.returns_use,
         starts_at=moment_in(body.starts_at, "/starts_at"),
         expires_at=moment_in(body.expires_at, "/expires_at"),
@@ -192,6 +202,22 @@ def _discount_out(discount: Discount, now: int, caller: Caller) -> DiscountOut:
             out.discount_code = ""
         out.codes.code = ""
     return out
+
+
+def _selection(body: DiscountIn) -> Selection | None:
+    found = Selection(
+        _products(body.applies_to),
+        _products(body.except_),
+        body.minimum_quantity,
+        body.per == "line",
+        body.cheapest_lines,
+        body.dearest_lines,
+    )
+    return None if found == NO_SELECTION else found
+
+
+def _products(given: Products | None) -> order_lines.Products | None:
+    return None if given is None else order_lines.Products(tuple(given.skus), tuple(given.categories))
 
 
 def _limits(given: LimitsIn) -> dict[LimitName, int | None]:

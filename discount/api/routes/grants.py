@@ -33,6 +33,8 @@ from discount.store.guards import Guard
 BULK_BODY = 8 * 1024 * 1024
 _NO_GRANT = (
     "sold-out",
+    "not-released",
+    "others-wait",
     "not-started",
     "expired",
     "paused",
@@ -59,7 +61,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     )
     def grant_code(discount_id: str, body: GrantIn, caller: model.Caller, guard: Guard | None) -> ViewResult:
         """Grant a user a code: 201 the first time, then 200 with the same code."""
-        email = _email(body, caller)
+        email = email_in(body.email, caller)
         metadata = body.metadata or NO_METADATA
         return _answer(
             grants.grant(
@@ -155,7 +157,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     )
     def grant_code_of_brand(brand_id: BrandId, body: GrantIn, caller: model.Caller) -> ViewResult:
         """Grant a user a usable code of a brand: one that the user holds, or one of an active discount."""
-        email, metadata = _email(body, caller), body.metadata or NO_METADATA
+        email, metadata = email_in(body.email, caller), body.metadata or NO_METADATA
         return _answer(
             brand_grants.grant_of_brand(
                 store,
@@ -191,13 +193,19 @@ def _row(each: model.Grant) -> tuple[str, ...]:
     return (each.user_id, each.code, model.to_text(each.granted_at), until, void, metadata)
 
 
-def _email(body: GrantIn, caller: model.Caller) -> str:
-    if body.email is None:
+def email_in(email: str | None, caller: model.Caller) -> str:
+    """Return the user's e-mail address of a request; empty without one.
+
+    Raises:
+        Forbidden: only a brand may send it.
+        Invalid: it is not an address.
+    """
+    if email is None:
         return ""
     if caller.user_id is not None:
         raise Forbidden("Only a brand may send `email`; a user's token sets it with PUT /user/{user_id}.")
-    check_address(body.email, "/email")
-    return body.email
+    check_address(email, "/email")
+    return email
 
 
 def _answer(grant: model.Grant) -> ViewResult:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import UNSET
+
 from discount import metrics
 from discount.api import problems
 from discount.api.contract import Contract, ViewResult
@@ -14,6 +16,12 @@ from discount.api.schemas.common import (
 )
 from discount.api.schemas.discounts import LimitsOut
 from discount.api.schemas.redemptions import (
+    BestOut,
+    CodesRedemptionOut,
+    CodesValidationOut,
+    CodeVerdictOut,
+    FittingOut,
+    OrderIn,
     Reason,
     RedemptionIn,
     RedemptionOut,
@@ -23,14 +31,16 @@ from discount.api.schemas.redemptions import (
     RollbackIn,
     ValidationIn,
     ValidationOut,
+    lines_out,
 )
 from discount.api.streaming import csv_response
 from discount.domain import metadata, model
 from discount.domain.errors import Invalid, Refusal
 from discount.domain.metadata import NO_METADATA
+from discount.domain.order_lines import Line, check_lines
 from discount.domain.rules import Order, check_currency
 from discount.security.signing import Signer
-from discount.services import redemption_lists, redemptions
+from discount.services import fitting_codes, redemption_lists, redemptions, several_codes
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
 from discount.store.connection import Store
@@ -38,10 +48,15 @@ from discount.store.guards import Guard
 
 _NOT_NOW = (
     *("not-found", "not-granted", "revoked", "minimum-amount", "currency-mismatch", "limit-reached"),
+    *("lines-missing", "no-line-fits", "minimum-quantity", "not-combinable"),
     *("already-redeemed", "too-many-holds", "not-started", "expired", "paused", "closed", "idempotency-mismatch"),
     "too-many-guesses",
     *("outside-hours", "not-in-audience", "already-granted-elsewhere", "identity-missing"),
 )
+
+
+#: The largest body of a checkout, in bytes: 500 lines fit.
+CHECKOUT_BODY = 256 * 1024
 
 
 def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
@@ -54,11 +69,16 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         scopes=("redeem",),
         users=True,
         fast_path=True,
-        answers={200: ValidationOut},
+        max_body=CHECKOUT_BODY,
+        answers={200: (ValidationOut, CodesValidationOut, FittingOut)},
         refusals=("not-found", "too-many-guesses"),
     )
     def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
-        """Show what a code would take off an order, and every reason why it cannot be redeemed. Nothing is counted."""
+        """Show what codes would take off an order, and why they cannot be redeemed; or, without one, all that fit."""
+        if body.code is None and body.codes is UNSET:
+            return _find_fitting(store, body, _checkout(body, address, caller, signatures), caller, guard), 200
+        if body.codes is not UNSET:
+            return _validate_several(store, body, _checkout(body, address, caller, signatures), guard), 200
         verdict = redemptions.validate(store, _checkout(body, address, caller, signatures), guard)
         out = ValidationOut(
             valid=not verdict.reasons,
@@ -67,6 +87,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
             amount_to_pay=body.order.amount - verdict.discount_amount,
             left=LimitsOut.of(verdict.left),
             reasons=[_reason(each) for each in verdict.reasons],
+            lines=lines_out(verdict.lines),
         )
         return out, 200
 
@@ -77,13 +98,29 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         scopes=("redeem",),
         users=True,
         fast_path=True,
-        answers={201: RedemptionOut, 200: RedemptionOut},
+        max_body=CHECKOUT_BODY,
+        answers={201: (RedemptionOut, CodesRedemptionOut), 200: (RedemptionOut, CodesRedemptionOut)},
         refusals=_NOT_NOW,
     )
     def redeem_code(
         body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
     ) -> ViewResult:
-        """Redeem a code for an order: 201 the first time, then 200 with the same answer for the same order."""
+        """Redeem codes for an order: 201 the first time, then 200 with the same answer for the same order."""
+        if body.code is None and body.codes is UNSET:
+            raise Invalid("/code", "is missing; code or codes is required")
+        if body.codes is not UNSET:
+            found = several_codes.redeem(
+                store,
+                _checkout(body, address, caller, signatures),
+                body.codes,
+                hold_seconds=body.hold_seconds,
+                idempotency_key=idempotency_key,
+                metadata=body.metadata or NO_METADATA,
+                guard=guard,
+            )
+            made = sum(each.fresh for each in found)
+            metrics.REDEMPTIONS.inc(made)
+            return CodesRedemptionOut.of(found), 201 if made else 200
         redemption = redemptions.redeem(
             store,
             _checkout(body, address, caller, signatures),
@@ -119,8 +156,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         refusals=("not-found", "hold-ended"),
     )
     def confirm_redemption(redemption_id: str) -> ViewResult:
-        """Confirm a hold: the redemption becomes final."""
-        return RedemptionOut.of(redemptions.confirm(store, redemption_id)), 200
+        """Confirm a hold, and the holds of all codes of its order: the redemptions become final."""
+        return RedemptionOut.of(several_codes.confirm(store, redemption_id)), 200
 
     @contract.declare(
         "POST",
@@ -133,7 +170,8 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     )
     def roll_back_redemption(redemption_id: str, body: RollbackIn) -> ViewResult:
         """Roll back a redemption, or release a hold. The use returns to the limits, once."""
-        return RedemptionOut.of(redemptions.roll_back(store, redemption_id, body.reason)), 200
+        roll_back = several_codes.roll_back if body.whole_order else redemptions.roll_back
+        return RedemptionOut.of(roll_back(store, redemption_id, body.reason)), 200
 
     @contract.declare(
         "GET",
@@ -173,12 +211,58 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
 def _checkout(body: ValidationIn, address: str, caller: model.Caller, signatures: Signer) -> Checkout:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
+    if body.code is not None and body.codes is not UNSET:
+        raise Invalid("/codes", "cannot be combined with code")
+    if body.code is None and body.discount_id is not None:
+        raise Invalid("/discount_id", "is for one code; name the brand instead")
     check_currency(body.order.currency, "/order/currency")
-    order = Order(body.order.id, body.order.amount, body.order.currency)
+    order = Order(body.order.id, body.order.amount, body.order.currency, _lines(body.order) if body.order.lines else ())
     by_user = caller.user_id is not None
     customer, identity = customer_in(body.customer, caller), identity_in(body.identity, signatures)
-    return Checkout(
-        body.user_id, body.code, order, body.brand_id, body.discount_id, address, by_user, customer, identity
+    code = body.code or ""
+    return Checkout(body.user_id, code, order, body.brand_id, body.discount_id, address, by_user, customer, identity)
+
+
+def _lines(order: OrderIn) -> tuple[Line, ...]:
+    lines = tuple(Line(each.id, each.amount, each.quantity, each.sku, each.category) for each in order.lines)
+    check_lines(lines, order.amount)
+    return lines
+
+
+def _validate_several(store: Store, body: ValidationIn, checkout: Checkout, guard: Guard | None) -> CodesValidationOut:
+    assert body.codes is not UNSET  # noqa: S101 - the caller looked
+    verdict = several_codes.validate(store, checkout, body.codes, guard)
+    codes = [_code_verdict(code, each) for code, each in zip(body.codes, verdict.verdicts, strict=True)]
+    return CodesValidationOut(
+        all(each.valid for each in codes),
+        verdict.discount_amount,
+        checkout.order.amount - verdict.discount_amount,
+        codes,
+        lines_out(verdict.lines),
+    )
+
+
+def _find_fitting(
+    store: Store, body: ValidationIn, checkout: Checkout, caller: model.Caller, guard: Guard | None
+) -> FittingOut:
+    # A user sees no codes of the brand but the own ones.
+    found = fitting_codes.find(store, checkout, with_shared=caller.user_id is None, guard=guard)
+    best = None
+    if found.best is not None:
+        off = found.best.discount_amount
+        best = BestOut(list(found.best.codes), off, body.order.amount - off, lines_out(found.best.lines))
+    return FittingOut([_code_verdict(each.code, each.verdict) for each in found.codes], best, found.complete)
+
+
+def _code_verdict(code: str, verdict: redemptions.Verdict) -> CodeVerdictOut:
+    return CodeVerdictOut(
+        code=code,
+        valid=not verdict.reasons,
+        discount_id=verdict.discount_id,
+        discount_amount=verdict.discount_amount,
+        left=LimitsOut.of(verdict.left),
+        reasons=[_reason(reason) for reason in verdict.reasons],
+        lines=lines_out(verdict.lines),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount.domain import durations, metadata, model, rules
+from discount.domain import durations, metadata, model, order_lines, rules
 from discount.domain.audience import Customer
 from discount.domain.errors import Forbidden, Invalid
 from discount.domain.identity import PARTS, Identity, canonical
@@ -220,6 +220,28 @@ Currency = Annotated[
 
 
 Percent = Annotated[float, Meta(gt=0, le=100, description="At most two decimals.", examples=[12.5])]
+
+
+_ProductText = Annotated[str, Meta(min_length=1, max_length=order_lines.LONGEST, pattern=NAME_PATTERN)]
+
+
+Sku = Annotated[_ProductText, Meta(description="The shop's own number of the product.", examples=["CHAIR-17"])]
+
+
+Category = Annotated[_ProductText, Meta(description="The shop's own category of the product.", examples=["chairs"])]
+
+
+_Entries = Annotated[
+    list[_ProductText],
+    Meta(max_length=order_lines.MOST_ENTRIES, description="An entry with * at its end is a prefix."),
+]
+
+
+class Products(Shape):
+    """Products by SKU or by category."""
+
+    skus: _Entries = msgspec.field(default_factory=list)
+    categories: _Entries = msgspec.field(default_factory=list)
 
 
 Often = Annotated[int, Meta(ge=0, le=10**9, description="A number of times.")]

@@ -1,6 +1,6 @@
 """Shapes of discounts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
@@ -20,13 +20,16 @@ from discount.api.schemas.common import (
     Money,
     Often,
     Percent,
+    Products,
     Shape,
     Wanted,
     Zone,
+    moment_in,
     moment_out,
 )
 from discount.api.schemas.webhooks import EventTypes, WebhookUrl
-from discount.domain import audience, identity, ids, model, rules, windows
+from discount.domain import audience, identity, ids, model, order_lines, releases, rules, windows
+from discount.domain.combinations import CLASSES, RuleClass
 from discount.domain.errors import Invalid
 from discount.domain.reasons import with_rule
 
@@ -326,11 +329,64 @@ class HoursShape(Shape, rename={"from_": "from"}):
         return cls(hours.from_, hours.to, list(hours.days))
 
 
+class ReleaseIn(Shape):
+    """The pace at which codes are granted: so many a minute, evenly, from `at` on. What nobody took adds up."""
+
+    at: Moment
+    per_minute: Annotated[int, Meta(ge=1, le=releases.MOST_PER_MINUTE, description="Codes of a minute.", examples=[60])]
+
+    @classmethod
+    def of(cls, release: releases.Release | None) -> "ReleaseIn | None":
+        return None if release is None else cls(model.to_time(release.at), release.per_minute)
+
+    def pace(self) -> releases.Release:
+        """Return the pace.
+
+        Raises:
+            Invalid: it begins before 2001-09-10 or after 2286-11-20.
+        """
+        return releases.Release(moment_in(self.at, "/release/at") or 0, self.per_minute)
+
+
 class SumsOut(Shape):
     """Sums over the redemptions in one currency, without holds and rolled-back ones."""
 
     orders: int
     discounts: int
+
+
+Per = Annotated[
+    Literal["order", "line"],
+    Meta(description="order: the rule takes off all its lines together; line: off each of them."),
+]
+
+
+Combines = Annotated[
+    Literal["alone", "all"] | list[RuleClass],
+    Meta(
+        description="The codes with which its codes may be used for one order: alone with none; all; or the classes of"
+        " their rules. Both discounts must allow each other.",
+        examples=["all"],
+    ),
+]
+
+
+def combines_in(given: Literal["alone", "all"] | list[RuleClass]) -> tuple[RuleClass, ...]:
+    """Return the classes of rules with which a discount may be combined."""
+    if isinstance(given, str):
+        return CLASSES if given == "all" else ()
+    return tuple(each for each in CLASSES if each in given)
+
+
+def _combines_out(combines: Sequence[str]) -> Literal["all"] | list[RuleClass]:
+    found = [each for each in CLASSES if each in combines]
+    return "all" if len(found) == len(CLASSES) else found
+
+
+LineCount = Annotated[int, Meta(ge=1, le=order_lines.MOST_LINES, description="Only so many lines.")]
+
+
+Pieces = Annotated[int, Meta(ge=1, le=order_lines.MOST_PIECES, description="Pieces of what the discount is for.")]
 
 
 Length = Annotated[
@@ -344,10 +400,17 @@ Length = Annotated[
 ]
 
 
+ClaimWithin = Annotated[
+    Length,
+    Meta(description="How long after its grant an unused code goes to whoever waits, or back to the pool; no months."),
+]
+
+
 class DiscountIn(Shape, kw_only=True):
     """A discount to create. Personal and shared codes need no total; for imported ones it is the expected number.
 
-    The rule is `percent_off`, or `amount_off` with `currency`. `valid_for` counts from the grant.
+    The rule is `percent_off`, or `amount_off` with `currency`. `applies_to`, `except` and the fields after them need
+    the lines of an order. `valid_for` counts from the grant.
     `total_count` limits grants, also of a shared code; `limits` limit redemptions.
     """
 
@@ -358,11 +421,20 @@ class DiscountIn(Shape, kw_only=True):
     starts_at: Moment | None = None
     expires_at: Moment | None = None
     valid_for: Length | None = None
+    claim_within: ClaimWithin | None = None
+    release: ReleaseIn | None = None
     percent_off: Percent | None = None
     amount_off: Money | None = None
     currency: Currency | None = None
     minimum_amount: Money | None = None
     maximum_discount: Money | None = None
+    applies_to: Products | None = None
+    except_: Products | None = msgspec.field(default=None, name="except")
+    minimum_quantity: Pieces | None = None
+    per: Per = "order"
+    cheapest_lines: LineCount | None = None
+    dearest_lines: LineCount | None = None
+    combines: Combines = "alone"
     limits: LimitsIn = msgspec.field(default_factory=LimitsIn)
     timezone: Zone = "UTC"
     returns_use: Annotated[bool, Meta(description="Whether a rollback returns the use to the limits.")] = True
@@ -385,7 +457,23 @@ class DiscountChange(Shape):
     starts_at: Moment | None | UnsetType = UNSET
     expires_at: Moment | None | UnsetType = UNSET
     limits: LimitsIn | UnsetType = UNSET
+    release: ReleaseIn | None | UnsetType = UNSET
     metadata: Annotated[Metadata | UnsetType, Meta(description="Replaces all metadata.")] = UNSET
+
+
+def _selection_out(selection: order_lines.Selection | None) -> dict[str, Any]:
+    """Return the fields of a selection that say something."""
+    if selection is None:
+        return {}
+    given = {
+        "applies_to": selection.applies_to and order_lines.products_out(selection.applies_to),
+        "except_": selection.excluded and order_lines.products_out(selection.excluded),
+        "minimum_quantity": selection.minimum_quantity,
+        "per": "line" if selection.per_line else None,
+        "cheapest_lines": selection.cheapest,
+        "dearest_lines": selection.dearest,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 class DiscountForUser(Shape, kw_only=True):
@@ -399,6 +487,8 @@ class DiscountForUser(Shape, kw_only=True):
     starts_at: Moment | None
     expires_at: Moment | None
     valid_for: Length | None
+    claim_within: ClaimWithin | None
+    release: ReleaseIn | None
     percent_off: float | None
     amount_off: int | None
     currency: str | None
@@ -406,6 +496,13 @@ class DiscountForUser(Shape, kw_only=True):
     maximum_discount: int | None
     limits: LimitsOut
     timezone: str
+    applies_to: dict[str, list[str]] | UnsetType = UNSET
+    except_: dict[str, list[str]] | UnsetType = msgspec.field(default=UNSET, name="except")
+    minimum_quantity: int | UnsetType = UNSET
+    per: Per | UnsetType = UNSET
+    cheapest_lines: int | UnsetType = UNSET
+    dearest_lines: int | UnsetType = UNSET
+    combines: Combines | UnsetType = UNSET
     opens: list[HoursShape] | UnsetType = UNSET
     audience: AudienceShape | UnsetType = UNSET
 
@@ -424,6 +521,8 @@ class DiscountForUser(Shape, kw_only=True):
             "starts_at": moment_out(discount.starts_at),
             "expires_at": moment_out(discount.expires_at),
             "valid_for": None if discount.valid_for is None else discount.valid_for.text,
+            "claim_within": None if discount.claim_within is None else discount.claim_within.text,
+            "release": ReleaseIn.of(discount.release),
             "percent_off": None if discount.rule.percent is None else discount.rule.percent / 100,
             "amount_off": discount.rule.amount_off,
             "currency": discount.rule.currency,
@@ -431,9 +530,10 @@ class DiscountForUser(Shape, kw_only=True):
             "maximum_discount": discount.rule.maximum_discount,
             "limits": _limits_out(discount),
             "timezone": discount.timezone,
+            "combines": _combines_out(discount.rule.combines) if discount.rule.combines else UNSET,
             "audience": UNSET if discount.audience is None else AudienceShape.of(discount.audience),
             "opens": [HoursShape.of(each) for each in discount.opens] or UNSET,
-        }
+        } | _selection_out(discount.rule.selection)
 
 
 def _limits_out(discount: model.Discount) -> LimitsOut:
@@ -452,6 +552,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
     total_count: int | None
     granted_count: int
     remaining_count: int | None
+    waiting_count: Annotated[int, Meta(description="Users on the waiting list.")]
     codes: CodesOut
     returns_use: bool
     redeemed_count: int
@@ -468,6 +569,7 @@ class DiscountOut(DiscountForUser, kw_only=True):
             "total_count": discount.total_count,
             "granted_count": discount.granted_count,
             "remaining_count": discount.remaining_count,
+            "waiting_count": discount.waiting_count,
             "codes": CodesOut(**asdict(discount.codes)),
             "returns_use": discount.returns_use,
             "redeemed_count": discount.redeemed_count,

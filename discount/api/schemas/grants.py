@@ -44,6 +44,12 @@ GoodUntil = Annotated[
 Void = Annotated[bool, Meta(description="Whether the brand has made the code void, so that it cannot be redeemed.")]
 
 
+ClaimUntil = Annotated[
+    Moment,
+    Meta(description="When the code goes to another user if it was not used; absent if it never does."),
+]
+
+
 class GrantOut(Shape, kw_only=True):
     """A code that a user holds."""
 
@@ -54,6 +60,7 @@ class GrantOut(Shape, kw_only=True):
     granted_at: Moment
     good_until: GoodUntil
     void: Void
+    claim_until: ClaimUntil | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
     @classmethod
@@ -65,6 +72,7 @@ class GrantOut(Shape, kw_only=True):
             granted_at=model.to_time(grant.granted_at),
             good_until=moment_out(grant.good_until),
             void=grant.void,
+            claim_until=UNSET if grant.claim_until is None else model.to_time(grant.claim_until),
             metadata=UNSET if grant.metadata is None else dict(grant.metadata),
         )
 
@@ -78,6 +86,8 @@ class GrantsIn(Shape):
 
 NoGrant = Literal[
     "sold-out",
+    "not-released",
+    "others-wait",
     "not-started",
     "expired",
     "paused",

@@ -35,6 +35,10 @@ class Problem(msgspec.Struct, omit_defaults=True):
     quota_limit: int | None = None
     opens_at: Moment | None = None
     minimum_amount: int | None = None
+    code: Annotated[str | None, Meta(description="The refused code, if the request has several.")] = None
+    codes: Sequence[str] = ()
+    minimum_quantity: int | None = None
+    quantity: int | None = None
     currency: str | None = None
     scope: str | None = None
     most: int | None = None

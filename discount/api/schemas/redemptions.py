@@ -1,5 +1,6 @@
 """Shapes of validations and redemptions."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -7,8 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from discount.api.schemas.common import (
     ID_PATTERN,
+    NAME_PATTERN,
     Amount,
     BrandId,
+    Category,
     Currency,
     CustomerIn,
     IdentityIn,
@@ -18,12 +21,15 @@ from discount.api.schemas.common import (
     Moment,
     Remark,
     Shape,
+    Sku,
     UserId,
     Wanted,
     moment_out,
 )
 from discount.api.schemas.discounts import LimitsOut
-from discount.domain import model
+from discount.domain import model, order_lines
+from discount.domain.combinations import MOST_CODES
+from discount.domain.order_lines import add_lines
 
 State = Literal["held", "redeemed", "rolled-back", "released"]
 
@@ -48,33 +54,96 @@ class OrderShape(Shape):
     currency: Currency
 
 
+LineId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=order_lines.LONGEST,
+        pattern=NAME_PATTERN,
+        description="The shop's own id of the line; each is given once.",
+        examples=["1"],
+    ),
+]
+
+
+class LineIn(Shape):
+    """A line of an order. `amount` is the price of all its pieces."""
+
+    id: LineId
+    amount: Amount
+    quantity: Annotated[int, Meta(ge=1, le=order_lines.MOST_PIECES, description="Its pieces.")] = 1
+    sku: Sku | None = None
+    category: Category | None = None
+
+
+Lines = Annotated[
+    list[LineIn],
+    Meta(max_length=order_lines.MOST_LINES, description="They add up to the order's amount; delivery is a line, too."),
+]
+
+
+class OrderIn(OrderShape):
+    """The order to pay, with its lines if the discount is for some of them."""
+
+    lines: Lines = msgspec.field(default_factory=list)
+
+
+class LineOut(Shape):
+    """What comes off a line of an order."""
+
+    id: str
+    discount_amount: int
+
+
+LinesOut = Annotated[list[LineOut] | UnsetType, Meta(description="What comes off each line, if the order has lines.")]
+
+
+def lines_out(lines: Mapping[str, int]) -> list[LineOut] | UnsetType:
+    """Return what comes off each line."""
+    return [LineOut(line_id, amount) for line_id, amount in lines.items()] if lines else UNSET
+
+
+# No pattern: a text that cannot be a code counts as a wrong code.
+TypedCode = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, description="As typed. Case, blanks and dashes do not matter."),
+]
+
+
 class ValidationIn(Shape, kw_only=True):
-    """A code at a checkout: `brand_id` or `discount_id`, or both."""
+    """A code at a checkout, with `brand_id` or `discount_id`, or both; or several codes, with `brand_id`.
+
+    A validation without a code asks for all codes that fit.
+    """
 
     brand_id: BrandId | None = None
     discount_id: str | None = None
     user_id: UserId
-    # No pattern: a text that cannot be a code counts as a wrong code.
-    code: Annotated[
-        str,
-        Meta(min_length=1, max_length=200, description="As typed. Case, blanks and dashes do not matter."),
-    ]
-    order: OrderShape
+    code: TypedCode | None = None
+    codes: (
+        Annotated[
+            list[TypedCode],
+            Meta(min_length=1, max_length=MOST_CODES, description="In place of `code`: all of them, or none."),
+        ]
+        | UnsetType
+    ) = UNSET
+    order: OrderIn
     customer: CustomerIn | None = None
     identity: IdentityIn | None = None
 
 
 class RedemptionIn(ValidationIn, kw_only=True):
-    """A code to redeem or, with `hold_seconds`, to reserve for that many seconds."""
+    """Codes to redeem or, with `hold_seconds`, to reserve for that many seconds."""
 
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
     metadata: Metadata | None = None
 
 
 class RollbackIn(Shape):
-    """Why a redemption is rolled back."""
+    """Why a redemption is rolled back, and whether all others of its order are, too."""
 
     reason: Remark = ""
+    whole_order: Annotated[bool, Meta(description="Roll back the redemptions of all codes of the order.")] = False
 
 
 class Reason(Shape, omit_defaults=True):
@@ -88,6 +157,9 @@ class Reason(Shape, omit_defaults=True):
     starts_at: Moment | None = None
     expires_at: Moment | None = None
     minimum_amount: int | None = None
+    codes: Annotated[Sequence[str], Meta(description="The codes that it does not go together with.")] = ()
+    minimum_quantity: int | None = None
+    quantity: int | None = None
     currency: str | None = None
     most: int | None = None
     left: int | None = None
@@ -107,6 +179,46 @@ class ValidationOut(Shape):
     amount_to_pay: int
     left: LimitsOut
     reasons: list[Reason]
+    lines: LinesOut = UNSET
+
+
+class CodeVerdictOut(Shape, kw_only=True):
+    """What one of several codes would take off besides the others, and every reason why it cannot be redeemed."""
+
+    code: str
+    valid: bool
+    discount_id: str | None
+    discount_amount: int
+    left: LimitsOut
+    reasons: list[Reason]
+    lines: LinesOut = UNSET
+
+
+class BestOut(Shape):
+    """The codes that take the most off the order together, in the sequence in which to send them."""
+
+    codes: list[str]
+    discount_amount: int
+    amount_to_pay: int
+    lines: LinesOut = UNSET
+
+
+class FittingOut(Shape):
+    """The codes that fit an order, best first. Each is shown with what it takes off alone."""
+
+    codes: list[CodeVerdictOut]
+    best: Annotated[BestOut | None, Meta(description="Of the eight best codes; null if no code fits.")]
+    complete: Annotated[bool, Meta(description="Whether all codes were looked at, and not only the newest.")]
+
+
+class CodesValidationOut(Shape):
+    """What several codes would take off together. The order is valid if each of them is."""
+
+    valid: bool
+    discount_amount: int
+    amount_to_pay: int
+    codes: list[CodeVerdictOut]
+    lines: LinesOut = UNSET
 
 
 class RedemptionOut(Shape):
@@ -131,6 +243,10 @@ class RedemptionOut(Shape):
     rolled_back_at: Moment | None
     reason: str
     metadata: Metadata | UnsetType = UNSET
+    lines: LinesOut = UNSET
+    redeemed_with: Annotated[
+        list[str] | UnsetType, Meta(description="Ids of the order's other redemptions, if it has several codes.")
+    ] = UNSET
 
     @classmethod
     def of(cls, redemption: model.Redemption) -> "RedemptionOut":
@@ -153,6 +269,33 @@ class RedemptionOut(Shape):
             moment_out(redemption.rolled_back_at),
             redemption.reason,
             dict(redemption.metadata) if redemption.metadata else UNSET,
+            lines_out(redemption.lines),
+            list(redemption.redeemed_with) if redemption.redeemed_with else UNSET,
+        )
+
+
+class CodesRedemptionOut(Shape):
+    """The uses of several codes for one order, one for each code. `lines` are what all of them take off."""
+
+    user_id: str
+    brand_id: str
+    order: OrderShape
+    discount_amount: int
+    amount_to_pay: int
+    redemptions: list[RedemptionOut]
+    lines: LinesOut = UNSET
+
+    @classmethod
+    def of(cls, found: Sequence[model.Redemption]) -> "CodesRedemptionOut":
+        order, off = found[0].order, sum(each.discount_amount for each in found)
+        return cls(
+            found[0].user_id,
+            found[0].brand_id,
+            OrderShape(order.id, order.amount, order.currency),
+            off,
+            order.amount - off,
+            [RedemptionOut.of(each) for each in found],
+            lines_out(add_lines([each.lines for each in found])),
         )
 
 

@@ -24,18 +24,21 @@ EventType = Literal[
     "discount.limit-reached",
     "codes.imported",
     "code.granted",
+    "wait.started",
+    "wait.ended",
     "code.revoked",
     "code.redeemed",
     "redemption.rolled-back",
     "redemption.held",
     "redemption.confirmed",
     "redemption.released",
+    "identity.repeated",
     "user.forgotten",
     "webhook.disabled",
 ]
 
 
-EventTypes = Annotated[list[EventType], Meta(max_length=20, description="The event types to send; none for all.")]
+EventTypes = Annotated[list[EventType], Meta(max_length=40, description="The event types to send; none for all.")]
 
 
 WebhookUrl = Annotated[

@@ -2,7 +2,7 @@
 --- COST  O(n) in the users of the slice, which the caller bounds.
 --- KEYS  listing user_lists sets...
 --- ARGV  brand name most_lists most_users digests...
---- WITH  quotas
+--- WITH  grant_quotas quotas
 --- OK    added(added_count)  So many of the users were not on the list.
 --- OK    full                Nothing is changed: the list or the brand has the most that it may have.
 --- ERR

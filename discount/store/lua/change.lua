@@ -1,8 +1,8 @@
 --- Change fields of a discount; an empty value deletes the field.
---- COST  O(1), and O(n) in the codes of the pool that a lower total removes.
---- KEYS  discount codes shared events
---- ARGV  fields discount_id shared_code by request_id
---- WITH  quotas
+--- COST  O(1), and O(n) in the codes of the pool that a lower total removes, and serve for at most 50 users.
+--- KEYS  discount codes shared buckets events places...
+--- ARGV  from block fields discount_id shared_code by request_id
+--- WITH  grant_quotas quotas held releases levels waits
 --- OK    changed     The fields are changed.
 --- OK    ends-first  Nothing is changed: the discount would end before it starts.
 --- ERR   not-found closed below-granted(granted_count) code-taken
@@ -32,6 +32,8 @@ if stopped then return stopped end
 local before = {}
 for i = 1, #values, 2 do
   before[i], before[i + 1] = values[i], redis.call('HGET', discount, values[i]) or ''
+  -- A release that begins anew counts the grants from now on.
+  if values[i] == 'release' and values[i + 1] ~= '' then values[i + 1] = values[i + 1] .. ' ' .. d[2] end
 end
 redis.call('XADD', events, '*', 'type', 'discount.changed', 'at', now(), 'brand', d[1], 'number', d[8], 'before', cjson.encode(before), 'after', fields, 'by', by, 'request', request_id)
 for i = 1, #values, 2 do
@@ -48,4 +50,14 @@ if total and d[9] == 'unique' and total < tonumber(d[4]) then
   local waiting = total - tonumber(d[2])
   if waiting == 0 then redis.call('DEL', codes) else redis.call('LTRIM', codes, 0, waiting - 1) end
 end
+-- Codes of a higher total that are for users who wait; `from` is the counter of the first.
+if total and block ~= '' and from == d[4] then
+  local list = cjson.decode(block)
+  local count = math.min(#list, total - tonumber(from))
+  if count > 0 then
+    redis.call('HSET', discount, 'made', string.format('%.0f', from + count))
+    redis.call('RPUSH', codes, unpack(list, 1, count))
+  end
+end
+hand_out(discount, codes, buckets, events, places, 1)
 return {'changed'}

@@ -2,7 +2,7 @@
 --- COST  O(n) in the codes of the first block, which the caller bounds.
 --- KEYS  brand_record discount discounts brand_discounts numbers codes shared holder idempotency webhook events
 --- ARGV  discount_id fingerprint keep_seconds fields code_key first_block shared_code webhook_fields by request_id held_by
---- WITH  quotas
+--- WITH  grant_quotas quotas
 --- OK    created(discount_id)  The discount is new.
 --- OK    made(discount_id)     The same request made this discount before.
 --- OK    held-by(discount_id)  This discount has the code; call again with its key as `holder`.

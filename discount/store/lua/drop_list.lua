@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  user_lists
 --- ARGV  brand name
---- WITH  quotas
+--- WITH  grant_quotas quotas
 --- OK    dropped  There is no such list any more.
 --- ERR
 local known = redis.call('HGET', user_lists, name)

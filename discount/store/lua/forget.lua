@@ -1,7 +1,7 @@
 --- Anonymise the grant, the uses and some redemptions of a user of one discount. All counts stay.
 --- COST  O(log n) in the redemptions of the user for each of at most 500 redemptions.
---- KEYS  grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions events records...
---- ARGV  user nobody bucket brand number page named by request_id ids...
+--- KEYS  usage discount waits waits_due grants grants_of_nobody buckets uses uses_of_nobody users user_redemptions events records...
+--- ARGV  discount_id user nobody bucket brand number page named by request_id ids...
 --- WITH  held records put_records unlist
 --- OK    forgotten(grants entry_id)  The records are anonymous; `grants` is how many there were, 0 or 1, `entry_id` is that of the event.
 --- ERR
@@ -12,6 +12,7 @@ local code = granted and string.match(granted, '^%d+ ([^\n]*)') or ''
 local in_page, in_codes, traces = user .. '\n' .. page, held.code_field(user, brand, code), user .. '\n~'
 local numbers = redis.call('HMGET', users, in_page, in_codes, traces)
 local notes = redis.call('HGET', grants, user .. '\n')
+local is_waiting, all_waits = redis.call('ZSCORE', waits, user), redis.call('HGET', discount, 'waits')
 -- The user was not to be granted another code.
 local blocked = granted == '-'
 
@@ -49,6 +50,16 @@ for _, r in ipairs(found) do
   put_record(r)
 end
 if #shorts > 0 then unlist_for_user(users, user, user_redemptions, shorts) end
+if is_waiting then
+  redis.call('HINCRBY', usage, 'waits ' .. brand, -1)
+  if all_waits == '1' then
+    redis.call('HDEL', discount, 'waits')
+    redis.call('ZREM', waits_due, discount_id)
+  else
+    redis.call('HINCRBY', discount, 'waits', -1)
+  end
+  redis.call('ZREM', waits, user)
+end
 local codes = held.read(held_text)
 codes.few = held.without_number(codes.few, number)
 for n, field in ipairs({in_page, in_codes, traces}) do

@@ -2,22 +2,22 @@
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users extra candidates...
---- WITH  grant_quotas held levels guard
---- OK    granted(grant low expires_at valid_for timezone closed)  The user got a new code; `low` is not empty if the next block of codes is due.
---- OK    held(grant low expires_at valid_for timezone closed)  The user held this code before.
+--- WITH  grant_quotas held levels releases guard
+--- OK    granted(grant low expires_at valid_for timezone closed claim_within)  The user got a new code; `low` is not empty if the next block of codes is due.
+--- OK    held(grant low expires_at valid_for timezone closed claim_within)  The user held this code before.
 --- OK    refill                    The pool is empty; append codes and call again.
 --- OK    changed                   The codes that the user holds are not `expected_users` any more.
 --- OK    template                  The discount makes codes for each user; call again with candidates.
 --- OK    clash                     Every candidate is given already; call again with others.
 --- OK    asks                      The discount has an audience; judge the user and call again with a third line of `extra`.
---- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out
+--- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out not-released(opens_at) others-wait
 local held = redis.call('HGET', grants, user)
 -- The answer has all fields on which the end of the code depends.
 if held then
-  local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed')
-  return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or ''}
+  local ends = redis.call('HMGET', discount, 'expires_at', 'valid_for', 'timezone', 'closed', 'claim_within')
+  return {'held', held, '', ends[1] or '', ends[2] or '', ends[3] or '', ends[4] or '', ends[5] or ''}
 end
-local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told', 'asks')
+local d = redis.call('HMGET', discount, 'brand', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'number', 'kind', 'valid_for', 'timezone', 'told', 'asks', 'claim_within', 'release', 'waits')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[5] then return {'paused'} end
@@ -28,6 +28,9 @@ if d[7] and at < d[7] then return {'not-started', d[7]} end
 local granted = tonumber(d[2])
 local left = d[3] and d[3] - granted
 if left and left <= 0 then return {'sold-out'} end
+-- The codes that are released next are for the users who wait.
+if d[15] and at < released_at(d[15], granted) then return {'not-released', released_at(d[15], granted + (d[16] or 0))} end
+if d[16] then return {'others-wait'} end
 if d[13] and not string.find(extra, '\n.*\n') then return {'asks'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
@@ -115,4 +118,4 @@ if levels[1] then redis.call('HSET', discount, 'told', levels[#levels] .. ' ' ..
 count_grant(d[1])
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
-return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', ''}
+return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[14] or ''}

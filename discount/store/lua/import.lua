@@ -1,11 +1,12 @@
 --- Add a brand's own codes to a discount's pool; skip codes that it has or had.
---- COST  O(n) in the codes of the slice, which the caller bounds.
---- KEYS  discount codes events taken...
---- ARGV  by request_id triples...
---- WITH  quotas
+--- COST  O(n) in the codes of the slice, which the caller bounds, and serve for at most 50 users.
+--- KEYS  discount codes buckets events taken...
+--- ARGV  by request_id sets triples...
+--- WITH  grant_quotas quotas held releases levels waits
 --- OK    added(added_count repeated)  `repeated` are the positions in the slice of codes that were there before, with spaces.
 --- ERR   not-found closed wrong-kind
--- `triples` has three items for each code: the number of its set in `taken`, its digest, and the code.
+-- `triples` has three items for each code: the number of its set in `taken`, its digest, and the code. The keys after
+-- these `sets` are those of users who wait.
 local d = redis.call('HMGET', discount, 'kind', 'closed', 'brand', 'number', 'made')
 if not d[1] then return {'not-found'} end
 if d[2] then return {'closed'} end
@@ -47,5 +48,6 @@ if #fresh > 0 then
   redis.call('HINCRBY', discount, 'made', #fresh)
   count_use_of(#fresh * bytes_of.imported, #fresh)
   redis.call('RPUSH', codes, unpack(fresh))
+  hand_out(discount, codes, buckets, events, taken, sets + 1)
 end
 return {'added', tostring(#fresh), table.concat(repeated, ' ')}

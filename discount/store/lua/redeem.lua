@@ -7,6 +7,8 @@
 --- OK    again(record)             The order was redeemed before: its record.
 --- OK    checked(reasons left taken)  Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
 --- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
+--- OK    ready                   Nothing is in the way of mode `try`, which counts nothing.
+--- OK    caps(taken)               A budget leaves this much; call again with it as `discount_amount`, shared among the lines.
 --- OK    compare(code)             Only the caller can compare this code; call again with `as_held`.
 --- OK    term(granted_at)          Only the caller can add months to this; call again with `term`.
 --- OK    clock(now)                No day of `calendar` holds the time on the Redis server; call again with days around it.
@@ -59,6 +61,11 @@ if right then
     if before.user ~= user then differs[#differs + 1] = 'user_id' end
     if before.amount ~= amount then differs[#differs + 1] = 'amount' end
     if before.currency ~= currency then differs[#differs + 1] = 'currency' end
+    -- Digests on the second line of its text, behind the metadata: of the order's lines, and of its codes if they are several.
+    local of_lines, of_codes = string.match(before.order, '^[^\t]*\t(%x*)[^\t]*\t?(%x*)')
+    local given_lines, given_codes = string.match(order, '^[^\t]*\t(%x*)[^\t]*\t?(%x*)')
+    if (of_lines or '') ~= (given_lines or '') then differs[#differs + 1] = 'set of lines' end
+    if (of_codes or '') ~= (given_codes or '') then differs[#differs + 1] = 'set of codes' end
     if mode ~= 'check' and held_for ~= hold_seconds then differs[#differs + 1] = 'hold_seconds' end
   end
   if mode == 'check' then
@@ -110,7 +117,12 @@ if is_hit(limits) then
     if bounds then bounds.add(limits, kept_holds, today, discount_amount) end
   end
 end
-if bounds then discount_amount = bounds.cap(limits, discount_amount) end
+if bounds then
+  local taken = bounds.cap(limits, discount_amount)
+  -- Only the caller can share what a budget leaves among the lines of the order, whose text has a tab.
+  if right and taken ~= discount_amount and string.find(order, '\t', 1, true) then return {'caps', taken} end
+  discount_amount = taken
+end
 local left = left_of(limits)
 
 if revoked then reasons[#reasons + 1] = {slug = 'revoked'} end
@@ -148,7 +160,7 @@ if not right then
   count_guess()
   return {'refused', '[{"slug":"not-granted"}]'}
 end
-if mode ~= 'redeem' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left), discount_amount} end
+if mode == 'check' or mode == 'refuse' then return {'checked', #reasons > 0 and cjson.encode(reasons) or '[]', cjson.encode(left), discount_amount} end
 if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
   local opens_at = kept_holds[1].ends_at
   for _, hold in ipairs(kept_holds) do
@@ -183,6 +195,7 @@ if #released_holds > 0 then
   if #missing > 0 then return {'gives-way', unpack(missing)} end
 end
 
+if mode == 'try' then return {'ready'} end
 local hold_until, ended = '', none
 if hold_seconds ~= '' then
   hold_until = string.format('%016.0f', tonumber(at) + tonumber(hold_seconds) * 1000000)

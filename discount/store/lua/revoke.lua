@@ -1,10 +1,11 @@
 --- Take a code back from a user: void it, return it to the pool, or pass it on to the next user.
---- COST  O(1), and at most 20 codes that were taken back from the user before.
---- KEYS  discount codes grants buckets users next_grants next_users events taken...
---- ARGV  user granted canonical page reason back next_user next_bucket reissue by request_id candidates...
---- WITH  grant_quotas held notes
+--- COST  O(1), and at most 20 codes that were taken back from the user before, and serve for at most 50 users.
+--- KEYS  discount codes grants buckets users next_grants next_users uses events taken...
+--- ARGV  user granted canonical page reason back next_user next_bucket reissue unclaimed by request_id candidates...
+--- WITH  grant_quotas held notes uses releases levels waits
 --- OK    taken-back(at)  The user's code is taken back; or only `reissue` was new.
 --- OK    again(at)       Nothing is changed: this grant was taken back before.
+--- OK    claimed(until)  Nothing is changed: the user has used the code, or holds a use of it until then.
 --- OK    changed         The user's grant is not `granted` any more; look it up again.
 --- OK    template        The discount makes codes for each user; call again with candidates for the next user.
 --- OK    clash           Every candidate is given already; call again with others.
@@ -21,6 +22,14 @@ local is_done = held == '-' or (held ~= granted and last_granted == first_line) 
 if not only_reissue and is_done then return {'again', last_at} end
 if not held then return {'not-granted'} end
 if held ~= granted then return {'changed'} end
+if unclaimed == '1' then
+  local user_uses, hold_until = read_uses(redis.call('HGET', uses, user)), ''
+  for _, hold in ipairs(user_uses.holds) do
+    if hold.ends_at > at and hold.ends_at > hold_until then hold_until = hold.ends_at end
+  end
+  if user_uses.used > 0 then return {'claimed', ''} end
+  if hold_until ~= '' then return {'claimed', hold_until} end
+end
 local code = string.match(only_reissue and last_granted or first_line, '^%d+ (.*)$')
 local next_code, n_free, digest = code, nil, ''
 if not only_reissue and back ~= 'void' and d[6] then return {'closed'} end
@@ -106,4 +115,6 @@ else
 end
 -- The number in a personal code counts on: no number comes twice.
 if d[3] == 'personal' and back ~= 'void' then redis.call('HINCRBY', discount, 'made', 1) end
+-- A code in the pool goes to whoever waits. The brand knows that all codes were granted.
+if back == 'pool' then hand_out(discount, codes, buckets, events, taken, 1, true) end
 return {'taken-back', at}

@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  user_lists set
 --- ARGV  brand name digest
---- WITH  quotas
+--- WITH  grant_quotas quotas
 --- OK    taken-off  The user is not on the list.
 --- ERR
 local known = redis.call('HGET', user_lists, name)

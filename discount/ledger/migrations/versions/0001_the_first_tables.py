@@ -150,6 +150,7 @@ def upgrade() -> None:
         sa.Column("rolled_back_at", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.Column("more", sa.Text(), nullable=False),
         sa.Column("left_after", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", "redeemed_at"),
     )

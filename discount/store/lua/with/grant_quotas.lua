@@ -2,7 +2,7 @@
 --- ARGV  most_grants_a_day most_stored_bytes
 --- ERR   quota-reached(quota quota_limit opens_at)
 -- The part of the quotas that a grant needs, in the fields that quotas.lua describes; 300 is its estimate of a grant.
-local most_grants, most_bytes, used, at_day_start, counter
+local most_grants, most_bytes, stored_usage, at_day_start, counter
 -- Returns the refusal of one more grant of the brand; nil if its quotas allow it.
 local function over_grants(brand, at)
   counter = 'grants ' .. brand
@@ -15,12 +15,12 @@ local function over_grants(brand, at)
   end
   if not most_grants and not most_bytes then return nil end
   local grants, now_day = tonumber(stored[3] or 0), math.floor(at / 86400000000)
-  used = stored[1] or '0 0 0 0'
-  local day, before, bytes, codes = string.match(used, '^(%d+) (%d+) (%d+) (%d+)$')
+  stored_usage = stored[1] or '0 0 0 0'
+  local day, before, bytes, codes = string.match(stored_usage, '^(%d+) (%d+) (%d+) (%d+)$')
   if tonumber(day) ~= now_day then
     before = grants
     at_day_start = string.format('%.0f %.0f %s %s', now_day, grants, bytes, codes)
-    used = at_day_start
+    stored_usage = at_day_start
   end
   if most_grants and grants - before >= most_grants then return {'quota-reached', 'grants_a_day', string.format('%.0f', most_grants), string.format('%.0f', (now_day + 1) * 86400000000)} end
   if most_bytes and bytes + 300 * (grants + 1) > most_bytes then return {'quota-reached', 'stored_bytes', string.format('%.0f', most_bytes), ''} end
@@ -28,7 +28,7 @@ end
 -- Counts bytes that a grant has more than others; to be called before `count_grant`.
 local function count_bytes(more)
   if not most_grants and not most_bytes then return end
-  local day, before, bytes, codes = string.match(used, '^(%d+) (%d+) (%d+) (%d+)$')
+  local day, before, bytes, codes = string.match(stored_usage, '^(%d+) (%d+) (%d+) (%d+)$')
   at_day_start = string.format('%s %s %.0f %s', day, before, bytes + more, codes)
 end
 local function count_grant(brand)

@@ -1,0 +1,57 @@
+"""Codes that have to be used within a time after their grant, and the times at which they go back."""
+
+from discount.domain import durations
+from discount.domain.errors import Closed, NotFound, NotGranted
+from discount.domain.model import Author
+from discount.services import discounts, grants, revocations
+from discount.store import keys
+from discount.store.connection import Store
+
+#: Who takes back a code that was not used.
+_SERVICE = Author("service")
+#: The reason in its event.
+REASON = "unclaimed"
+
+
+def note(store: Store, discount_id: str, user_id: str, granted_at: int, within: str) -> None:
+    """Note when a code goes back if it was not used. Noting it again changes nothing."""
+    partition = discounts.parse_id(store, discount_id).partition
+    until = durations.read(within).after(granted_at, "UTC")
+    store.command("ZADD", keys.claims(partition), until, f"{discount_id} {user_id}")
+
+
+def end(store: Store, partition: int, claim: str, now: int) -> bool:
+    """Take the code of a claim back, unless it was used; return whether it was taken back.
+
+    The code goes to whoever waits longest in the same step, or into the pool. The user may be granted another one.
+    A closed discount leaves the user the code.
+    """
+    discount_id, _, user_id = claim.partition(" ")
+    taken_back = False
+    try:
+        held = grants.held_grant(store, discount_id, user_id)
+        if held.claim_until is not None and held.claim_until > now:
+            # The user holds a later code by now.
+            store.command("ZADD", keys.claims(partition), held.claim_until, claim)
+            return False
+        revocations.revoke(
+            store,
+            discount_id,
+            user_id,
+            reason=REASON,
+            back="pool",
+            reissue=True,
+            code=held.code,
+            unclaimed=True,
+            author=_SERVICE,
+        )
+        taken_back = True
+    except revocations.Claimed as claimed:
+        if claimed.until:
+            # The hold may still be released.
+            store.command("ZADD", keys.claims(partition), claimed.until, claim)
+            return False
+    except (NotFound, NotGranted, Closed):
+        pass
+    store.command("ZREM", keys.claims(partition), claim)
+    return taken_back

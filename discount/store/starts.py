@@ -1,0 +1,135 @@
+"""The starts of Redis: whether what runs now has all that the ledger knows.
+
+A server that starts may have lost its last moment. So a process asks each new connection which start of the server it
+reaches. Until that one was compared with the ledger, changes of its partitions are refused; reads go on. Any process
+compares, and writes into each partition for which start that was done. If something is lost, changes stay refused until
+a worker has put it back.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from redis.connection import ConnectionInterface
+from structlog import get_logger
+
+from discount.domain.errors import Restoring, Unavailable
+from discount.store import keys, nodes
+from discount.store.exchanges import Command
+from discount.store.scripts import SCRIPTS, Script
+
+if TYPE_CHECKING:
+    from discount.store.connection import Store
+
+#: The field of an installation with the start that was compared.
+RUN = "run"
+#: Seconds between two looks: while changes are refused, and otherwise.
+SOON, LATER = 0.1, 2.0
+# Scripts that change discounts, codes or uses: those that write events, apart from those about webhooks.
+_OTHERS = ("open_group", "settle", "test_webhook")
+CHANGING = frozenset(name for name, each in SCRIPTS.items() if "events" in each.keys and name not in _OTHERS)
+_FORMS = frozenset(form for name in CHANGING for form in SCRIPTS[name].forms())
+
+
+class Starts:
+    """The starts of a store's nodes.
+
+    Args:
+        find_whole: returns those of some partitions of which Redis has all that the ledger has.
+
+    Attributes:
+        restoring: partitions that may lack something.
+    """
+
+    def __init__(self, store: "Store", find_whole: Callable[[Iterable[int]], set[int]]) -> None:
+        self.restoring: frozenset[int] = frozenset()
+        self._store = store
+        self._find_whole = find_whole
+        self._runs: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def meet(self, address: str, connection: ConnectionInterface) -> None:
+        """Ask a new connection which start it reaches, before anything else is sent on it.
+
+        Raises:
+            RedisError, OSError
+        """
+        (text,), has_errors = nodes.talk(connection, [("INFO", "server")])
+        if has_errors:
+            raise text
+        run = next((line[7:].strip() for line in str(text).splitlines() if line.startswith("run_id:")), "")
+        with self._lock:
+            if self._runs.get(address) != run:
+                self._runs[address] = run
+                self.restoring |= frozenset(self._store.nodes.partitions_of(address))
+                self._wanted.set()
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._look_on, name="starts", daemon=True)
+                self._thread.start()
+
+    def check(self, script: Script, names: Sequence[str]) -> None:
+        """Refuse a change of a partition that may lack something.
+
+        Raises:
+            Restoring
+        """
+        if script.name in CHANGING and keys.partition_in(names[0]) in self.restoring:
+            raise Restoring
+
+    def refuse(self, commands: Sequence[Command]) -> None:
+        """Refuse commands with such a change among them.
+
+        Raises:
+            Restoring
+        """
+        for each in commands:
+            if len(each) > 1 and each[1] in _FORMS and keys.partition_of_command(each) in self.restoring:
+                raise Restoring
+
+    def look(self) -> None:
+        """Compare what was not compared for its present start.
+
+        Raises:
+            Unavailable: Redis or the ledger does not answer.
+        """
+        partitions = range(self._store.partitions)
+        runs = dict(self._runs)
+        owners = self._store.nodes.owners
+        replies = self._store.each(
+            [
+                command
+                for each in partitions
+                for command in (("HGET", keys.installation(each), RUN), ("GET", keys.restoring(each)))
+            ]
+        )
+        known = dict(zip(partitions, zip(replies[::2], replies[1::2], strict=True), strict=True))
+        reached = [each for each in partitions if not any(isinstance(part, Unavailable) for part in known[each])]
+        starts = {each: runs.get(owners[each], "") for each in partitions}
+        open_ones = [each for each in reached if known[each][1] is None]
+        new = [each for each in open_ones if not starts[each] or known[each][0] != starts[each]]
+        whole = self._find_whole(new) if new else set[int]()
+        self._store.each([("HSET", keys.installation(each), RUN, starts[each]) for each in whole if starts[each]])
+        sound = set(open_ones) - set(new) | whole
+        with self._lock:
+            # A server that started meanwhile is compared next.
+            moved = {each for each in partitions if self._runs.get(owners[each], "") != starts[each]}
+            lacking = set(reached) - sound
+            unknown = self.restoring - set(reached)
+            self.restoring = frozenset(lacking | unknown | (moved & set(self.restoring)))
+
+    def _look_on(self) -> None:
+        while True:
+            self._wanted.wait(SOON if self.restoring else LATER)
+            self._wanted.clear()
+            try:
+                self.look()
+            except Unavailable as error:
+                if self.restoring:
+                    get_logger().warning("a start of Redis cannot be compared with the ledger", detail=error.detail)
+            except Exception as error:
+                get_logger().error("a look at the starts of Redis failed", exc_info=error)
+            if self.restoring:
+                # The event may be set again and again.
+                threading.Event().wait(SOON)
