@@ -1,4 +1,4 @@
-"""Measures the ledger: what it costs grants, how fast it writes, how large its rows are, and how fast a code is found."""
+"""Measures the ledger: its cost to grants, its speed, the size of its rows, and how fast a code is found."""
 
 import statistics
 import tempfile
