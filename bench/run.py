@@ -11,15 +11,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run by its path, it finds its own folder only
 
-from bench import console, growth, imports, layers, machine, memory, modes, over_http, script, startup, tables
+from bench import console, growth, imports, layers, ledger, machine, memory, modes, over_http, script, startup, tables
 from bench.peers import programs, together
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer requests: the same ratios with a wider spread")
-    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth", "modes", "console")
+    parts = ("http", "layers", "script", "startup", "imports", "memory", "growth", "modes", "console", "ledger")
     parser.add_argument("--only", choices=parts, help="measure one part only")
+    parser.add_argument(
+        "--rows", type=int, metavar="N", help="grants among which a code is found; 1,000,000 by default"
+    )
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures that capacity.py uses")
     chosen = parser.parse_args()
     print(machine.describe())
@@ -46,6 +49,9 @@ def main() -> None:
         modes.run(rounds=3 if quick else 9, total=320 if quick else 1_600)
     if chosen.only in (None, "console"):
         console.run(2_000 if quick else 100_000, 3 if quick else 7, 4_000 if quick else 20_000)
+    if chosen.only in (None, "ledger"):
+        rows = chosen.rows or (50_000 if quick else 1_000_000)
+        ledger.run(entries=10_000 if quick else 100_000, rows=rows, rounds=3 if quick else 9)
     if chosen.keep:
         _keep(chosen.keep)
 

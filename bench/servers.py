@@ -28,6 +28,15 @@ def gunicorn(app: str, workers: int, threads: int, settings: Mapping[str, str]) 
 
 
 @contextmanager
+def worker(url: str, settings: Mapping[str, str]) -> Iterator[int]:
+    """Run the service's worker on a Redis; yield its process id."""
+    port = free_port()
+    own = {"HOST": "127.0.0.1", "WORKER_PORT": str(port), "REDIS_URL": url, "LOG_FORMAT": "json"}
+    with _started([sys.executable, "-m", "discount", "worker"], {**os.environ, **own, **settings}, port) as pid:
+        yield pid
+
+
+@contextmanager
 def noop(workers: int, threads: int) -> Iterator[tuple[int, int]]:
     """Run the no-op on gunicorn's own threaded worker; yield its port on 127.0.0.1 and its process id."""
     port = free_port()

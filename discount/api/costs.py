@@ -99,6 +99,7 @@ COSTS: dict[str, Cost] = {
     "show_figures_of_discount": Cost(3, "1,500 steps, from the ledger"),
     "show_figures_of_brand": Cost(4, "1,500 steps, from the ledger; 100 discounts are read"),
     "list_changes": Cost(1, "1,000 changes, from the ledger"),
+    "export_table": Cost(1, "500 rows a slice, from the ledger", _always),
     "list_events": Cost(12, "2,000 events are read; with `wait` one more exchange every half second"),
     "create_readable_code": Cost(8, "10,000 users, 500 a slice", _always),
     "list_readable_codes": Cost(4, "1,000 discounts a slice", _always),

@@ -33,21 +33,21 @@ class Stream:
 def csv_response(name: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Stream:
     """Return a CSV file for download, its cells written by `cell_of`."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
-    return Stream(_begun(csv_pieces(header, rows)), "text/csv; charset=utf-8", headers)
+    return Stream(begun(csv_pieces(header, rows)), "text/csv; charset=utf-8", headers)
 
 
 def ndjson_response(name: str, rows: Iterable[Any]) -> Stream:
     """Return a file for download with one JSON object on each line."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.ndjson"', "X-Content-Type-Options": "nosniff"}
-    return Stream(_begun(ndjson_pieces(rows)), "application/x-ndjson", headers)
+    return Stream(begun(ndjson_pieces(rows)), "application/x-ndjson", headers)
 
 
 def json_response(rows: Iterable[Any], before: bytes = b"[", after: bytes = b"]") -> Stream:
     """Return a JSON list of any length, between `before` and `after`."""
-    return Stream(_begun(json_pieces(rows, before, after)), "application/json")
+    return Stream(begun(json_pieces(rows, before, after)), "application/json")
 
 
-def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Read the first piece, so that a refusal is raised before the answer begins; return all pieces."""
     first = list(islice(pieces, 1))
     return chain(first, pieces)

@@ -2,13 +2,18 @@
 
 import sys
 import time
+from typing import Any
 
 import click
 
+from discount.api.routes import history as routes
+from discount.api.schemas.history import ExportQuery
 from discount.api.schemas.reconciliation import reconciliation
+from discount.cli.asking import ask
 from discount.cli.commands import Command, CommandGroup
 from discount.cli.context import find_settings, open_store
-from discount.cli.output import json_option, print_json, print_table, thousands
+from discount.cli.fields import fields
+from discount.cli.output import json_option, print_json, print_stream, print_table, thousands
 from discount.config import Settings, SettingsError
 from discount.ledger import results, schema
 from discount.ledger.database import Database
@@ -30,6 +35,18 @@ def upgrade_ledger() -> None:
     """Make the tables of the ledger, or bring them to the schema of this version. It does nothing if they have it."""
     schema.upgrade(open_ledger(find_settings()))
     click.echo("The ledger has the schema of this version.", err=True)
+
+
+@ledger.command("export", operations=("export_table",), example="IKEA grants --format ndjson")
+@click.argument("brand_id", metavar="BRAND")
+@click.argument("table", metavar="TABLE")
+@fields(ExportQuery)
+def export_table(**given: Any) -> None:
+    """Print a brand's rows of one table as a file.
+
+    TABLE is discounts, changes, imports, grants, redemptions, events or figures.
+    """
+    print_stream(ask(routes, "export_table", given))
 
 
 @click.command(cls=Command, example="--repair")

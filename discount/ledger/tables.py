@@ -83,6 +83,7 @@ IMPORTS = Table(
     Column("codes", Text, nullable=False),
     PrimaryKeyConstraint("partition", "entry_id"),
     Index("imports_of_discount", "discount_id", "first"),
+    Index("imports_of_brand", "brand_id", "at"),
 )
 #: A user who lost a code may be granted another one, so a user can have several rows of a discount.
 GRANTS = Table(
@@ -105,6 +106,7 @@ GRANTS = Table(
     Index("grants_of_code", "brand_id", "canonical"),
     Index("grants_of_user", "user_id", "brand_id"),
     Index("grants_of_next", "next_user_id", sqlite_where=_HAS_NEXT, postgresql_where=_HAS_NEXT),
+    Index("grants_of_brand", "brand_id", "at"),
 )
 #: An order may be redeemed again once Redis has let its redemption go, so an id can have several rows.
 REDEMPTIONS = Table(
@@ -136,6 +138,7 @@ REDEMPTIONS = Table(
     Index("redemptions_of_user", "user_id", "brand_id", "redeemed_at"),
     Index("redemptions_of_code", "brand_id", "canonical"),
     Index("redemptions_of_time", "redeemed_at"),
+    Index("redemptions_of_brand", "brand_id", "redeemed_at"),
 )
 #: Every event, with the fields of its entry except e-mail addresses, keys and imported codes.
 EVENTS = Table(

@@ -149,6 +149,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
     "find_code": lambda at: ("POST", "/code", {"json": {"brand_id": "IKEA", "code": at["use"]["code"]}}),
     "show_figures_of_discount": lambda at: ("GET", f"/discount/{at['big']}/figures", {}),
     "show_figures_of_brand": lambda _: ("GET", "/brand/IKEA/figures", {}),
+    "export_table": lambda _: ("GET", "/brand/IKEA/export/grants", {}),
     "list_changes": lambda _: ("GET", "/change?brand_id=IKEA", {}),
     "list_events": lambda _: ("GET", "/event?brand_id=IKEA&types=webhook.disabled&limit=1000", {}),
     "create_readable_code": lambda _: (

@@ -113,6 +113,7 @@ ROUTES = [
     Route("POST", "/code", ("read",), call={"json": "code"}, past=True),
     Route("GET", "/discount/{discount}/figures", ("read",), past=True),
     Route("GET", "/brand/IKEA/figures", ("read",), past=True),
+    Route("GET", "/brand/IKEA/export/events", ("read",), past=True),
     Route("GET", "/change?brand_id=IKEA", ("read",), past=True),
     Route("GET", "/delivery?brand_id=IKEA", ("read",)),
     Route("GET", "/delivery/{delivery}", ("read",)),
@@ -256,7 +257,8 @@ def test_the_table_has_every_operation(two_brands: TwoBrands) -> None:
         path = route.path.partition("?")[0].format(**shape)
         path = re.sub(r"/IKEA/Ann$", "/{brand_id}/{user_id}", re.sub("/(TEN|HELLO26)(/|$)", r"/{code}\2", path))
         path = re.sub(r"^/user/Ann", "/user/{user_id}", re.sub(r"^/brand/IKEA", "/brand/{brand_id}", path))
-        table.add((route.method, path.replace("/list/vip", "/list/{name}")))
+        path = path.replace("/list/vip", "/list/{name}").replace("/export/events", "/export/{table}")
+        table.add((route.method, path))
     assert table | OPEN | BY_LINK == operations
 
 

@@ -1,19 +1,27 @@
-"""Routes of the past, from the ledger: find a code, figures over time, and changes."""
+"""Routes of the past, from the ledger: find a code, figures over time, changes, and exports."""
+
+import json
+from typing import Any
 
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import brand_in, moment_in
+from discount.api.parquet import parquet_response
+from discount.api.schemas.common import BrandId, brand_in, moment_in
 from discount.api.schemas.history import (
     ChangeOut,
     ChangePage,
     ChangesQuery,
     CodeIn,
+    ExportQuery,
     FiguresOfBrandOut,
     FiguresOfDiscountOut,
     FiguresQuery,
     ForecastOut,
     FoundCodeOut,
 )
+from discount.api.streaming import csv_response, ndjson_response
 from discount.domain.errors import Invalid
+from discount.domain.model import to_text
+from discount.ledger import exports
 from discount.ledger.figures import MOST_STEPS, Figures
 from discount.ledger.found_codes import find
 from discount.ledger.history import History
@@ -67,6 +75,31 @@ def add_routes(contract: Contract, store: Store, history: History) -> None:
 
     @contract.declare(
         "GET",
+        "/brand/{brand_id}/export/{table}",
+        tag="history",
+        scopes=("read",),
+        answers={200: None},
+        produces=("text/csv", "application/x-ndjson", "application/vnd.apache.parquet"),
+        refusals=("not-found", "no-ledger"),
+    )
+    def export_table(brand_id: BrandId, table: exports.TableName, query: ExportQuery) -> ViewResult:
+        """Export a brand's rows of one table of the ledger, in the order of their time, as a file."""
+        until = moment_in(query.until, "to")
+        until = store.now() if until is None else until
+        since = moment_in(query.since, "from") or 0
+        if since >= until:
+            raise Invalid("from", "must be before `to`")
+        rows = exports.read(history.database, table, brand_id, since, until)
+        columns = exports.EXPORTS[table].columns
+        if query.format == "parquet":
+            return parquet_response(table, columns, rows)
+        texts = ({name: _shown(kind, row[name]) for name, kind in columns.items()} for row in rows)
+        if query.format == "ndjson":
+            return ndjson_response(table, texts)
+        return csv_response(table, tuple(columns), (tuple(map(_cell, row.values())) for row in texts))
+
+    @contract.declare(
+        "GET",
         "/change",
         tag="history",
         scopes=("read",),
@@ -103,3 +136,13 @@ def _times(store: Store, query: FiguresQuery) -> tuple[int, int]:
     if (until - since) // STEPS[query.step] > MOST_STEPS:
         raise Invalid("step", f"gives more than {MOST_STEPS:,} steps; take a longer step or a shorter time")
     return since, until
+
+
+def _shown(kind: exports.Kind, value: Any) -> Any:
+    return to_text(value) if kind == "time" and value is not None else value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)

@@ -223,6 +223,14 @@ class ChangesQuery(Shape, rename={"since": "from", "until": "to"}):
     limit: Limit = 100
 
 
+class ExportQuery(Shape, rename={"since": "from", "until": "to"}):
+    since: Annotated[Moment | None, Meta(description="The beginning; by default that of the ledger.")] = None
+    until: Annotated[Moment | None, Meta(description="The end, which is not included; by default now.")] = None
+    format: Annotated[
+        Literal["csv", "ndjson", "parquet"], Meta(description="parquet needs the extra `parquet` of the service.")
+    ] = "csv"
+
+
 class ChangeOut(Shape):
     """A change of a discount, with the settings in question before and after it.
 

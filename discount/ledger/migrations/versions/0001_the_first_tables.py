@@ -100,6 +100,7 @@ def upgrade() -> None:
         sa.Column("next_user_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("discount_id", "user_id", "entry_id"),
     )
+    op.create_index("grants_of_brand", "grants", ["brand_id", "at"], unique=False)
     op.create_index("grants_of_code", "grants", ["brand_id", "canonical"], unique=False)
     op.create_index(
         "grants_of_next",
@@ -122,6 +123,7 @@ def upgrade() -> None:
         sa.Column("codes", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("partition", "entry_id"),
     )
+    op.create_index("imports_of_brand", "imports", ["brand_id", "at"], unique=False)
     op.create_index("imports_of_discount", "imports", ["discount_id", "first"], unique=False)
     op.create_table(
         "positions",
@@ -154,6 +156,7 @@ def upgrade() -> None:
         sa.Column("left_after", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", "redeemed_at"),
     )
+    op.create_index("redemptions_of_brand", "redemptions", ["brand_id", "redeemed_at"], unique=False)
     op.create_index("redemptions_of_code", "redemptions", ["brand_id", "canonical"], unique=False)
     op.create_index("redemptions_of_discount", "redemptions", ["discount_id", "redeemed_at"], unique=False)
     op.create_index("redemptions_of_time", "redemptions", ["redeemed_at"], unique=False)
