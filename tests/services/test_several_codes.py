@@ -8,9 +8,11 @@ from msgspec import structs
 from discount.domain.audience import Audience
 from discount.domain.combinations import CLASSES
 from discount.domain.errors import (
+    AlreadyGrantedElsewhere,
     AlreadyRedeemed,
     HoldEnded,
     IdempotencyMismatch,
+    IdentityMissing,
     Invalid,
     LimitReached,
     MinimumAmount,
@@ -21,6 +23,7 @@ from discount.domain.errors import (
     TooManyGuesses,
 )
 from discount.domain.events import envelope, read_entries
+from discount.domain.identity import Identity
 from discount.domain.model import Discount, Redemption
 from discount.domain.order_lines import Line, Products, Selection
 from discount.domain.rules import Order, Rule
@@ -368,3 +371,23 @@ def test_an_audience_is_judged_for_each_code(harness: ServiceHarness) -> None:
     facts = refused(harness, NotInAudience, "TEN", "NEW")
     assert facts["code"] == "NEW"
     assert words(validate(harness, "TEN", "NEW")) == [[], ["not-in-audience"]]
+
+
+def test_an_identity_is_claimed_for_each_code_or_for_none(harness: ServiceHarness) -> None:
+    shared(harness, "TEN", rule=rule(percent=1_000), limits={"per_identity": 1})
+    full = shared(harness, "FIVE", rule=rule(amount_off=500, currency="EUR"))
+    person = Identity((("email", b"0123456789abcdef"),))
+    harness.change(full.id, limits={"total": 0})
+    with pytest.raises(LimitReached):
+        several_codes.redeem(harness.store, structs.replace(checkout(), identity=person), ["TEN", "FIVE"])
+    harness.change(full.id, limits={"total": None})
+    # The refused order has claimed nothing.
+    second = structs.replace(checkout(user="User 2"), identity=person)
+    assert offs(several_codes.redeem(harness.store, second, ["TEN", "FIVE"])) == [1000, 500]
+    assert [each.fresh for each in several_codes.redeem(harness.store, second, ["TEN", "FIVE"])] == [False, False]
+    third = structs.replace(checkout("A-2", user="User 3"), identity=person)
+    with pytest.raises(AlreadyGrantedElsewhere) as caught:
+        several_codes.redeem(harness.store, third, ["FIVE", "TEN"])
+    assert caught.value.facts["limit"] == "per_identity"
+    with pytest.raises(IdentityMissing):
+        redeem(harness, "FIVE", "TEN", order="A-3", user="User 4")

@@ -27,7 +27,7 @@ for n, code in ipairs(codes) do
   if status ~= 'ready' and status ~= 'checked' and status ~= 'refused' then return {'asks', tostring(n), unpack(stopped)} end
   answers[n] = cjson.encode(stopped)
 end
-if mode == 'check' then return {'checked', unpack(answers)} end
+if mode ~= 'redeem' then return {'checked', unpack(answers)} end
 -- The discounts differ, so what one code writes changes nothing for the next.
 for n, code in ipairs(codes) do
   code.arguments[tonumber(mode_at)] = 'redeem'
