@@ -40,9 +40,9 @@ def run(entries: int, rows: int, rounds: int) -> None:
         entries: grants and redemptions that are written from the outbox.
         rows: grants among which a code is found.
     """
+    _show_grants(rounds)
     _show_rates(entries)
     _show_finds(rows)
-    _show_grants(rounds)
 
 
 def _show_rates(entries: int) -> None:
