@@ -47,16 +47,16 @@ def run(count: int, rounds: int, grants: int, seconds: float = EVERY) -> None:
         ledger = SqliteLedger(Path(folder))
         store = Store.at(redis.url, 20.0, 16)
         for number in range(count):
-            _create(store, f"discount {number}", 1)
+            _create(store, _BRAND, f"discount {number}", 1)
         _show_pages(Settings(redis_url=redis.url, ledger_url=ledger.url), store, count, rounds)
         settings = {"REDIS_URL": redis.url, "LEDGER_URL": ledger.url, "LOG_LEVEL": "warning"}
         with servers.gunicorn("discount.app:create_app()", 2, 4, settings) as (port, _):
             _show_grants(store, port, rounds, grants, seconds)
 
 
-def _create(store: Store, name: str, total: int) -> str:
+def _create(store: Store, brand_id: str, name: str, total: int) -> str:
     kind = code_kinds.unique(total)
-    return discounts.create(store, brand_id=_BRAND, discount_code=name, total_count=total, kind=kind)[0].id
+    return discounts.create(store, brand_id=brand_id, discount_code=name, total_count=total, kind=kind)[0].id
 
 
 def _show_pages(settings: Settings, store: Store, count: int, rounds: int) -> None:
@@ -78,7 +78,7 @@ def _show_pages(settings: Settings, store: Store, count: int, rounds: int) -> No
 
 
 def _show_grants(store: Store, port: int, rounds: int, grants: int, seconds: float) -> None:
-    discount_id = _create(store, "Christmas", (2 * rounds + 2) * grants)
+    discount_id = _create(store, "another brand", "Christmas", (2 * rounds + 2) * grants)
     rates: dict[str, list[float]] = {"no console": [], f"{CONSOLES} consoles": []}
     names = list(rates)
     user = 0

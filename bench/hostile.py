@@ -3,6 +3,9 @@
 For each attack the neighbour's 50 grants a second are timed in quiet, under attack and in quiet again, in one run. The
 bars: no refusal, a p99 of at most three times that of the quiet, `/healthy` within a second. Ends with 1 if one is
 missed.
+
+Beside it stand the p99 of bystanders, in quiet and under attack, and who used the processors. If a process that only
+answers is late as well, it is the machine that is busy.
 """
 
 import argparse

@@ -48,7 +48,6 @@ from discount.store import replicas
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
 from discount.store.rate_limits import Rates
-from discount.store.starts import Starts
 
 
 def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
@@ -156,7 +155,7 @@ def _open_store(settings: Settings) -> Store:
     if settings.ledger_url:
         # Without a ledger nobody reads them.
         tallies.start(store)
-        store.starts = Starts(store, partial(positions.find_whole, store, Database(settings.ledger_url)))
+        store.watch_starts(partial(positions.find_whole, store, Database(settings.ledger_url)))
     return store
 
 

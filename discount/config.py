@@ -102,9 +102,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ge=1,
             le=100,
             description="[Percent of a processor](limits.md#processor-time) that one brand or user gets in each pool"
-            " worker while others need it; 100 is no bound.",
+            " worker while others need it; 100 is no bound at all.",
         ),
     ] = 20
+    pool_share: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Percent of a processor that all callers together get in each pool worker while hot workers are"
+            " busy; 100 is no such bound.",
+        ),
+    ] = 50
     log_format: Annotated[Literal["json", "text"], Meta(description="The form of a log line.")] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -285,7 +294,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=30, le=3650)] | None,
         Meta(
             description="Days for which the ledger keeps [events](ledger.md#how-long-it-keeps-rows). Without it they"
-            " are kept for good, and all of Redis can be rebuilt from them."
+            " are kept for good, and [a restore](ledger.md#what-redis-lost) can rebuild everything."
         ),
     ] = None
     ledger_change_days: Annotated[

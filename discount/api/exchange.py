@@ -20,6 +20,9 @@ class Meter(Protocol):
     #: The brand or the user who pays; empty for one who never pays, and None as long as that is not known.
     caller: str | None
 
+    def work_in_slices(self) -> None:
+        """Note that the request charges for each of its slices."""
+
     def charge(self, more: float = 0.0) -> float:
         """Charge what was computed since the last time, and `more` seconds; return for how many seconds to pause."""
 

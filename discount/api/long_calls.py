@@ -108,6 +108,8 @@ class LongCalls:
         if client is not None:
             # In this thread, the socket may wait for the body and for a client that is reading (`ClientSocket`).
             client.waits = True
+        if meter is not None:
+            meter.work_in_slices()
         pause = _Pause(self._places, client, meter, self._seconds_in_redis)
         try:
             with slices.with_pauses(pause):
@@ -147,9 +149,15 @@ class _Pause:
             raise BadRequest("The connection was closed before the answer.")
         in_redis = self._seconds_in_redis() - self._redis_before
         worked = time.thread_time() - self._since + in_redis
-        pause = min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3))
+        paused = min(LONGEST_PAUSE, worked * max(1, 4 * self._places.taken - 3))
+        time.sleep(paused)
         owed = self._meter.charge(in_redis) if self._meter is not None else 0.0
-        time.sleep(max(pause, min(LONGEST_OWED, owed)))
+        # Others may have used up what was saved during the pause.
+        while owed and self._meter is not None and paused < LONGEST_OWED:
+            owed = min(owed, LONGEST_OWED - paused)
+            time.sleep(owed)
+            paused += owed
+            owed = self._meter.charge()
         self._begin()
 
     def _begin(self) -> None:

@@ -58,7 +58,8 @@ def preview(body: Mapping[str, Any], brand_id: str, locale: str) -> Preview:
     codes = _codes(kind, shape.brand_id or brand_id)
     amount = max(ORDER, rule.minimum_amount or 0)
     ends = moment_in(shape.expires_at, "/expires_at")
-    facts: dict[str, Any] = {
+    # What only a grant has, such as the time to claim the code, is left out.
+    facts: dict[str, Any] = dict.fromkeys(mails.FACTS["code-granted"]) | {
         "brand_name": shape.brand_id or brand_id,
         "discount_name": shape.discount_code,
         "code": codes[0] if codes else "…",

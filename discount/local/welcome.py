@@ -12,7 +12,8 @@ from discount.config import Settings
 def welcome(settings: Settings, url: str, mails: Path | None) -> str:
     """Return the text for a service at `url`; `mails` is the folder of the mail sink, or None without one."""
     command = command_here(sys.executable, Path.cwd(), os.environ.get("PATH", os.defpath))
-    lines = [f"The service runs at {url}, its documentation is at {url}/apidocs. Press Ctrl-C to stop it."]
+    console = f" its console at {url}/console," if settings.console == "on" else ""
+    lines = [f"The service runs at {url},{console} its documentation at {url}/apidocs. Press Ctrl-C to stop it."]
     if mails is not None:
         # Without an argument the command looks in the default DATA folder.
         folder = "" if settings.data == Settings().data else f" {shlex.quote(str(mails))}"

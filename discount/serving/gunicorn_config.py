@@ -64,6 +64,7 @@ _replica = Replica(
     Roster({"pool": _settings.pool_workers, "hot": _settings.workers}),
     # An open service has no tenants.
     caller_share=1.0 if _settings.auth == "open" else _settings.caller_share / 100,
+    pool_share=_settings.pool_share / 100,
     proxies=_settings.proxies,
 )
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"

@@ -86,7 +86,9 @@ class Worker(worker.Worker):
         self._health = {name: ThreadPoolExecutor(1, name.decode()) for name in (b"healthy", b"ready", b"metrics")}
         self._stopping_since = 0.0
         replica = self.replica
-        self._shares = Shares(replica.caller_share, max(1, self.cfg.threads // 2), replica.activity.last)
+        self._shares = Shares(
+            replica.caller_share, replica.pool_share, max(1, self.cfg.threads // 2), replica.activity.last
+        )
         # When the next of the requests that wait for their caller's share is due.
         self._next_turn = _NEVER
         # Only hot workers accept.

@@ -21,12 +21,14 @@ class Replica:
     """The state that all workers of a replica share.
 
     Args:
-        caller_share: the share of a processor that a caller gets in each pool worker; 1 for no bound.
+        caller_share: the share of a processor that a caller gets in each pool worker; 1 for no bound at all.
+        pool_share: the share that all callers get together while hot workers are busy; 1 for no such bound.
         proxies: how many of ours add the caller's address to X-Forwarded-For.
     """
 
     roster: Roster
     caller_share: float = 1.0
+    pool_share: float = 1.0
     proxies: int = 0
     activity: Activity = field(default_factory=Activity)
     to_pool: Channel = field(default_factory=Channel)

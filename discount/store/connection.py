@@ -113,6 +113,14 @@ class Store:
         """Decide what later exchanges wait for; without a mode it depends on the kind of servers."""
         self.nodes.durability = Durability(mode, replicas, int(self.patience * 900))
 
+    def watch_starts(self, find_whole: Callable[[Iterable[int]], set[int]]) -> None:
+        """Refuse changes after a start of Redis until it was compared with the ledger.
+
+        Args:
+            find_whole: returns those of some partitions of which Redis has all that the ledger has.
+        """
+        self.starts = Starts(self.nodes, self.partitions, self.each, find_whole)
+
     def exchanges_of(self, loop: Loop) -> LoopExchanges:
         """Return what sends the commands of a loop's calls."""
         return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)

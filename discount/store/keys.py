@@ -70,7 +70,7 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
 | `{pp}:mark:asked` | string, expires | the mark on a node to which the partition is moving | app, worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, claim_identity, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
 import re

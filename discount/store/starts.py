@@ -8,7 +8,7 @@ a worker has put it back.
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from redis.connection import ConnectionInterface
 from structlog import get_logger
@@ -16,10 +16,8 @@ from structlog import get_logger
 from discount.domain.errors import Restoring, Unavailable
 from discount.store import keys, nodes
 from discount.store.exchanges import Command
+from discount.store.nodes import Nodes
 from discount.store.scripts import SCRIPTS, Script
-
-if TYPE_CHECKING:
-    from discount.store.connection import Store
 
 #: The field of an installation with the start that was compared.
 RUN = "run"
@@ -32,18 +30,27 @@ _FORMS = frozenset(form for name in CHANGING for form in SCRIPTS[name].forms())
 
 
 class Starts:
-    """The starts of a store's nodes.
+    """The starts of the nodes of a store.
 
     Args:
+        each: the store's function of this name.
         find_whole: returns those of some partitions of which Redis has all that the ledger has.
 
     Attributes:
         restoring: partitions that may lack something.
     """
 
-    def __init__(self, store: "Store", find_whole: Callable[[Iterable[int]], set[int]]) -> None:
+    def __init__(
+        self,
+        of: Nodes,
+        partitions: int,
+        each: Callable[[Sequence[Command]], list[Any]],
+        find_whole: Callable[[Iterable[int]], set[int]],
+    ) -> None:
         self.restoring: frozenset[int] = frozenset()
-        self._store = store
+        self._nodes = of
+        self._partitions = range(partitions)
+        self._each = each
         self._find_whole = find_whole
         self._runs: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -63,7 +70,7 @@ class Starts:
         with self._lock:
             if self._runs.get(address) != run:
                 self._runs[address] = run
-                self.restoring |= frozenset(self._store.nodes.partitions_of(address))
+                self.restoring |= frozenset(self._nodes.partitions_of(address))
                 self._wanted.set()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._look_on, name="starts", daemon=True)
@@ -94,10 +101,10 @@ class Starts:
         Raises:
             Unavailable: Redis or the ledger does not answer.
         """
-        partitions = range(self._store.partitions)
+        partitions = self._partitions
         runs = dict(self._runs)
-        owners = self._store.nodes.owners
-        replies = self._store.each(
+        owners = self._nodes.owners
+        replies = self._each(
             [
                 command
                 for each in partitions
@@ -110,7 +117,7 @@ class Starts:
         open_ones = [each for each in reached if known[each][1] is None]
         new = [each for each in open_ones if not starts[each] or known[each][0] != starts[each]]
         whole = self._find_whole(new) if new else set[int]()
-        self._store.each([("HSET", keys.installation(each), RUN, starts[each]) for each in whole if starts[each]])
+        self._each([("HSET", keys.installation(each), RUN, starts[each]) for each in whole if starts[each]])
         sound = set(open_ones) - set(new) | whole
         with self._lock:
             # A server that started meanwhile is compared next.

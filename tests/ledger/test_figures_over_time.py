@@ -20,6 +20,7 @@ from discount.services.tallies import NO_GRANT, NO_REDEMPTION
 from discount.store import keys
 from discount.store.connection import Store
 from tests.ledger.test_consumer import read_all, redeem
+from tests.ledger.test_restore import restore
 from tests.services.harness import ServiceHarness
 
 MINUTE, HOUR, DAY = STEPS["minute"], STEPS["hour"], STEPS["day"]
@@ -344,3 +345,18 @@ def test_figures_by_discount_are_those_of_the_whole_minutes(harness: ServiceHarn
     now = several[0].now
     found = Figures(harness.store, database).of_each("IKEA", now - 2 * HOUR, now)
     assert {each: figure.granted for each, figure in found.items()} == {past.id: 1 for past in several}
+
+
+def test_after_a_restore_a_share_is_not_told_again(harness: ServiceHarness, database: Database) -> None:
+    discount = harness.create(total=20)
+    for number in range(17):
+        harness.grant(discount.id, f"user-{number}")
+    harness.rest()
+    read_all(harness, database)
+    harness.redis.flushall()
+    harness.store.prepare()
+    restore(harness, database)
+    for number in range(17, 20):
+        harness.grant(discount.id, f"user-{number}")
+    told = harness.events(discount, "discount.running-low")
+    assert [(each["percent"], each["granted"]) for each in told] == [("80", "16"), ("95", "19")]

@@ -26,7 +26,9 @@ def test_a_code_is_found_in_any_spelling_with_its_uses(harness: ServiceHarness, 
     assert (holder.discount_id, holder.user_id, holder.code) == (discount, "ann", code)
     assert [(each.id, each.state, each.reason) for each in holder.redemptions] == [(used, "rolled-back", "returned")]
     assert [each.type for each in holder.events] == ["code.granted", "code.redeemed", "redemption.rolled-back"]
-    assert holder.events[0].data == {"discount_id": discount, "user_id": "ann", "code": code, "metadata": {}}
+    assert {"discount_id": discount, "user_id": "ann", "code": code, "metadata": {}}.items() <= holder.events[
+        0
+    ].data.items()
 
 
 def test_a_code_of_another_brand_is_not_found(harness: ServiceHarness, database: Database) -> None:

@@ -17,7 +17,8 @@ def test_load_through_the_proxy_reaches_all_replicas(proxy: Proxy, service: Serv
 
     answers = drive([proxy.url], [grant_call(discount_id, f"user {number}") for number in range(300)])
 
-    assert history.statuses(answers) == {(201, ""): 200, (409, "sold-out"): 100}
+    failed = [answer.body for answer in answers if answer.status == 503]
+    assert history.statuses(answers) == {(201, ""): 200, (409, "sold-out"): 100}, failed[:2]
     assert {answer.served_by for answer in answers} == set(service.addresses)
     history.check(redis_server.client(), proxy.url, discount_id, answers)
 

@@ -31,6 +31,7 @@ class Reading(unittest.TestCase):
             "LONG_CALLS_PER_BRAND": "3",
             "LONG_CALLS_PER_KEY": "1",
             "CALLER_SHARE": "30",
+            "POOL_SHARE": "60",
             "DATA": "/data",
             "PROXIES": "2",
             "LOG_FORMAT": "text",
@@ -84,7 +85,13 @@ class Reading(unittest.TestCase):
         numbers |= {"figure_minute_days": 30, "figure_hour_days": 60}
         numbers |= {"redemption_days": 31, "ledger_event_days": 32, "ledger_change_days": 33}
         numbers |= {"use_days": 30, "durability_replicas": 2, "pool_workers": 2}
-        numbers |= {"long_calls": 4, "long_calls_per_brand": 3, "long_calls_per_key": 1, "caller_share": 30}
+        numbers |= {
+            "long_calls": 4,
+            "long_calls_per_brand": 3,
+            "long_calls_per_key": 1,
+            "caller_share": 30,
+            "pool_share": 60,
+        }
         numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}

@@ -27,7 +27,7 @@ class Case(unittest.TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.last_hot = LATELY
-        self.shares = Shares(SHARE, 3, lambda: self.last_hot, self.clock)
+        self.shares = Shares(SHARE, 1.0, 3, lambda: self.last_hot, self.clock)
 
     def started(self) -> list[object]:
         return [request for _, request in self.shares.due()]
@@ -36,7 +36,7 @@ class Case(unittest.TestCase):
         """Let a caller's request come, compute for so long, and end."""
         self.assertTrue(self.shares.enter(caller, caller))
         self.assertEqual(self.started(), [caller])
-        self.shares.charge(caller, seconds)
+        self.shares.charge([caller], seconds)
         self.shares.leave(caller, seconds)
 
     def pass_time(self, seconds: float) -> None:
@@ -72,7 +72,7 @@ class Turns(Case):
             self.shares.enter("brand one", "a call") if not self.shares._active else None
             for _ in self.started():
                 used += 0.03
-                self.shares.charge("brand one", 0.03)
+                self.shares.charge(["brand one"], 0.03)
                 self.shares.leave("brand one", 0.03)
             self.pass_time(0.01)
         self.assertAlmostEqual(used / 10, SHARE, delta=0.03)
@@ -87,7 +87,7 @@ class Turns(Case):
         self.assertEqual(self.started(), [0, 1, 2])
         self.assertEqual(self.shares.next_turn(), float("inf"))
         for _ in range(30):
-            self.shares.charge("brand one", 0.006)
+            self.shares.charge(["brand one"], 0.006)
         self.shares.leave("brand one", 0.04)
         self.assertEqual(self.started(), [])
 
@@ -103,6 +103,14 @@ class Turns(Case):
             self.work("brand one", 5)
         self.last_hot = self.clock.now
         self.work("brand one", 0.1)
+
+    def test_a_call_of_a_caller_alone_and_one_of_the_admin_pause_for_nothing(self) -> None:
+        self.last_hot -= shares.IDLE + 1
+        for together in (0.5, 1.0):
+            self.shares = Shares(SHARE, together, 3, lambda: self.last_hot, self.clock)
+            for callers in ([], ["brand one"]):
+                self.shares.charge(callers, 9.0)
+                self.assertEqual(self.shares.seconds_owed(callers), 0.0)
 
     def test_another_callers_request_ends_being_alone(self) -> None:
         self.last_hot -= shares.IDLE + 1
@@ -123,9 +131,9 @@ class Turns(Case):
         self.assertEqual(self.shares.retry_after("brand one"), 2)
 
     def test_a_share_of_a_whole_processor_bounds_nothing(self) -> None:
-        self.shares = Shares(1.0, 1, lambda: self.last_hot, self.clock)
+        self.shares = Shares(1.0, 0.1, 1, lambda: self.last_hot, self.clock)
         for number in range(99):
-            self.shares.charge("brand one", 9)
+            self.shares.charge(["brand one"], 9)
             self.assertTrue(self.shares.enter("brand one", number))
             self.assertEqual(self.started(), [number])
 
@@ -133,11 +141,82 @@ class Turns(Case):
         self.shares.enter("brand one", "a call")
         with mock.patch.multiple(shares, ACCOUNTS=10, TOKENS=10):
             for number in range(50):
-                self.shares.charge(f"user {number}", 0.01)
+                self.shares.charge([f"user {number}"], 0.01)
                 self.shares.remember(b"token %d" % number, f"user {number}")
         self.assertEqual(len(self.shares._accounts), 10)
         self.assertEqual(len(self.shares._callers), 10)
         self.assertEqual(self.started(), ["a call"])
+
+
+class Together(Case):
+    """All callers together leave room for hot workers that are busy."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.shares = Shares(SHARE, 0.5, 3, lambda: self.last_hot, self.clock)
+
+    def test_many_callers_within_their_shares_get_half_of_a_processor(self) -> None:
+        used = 0.0
+        callers = [f"brand {number}" for number in range(10)]
+        for _ in range(1000):
+            for caller in callers:
+                if caller not in self.shares._active:
+                    self.shares.enter(caller, "a call")
+            for caller, _ in self.shares.due():
+                used += 0.01
+                self.shares.charge([caller], 0.01)
+                self.shares.leave(caller, 0.01)
+            self.pass_time(0.01)
+        self.assertAlmostEqual(used / 10, 0.5, delta=0.07)
+
+    def test_callers_take_turns(self) -> None:
+        self.shares.enter("brand one", "first")
+        self.assertEqual(self.started(), ["first"])
+        self.shares.charge(["others"], 0.6)
+        self.shares.leave("brand one", 0.0)
+        for caller in ("brand one", "brand two", "brand three"):
+            for number in range(3):
+                self.shares.enter(caller, f"{caller} {number}")
+        self.assertEqual(self.started(), [])
+        order = []
+        for _ in range(9):
+            self.pass_time(self.shares.next_turn())
+            for caller, request in self.shares.due():
+                order.append(str(request))
+                self.shares.charge([caller], 0.05)
+                self.shares.leave(caller, 0.05)
+        self.assertEqual([each[:-2] for each in order], ["brand one", "brand two", "brand three"] * 3)
+
+    def test_they_have_no_bound_while_hot_workers_are_idle(self) -> None:
+        self.shares.charge(["others"], 5.0)
+        self.last_hot -= shares.IDLE + 1
+        self.work("brand one", 0.01)
+        self.last_hot = self.clock.now
+        self.shares.enter("brand one", "next")
+        self.assertEqual(self.started(), [])
+
+    def test_a_long_call_pauses_for_the_debt_of_all(self) -> None:
+        self.shares.charge(["others"], 0.6)
+        # Until the account of all, of 0.5 s, is half full.
+        self.assertAlmostEqual(self.shares.seconds_owed(["brand one"]), 0.35 / 0.5)
+
+    def test_calls_in_slices_leave_room_for_those_that_have_to_start(self) -> None:
+        self.shares.enter("brand one", "an export")
+        self.assertEqual(self.started(), ["an export"])
+        self.shares.expect_nothing("brand one")
+        worked, paused = 0.0, 0.0
+        for _ in range(500):
+            self.shares.charge(["brand one"], 0.01)
+            worked += 0.01
+            owed = self.shares.seconds_owed(["brand one"])
+            self.pass_time(owed)
+            paused += owed
+            self.shares.enter("brand one", "a list")
+            self.assertEqual(self.started(), ["a list"])
+            self.shares.leave("brand one", 0.0)
+        self.assertAlmostEqual(worked / paused, SHARE, 1)
+        self.shares.leave("brand one", None)
+        self.assertFalse(self.shares._active)
 
 
 class Payers(Case):

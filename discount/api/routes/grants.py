@@ -14,6 +14,8 @@ from discount.api.schemas.grants import (
     GrantsIn,
     GrantsOut,
     GrantsQuery,
+    HeldCodeOut,
+    HeldCodePage,
     RevocationOut,
     RevokeIn,
     UserQuery,
@@ -24,7 +26,7 @@ from discount.domain.errors import Forbidden, Refusal
 from discount.domain.metadata import NO_METADATA, write
 from discount.mails import check_address
 from discount.security.signing import Signer
-from discount.services import brand_grants, grants, revocations, user_grants
+from discount.services import brand_grants, grants, revocations, user_grants, wallets
 from discount.services.pagination import Page
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -176,12 +178,13 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         tag="grants",
         scopes=("read",),
         users=True,
-        answers={200: GrantPage},
+        answers={200: HeldCodePage},
     )
     def list_grants_of_user(user_id: UserId, query: UserQuery) -> ViewResult:
-        """List the grants of a user."""
+        """List the codes that a user holds, with what each takes off, its state and its uses."""
         page = user_grants.list_of_user(store, user_id, brand_id=query.brand_id, **_paging(query))
-        return _page(page), 200
+        held = [HeldCodeOut.of_held(each) for each in wallets.describe(store, page.items)]
+        return HeldCodePage(held, page.next, missing_out(page.missing)), 200
 
 
 _COLUMNS = ("user_id", "code", "granted_at", "good_until", "void", "metadata")

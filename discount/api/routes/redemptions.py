@@ -75,7 +75,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     )
     def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
         """Show what codes would take off an order, and why they cannot be redeemed; or, without one, all that fit."""
-        if body.code is None and body.codes is UNSET:
+        if body.code is UNSET and body.codes is UNSET:
             return _find_fitting(store, body, _checkout(body, address, caller, signatures), caller, guard), 200
         if body.codes is not UNSET:
             return _validate_several(store, body, _checkout(body, address, caller, signatures), guard), 200
@@ -106,7 +106,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         body: RedemptionIn, address: str, caller: model.Caller, idempotency_key: str | None, guard: Guard | None
     ) -> ViewResult:
         """Redeem codes for an order: 201 the first time, then 200 with the same answer for the same order."""
-        if body.code is None and body.codes is UNSET:
+        if body.code is UNSET and body.codes is UNSET:
             raise Invalid("/code", "is missing; code or codes is required")
         if body.codes is not UNSET:
             found = several_codes.redeem(
@@ -211,15 +211,15 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
 def _checkout(body: ValidationIn, address: str, caller: model.Caller, signatures: Signer) -> Checkout:
     if body.brand_id is None and body.discount_id is None:
         raise Invalid("/brand_id", "is missing; brand_id or discount_id is required")
-    if body.code is not None and body.codes is not UNSET:
+    if body.code is not UNSET and body.codes is not UNSET:
         raise Invalid("/codes", "cannot be combined with code")
-    if body.code is None and body.discount_id is not None:
+    if body.code is UNSET and body.discount_id is not None:
         raise Invalid("/discount_id", "is for one code; name the brand instead")
     check_currency(body.order.currency, "/order/currency")
     order = Order(body.order.id, body.order.amount, body.order.currency, _lines(body.order) if body.order.lines else ())
     by_user = caller.user_id is not None
     customer, identity = customer_in(body.customer, caller), identity_in(body.identity, signatures)
-    code = body.code or ""
+    code = "" if body.code is UNSET else body.code
     return Checkout(body.user_id, code, order, body.brand_id, body.discount_id, address, by_user, customer, identity)
 
 

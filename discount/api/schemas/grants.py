@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from discount.api.schemas.common import (
     BrandId,
@@ -22,6 +22,7 @@ from discount.api.schemas.common import (
 )
 from discount.domain import model
 from discount.domain.errors import Refusal
+from discount.services import wallets
 from discount.services.revocations import Revocation
 
 
@@ -174,6 +175,47 @@ class GrantPage(Shape):
     """Grants, and the cursor of the next page."""
 
     grants: list[GrantOut]
+    next: str | None
+    missing: Missing = UNSET
+
+
+class HeldCodeOut(GrantOut, kw_only=True):
+    """A code that a user holds, what it takes off, and what it is good for at this moment.
+
+    `used-up` says that the limits allow this user no further use, today or later.
+    """
+
+    discount_code: Annotated[str, Meta(description="The discount's human-readable name.")]
+    state: Annotated[wallets.State, Meta(description="Whether the user can use the code now, and why not.")]
+    used_count: Annotated[int, Meta(description="Uses of the user that count, without holds.")]
+    on_hold_count: int
+    percent_off: float | None
+    amount_off: int | None
+    currency: str | None
+    minimum_amount: int | None
+    maximum_discount: int | None
+
+    @classmethod
+    def of_held(cls, held: wallets.HeldCode) -> "HeldCodeOut":
+        rule, granted = held.discount.rule, GrantOut.of(held.grant)
+        return cls(
+            **structs.asdict(granted),
+            discount_code=held.discount.discount_code,
+            state=held.state,
+            used_count=held.used_count,
+            on_hold_count=held.on_hold_count,
+            percent_off=None if rule.percent is None else rule.percent / 100,
+            amount_off=rule.amount_off,
+            currency=rule.currency,
+            minimum_amount=rule.minimum_amount,
+            maximum_discount=rule.maximum_discount,
+        )
+
+
+class HeldCodePage(Shape):
+    """The codes that a user holds, and the cursor of the next page."""
+
+    grants: list[HeldCodeOut]
     next: str | None
     missing: Missing = UNSET
 

@@ -119,7 +119,7 @@ class ValidationIn(Shape, kw_only=True):
     brand_id: BrandId | None = None
     discount_id: str | None = None
     user_id: UserId
-    code: TypedCode | None = None
+    code: TypedCode | UnsetType = UNSET
     codes: (
         Annotated[
             list[TypedCode],

@@ -1,6 +1,6 @@
 --- Change fields of a discount; an empty value deletes the field.
 --- COST  O(1), and O(n) in the codes of the pool that a lower total removes, and serve for at most 50 users.
---- KEYS  discount codes shared buckets events places...
+--- KEYS  discount codes shared buckets events of_waits...
 --- ARGV  from block fields discount_id shared_code by request_id
 --- WITH  grant_quotas quotas held releases levels waits
 --- OK    changed     The fields are changed.
@@ -59,5 +59,5 @@ if total and block ~= '' and from == d[4] then
     redis.call('RPUSH', codes, unpack(list, 1, count))
   end
 end
-hand_out(discount, codes, buckets, events, places, 1)
+hand_out(discount, codes, buckets, events, of_waits, 1)
 return {'changed'}

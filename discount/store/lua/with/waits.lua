@@ -1,10 +1,10 @@
 --- KEYS  waits waits_due
 --- ARGV  next_waits
 -- Grants codes to the users who wait longest for one, in their order, as far as there are codes. `next_waits` is a JSON
--- list of these users: each has its name, its bucket, and for a personal code candidates with their digests. `places` has
+-- list of these users: each has its name, its bucket, and for a personal code candidates with their digests. `of_waits` has
 -- from `first` on for each user the keys of its grant and of its numbers, and of the set of each candidate.
 -- Notes when to look at the list again. Returns how many users got a code, and why the others did not.
-local function hand_out(discount, codes, buckets, events, places, first, is_quiet)
+local function hand_out(discount, codes, buckets, events, of_waits, first, is_quiet)
   local d = redis.call('HMGET', discount, 'brand', 'number', 'kind', 'granted', 'total', 'closed', 'paused', 'expires_at', 'starts_at', 'release', 'waits', 'made', 'code', 'told')
   if not d[11] then return 0, 'nobody' end
   local at, id, kind = now(), string.match(discount, ':([^:]+)$'), d[3]
@@ -27,7 +27,7 @@ local function hand_out(discount, codes, buckets, events, places, first, is_quie
       outcome = 'changed'
       break
     end
-    if not is_gone and redis.call('HEXISTS', places[in_grants], user) == 0 then
+    if not is_gone and redis.call('HEXISTS', of_waits[in_grants], user) == 0 then
       if total and granted >= total then
         outcome, look_at = 'sold-out', '+inf'
         break
@@ -50,7 +50,7 @@ local function hand_out(discount, codes, buckets, events, places, first, is_quie
         for n = 3, #each, 2 do
           digest = each[n + 1]
           local n_set = in_users + (n - 1) / 2
-          if not code and (digest == '' or redis.call('SISMEMBER', places[n_set], digest) == 0) then
+          if not code and (digest == '' or redis.call('SISMEMBER', of_waits[n_set], digest) == 0) then
             code, n_free = each[n], n_set
             break
           end
@@ -63,7 +63,7 @@ local function hand_out(discount, codes, buckets, events, places, first, is_quie
         outcome = kind == 'personal' and 'clash' or 'refill'
         break
       end
-      local text = redis.call('HGET', places[in_users], user)
+      local text = redis.call('HGET', of_waits[in_users], user)
       local of_user = held_by_user.read(text)
       granted, served = granted + 1, served + 1
       redis.call('XADD', events, '*', 'type', 'code.granted', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', code, 'waited', string.format('%.0f', head[2]))
@@ -76,19 +76,19 @@ local function hand_out(discount, codes, buckets, events, places, first, is_quie
         redis.call('HSET', discount, 'told', told)
       end
       if total == granted and not is_quiet then redis.call('XADD', events, '*', 'type', 'discount.sold-out', 'at', at, 'brand', d[1], 'number', d[2]) end
-      redis.call('HSET', places[in_grants], user, at .. ' ' .. code)
+      redis.call('HSET', of_waits[in_grants], user, at .. ' ' .. code)
       redis.call('SETBIT', buckets, each[2], 1)
       if held_by_user.is_full(of_user) then
         local page, in_codes = held_by_user.page_field(user, of_user.made), held_by_user.code_field(user, d[1], code)
-        local numbers = redis.call('HMGET', places[in_users], page, in_codes)
+        local numbers = redis.call('HMGET', of_waits[in_users], page, in_codes)
         of_user.made = of_user.made + 1
-        redis.call('HSET', places[in_users], user, held_by_user.write(of_user), page, held_by_user.with_number(numbers[1], d[2]), in_codes, held_by_user.with_number(numbers[2], d[2]))
+        redis.call('HSET', of_waits[in_users], user, held_by_user.write(of_user), page, held_by_user.with_number(numbers[1], d[2]), in_codes, held_by_user.with_number(numbers[2], d[2]))
       else
-        redis.call('HSET', places[in_users], user, held_by_user.with_number(text, d[2]))
+        redis.call('HSET', of_waits[in_users], user, held_by_user.with_number(text, d[2]))
       end
       redis.call('HINCRBY', discount, 'granted', 1)
       count_grant(d[1])
-      if digest ~= '' then redis.call('SADD', places[n_free], digest) end
+      if digest ~= '' then redis.call('SADD', of_waits[n_free], digest) end
       if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
     end
     if not is_gone then
