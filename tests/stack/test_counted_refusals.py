@@ -1,6 +1,9 @@
 """Repeats and refusals of a running service, answered by its hot workers, reach the figures."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from discount.ledger import schema
 from discount.ledger.consumer import Consumer
@@ -26,13 +29,18 @@ def counted(store: Store) -> dict[str, int]:
     return found
 
 
-def test_refusals_of_all_processes_are_in_the_figures(redis_server: RedisServer, tmp_path: Path) -> None:
-    with redis_server.client() as client:
-        client.flushall()
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A Redis of its own: what other tests count must not be in the figures."""
+    with RedisServer() as server:
+        yield server
+
+
+def test_refusals_of_all_processes_are_in_the_figures(server: RedisServer, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
-    database, store = Database(url), Store.at(redis_server.url, PATIENCE, PARTITIONS)
+    database, store = Database(url), Store.at(server.url, PATIENCE, PARTITIONS)
     schema.upgrade(database)
-    with Service(redis_server.url, replicas=2, workers=2, ledger_url=url) as service:
+    with Service(server.url, replicas=2, workers=2, ledger_url=url) as service:
         discount_id = create(service.urls[0], 100)
         calls = [grant_call(discount_id, f"user {number}") for number in range(120) for _ in range(2)]
         answers = drive(service.urls, calls)
