@@ -85,7 +85,7 @@ def test_events_are_complete_and_in_order(client: Client) -> None:
     assert created["definition"] == definition | {"codes": created["definition"]["codes"]}
     assert created["definition"]["codes"]["kind"] == "unique"
     assert [(each["type"], each["data"]) for each in found[1:]] == [
-        ("code.granted", of_code | {"metadata": {}}),
+        ("code.granted", of_code | {"metadata": {}, "waited_since": None}),
         ("discount.sold-out", {"discount_id": discount}),
         ("code.redeemed", use),
         ("discount.limit-reached", {"discount_id": discount, "limit": "total"}),
