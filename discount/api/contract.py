@@ -29,6 +29,7 @@ from discount.api.inputs import (
 from discount.api.long_calls import LongCalls
 from discount.api.paging import Pages
 from discount.api.streaming import Stream
+from discount.api.texts import ENGLISH, language_of
 from discount.domain.errors import Refusal, TooManyRequests
 from discount.domain.model import Author, Scope
 
@@ -138,6 +139,7 @@ class Contract:
         - `caller`: who calls.
         - `author`: who calls, as events say it.
         - `address`: the address whose wrong codes are counted; empty if none are.
+        - `language`: the language of texts that it asks for.
         - `guard`: checks the caller's key and rates inside the view's script; the gate then leaves them to it.
         """
 
@@ -177,6 +179,7 @@ _FROM_GATE: dict[str, Callable[[Gate, Request], Any]] = {
     "author": lambda gate, request: gate.author(request),
     "guard": lambda _gate, request: request.guard,
     "address": lambda gate, request: gate.counted_address(request),
+    "language": lambda _gate, request: language_of(request.environ),
 }
 
 
@@ -276,6 +279,7 @@ class Endpoint:
                 arguments[name] = read_fields(given, shape)
         self._gate.bind(request.caller, self._requirements, arguments)
         from_page = {"caller": request.caller, "author": author, "guard": None, "address": "", "idempotency_key": None}
+        from_page["language"] = ENGLISH
         parameters = self.operation.parameters
         arguments = {name: value for name, value in from_page.items() if name in parameters} | arguments
         if self._may_be_long and self._is_long(arguments.get("query")):

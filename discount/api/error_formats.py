@@ -52,7 +52,11 @@ class ErrorFormat:
 
     def render(self, refusal: Refusal, environ: Mapping[str, Any]) -> Reply:
         """Render a refusal, with the headers that its problem would have."""
-        headers = [header for header in problems.render(refusal, environ).headers if header[0] != "Content-Type"]
+        headers = [
+            header
+            for header in problems.render(refusal, environ).headers
+            if header[0] not in ("Content-Type", "Content-Language")
+        ]
         sentence = self.sentences.get(refusal.slug, str(refusal).removeprefix("/"))
         if not isinstance(sentence, str):
             sentence = sentence(refusal)

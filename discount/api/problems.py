@@ -9,6 +9,7 @@ from structlog import get_logger
 from werkzeug.exceptions import HTTPException
 
 from discount import metrics
+from discount.api import texts
 from discount.api.exchange import Reply
 from discount.api.schemas.problems import ErrorAt, Problem
 from discount.domain import errors, model
@@ -172,16 +173,18 @@ def _slug_of(error: BaseException | None) -> str:
 def render_slug(slug: str, environ: Mapping[str, Any], detail: str = "", **members: Any) -> Reply:
     """Render the problem of a slug, with more members of its body, and count it."""
     metrics.REFUSALS.inc(labels=(slug,))
-    status = STATUS[slug]
+    status, language = STATUS[slug], texts.language_of(environ)
     problem = Problem(
         type=f"/problems/{slug}",
-        title=TITLES[slug],
+        title=texts.title(slug, TITLES[slug], language),
         status=status,
-        detail=detail,
+        detail=texts.detail(detail, language),
         request_id=environ.get("discount.request_id", ""),
         **members,
     )
     headers = [("Content-Type", MEDIA_TYPE)]
+    if language != texts.ENGLISH:
+        headers += [("Content-Language", language), ("Vary", "Accept-Language")]
     if status == 503:
         headers.append(("Retry-After", RETRY_AFTER))
     return Reply(msgspec.json.encode(problem), status, headers)

@@ -13,6 +13,7 @@ from discount.api.inputs import idempotency_key, read_part
 from discount.api.long_calls import Places
 from discount.api.paging import Pages
 from discount.api.streaming import Stream
+from discount.api.texts import ENGLISH
 from discount.cli.context import find_settings, open_store
 from discount.cli.fields import read
 from discount.domain.model import COMMAND, Caller
@@ -24,7 +25,7 @@ from discount.security.signing import Signer
 #: The most rows of one page.
 PAGE = 1000
 #: What the gate gives to views. Whoever can reach Redis may do everything.
-_FROM_GATE = {"caller": Caller(frozenset()), "author": COMMAND, "guard": None, "address": ""}
+_FROM_GATE = {"caller": Caller(frozenset()), "author": COMMAND, "guard": None, "address": "", "language": ENGLISH}
 
 _limit_option = click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="The most rows to show."

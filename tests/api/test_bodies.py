@@ -54,9 +54,12 @@ def test_a_body_that_is_shorter_than_declared_is_refused_by_every_operation(app:
     discount_id = client.create(codes={"kind": "imported"}, total_count=None)["id"]
     for place in found:
         for media_type in place.media_types:
-            body = {FORM: b"code=A&discount_percentage=1", "text/csv": b"code\nA1\n", "text/plain": b"A1\n"}.get(
-                media_type, b'{"code": "A"}'
-            )
+            bodies = {
+                FORM: b"code=A&discount_percentage=1",
+                "text/csv": b"code,user_id\nA1,A1\n",
+                "text/plain": b"A1\n",
+            }
+            body = bodies.get(media_type, b'{"code": "A"}')
             declared = {"CONTENT_LENGTH": str(len(body) + 1)}
             before = client.state()
             answer = client.http.open(

@@ -112,7 +112,7 @@ def test_a_refused_use_gives_the_claim_back_and_a_wrong_code_claims_nothing(clie
 
 
 def read(redis: Any, name: str) -> Any:
-    """Return what a key of any type holds."""
+    """Return what a key of any type holds, if it is text."""
     kind = redis.type(name)
     if kind in ("zset", "list"):
         return (redis.zrange if kind == "zset" else redis.lrange)(name, 0, -1)
@@ -126,7 +126,7 @@ def test_nothing_of_an_identity_can_be_read_and_a_forgotten_user_frees_it(client
     grant(client, plain, "Ann", **ANN)
 
     kept = {name: redis.hgetall(name) for name in redis.scan_iter("*:identities:*", count=1000)}
-    everything = "".join(str(read(redis, name)) for name in redis.scan_iter("*", count=1000))
+    everything = "".join(str(read(redis, name)) for name in redis.scan_iter("*", count=1000) if ":buckets" not in name)
 
     assert kept
     assert all(discount_id in name for name in kept)
@@ -188,3 +188,22 @@ def test_the_limit_cannot_be_changed(client: Client) -> None:
 )
 def test_an_email_is_compared_as_its_host_does(one: str, other: str, same: bool) -> None:
     assert (canonical("email", one) == canonical("email", other)) is same
+
+
+def test_several_codes_claim_the_identity_for_each_discount_or_for_none(client: Client) -> None:
+    shared: dict[str, Any] = {"total_count": None, "combines": "all"}
+    one = opened(client, codes={"kind": "shared", "code": "ONE"}, **shared)
+    other = opened(client, codes={"kind": "shared", "code": "OTHER"}, **shared)
+    client.create(codes={"kind": "shared", "code": "FULL"}, limits={"total": 0}, **shared)
+
+    def redeem(user: str, codes: list[str], order: str, card: str) -> Any:
+        body = {"brand_id": "IKEA", "user_id": user, "codes": codes, "identity": {"card": card}}
+        return client.http.post("/redemption", json=body | {"order": {"id": order, "amount": 1000, "currency": "EUR"}})
+
+    assert redeem("Ann", ["one", "full"], "1", "77").get_json()["type"] == "/problems/limit-reached"
+    assert redeem("Bo", ["one", "other"], "2", "77").status_code == 201
+    assert redeem("Bo", ["one", "other"], "2", "77").status_code == 200
+    refused = redeem("Cy", ["other", "one"], "3", "77").get_json()
+    assert (refused["type"], refused["part"]) == ("/problems/already-granted-elsewhere", "card")
+    assert [grant(client, each, "Cy", card="77")[0] for each in (one, other)] == [409, 409]
+    assert redeem("Cy", ["other", "one"], "3", "78").status_code == 201

@@ -85,6 +85,8 @@ OPERATIONS = {
     "/coupon/A/repeat_count": {"GET", "PUT"},
     "/coupon/A/status": {"GET"},
     "/user": {"GET", "POST"},
+    "/brand/IKEA/list": {"GET"},
+    "/brand/IKEA/list/A": {"GET", "POST", "DELETE"},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 

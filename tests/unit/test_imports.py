@@ -20,7 +20,7 @@ FLOORS: dict[str, set[str]] = {
     "mails": {"domain"},
     "services": {"security", "store", "domain", "deferred"},
     "ledger": {"services", "security", "store", "domain"},
-    "api.schemas": {"ledger", "services", "security", "store", "domain"},
+    "api.schemas": {"ledger", "services", "store", "domain"},
     "api": {"api.schemas", "services", "security", "store", "domain", "logs", "metrics"},
     "api.routes": {"ledger", "api", "api.schemas", "services", "security", "mails", "store", "domain", "metrics"},
     "console": {"ledger", "api", "api.schemas", "services", "security", "mails", "store", "domain"},

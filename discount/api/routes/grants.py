@@ -4,7 +4,8 @@ from typing import Any
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
-from discount.api.schemas.common import BrandId, UserId, customer_in, identity_in, missing_out
+from discount.api.identities import identity_in
+from discount.api.schemas.common import BrandId, UserId, customer_in, missing_out
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,

@@ -5,12 +5,12 @@ from typing import Any
 from msgspec import UNSET
 
 from discount import metrics
-from discount.api import problems
+from discount.api import problems, texts
 from discount.api.contract import Contract, ViewResult
+from discount.api.identities import identity_in
 from discount.api.schemas.common import (
     UserId,
     customer_in,
-    identity_in,
     missing_out,
     moment_in,
 )
@@ -73,20 +73,23 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
         answers={200: (ValidationOut, CodesValidationOut, FittingOut)},
         refusals=("not-found", "too-many-guesses"),
     )
-    def validate_code(body: ValidationIn, address: str, caller: model.Caller, guard: Guard | None) -> ViewResult:
+    def validate_code(
+        body: ValidationIn, address: str, language: str, caller: model.Caller, guard: Guard | None
+    ) -> ViewResult:
         """Show what codes would take off an order, and why they cannot be redeemed; or, without one, all that fit."""
+        checkout = _checkout(body, address, caller, signatures)
         if body.code is UNSET and body.codes is UNSET:
-            return _find_fitting(store, body, _checkout(body, address, caller, signatures), caller, guard), 200
+            return _find_fitting(store, body, checkout, guard, language), 200
         if body.codes is not UNSET:
-            return _validate_several(store, body, _checkout(body, address, caller, signatures), guard), 200
-        verdict = redemptions.validate(store, _checkout(body, address, caller, signatures), guard)
+            return _validate_several(store, body, checkout, guard, language), 200
+        verdict = redemptions.validate(store, checkout, guard)
         out = ValidationOut(
             valid=not verdict.reasons,
             discount_id=verdict.discount_id,
             discount_amount=verdict.discount_amount,
             amount_to_pay=body.order.amount - verdict.discount_amount,
             left=LimitsOut.of(verdict.left),
-            reasons=[_reason(each) for each in verdict.reasons],
+            reasons=[_reason(each, language) for each in verdict.reasons],
             lines=lines_out(verdict.lines),
         )
         return out, 200
@@ -229,10 +232,12 @@ def _lines(order: OrderIn) -> tuple[Line, ...]:
     return lines
 
 
-def _validate_several(store: Store, body: ValidationIn, checkout: Checkout, guard: Guard | None) -> CodesValidationOut:
+def _validate_several(
+    store: Store, body: ValidationIn, checkout: Checkout, guard: Guard | None, language: str
+) -> CodesValidationOut:
     assert body.codes is not UNSET  # noqa: S101 - the caller looked
     verdict = several_codes.validate(store, checkout, body.codes, guard)
-    codes = [_code_verdict(code, each) for code, each in zip(body.codes, verdict.verdicts, strict=True)]
+    codes = [_code_verdict(code, each, language) for code, each in zip(body.codes, verdict.verdicts, strict=True)]
     return CodesValidationOut(
         all(each.valid for each in codes),
         verdict.discount_amount,
@@ -243,32 +248,39 @@ def _validate_several(store: Store, body: ValidationIn, checkout: Checkout, guar
 
 
 def _find_fitting(
-    store: Store, body: ValidationIn, checkout: Checkout, caller: model.Caller, guard: Guard | None
+    store: Store,
+    body: ValidationIn,
+    checkout: Checkout,
+    guard: Guard | None,
+    language: str,
 ) -> FittingOut:
     # A user sees no codes of the brand but the own ones.
-    found = fitting_codes.find(store, checkout, with_shared=caller.user_id is None, guard=guard)
+    found = fitting_codes.find(store, checkout, with_shared=not checkout.by_user, guard=guard)
     best = None
     if found.best is not None:
         off = found.best.discount_amount
         best = BestOut(list(found.best.codes), off, body.order.amount - off, lines_out(found.best.lines))
-    return FittingOut([_code_verdict(each.code, each.verdict) for each in found.codes], best, found.complete)
+    codes = [_code_verdict(each.code, each.verdict, language) for each in found.codes]
+    return FittingOut(codes, best, found.complete)
 
 
-def _code_verdict(code: str, verdict: redemptions.Verdict) -> CodeVerdictOut:
+def _code_verdict(code: str, verdict: redemptions.Verdict, language: str) -> CodeVerdictOut:
     return CodeVerdictOut(
         code=code,
         valid=not verdict.reasons,
         discount_id=verdict.discount_id,
         discount_amount=verdict.discount_amount,
         left=LimitsOut.of(verdict.left),
-        reasons=[_reason(reason) for reason in verdict.reasons],
+        reasons=[_reason(reason, language) for reason in verdict.reasons],
         lines=lines_out(verdict.lines),
     )
 
 
-def _reason(refusal: Refusal) -> Reason:
-    detail = refusal.detail if refusal.detail != refusal.title else None
-    return Reason(refusal.slug, refusal.title, detail, **problems.members_of(refusal))
+def _reason(refusal: Refusal, language: str) -> Reason:
+    detail = texts.detail(refusal.detail, language) if refusal.detail != refusal.title else None
+    return Reason(
+        refusal.slug, texts.title(refusal.slug, refusal.title, language), detail, **problems.members_of(refusal)
+    )
 
 
 _COLUMNS = (

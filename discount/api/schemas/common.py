@@ -10,9 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from discount.domain import durations, metadata, model, order_lines, rules
 from discount.domain.audience import Customer
 from discount.domain.errors import Forbidden, Invalid
-from discount.domain.identity import PARTS, Identity, canonical
 from discount.domain.reasons import with_rule
-from discount.security.signing import Signer
 
 # Letters of any script, digits and most signs. Excluded are control and format characters (line breaks, bidirectional
 # marks, zero-width signs), braces, slashes, emoji and other pictures. So are blanks at either end, and the path
@@ -292,21 +290,6 @@ class IdentityIn(Shape):
     device: _Trait | None = None
     address: _Trait | None = None
     card: _Trait | None = None
-
-
-def identity_in(given: IdentityIn | None, signatures: Signer) -> Identity | None:
-    """Return the digests of an identity.
-
-    Raises:
-        Invalid: a part has no letter or digit.
-    """
-    if given is None:
-        return None
-    values = [(part, getattr(given, part)) for part in PARTS]
-    digests = tuple(
-        (part, signatures.identity_digest(part, canonical(part, value))) for part, value in values if value is not None
-    )
-    return Identity(digests) if digests else None
 
 
 def customer_in(given: CustomerIn | None, caller: model.Caller) -> Customer | None:
