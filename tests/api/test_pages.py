@@ -67,6 +67,10 @@ def test_every_list_that_has_a_cursor_links_to_its_next_page(
 ) -> None:
     for paused in (True, False):
         client.http.patch(f"/discount/{filled}", json={"paused": paused})
+    sold_out = client.create(discount_code="Sold out", total_count=1)["id"]
+    client.grant(sold_out, "First")
+    for user in ("Ann", "Bo", "Cy"):
+        assert client.http.post(f"/discount/{sold_out}/wait", json={"user_id": user}).status_code in (200, 201, 202)
     ledger.read(Store.at(redis_server.url, PATIENCE, 16))
     document = client.http.get("/openapi.json").get_json()
     lists = {
@@ -80,6 +84,7 @@ def test_every_list_that_has_a_cursor_links_to_its_next_page(
         "/discount": (f"/discount?{brand}&status=active&limit=1", 3),
         "/discount/{discount_id}/grants": (f"/discount/{filled}/grants?limit=1", 4),
         "/discount/{discount_id}/redemptions": (f"/discount/{filled}/redemptions?limit=1", 3),
+        "/discount/{discount_id}/waits": (f"/discount/{sold_out}/waits?limit=1", 3),
         "/user/{user_id}/grants": ("/user/%C3%85sa/grants?limit=2", 9),
         "/user/{user_id}/redemptions": (f"/user/%C3%85sa/redemptions?{brand}&limit=1", 3),
         "/brand": ("/brand?limit=1", 3),
