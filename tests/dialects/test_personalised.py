@@ -106,7 +106,13 @@ def test_the_webhook_is_called_with_the_code_of_the_user(
             headers, body = came.get(timeout=60)
             event = Webhook(secret).verify(body, headers)
             events[event["type"]] = event["data"]
-    granted = {"discount_id": discount, "user_id": "User 1", "code": code, "metadata": {}}
+    granted: dict[str, Any] = {
+        "discount_id": discount,
+        "user_id": "User 1",
+        "code": code,
+        "metadata": {},
+        "waited_since": None,
+    }
     assert events["code.granted"] == granted
 
 
