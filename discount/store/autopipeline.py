@@ -4,6 +4,7 @@ Each call runs its plain code in a greenlet of one thread. It waits where it wou
 runs other calls. The greenlets are used again, because memory for a new one costs more than most calls.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -14,6 +15,19 @@ Replies: TypeAlias = list[Any]
 Exchange = Callable[[Sequence[Any]], Replies]
 #: Sends commands without waiting, and calls a function once with the replies; errors are values.
 Submit = Callable[[Sequence[Any], Callable[[Replies], None]], None]
+
+
+class _Thread(threading.local):
+    """Whether this thread runs calls in greenlets.
+
+    All other threads never touch the library: it leaves broken objects behind when they end, on which the garbage
+    collection crashes (greenlet 3.5.6, Python 3.11 to 3.13).
+    """
+
+    has_calls = False
+
+
+_thread = _Thread()
 
 
 class Leave(BaseException):
@@ -43,6 +57,7 @@ class Calls:
         if self._idle:
             call = self._idle.pop()
         else:
+            _thread.has_calls = True
             call = _Call()
             call.resume = partial(self._go_on, call)
         self._until_next(call, call.switch(function, arguments))
@@ -59,7 +74,7 @@ class Calls:
 
 def send(exchange: Exchange, commands: Sequence[Any]) -> Replies:
     """Return the replies to commands. Inside a call of `Calls` they go out with the commands of the other calls."""
-    current = getcurrent()
+    current = getcurrent() if _thread.has_calls else None
     if type(current) is not _Call:
         return exchange(commands)
     replies: Replies = current.parent.switch(commands)
@@ -72,5 +87,5 @@ def leave() -> None:
     Raises:
         Leave: this call is one of `Calls`.
     """
-    if type(getcurrent()) is _Call:
+    if _thread.has_calls and type(getcurrent()) is _Call:
         raise Leave
