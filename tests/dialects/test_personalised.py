@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from tempfile import TemporaryFile
 from threading import Thread
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
