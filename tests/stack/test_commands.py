@@ -341,8 +341,9 @@ def test_reconcile_ends_with_1_if_anything_differs_and_repairs_it(
         **{"discount_id": discount["id"], "check": "sums", "subject": "orders:EUR"},
         **{"redis": "5", "ledger": "0", "repaired": False},
     }
-    done = call("reconcile", "--repair", **settings)
-    assert done.returncode == 0
+    # Others of this file have forgotten a user before there was a ledger: figures of that grant cannot be made again.
+    done = call("reconcile", discount["id"], "--repair", **settings)
+    assert done.returncode == 0, done.stdout
     assert "repaired" in done.stdout
     assert call("reconcile", discount["id"], **settings).returncode == 0
     done = call("reconcile", discount["id"], LEDGER_URL="")
