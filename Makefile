@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run unit test cover check format lock bench bench-peers chaos cluster-test hostile docs up clean
+.PHONY: help run unit test cover check format lock bench bench-peers chaos cluster-test models hostile docs up clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis an
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
 	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_away_nodes.py -n 4 --dist worksteal
+
+models: $(VENV)/.tests ## compare random calls with plain models, ten times as many as in `make test`; about ten minutes
+	MODEL_TIMES=10 $(BIN)/python -m pytest tests/services/test_any_*.py -n 4 --dist worksteal
 
 hostile: $(VENV)/.tests ## measure how each attack of one tenant affects another; about five minutes
 	$(BIN)/python bench/hostile.py

@@ -46,11 +46,12 @@ def _show_times(redis: RedisServer, rounds: int) -> None:
         f"discount run, {WORKERS} workers and a Redis of its own: to the first answer": (["-m", "discount", "run"], {}),
     }
     times: dict[str, list[float]] = defaultdict(list)
-    for turn in range(rounds + 1):
+    warm = min(1, rounds - 1)
+    for turn in range(warm + rounds):
         for name, (words, settings) in commands.items():
             seconds = _seconds(words, settings, answers="answer" in name)
-            # The first round loads the files into the page cache.
-            if turn:
+            # The first of several rounds loads the files into the page cache.
+            if turn >= warm:
                 times[name].append(seconds)
     tables.show(
         f"Start, {rounds} rounds (min / median / max); bar {BAR:.0f} s to the first answer",

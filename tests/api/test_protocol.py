@@ -49,6 +49,7 @@ OPERATIONS = {
     "/code": {"POST"},
     "/discount/dsc-x/figures": {"GET"},
     "/brand/IKEA/figures": {"GET"},
+    "/brand/IKEA/export/t": {"GET"},
     "/change": {"GET"},
     "/event": {"GET"},
     "/delivery": {"GET"},

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from tempfile import TemporaryFile
 from threading import Thread
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
@@ -106,7 +107,13 @@ def test_the_webhook_is_called_with_the_code_of_the_user(
             headers, body = came.get(timeout=60)
             event = Webhook(secret).verify(body, headers)
             events[event["type"]] = event["data"]
-    granted = {"discount_id": discount, "user_id": "User 1", "code": code, "metadata": {}}
+    granted: dict[str, Any] = {
+        "discount_id": discount,
+        "user_id": "User 1",
+        "code": code,
+        "metadata": {},
+        "waited_since": None,
+    }
     assert events["code.granted"] == granted
 
 

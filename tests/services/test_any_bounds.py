@@ -308,4 +308,4 @@ def test_random_uses_under_bounds_on_fakeredis_match_the_model(monkeypatch: pyte
 def test_random_uses_under_bounds_on_redis_match_the_model(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=60, steps=30)
+    run(real_harness(redis_server), monkeypatch, examples=40, steps=30)

@@ -933,8 +933,8 @@ def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int,
 
 
 def test_random_checkouts_on_fakeredis_match_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(fake_harness(), monkeypatch, examples=25, steps=30)
+    run(fake_harness(), monkeypatch, examples=12, steps=30)
 
 
 def test_random_checkouts_on_redis_match_the_model(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=130, steps=40)
+    run(real_harness(redis_server), monkeypatch, examples=60, steps=40)

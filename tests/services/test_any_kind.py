@@ -344,10 +344,10 @@ def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int,
 
 
 def test_random_calls_on_any_kind_on_fakeredis_match_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(fake_harness(), monkeypatch, examples=25, steps=25)
+    run(fake_harness(), monkeypatch, examples=12, steps=25)
 
 
 def test_random_calls_on_any_kind_on_redis_match_the_model(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=80, steps=35)
+    run(real_harness(redis_server), monkeypatch, examples=40, steps=35)

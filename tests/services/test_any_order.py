@@ -247,8 +247,8 @@ def run(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, examples: int,
 
 
 def test_random_calls_on_fakeredis_match_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(fake_harness(), monkeypatch, examples=25, steps=20)
+    run(fake_harness(), monkeypatch, examples=12, steps=20)
 
 
 def test_random_calls_on_redis_match_the_model(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(real_harness(redis_server), monkeypatch, examples=100, steps=25)
+    run(real_harness(redis_server), monkeypatch, examples=50, steps=25)

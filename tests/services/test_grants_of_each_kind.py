@@ -557,8 +557,11 @@ def test_a_replica_remembers_only_so_many_templates(harness: ServiceHarness, mon
 
 
 def test_other_kinds_have_no_template_to_remember(harness: ServiceHarness) -> None:
-    for kind in ("unique", "imported", "shared"):
-        harness.grant(harness.create_kind(kind).id)
+    kinds: tuple[Kind, ...] = ("unique", "imported", "shared")
+    made = [harness.create_kind(kind).id for kind in kinds]
+    harness.store.definitions.clear()
+    for discount_id in made:
+        harness.grant(discount_id)
     assert harness.store.definitions == {}
 
 
