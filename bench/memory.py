@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from typing import Any
 
 import redis
 
 from bench import tables
 from discount.domain import code_kinds, code_sequence
 from discount.domain.code_kinds import CodeKind
+from discount.domain.identity import Identity
 from discount.domain.ids import parse_discount_id
 from discount.domain.model import Discount, Grant
 from discount.domain.rules import Order
@@ -18,7 +20,9 @@ from discount.services import (
     code_pools,
     discounts,
     grants,
+    identities,
     redemptions,
+    user_lists,
     waiting_lists,
 )
 from discount.store import keys
@@ -61,6 +65,7 @@ def run(unique_totals: Sequence[int], others_total: int) -> None:
     )
     _show_redemptions(others_total // 10)
     _show_waits(others_total // 50)
+    _show_people(others_total, others_total // 50)
 
 
 def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
@@ -168,9 +173,31 @@ def _show_waits(total: int) -> None:
     )
 
 
-def _create(store: Store, kind: CodeKind, total: int) -> Discount:
+def _show_people(listed: int, claiming: int) -> None:
+    """Measure the memory of a user on a list, and of an identity of two parts that a user claims."""
+    with RedisServer() as server, server.client() as client:
+        store = Store.at(server.url, 10.0, 16)
+        user_lists.add(store, _BRAND, "warm-up", [(1, "warm-up")])
+        start = _used(client)
+        user_lists.add(store, _BRAND, "all", ((number, user(_SHORT, number)) for number in range(listed)))
+        on_list = _used(client) - start
+        made = _create(store, code_kinds.unique(claiming), claiming, limits={"per_identity": 1})
+        parsed, start = discounts.parse_id(store, made.id), _used(client)
+        for number in range(claiming):
+            both = Identity((("email", b"e%d" % number), ("card", b"c%d" % number)))
+            identities.claim(store, parsed, made.definition, user(_SHORT, number), both)
+        claimed = _used(client) - start
+    tables.keep("memory: people", listed=on_list / listed, identity=claimed / claiming)
+    tables.show(
+        "Bytes of Redis memory for each user on a list, and for each identity of two parts",
+        ("on the list", "bytes", "identities", "bytes"),
+        [(f"{listed:,}", f"{on_list / listed:.1f}", f"{claiming:,}", f"{claimed / claiming:.0f}")],
+    )
+
+
+def _create(store: Store, kind: CodeKind, total: int, **more: Any) -> Discount:
     return discounts.create(
-        store, brand_id=_BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kind
+        store, brand_id=_BRAND, discount_code="Christmas 2020 discount", total_count=total, kind=kind, **more
     )[0]
 
 

@@ -86,6 +86,7 @@ OPERATIONS = {
     "/coupon/A/repeat_count": {"GET", "PUT"},
     "/coupon/A/status": {"GET"},
     "/user": {"GET", "POST"},
+    "/brand/IKEA/export/A": {"GET"},
     "/brand/IKEA/list": {"GET"},
     "/brand/IKEA/list/A": {"GET", "POST", "DELETE"},
 }
