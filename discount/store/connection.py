@@ -8,7 +8,7 @@ lost.
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from redis import RedisError
@@ -85,7 +85,7 @@ class Store:
         #: Held while a block of codes is made: one thread of the process makes it, the others wait for it.
         self.refill_lock = threading.Lock()
         #: Runs work that no answer waits for; its thread starts with the first task.
-        self.background: Executor = ThreadPoolExecutor(1, "background")
+        self.background = ThreadPoolExecutor(1, "background")
         #: The quotas of every brand that has none of its own.
         self.quotas = Quotas()
         #: What this process has counted and not yet written.

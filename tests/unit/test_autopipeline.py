@@ -1,8 +1,10 @@
 """Simultaneous calls share one exchange, and each gets its own replies."""
 
+import threading
 import unittest
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import patch
 
 from greenlet import getcurrent
 
@@ -106,3 +108,16 @@ class Together(unittest.TestCase):
         found = [self.wire.run(getcurrent)[0] for _ in range(3)]
         self.assertEqual(len(set(found)), 1)
         self.assertIsNot(found[0], getcurrent())
+
+    def test_a_thread_without_calls_never_touches_greenlet(self) -> None:
+        found: list[list[str]] = []
+
+        def work() -> None:
+            autopipeline.leave()
+            found.append(autopipeline.send(list, ["sent alone"]))
+
+        with patch.object(autopipeline, "getcurrent", side_effect=AssertionError("touched")):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        self.assertEqual(found, [["sent alone"]])
