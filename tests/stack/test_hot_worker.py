@@ -169,7 +169,8 @@ def test_a_grant_needs_few_switches_of_threads(alone: Service, redis_server: Red
         discount_id = filled(alone, redis_server.url, count)
         before = process.num_ctx_switches().voluntary
         grant_at_once(alone, discount_id, count)
-        return (process.num_ctx_switches().voluntary - before) / count
+        during: int = process.num_ctx_switches().voluntary - before
+        return during / count
 
     # On a busy computer the clients may be the slow ones: then the worker waits for each of them.
     wait_until(lambda: switches() <= 0.3, "a round with few switches")
