@@ -74,6 +74,20 @@ def partition_of(discount_id: str) -> int:
     return parsed.partition
 
 
+def prepare(store: Store) -> None:
+    """Prepare a store, as often as it takes until a node answers in time, and wait until its answers are safe."""
+
+    def is_prepared() -> bool:
+        try:
+            store.prepare()
+        except Unavailable:
+            return False
+        return True
+
+    wait_until(is_prepared, "a node answers in time")
+    await_safety(store)
+
+
 def await_safety(store: Store) -> None:
     """Wait until every node's replicas confirm what it wrote. A new replica's disk takes a moment."""
     everything = set(range(store.partitions))

@@ -41,8 +41,7 @@ def cluster(servers: Cluster) -> Iterator[Cluster]:
 def store_of(cluster: Cluster, mode: Mode) -> Store:
     store = Store.at(cluster.url, TIMEOUT, 16)
     store.set_durability(mode, 1)
-    store.prepare()
-    failovers.await_safety(store)
+    failovers.prepare(store)
     return store
 
 

@@ -34,8 +34,7 @@ def sentinels(servers: Sentinels) -> Iterator[Sentinels]:
 def store_of(sentinels: Sentinels, mode: Mode) -> Store:
     store = Store.at(sentinels.url, 1.0, 16)
     store.set_durability(mode, 1)
-    store.prepare()
-    failovers.await_safety(store)
+    failovers.prepare(store)
     return store
 
 
