@@ -1,4 +1,4 @@
-"""What a discount would look like: codes, the rule on an example order and the e-mail, before it is made."""
+"""Previews of a discount: codes, the rule on an example order and the e-mail, before it is made."""
 
 import secrets
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ _SCOPES = frozenset(get_args(Scope))
 
 
 class Session(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the cookie holds. It names a key without its secret.
+    """The content of the cookie. It names a key without its secret.
 
     Args:
         nonce: a random text, from which the token of the forms is made.

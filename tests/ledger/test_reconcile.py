@@ -231,8 +231,6 @@ DAMAGES: dict[Callable[[World], tuple[str, str, str, str]], bool] = {
 }
 
 
-# On one database: the comparison is the same, and each damage takes some seconds.
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_each_check_finds_exactly_its_damage_and_what_is_certain_is_repaired(world: World) -> None:
     before = world.harness.state()
     checks = set()

@@ -173,7 +173,7 @@ def test_a_grant_needs_few_switches_of_threads(alone: Service, redis_server: Red
         return during / count
 
     # On a busy computer the clients may be the slow ones: then the worker waits for each of them.
-    wait_until(lambda: switches() <= 0.3, "a round with few switches")
+    assert any(switches() <= 0.3 for _ in range(10))
 
 
 def test_a_grant_needs_few_system_calls(alone: Service, redis_server: RedisServer, tmp_path: Path) -> None:

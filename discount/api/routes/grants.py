@@ -1,6 +1,6 @@
 """Routes of grants."""
 
-from typing import Any
+from typing import Any, get_args
 
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
@@ -17,6 +17,7 @@ from discount.api.schemas.grants import (
     GrantsQuery,
     HeldCodeOut,
     HeldCodePage,
+    NoGrant,
     RevocationOut,
     RevokeIn,
     UserQuery,
@@ -34,19 +35,7 @@ from discount.store.guards import Guard
 
 #: Bytes; 10,000 user ids of 128 characters fit, even if each is escaped as \uXXXX.
 BULK_BODY = 8 * 1024 * 1024
-_NO_GRANT = (
-    "sold-out",
-    "not-released",
-    "others-wait",
-    "not-started",
-    "expired",
-    "paused",
-    "closed",
-    "quota-reached",
-    "revoked",
-    "not-in-audience",
-    "identity-missing",
-)
+_NO_GRANT: tuple[str, ...] = get_args(NoGrant)
 
 
 def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:

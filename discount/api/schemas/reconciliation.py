@@ -20,7 +20,9 @@ class DifferenceOut(msgspec.Struct):
 
 
 class ReconciliationOut(msgspec.Struct):
-    """What was compared, and the first differences. `unknown_count` are discounts from before the ledger began.
+    """The result of a comparison, with the first differences.
+
+    `unknown_count` are discounts from before the ledger began.
 
     `places` are the last entries of the outboxes that the ledger had when it was compared, by partition.
     """

@@ -89,7 +89,7 @@ class OrderIn(OrderShape):
 
 
 class LineOut(Shape):
-    """What comes off a line of an order."""
+    """The amount that comes off a line of an order."""
 
     id: str
     discount_amount: int
