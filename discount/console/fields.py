@@ -68,8 +68,11 @@ def moment(text: str, zone: str, field: str) -> str:
 
 
 def plain_moment(time: datetime | None, zone: str) -> str:
-    """Return a time as a field of a form shows it."""
-    return "" if time is None else time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+    """Return a time as a field of a form shows it: to the minute, or to the millisecond if it is no whole minute."""
+    if time is None:
+        return ""
+    local = time.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    return local.isoformat(timespec="milliseconds" if local.second or local.microsecond else "minutes")
 
 
 def _exponent(currency: str) -> int:

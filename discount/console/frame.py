@@ -19,7 +19,8 @@ from discount.api.exchange import ANYBODY
 from discount.api.gate import Gate
 from discount.api.long_calls import RETRY_AFTER
 from discount.api.streaming import Stream
-from discount.console import languages, rendering
+from discount.console import languages, reasons, rendering
+from discount.console.languages import Language
 from discount.console.sessions import Session, Sessions
 from discount.console.visits import Redirect, Result, View, Visit
 from discount.domain.errors import CrossSite, Invalid, Refusal, TooManyAtOnce, Unauthenticated
@@ -267,8 +268,9 @@ class Frame:
         reply = problems.render(error, request.environ)
         found = msgspec.json.decode(reply.body)
         refusal = Problem.of(error) if isinstance(error, Refusal) else None
-        values = {"status": reply.status, "title": found["title"], "request_id": found["request_id"]}
-        values["sentences"] = _sentences(refusal) if refusal else []
+        title = rendering.title_of(str(found["type"]).rpartition("/")[2], visit.language)
+        values = {"status": reply.status, "title": title, "request_id": found["request_id"]}
+        values["sentences"] = _sentences(refusal, visit.language) if refusal else []
         response = self._render_refusal(visit, values)
         for name, value in reply.headers:
             if name in ("Retry-After", "Allow", "Connection"):
@@ -334,7 +336,9 @@ def _is_live() -> bool:
     return "live" in request.args
 
 
-def _sentences(problem: Problem) -> list[str]:
-    return [f"{name}: {reason}." if name else f"{reason}." for name, reason in problem.fields.items()] or (
-        [problem.detail] if problem.detail else []
-    )
+def _sentences(problem: Problem, language: Language) -> list[tuple[str, str]]:
+    """Return why something was refused, a sentence for each field, each with its language."""
+    if not problem.fields:
+        return [(problem.detail, "en")] if problem.detail else []
+    found = [(name, reasons.in_language(reason, language)) for name, reason in problem.fields.items()]
+    return [(f"{name}: {reason}." if name else f"{reason}.", language.tag) for name, reason in found]

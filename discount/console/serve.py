@@ -15,11 +15,13 @@ from discount.console.routes import (
     codes,
     deliveries,
     discounts,
+    edits,
     many_discounts,
     new_discounts,
     overview,
     sign_in,
     users,
+    waits,
 )
 from discount.console.sessions import Sessions
 from discount.security.openid import OpenId
@@ -38,6 +40,7 @@ def add_console(
     tokens: Tokens,
     signatures: Signer,
     ledger: bool,
+    worker_away: float,
     is_open: bool,
     proxies: int,
     public_url: str,
@@ -49,6 +52,7 @@ def add_console(
         endpoints: the operations of the API, which the pages call.
         store: for the state of the installation.
         ledger: whether the service has one.
+        worker_away: seconds without a sign of a worker after which the pages say that none is running.
         is_open: whether the service asks nobody for a token.
         proxies: how many proxies are in front of the service.
         public_url: where people reach the service, or an empty text.
@@ -64,8 +68,11 @@ def add_console(
     discounts.add_routes(frame)
     many_discounts.add_routes(frame)
     new_discounts.add_routes(frame)
+    edits.add_routes(frame)
+    waits.add_routes(frame)
     codes.add_routes(frame)
     users.add_routes(frame)
     deliveries.add_routes(frame)
     changes.add_routes(frame)
-    brands.add_routes(frame, partial(system.describe, store, ledger=ledger), partial(workers.are_away, store))
+    describe = partial(system.describe, store, ledger=ledger)
+    brands.add_routes(frame, describe, partial(workers.are_away, store), worker_away)

@@ -25,6 +25,7 @@ from discount.api.schemas.common import (
 from discount.domain import model
 from discount.domain.digests import Digest
 from discount.domain.errors import Forbidden, Invalid
+from discount.domain.rules import check_zone
 from discount.mails import check_address
 from discount.services import brands, quotas
 from discount.store.connection import Store
@@ -76,11 +77,13 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         refusals=("not-found", "brand-closed"),
     )
     def change_brand(brand_id: BrandId, body: BrandChange, caller: model.Caller) -> ViewResult:
-        """Change a brand's name, address or daily digest, the e-mails that are sent, or (as the admin) its quotas."""
+        """Change a brand's name, address, time zone, digest or e-mails, or (as the admin) its quotas."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if not changes:
             raise Invalid("", "must name at least one field to change")
         _check_email(body.email)
+        if isinstance(body.timezone, str):
+            check_zone(body.timezone)
         if isinstance(body.digest, DigestIn):
             changes["digest"] = _digest(store, brand_id, body.digest)
         new_quotas = changes.pop("quotas", None)
