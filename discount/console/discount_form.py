@@ -4,7 +4,6 @@ The texts of a form are a flat mapping: `limits.total` is a number of the limits
 first row of hours. A text of several lines is a list with one entry on each line.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -184,26 +183,6 @@ def changes(texts: Mapping[str, str], was: Mapping[str, str], zone: str) -> dict
     if "metadata" in changed:
         made["metadata"] = _metadata(texts).get("metadata", {})
     return made
-
-
-def pack(texts: Mapping[str, str]) -> str:
-    """Return texts as one text, for a field that nobody sees."""
-    return json.dumps({name: value for name, value in texts.items() if value}, ensure_ascii=False)
-
-
-def unpack(text: str) -> dict[str, str]:
-    """Return the texts in a text of `pack`.
-
-    Raises:
-        Invalid: a browser did not send back what the form had.
-    """
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise Invalid("was", "is not what the form had; load the page again")
-    return found
 
 
 def _clean(name: str, value: str) -> str:

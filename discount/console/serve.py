@@ -10,6 +10,7 @@ from discount.api.gate import Gate
 from discount.console import system
 from discount.console.frame import Frame
 from discount.console.routes import (
+    brand_settings,
     brands,
     changes,
     codes,
@@ -74,5 +75,6 @@ def add_console(
     users.add_routes(frame)
     deliveries.add_routes(frame)
     changes.add_routes(frame)
+    brand_settings.add_routes(frame)
     describe = partial(system.describe, store, ledger=ledger)
     brands.add_routes(frame, describe, partial(workers.are_away, store), worker_away)

@@ -2,7 +2,9 @@
 
 import html
 import io
+import json
 import re
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,7 @@ PAGES = [
     "/console/users?user_id=User+1",
     "/console/deliveries",
     "/console/changes",
+    "/console/settings",
 ]
 OF_ADMIN = ["/console/brands", "/console/brands/keys?brand_id=IKEA", "/console/system"]
 
@@ -342,11 +345,52 @@ def test_every_page_says_that_no_worker_runs_until_one_does(site: Site) -> None:
         again.stop()
 
 
-def test_the_times_of_a_brand_are_in_the_zone_of_its_digest(site: Site) -> None:
+def test_times_are_in_the_zone_of_the_brand_and_otherwise_in_that_of_the_discount(site: Site) -> None:
     key = site.brand("IKEA")
-    site.ask("PATCH", "/brand/IKEA", {"digest": {"email": "a@example.com", "timezone": "Asia/Tokyo"}}, key)
-    page = text_of(Form(site).sign_in(key).get("/console/").text)
-    assert "Times are in the time zone Asia/Tokyo." in page
+    discount = site.discount(key, timezone="Europe/Berlin", expires_at="2030-07-01T22:30:00Z")
+    form = Form(site).sign_in(key)
+    paths = ["/console/discounts/{}", "/console/discounts/{}/holders", "/console/discounts"]
+    for path in paths:
+        assert "Europe/Berlin" in text_of(form.get(path.format(discount)).text), path
+    assert "Times are in the time zone UTC." in text_of(form.get("/console/").text)
+    form.get("/console/settings")
+    assert form.post("/console/settings", {"timezone": "Mars/Phobos", "was": "{}"}).status_code == 422
+    assert form.post("/console/settings", {"timezone": "Asia/Tokyo", "was": "{}"}).status_code == 303
+    for path in [*paths, "/console/"]:
+        page = text_of(form.get(path.format(discount)).text)
+        assert "Times are in the time zone Asia/Tokyo." in page, path
+        if "discounts" in path and "holders" not in path:
+            assert "2 Jul 2030, 07:30" in page, path
+    # What is typed is in the zone of the discount, whose days count for its limits.
+    assert "Time zone: Europe/Berlin." in text_of(form.get(f"/console/discounts/{discount}/edit").text)
+
+
+def test_the_settings_of_a_brand_are_changed_where_they_differ(site: Site) -> None:
+    key = site.brand("IKEA")
+    form = Form(site).sign_in(key)
+
+    def save(**more: str) -> dict[str, Any]:
+        page = form.get("/console/settings").text
+        was = html.unescape(re.search(r'name="was" value="([^"]*)"', page)[1])  # type: ignore[index]
+        answer = form.post("/console/settings", json.loads(was) | {"was": was} | more)
+        assert answer.status_code == 303, text_of(answer.text)
+        found: dict[str, Any] = site.ask("GET", "/brand/IKEA", key=key)
+        return {name: found[name] for name in ("name", "email", "timezone", "digest", "mails_off")}
+
+    given = {"name": "Ikea", "email": "shop@ikea.example", "timezone": "Europe/Stockholm", "off.sold-out": "1"}
+    digest = {"digest": "1", "digest.language": "de", "digest.hour": "8"}
+    expected = {
+        **{"name": "Ikea", "email": "shop@ikea.example", "timezone": "Europe/Stockholm", "mails_off": ["sold-out"]},
+        "digest": {"email": None, "language": "de", "hour": 8},
+    }
+    assert save(**given, **digest) == expected
+    assert save() == expected
+    assert save(digest="", timezone="") == expected | {"digest": None, "timezone": None}
+    assert save(email="") == expected | {"digest": None, "timezone": None, "email": None}
+    answer = form.post("/console/settings", {"was": "{}", "digest": "1", "digest.hour": "25", "name": "Ikea"})
+    assert answer.status_code == 422
+    assert site.ask("GET", "/brand/IKEA", key=key)["digest"] is None
+    assert Form(site).sign_in(site.key("IKEA", "read")).get("/console/settings").status_code == 403
 
 
 def test_the_admin_sees_the_last_reconciliation(site: Site) -> None:

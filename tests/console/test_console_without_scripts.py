@@ -58,11 +58,11 @@ def create_and_change(person: Person, key: str) -> None:
     page.get_by_label("Ends").fill("2030-12-24T18:00")
     press(page, "Change the end")
     done(page, "The change was made.")
-    page.get_by_role("link", name="Edit").click()
+    press(page, "Edit")
     expect(page.get_by_label("Ends")).to_have_value("2030-12-24T18:00")
     press(page, "Save")
     done(page, "Nothing was changed.")
-    page.get_by_role("link", name="Edit").click()
+    press(page, "Edit")
     page.get_by_label("Uses in all").fill("5")
     page.get_by_text("Budgets").click()
     page.locator("[id='f-limits.amount.0.currency']").fill("EUR")
@@ -93,7 +93,7 @@ def wait_for_a_code(page: Page, ask: Callable[..., Any], key: str, path: str) ->
     ask("POST", f"/{api}/grant", {"user_id": "User 1"}, key)
     page.get_by_role("link", name="Waiting list").click()
     for user in ("Ann", "Bo"):
-        page.get_by_label("User").fill(user)
+        page.get_by_role("textbox", name="User").fill(user)
         press(page, "Put on the list")
         done(page, "The user waits for a code.")
     page.get_by_role("row", name="Ann").get_by_role("button").click()
@@ -112,7 +112,7 @@ def change_many(person: Person, brand: Brand) -> None:
         press(page, f"{action} them")
         done(page, "Done.")
         assert {person.site.ask("GET", f"/discount/{each}", key=brand.key)["status"] for each in chosen} == {after}
-        page.get_by_role("link", name="Back to the list").click()
+        press(page, "Back to the list")
     page.locator(f"[name=chosen][value={chosen[1]}]").check()
     press(page, "Close…")
     page.get_by_label("Number of discounts").fill("1")
@@ -131,7 +131,7 @@ def import_and_export(person: Person, brand: Brand, file: Path) -> None:
         kind = "imported" if path == "codes" else "unique"
         page = person.go(f"/console/discounts/{brand.discounts[kind]}/{path}")
         with page.expect_download() as begun:
-            page.get_by_role("link", name="Save all as CSV").click()
+            press(page, "Save all as CSV")
         assert expected in Path(begun.value.path()).read_text()
 
 

@@ -279,3 +279,7 @@ def test_a_brand_without_any_address_has_to_name_one(harness: MailHarness) -> No
     harness.done("POST", "/brand", {"id": "Bare"})
     answer = harness.ask("PATCH", "/brand/Bare", {"digest": {"hour": 8}})
     assert (answer.status_code, answer.get_json()["errors"][0]["pointer"]) == (422, "/digest/email")
+    both = harness.done("PATCH", "/brand/Bare", {"email": DESK, "digest": {"hour": 8}})
+    assert (both["email"], both["digest"]["hour"]) == (DESK, 8)
+    answer = harness.ask("PATCH", "/brand/Bare", {"email": None, "digest": {"hour": 9}})
+    assert answer.status_code == 422

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from discount.api.inputs import read_fields
 from discount.api.routes.discounts import create_from
 from discount.api.schemas.discounts import DiscountChange, DiscountIn, DiscountOut
-from discount.console import discount_form
+from discount.console import discount_form, fields
 from discount.domain.combinations import CLASSES
 from discount.domain.errors import Invalid
 from discount.domain.windows import DAYS
@@ -146,7 +146,7 @@ class Form(unittest.TestCase):
         made = self.create(msgspec.convert(body | {"brand_id": f"Brand {self.brands}"}, DiscountIn))
         shown = discount_form.of(made)
         sent = discount_form.read(as_sent(shown))
-        was = discount_form.unpack(discount_form.pack(discount_form.changeable(shown)))
+        was = fields.unpack(fields.pack(discount_form.changeable(shown)))
         self.assertEqual(discount_form.changes(sent, was, made.timezone), {})
         copied = discount_form.body(sent) | {"brand_id": f"{made.brand_id} 2"}
         again = self.create(read_fields(copied, DiscountIn))
@@ -209,7 +209,7 @@ class Form(unittest.TestCase):
             discount_form.body(base | twice)
         for text in ("", "[]", "{", '{"a": 1}'):
             with self.subTest(text), self.assertRaises(Invalid):
-                discount_form.unpack(text)
+                fields.unpack(text)
 
     def test_a_form_has_empty_rows_for_more(self) -> None:
         rows = {f"opens.{n}.from": "09:00" for n in (0, 4)}

@@ -85,7 +85,7 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         if isinstance(body.timezone, str):
             check_zone(body.timezone)
         if isinstance(body.digest, DigestIn):
-            changes["digest"] = _digest(store, brand_id, body.digest)
+            changes["digest"] = _digest(store, brand_id, body.digest, body.email)
         new_quotas = changes.pop("quotas", None)
         if new_quotas is not None and caller.brand_id is not None:
             raise Forbidden("Only the admin may set quotas.", scope="admin")
@@ -147,11 +147,12 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         return None, 204
 
 
-def _digest(store: Store, brand_id: str, given: DigestIn) -> Digest:
+def _digest(store: Store, brand_id: str, given: DigestIn, email: str | None | UnsetType) -> Digest:
+    """Return a digest. It goes to an address of its own, or to that of the brand, which may come with it."""
     found = given.given()
     if found.email:
         check_address(found.email, "/digest/email")
-    elif brands.show(store, brand_id).email is None:
+    elif (brands.show(store, brand_id).email if email is UNSET else email) is None:
         raise Invalid("/digest/email", "is missing, and the brand has no address of its own")
     return found
 

@@ -85,7 +85,7 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
         "forecast": None,
         "discount": discount,
         "texts": discount_form.of(discount),
-        "zone": discount.timezone,
+        "zone": visit.zone(discount),
         "problem": problem,
         "done": done if done in DONE else "",
         "form": visit.form if problem else {},

@@ -1,6 +1,6 @@
 """The page on which the settings of a discount are changed."""
 
-from discount.console import discount_form
+from discount.console import discount_form, fields
 from discount.console.frame import Frame, Problem
 from discount.console.visits import Page, Redirect, Result, Visit
 from discount.domain.errors import Refusal
@@ -19,7 +19,7 @@ def add_routes(frame: Frame) -> None:
     def save_discount(visit: Visit, discount_id: str) -> Result:
         form, was = discount_form.read(visit.request.form), {}
         try:
-            was = discount_form.unpack(form.pop("was", ""))
+            was = fields.unpack(form.pop("was", ""))
             zone = visit.ask("show_discount", discount_id=discount_id).timezone
             body = discount_form.changes(form, was, zone)
             if body:
@@ -37,9 +37,9 @@ def _form(
     visit.look_at(discount.brand_id)
     values = {
         "discount": discount,
-        "zone": discount.timezone,
+        "zone": visit.zone(discount),
         "form": form,
-        "was": discount_form.pack(was),
+        "was": fields.pack(was),
         "rows": discount_form.rows_of(form),
         "problem": problem,
     }

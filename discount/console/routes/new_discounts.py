@@ -17,7 +17,7 @@ def add_routes(frame: Frame) -> None:
 
     @frame.page("/discounts/new")
     def new_discount(visit: Visit) -> Result:
-        zone = frame.zone_of(visit.brand_id)
+        zone = visit.zone()
         form = {"brand_id": visit.brand_id or "", "codes.kind": "unique", "timezone": zone, "limits.per_user": "1"}
         if "copy" in visit.query:
             copied = visit.ask("show_discount", discount_id=visit.query["copy"])

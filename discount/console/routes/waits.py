@@ -37,7 +37,7 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
     done = visit.query.get("done", "")
     values = {
         "discount": discount,
-        "zone": discount.timezone,
+        "zone": visit.zone(discount),
         "waits": page.waits,
         "next": page.next,
         "done": done if done in DONE else "",
