@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 from discount.domain import events
 from discount.ledger import LedgerError, positions, sealed, windows
 from discount.ledger.database import Database
-from discount.ledger.replay import Replay, Replayed
+from discount.ledger.replay import Replay
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.tables import EVENTS
 from discount.security.sealing import Sealer
 from discount.services import outbox

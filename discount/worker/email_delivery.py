@@ -26,7 +26,7 @@ from discount.services import (
     contacts,
     deliveries,
     discounts,
-    grants,
+    grant_records,
     quotas,
     webhooks,
 )
@@ -175,7 +175,7 @@ class EmailDelivery:
             return self._webhook_facts(delivery.brand_id, fields["webhook"], fields["reason"])
         discount, _ = discounts.show(self._store, delivery.discount_id)
         if user_id is not None:
-            held = grants.held_grant(self._store, discount.id, user_id)
+            held = grant_records.held_grant(self._store, discount.id, user_id)
             current = kind == "code-granted" or self._still_expiring(discount, held)
             if not current:
                 return None

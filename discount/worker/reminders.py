@@ -10,7 +10,8 @@ from discount.services import (
     contacts,
     deliveries,
     discounts,
-    grants,
+    grant_lists,
+    grant_records,
 )
 from discount.services.deliveries import PlannedDelivery
 from discount.services.partitions import ask_each
@@ -59,9 +60,9 @@ class Reminders:
             discount, _ = discounts.show(self._store, discount_id)
             if not discount.closed:
                 held = (
-                    [grants.held_grant(self._store, discount_id, user_id)]
+                    [grant_records.held_grant(self._store, discount_id, user_id)]
                     if user_id
-                    else grants.list_all(self._store, discount_id)
+                    else grant_lists.list_all(self._store, discount_id)
                 )
                 self._plan(partition, discount, held, now)
         except (NotFound, NotGranted):

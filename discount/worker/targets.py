@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from discount.domain.events import TYPES
+from discount.domain.event_types import TYPES
 from discount.services import contacts, webhooks
 from discount.store import keys
 from discount.store.connection import Store
