@@ -12,7 +12,7 @@ from discount.domain.errors import Invalid
 
 
 class AudienceShape(Shape, omit_defaults=True):
-    """Who may use a discount: users in one of the groups or lists, with orders as the caller states them.
+    """The users who may use a discount: those in one of the groups or lists, with orders as the caller states them.
 
     Groups are claims of the user's token, those that the brand keeps (`PUT /user/{user_id}`), or those in `customer`.
     """

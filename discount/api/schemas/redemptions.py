@@ -141,7 +141,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
 
 
 class RollbackIn(Shape):
-    """Why a redemption is rolled back, and whether all others of its order are, too."""
+    """The reason of a rollback, and whether the other redemptions of the order are rolled back, too."""
 
     reason: Remark = ""
     whole_order: Annotated[bool, Meta(description="Roll back the redemptions of all codes of the order.")] = False
