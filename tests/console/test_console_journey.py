@@ -1,11 +1,17 @@
 """A day's work at the console, in a real browser."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import msgspec
 from playwright.sync_api import Page, expect
 
+from discount.config import Settings
+from tests.chaos.worker_processes import WorkerProcesses
 from tests.console.browsing import Person
-from tests.console.site import ADMIN, Site
+from tests.console.site import ADMIN, SECRET, Site
+from tests.support.service import wait_until
 
 
 def press_until(page: Page, name: str, key: str = "Tab", most: int = 60) -> None:
@@ -100,6 +106,38 @@ def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(
         page.clock.run_for(5_000)
     assert awaited.value.status == 304
     person.check()
+
+
+def test_a_worker_that_ends_is_told_of_on_a_page_that_is_open(
+    running: Site, visitor: Callable[..., Person], redis: object
+) -> None:
+    site = Site(running.settings.redis_url, running.ledger, worker_away=1)
+    try:
+        key = site.brand("IKEA")
+        site.discount(key)
+        with WorkerProcesses(site.settings.redis_url, workers=1, secret=SECRET) as processes:
+            person = visitor(site)
+            person.sign_in(key).clock.install()
+            page = person.go("/console/")
+            banner = page.get_by_text("No worker is running.")
+
+            def comes_to_be(shown: bool) -> bool:
+                # The page asks again every five seconds of its clock.
+                page.clock.run_for(5_000)
+                return bool(banner.count()) is shown
+
+            wait_until(partial(comes_to_be, False), "the worker was seen")
+            processes.kill(0)
+            wait_until(partial(comes_to_be, True), "the page says that no worker is running")
+    finally:
+        site.stop()
+
+
+def test_the_longest_time_until_a_page_says_so_is_less_than_a_minute() -> None:
+    schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]["worker_away"]
+    # A process remembers for half of it what it has seen, and the page asks every five seconds.
+    assert schema["default"] <= schema["maximum"]
+    assert schema["maximum"] * 1.5 + 5 < 60
 
 
 def test_during_a_thousand_grants_the_tile_is_at_most_ten_seconds_and_one_per_cent_behind(
