@@ -267,7 +267,7 @@ def _rows_in(texts: Mapping[str, str], group: str) -> Any:
     return budget
 
 
-def _days(row: Mapping[str, str]) -> dict[str, list[str]]:
+def _days(row: Mapping[str, str]) -> dict[str, Any]:
     """Return the days of a row; all days if none is chosen."""
     days = [day for day in DAYS if day in row]
     return {"days": days} if days else {}

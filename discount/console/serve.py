@@ -28,7 +28,7 @@ from discount.console.sessions import Sessions
 from discount.security.openid import OpenId
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
-from discount.services import workers
+from discount.services import delivery_lanes, workers
 from discount.store.connection import Store
 
 
@@ -73,7 +73,7 @@ def add_console(
     waits.add_routes(frame)
     codes.add_routes(frame)
     users.add_routes(frame)
-    deliveries.add_routes(frame)
+    deliveries.add_routes(frame, partial(delivery_lanes.list_waiting, store))
     changes.add_routes(frame)
     brand_settings.add_routes(frame)
     describe = partial(system.describe, store, ledger=ledger)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from discount.domain.model import Receipt
 from tests.console.browsing import Person
@@ -14,8 +14,14 @@ from tests.worker.harness import Calls, dispatch, plan
 REFUSED = Receipt("failed", "410", "gone away", 3)
 
 
-def press(page: Page, name: str, exact: bool = True) -> None:
-    page.get_by_role("button", name=name, exact=exact).click()
+def press(page: Page, name: str) -> None:
+    """Press a button, and wait for the page that it leads to."""
+    go_by(page, page.get_by_role("button", name=name, exact=True).first)
+
+
+def go_by(page: Page, link: Locator) -> None:
+    with page.expect_navigation(wait_until="domcontentloaded"):
+        link.click()
 
 
 def done(page: Page, text: str) -> None:
@@ -72,11 +78,11 @@ def create_and_change(person: Person, key: str) -> None:
     made = ask("GET", f"/discount/{made_id}", key=key)
     assert (made["limits"]["total"], made["limits"]["amount"]) == (5, {"EUR": 10_000})
     wait_for_a_code(page, ask, key, path)
-    page.get_by_role("link", name="Figures").click()
+    go_by(page, page.get_by_role("link", name="Figures"))
     page.get_by_label("Codes in all").fill("20")
     press(page, "Change the total")
     assert ask("GET", f"/discount/{made_id}", key=key)["total_count"] == 20
-    page.get_by_role("button", name="Close…").click()
+    press(page, "Close…")
     page.get_by_label("Name of the discount").fill("Own rules")
     press(page, "Close the discount")
     expect(page.locator("#problems")).to_contain_text("is not the name of the discount")
@@ -91,12 +97,12 @@ def wait_for_a_code(page: Page, ask: Callable[..., Any], key: str, path: str) ->
     """Put users on the waiting list of a discount without codes, and take one off."""
     api = path.removeprefix("/console/").replace("discounts", "discount")
     ask("POST", f"/{api}/grant", {"user_id": "User 1"}, key)
-    page.get_by_role("link", name="Waiting list").click()
+    go_by(page, page.get_by_role("link", name="Waiting list"))
     for user in ("Ann", "Bo"):
         page.get_by_role("textbox", name="User").fill(user)
         press(page, "Put on the list")
         done(page, "The user waits for a code.")
-    page.get_by_role("row", name="Ann").get_by_role("button").click()
+    go_by(page, page.get_by_role("row", name="Ann").get_by_role("button"))
     done(page, "The user waits no more.")
     assert [each["user_id"] for each in ask("GET", f"/{api}/waits", key=key)["waits"]] == ["Bo"]
 
@@ -131,12 +137,12 @@ def import_and_export(person: Person, brand: Brand, file: Path) -> None:
         kind = "imported" if path == "codes" else "unique"
         page = person.go(f"/console/discounts/{brand.discounts[kind]}/{path}")
         with page.expect_download() as begun:
-            press(page, "Save all as CSV")
+            page.get_by_role("button", name="Save all as CSV").click()
         assert expected in Path(begun.value.path()).read_text()
 
 
 def find(page: Page, code: str) -> None:
-    page.get_by_role("link", name="Find a code").click()
+    go_by(page, page.get_by_role("link", name="Find a code"))
     page.get_by_label("Code", exact=False).first.fill(code)
     press(page, "Find")
 
@@ -147,7 +153,7 @@ def act_on_a_code(person: Person, brand: Brand) -> None:
     discount = f"/discount/{brand.discounts['unique']}"
     find(page, brand.code)
     expect(page.locator("article")).to_contain_text("held by the user")
-    page.get_by_role("button", name="Send again").first.click()
+    press(page, "Send again")
     done(page, "It will be sent again now.")
     press(page, "Roll back")
     done(page, "The use was rolled back.")
@@ -174,10 +180,10 @@ def deliver(person: Person, brand: Brand) -> None:
     dispatch(site.store, Calls(lambda _: REFUSED).prepare)
     failed = states().count("failed")
     assert failed > 2
-    page.get_by_role("link", name="Deliveries").click()
+    go_by(page, page.get_by_role("link", name="Deliveries"))
     page.get_by_label("State").select_option("failed")
     press(page, "Show")
-    page.get_by_role("button", name="Resend", exact=True).first.click()
+    press(page, "Resend")
     done(page, "1 delivery is sent again.")
     assert states().count("waiting") == 1
     press(page, "Resend all that failed")
@@ -189,7 +195,7 @@ def deliver(person: Person, brand: Brand) -> None:
     done(page, "The change was made.")
     press(page, "New secret")
     expect(page.locator("code.secret")).to_contain_text("whsec_")
-    page.get_by_role("button", name="I have kept it").click()
+    press(page, "I have kept it")
     page.get_by_text("Remove the webhook…").click()
     page.get_by_label("Type https://shop.example/hook to remove it.").fill("https://shop.example/hook")
     press(page, "Remove the webhook")
@@ -204,9 +210,9 @@ def deliver(person: Person, brand: Brand) -> None:
 
 def forget(person: Person, brand: Brand) -> None:
     page = person.page
-    page.get_by_role("link", name="Users").click()
+    go_by(page, page.get_by_role("link", name="Users"))
     page.get_by_label("User").first.fill("User 9")
-    page.locator("main form button").first.click()
+    go_by(page, page.locator("main form button").first)
     page.get_by_label("Name of the user").fill("User 9")
     press(page, "Forget the user")
     expect(page.get_by_role("status")).to_contain_text("forgotten")
@@ -222,7 +228,7 @@ def make_and_revoke_a_key(person: Person) -> None:
     press(page, "Create")
     key = page.locator("code.secret").inner_text()
     assert site.ask("GET", "/discount", key=key)["discounts"] == []
-    page.get_by_role("button", name="I have kept it").click()
+    press(page, "I have kept it")
     page.get_by_text("Revoke the key…").click()
     page.get_by_label("Type shop to revoke it.").fill("shop")
     press(page, "Revoke the key")

@@ -65,7 +65,7 @@ AUDIENCES = st.fixed_dictionaries(
         "at": st.sampled_from(["grant", "checkout", "both"]),
     },
 ).flatmap(lambda body: st.sampled_from([body, body | {"first_order": True}, body | {"orders_at_least": 3}]))
-RULES = st.sampled_from(
+RULES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"percent_off": 12.34, "maximum_discount": 5005, "currency": "EUR"},
         {"percent_off": 100},
