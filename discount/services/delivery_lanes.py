@@ -4,6 +4,7 @@ A lane is a queue of the deliveries to one webhook, or of one brand's e-mails. O
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import get_args
 
 from msgspec import Struct
@@ -51,25 +52,18 @@ def list_waiting(store: Store, brand_id: str) -> list[WaitingLane]:
     digest, kinds = deliveries.brand_digest(brand_id), get_args(DeliveryKind)
     found = store.commands([("ZRANGE", keys.lanes(partition, kind, digest), 0, SHOWN - 1) for kind in kinds])
     names = [lane for lanes in found for lane in lanes][:SHOWN]
-    asked = [keys.lane(partition, each) for each in names]
-    replies = store.commands(
-        [
-            command
-            for lane in asked
-            for command in (("ZCARD", lane), ("ZRANGE", lane, 0, ENDS - 1), ("ZRANGE", lane, -ENDS, -1))
-        ]
-    )
-    by_lane = list(zip(names, replies[::3], replies[1::3], replies[2::3], strict=True))
-    wanted = list(dict.fromkeys(each for _, _, first, last in by_lane for each in (*first, *last)))
-    read = {each.id: each for each in deliveries.read(store, partition, wanted)}
+    lanes = [keys.lane(partition, each) for each in names]
+    counts = store.commands([("ZCARD", each) for each in lanes])
+    ends = store.commands([("ZRANGE", lane, *part) for lane in lanes for part in ((0, ENDS - 1), (-ENDS, -1))])
+    read = {each.id: each for each in deliveries.read(store, partition, list(dict.fromkeys(chain(*ends))))}
     rows = []
-    for lane, count, first, last in by_lane:
+    for count, first, last in zip(counts, ends[::2], ends[1::2], strict=True):
         some = [read[each] for each in (*first, *last) if each in read]
         if some:
             tried = max(some, key=lambda each: each.attempts)
-            webhook_id = some[0].target if some[0].kind == "webhook" else None
+            webhook_id = tried.target if tried.kind == "webhook" else None
             since, due_at = min(each.created_at for each in some), min(each.due_at or 0 for each in some)
-            rows.append(WaitingLane(some[0].kind, webhook_id, int(count), since, due_at, tried.attempts, tried.status))
+            rows.append(WaitingLane(tried.kind, webhook_id, int(count), since, due_at, tried.attempts, tried.status))
     return sorted(rows, key=lambda each: each.since)
 
 

@@ -4,16 +4,21 @@ import html
 import io
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from discount.domain.model import to_time
 from discount.ledger import results
 from discount.ledger.differences import Difference, Result
-from discount.services import workers
+from discount.services import delivery_lanes, workers
+from discount.worker.dispatcher import Schedule
 from discount.worker.planner import Planner
 from tests.console.forms import Form
 from tests.console.site import ADMIN, Brand, Site
+from tests.support.patience import PATIENCE
+from tests.worker.harness import RETRY, Calls, dispatch, plan
 
 #: Pages of a brand, as a person with its key sees them. `{}` is a discount.
 PAGES = [
@@ -219,6 +224,30 @@ def test_deliveries_are_tested_resent_and_shown_by_receiver(site: Site) -> None:
     assert "whsec_" in made.text
     assert form.post("/console/webhooks/new", {"url": "ftp://x"}).status_code == 422
     assert form.post("/console/deliveries/resend", {}).headers["Location"].startswith("/console/deliveries?done=resent")
+
+
+def test_lanes_that_wait_are_shown_with_their_receiver_its_answer_how_many_and_since_when(site: Site) -> None:
+    brand = site.fill()
+    site.fill("Other brand")
+    plan(site.store)
+    waiting = site.ask("GET", "/delivery?state=waiting", key=brand.key)["deliveries"]
+    (webhook,) = site.ask("GET", "/webhook", key=brand.key)["webhooks"]
+    lanes = delivery_lanes.list_waiting(site.store, brand.id)
+    assert sum(each.count for each in lanes) == len(waiting) > 2
+    assert {(each.webhook_id, each.attempts, each.status) for each in lanes if each.webhook_id} == {
+        (webhook["id"], 0, "")
+    }
+    assert {to_time(min(each.since for each in lanes))} == {
+        min(datetime.fromisoformat(each["created_at"]) for each in waiting)
+    }
+    in_an_hour = Schedule(pauses=(3600.0,) * 9, timeout=PATIENCE, off_after=1e9)
+    dispatch(site.store, Calls(lambda _: RETRY).prepare, in_an_hour)
+    lanes = delivery_lanes.list_waiting(site.store, brand.id)
+    assert {(each.attempts, each.status) for each in lanes} == {(1, "500")}
+    assert min(each.due_at - each.since for each in lanes) > 3_000 * 1_000_000
+    assert delivery_lanes.list_waiting(site.store, "Nobody") == []
+    page = text_of(Form(site).sign_in(brand.key).get("/console/deliveries").text)
+    assert re.search(r"https://shop.example/hook 500 \d 1 ", page.partition("Lanes that wait")[2]), page
 
 
 def test_the_admin_makes_a_brand_and_a_key_which_is_shown_once_and_revokes_it(site: Site) -> None:
