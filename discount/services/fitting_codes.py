@@ -113,7 +113,7 @@ def _prepare(store: Store, checkout: Checkout, discount: Discount, code: str) ->
 
 
 def _with_user(store: Store, prepared: PreparedCheckout) -> PreparedCheckout:
-    outside = checkouts.user_refusals(store, prepared.checkout, prepared.discount, prepared.definition)
+    outside = checkouts.user_refusals(store, prepared.checkout, prepared.definition)
     return structs.replace(prepared, outside=outside) if outside else prepared
 
 

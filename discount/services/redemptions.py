@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -137,14 +137,16 @@ def redeem_prepared(
     # repeated order gets its first answer.
     discount_id = prepared.discount.text
     refuses = bool(prepared.refusals or prepared.outside)
-    run = partial(
-        _run, store, prepared, guard, hold_seconds=hold_seconds, idempotency_key=idempotency_key, metadata=metadata
-    )
     try:
-        if prepared.definition.per_identity is None or refuses:
-            answer = run(mode="refuse" if refuses else "redeem")
-        else:
-            answer = _redeem_with_identity(store, prepared, run)
+        answer = _run(
+            store,
+            prepared,
+            guard,
+            mode="refuse" if refuses else "redeem",
+            hold_seconds=hold_seconds,
+            idempotency_key=idempotency_key,
+            metadata=metadata,
+        )
     except TooManyGuesses as refusal:
         tallies.refused(store, discount_id, "redemption", refusal)
         raise
@@ -178,24 +180,6 @@ def new_redemption(prepared: PreparedCheckout, answer: Answer, metadata: Metadat
         fresh=True,
         lines=off_by_id(checkout.order, share(int(answer["taken"]), prepared.off_lines)),
     )
-
-
-def _redeem_with_identity(store: Store, prepared: PreparedCheckout, run: Callable[..., Answer]) -> Answer:
-    """Claim the identity of a checkout, then count its use; give the claim back if the use is refused.
-
-    Raises:
-        AlreadyGrantedElsewhere, IdentityMissing, TooManyGuesses
-    """
-    # Only who has the right code may claim, and an order that was redeemed gets its first answer.
-    answer = run(mode="refuse")
-    if answer.status != "checked" or answer["reasons"] != "[]":
-        return answer
-    discount, checkout = prepared.discount, prepared.checkout
-    claimed = identities.claim(store, discount, prepared.definition, checkout.user_id, checkout.identity)
-    answer = run(mode="redeem")
-    if answer.status == "refused":
-        identities.release(store, discount, checkout.user_id, claimed)
-    return answer
 
 
 def confirm(store: Store, redemption_id: str) -> Redemption:
@@ -318,11 +302,16 @@ def runs(
     ]
     as_held, term, now, off = "", "", time.time_ns() // 1000, prepared.discount_amount
     giving_way: list[str] = []
+    identity, places = "", list[str]()
+    if definition.per_identity is not None:
+        identity, places = identities.claim_of(discount, definition, checkout.user_id, checkout.identity)
     tries, settled = TRIES, 0
     while tries:
         tries -= 1
         answer = yield (
-            [*names, *(name for each in giving_way for name in keys.records(each))] if giving_way else names,
+            [*names, *(name for each in giving_way for name in keys.records(each)), *places]
+            if giving_way or places
+            else names,
             [
                 *facts.guess_limits,
                 mode,
@@ -342,7 +331,7 @@ def runs(
                 keep_seconds,
                 rules.calendar(definition.timezone, now),
                 " ".join(giving_way),
-                _conditions(definition, now) if definition.opens else "",
+                _conditions(definition, now, identity) if definition.opens or identity else "",
             ],
         )
         if answer.status == "compare":
@@ -391,10 +380,14 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
-def _conditions(definition: Definition, now: int) -> str:
-    """Return what else the script judges: when the discount is open."""
-    openings = windows.openings(definition.opens, definition.timezone, now)
-    return msgspec.json.encode({"openings": openings}).decode()
+def _conditions(definition: Definition, now: int, identity: str) -> str:
+    """Return what else the script judges: when the discount is open, and who the user is."""
+    asked: dict[str, Any] = {}
+    if definition.opens:
+        asked["openings"] = windows.openings(definition.opens, definition.timezone, now)
+    if identity:
+        asked["identity"] = identity
+    return msgspec.json.encode(asked).decode()
 
 
 def _term_length(prepared: PreparedCheckout) -> str | int:

@@ -2,7 +2,7 @@
 --- COST  O(log n) in the redemptions and holds of the discount, at most 25 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
 --- KEYS  discount grants uses first second third holds redemptions more_redemptions users user_redemptions idempotency events records...
 --- ARGV  mode user typed as_held id fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way conditions
---- WITH  uses limits holds bounds bounded_uses records put_records lists guesses guard
+--- WITH  uses limits holds bounds bounded_uses records put_records lists guesses identities guard
 --- OK    redeemed(at code hold_until left taken)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
 --- OK    again(record)             The order was redeemed before: its record.
 --- OK    checked(reasons left taken)  Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
@@ -15,7 +15,8 @@
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with them, and with the three lists of each.
 --- OK    settled                 Up to 1,000 holds that ended are off the counts; call again for the others.
 --- ERR   not-found
--- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty.
+-- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty: the
+-- openings of the discount, and the identity to claim, whose keys are at the end of `records`.
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency, 'bounded')
 if not d[1] then return {'not-found'} end
 local at = now()
@@ -136,13 +137,16 @@ if right and valid_for ~= '' and granted_at then
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
 if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'expired', expires_at = expires_at} end
+local claims
 if conditions ~= '' then
-  local opens_at, open = nil, false
-  for _, opening in ipairs(cjson.decode(conditions).openings) do
+  local asked, opens_at = cjson.decode(conditions), nil
+  local open = not asked.openings
+  for _, opening in ipairs(asked.openings or none) do
     if opening[1] <= at and at < opening[2] then open = true end
     if opening[1] > at and not opens_at then opens_at = opening[1] end
   end
   if not open then reasons[#reasons + 1] = {slug = 'outside-hours', opens_at = opens_at} end
+  claims = right and asked.identity and identity_claims(asked.identity, records)
 end
 for _, limit in ipairs(limits) do
   if limit.takes and is_reached(limit) then
@@ -156,6 +160,8 @@ for _, limit in ipairs(limits) do
   end
 end
 
+if claims and claims.slug then reasons[#reasons + 1] = {slug = claims.slug, part = claims.part, most = claims.part and claims.most} end
+
 if not right then
   count_guess()
   return {'refused', '[{"slug":"not-granted"}]'}
@@ -168,7 +174,10 @@ if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
   end
   reasons[#reasons + 1] = {slug = 'too-many-holds', opens_at = opens_at}
 end
-if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
+if #reasons > 0 then
+  if #reasons == 1 and claims then claims.report(events, at, d[1], d[2]) end
+  return {'refused', cjson.encode(reasons)}
+end
 
 local released = none
 if #released_holds > 0 then
@@ -262,6 +271,7 @@ else
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
 end
 redis.call('HSET', uses, user, write_uses(user_uses, at))
+if claims then claims.write() end
 list_for_discount(redemptions, more_redemptions, short, at)
 list_for_user(users, user, user_redemptions, short, at)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
