@@ -1,4 +1,4 @@
-"""Whom a discount is for: a user is judged before a grant or a wait, whose script claims the identity."""
+"""Admissions: a user is judged before a grant or a wait, whose script claims the identity."""
 
 from collections.abc import Sequence
 
@@ -29,9 +29,7 @@ def admit(
     return identities.claim_of(parsed, definition, user_id, identity)
 
 
-def foresee(
-    parsed: DiscountId, definition: Definition, user_id: str, identity: Identity | None
-) -> Admission | None:
+def foresee(parsed: DiscountId, definition: Definition, user_id: str, identity: Identity | None) -> Admission | None:
     """Return what the script would ask for, if it asks for an identity alone."""
     if definition.per_identity is None or _judges(definition):
         return None

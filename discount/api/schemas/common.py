@@ -273,7 +273,7 @@ Groups = Annotated[list[Group], Meta(max_length=50)]
 
 
 class CustomerIn(Shape):
-    """What the caller knows of the user, for the audience of a discount. A user's token cannot state it."""
+    """Facts about the user, for the audience of a discount. A user's token cannot state them."""
 
     orders: Annotated[int, Meta(ge=0, le=10**9, description="The user's orders before this one.")] | None = None
     spent: Annotated[int, Meta(ge=0, le=10**15, description="What they came to, in minor units.")] | None = None
@@ -284,7 +284,7 @@ _Trait = Annotated[str, Meta(min_length=1, max_length=500, description="Case, bl
 
 
 class IdentityIn(Shape):
-    """What tells that two users are one person. Only keyed digests of it are kept, and only with `per_identity`."""
+    """Signs that two users are one person. Only keyed digests of them are kept, and only with `per_identity`."""
 
     email: Email | None = None
     device: _Trait | None = None
