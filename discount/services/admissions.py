@@ -40,9 +40,10 @@ def judge(
     store: Store, definition: Definition, user_ids: Sequence[str], customer: Customer | None = None
 ) -> list[list[Refusal]]:
     """Return for each user why the discount's audience leaves it out."""
-    if definition.audience is None or not _judges(definition):
+    of = definition.audience
+    if of is None or not _judges(definition):
         return [[] for _ in user_ids]
-    return audiences.judge_many(store, definition.brand_id, user_ids, definition.audience, customer)
+    return audiences.judge(store, definition.brand_id, [(each, of) for each in user_ids], customer)
 
 
 def _judges(definition: Definition) -> bool:

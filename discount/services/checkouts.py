@@ -107,7 +107,7 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         discount_id = _find_discount(store, checkout, facts, guard)
         discount = discounts.parse_id(store, discount_id)
         definition = discounts.get_definition(store, discount_id)
-    outside = user_refusals(store, checkout, definition)
+    (outside,) = user_refusals(store, checkout, [definition])
     return judge(checkout, facts, discount, definition, outside)
 
 
@@ -133,12 +133,14 @@ def judge(
     )
 
 
-def user_refusals(store: Store, checkout: Checkout, definition: Definition) -> list[Refusal]:
-    """Return why a user is not in a discount's audience, if that is judged here."""
-    found = definition.audience
-    if found is None or found.at == "grant":
-        return []
-    return audiences.judge(store, definition.brand_id, checkout.user_id, found, checkout.customer)
+def user_refusals(store: Store, checkout: Checkout, definitions: Sequence[Definition]) -> list[list[Refusal]]:
+    """Return for each discount of a brand why the user is not in its audience, if that is judged here."""
+    found = [each.audience if each.audience and each.audience.at != "grant" else None for each in definitions]
+    asked = [(checkout.user_id, each) for each in found if each is not None]
+    if not asked:
+        return [[] for _ in definitions]
+    judged = iter(audiences.judge(store, definitions[0].brand_id, asked, checkout.customer))
+    return [[] if each is None else next(judged) for each in found]
 
 
 def wrong_code() -> NotGranted:

@@ -53,6 +53,7 @@ def grant(
     expected_users: str = "*",
     customer: Customer | None = None,
     identity: Identity | None = None,
+    serves: bool = True,
     guard: Guard | None = None,
 ) -> Grant:
     """Return the user's code of a discount: a new one, or the one held already.
@@ -65,6 +66,7 @@ def grant(
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
         customer: what the caller says of the user, for the discount's audience.
         identity: what tells that two users are one person, for `per_identity`.
+        serves: whether users who wait are served first, if there are codes for them.
 
     Raises:
         NotFound, SoldOut, NotReleased, NotStarted, Expired, Paused, Closed
@@ -80,7 +82,7 @@ def grant(
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
             return found
-    has_served = False
+    has_served = not serves
     admission: admissions.Admission | None = None
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
