@@ -47,10 +47,10 @@ _FILE = "500 rows a slice"
 #: Exchanges on top of that of the script, where a discount judges users or asks who they are: its definition is read,
 #: groups and lists are looked up, and the script runs again.
 JUDGED = 3
-#: Exchanges that serve a waiting list: 20 times four for 50 users, which fill the pool, read the list and run the script.
+#: Exchanges that serve a waiting list: 20 times four for 50 users. They fill the pool, read the list, and run a script.
 SERVED = 80
 #: Exchanges of a code at the checkout: it is looked up and judged, and the script asks for what only the caller knows.
-CHECKOUT = 10
+CHECKOUT = 9
 #: Exchanges that find the codes that fit an order.
 FITTING = 16
 

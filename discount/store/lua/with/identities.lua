@@ -5,7 +5,7 @@
 local function identity_claims(text, places)
   local most, user, given = string.match(text, '^judged (%d+) (%x+)(.*)$')
   if not most then return nil end
-  local claims, digests, users, fresh, refused = {most = most}, {}, {}, {}, nil
+  local claims, digests, users, fresh, shared, refused = {most = most}, {}, {}, {}, nil, nil
   for each in string.gmatch(given, '%w+') do digests[#digests + 1] = each end
   local first = #places - #digests
   local own = places[first]
@@ -19,10 +19,11 @@ local function identity_claims(text, places)
       known = known or each == user
     end
     if not known then
-      if count >= tonumber(most) then refused = refused or n end
+      if count >= tonumber(most) then shared = shared or n end
       fresh[#fresh + 1] = n
     end
   end
+  refused = shared
   -- A user may claim fifty digests.
   if #fresh > 0 and select(2, string.gsub(claimed or '', '%S+', '')) + #fresh > 50 then refused = refused or fresh[1] end
   if refused then
@@ -31,10 +32,10 @@ local function identity_claims(text, places)
   end
   -- The brand is told once of each digest: repeated tries must not flood it.
   function claims.report(events, at, brand, number)
-    if not refused or string.find(users[refused], '!', 1, true) then return end
-    local place = first + refused
+    if not shared or string.find(users[shared], '!', 1, true) then return end
+    local place = first + shared
     redis.call('XADD', events, '*', 'type', 'identity.repeated', 'at', at, 'brand', brand, 'number', number, 'part', claims.part)
-    redis.call('HSET', places[place], digests[refused], users[refused] .. ' !')
+    redis.call('HSET', places[place], digests[shared], users[shared] .. ' !')
   end
   function claims.write()
     if #fresh == 0 then return end
