@@ -86,7 +86,7 @@ class WebhookClient:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """A transport that connects only to addresses that it resolved and checked. A second lookup could return another."""
+    """A transport that connects only to addresses that it has checked: a second lookup could return another one."""
 
     def __init__(self, policy: ssrfguard.Policy) -> None:
         self._policy = policy

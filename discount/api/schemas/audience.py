@@ -5,7 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount.api.schemas.common import Groups, Shape
+from discount.api.schemas.common import Shape
+from discount.api.schemas.customers import Groups
 from discount.api.schemas.user_lists import ListName
 from discount.domain import audience
 from discount.domain.errors import Invalid

@@ -13,8 +13,6 @@ from discount.api.schemas.common import (
     BrandId,
     Category,
     Currency,
-    CustomerIn,
-    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -26,6 +24,7 @@ from discount.api.schemas.common import (
     Wanted,
     moment_out,
 )
+from discount.api.schemas.customers import CustomerIn, IdentityIn
 from discount.api.schemas.limits import LimitsOut
 from discount.api.schemas.problems import Facts
 from discount.domain import model, order_lines
