@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from discount.domain import code_sequence, rules, windows
+from discount.domain import code_sequence, ids, rules, windows
 from discount.domain.errors import Unavailable
 from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
 from discount.domain.model import Definition
@@ -90,6 +90,7 @@ def runs(
         idempotency,
         events,
     ]
+    short = ids.short_of(facts.redemption_id)
     as_held, term, now, off = "", "", time.time_ns() // 1000, prepared.discount_amount
     giving_way: list[str] = []
     identity, places = "", list[str]()
@@ -109,6 +110,7 @@ def runs(
                 facts.code,
                 as_held,
                 facts.redemption_id,
+                short,
                 fingerprint,
                 with_order(order.id, metadata, write_lines(order.lines, share(off, prepared.off_lines)), codes),
                 order.amount,

@@ -117,7 +117,7 @@ def new_redemption(prepared: PreparedCheckout, answer: Answer, metadata: Metadat
         state="held" if hold_until else "redeemed",
         order=checkout.order,
         discount_amount=int(answer["taken"]),
-        left=read_left(answer["left"]),
+        left=redemption_records.read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         metadata=metadata,
