@@ -44,7 +44,7 @@ def _add_route(app: Flask, endpoint: Endpoint) -> None:
 
 
 def _response(reply: Reply) -> Response:
-    response = Response(reply.body if reply.pieces is None else reply.pieces, reply.status, reply.headers)
+    response = Response(reply.body if reply.pieces is None else reply.pieces, reply.status, reply.all_headers)
     if reply.end is not None:
         response.call_on_close(reply.end)
     return response

@@ -66,12 +66,14 @@ def body_reader(kind: type, max_body: int, *, optional: bool = False) -> Callabl
             raise _invalid(error, kind, raw) from None
         except (ValueError, RecursionError) as error:
             raise malformed(error, raw) from None
-        # The decoder silently keeps the last of two equal names. An escape could hide one, hence the first condition.
-        if b"\\" in raw:
-            refuse_repeated_names(raw)
-        for name in names:
-            if raw.count(name) > 1:
+        # The decoder silently keeps the last of two equal names. With one colon there is one name.
+        if raw.count(b":") > 1:
+            # An escape could hide a name.
+            if b"\\" in raw:
                 refuse_repeated_names(raw)
+            for name in names:
+                if raw.count(name) > 1:
+                    refuse_repeated_names(raw)
         return decoded
 
     return read
