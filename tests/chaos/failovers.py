@@ -34,6 +34,8 @@ from tests.support.service import wait_until
 PAUSE = 0.02
 #: Seconds for which data is answered that no replica gets, before its node is gone.
 APART = 1.0
+#: Seconds for which a node hangs that then goes on.
+MOMENT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,15 @@ def freeze(cluster: Cluster, partition: int) -> Node:
     master = cluster.master_of(partition)
     master.pause()
     cluster.await_new_master(master, partition)
+    return master
+
+
+def freeze_for_a_moment(cluster: Cluster, partition: int) -> Node:
+    """Let a master hang for MOMENT, whether or not another one takes its place meanwhile; return it."""
+    master = cluster.master_of(partition)
+    master.pause()
+    time.sleep(MOMENT)
+    master.resume()
     return master
 
 
