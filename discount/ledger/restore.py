@@ -1,4 +1,4 @@
-"""Puts back into Redis what it lost and the ledger has: its last moment, or everything.
+"""Put back into Redis what it lost and the ledger has: its last moment, or everything.
 
 While a partition is being restored, `{pp}:restoring` stands in it, and names the last entry that is done. So a restore
 that was interrupted goes on where it stopped.
@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 from discount.domain import events
 from discount.ledger import LedgerError, positions, sealed, windows
 from discount.ledger.database import Database
-from discount.ledger.replay import Replay, Replayed
+from discount.ledger.replay import Replay
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.tables import EVENTS
 from discount.security.sealing import Sealer
 from discount.services import outbox
@@ -22,7 +23,7 @@ PAGE = 200
 
 
 class Restore:
-    """Restores partitions of a Redis.
+    """The restoration of a Redis, partition by partition.
 
     Args:
         keep: the seconds for which events are kept in the outbox.
