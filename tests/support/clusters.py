@@ -171,7 +171,7 @@ class _Servers:
             node.stop()
 
     def cut_replication(self, replica: Node) -> None:
-        """Give a replica no more data, whoever its primary is. What is on its way is lost, as with a pulled cable."""
+        """Give a replica no more data, from any primary. What is on its way is lost, as with a pulled cable."""
         self._let_in(replica.user, self._others(replica), False)
 
     def restore_replication(self, replica: Node) -> None:
