@@ -32,7 +32,8 @@ class _Route(Rule):
         compile_builder = super()._compile_builder
 
         def build(_route: Rule, **values: Any) -> tuple[str, str]:
-            return compile_builder(append_unknown).__get__(self, None)(**values)
+            built: tuple[str, str] = compile_builder(append_unknown).__get__(self, None)(**values)
+            return built
 
         return build
 

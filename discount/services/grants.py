@@ -199,7 +199,7 @@ def _grant_slice(
         ]
         latest = store.run_many("grant", calls)
         statuses = {answer.status for answer in latest}
-        again = _AGAIN
+        again: tuple[str, ...] = _AGAIN
         if OthersWait.slug in statuses and not has_served:
             # As for a single grant: these users may be those who wait, or find codes that are left over.
             waiting_lists.serve(store, parsed.text)

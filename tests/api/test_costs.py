@@ -281,11 +281,12 @@ def test_a_grant_that_serves_a_list_first_costs_what_is_declared(
     for number in range(6):
         counted.client.http.post(f"/discount/{made}/wait", json={"user_id": f"User {number}"})
     counted.client.http.patch(f"/discount/{made}", json={"total_count": 20})
-    path, body, name = {
+    calls: dict[str, tuple[str, dict[str, Any], str]] = {
         "grant": (f"/discount/{made}/grant", {"user_id": "User 5"}, "grant_code"),
         "grants": (f"/discount/{made}/grants", {"user_ids": ["User 5"]}, "grant_codes"),
         "brand": ("/brand/IKEA/grant", {"user_id": "User 5"}, "grant_code_of_brand"),
-    }[call]
+    }
+    path, body, name = calls[call]
     # The script runs once more, and the names are read again.
     trips = _as_new(counted, path, body, (200, 201, 409))
     assert trips <= costs.of(name).exchanges + costs.JUDGED + 2 + costs.SERVED * 4 // 20

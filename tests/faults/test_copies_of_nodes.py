@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from discount.services.grants import grant, held_grant
+from discount.services.grant_records import held_grant
+from discount.services.grants import grant
 from discount.store.connection import Store
 from tests.stack.test_moving_nodes import form
 from tests.support.clusters import Cluster, Node

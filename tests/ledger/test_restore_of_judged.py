@@ -1,5 +1,7 @@
 """Grants and uses of discounts that judge their users, or ask who they are, are put back without a new judgement."""
 
+from typing import Any
+
 from discount.domain import code_kinds
 from discount.domain.audience import Audience, Customer
 from discount.domain.combinations import CLASSES
@@ -20,7 +22,7 @@ def test_what_was_granted_and_redeemed_is_put_back_without_the_facts_of_then(
     harness: ServiceHarness, database: Database
 ) -> None:
     store = harness.store
-    asked = {"limits": {"per_user": 2, "per_identity": 1}, "audience": Audience(first_order=True)}
+    asked: dict[str, Any] = {"limits": {"per_user": 2, "per_identity": 1}, "audience": Audience(first_order=True)}
     made = harness.create(total=5, **asked)
     personal = harness.create(
         kind=code_kinds.make("personal", 5, {"template": "{brand}-{user}"}), total=5, limits=asked["limits"]
@@ -28,7 +30,7 @@ def test_what_was_granted_and_redeemed_is_put_back_without_the_facts_of_then(
     for code in ("ONE", "TWO"):
         kind = code_kinds.make("shared", None, {"code": code})
         harness.create(total=None, kind=kind, rule=Rule(percent=1_000, combines=CLASSES), **asked)
-    given = {"customer": NEW, "identity": ANN}
+    given: dict[str, Any] = {"customer": NEW, "identity": ANN}
     code = grants.grant(store, made.id, "Ann", metadata={"till": "4"}, **given).code
     grants.grant(store, personal.id, "Ann", **given)
     one = Checkout("Ann", code, Order("A-1", 1000, "EUR"), discount_id=made.id, **given)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from tests.support.service import wait_until
 CUTS = int(os.environ.get("CUTS", "2"))
 
 
-_SAVED: dict[str, str | int] = {"appendonly": "yes", "appendfsync": "everysec", "auto_aof_rewrite_percentage": 0}
+_SAVED: dict[str, Any] = {"appendonly": "yes", "appendfsync": "everysec", "auto_aof_rewrite_percentage": 0}
 
 
 @pytest.fixture
