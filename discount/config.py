@@ -182,7 +182,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     auth: Annotated[
         Literal["open", "token"],
-        Meta(description="`token` asks every caller for a [token](access.md); `open` asks nobody."),
+        Meta(description="`token` asks every caller for a [token](access.md); `open` asks for none."),
     ] = "open"
     allow_open: Annotated[
         bool,
