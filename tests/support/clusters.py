@@ -124,7 +124,7 @@ class Node(RedisServer):
     def ask(self, *command: str | int) -> Any:
         """Return this node's own reply to a command; None if it gives none."""
         try:
-            with redis.Redis(port=self.port, decode_responses=True, protocol=2, socket_timeout=2) as client:
+            with self.client(timeout=2) as client:
                 return client.execute_command(*command)
         except redis.RedisError:
             return None

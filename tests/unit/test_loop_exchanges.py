@@ -1,6 +1,7 @@
 """Exchanges of a loop: what goes out together, and how the replies find their calls. The node is a socket pair."""
 
 import socket
+import time
 import unittest
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ class _Loop:
     """A loop without time or threads: the test says when a descriptor is readable."""
 
     def __init__(self) -> None:
+        self.now = time.monotonic()
         self.watched: dict[int, Callable[[int], None]] = {}
 
     def watch(self, descriptor: int, act: Callable[[int], None]) -> None:
