@@ -78,6 +78,8 @@ class Brand:
     #: Kinds of e-mails that the brand does not want sent.
     mails_off: tuple[str, ...] = ()
     digest: Digest | None = None
+    #: IANA; that of its times in the console and of its digest. None is UTC.
+    timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

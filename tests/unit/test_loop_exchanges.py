@@ -83,7 +83,7 @@ class Waits(unittest.TestCase):
         self.answer(OK, b":1\r\n")
         self.assertEqual(self.replies, {"Ann": "a", "Bob": "b"})
 
-    def test_a_wait_in_vain_is_for_all_that_share_it(self) -> None:
+    def test_a_failed_wait_fails_all_calls_that_share_it(self) -> None:
         for name in ("Ann", "Bob"):
             self.submit(name, Durability("replicated", 1, 250))
         self.received()

@@ -92,6 +92,7 @@ def commands(script: Script) -> list[tuple[str, str, str]]:
 SHARED = {
     **{"find_record": "LPOS", "put_record": "LSET", "add_record": "RPUSH", "remove_record": "LREM"},
     **{"list_for_discount": "ZADD", "list_for_user": "HSET", "unlist_for_user": "ZREM", "hand_out": "XADD"},
+    **{"identity_claims": "HGET", "free_identities": "HSET"},
 }
 
 
@@ -206,7 +207,7 @@ class Bodies(unittest.TestCase):
         uses |= {"redeem_all", "confirm_all", "rollback_all"}
         access = {"create_brand", "change_brand", "close_brand", "create_key", "touch", "forget"}
         contacts = {"put_contact", "enrol", "unsubscribe"}
-        identities = {"claim_identity", "release_identity"}
+        identities = {"release_identity"}
         user_lists = {"add_to_list", "drop_list", "take_off_list"}
         webhooks = {"create_webhook", "change_webhook", "rotate_webhook", "test_webhook"}
         deliveries = {
