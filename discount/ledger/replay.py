@@ -55,6 +55,7 @@ class Replayed:
     """What a replay has done.
 
     Attributes:
+        copies: keys that no event tells of, which were written from their copies.
         dropped: the last entry that is too old for the outbox.
         refused: entries that Redis refuses now, each with its reason.
     """
@@ -62,6 +63,7 @@ class Replayed:
     entries: int = 0
     grants: int = 0
     uses: int = 0
+    copies: int = 0
     dropped: str = ""
     refused: list[str] = field(default_factory=list)
 
@@ -115,8 +117,11 @@ class Replay:
             "redemption.rolled-back": self._roll_back,
         }
 
-    def run(self, after: str) -> Replayed:
+    def run(self, after: str, tell: Callable[[Replayed], None]) -> Replayed:
         """Replay all entries after a place.
+
+        Args:
+            tell: called after some calls with what is done so far.
 
         Raises:
             LedgerError: a code sequence cannot be made again.
@@ -127,6 +132,7 @@ class Replay:
         for call in self._calls(after):
             if calls and not (len(calls) < TOGETHER and _goes_with(calls[0], call)):
                 self._do(calls)
+                tell(self._done)
                 calls = []
             calls.append(call)
         if calls:

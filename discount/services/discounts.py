@@ -40,7 +40,7 @@ from discount.domain.rules import (
     Rule,
 )
 from discount.domain.windows import Hours
-from discount.services import next_waits
+from discount.services import copies, next_waits
 from discount.services.discount_records import read_discounts, stored_limits, stored_time
 from discount.services.pagination import Page, by_id, list_newest, oldest_rows, read_all, read_row_cursor, zsets_of
 from discount.store import keys
@@ -210,6 +210,8 @@ def create(
         except Expired:
             raise Invalid("/expires_at", "is in the past") from None
         if answer.status != "held-by":
+            if webhook is not None:
+                copies.note(store, [keys.webhook(partition, webhook_id)])
             return show(store, answer["discount_id"])
         # Another discount has the code; the next run checks whether that one is over.
         held_by = answer["discount_id"]

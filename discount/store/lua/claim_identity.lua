@@ -2,6 +2,7 @@
 --- COST  O(1): at most four parts, ten users of each, and fifty claims of the user.
 --- KEYS  discount own events places...
 --- ARGV  user most most_of_user check digests...
+--- WITH  copies
 --- OK    claimed(fresh)  The user has the identity; `fresh` are the digests that are new, with spaces. A check claims none.
 --- ERR   already-granted-elsewhere(part) identity-missing
 -- `places` has the key for each digest. A digest has the users who claimed it, and ` !` once a repeat was reported; the
@@ -33,6 +34,7 @@ if refused then
     local part = ({e = 'email', d = 'device', a = 'address', c = 'card'})[string.sub(digests[refused], 1, 1)]
     redis.call('XADD', events, '*', 'type', 'identity.repeated', 'at', now(), 'brand', d[1], 'number', d[2], 'part', part)
     redis.call('HSET', places[refused], digests[refused], users[refused] .. ' !')
+    copy_later(places[refused])
   end
   return {'already-granted-elsewhere', string.sub(digests[refused], 1, 1)}
 end
@@ -43,4 +45,5 @@ for _, n in ipairs(fresh) do
   added[#added + 1] = digests[n]
 end
 redis.call('HSET', own, user, (claimed and claimed .. ' ' or '') .. table.concat(added, ' '))
+copy_later(own, unpack(places))
 return {'claimed', table.concat(added, ' ')}

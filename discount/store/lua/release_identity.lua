@@ -2,6 +2,7 @@
 --- COST  O(1): at most fifty claims of the user, and ten users of each.
 --- KEYS  own places...
 --- ARGV  user digests...
+--- WITH  copies
 --- OK    released  The user has none of these digests any more.
 --- ERR
 -- `places` has the key for each digest.
@@ -21,4 +22,5 @@ for n, digest in ipairs(digests) do
   if left[n][1] then redis.call('HSET', places[n], digest, table.concat(left[n], ' ')) else redis.call('HDEL', places[n], digest) end
 end
 if kept[1] then redis.call('HSET', own, user, table.concat(kept, ' ')) else redis.call('HDEL', own, user) end
+copy_later(own, unpack(places))
 return {'released'}
