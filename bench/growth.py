@@ -1,4 +1,4 @@
-"""Shows that costs stay constant: of a grant with the number of codes, of a page with the number of entries.
+"""Show that costs stay constant: of a grant with the number of codes, of a page with the number of entries.
 
 All verbs are called in this process, over a unix socket: what remains is the verb, the round trip and Redis.
 """
@@ -13,7 +13,7 @@ from time import perf_counter
 from bench import memory, tables
 from discount.domain import code_kinds
 from discount.domain.cursors import make_cursor
-from discount.services import code_pools, discounts, grants
+from discount.services import code_pools, discount_lists, discounts, grant_lists, grants
 from discount.store.connection import Store
 from tests.support.redis_server import RedisServer
 
@@ -125,7 +125,7 @@ def _show_grant_pages(store: Store, by_size: Mapping[int, str], rounds: int) -> 
         buckets = discounts.parse_id(store, discount_id).buckets
         for where, bucket in (("first", 0), ("middle", buckets // 2)):
             cursor = make_cursor(bucket, "")
-            calls[f"{where} page of {total:,}"] = partial(grants.list_page, store, discount_id, cursor=cursor)
+            calls[f"{where} page of {total:,}"] = partial(grant_lists.list_page, store, discount_id, cursor=cursor)
     _show("A page of 100 grants", _in_turns(calls, rounds, 10))
 
 
@@ -140,11 +140,11 @@ def _show_create(store: Store, rounds: int) -> None:
 def _show_lists(stores: Mapping[int, Store], rounds: int) -> None:
     calls: dict[str, Callable[[], object]] = {}
     for size, store in stores.items():
-        first = discounts.list_page(store, limit=max(1, size // 2) if size <= 1000 else 1000)
+        first = discount_lists.list_page(store, limit=max(1, size // 2) if size <= 1000 else 1000)
         for where, cursor in (("first", None), ("later", first.next)):
             for of, brand in (("all", None), ("a brand's", "Brand 1")):
                 calls[f"{where} page of {of}, {size:,} discounts"] = partial(
-                    discounts.list_page, store, brand_id=brand, limit=10, cursor=cursor
+                    discount_lists.list_page, store, brand_id=brand, limit=10, cursor=cursor
                 )
     _show("A page of 10 discounts", _in_turns(calls, rounds, 10))
 

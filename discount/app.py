@@ -1,11 +1,10 @@
-"""The web application: wires settings, store and routes together."""
+"""The web application, put together from settings, store and routes."""
 
 from functools import partial
 
 from flask import Flask
-from structlog import get_logger
 
-from discount import __version__, logs, metrics
+from discount import __version__, logs
 from discount.api.contract import Contract, Endpoint
 from discount.api.fast_path import FastPath
 from discount.api.flask_app import make_app
@@ -30,23 +29,22 @@ from discount.api.routes import (
     webhooks,
 )
 from discount.api.routes.webhooks import CheckUrl
-from discount.config import Settings, read_settings
+from discount.config import Settings
 from discount.console.serve import add_console
 from discount.dialects import brand_pools, coupons, greeting, personal_codes, readable_codes
-from discount.domain.errors import Unavailable
+from discount.environment import read_settings
 from discount.ledger import positions
 from discount.ledger.database import Database
 from discount.ledger.history import History
 from discount.ledger.past_redemptions import PastRedemptions
+from discount.redis_access import connect, make_ready
 from discount.security import url_policy
 from discount.security.openid import OpenId
 from discount.security.signing import Signer
 from discount.security.tokens import Tokens
 from discount.security.user_tokens import UserTokens
 from discount.services import tallies
-from discount.store import replicas
 from discount.store.connection import Store
-from discount.store.quotas import Quotas
 from discount.store.rate_limits import Rates
 
 
@@ -64,16 +62,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     if store is None:
         logs.configure(settings)
         store = _open_store(settings)
-    store.quotas = Quotas(settings.quotas)
-    store.set_durability(settings.durability, settings.durability_replicas)
-    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
-    try:
-        store.prepare()
-    except Unavailable as error:
-        # The store prepares itself once Redis can be reached.
-        get_logger().warning("redis away", detail=error.detail)
-    for problem in replicas.problems(store.nodes):
-        get_logger().warning("answers cannot be made safe", detail=problem)
+    make_ready(store, settings)
     limits = {"key": settings.rate_key, "user": settings.rate_user, "address": settings.rate_address}
     rates = Rates(store, limits)
     user_tokens = UserTokens(
@@ -144,14 +133,7 @@ def _openid(settings: Settings) -> OpenId | None:
 
 
 def _open_store(settings: Settings) -> Store:
-    store = Store.at(
-        settings.redis_url,
-        settings.redis_timeout,
-        settings.partitions,
-        metrics.ROUND_TRIPS.inc,
-        settings.secret,
-        password=settings.redis_password,
-    )
+    store = connect(settings)
     if settings.ledger_url:
         # Without a ledger nobody reads them.
         tallies.start(store)

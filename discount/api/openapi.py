@@ -16,7 +16,7 @@ from discount.api import problems
 from discount.api.contract import Answer, Operation
 from discount.api.inputs import JSON
 from discount.api.schemas.problems import Problem
-from discount.domain import events
+from discount.domain import event_types
 
 _LINK = {
     "description": 'The next page, as `<…>; rel="next"` (RFC 8288), if there is one.',
@@ -31,7 +31,7 @@ _BEARER = {
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """Return the document of these operations."""
-    types: list[Any] = [Problem, *events.TYPES.values()]
+    types: list[Any] = [Problem, *event_types.TYPES.values()]
     for operation in operations:
         types += [operation.body] if operation.body else []
         types += [operation.error_format.shape] if operation.error_format else []
@@ -50,12 +50,12 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "description": "Brands create discounts; each user gets one code of a discount.",
         },
         "paths": paths,
-        "webhooks": {name: {"post": _document_call(kind)} for name, kind in events.TYPES.items()},
+        "webhooks": {name: {"post": _document_call(kind)} for name, kind in event_types.TYPES.items()},
         "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER} | _headers(operations)},
     }
 
 
-def _document_call(kind: type[events.Envelope]) -> dict[str, Any]:
+def _document_call(kind: type[event_types.Envelope]) -> dict[str, Any]:
     """Return the call that a webhook gets for an event of a type."""
     name = str(kind.__struct_config__.tag)
     return {
@@ -93,7 +93,7 @@ def _require_constant_fields(components: dict[str, Any], operations: Sequence[Op
     in_requests = _shapes([operation.body for operation in operations if operation.body])
     answers = [kind for operation in operations for answer in operation.answers.values() for kind in _kinds(answer)]
     formats = [operation.error_format.shape for operation in operations if operation.error_format]
-    for name, shape in _shapes([Problem, *events.TYPES.values(), *answers, *formats]).items():
+    for name, shape in _shapes([Problem, *event_types.TYPES.values(), *answers, *formats]).items():
         if name in in_requests:
             continue
         described = components[name]

@@ -4,7 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from discount.config import Settings, SettingsError, read_settings
+from discount.config import Settings, SettingsError
+from discount.environment import read_settings
 from discount.local import redis_server
 from discount.local.launch import defaults_of_run, ledger_in
 from discount.store.connection import Store

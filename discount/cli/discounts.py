@@ -17,7 +17,7 @@ from discount.cli.commands import Command
 from discount.cli.context import open_store
 from discount.cli.fields import fields, read
 from discount.cli.output import json_option, print_answer, print_json, print_page, print_table, thousands
-from discount.services.discounts import list_all
+from discount.services.discount_lists import list_all
 from discount.store.connection import Store
 
 _TOTAL = {"total_count": ("--total", "--total-count")}

@@ -23,7 +23,7 @@ from discount.ledger.database import Database
 from discount.ledger.differences import Result
 from discount.ledger.leases import Leases
 from discount.ledger.reconcile import Reconciler
-from discount.ledger.replay import Replayed
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.restore import Restore
 from discount.security.sealing import Sealer
 from discount.security.signing import Signer

@@ -6,7 +6,7 @@ import click
 
 from discount.cli.commands import Command
 from discount.cli.output import json_option, minute, print_json, print_table
-from discount.config import read_settings
+from discount.environment import read_settings
 from discount.local import mail_sink
 
 

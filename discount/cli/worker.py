@@ -4,7 +4,7 @@ import click
 
 from discount import logs
 from discount.cli.commands import Command
-from discount.config import read_settings
+from discount.environment import read_settings
 from discount.worker import service
 
 

@@ -27,7 +27,7 @@ from discount.domain.errors import Invalid
 from discount.domain.model import Author, Caller
 from discount.domain.rules import NO_CURRENCY, Order
 from discount.mails import check_address
-from discount.services import contacts, discounts
+from discount.services import contacts, discount_changes, discount_lists
 from discount.services.checkouts import Checkout
 from discount.store.connection import Store
 
@@ -65,7 +65,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def list_coupons(query: PageQuery, caller: Caller) -> ViewResult:
         """List all coupons, oldest first; with `limit` or `cursor` one page, which may be shorter than `limit`."""
-        list_page = partial(discounts.list_oldest, store, brand_of(caller))
+        list_page = partial(discount_lists.list_oldest, store, brand_of(caller))
         return list_response(query, list_page, coupons.coupons_in, _IN_MESSAGE)
 
     @contract.declare(
@@ -82,7 +82,7 @@ def add_routes(contract: Contract, store: Store) -> None:
         """Set the last day of a coupon."""
         coupon = coupons.find(store, brand_of(caller), code)
         expires_at = coupons.end_in(body.expiry_date, store.now())
-        discounts.change(store, coupon.id, {"expires_at": expires_at}, author=author)
+        discount_changes.change(store, coupon.id, {"expires_at": expires_at}, author=author)
         return MessageOut("Coupon expiry date updated"), 200
 
     @contract.declare(
@@ -96,7 +96,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def remove_coupon(code: str, caller: Caller, author: Author) -> ViewResult:
         """Remove a coupon for good. Its past uses stay on record."""
-        discounts.close(store, coupons.find(store, brand_of(caller), code).id, void=True, author=author)
+        discount_changes.close(store, coupons.find(store, brand_of(caller), code).id, void=True, author=author)
         return MessageOut("Coupon removed successfully"), 200
 
     @contract.declare(
@@ -112,7 +112,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     def change_counts(code: str, body: CountsIn, caller: Caller, author: Author) -> ViewResult:
         """Set how often a coupon may be used, effective at once."""
         coupon = coupons.find(store, brand_of(caller), code)
-        discounts.change(store, coupon.id, {"limits": coupons.limits_in(body)}, author=author)
+        discount_changes.change(store, coupon.id, {"limits": coupons.limits_in(body)}, author=author)
         return MessageOut("Coupon repeat counts updated"), 200
 
     @contract.declare(

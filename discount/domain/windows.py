@@ -89,6 +89,16 @@ def check_budget(budget: Mapping[str, int]) -> None:
         check_currency(currency, f"/limits/amount/{currency}")
 
 
+def check_bounds(given: Mapping[str, Any]) -> None:
+    """Refuse windows and a budget that cannot be kept; either may be missing.
+
+    Raises:
+        Invalid: names the window or the currency.
+    """
+    check_windows(given.get("windows") or ())
+    check_budget(given.get("amount") or {})
+
+
 def check_hours(opens: Sequence[Hours]) -> None:
     """Refuse hours that no clock shows, or days that are named twice.
 

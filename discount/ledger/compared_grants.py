@@ -1,4 +1,4 @@
-"""Compares who holds which code: the buckets of a discount, its rows, and the lists of what users hold."""
+"""Compare who holds which code: the buckets of a discount, its rows, and the lists of what users hold."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from discount.ledger import counts, repair, windows
 from discount.ledger.database import Database
 from discount.ledger.differences import Comparison
 from discount.ledger.tables import GRANTS
-from discount.services import grants, slices, user_grants
+from discount.services import grant_lists, grant_records, slices, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
@@ -28,7 +28,7 @@ TRIES, PAUSE = 10, 0.2
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """What Redis has of some users of a discount.
+    """Some users of a discount, as Redis has them.
 
     Args:
         held: the value in the bucket by user; None for a user who holds no code.
@@ -47,7 +47,7 @@ class _Slice:
 
 
 class ComparedGrants:
-    """Compares the grants of discounts."""
+    """The comparison of discounts' grants."""
 
     def __init__(self, store: Store, database: Database, pause: Callable[[float], None]) -> None:
         self._store = store
@@ -57,13 +57,13 @@ class ComparedGrants:
     def compare(self, found: Comparison) -> None:
         """Compare all grants of a discount, slice by slice."""
         parsed = found.parsed
-        occupied = grants.occupied(self._store, parsed, 0)
+        occupied = grant_lists.occupied(self._store, parsed, 0)
         while buckets := list(islice(occupied, BUCKETS)):
             slices.between()
             reads = [("HGETALL", keys.grants(parsed.partition, parsed.text, each)) for each in buckets]
             before, *replies = self._store.commands([windows.last_entry(parsed.partition), *reads])
             fields = (field for reply in replies for field in pairs(reply))
-            held = {user: value for user, value in fields if value != grants.BLOCKED and "\n" not in user}
+            held = {user: value for user, value in fields if value != grant_records.BLOCKED and "\n" not in user}
             found.result.grants += len(held)
             self._compare_slice(found, self._slice_of(found, held, windows.place_in(before)), TRIES)
         self._compare_rows(found)
@@ -82,16 +82,18 @@ class ComparedGrants:
             if not users:
                 return
             after = users[-1]
-            known = self._store.commands([("HEXISTS", grants.bucket_key(parsed, each), each) for each in users])
+            known = self._store.commands([("HEXISTS", grant_records.bucket_key(parsed, each), each) for each in users])
             listed = self._store.commands([("GETBIT", bits, keys.grant_bucket(each, parsed.buckets)) for each in users])
             lacking = [user for user, *has in zip(users, known, listed, strict=True) if not all(has)]
             if lacking:
                 self._compare_users(found, lacking, TRIES)
 
     def _compare_users(self, found: Comparison, users: Sequence[str], tries: int) -> None:
-        reads = [("HGET", grants.bucket_key(found.parsed, each), each) for each in users]
+        reads = [("HGET", grant_records.bucket_key(found.parsed, each), each) for each in users]
         before, *values = self._store.commands([windows.last_entry(found.parsed.partition), *reads])
-        held = {user: None if value == grants.BLOCKED else value for user, value in zip(users, values, strict=True)}
+        held = {
+            user: None if value == grant_records.BLOCKED else value for user, value in zip(users, values, strict=True)
+        }
         self._compare_slice(found, self._slice_of(found, held, windows.place_in(before)), tries)
 
     def _slice_of(self, found: Comparison, held: Mapping[str, str | None], before: str) -> _Slice:

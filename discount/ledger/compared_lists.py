@@ -1,11 +1,11 @@
-"""Compares the lists of what users hold with the grants that they name."""
+"""Compare the lists of what users hold with the grants that they name."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from discount.ledger import repair
 from discount.ledger.differences import Difference, Result
-from discount.services import discounts, grants, slices, user_grants
+from discount.services import discounts, grant_records, slices, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
@@ -17,7 +17,7 @@ TRIES, PAUSE = 5, 0.02
 
 
 class ComparedLists:
-    """Compares the lists of users of a partition; both sides are in Redis."""
+    """The comparison of a partition's lists of users; both sides are in Redis."""
 
     def __init__(self, store: Store, pause: Callable[[float], None]) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class ComparedLists:
         known = [(user, number, each) for (user, number), each in zip(listed, found, strict=True) if each]
         values = self._store.commands([self._grant_of(user, discount_id) for user, _, discount_id in known])
         for (user, number, discount_id), value in zip(known, values, strict=True):
-            if value in (None, grants.BLOCKED) and self._is_wrong(partition, user, number, discount_id):
+            if value in (None, grant_records.BLOCKED) and self._is_wrong(partition, user, number, discount_id):
                 repaired = repairs and partial(repair.take_off_list, self._store, partition, user, number)()
                 result.add(Difference(discount_id, "index", user, "1", "0", repaired))
 
@@ -49,13 +49,13 @@ class ComparedLists:
             value = self._store.command(*self._grant_of(user, discount_id))
             text = self._store.command("HGET", keys.users(partition, user), user)
             is_listed = number in user_grants.numbers_in(self._store, partition, user, text)
-            if not is_listed or value not in (None, grants.BLOCKED):
+            if not is_listed or value not in (None, grant_records.BLOCKED):
                 return False
             self._pause(PAUSE)
         return True
 
     def _grant_of(self, user: str, discount_id: str) -> tuple[str, str, str]:
-        return "HGET", grants.bucket_key(discounts.parse_id(self._store, discount_id), user), user
+        return "HGET", grant_records.bucket_key(discounts.parse_id(self._store, discount_id), user), user
 
 
 def _listed_in(field: str, text: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Reads the outbox of each partition into the ledger: each event exactly once, whatever is killed when."""
+"""Read the outbox of each partition into the ledger: each event exactly once, whichever process is killed."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from discount.ledger.database import Database
 from discount.ledger.forgetting import forget
 from discount.ledger.leases import Leases
 from discount.ledger.positions import GROUP, Position
-from discount.ledger.replay import Replayed
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.restore import Restore
 from discount.ledger.rows import rows_of
 from discount.security.sealing import Sealer
@@ -32,7 +32,7 @@ AGAIN = 3_600
 
 
 class Consumer:
-    """Writes the entries of all partitions that no other process is writing.
+    """The writer of all partitions that no other process is writing.
 
     Rows and position share a transaction, and the position moves only from where this process read. So a second
     owner of a partition, or a death at any point, neither loses nor doubles a row.

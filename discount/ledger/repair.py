@@ -1,4 +1,4 @@
-"""Repairs differences between Redis and the ledger where one side is certain to be right.
+"""Repair differences between Redis and the ledger where one side is certain to be right.
 
 Each repair changes only the value that was compared: a counter by its difference, a field if it has not changed since.
 So repairs are safe while grants go on.
@@ -6,7 +6,7 @@ So repairs are safe while grants go on.
 
 from sqlalchemy import Connection, delete, select
 
-from discount.domain import events, metadata
+from discount.domain import event_types, metadata
 from discount.domain.code_sequence import canonical
 from discount.domain.events import Entry
 from discount.domain.ids import DiscountId
@@ -14,7 +14,7 @@ from discount.ledger import writer
 from discount.ledger.database import Database
 from discount.ledger.rows import Batch, add_figures
 from discount.ledger.tables import DISCOUNTS, EVENTS, FIGURES, GRANTS, POSITIONS
-from discount.services import grants
+from discount.services import grant_records
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -55,7 +55,7 @@ def grant(
     if redis is not None:
         return _add_row(database, parsed, user_id, redis)
     assert ledger is not None  # noqa: S101 - one of the two is there
-    if not _swap(store, grants.bucket_key(parsed, user_id), user_id, "", ledger):
+    if not _swap(store, grant_records.bucket_key(parsed, user_id), user_id, "", ledger):
         return False
     number = store.command("HGET", keys.discount(parsed.partition, parsed.text), "number")
     waiting(store, parsed, ledger.partition(" ")[2].partition("\n")[0])
@@ -114,7 +114,7 @@ def figures(database: Database, partition: int, discount_id: str) -> bool:
             add_figures(batch, Entry(row.partition, row.entry_id, row.fields), discount_id)
         if "discount.created" not in seen:
             return False
-        of_events = (FIGURES.c.discount_id == discount_id) & FIGURES.c.type.in_(sorted(events.TYPES))
+        of_events = (FIGURES.c.discount_id == discount_id) & FIGURES.c.type.in_(sorted(event_types.TYPES))
         connection.execute(delete(FIGURES).where(of_events))
         writer.insert(connection, FIGURES, batch.figures.values(), sets={})
     return True

@@ -1,4 +1,4 @@
-"""Puts back into Redis what it lost and the ledger has: its last moment, or everything.
+"""Put back into Redis what it lost and the ledger has: its last moment, or everything.
 
 While a partition is being restored, `{pp}:restoring` stands in it, and names the last entry that is done. So a restore
 that was interrupted goes on where it stopped.
@@ -13,10 +13,12 @@ from discount.domain import events, ids
 from discount.ledger import LedgerError, copies, positions, sealed, windows
 from discount.ledger.copies import Copies
 from discount.ledger.database import Database
-from discount.ledger.replay import Replay, Replayed
+from discount.ledger.replay import Replay
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.tables import EVENTS
 from discount.security.sealing import Sealer
 from discount.services import outbox
+from discount.services.copies import FIRST
 from discount.store import installation, keys
 from discount.store.connection import Store
 from discount.store.exchanges import Command
@@ -28,7 +30,7 @@ WHOLE = "restoring"
 
 
 class Restore:
-    """Restores partitions of a Redis.
+    """The restoration of a Redis, partition by partition.
 
     Args:
         keep: the seconds for which events are kept in the outbox.
@@ -127,7 +129,7 @@ class Restore:
             done = self._store.command("GET", marker)
             after = done or self._last_shared(connection, partition, position)
         changed = copies.next_version(self._store, partition) - 1
-        has_nothing = done is None and changed < copies.FIRST <= copied and not self._has_any(partition)
+        has_nothing = done is None and changed < FIRST <= copied and not self._has_any(partition)
         if after is None or has_nothing:
             return None
         self._store.command("SET", marker, after)

@@ -1,4 +1,4 @@
-"""`discount run`: starts an embedded Redis, the mail sink, the server and the worker, and stops them in order."""
+"""`discount run`: an embedded Redis, the mail sink, the server and the worker, started and stopped in order."""
 
 import http.client
 import os
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
-from discount.config import Settings, SettingsError, read_settings
+from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
+from discount.environment import read_settings
 from discount.local.redis_cluster import EmbeddedCluster
 from discount.local.redis_server import Embedded, EmbeddedRedis, die_with_parent
 from discount.local.welcome import welcome

@@ -22,7 +22,7 @@ from discount.domain.errors import (
 from discount.domain.identity import Identity
 from discount.domain.metadata import NO_METADATA, Metadata
 from discount.domain.model import Grant
-from discount.services import discounts, grants, user_grants
+from discount.services import discount_lists, discounts, grants, user_grants
 from discount.store import keys
 from discount.store.connection import Store, moment_of
 
@@ -109,8 +109,8 @@ def _reached(used: str | None, limit: str | None) -> bool:
 def _grant_from_open(
     store: Store, brand_id: str, user_id: str, *, numbers: str, besides: Collection[str], **given: Any
 ) -> Grant:
-    wanted = min(discounts.LOOKED_AT, TRIED + len(besides))
-    page = discounts.list_page(store, brand_id=brand_id, status="active", limit=wanted)
+    wanted = min(discount_lists.LOOKED_AT, TRIED + len(besides))
+    page = discount_lists.list_page(store, brand_id=brand_id, status="active", limit=wanted)
     others = (each for each in page.items if each.id not in besides and not each.used_up)
     for discount in islice(others, TRIED):
         try:
@@ -130,6 +130,6 @@ def _grant_from_open(
         ):
             # The discount was open when it was listed; the next one may still be.
             continue
-    if not page.items and not discounts.list_page(store, brand_id=brand_id, limit=1).items:
+    if not page.items and not discount_lists.list_page(store, brand_id=brand_id, limit=1).items:
         raise NotFound(f"The brand {brand_id} has no discount.")
     raise SoldOut("No discount of this brand has a code to give now.")

@@ -17,7 +17,7 @@ from discount.domain.model import (
     Scope,
 )
 from discount.security import api_keys
-from discount.services import copies, discounts
+from discount.services import copies, discount_changes, discount_lists
 from discount.services.pagination import Page, by_id, list_newest, zsets_of
 from discount.store import keys
 from discount.store.connection import Store
@@ -102,9 +102,9 @@ def close(store: Store, brand_id: str, *, author: Author = COMMAND) -> Brand:
         raise _no_brand(brand_id) from None
     for each in list_keys(store, brand_id):
         revoke_key(store, brand_id, each.id)
-    for discount in discounts.list_all(store, brand_id=brand_id):
+    for discount in discount_lists.list_all(store, brand_id=brand_id):
         if not discount.closed:
-            discounts.close(store, discount.id, author=author)
+            discount_changes.close(store, discount.id, author=author)
     return show(store, brand_id)
 
 

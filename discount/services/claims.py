@@ -3,7 +3,7 @@
 from discount.domain import durations
 from discount.domain.errors import Closed, NotFound, NotGranted
 from discount.domain.model import Author
-from discount.services import discounts, grants, revocations
+from discount.services import discounts, grant_records, revocations
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -29,7 +29,7 @@ def end(store: Store, partition: int, claim: str, now: int) -> bool:
     discount_id, _, user_id = claim.partition(" ")
     taken_back = False
     try:
-        held = grants.held_grant(store, discount_id, user_id)
+        held = grant_records.held_grant(store, discount_id, user_id)
         if held.claim_until is not None and held.claim_until > now:
             # The user holds a later code by now.
             store.command("ZADD", keys.claims(partition), held.claim_until, claim)

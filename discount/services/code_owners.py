@@ -3,7 +3,7 @@
 from discount.domain import code_kinds
 from discount.domain.code_sequence import Sequence, canonical
 from discount.domain.model import Discount
-from discount.services import discounts
+from discount.services import discount_lists, discounts
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.exchanges import Command
@@ -14,7 +14,7 @@ def discounts_with(store: Store, brand_id: str, code: str) -> list[Discount]:
 
     The brand's newest `discounts.LOOKED_AT` are looked at. A personal code is made with its grant, so it is not found.
     """
-    page = discounts.list_page(store, brand_id=brand_id, limit=discounts.LOOKED_AT)
+    page = discount_lists.list_page(store, brand_id=brand_id, limit=discount_lists.LOOKED_AT)
     asked = [each for each in page.items if each.codes.kind in ("unique", "imported")]
     replies = iter(store.commands([_question(store, each, code) for each in asked]))
     found = []

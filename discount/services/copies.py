@@ -63,7 +63,7 @@ def write(store: Store, copies: Mapping[str, Copy | None]) -> None:
     """Make keys, or parts of keys, what their copies say."""
     gone = [name for name, copy in copies.items() if copy is None and "\n" in name]
     types = store.commands([("TYPE", each.partition("\n")[0]) for each in gone])
-    commands = [
+    commands: list[Command] = [
         (_REMOVE_PART[kind], *name.split("\n", 1)) for name, kind in zip(gone, types, strict=True) if kind != "none"
     ]
     commands += [each for name, copy in copies.items() for each in (*_write(name, copy), *_derived(name, copy))]

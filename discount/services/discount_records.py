@@ -1,5 +1,6 @@
 """Discounts as Redis stores them: the fields of a discount's hash."""
 
+import json
 from collections.abc import Mapping
 
 from discount.domain import audience, code_kinds, durations, ids, metadata, releases, rules, windows
@@ -30,6 +31,11 @@ def stored_limits(limits: Mapping[LimitName, int | None]) -> dict[str, str]:
 def stored_time(moment: int | None) -> str:
     """Return a moment as scripts compare it, with 16 digits; empty for none."""
     return "" if moment is None else f"{moment:016d}"
+
+
+def flat_json(fields: Mapping[str, str]) -> str:
+    """Return fields as the JSON list of names and values that scripts read."""
+    return json.dumps([part for field in fields.items() for part in field])
 
 
 def _discount(discount_id: str, fields: Mapping[str, str], on_hold_count: int) -> Discount:

@@ -1,48 +1,24 @@
-"""The service of discounts: create, show, list, change, close."""
+"""The service of discounts: create one, or find one by its id, its name or its shared code."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 from discount.domain import audience as audiences
-from discount.domain import (
-    code_kinds,
-    code_sequence,
-    ids,
-    rules,
-    windows,
-)
+from discount.domain import code_sequence, ids, rules, windows
 from discount.domain.audience import Audience
 from discount.domain.code_kinds import CodeKind
 from discount.domain.durations import Duration
-from discount.domain.errors import (
-    Expired,
-    Invalid,
-    NotFound,
-    Unavailable,
-)
-from discount.domain.metadata import NO_METADATA, Metadata, has
+from discount.domain.errors import Expired, Invalid, NotFound, Unavailable
+from discount.domain.metadata import NO_METADATA, Metadata
 from discount.domain.metadata import write as write_metadata
-from discount.domain.model import (
-    COMMAND,
-    Author,
-    Definition,
-    Discount,
-    WebhookBody,
-)
+from discount.domain.model import COMMAND, Author, Definition, Discount, WebhookBody
 from discount.domain.releases import Release
-from discount.domain.rules import (
-    NO_RULE,
-    LimitName,
-    Rule,
-)
+from discount.domain.rules import NO_RULE, LimitName, Rule
 from discount.domain.windows import Hours
-from discount.services import copies, next_waits
-from discount.services.discount_records import read_discounts, stored_limits, stored_time
-from discount.services.pagination import Page, by_id, list_newest, oldest_rows, read_all, read_row_cursor, zsets_of
+from discount.services import copies
+from discount.services.discount_records import flat_json, read_discounts, stored_limits, stored_time
 from discount.store import keys
 from discount.store.connection import Store, moment_of
 
@@ -55,21 +31,8 @@ ONCE: dict[LimitName, int | None] = {"per_user": 1}
 NO_BOUNDS: Mapping[str, Any] = {}
 #: Definitions that a process keeps.
 REMEMBERED = 4096
-#: Discounts that one page may examine when it filters by status; the page can be shorter than its limit.
-LOOKED_AT = 1000
 #: How often the create script is run while other discounts keep taking the shared code.
 TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class DiscountPage(Page[Discount]):
-    """A page of discounts, and the time by which their status is judged.
-
-    `first` is the number, from 1, of the first item in a list that is read from its oldest entry on.
-    """
-
-    now: int = 0
-    first: int = 1
 
 
 def create(
@@ -127,7 +90,7 @@ def create(
     _check_times(starts_at, expires_at)
     rules.check_rule(rule)
     rules.check_zone(timezone)
-    _check_bounds(bounds)
+    windows.check_bounds(bounds)
     windows.check_hours(opens)
     if valid_for is not None and kind.kind == "shared":
         raise Invalid("/valid_for", "cannot be set for a shared code, which needs no grant")
@@ -197,7 +160,7 @@ def create(
                     discount_id,
                     fingerprint,
                     IDEMPOTENCY_SECONDS,
-                    _flat_json(fields),
+                    flat_json(fields),
                     code_key,
                     json.dumps(block),
                     code_sequence.canonical(kind.code),
@@ -276,170 +239,6 @@ def get_definition(store: Store, discount_id: str) -> Definition:
     return known
 
 
-def list_page(
-    store: Store,
-    *,
-    brand_id: str | None = None,
-    status: str | None = None,
-    name: str = "",
-    metadata: Metadata = NO_METADATA,
-    limit: int = 100,
-    cursor: str | None = None,
-) -> DiscountPage:
-    """Return a page of all discounts, or of a brand's, newest first. With a filter it can be shorter than `limit`.
-
-    Args:
-        name: a part of the name, in any case.
-
-    Raises:
-        Invalid: this service did not make the cursor.
-    """
-    partitions = keys.partitions_of(brand_id, store.partitions)
-    zsets = [keys.discounts(each) if brand_id is None else keys.brand_discounts(each, brand_id) for each in partitions]
-    now = 0
-
-    def read_page(discount_ids: list[str]) -> dict[str, Discount]:
-        nonlocal now
-        found, now = read(store, discount_ids)
-        return {each.id: each for each in found}
-
-    page = list_newest(
-        zsets_of(store, zsets),
-        by_id(read_page),
-        is_id=ids.parse_discount_id,
-        limit=limit,
-        cursor=cursor,
-        keep=lambda each: (
-            (status is None or each.status(now) == status)
-            and name.casefold() in each.discount_code.casefold()
-            and has(each.metadata, metadata)
-        ),
-        batch=limit if status is None and not metadata and not name else min(1000, max(limit, 100)),
-        most_rows=LOOKED_AT,
-    )
-    return DiscountPage(page.items, page.next, page.missing, now)
-
-
-def list_all(store: Store, *, brand_id: str | None = None) -> Iterator[Discount]:
-    """Yield every discount, or every one of a brand, newest first, in constant memory."""
-    return read_all(partial(list_page, store, brand_id=brand_id, limit=LOOKED_AT))
-
-
-def list_oldest(store: Store, brand_id: str, *, limit: int = LOOKED_AT, cursor: str | None = None) -> DiscountPage:
-    """Return a page of a brand's discounts, oldest first.
-
-    Raises:
-        Invalid: this service did not make the cursor.
-    """
-    after = read_row_cursor(cursor, ids.parse_discount_id) if cursor else None
-    partition = keys.partition_of(brand_id, store.partitions)
-    zset = keys.brand_discounts(partition, brand_id)
-    rows, following = oldest_rows(store, zset, after, limit)
-    *hashes, before, time = store.commands(
-        [("HGETALL", keys.discount(partition, each)) for _, each in rows]
-        + [("ZCOUNT", zset, "-inf", after[0] if after else "-inf"), ("TIME",)]
-    )
-    now = moment_of(time)
-    found = read_discounts(store, {each: fields for (_, each), fields in zip(rows, hashes, strict=True)}, now)
-    return DiscountPage(found, following, now=now, first=before + 1)
-
-
-def change(
-    store: Store, discount_id: str, changes: Mapping[str, Any], *, author: Author = COMMAND
-) -> tuple[Discount, int]:
-    """Change a discount, and return it with the time on the Redis server.
-
-    Args:
-        changes: any of paused, total_count, starts_at, expires_at, discount_code, limits, windows, amount, budget_caps,
-            release and metadata. None removes a value. Limits apply from the next use on; those that are not named
-            stay. Windows, budgets and metadata are replaced as a whole.
-        author: who changes it.
-
-    Raises:
-        NotFound, Closed, QuotaReached
-        BelowGranted: total_count is less than what is granted.
-        CodeTaken: after its end another discount took over the shared code.
-        Invalid: expires_at would not be after starts_at, or the kind of code does not allow that total.
-    """
-    parsed = parse_id(store, discount_id)
-    definition = get_definition(store, discount_id)
-    if "total_count" in changes:
-        _check_total(changes["total_count"], show(store, discount_id)[0])
-    _check_bounds(changes)
-    fields = windows.stored(changes)
-    for name, value in changes.items():
-        if name in ("starts_at", "expires_at"):
-            fields[name] = stored_time(value)
-        elif name == "paused":
-            fields[name] = "1" if value else ""
-        elif name == "total_count":
-            fields["total"] = "" if value is None else str(value)
-        elif name == "limits":
-            fields |= stored_limits(value)
-        elif name == "metadata":
-            fields[name] = write_metadata(value)
-        elif name == "release":
-            fields[name] = "" if value is None else value.text
-        elif name == "discount_code":
-            fields[name] = value
-    if windows.is_bounded(fields):
-        fields["bounded"] = "1"
-    # Codes may become free: for a higher total, an earlier start, or an end of the pause.
-    waits = next_waits.read(store, parsed, definition)
-    answer = store.run(
-        "change",
-        [
-            *next_waits.list_keys(parsed),
-            keys.usage(parsed.partition),
-            keys.discount(parsed.partition, discount_id),
-            keys.codes(parsed.partition, discount_id),
-            keys.shared(parsed.partition, definition.brand_id),
-            keys.buckets(parsed.partition, discount_id),
-            keys.events(parsed.partition),
-            *waits.places,
-        ],
-        [
-            waits.text,
-            *store.quotas.arguments,
-            *(_next_block(store, parsed, definition, changes) if waits.text else ("", "")),
-            _flat_json(fields),
-            discount_id,
-            code_sequence.canonical(definition.codes.code),
-            author.by,
-            author.request_id,
-        ],
-    )
-    if answer.status == "ends-first":
-        raise Invalid(
-            "/expires_at" if "expires_at" in changes else "/starts_at", "would let the discount end before it starts"
-        )
-    return show(store, discount_id)
-
-
-def close(store: Store, discount_id: str, *, void: bool = False, author: Author = COMMAND) -> tuple[Discount, int]:
-    """Close a discount for good. Granted codes stay good unless `void`; a second call may void them.
-
-    Nobody waits any more. A shared code stays good for the users who were granted it. Imported codes that nobody holds
-    stay in the export.
-
-    Raises:
-        NotFound
-    """
-    parsed = parse_id(store, discount_id)
-    store.run(
-        "close",
-        [
-            keys.usage(parsed.partition),
-            keys.discount(parsed.partition, discount_id),
-            keys.codes(parsed.partition, discount_id),
-            *next_waits.list_keys(parsed),
-            keys.events(parsed.partition),
-        ],
-        [discount_id, "void" if void else "keep", author.by, author.request_id],
-    )
-    return show(store, discount_id)
-
-
 def parse_id(store: Store, discount_id: str) -> ids.DiscountId:
     """Return the parts of a discount's id, which name its keys.
 
@@ -452,36 +251,9 @@ def parse_id(store: Store, discount_id: str) -> ids.DiscountId:
     return parsed
 
 
-def _next_block(
-    store: Store, parsed: ids.DiscountId, definition: Definition, changes: Mapping[str, Any]
-) -> tuple[str, str]:
-    """Return the counter of the next code to make, and codes from there on for users who wait, as a JSON list."""
-    total, kind = changes.get("total_count"), definition.codes
-    if total is None or kind.kind != "unique":
-        return "", ""
-    secret, made = store.command("HMGET", keys.discount(parsed.partition, parsed.text), "key", "made")
-    count = max(0, min(next_waits.AT_ONCE, total - int(made)))
-    return made, json.dumps(code_sequence.Sequence(secret, kind.pattern, kind.alphabet).codes(int(made), count))
-
-
 def _check_times(starts_at: int | None, expires_at: int | None) -> None:
     if starts_at is not None and expires_at is not None and expires_at <= starts_at:
         raise Invalid("/expires_at", "must be after starts_at")
-
-
-def _check_bounds(given: Mapping[str, Any]) -> None:
-    windows.check_windows(given.get("windows") or ())
-    windows.check_budget(given.get("amount") or {})
-
-
-def _check_total(total_count: int | None, discount: Discount) -> None:
-    kind = discount.codes.kind
-    if kind == "imported":
-        raise Invalid("/total_count", "cannot be set: it is the number of imported codes; import more instead")
-    if kind == "unique":
-        if total_count is None:
-            raise Invalid("/total_count", "cannot be null for unique codes")
-        code_kinds.check_space(total_count, discount.codes.pattern, discount.codes.alphabet)
 
 
 def _stored_total(total_count: int | None, kind: CodeKind) -> str:
@@ -496,7 +268,3 @@ def _webhook_fields(webhook: tuple[str, Sequence[str]] | None, body: WebhookBody
         return []
     fields = ["url", webhook[0], "types", " ".join(webhook[1])]
     return fields if body == "envelope" else [*fields, "body", body]
-
-
-def _flat_json(fields: Mapping[str, str]) -> str:
-    return json.dumps([part for field in fields.items() for part in field])

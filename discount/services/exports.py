@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from discount.services import code_pools, discounts, grants, revocations
+from discount.services import code_pools, discounts, grant_lists, revocations
 from discount.store.connection import Store
 
 CodeState = Literal["waiting", "granted", "unused", "revoked"]
@@ -37,7 +37,7 @@ def list_codes(store: Store, discount_id: str) -> Iterator[ExportedCode]:
 
 def _list_granted(store: Store, discount_id: str) -> Iterator[ExportedCode]:
     # A generator, so that this starts after the waiting codes are read: the first grant may come meanwhile.
-    for each in grants.list_all(store, discount_id):
+    for each in grant_lists.list_all(store, discount_id):
         yield ExportedCode(each.code, "granted", each.user_id, each.granted_at)
 
 

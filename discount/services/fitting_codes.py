@@ -8,10 +8,11 @@ from discount.domain import combinations
 from discount.domain.code_sequence import canonical
 from discount.domain.model import Discount
 from discount.domain.order_lines import add_lines
-from discount.services import checkouts, discounts, redemptions, user_grants
+from discount.services import checkouts, discount_lists, discounts, redemption_runs, user_grants
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.discount_records import read_discounts
-from discount.services.redemptions import Run, Verdict
+from discount.services.redemption_runs import Run
+from discount.services.verdicts import Verdict, off_by_id, verdict_of
 from discount.store import keys
 from discount.store.answers import Answer
 from discount.store.autopipeline import leave
@@ -68,15 +69,14 @@ def find(store: Store, checkout: Checkout, *, with_shared: bool, guard: Guard | 
     assert checkout.brand_id is not None  # noqa: S101 - the caller gives it
     found, complete = _held(store, checkout)
     if with_shared:
-        page = discounts.list_page(store, brand_id=checkout.brand_id, limit=DISCOUNTS_OF_BRAND)
+        page = discount_lists.list_page(store, brand_id=checkout.brand_id, limit=DISCOUNTS_OF_BRAND)
         shared = {each.id: (each, each.codes.code) for each in page.items if each.codes.kind == "shared"}
         found, complete = shared | found, complete and page.next is None
     prepared = [_prepare(store, checkout, discount, code) for discount, code in found.values()]
     fit = sorted((each for each in prepared if not each.refusals), key=_rank)
     judged = [_with_user(store, each) for each in fit[:JUDGED]]
     codes = [
-        (each, redemptions.verdict_of(each, answer))
-        for each, answer in zip(judged, _check(store, judged, guard), strict=True)
+        (each, verdict_of(each, answer)) for each, answer in zip(judged, _check(store, judged, guard), strict=True)
     ]
     right = [(each, verdict) for each, verdict in codes if not verdict.reasons]
     return Fitting(
@@ -125,7 +125,7 @@ def _rank(prepared: PreparedCheckout) -> tuple[int, str]:
 def _check(store: Store, prepared: Sequence[PreparedCheckout], guard: Guard | None) -> list[Answer]:
     """Return the script's answer for each code. Those that need nothing more wait for the others."""
     answers: dict[int, Answer] = {}
-    runs: list[Generator[Run, Answer, Answer]] = [redemptions.runs(each, mode="check") for each in prepared]
+    runs: list[Generator[Run, Answer, Answer]] = [redemption_runs.runs(each, mode="check") for each in prepared]
     calls = {n: next(each) for n, each in enumerate(runs)}
     while calls:
         asked, calls = calls, {}
@@ -147,5 +147,5 @@ def _combine(right: Sequence[tuple[PreparedCheckout, str]]) -> Combination | Non
     order = right[0][0].checkout.order
     chosen = combinations.choose_best([each.definition.rule for each, _ in right], order)
     off = combinations.take_off_all([right[n][0].definition.rule for n in chosen], order)
-    lines = add_lines(redemptions.off_by_id(order, each) for each in off)
+    lines = add_lines(off_by_id(order, each) for each in off)
     return Combination([right[n][1] for n in chosen], sum(map(sum, off)), lines)

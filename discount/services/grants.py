@@ -1,25 +1,13 @@
-"""The service of grants: give a user a code of a discount, show who holds what."""
+"""The service of grants: give a user, or many users, a code of a discount."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
 
-from discount.domain import durations, model
 from discount.domain.audience import Customer
-from discount.domain.cursors import make_cursor, read_cursor
-from discount.domain.errors import (
-    IdentityMissing,
-    NotFound,
-    NotGranted,
-    OthersWait,
-    Refusal,
-    Revoked,
-    SoldOut,
-    Unavailable,
-)
+from discount.domain.errors import IdentityMissing, NotFound, OthersWait, Refusal, Revoked, SoldOut, Unavailable
 from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId
-from discount.domain.metadata import NO_METADATA, Metadata, has, read, write
+from discount.domain.metadata import NO_METADATA, Metadata, write
 from discount.domain.model import Definition, Grant
 from discount.services import (
     admissions,
@@ -31,7 +19,7 @@ from discount.services import (
     tallies,
     waiting_lists,
 )
-from discount.services.pagination import Page
+from discount.services.grant_records import BLOCKED, TERMS, bucket_key, read_grant
 from discount.store import keys
 from discount.store.answers import Answer
 from discount.store.connection import Store, moment_of
@@ -43,16 +31,6 @@ REFILLS = 50
 SLICE = 500
 #: The same for personal codes, which take longer to make.
 PERSONAL_SLICE = 100
-#: The most buckets of grants read in one round trip.
-BUCKETS = 64
-#: The most bits of the map of buckets read in one round trip.
-MAP_BITS = 512
-#: Grants that one page may examine when it filters; the page can be shorter than its limit.
-LOOKED_AT = 1000
-#: The value of a user whose code was taken back, and who is granted no other one.
-BLOCKED = "-"
-#: Fields of a discount, and of the grant script's answer, that decide how long its codes are good.
-TERMS = ("expires_at", "valid_for", "timezone", "closed", "claim_within")
 # Fields of a discount that, beside its terms, decide whether it is sold out.
 _SOLD_OUT = ("granted", "total", "starts_at", "paused")
 # Statuses of the grant script after which it is run again.
@@ -154,65 +132,6 @@ def grant_many(
     return outcomes
 
 
-def held_grant(store: Store, discount_id: str, user_id: str) -> Grant:
-    """Return the grant that a user holds of a discount.
-
-    Raises:
-        NotFound, NotGranted
-    """
-    parsed = discounts.parse_id(store, discount_id)
-    (brand, *terms), value = store.commands(
-        [
-            ("HMGET", keys.discount(parsed.partition, discount_id), "brand", *TERMS),
-            ("HGET", bucket_key(parsed, user_id), user_id),
-        ]
-    )
-    if brand is None:
-        raise NotFound(f"There is no discount {discount_id}.")
-    if value is None or value == BLOCKED:
-        raise NotGranted("The user holds no code of this discount.")
-    return read_grant(discount_id, user_id, value, terms)
-
-
-def list_page(
-    store: Store,
-    discount_id: str,
-    *,
-    limit: int = 100,
-    cursor: str | None = None,
-    metadata: Metadata = NO_METADATA,
-) -> Page[Grant]:
-    """Return a page of a discount's grants. The order is fixed: a grant that stays is listed exactly once.
-
-    Args:
-        metadata: entries that the grants must have. A page then examines LOOKED_AT grants at most, and can be shorter.
-
-    Raises:
-        NotFound
-        Invalid: this service did not make the cursor.
-    """
-    start, after = read_cursor(cursor) if cursor else (0, "")
-    found: list[Grant] = []
-    last = (0, "")
-    for examined, (bucket, held) in enumerate(_granted(store, discount_id, start, after)):
-        if len(found) == limit or (metadata and examined == LOOKED_AT):
-            return Page(found, make_cursor(*last))
-        if has(held.metadata or NO_METADATA, metadata):
-            found.append(held)
-        last = (bucket, held.user_id)
-    return Page(found, None)
-
-
-def list_all(store: Store, discount_id: str, *, metadata: Metadata = NO_METADATA) -> Iterator[Grant]:
-    """Yield every grant of a discount that has these entries of metadata, in constant memory.
-
-    Raises:
-        NotFound
-    """
-    granted = _granted(store, discount_id, 0, "")
-    return (held for _, held in granted if has(held.metadata or NO_METADATA, metadata))
-
-
 def _take_note(store: Store, parsed: DiscountId, user_id: str, claimed: Sequence[str], refusal: Refusal) -> None:
     """Give an identity back that was claimed for a refused grant, and remember a sold-out discount."""
     # Without an answer the code may have been granted: then the claim has to stand.
@@ -257,15 +176,6 @@ def _grant_of_sold_out(store: Store, parsed: DiscountId, user_id: str) -> Grant 
         raise SoldOut()
     store.sold_out.discard(parsed.text)
     return None
-
-
-def list_notes(store: Store, discount_id: str) -> Iterator[tuple[str, str]]:
-    """Yield the users from whom codes of a discount were taken back, each with the stored lines."""
-    parsed = discounts.parse_id(store, discount_id)
-    for _, field, value in _read_buckets(store, parsed, 0):
-        user_id, is_note, _ = field.partition("\n")
-        if is_note:
-            yield user_id, value
 
 
 def _grant_slice(
@@ -379,85 +289,4 @@ def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, s
         keys.codes(partition, discount_id),
         keys.buckets(partition, discount_id),
         keys.events(partition),
-    )
-
-
-def bucket_key(parsed: DiscountId, user_id: str) -> str:
-    """Return the key of the bucket of a discount that holds a user's grant."""
-    return keys.grants(parsed.partition, parsed.text, keys.grant_bucket(user_id, parsed.buckets))
-
-
-def _granted(store: Store, discount_id: str, start: int, after: str) -> Iterator[tuple[int, Grant]]:
-    """Yield grants with their buckets, after a user of a bucket. The discount is looked up at once."""
-    parsed = discounts.parse_id(store, discount_id)
-    (brand, *terms), bitmap = store.commands(
-        [
-            ("HMGET", keys.discount(parsed.partition, discount_id), "brand", *TERMS),
-            ("BITCOUNT", keys.buckets(parsed.partition, discount_id)),
-        ]
-    )
-    if brand is None:
-        raise NotFound(f"There is no discount {discount_id}.")
-    if not bitmap:
-        return iter(())
-    return (
-        (bucket, read_grant(discount_id, user_id, value, terms))
-        for bucket, user_id, value in _read_buckets(store, parsed, start)
-        if value != BLOCKED and "\n" not in user_id and (bucket > start or user_id > after)
-    )
-
-
-def _read_buckets(store: Store, parsed: DiscountId, start: int) -> Iterator[tuple[int, str, str]]:
-    """Yield the fields of the buckets that hold a grant, each with its bucket and value, in order."""
-    with_grants = occupied(store, parsed, start)
-    # A page needs a bucket or two; a longer read fetches more and more at once.
-    count = 2
-    while buckets := list(islice(with_grants, count)):
-        count = min(count * 2, BUCKETS)
-        replies = store.commands([("HGETALL", keys.grants(parsed.partition, parsed.text, b)) for b in buckets])
-        for bucket, reply in zip(buckets, replies, strict=True):
-            for user_id, value in sorted(zip(reply[::2], reply[1::2], strict=True)):
-                yield bucket, user_id, value
-
-
-def occupied(store: Store, parsed: DiscountId, start: int) -> Iterator[int]:
-    """Yield the buckets from `start` on that hold a grant, in order."""
-    # A large discount with few grants has many empty ones.
-    key = keys.buckets(parsed.partition, parsed.text)
-    count = 8
-    while True:
-        found = store.command("BITPOS", key, 1, start // 8)
-        if found < 0:
-            return
-        # BITPOS begins at a whole byte, so it may find a bit before the start.
-        first = max(found, start)
-        bits = store.commands([("GETBIT", key, first + i) for i in range(count)])
-        yield from (first + i for i, bit in enumerate(bits) if bit)
-        start = first + count
-        count = min(count * 2, MAP_BITS)
-
-
-def read_grant(
-    discount_id: str, user_id: str, value: str, terms: Sequence[str | None], *, fresh: bool = False
-) -> Grant:
-    """Return a grant from its stored value and the discount's `TERMS`."""
-    granted_at, _, rest = value.partition(" ")
-    code, _, metadata = rest.partition("\n")
-    expires_at, valid_for, zone, closed, claim_within = terms
-    until = model.good_until(
-        int(granted_at),
-        int(expires_at) if expires_at else None,
-        durations.read(valid_for) if valid_for else None,
-        zone or "UTC",
-    )
-    return Grant(
-        discount_id,
-        user_id,
-        code,
-        int(granted_at),
-        fresh,
-        until,
-        closed == "void",
-        read(metadata) if metadata else None,
-        durations.read(claim_within).after(int(granted_at), "UTC") if claim_within else None,
     )

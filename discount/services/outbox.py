@@ -7,7 +7,8 @@ from typing import Any
 
 from discount.domain import events
 from discount.domain.errors import Invalid, NoLongerKept, NotYetDurable
-from discount.domain.events import Entry, Envelope
+from discount.domain.event_types import Envelope
+from discount.domain.events import Entry
 from discount.services import event_index
 from discount.services.pagination import Page
 from discount.store import keys

@@ -1,68 +1,27 @@
 """The service of redemptions: validate and redeem a code, confirm a hold, roll a redemption back, show it."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import lru_cache, partial
-from hashlib import blake2b
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
-from discount.domain import code_sequence, ids, rules, windows
-from discount.domain.errors import (
-    BY_SLUG,
-    HoldEnded,
-    IdempotencyMismatch,
-    NotFound,
-    NotGranted,
-    Refusal,
-    TooLate,
-    TooManyGuesses,
-    Unavailable,
-)
-from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
-from discount.domain.model import Definition, Redemption
-from discount.domain.order_lines import digest, share, write_lines
-from discount.domain.rules import LimitName, Order
-from discount.services import checkouts, discounts, identities, redemption_records, tallies
+from discount.domain import ids, rules
+from discount.domain.errors import HoldEnded, NotFound, NotGranted, TooLate, TooManyGuesses, Unavailable
+from discount.domain.metadata import NO_METADATA, Metadata
+from discount.domain.model import Redemption
+from discount.domain.order_lines import share
+from discount.domain.rules import LimitName
+from discount.services import checkouts, discounts, identities, redemption_records, redemption_runs, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
+from discount.services.verdicts import Verdict, off_by_id, read_left, read_reasons, verdict_of
 from discount.store import keys
 from discount.store.answers import Answer
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
-#: Holds of one discount that a user may have at a time. Each use examines all of them.
-HOLDS_PER_USER = 25
-#: How often a script is run when it asks for something and has to be run again.
-TRIES = 5
-#: How often it is run to take holds that ended off the counts, 1,000 each time.
-SETTLED = 50
-#: Stands for a held code that is not equal to the typed one: no code contains a line break.
-NOT_EQUAL = "\n"
-#: What the script does: `check` reports all reasons, `redeem` counts a use. `refuse` is for an order that the rule
-#: refuses: it judges the code and finds a repeated order, and counts no use.
-#: `try` does as `redeem`, but counts nothing if nothing is in the way.
-Mode = Literal["check", "refuse", "try", "redeem"]
-#: Keys and arguments of a script.
-Run = tuple[list[str], list[str | int]]
 _NONE = "There is no such redemption."
-_decode_left: Callable[[str], Mapping[LimitName, int]] = msgspec.json.Decoder().decode
-
-
-class Verdict(Struct, frozen=True):
-    """The outcome of a validation: what would come off, what is left of each limit, and all reasons against it.
-
-    `discount_amount` is 0 where the rule takes nothing off this order, or the code is wrong.
-    """
-
-    discount_id: str | None
-    discount_amount: int
-    left: Mapping[LimitName, int]
-    reasons: list[Refusal]
-    #: What would come off each line of the order, by the line's id; empty without lines.
-    lines: Mapping[str, int] = {}
 
 
 def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Verdict:
@@ -76,21 +35,7 @@ def validate(store: Store, checkout: Checkout, guard: Guard | None = None) -> Ve
         prepared = checkouts.prepare(store, checkout, guard)
     except NotGranted as wrong:
         return Verdict(None, 0, {}, [wrong], off_by_id(checkout.order, ()))
-    return verdict_of(prepared, _run(store, prepared, guard, mode="check"))
-
-
-def verdict_of(prepared: PreparedCheckout, answer: Answer) -> Verdict:
-    """Return what the script's answer to a check says."""
-    order = prepared.checkout.order
-    found = read_reasons(answer["reasons"], prepared.definition)
-    if answer.status == "refused":
-        return Verdict(None, 0, {}, found, off_by_id(order, ()))
-    # The terms of an order that was redeemed are not judged again, so its mismatch comes first.
-    mismatches = [each for each in found if isinstance(each, IdempotencyMismatch)]
-    reasons = mismatches + prepared.refusals + prepared.outside + found[len(mismatches) :]
-    amount = 0 if prepared.refusals else int(answer["taken"])
-    lines = off_by_id(order, share(amount, prepared.off_lines))
-    return Verdict(prepared.discount.text, amount, _read_left(answer["left"]), reasons, lines)
+    return verdict_of(prepared, redemption_runs.run(store, prepared, guard, mode="check"))
 
 
 def redeem(
@@ -138,7 +83,13 @@ def redeem_prepared(
     discount_id = prepared.discount.text
     refuses = bool(prepared.refusals or prepared.outside)
     run = partial(
-        _run, store, prepared, guard, hold_seconds=hold_seconds, idempotency_key=idempotency_key, metadata=metadata
+        redemption_runs.run,
+        store,
+        prepared,
+        guard,
+        hold_seconds=hold_seconds,
+        idempotency_key=idempotency_key,
+        metadata=metadata,
     )
     try:
         if prepared.definition.per_identity is None or refuses:
@@ -171,7 +122,7 @@ def new_redemption(prepared: PreparedCheckout, answer: Answer, metadata: Metadat
         state="held" if hold_until else "redeemed",
         order=checkout.order,
         discount_amount=int(answer["taken"]),
-        left=_read_left(answer["left"]),
+        left=read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         metadata=metadata,
@@ -262,153 +213,10 @@ def read(store: Store, redemption_ids: Sequence[str]) -> tuple[dict[str, Redempt
     return live, found.let_go
 
 
-def _run(store: Store, prepared: PreparedCheckout, guard: Guard | None, **given: Any) -> Answer:
-    """Run the redeem script until it needs nothing more, and return its answer."""
-    calls = runs(prepared, **given)
-    call = next(calls)
-    try:
-        while True:
-            call = calls.send(store.run("redeem", *call, guard))
-    except StopIteration as done:
-        answer: Answer = done.value
-        return answer
-
-
-def runs(
-    prepared: PreparedCheckout,
-    *,
-    mode: Mode,
-    hold_seconds: int | None = None,
-    idempotency_key: str | None = None,
-    metadata: Metadata = NO_METADATA,
-    codes: str = "",
-) -> Generator[Run, Answer, Answer]:
-    """Yield keys and arguments of the redeem script, and take its answers, until it needs nothing more.
-
-    Args:
-        codes: the order's redemptions as they are stored, if it has several codes.
-
-    Returns:
-        the last answer.
-    """
-    checkout, facts, discount, definition = prepared.checkout, prepared.facts, prepared.discount, prepared.definition
-    order, partition = checkout.order, facts.partition
-    bucket = keys.grant_bucket(checkout.user_id, discount.buckets)
-    reserved, of_discount, holds, redemptions, more, events = _fixed_keys(partition, discount.text)
-    # Without an Idempotency-Key the script reads none, and any key of the partition may fill its place.
-    idempotency, fingerprint, keep_seconds = events, "", ""
-    if idempotency_key is not None:
-        idempotency = keys.idempotency(partition, facts.brand_id, idempotency_key, checkout.namespace)
-        fingerprint = _fingerprint(prepared, hold_seconds, metadata, codes)
-        keep_seconds = str(discounts.IDEMPOTENCY_SECONDS)
-    names = [
-        *facts.guess_keys,
-        reserved,
-        of_discount,
-        keys.grants(partition, discount.text, bucket),
-        keys.uses(partition, discount.text, bucket),
-        *keys.records(facts.redemption_id),
-        holds,
-        redemptions,
-        more,
-        keys.users(partition, checkout.user_id),
-        keys.user_redemptions(partition, checkout.user_id),
-        idempotency,
-        events,
-    ]
-    as_held, term, now, off = "", "", time.time_ns() // 1000, prepared.discount_amount
-    giving_way: list[str] = []
-    tries, settled = TRIES, 0
-    while tries:
-        tries -= 1
-        answer = yield (
-            [*names, *(name for each in giving_way for name in keys.records(each))] if giving_way else names,
-            [
-                *facts.guess_limits,
-                mode,
-                checkout.user_id,
-                facts.code,
-                as_held,
-                facts.redemption_id,
-                fingerprint,
-                with_order(order.id, metadata, write_lines(order.lines, share(off, prepared.off_lines)), codes),
-                order.amount,
-                order.currency,
-                off,
-                "" if hold_seconds is None else hold_seconds,
-                HOLDS_PER_USER,
-                _term_length(prepared),
-                term,
-                keep_seconds,
-                rules.calendar(definition.timezone, now),
-                " ".join(giving_way),
-                _conditions(definition, now) if definition.opens else "",
-            ],
-        )
-        if answer.status == "compare":
-            as_held = answer["code"] if code_sequence.canonical(answer["code"]) == facts.code else NOT_EQUAL
-        elif answer.status == "term" and definition.valid_for is not None:
-            ends_at = definition.valid_for.after(int(answer["granted_at"]), definition.timezone)
-            term = f"{answer['granted_at']} {ends_at:016d}"
-        elif answer.status == "clock":
-            now = int(answer["now"])
-        elif answer.status == "gives-way":
-            giving_way = answer.rest("ids")
-        elif answer.status == "caps":
-            off = int(answer["taken"])
-        elif answer.status == "settled":
-            settled += 1
-            tries += settled <= SETTLED
-        else:
-            return answer
-    raise Unavailable("The clocks of this replica and of Redis do not agree, or the user's holds keep changing.")
-
-
-# Cached: most calls are for few discounts.
-@lru_cache(maxsize=4096)
-def _fixed_keys(partition: int, discount_id: str) -> tuple[str, str, str, str, str, str]:
-    """Return the keys of the redeem script that depend on the discount alone."""
-    return (
-        keys.reserved(partition, discount_id),
-        keys.discount(partition, discount_id),
-        keys.holds(partition, discount_id),
-        keys.redemptions(partition, discount_id),
-        keys.more_redemptions(partition, discount_id),
-        keys.events(partition),
-    )
-
-
-def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata: Metadata, codes: str) -> str:
-    """Return a digest of the request, by which a reused Idempotency-Key is noticed."""
-    checkout, order = prepared.checkout, prepared.checkout.order
-    request = [
-        *(prepared.discount.text, checkout.user_id, prepared.facts.code),
-        *(order.id, order.amount, order.currency, hold_seconds),
-    ]
-    request += [write(metadata)] if metadata else []
-    request += [digest(order.lines)] if order.lines else []
-    request += [codes.partition(" ")[0]] if codes else []
-    return blake2b(repr(request).encode(), digest_size=16).hexdigest()
-
-
-def _conditions(definition: Definition, now: int) -> str:
-    """Return what else the script judges: when the discount is open."""
-    openings = windows.openings(definition.opens, definition.timezone, now)
-    return msgspec.json.encode({"openings": openings}).decode()
-
-
-def _term_length(prepared: PreparedCheckout) -> str | int:
-    """Return how long a code is good after its grant: microseconds, `by-calendar` for months, empty for no end."""
-    valid_for = prepared.definition.valid_for
-    if valid_for is None:
-        return ""
-    return "by-calendar" if valid_for.months else valid_for.microseconds
-
-
 def _change(store: Store, name: str, redemption_id: str, *arguments: str) -> Redemption:
     """Run a script that changes a redemption, and return the redemption after it."""
     ids.find_partition("rdm", redemption_id, store.partitions, _NONE)
-    for _ in range(TRIES):
+    for _ in range(redemption_runs.TRIES):
         record = redemption_records.read(store, [redemption_id]).records.get(redemption_id)
         if record is None:
             found, is_past = _find(store, redemption_id)
@@ -440,7 +248,7 @@ def _unchanged(store: Store, name: str, found: Redemption) -> Redemption:
     return structs.replace(found, left=_left(store, found))
 
 
-def change_of(store: Store, redemption_id: str, record: Record, *arguments: str) -> Run:
+def change_of(store: Store, redemption_id: str, record: Record, *arguments: str) -> redemption_runs.Run:
     """Return the keys and the arguments of a script that changes a redemption."""
     calendar = rules.calendar(discounts.get_definition(store, record.discount_id).timezone, record.at)
     given: list[str | int] = [redemption_id, record.number, record.user_id, calendar, *arguments]
@@ -461,35 +269,6 @@ def _keys_of(store: Store, redemption_id: str, record: Record) -> list[str]:
     ]
 
 
-def read_reasons(text: str, definition: Definition) -> list[Refusal]:
-    """Return the reasons of the script: each has a slug and its facts."""
-    reasons: list[Refusal] = []
-    for reason in msgspec.json.decode(text):
-        slug = reason.pop("slug")
-        if "month" in reason:
-            reason["opens_at"] = windows.end_of_month(reason.pop("month"), definition.timezone)
-        if slug == "not-granted":
-            reasons.append(checkouts.wrong_code())
-        elif slug == "idempotency-mismatch":
-            reasons.append(IdempotencyMismatch(_mismatch(reason.get("differs", []))))
-        else:
-            reasons.append(BY_SLUG[slug](**reason))
-    return reasons
-
-
-def off_by_id(order: Order, off: Sequence[int]) -> Mapping[str, int]:
-    """Return what comes off each line of an order by the line's id; nothing where no amounts are given."""
-    if not order.lines:
-        return {}
-    return {line.id: taken for line, taken in zip(order.lines, off or [0] * len(order.lines), strict=True)}
-
-
-def _mismatch(differs: list[str]) -> str:
-    if not differs:
-        return "This Idempotency-Key was used with another request."
-    return f"This order was used with another {', '.join(differs)}."
-
-
 def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
     """Return what is left now of the limits of a redemption's discount for its user."""
     parsed = discounts.parse_id(store, found.discount_id)
@@ -500,17 +279,12 @@ def _left(store: Store, found: Redemption) -> Mapping[LimitName, int]:
         keys.holds(parsed.partition, parsed.text),
     ]
     zone, now = discounts.get_definition(store, found.discount_id).timezone, time.time_ns() // 1000
-    for _ in range(TRIES):
+    for _ in range(redemption_runs.TRIES):
         answer = store.run("left", names, [found.user_id, rules.calendar(zone, now), found.order.currency])
         if answer.status == "left":
-            return _read_left(answer["limits"])
+            return read_left(answer["limits"])
         now = int(answer["now"])
     raise Unavailable("The clocks of this replica and of Redis do not agree.")
-
-
-def _read_left(text: str) -> Mapping[LimitName, int]:
-    # An empty table of Lua is a list to some encoders.
-    return _decode_left(text) or {}
 
 
 def _moment(text: str | None) -> int | None:

@@ -9,7 +9,15 @@ from discount.domain import code_sequence
 from discount.domain.errors import Invalid, NotGranted, Unavailable
 from discount.domain.ids import DiscountId
 from discount.domain.model import COMMAND, Author, Grant
-from discount.services import deliveries, discounts, grants, next_waits, personal_codes, user_grants
+from discount.services import (
+    deliveries,
+    discounts,
+    grant_lists,
+    grant_records,
+    next_waits,
+    personal_codes,
+    user_grants,
+)
 from discount.store import keys
 from discount.store.connection import Store
 
@@ -80,7 +88,7 @@ def revoke(
     parsed = discounts.parse_id(store, discount_id)
     discount, _ = discounts.show(store, discount_id)
     for _ in range(TRIES):
-        value, notes = store.command("HMGET", grants.bucket_key(parsed, user_id), user_id, f"{user_id}\n")
+        value, notes = store.command("HMGET", grant_records.bucket_key(parsed, user_id), user_id, f"{user_id}\n")
         held = _find(discount_id, user_id, value, notes)
         if code is not None and code_sequence.canonical(code) != code_sequence.canonical(held.code):
             raise NotGranted("The user holds another code.")
@@ -118,13 +126,13 @@ def revoke(
     if next_user_id is not None:
         # After a repeated call the next user may hold none any more.
         with suppress(NotGranted):
-            given = grants.held_grant(store, discount_id, next_user_id)
+            given = grant_records.held_grant(store, discount_id, next_user_id)
     return Revocation(discount_id, user_id, held.code, back, held.granted_at, int(answer["at"]), given)
 
 
 def list_void(store: Store, discount_id: str) -> Iterator[Revocation]:
     """Yield the codes of a discount that were taken back and went nowhere, in constant memory."""
-    for user_id, notes in grants.list_notes(store, discount_id):
+    for user_id, notes in grant_lists.list_notes(store, discount_id):
         for each in read_notes(discount_id, user_id, notes):
             if each.back == "void":
                 yield each
@@ -136,7 +144,7 @@ def list_of_user(store: Store, partition: int, user_id: str, brand_id: str | Non
         parsed = discounts.parse_id(store, discount_id)
         brand, notes = (
             store.command("HGET", keys.discount(partition, discount_id), "brand"),
-            store.command("HGET", grants.bucket_key(parsed, user_id), f"{user_id}\n"),
+            store.command("HGET", grant_records.bucket_key(parsed, user_id), f"{user_id}\n"),
         )
         if brand_id in (None, brand):
             yield from read_notes(discount_id, user_id, notes)
@@ -158,9 +166,9 @@ def _find(discount_id: str, user_id: str, value: str | None, notes: str | None) 
     Raises:
         NotGranted
     """
-    if value is not None and value != grants.BLOCKED:
-        return grants.read_grant(discount_id, user_id, value, (None,) * len(grants.TERMS))
-    before = read_notes(discount_id, user_id, notes) if value == grants.BLOCKED else []
+    if value is not None and value != grant_records.BLOCKED:
+        return grant_records.read_grant(discount_id, user_id, value, (None,) * len(grant_records.TERMS))
+    before = read_notes(discount_id, user_id, notes) if value == grant_records.BLOCKED else []
     if not before:
         raise NotGranted("The user holds no code of this discount.")
     return Grant(discount_id, user_id, before[-1].code, before[-1].granted_at)
@@ -173,10 +181,10 @@ def _keys(store: Store, parsed: DiscountId, user_id: str, next_user_id: str) -> 
         keys.usage(partition),
         keys.discount(partition, parsed.text),
         keys.codes(partition, parsed.text),
-        grants.bucket_key(parsed, user_id),
+        grant_records.bucket_key(parsed, user_id),
         keys.buckets(partition, parsed.text),
         keys.users(partition, user_id),
-        grants.bucket_key(parsed, next_user_id),
+        grant_records.bucket_key(parsed, next_user_id),
         keys.users(partition, next_user_id),
         keys.uses(partition, parsed.text, keys.grant_bucket(user_id, parsed.buckets)),
         keys.events(partition),

@@ -23,10 +23,11 @@ from discount.domain.metadata import NO_METADATA, Metadata, codes_of_order, othe
 from discount.domain.model import Redemption
 from discount.domain.order_lines import add_lines
 from discount.domain.rules import Order
-from discount.services import checkouts, identities, redemption_records, redemptions, tallies
+from discount.services import checkouts, identities, redemption_records, redemption_runs, redemptions, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
-from discount.services.redemptions import Mode, Run, Verdict
+from discount.services.redemption_runs import Mode, Run
+from discount.services.verdicts import Verdict, off_by_id, read_reasons, verdict_of
 from discount.store.answers import Answer
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -66,13 +67,13 @@ def validate(store: Store, checkout: Checkout, codes: Sequence[str], guard: Guar
         try:
             prepared[n] = checkouts.prepare(store, structs.replace(checkout, code=code), guard)
         except NotGranted as wrong:
-            found[n] = Verdict(None, 0, {}, [wrong], redemptions.off_by_id(checkout.order, ()))
+            found[n] = Verdict(None, 0, {}, [wrong], off_by_id(checkout.order, ()))
     together = dict(zip(prepared, _together(list(prepared.values()), list(prepared)), strict=True))
     if together:
         answers = _run(store, list(together.values()), guard, modes=["check"] * len(together))
         assert not isinstance(answers, Answer)  # noqa: S101 - a check finds no order
         for (n, each), answer in zip(together.items(), answers, strict=True):
-            found[n] = redemptions.verdict_of(each, answer)
+            found[n] = verdict_of(each, answer)
     verdicts = [found[n] for n in range(len(codes))]
     return SeveralVerdict(
         verdicts, sum(each.discount_amount for each in verdicts), add_lines(each.lines for each in verdicts)
@@ -154,7 +155,7 @@ def confirm(store: Store, redemption_id: str) -> Redemption:
         NotFound
         HoldEnded: one of the holds has ended, or was released for another redemption of the user.
     """
-    for _ in range(redemptions.TRIES):
+    for _ in range(redemption_runs.TRIES):
         members = _members(store, redemption_id)
         if len(members) < 2:
             return redemptions.confirm(store, redemption_id)
@@ -283,7 +284,7 @@ def _run(
     ranked = sorted(range(len(together)), key=lambda n: together[n].discount.text)
     keys = [idempotency_key, *[None] * (len(together) - 1)]
     runs: list[Generator[Run, Answer, Answer]] = [
-        redemptions.runs(together[n], mode=modes[n], idempotency_key=key, **given)
+        redemption_runs.runs(together[n], mode=modes[n], idempotency_key=key, **given)
         for n, key in zip(ranked, keys, strict=True)
     ]
     calls = [next(each) for each in runs]
@@ -302,7 +303,7 @@ def _run(
     if answer.status == "refused":
         n = ranked[int(answer["position"]) - 1]
         refused = together[n]
-        reasons = redemptions.read_reasons(answer["reasons"], refused.definition)
+        reasons = read_reasons(answer["reasons"], refused.definition)
         refusal = _of_code([*reasons, *refused.refusals, *refused.outside][0], refused.checkout.code)
         raise tallies.refused(store, refused.discount.text, "redemption", refusal)
     answers = [script.read(_decode(each)) for each in answer.rest("answers")]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from discount.domain.cursors import bad_cursor, make_cursor, read_cursor
 from discount.domain.metadata import NO_METADATA, Metadata, has
 from discount.domain.model import Grant
-from discount.services import discounts, grants
+from discount.services import discounts, grant_lists, grant_records
 from discount.services.pagination import Page
 from discount.services.partitions import ask_each
 from discount.store import keys
@@ -50,7 +50,7 @@ def list_of_user(
         start = int(after or 0) if partition == first else 0
         numbers = numbers_in(store, partition, user_id, reply)
         for position, held in held_in(store, partition, numbers, user_id, brand_id, start=start):
-            if len(found) == limit or (metadata and examined == grants.LOOKED_AT):
+            if len(found) == limit or (metadata and examined == grant_lists.LOOKED_AT):
                 return Page(found, make_cursor(last[0], str(last[1] + 1)), tuple(missing))
             examined += 1
             if has(held.metadata or NO_METADATA, metadata):
@@ -111,11 +111,11 @@ def held_in(
         batch = numbers[first : first + CANDIDATES]
         parsed = [discounts.parse_id(store, found) for found in store.command("HMGET", keys.numbers(partition), *batch)]
         replies = store.commands(
-            [("HMGET", keys.discount(partition, each.text), "brand", *grants.TERMS) for each in parsed]
-            + [("HGET", grants.bucket_key(each, user_id), user_id) for each in parsed]
+            [("HMGET", keys.discount(partition, each.text), "brand", *grant_records.TERMS) for each in parsed]
+            + [("HGET", grant_records.bucket_key(each, user_id), user_id) for each in parsed]
         )
         terms_of, values = replies[: len(parsed)], replies[len(parsed) :]
         for position, (each, (brand, *terms), value) in enumerate(zip(parsed, terms_of, values, strict=True), first):
             # No value: the user is being forgotten at this moment.
-            if value not in (None, grants.BLOCKED) and brand_id in (None, brand):
-                yield position, grants.read_grant(each.text, user_id, value, terms)
+            if value not in (None, grant_records.BLOCKED) and brand_id in (None, brand):
+                yield position, grant_records.read_grant(each.text, user_id, value, terms)

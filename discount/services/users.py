@@ -11,7 +11,7 @@ from discount.services import (
     contacts,
     deliveries,
     discounts,
-    grants,
+    grant_records,
     identities,
     next_waits,
     outbox,
@@ -199,7 +199,7 @@ def _forget_reminder(store: Store, discount: Discount, user_id: str) -> None:
     noted = (keys.expiring(discount.partition), keys.claims(discount.partition))
     store.commands([("ZREM", key, f"{discount.id} {user_id}") for key in noted])
     try:
-        held = grants.held_grant(store, discount.id, user_id)
+        held = grant_records.held_grant(store, discount.id, user_id)
     except NotGranted:
         return
     deliveries.remove(store, [deliveries.reminder_id(discount, held)])

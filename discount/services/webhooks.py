@@ -7,7 +7,7 @@ from secrets import token_hex
 
 from discount.domain import ids
 from discount.domain.errors import NotFound
-from discount.domain.events import CodeAlone, CodeGranted, Envelope
+from discount.domain.event_types import CodeAlone, CodeGranted, Envelope
 from discount.domain.model import Webhook
 from discount.services import copies, discounts
 from discount.store import keys

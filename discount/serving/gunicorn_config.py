@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from discount import logs
-from discount.config import SettingsError, read_settings
+from discount.config import SettingsError
+from discount.environment import read_settings
 from discount.serving.roster import Roster
 from discount.serving.worker import Replica
 

@@ -1,4 +1,4 @@
-"""Attempts e-mail deliveries: finds the recipient and the current facts, writes the e-mail and sends it."""
+"""Attempt e-mail deliveries: find the recipient and the current facts, write the e-mail and send it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from discount.services import (
     contacts,
     deliveries,
     discounts,
-    grants,
+    grant_records,
     quotas,
     webhooks,
 )
@@ -54,7 +54,7 @@ GMAIL = ("gmail.com", "googlemail.com")
 
 
 class EmailDelivery:
-    """Writes e-mails and passes them to the SMTP client.
+    """The delivery of e-mails by the SMTP client.
 
     Args:
         sender: the From address, with or without a name.
@@ -175,7 +175,7 @@ class EmailDelivery:
             return self._webhook_facts(delivery.brand_id, fields["webhook"], fields["reason"])
         discount, _ = discounts.show(self._store, delivery.discount_id)
         if user_id is not None:
-            held = grants.held_grant(self._store, discount.id, user_id)
+            held = grant_records.held_grant(self._store, discount.id, user_id)
             current = kind == "code-granted" or self._still_expiring(discount, held)
             if not current:
                 return None

@@ -10,7 +10,8 @@ from discount.services import (
     contacts,
     deliveries,
     discounts,
-    grants,
+    grant_lists,
+    grant_records,
 )
 from discount.services.deliveries import PlannedDelivery
 from discount.services.partitions import ask_each
@@ -27,7 +28,7 @@ _SECOND = 1_000_000
 
 
 class Reminders:
-    """Notes when discounts and codes end, and plans the reminders when they are due.
+    """The ends of discounts and codes, and the reminders that are planned when they are due.
 
     Args:
         days: how many days before the end a reminder is due.
@@ -59,9 +60,9 @@ class Reminders:
             discount, _ = discounts.show(self._store, discount_id)
             if not discount.closed:
                 held = (
-                    [grants.held_grant(self._store, discount_id, user_id)]
+                    [grant_records.held_grant(self._store, discount_id, user_id)]
                     if user_id
-                    else grants.list_all(self._store, discount_id)
+                    else grant_lists.list_all(self._store, discount_id)
                 )
                 self._plan(partition, discount, held, now)
         except (NotFound, NotGranted):

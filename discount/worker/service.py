@@ -23,12 +23,11 @@ from discount.ledger.figures import Figures
 from discount.ledger.past_redemptions import PastRedemptions, kept
 from discount.ledger.row_retention import RowRetention
 from discount.ledger.tallies import TallyReader
+from discount.redis_access import connect, make_ready
 from discount.security import url_policy
 from discount.security.signing import Signer
 from discount.services import slices
-from discount.store import replicas
 from discount.store.connection import Store
-from discount.store.quotas import Quotas
 from discount.worker import metrics as worker_metrics
 from discount.worker.digests import Digests
 from discount.worker.dispatcher import Dispatcher, Schedule
@@ -67,7 +66,8 @@ def run(settings: Settings) -> None:
     Raises:
         SettingsError, LayoutError: the message is one line that says what is wrong.
     """
-    store = _open_store(settings)
+    store = connect(settings)
+    make_ready(store, settings)
     ending, signals = threading.Event(), list[int]()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not `ending.set`: this thread may hold the event's lock when the signal arrives.
@@ -84,28 +84,6 @@ def run(settings: Settings) -> None:
             loop.join(HANGS)
         for end in ends:
             end()
-
-
-def _open_store(settings: Settings) -> Store:
-    store = Store.at(
-        settings.redis_url,
-        settings.redis_timeout,
-        settings.partitions,
-        metrics.ROUND_TRIPS.inc,
-        settings.secret,
-        password=settings.redis_password,
-    )
-    store.quotas = Quotas(settings.quotas)
-    store.set_durability(settings.durability, settings.durability_replicas)
-    store.nodes.report_to(partial(metrics.show_unreachable, settings.partitions))
-    try:
-        store.prepare()
-    except Unavailable as error:
-        # Redis may start later; the store then prepares itself.
-        get_logger().warning("Redis is unavailable", detail=error.detail)
-    for problem in replicas.problems(store.nodes):
-        get_logger().warning("answers cannot be made safe", detail=problem)
-    return store
 
 
 def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[list[_Loop], list[Callable[[], None]]]":
@@ -201,7 +179,7 @@ def _ledger_loops(store: Store, database: Database, consumer: Consumer, ending: 
 
 
 class _Loop(threading.Thread):
-    """Repeats a turn until the worker ends. Errors are logged, and the turn is repeated after a second.
+    """A thread that repeats a turn until the worker ends. Errors are logged, and the turn is repeated after a second.
 
     Args:
         every: seconds between two turns; 0 if the turn itself waits.

@@ -7,7 +7,8 @@ import re
 import msgspec
 
 from discount.domain import events
-from discount.domain.events import TYPES, Entry
+from discount.domain.event_types import TYPES
+from discount.domain.events import Entry
 
 _PARTS = re.compile(r"(?<=<!-- types -->\n).*(?=<!-- end of types -->)", re.DOTALL)
 _DEFINITION = [

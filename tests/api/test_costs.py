@@ -12,7 +12,7 @@ from discount.api.contract import Contract, Operation
 from discount.api.inputs import SMALL_BODY
 from discount.app import create_app
 from discount.config import Settings
-from discount.services import discounts, slices
+from discount.services import discount_lists, slices
 from discount.serving.connections import WHOLE
 from discount.store.connection import Store
 from doc.generate import limits as limits_page
@@ -188,7 +188,7 @@ def test_every_declared_cost_is_that_of_an_operation(counted: Counted) -> None:
 def test_a_brand_with_many_closed_discounts_costs_no_more_than_a_bound(
     counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discounts, "LOOKED_AT", 200)
+    monkeypatch.setattr(discount_lists, "LOOKED_AT", 200)
     for number in range(300):
         made = counted.client.create(discount_code=str(number), total_count=1)["id"]
         counted.client.http.delete(f"/discount/{made}")

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from discount.domain.errors import Unavailable
-from discount.services import discounts
+from discount.services import discount_lists
 from discount.store.connection import Store
 from tests.api.client import (
     DISCOUNT,
@@ -283,7 +283,7 @@ def test_the_process_is_healthy_without_redis(client: Client) -> None:
 
 
 def test_an_internal_error_is_a_problem_that_reveals_nothing(client: Client) -> None:
-    with mock.patch.object(discounts, "list_page", side_effect=RuntimeError("secret")):
+    with mock.patch.object(discount_lists, "list_page", side_effect=RuntimeError("secret")):
         answer = client.http.get("/discount")
     assert check_problem(answer, 500, "internal").keys() == {"type", "title", "status", "request_id"}
     assert "secret" not in answer.text

@@ -23,7 +23,7 @@ from redis.crc import key_slot
 from discount.domain import code_kinds
 from discount.domain.errors import NotGranted, Unavailable
 from discount.domain.ids import parse_discount_id
-from discount.services import discounts, grants
+from discount.services import discounts, grant_records, grants
 from discount.store import keys
 from discount.store.connection import Store
 from tests.support.clusters import Cluster, Node, Sentinels
@@ -195,7 +195,7 @@ def held_code(store: Store, discount_id: str, user: str) -> str | None:
 
     def ask() -> list[str | None]:
         try:
-            return [grants.held_grant(store, discount_id, user).code]
+            return [grant_records.held_grant(store, discount_id, user).code]
         except NotGranted:
             return [None]
         except Unavailable:

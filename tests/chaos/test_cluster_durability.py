@@ -10,7 +10,7 @@ from msgspec import structs
 from discount.app import create_app
 from discount.config import Settings
 from discount.domain.errors import NotYetDurable, Unavailable
-from discount.services import discounts, grants
+from discount.services import discounts, grant_records, grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.durability import Mode
@@ -123,7 +123,7 @@ def test_a_full_redis_shows_no_code_that_is_not_safe(cluster: Cluster) -> None:
         grants.grant(store, offer, "Bob")
     # The mark is a write, too.
     with pytest.raises(NotYetDurable):
-        grants.held_grant(store, offer, "Ann")
+        grant_records.held_grant(store, offer, "Ann")
     assert discounts.show(store, offer)[0].granted_count == 1
     master.ask("CONFIG", "SET", "maxmemory", 0)
     assert failovers.held_code(store, offer, "Bob") is None

@@ -28,6 +28,7 @@ from discount.security.signing import Signer
 from discount.services import (
     deliveries,
     discounts,
+    grant_records,
     grants,
     outbox,
     webhooks,
@@ -170,7 +171,7 @@ class Offer:
 
     def code_of(self, user: str) -> str:
         """Return the code that a user holds."""
-        return grants.held_grant(self.store, self.discount_id, user).code
+        return grant_records.held_grant(self.store, self.discount_id, user).code
 
     def event_bodies(self) -> dict[str, str]:
         """Return the digest of the body that a receiver must get, by event id."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from discount.domain.errors import Unavailable
-from discount.services import discounts, grants
+from discount.services import discount_changes, discount_lists, discounts, grants
 from discount.store.connection import Store
 from tests.faults.lossy import LossyLine
 from tests.services.harness import UNIQUE
@@ -64,7 +64,7 @@ def test_a_discount_is_created_once_despite_a_lost_reply(line: LossyLine, store:
     line.lose(1)
     discount_id = make(store, key)
     assert line.lost == 1
-    assert [each.id for each in discounts.list_page(store).items] == [discount_id, other]
+    assert [each.id for each in discount_lists.list_page(store).items] == [discount_id, other]
 
 
 def test_a_repeated_create_with_its_key_returns_the_same_discount(line: LossyLine, store: Store) -> None:
@@ -73,15 +73,15 @@ def test_a_repeated_create_with_its_key_returns_the_same_discount(line: LossyLin
     with pytest.raises(Unavailable):
         make(store, "a key")
     discount_id = make(store, "a key")
-    assert [each.id for each in discounts.list_page(store).items] == [discount_id, other]
+    assert [each.id for each in discount_lists.list_page(store).items] == [discount_id, other]
 
 
 def test_a_change_and_a_close_are_answered_despite_lost_replies(line: LossyLine, store: Store) -> None:
     discount_id = make(store)
     line.lose(1)
-    assert discounts.change(store, discount_id, {"total_count": 60})[0].total_count == 60
+    assert discount_changes.change(store, discount_id, {"total_count": 60})[0].total_count == 60
     line.lose(1)
-    assert discounts.close(store, discount_id)[0].closed
+    assert discount_changes.close(store, discount_id)[0].closed
     assert line.lost == 2
 
 

@@ -27,7 +27,15 @@ from discount.ledger.tables import DISCOUNTS
 from discount.security import signing
 from discount.security.sealing import Sealer
 from discount.security.signing import Signer
-from discount.services import discounts, outbox, redemptions, revocations, several_codes, users, waiting_lists
+from discount.services import (
+    discount_changes,
+    outbox,
+    redemptions,
+    revocations,
+    several_codes,
+    users,
+    waiting_lists,
+)
 from discount.services.checkouts import Checkout
 from discount.store import keys
 from discount.store.connection import Store
@@ -75,8 +83,8 @@ def fill(harness: ServiceHarness) -> list[str]:
     for order in range(3):
         used = redeem(harness, several, "ann", code, f"several {order}")
     redemptions.roll_back(store, used)
-    discounts.change(store, several, {"total_count": 4, "limits": {"per_user": 9}, "paused": True})
-    discounts.change(store, several, {"paused": False, "discount_code": "Spring"})
+    discount_changes.change(store, several, {"total_count": 4, "limits": {"per_user": 9}, "paused": True})
+    discount_changes.change(store, several, {"paused": False, "discount_code": "Spring"})
     for user in USERS[:5]:
         harness.grant(made[4], user)
     for number in range(150):

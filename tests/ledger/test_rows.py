@@ -7,7 +7,7 @@ from sqlalchemy import Table, select
 from discount.domain.model import Author
 from discount.ledger.database import Database
 from discount.ledger.tables import CHANGES, DISCOUNTS, EVENTS, GRANTS, IMPORTS, METADATA, REDEMPTIONS
-from discount.services import discounts, outbox, redemptions, revocations, users
+from discount.services import discount_changes, discounts, outbox, redemptions, revocations, users
 from discount.store import keys
 from tests.ledger.test_consumer import read_all, redeem
 from tests.services.harness import ServiceHarness
@@ -26,8 +26,8 @@ def everything(database: Database) -> str:
 
 def test_a_discount_is_a_row_with_its_definition_and_its_changes(harness: ServiceHarness, database: Database) -> None:
     discount = harness.create(total=10, metadata={"channel": "mail"})
-    discounts.change(harness.store, discount.id, {"total_count": 20}, author=ADMIN)
-    discounts.close(harness.store, discount.id, author=ADMIN)
+    discount_changes.change(harness.store, discount.id, {"total_count": 20}, author=ADMIN)
+    discount_changes.close(harness.store, discount.id, author=ADMIN)
     read_all(harness, database)
     (row,) = rows(database, DISCOUNTS)
     assert (row["id"], row["brand_id"], row["created_at"]) == (discount.id, "IKEA", discount.created_at)

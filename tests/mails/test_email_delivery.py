@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from discount.domain.model import Delivery, Grant, from_time
-from discount.services import grants, outbox, quotas
+from discount.services import grant_lists, outbox, quotas
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.quotas import Quotas
@@ -551,7 +551,7 @@ def test_an_end_that_is_moved_while_its_users_are_looked_up_is_kept(
 ) -> None:
     discount_id = harness.create(expires_at=DAY)
     harness.grant(discount_id, email=ANN)
-    list_all = grants.list_all
+    list_all = grant_lists.list_all
 
     def moved(store: Store, of: str) -> Iterator[Grant]:
         harness.done("PATCH", f"/discount/{discount_id}", {"expires_at": harness.at(to)})
@@ -559,7 +559,7 @@ def test_an_end_that_is_moved_while_its_users_are_looked_up_is_kept(
         return list_all(store, of)
 
     with monkeypatch.context() as patch:
-        patch.setattr(grants, "list_all", moved)
+        patch.setattr(grant_lists, "list_all", moved)
         assert harness.remind() == 1
     assert ends_to_come(harness) == 1
     assert harness.remind() == (1 if to < REMIND_DAYS * DAY else 0)

@@ -10,8 +10,11 @@ from discount.domain.ids import parse_discount_id
 from discount.domain.model import Discount, Grant
 from discount.services import (
     code_pools,
+    discount_changes,
+    discount_lists,
     discounts,
     exports,
+    grant_lists,
     grants,
     user_grants,
 )
@@ -97,17 +100,17 @@ class ServiceHarness:
         return [self.grant(discount_id, f"User {number}") for number in range(count)]
 
     def change(self, discount_id: str, **changes: Any) -> Discount:
-        return discounts.change(self.store, discount_id, changes)[0]
+        return discount_changes.change(self.store, discount_id, changes)[0]
 
     def close(self, discount_id: str, *, void: bool = False) -> Discount:
-        return discounts.close(self.store, discount_id, void=void)[0]
+        return discount_changes.close(self.store, discount_id, void=void)[0]
 
     def list_ids(self, limit: int = 100, **filters: Any) -> list[str]:
         """Return the ids of all pages, and check the limit of each page."""
         found: list[str] = []
         cursor: str | None = None
         for _ in range(1000):
-            page = discounts.list_page(self.store, limit=limit, cursor=cursor, **filters)
+            page = discount_lists.list_page(self.store, limit=limit, cursor=cursor, **filters)
             assert len(page.items) <= limit
             found += [each.id for each in page.items]
             cursor = page.next
@@ -116,7 +119,9 @@ class ServiceHarness:
         raise AssertionError("the pages have no end")
 
     def pages_of_grants(self, discount_id: str, limit: int) -> list[list[Grant]]:
-        return self._pages(lambda cursor: grants.list_page(self.store, discount_id, limit=limit, cursor=cursor), limit)
+        return self._pages(
+            lambda cursor: grant_lists.list_page(self.store, discount_id, limit=limit, cursor=cursor), limit
+        )
 
     def pages_of_user(self, user: str, limit: int, brand: str | None = None) -> list[list[Grant]]:
         return self._pages(
@@ -167,7 +172,7 @@ class ServiceHarness:
         assert not (discount.closed and pool and discount.codes.kind != "imported")
         self._check_codes(discount, given, pool, int(fields["made"]))
         self._check_export(discount, held, pool)
-        assert {grant.user_id: grant.code for grant in grants.list_all(self.store, discount_id)} == {
+        assert {grant.user_id: grant.code for grant in grant_lists.list_all(self.store, discount_id)} == {
             user: value.split(" ", 1)[1] for user, value in held.items()
         }
         granted = self.events(discount, "code.granted")

@@ -11,7 +11,17 @@ from discount.domain import durations
 from discount.domain.errors import Refusal
 from discount.domain.releases import Release
 from discount.domain.rules import Order
-from discount.services import claims, grants, next_waits, redemptions, revocations, users, waiting_lists
+from discount.services import (
+    claims,
+    grant_lists,
+    grant_records,
+    grants,
+    next_waits,
+    redemptions,
+    revocations,
+    users,
+    waiting_lists,
+)
 from discount.services.checkouts import Checkout
 from discount.store import keys
 from discount.worker.waiting_lists import WaitingLists
@@ -167,7 +177,7 @@ class Calls(RuleBasedStateMachine):
     def redeem(self, user: str) -> None:
         if user not in self.model.held or user in self.model.used or self.model.paused:
             return
-        code = grants.held_grant(self.harness.store, self.id, user).code
+        code = grant_records.held_grant(self.harness.store, self.id, user).code
         order = Order(f"of {user} at {self.model.now}", 1000, "EUR")
         redemptions.redeem(self.harness.store, Checkout(user, code, order, discount_id=self.id))
         self.model.used.add(user)
@@ -228,7 +238,7 @@ class Calls(RuleBasedStateMachine):
     def compare(self) -> None:
         self._note_claims()
         model, store = self.model, self.harness.store
-        held = {each.user_id for each in grants.list_all(store, self.id)}
+        held = {each.user_id for each in grant_lists.list_all(store, self.id)}
         assert {each for each in held if not each.startswith("forgotten-")} == model.held.keys() & set(NAMES)
         assert len(held) == len(model.held)
         waits = [each.user_id for each in waiting_lists.list_page(store, self.id).items]
@@ -238,7 +248,7 @@ class Calls(RuleBasedStateMachine):
         assert (shown.waiting_count, shown.revoked_count) == (len(waits), model.void)
         used = self.harness.redis.hget(keys.usage(self.partition), "waits IKEA")
         assert int(used or 0) == len(waits)
-        codes = [each.code for each in grants.list_all(store, self.id)] + self.harness.pool(self.id)
+        codes = [each.code for each in grant_lists.list_all(store, self.id)] + self.harness.pool(self.id)
         assert len(set(codes)) == len(codes)
         assert self.harness.redis.zcard(keys.waits_due(self.partition)) == bool(waits)
 

@@ -27,7 +27,10 @@ from discount.services import (
     brand_grants,
     checkouts,
     code_pools,
+    discount_lists,
     discounts,
+    grant_lists,
+    grant_records,
     grants,
     redemptions,
     user_grants,
@@ -71,9 +74,9 @@ def test_every_answer_shows_when_a_code_expires_and_whether_it_is_void(
     for void in (False, True):
         seen = [
             harness.grant(found.id),
-            grants.held_grant(harness.store, found.id, "User 1"),
+            grant_records.held_grant(harness.store, found.id, "User 1"),
             *grants.grant_many(harness.store, found.id, ["User 1"]),
-            *grants.list_page(harness.store, found.id).items,
+            *grant_lists.list_page(harness.store, found.id).items,
             *user_grants.list_of_user(harness.store, "User 1").items,
         ]
         wanted = replace(held, fresh=False, good_until=min(ends, default=None), void=void)
@@ -214,30 +217,30 @@ def test_an_unknown_discount_grants_nothing(harness: ServiceHarness) -> None:
         with pytest.raises(NotFound):
             grants.grant_many(harness.store, unknown, ["User 1"])
         with pytest.raises(NotFound):
-            grants.held_grant(harness.store, unknown, "User 1")
+            grant_records.held_grant(harness.store, unknown, "User 1")
         with pytest.raises(NotFound):
-            grants.list_page(harness.store, unknown)
+            grant_lists.list_page(harness.store, unknown)
         with pytest.raises(NotFound):
-            grants.list_all(harness.store, unknown)
+            grant_lists.list_all(harness.store, unknown)
     assert harness.state() == before
 
 
 def test_a_held_grant_is_shown_to_its_holder_only(harness: ServiceHarness) -> None:
     found = harness.create()
     held = harness.grant(found.id)
-    shown = grants.held_grant(harness.store, found.id, "User 1")
+    shown = grant_records.held_grant(harness.store, found.id, "User 1")
     assert (shown.code, shown.granted_at, shown.fresh) == (held.code, held.granted_at, False)
     for other in ("User 2", "user 1", "User", "User 1 "):
         with pytest.raises(NotGranted):
-            grants.held_grant(harness.store, found.id, other)
+            grant_records.held_grant(harness.store, found.id, other)
 
 
 def test_a_read_grants_no_code(harness: ServiceHarness) -> None:
     found = harness.create()
     before = harness.state()
     with pytest.raises(NotGranted):
-        grants.held_grant(harness.store, found.id, "User 1")
-    grants.list_page(harness.store, found.id)
+        grant_records.held_grant(harness.store, found.id, "User 1")
+    grant_lists.list_page(harness.store, found.id)
     user_grants.list_of_user(harness.store, "User 1")
     assert harness.state() == before
 
@@ -495,7 +498,7 @@ def test_a_brand_grants_no_code_that_cannot_be_redeemed(
     given = [brand_grants.grant_of_brand(harness.store, "IKEA", "User 1") for _ in range(2)]
     assert [(each.discount_id, each.fresh) for each in given] == [(good.id, True), (good.id, False)]
     with pytest.raises(NotGranted):
-        grants.held_grant(harness.store, full.id, "User 1")
+        grant_records.held_grant(harness.store, full.id, "User 1")
 
 
 def test_of_several_held_codes_a_usable_one_is_returned(harness: ServiceHarness) -> None:
@@ -544,7 +547,7 @@ def test_a_brand_finds_the_one_open_discount_behind_many(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(user_grants, "CANDIDATES", 2)
-    monkeypatch.setattr(discounts, "LOOKED_AT", 10)
+    monkeypatch.setattr(discount_lists, "LOOKED_AT", 10)
     good = harness.create()
     for _ in range(30):
         harness.change(harness.create(total=1).id, paused=True)
@@ -553,27 +556,27 @@ def test_a_brand_finds_the_one_open_discount_behind_many(
 
 def test_a_discount_that_closes_between_the_look_and_the_grant_is_passed_over(harness: ServiceHarness) -> None:
     good, newest = harness.create(), harness.create()
-    listed = discounts.list_page
+    listed = discount_lists.list_page
 
-    def close_after_listing(*arguments: Any, **named: Any) -> discounts.DiscountPage:
+    def close_after_listing(*arguments: Any, **named: Any) -> discount_lists.DiscountPage:
         page = listed(*arguments, **named)
         harness.close(newest.id)
         return page
 
-    with mock.patch.object(discounts, "list_page", close_after_listing):
+    with mock.patch.object(discount_lists, "list_page", close_after_listing):
         assert brand_grants.grant_of_brand(harness.store, "IKEA", "User 1").discount_id == good.id
 
 
 def test_a_grant_that_comes_between_is_the_one_that_the_brand_gives(harness: ServiceHarness) -> None:
     oldest, _ = harness.create(), harness.create()
-    listed = discounts.list_page
+    listed = discount_lists.list_page
 
-    def grant_after_listing(*arguments: Any, **named: Any) -> discounts.DiscountPage:
+    def grant_after_listing(*arguments: Any, **named: Any) -> discount_lists.DiscountPage:
         page = listed(*arguments, **named)
         harness.grant(oldest.id)
         return page
 
-    with mock.patch.object(discounts, "list_page", grant_after_listing):
+    with mock.patch.object(discount_lists, "list_page", grant_after_listing):
         held = brand_grants.grant_of_brand(harness.store, "IKEA", "User 1")
     assert (held.discount_id, held.fresh) == (oldest.id, False)
     assert len(flat(harness.pages_of_user("User 1", 10))) == 1
@@ -621,7 +624,7 @@ def test_a_page_of_few_grants_of_a_million_codes_takes_few_round_trips(harness: 
     found = harness.create(total=1_000_000)
     harness.grant_all(found.id, 40)
     with mock.patch.object(harness.store, "commands", wraps=harness.store.commands) as sent:
-        assert len(grants.list_page(harness.store, found.id).items) == 40
+        assert len(grant_lists.list_page(harness.store, found.id).items) == 40
     assert sent.call_count < 60
 
 
@@ -631,7 +634,7 @@ def test_a_grant_made_while_paging_hides_none_that_was_there(harness: ServiceHar
     seen: list[str] = []
     cursor: str | None = None
     for number in range(100):
-        page = grants.list_page(harness.store, found.id, limit=2, cursor=cursor)
+        page = grant_lists.list_page(harness.store, found.id, limit=2, cursor=cursor)
         seen += [each.user_id for each in page.items]
         harness.grant(found.id, f"Late {number}")
         cursor = page.next
@@ -686,13 +689,13 @@ def test_a_cursor_of_another_list_is_refused(harness: ServiceHarness) -> None:
         with pytest.raises(Invalid, match="cursor is not a cursor"):
             user_grants.list_of_user(harness.store, "User 1", cursor=cursor)
     with pytest.raises(Invalid, match="cursor is not a cursor"):
-        grants.list_page(harness.store, found.id, cursor="x")
+        grant_lists.list_page(harness.store, found.id, cursor="x")
 
 
 def test_a_cursor_of_a_bucket_far_away_is_an_empty_page(harness: ServiceHarness) -> None:
     found = harness.create(total=1000)
     harness.grant_all(found.id, 10)
-    page = grants.list_page(harness.store, found.id, cursor=make_cursor(10**16 - 1, "x"))
+    page = grant_lists.list_page(harness.store, found.id, cursor=make_cursor(10**16 - 1, "x"))
     assert (page.items, page.next) == ([], None)
 
 

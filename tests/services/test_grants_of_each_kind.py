@@ -22,7 +22,7 @@ from discount.domain.errors import (
     Unavailable,
 )
 from discount.domain.model import Grant
-from discount.services import brand_grants, contacts, discounts, grants
+from discount.services import brand_grants, contacts, discount_lists, discounts, grant_records, grants
 from tests.services.harness import (
     BRANDS,
     GIVEN,
@@ -63,7 +63,7 @@ def test_a_discount_of_any_kind_is_shown_and_listed_as_it_was_asked_for(harness:
     assert found.codes == code_kinds.make(kind, 3, GIVEN[kind])
     assert (found.total_count, found.granted_count, found.remaining_count) == (3, 0, 3)
     assert harness.status(found.id) == "active"
-    assert discounts.list_page(harness.store, brand_id="IKEA").items == [found]
+    assert discount_lists.list_page(harness.store, brand_id="IKEA").items == [found]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +73,7 @@ def test_a_user_gets_a_code_of_any_kind_once_and_the_same_after_that(harness: Se
     assert first.fresh
     assert [(each.code, each.granted_at, each.fresh) for each in others] == [(first.code, first.granted_at, False)] * 2
     assert (harness.show(found.id).granted_count, harness.show(found.id).remaining_count) == (1, 2)
-    assert grants.held_grant(harness.store, found.id, "User 1").code == first.code
+    assert grant_records.held_grant(harness.store, found.id, "User 1").code == first.code
     assert [each.code for each in flat(harness.pages_of_user("User 1", 10))] == [first.code]
 
 

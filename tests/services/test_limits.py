@@ -19,7 +19,7 @@ from discount.domain.rules import (
 )
 from discount.services import redemption_lists, redemptions
 from discount.services.checkouts import Checkout
-from discount.services.redemptions import Verdict
+from discount.services.verdicts import Verdict
 from discount.store import keys
 from tests.services.harness import SECOND, ServiceHarness, partition_of
 from tests.support import records

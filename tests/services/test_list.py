@@ -7,7 +7,7 @@ import pytest
 from discount.domain.cursors import make_cursor
 from discount.domain.errors import Invalid
 from discount.domain.ids import make_discount_id
-from discount.services import discounts
+from discount.services import discount_lists
 from discount.store import keys
 from tests.services.harness import (
     BRANDS,
@@ -38,15 +38,15 @@ def test_pages_together_are_everything_newest_first(harness: ServiceHarness, lim
 
 
 def test_an_empty_service_lists_nothing(harness: ServiceHarness) -> None:
-    page = discounts.list_page(harness.store)
+    page = discount_lists.list_page(harness.store)
     assert (page.items, page.next) == ([], None)
-    assert discounts.list_page(harness.store, brand_id="IKEA", status="active").next is None
+    assert discount_lists.list_page(harness.store, brand_id="IKEA", status="active").next is None
 
 
 def test_a_full_page_with_nothing_behind_it_has_no_next(harness: ServiceHarness) -> None:
     fill(harness, 4)
-    assert discounts.list_page(harness.store, limit=4).next is None
-    assert discounts.list_page(harness.store, limit=3).next is not None
+    assert discount_lists.list_page(harness.store, limit=4).next is None
+    assert discount_lists.list_page(harness.store, limit=3).next is not None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 31, 32, 33])
@@ -77,9 +77,9 @@ def test_any_times_and_any_page_size_give_everything_once(harness: ServiceHarnes
 
 def test_a_discount_made_while_paging_moves_nothing(harness: ServiceHarness) -> None:
     made = fill(harness, 6)
-    first = discounts.list_page(harness.store, limit=3)
+    first = discount_lists.list_page(harness.store, limit=3)
     harness.create(brand=BRANDS[3])
-    second = discounts.list_page(harness.store, limit=3, cursor=first.next)
+    second = discount_lists.list_page(harness.store, limit=3, cursor=first.next)
     assert [each.id for each in first.items + second.items] == made
     assert second.next is None
 
@@ -126,10 +126,10 @@ def test_pages_of_a_status_together_are_all_that_have_it(harness: ServiceHarness
 def test_a_page_of_a_rare_status_looks_at_a_bounded_number(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discounts, "LOOKED_AT", 100)
+    monkeypatch.setattr(discount_lists, "LOOKED_AT", 100)
     made = fill(harness, 230)
     harness.change(made[-1], paused=True)
-    page = discounts.list_page(harness.store, status="paused", limit=10)
+    page = discount_lists.list_page(harness.store, status="paused", limit=10)
     assert (page.items, page.next is None) == ([], False)
     assert harness.list_ids(10, status="paused") == [made[-1]]
 
@@ -138,12 +138,12 @@ def test_a_cursor_of_unknown_origin_is_refused(harness: ServiceHarness) -> None:
     fill(harness, 3)
     for cursor in ("x", make_cursor(1, "x"), make_cursor(1, ""), make_cursor(1, "dsc-" + "a" * 24)):
         with pytest.raises(Invalid, match="cursor is not a cursor"):
-            discounts.list_page(harness.store, cursor=cursor)
+            discount_lists.list_page(harness.store, cursor=cursor)
 
 
 def test_a_cursor_beyond_either_end_is_an_empty_or_a_first_page(harness: ServiceHarness) -> None:
     made = fill(harness, 3)
-    oldest = discounts.list_page(harness.store, cursor=make_cursor(0, make_discount_id(0, 1)))
-    newest = discounts.list_page(harness.store, cursor=make_cursor(10**16 - 1, make_discount_id(15, 1)))
+    oldest = discount_lists.list_page(harness.store, cursor=make_cursor(0, make_discount_id(0, 1)))
+    newest = discount_lists.list_page(harness.store, cursor=make_cursor(10**16 - 1, make_discount_id(15, 1)))
     assert (oldest.items, oldest.next) == ([], None)
     assert [each.id for each in newest.items] == made

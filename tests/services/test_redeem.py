@@ -32,10 +32,18 @@ from discount.domain.errors import (
 from discount.domain.ids import make_discount_id, make_redemption_id
 from discount.domain.model import Discount, Redemption, Sums
 from discount.domain.rules import MAX_AMOUNT, Order, Rule
-from discount.services import brands, checkouts, discounts, redemption_lists, redemption_records, redemptions
+from discount.services import (
+    brands,
+    checkouts,
+    discounts,
+    redemption_lists,
+    redemption_records,
+    redemption_runs,
+    redemptions,
+)
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
-from discount.services.redemptions import Verdict
+from discount.services.verdicts import Verdict
 from discount.store import keys
 from tests.services.harness import (
     BRANDS,
@@ -1038,7 +1046,7 @@ def test_an_order_with_a_released_hold_may_redeem_another_discount_at_once(
 def test_a_user_has_a_limited_number_of_holds_of_a_discount(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redemptions, "HOLDS_PER_USER", 3)
+    monkeypatch.setattr(redemption_runs, "HOLDS_PER_USER", 3)
     found, other = shared(harness), shared(harness, "AUTUMN")
     held = [redeem(harness, CODE, f"A-{n}", hold=600 - n) for n in range(3)]
     assert int(refused(harness, TooManyHolds, CODE, "A-3", hold=600)["opens_at"]) == held[2].hold_until
@@ -1059,7 +1067,7 @@ def test_a_user_has_a_limited_number_of_holds_of_a_discount(
 
 def test_the_most_holds_of_a_user_are_found_among_many_others(harness: ServiceHarness) -> None:
     found = shared(harness, limits={"total": 400})
-    own, others, most = [], [], redemptions.HOLDS_PER_USER
+    own, others, most = [], [], redemption_runs.HOLDS_PER_USER
     for n in range(most):
         others.append(redeem(harness, CODE, f"B-{n}", f"User {2 + n}", hold=1000 - n))
         own.append(redeem(harness, CODE, f"A-{n}", hold=1000 - n))

@@ -6,7 +6,7 @@ from discount.domain.code_kinds import CodeKind
 from discount.domain.errors import LimitReached, NotFound
 from discount.domain.model import Discount
 from discount.domain.rules import Order
-from discount.services import discounts, redemption_lists, redemptions
+from discount.services import discount_lists, redemption_lists, redemptions
 from discount.services.checkouts import Checkout
 from discount.worker import retention
 from discount.worker.retention import Retention
@@ -94,7 +94,7 @@ def test_a_turn_does_a_bounded_amount_and_the_next_goes_on(
     keeper = Retention(harness.store, 7)
     assert [keeper.turn() for _ in range(7)] == [6, 6, 3, 2, 2, 1, 0]
     assert all(not list(redemption_lists.list_all(harness.store, each.id)) for each in several)
-    assert len(list(discounts.list_all(harness.store, brand_id="IKEA"))) == 5
+    assert len(list(discount_lists.list_all(harness.store, brand_id="IKEA"))) == 5
 
 
 def test_an_order_that_moved_to_another_discount_belongs_to_it(

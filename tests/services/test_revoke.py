@@ -20,6 +20,8 @@ from discount.services import (
     code_pools,
     discounts,
     exports,
+    grant_lists,
+    grant_records,
     grants,
     outbox,
     quotas,
@@ -104,8 +106,8 @@ def test_a_code_is_passed_on_in_one_step(any_redis: ServiceHarness, kind: Kind) 
     assert found.next.user_id == "Bob"
     assert (found.next.code == code) == (kind != "personal")
     assert counts(any_redis, made.id) == (1, 0, 0)
-    assert grants.held_grant(any_redis.store, made.id, "Bob").code == found.next.code
-    assert [each.user_id for each in grants.list_all(any_redis.store, made.id)] == ["Bob"]
+    assert grant_records.held_grant(any_redis.store, made.id, "Bob").code == found.next.code
+    assert [each.user_id for each in grant_lists.list_all(any_redis.store, made.id)] == ["Bob"]
     of_bob = user_grants.list_of_user(any_redis.store, "Bob").items
     assert [each.code for each in of_bob] == [found.next.code]
     assert user_grants.list_of_user(any_redis.store, "Ann").items == []
@@ -206,7 +208,7 @@ def test_the_script_sent_again_takes_no_newer_code(fake: ServiceHarness, monkeyp
     revoke(fake, made.id, reissue=True)
     second = fake.grant(made.id, "Ann").code
     assert run("revoke", *calls[0]).status == "again"
-    assert grants.held_grant(fake.store, made.id, "Ann").code == second
+    assert grant_records.held_grant(fake.store, made.id, "Ann").code == second
     with pytest.raises(NotGranted):
         revoke(fake, made.id, code="another")
 

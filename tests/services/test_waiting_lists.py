@@ -24,7 +24,9 @@ from discount.domain.rules import Order
 from discount.services import (
     claims,
     contacts,
-    discounts,
+    discount_lists,
+    grant_lists,
+    grant_records,
     grants,
     quotas,
     redemptions,
@@ -65,7 +67,7 @@ def waiting(harness: ServiceHarness, discount_id: str) -> list[str]:
 
 
 def held_by(harness: ServiceHarness, discount_id: str) -> dict[str, str]:
-    return {each.user_id: each.code for each in grants.list_all(harness.store, discount_id)}
+    return {each.user_id: each.code for each in grant_lists.list_all(harness.store, discount_id)}
 
 
 def sold_out(harness: ServiceHarness, kind: Kind = "unique", total: int = 2) -> str:
@@ -331,7 +333,7 @@ def claimed(harness: ServiceHarness, **more: Any) -> str:
 def note_and_end(harness: ServiceHarness, discount_id: str, user: str) -> bool:
     """Let an hour pass since the grant, and end the claim."""
     partition = int(discount_id[4:6], 16)
-    held = grants.held_grant(harness.store, discount_id, user)
+    held = grant_records.held_grant(harness.store, discount_id, user)
     claims.note(harness.store, discount_id, user, held.granted_at, "PT1H")
     assert held.claim_until is not None
     (claim,) = harness.redis.zrange(keys.claims(partition), 0, -1)
@@ -381,4 +383,4 @@ def test_a_definition_with_months_or_a_shared_code_has_no_claims(fake: ServiceHa
         fake.create(claim_within=durations.read("P1M"))
     with pytest.raises(Invalid, match="shared"):
         fake.create(kind=CodeKind("shared", code="X1"), claim_within=durations.read("P1D"))
-    assert discounts.list_page(fake.store).items == []
+    assert discount_lists.list_page(fake.store).items == []

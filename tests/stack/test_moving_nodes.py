@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from discount.services.grants import held_grant
+from discount.services.grant_records import held_grant
 from discount.services.topology import TopologyOut, describe
 from discount.store.connection import Store
 from discount.store.durability import Durability

@@ -18,7 +18,7 @@ from typing import Self
 
 from discount.domain import code_kinds
 from discount.domain.errors import Unavailable
-from discount.services import discounts, grants
+from discount.services import discounts, grant_lists, grants
 from discount.store import keys
 from discount.store.connection import Store
 from tests.support.patience import PATIENCE
@@ -99,7 +99,7 @@ class GrantsUnderWay:
             assert len(set(codes)) == len(codes), f"{discount_id}: a code was given twice"
             found = discounts.show(self.store, discount_id)[0]
             assert found.granted_count == given[discount_id], f"{found.granted_count} and not {given[discount_id]}"
-            assert len(list(grants.list_all(self.store, discount_id))) == given[discount_id]
+            assert len(list(grant_lists.list_all(self.store, discount_id))) == given[discount_id]
 
     def _counts(self) -> Counter[str]:
         return Counter(discount_id for discount_id, _ in list(self.codes))

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from discount.config import Settings, read_settings
+from discount.config import Settings
+from discount.environment import read_settings
 
 ROOT = Path(__file__).parents[2]
 #: The compose files that run several nodes of Redis.

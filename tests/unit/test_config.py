@@ -6,7 +6,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from discount.config import Settings, SettingsError, read_settings
+from discount.config import Settings, SettingsError
+from discount.environment import read_settings
 
 
 class Reading(unittest.TestCase):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from discount.api.schemas.webhooks import EventType
-from discount.domain.events import TYPES
+from discount.domain.event_types import TYPES
 from doc.generate import events as event_page
 
 PAGE = Path(__file__).parents[2] / "doc" / "events.md"

@@ -17,7 +17,7 @@ from discount.services import (
     code_pools,
     discounts,
     exports,
-    grants,
+    grant_records,
 )
 from discount.store.connection import Store
 
@@ -80,7 +80,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def show_picture(discount_id: str, query: PictureQuery) -> ViewResult:
         """Show the code that a user holds as a QR code (ISO/IEC 18004)."""
-        held = grants.held_grant(store, discount_id, query.user_id)
+        held = grant_records.held_grant(store, discount_id, query.user_id)
         return Stream([_picture(held.code, query.format)], _PICTURES[query.format])
 
     @contract.declare(
@@ -95,7 +95,7 @@ def add_routes(contract: Contract, store: Store) -> None:
     )
     def show_page(discount_id: str, query: GrantQuery) -> ViewResult:
         """Show the code that a user holds as a page for a till: the text, a QR code and how long it is valid."""
-        held = grants.held_grant(store, discount_id, query.user_id)
+        held = grant_records.held_grant(store, discount_id, query.user_id)
         discount, now = discounts.show(store, discount_id)
         page = html.render(
             "till.html",

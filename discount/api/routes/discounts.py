@@ -23,18 +23,18 @@ from discount.api.schemas.discounts import (
     DiscountPage,
     DiscountPageForUser,
     DiscountQuery,
-    LimitsIn,
     NewDiscountOut,
-    ReleaseIn,
-    combines_in,
 )
+from discount.api.schemas.limits import LimitsIn
+from discount.api.schemas.rules import combines_in
+from discount.api.schemas.validity import ReleaseIn
 from discount.domain import code_kinds, code_sequence, errors, order_lines
 from discount.domain.model import COMMAND, Author, Caller, Discount
 from discount.domain.order_lines import NO_SELECTION, Selection
 from discount.domain.rules import LIMITS, LimitName, Rule
 from discount.domain.windows import PERIOD_LIMITS, Hours, Window
 from discount.security.signing import Signer
-from discount.services import discounts, webhooks
+from discount.services import discount_changes, discount_lists, discounts, webhooks
 from discount.store.connection import Store
 
 
@@ -79,7 +79,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
             if status not in (None, "active"):
                 raise errors.Forbidden("A user sees only active discounts.")
             status = "active"
-        page = discounts.list_page(
+        page = discount_lists.list_page(
             store,
             brand_id=query.brand_id,
             status=status,
@@ -136,7 +136,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
         for name in ("starts_at", "expires_at"):
             if name in changes:
                 changes[name] = moment_in(changes[name], f"/{name}")
-        return DiscountOut.of(*discounts.change(store, discount_id, changes, author=author)), 200
+        return DiscountOut.of(*discount_changes.change(store, discount_id, changes, author=author)), 200
 
     @contract.declare(
         "DELETE",
@@ -149,7 +149,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer, check_url: 
     def close_discount(discount_id: str, query: CloseQuery, author: Author) -> ViewResult:
         """Close a discount for good. Codes that users hold stay valid unless `granted_codes` is `void`."""
         void = query.granted_codes == "void"
-        return DiscountOut.of(*discounts.close(store, discount_id, void=void, author=author)), 200
+        return DiscountOut.of(*discount_changes.close(store, discount_id, void=void, author=author)), 200
 
 
 def create_from(

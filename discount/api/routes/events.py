@@ -6,7 +6,7 @@ from discount.api.schemas.common import (
     brand_in,
 )
 from discount.api.schemas.events import EventPage, EventsQuery
-from discount.domain import events
+from discount.domain import event_types
 from discount.domain.errors import Invalid
 from discount.domain.model import Caller
 from discount.domain.reasons import choose, shown
@@ -30,8 +30,8 @@ def add_routes(contract: Contract, store: Store, waits: Places) -> None:
         brand_id = brand_in(query.brand_id, "brand_id")
         types = query.types.split(",") if query.types else []
         for each in types:
-            if each not in events.TYPES:
-                raise Invalid("types", f"has {shown(each)}, which is not an event type; {choose(events.TYPES)}")
+            if each not in event_types.TYPES:
+                raise Invalid("types", f"has {shown(each)}, which is not an event type; {choose(event_types.TYPES)}")
         with waits.waiting(caller, query.wait) as seconds:
             page = outbox.list_page(store, brand_id, after=query.after, types=types, limit=query.limit, wait=seconds)
         return EventPage(page.items, page.next), 200  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ from typing import Any, get_args
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
 from discount.api.identities import identity_in
-from discount.api.schemas.common import BrandId, UserId, customer_in, missing_out
+from discount.api.schemas.common import BrandId, UserId, missing_out
+from discount.api.schemas.customers import customer_in
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,
@@ -28,7 +29,7 @@ from discount.domain.errors import Forbidden, Refusal
 from discount.domain.metadata import NO_METADATA, write
 from discount.mails import check_address
 from discount.security.signing import Signer
-from discount.services import brand_grants, grants, revocations, user_grants, wallets
+from discount.services import brand_grants, grant_lists, grant_records, grants, revocations, user_grants, wallets
 from discount.services.pagination import Page
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -79,7 +80,7 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     )
     def show_grant(discount_id: str, query: GrantQuery) -> ViewResult:
         """Show the grant that a user holds."""
-        return GrantOut.of(grants.held_grant(store, discount_id, query.user_id)), 200
+        return GrantOut.of(grant_records.held_grant(store, discount_id, query.user_id)), 200
 
     @contract.declare(
         "POST",
@@ -109,9 +110,9 @@ def add_routes(contract: Contract, store: Store, signatures: Signer) -> None:
     def list_grants(discount_id: str, query: GrantsQuery) -> ViewResult:
         """List the grants of a discount: pages of JSON, or all of them as CSV."""
         if query.format == "csv":
-            rows = map(_row, grants.list_all(store, discount_id, metadata=query.metadata))
+            rows = map(_row, grant_lists.list_all(store, discount_id, metadata=query.metadata))
             return csv_response(f"{discount_id}-grants", _COLUMNS, rows)
-        page = grants.list_page(store, discount_id, **_paging(query))
+        page = grant_lists.list_page(store, discount_id, **_paging(query))
         return _page(page), 200
 
     @contract.declare(

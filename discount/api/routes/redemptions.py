@@ -8,13 +8,9 @@ from discount import metrics
 from discount.api import problems, texts
 from discount.api.contract import Contract, ViewResult
 from discount.api.identities import identity_in
-from discount.api.schemas.common import (
-    UserId,
-    customer_in,
-    missing_out,
-    moment_in,
-)
-from discount.api.schemas.discounts import LimitsOut
+from discount.api.schemas.common import UserId, missing_out, moment_in
+from discount.api.schemas.customers import customer_in
+from discount.api.schemas.limits import LimitsOut
 from discount.api.schemas.redemptions import (
     BestOut,
     CodesRedemptionOut,
@@ -43,6 +39,7 @@ from discount.security.signing import Signer
 from discount.services import fitting_codes, redemption_lists, redemptions, several_codes
 from discount.services.checkouts import Checkout
 from discount.services.pagination import Page
+from discount.services.verdicts import Verdict
 from discount.store.connection import Store
 from discount.store.guards import Guard
 
@@ -264,7 +261,7 @@ def _find_fitting(
     return FittingOut(codes, best, found.complete)
 
 
-def _code_verdict(code: str, verdict: redemptions.Verdict, language: str) -> CodeVerdictOut:
+def _code_verdict(code: str, verdict: Verdict, language: str) -> CodeVerdictOut:
     return CodeVerdictOut(
         code=code,
         valid=not verdict.reasons,

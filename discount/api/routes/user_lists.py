@@ -3,8 +3,7 @@
 from discount.api.contract import Contract, ViewResult
 from discount.api.inputs import Upload
 from discount.api.schemas.common import BrandId
-from discount.api.schemas.discounts import ListName
-from discount.api.schemas.user_lists import AddedOut, UploadQuery, UserListOut, UserListsOut
+from discount.api.schemas.user_lists import AddedOut, ListName, UploadQuery, UserListOut, UserListsOut
 from discount.api.uploads import READERS
 from discount.services import user_lists
 from discount.store.connection import Store

@@ -9,25 +9,25 @@ from discount.api.schemas.common import (
     Limit,
     Shape,
 )
-from discount.domain import events
+from discount.domain import event_types
 
 Event = (
-    events.DiscountCreated
-    | events.DiscountChanged
-    | events.DiscountClosed
-    | events.DiscountSoldOut
-    | events.DiscountLimitReached
-    | events.CodesImported
-    | events.CodeGranted
-    | events.CodeRevoked
-    | events.CodeRedeemed
-    | events.RedemptionRolledBack
-    | events.RedemptionHeld
-    | events.RedemptionConfirmed
-    | events.RedemptionReleased
-    | events.UserForgotten
-    | events.WebhookDisabled
-    | events.WebhookTest
+    event_types.DiscountCreated
+    | event_types.DiscountChanged
+    | event_types.DiscountClosed
+    | event_types.DiscountSoldOut
+    | event_types.DiscountLimitReached
+    | event_types.CodesImported
+    | event_types.CodeGranted
+    | event_types.CodeRevoked
+    | event_types.CodeRedeemed
+    | event_types.RedemptionRolledBack
+    | event_types.RedemptionHeld
+    | event_types.RedemptionConfirmed
+    | event_types.RedemptionReleased
+    | event_types.UserForgotten
+    | event_types.WebhookDisabled
+    | event_types.WebhookTest
 )
 
 

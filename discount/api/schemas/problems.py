@@ -18,7 +18,28 @@ class ErrorAt(msgspec.Struct, omit_defaults=True):
     parameter: str | None = None
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
+class Facts(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The facts of a refusal. Each kind of refusal has some of them."""
+
+    limit: str | None = None
+    starts_at: Moment | None = None
+    opens_at: Moment | None = None
+    expires_at: Moment | None = None
+    minimum_amount: int | None = None
+    codes: Annotated[Sequence[str], Meta(description="The codes that it does not go together with.")] = ()
+    minimum_quantity: int | None = None
+    quantity: int | None = None
+    currency: str | None = None
+    most: int | None = None
+    left: int | None = None
+    period: str | None = None
+    condition: str | None = None
+    part: str | None = None
+    least: int | None = None
+    stated: int | None = None
+
+
+class Problem(Facts, omit_defaults=True):
     """A problem of RFC 9457. Programs may rely on the slug at the end of `type`."""
 
     type: Annotated[str, Meta(examples=["/problems/sold-out"])]
@@ -27,24 +48,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     request_id: str = ""
     errors: Sequence[ErrorAt] = ()
-    starts_at: Moment | None = None
-    expires_at: Moment | None = None
     granted_count: int | None = None
-    limit: str | None = None
     quota: model.QuotaName | None = None
     quota_limit: int | None = None
-    opens_at: Moment | None = None
-    minimum_amount: int | None = None
     code: Annotated[str | None, Meta(description="The refused code, if the request has several.")] = None
-    codes: Sequence[str] = ()
-    minimum_quantity: int | None = None
-    quantity: int | None = None
-    currency: str | None = None
     scope: str | None = None
-    most: int | None = None
-    left: int | None = None
-    period: str | None = None
-    condition: str | None = None
-    part: str | None = None
-    least: int | None = None
-    stated: int | None = None

@@ -13,8 +13,6 @@ from discount.api.schemas.common import (
     BrandId,
     Category,
     Currency,
-    CustomerIn,
-    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -26,7 +24,9 @@ from discount.api.schemas.common import (
     Wanted,
     moment_out,
 )
-from discount.api.schemas.discounts import LimitsOut
+from discount.api.schemas.customers import CustomerIn, IdentityIn
+from discount.api.schemas.limits import LimitsOut
+from discount.api.schemas.problems import Facts
 from discount.domain import model, order_lines
 from discount.domain.combinations import MOST_CODES
 from discount.domain.order_lines import add_lines
@@ -140,34 +140,18 @@ class RedemptionIn(ValidationIn, kw_only=True):
 
 
 class RollbackIn(Shape):
-    """Why a redemption is rolled back, and whether all others of its order are, too."""
+    """The reason of a rollback, and whether the other redemptions of the order are rolled back, too."""
 
     reason: Remark = ""
     whole_order: Annotated[bool, Meta(description="Roll back the redemptions of all codes of the order.")] = False
 
 
-class Reason(Shape, omit_defaults=True):
+class Reason(Facts, omit_defaults=True, forbid_unknown_fields=True):
     """A reason why a code cannot be redeemed. `word` is the slug of its problem."""
 
     word: str
     title: str
     detail: str | None = None
-    limit: str | None = None
-    opens_at: Moment | None = None
-    starts_at: Moment | None = None
-    expires_at: Moment | None = None
-    minimum_amount: int | None = None
-    codes: Annotated[Sequence[str], Meta(description="The codes that it does not go together with.")] = ()
-    minimum_quantity: int | None = None
-    quantity: int | None = None
-    currency: str | None = None
-    most: int | None = None
-    left: int | None = None
-    period: str | None = None
-    condition: str | None = None
-    part: str | None = None
-    least: int | None = None
-    stated: int | None = None
 
 
 class ValidationOut(Shape):
@@ -183,7 +167,7 @@ class ValidationOut(Shape):
 
 
 class CodeVerdictOut(Shape, kw_only=True):
-    """What one of several codes would take off besides the others, and every reason why it cannot be redeemed."""
+    """The amount that one of several codes would take off besides the others, and all reasons against it."""
 
     code: str
     valid: bool
@@ -212,7 +196,7 @@ class FittingOut(Shape):
 
 
 class CodesValidationOut(Shape):
-    """What several codes would take off together. The order is valid if each of them is."""
+    """The amount that several codes would take off together. The order is valid if each of them is."""
 
     valid: bool
     discount_amount: int

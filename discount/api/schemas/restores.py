@@ -2,7 +2,7 @@
 
 import msgspec
 
-from discount.ledger.replay import Replayed
+from discount.ledger.replayed_entries import Replayed
 
 
 class RestoreOut(msgspec.Struct):

@@ -5,8 +5,23 @@ from typing import Annotated
 from msgspec import Meta
 
 from discount.api.schemas.common import Shape
-from discount.api.schemas.discounts import ListName
+from discount.domain.reasons import with_rule
 from discount.services import user_lists
+
+ListName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=with_rule(
+            r"^[A-Za-z0-9._-]*[A-Za-z0-9_-]$(?!\n)",
+            "[^A-Za-z0-9._-]",
+            "the letters A-Z and a-z, digits and . _ - are allowed, with no . at the end",
+        ),
+        description="The name of a list of users.",
+        examples=["newsletter"],
+    ),
+]
 
 
 class UserListOut(Shape):

@@ -19,7 +19,7 @@ from discount.domain.rules import LIMITS, LimitName, Rule
 from discount.services import contacts, discounts, redemptions
 from discount.services.checkouts import Checkout
 from discount.services.contacts import Contact
-from discount.services.discounts import DiscountPage
+from discount.services.discount_lists import DiscountPage
 from discount.store.connection import Store
 
 #: The brand that owns all coupons while the service is open, because callers are not identified then.

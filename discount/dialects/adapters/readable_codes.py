@@ -17,7 +17,16 @@ from discount.domain.cursors import make_cursor
 from discount.domain.errors import Forbidden, Invalid, NotFound
 from discount.domain.model import Author, Caller, Discount, Grant, Redemption
 from discount.domain.rules import Rule
-from discount.services import contacts, discounts, exclusive_codes, grants, redemption_lists, redemptions, user_grants
+from discount.services import (
+    contacts,
+    discount_lists,
+    discounts,
+    exclusive_codes,
+    grants,
+    redemption_lists,
+    redemptions,
+    user_grants,
+)
 from discount.services.pagination import read_pages
 from discount.store.connection import Store
 
@@ -80,7 +89,7 @@ def find(store: Store, code: str, caller: Caller) -> Discount:
 def list_codes(store: Store, query: PageQuery, caller: Caller) -> ViewResult:
     """Return the caller's codes: a brand's newest first, a user's oldest grant first within each brand."""
     if caller.user_id is None:
-        of_brand = partial(discounts.list_page, store, brand_id=caller.brand_id)
+        of_brand = partial(discount_lists.list_page, store, brand_id=caller.brand_id)
         return list_response(query, of_brand, lambda page: map(code_out, _readable_discounts(store, page.items)))
     of_user = partial(user_grants.list_of_user, store, caller.user_id)
     return list_response(query, of_user, lambda page: map(code_out, _granted_discounts(store, page.items)))
@@ -138,7 +147,7 @@ def _granted_discounts(store: Store, held: Sequence[Grant]) -> list[Discount]:
 
 def _all_uses(store: Store, caller: Caller) -> Iterator[Redemption]:
     if caller.user_id is None:
-        list_page = partial(discounts.list_page, store, brand_id=caller.brand_id, limit=BATCH)
+        list_page = partial(discount_lists.list_page, store, brand_id=caller.brand_id, limit=BATCH)
         for page in read_pages(list_page):
             for discount in _readable_discounts(store, page.items):
                 yield from redemption_lists.list_all(store, discount.id, state="redeemed")
@@ -166,7 +175,7 @@ def _page_of_uses(store: Store, caller: Caller, query: PageQuery) -> tuple[list[
         return list(_readable_uses(store, of_user.items)), of_user.next
     code_cursor, _, use_cursor = (query.cursor or "").partition(".")
     uses: list[Redemption] = []
-    page = discounts.list_page(store, brand_id=caller.brand_id, limit=query.page_size, cursor=code_cursor or None)
+    page = discount_lists.list_page(store, brand_id=caller.brand_id, limit=query.page_size, cursor=code_cursor or None)
     for discount in _readable_discounts(store, page.items):
         left = query.page_size - len(uses)
         if not left:
