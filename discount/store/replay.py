@@ -20,14 +20,10 @@ from discount.store.answers import Answer
 from discount.store.connection import Store
 from discount.store.guards import Guard
 from discount.store.quotas import IN_SCRIPTS, Quotas
-from discount.store.scripts import REPLAYED, SCRIPTS, Script, replayed
+from discount.store.scripts import JUDGED, REPLAYED, SCRIPTS, Script, replayed, with_judgement
 
 #: Counts what quotas count, and stops nothing.
 _UNBOUNDED = Quotas(dict.fromkeys(IN_SCRIPTS, "9" * 15))
-
-
-# Answers of scripts that do not run again.
-_ALLOWED = {"claim_identity": ("claimed", ""), "release_identity": ("released",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +82,6 @@ class ReplayStore(Store):
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], guard: Guard | None = None
     ) -> list[Answer]:
         """Run a script as in the past, if it is one that adds entries to the outbox."""
-        if name in _ALLOWED:
-            # What was claimed is copied, and was allowed then.
-            return [SCRIPTS[name].read(list(_ALLOWED[name])) for _ in calls]
         if name in REPLAYED:
             calls = [self._as_then(SCRIPTS[name], *each) for each in calls]
         return super().run_many(name, calls, guard)
@@ -102,12 +95,12 @@ class ReplayStore(Store):
         user = str(arguments[script.arguments.index("user")]) if script.name == "grant" else ""
         past = self._past[user]
         names, arguments = list(names), list(arguments)
+        if user:
+            # Whom it was granted to then was judged then. What was claimed is copied.
+            extra = script.arguments.index("extra")
+            arguments[extra] = with_judgement(str(arguments[extra]), JUDGED)
         for name, value in (past.arguments or {}).items():
             arguments[script.arguments.index(name)] = value
-        if script.name == "grant":
-            # The third line says that the user is in the audience.
-            extra = script.arguments.index("extra")
-            arguments[extra] = "{}\n{}\njudged".format(*f"{arguments[extra]}\n".split("\n"))
         if "candidates..." in script.arguments and len(arguments) >= len(script.arguments):
             self._choose(script, past.code, names, arguments)
         return [keys.restoring(self._partition), *names], [past.at, past.text(), *arguments]

@@ -1,6 +1,5 @@
 """The curl calls of a page, sent to the service."""
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -19,7 +18,9 @@ def send_calls(client: Client, page: str) -> list[tuple[int, Any]]:
     for words in calls:
         assert words[0] == "curl"
         method, url = words[1].removeprefix("-X"), words[2]
-        body = json.loads(words[words.index("-d") + 1]) if "-d" in words else None
-        answer = client.http.open(url.removeprefix("http://localhost:8000"), method=method, json=body)
+        kind = words[words.index("-H") + 1].removeprefix("Content-Type: ") if "-H" in words else None
+        body = next((words[words.index(name) + 1] for name in ("-d", "--data-binary") if name in words), None)
+        path = url.removeprefix("http://localhost:8000")
+        answer = client.http.open(path, method=method, data=body, content_type=kind)
         answers.append((answer.status_code, answer.get_json()))
     return answers

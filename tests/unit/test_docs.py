@@ -374,7 +374,7 @@ WORDS = {
     "{pp}:mark": "mark",
     "{pp}:mark:asked": "mark_of_asked",
     "{pp}:reconciled": "reconciled",
-    "{pp}:uncopied": "uncopied",
+    "{pp}:uncopied": "(?:uncopied|noted)",
     "{pp}:restoring": "restoring",
     "{pp}:trimmed": "trimmed",
     "{pp}:tallies": "tallies",
