@@ -1,4 +1,4 @@
-"""What the machine itself adds while a service is attacked: three answers that take no work, and who used the CPU.
+"""The machine's own share while a service is attacked: three answers that take no work, and the users of the CPU.
 
 with Bystander({"Redis PING": redis, "nginx alone": nginx}) as bystander, Processors(groups) as used:
     ...

@@ -1,4 +1,4 @@
-"""Grants codes while workers are killed and a third of the webhook calls fail: `make chaos`.
+"""Grant codes while workers are killed and a third of the webhook calls fail: `make chaos`.
 
 It fails if an event does not arrive, arrives otherwise than it was, or if something is left to be done.
 """

@@ -1,4 +1,4 @@
-"""Compares the making of codes and of discounts with that of another revision: CPU of this process, in microseconds.
+"""Compare the making of codes and of discounts with that of another revision: CPU of this process, in microseconds.
 
 python bench/codes.py --against main --rounds 9
 """

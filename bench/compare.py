@@ -1,4 +1,4 @@
-"""Compares any HTTP endpoint with ours: same connections, alternating rounds, the same number of requests.
+"""Compare any HTTP endpoint with ours: same connections, alternating rounds, the same number of requests.
 
     python bench/compare.py --ours http://127.0.0.1:8000/discount/dsc-…/grant --ours-body '{"user_id": "User {n}"}' \\
         --theirs http://127.0.0.1:9000/coupons/claim --theirs-body '{"customer": "{n}"}'

@@ -1,4 +1,4 @@
-"""Measures how many events one worker delivers to a receiver on the same machine that answers at once."""
+"""Measure how many events one worker delivers to a receiver on the same machine that answers at once."""
 
 import sys
 import time

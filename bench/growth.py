@@ -1,4 +1,4 @@
-"""Shows that costs stay constant: of a grant with the number of codes, of a page with the number of entries.
+"""Show that costs stay constant: of a grant with the number of codes, of a page with the number of entries.
 
 All verbs are called in this process, over a unix socket: what remains is the verb, the round trip and Redis.
 """

@@ -1,4 +1,4 @@
-"""Measures what a neighbour notices while one tenant attacks: `make hostile`.
+"""Measure what a neighbour notices while one tenant attacks: `make hostile`.
 
 For each attack the neighbour's 50 grants a second are timed in quiet, under attack and in quiet again, in one run. The
 bars: no refusal, a p99 of at most three times that of the quiet, `/healthy` within a second. Ends with 1 if one is

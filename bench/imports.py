@@ -1,4 +1,4 @@
-"""Measures imports of codes over HTTP: the time per line, and whether the process grows with the file."""
+"""Measure imports of codes over HTTP: the time per line, and whether the process grows with the file."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Measures each layer of a grant and of a redemption by itself, in one process, in microseconds.
+"""Measure each layer of a grant and of a redemption by itself, in one process, in microseconds.
 
 Each is run alone and again and again, so that all it needs is at hand: in the service, between others, the same takes
 up to twice as long. What is left of the app's CPU in the HTTP table is the server: sockets, threads, the log's writes.

@@ -1,4 +1,4 @@
-"""Measures the ledger: what it costs grants, how fast it writes, the size of rows, and how fast a code is found."""
+"""Measure the ledger: what it costs grants, how fast it writes, the size of rows, and how fast a code is found."""
 
 import statistics
 import tempfile

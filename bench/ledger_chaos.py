@@ -1,4 +1,4 @@
-"""Grants and redeems codes while workers and PostgreSQL are killed and stopped: `make chaos`.
+"""Grant and redeem codes while workers and PostgreSQL are killed and stopped: `make chaos`.
 
 It fails if Redis and the ledger differ afterwards.
 """

@@ -1,4 +1,4 @@
-"""A load generator: sends prepared requests over a few open connections, one at a time on each.
+"""A load generator: prepared requests go over a few open connections, one at a time on each.
 
 It takes some 15 us of one core for a request. That is the same for whatever answers, so that ratios hold.
 """

@@ -1,4 +1,4 @@
-"""What the figures of a run depend on: the machine, the versions, and how Python was built."""
+"""The conditions of a run, on which its figures depend: the machine, the versions, and how Python was built."""
 
 import importlib.metadata
 import os

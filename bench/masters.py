@@ -58,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 class _Asking:
-    """What is asked of one installation, which has a discount in each partition."""
+    """The calls for one installation, which has a discount in each partition."""
 
     def __init__(self, url: str) -> None:
         self._store = Store.at(url, 5.0, PARTITIONS)

@@ -1,4 +1,4 @@
-"""Measures the Redis memory of each waiting and each granted code of every kind, by purpose, in bytes."""
+"""Measure the Redis memory of each waiting and each granted code of every kind, by purpose, in bytes."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor

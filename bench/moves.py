@@ -73,7 +73,7 @@ def _move(store: Store, nodes: dict[str, Node]) -> str:
 
 
 class _Caller(threading.Thread):
-    """Asks for one grant after the other, and repeats what is refused."""
+    """A client that asks for one grant after the other, and repeats what is refused."""
 
     def __init__(self, store: Store, discount_id: str) -> None:
         super().__init__()

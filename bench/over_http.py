@@ -1,4 +1,4 @@
-"""Compares single requests over HTTP with a Flask no-op: same gunicorn, nginx and connections, alternating rounds.
+"""Compare single requests over HTTP with a Flask no-op: same gunicorn, nginx and connections, alternating rounds.
 
 The no-op runs on gunicorn's own threaded worker: what ours does past the framework must not slow the unit down.
 """

@@ -1,4 +1,4 @@
-"""Compares the planner's CPU for an event that nobody is told of with that of another revision.
+"""Compare the planner's CPU for an event that nobody is told of with that of another revision.
 
     python bench/planner.py --against main --rounds 9
 

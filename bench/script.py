@@ -1,4 +1,4 @@
-"""Compares grants over HTTP with the limit of Redis: the grant script, sent by clients that do nothing else.
+"""Compare grants over HTTP with the limit of Redis: the grant script, sent by clients that do nothing else.
 
 redis-benchmark cannot use the same random digits twice in a command. So users and buckets are random independently,
 with as many buckets as the discount has. The other client sends the service's own commands, prepared beforehand.

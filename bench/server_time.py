@@ -1,4 +1,4 @@
-"""Compares the time in Redis of this tree's hot calls with that of another revision, in alternating rounds.
+"""Compare the time in Redis of this tree's hot calls with that of another revision, in alternating rounds.
 
     python bench/server_time.py --against main --rounds 9
 

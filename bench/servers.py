@@ -1,4 +1,4 @@
-"""Starts and stops the measured servers: gunicorn with an app. Redis comes from tests/support."""
+"""Start and stop the measured servers: gunicorn with an app. Redis comes from tests/support."""
 
 import os
 import socket

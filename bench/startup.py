@@ -1,4 +1,4 @@
-"""Measures the time from the command to the first answer, the memory of a worker, and the slowest imports."""
+"""Measure the time from the command to the first answer, the memory of a worker, and the slowest imports."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Prints figures as Markdown tables, and keeps those that other programs use."""
+"""Print figures as Markdown tables, and keep those that other programs use."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median

@@ -1,4 +1,4 @@
-"""The web application: wires settings, store and routes together."""
+"""The web application, put together from settings, store and routes."""
 
 from functools import partial
 

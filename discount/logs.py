@@ -1,4 +1,4 @@
-"""Logs on standard error, one line per entry: JSON for machines or text for people.
+"""Log entries on standard error, one line each: JSON for machines or text for people.
 
 The lines of requests are held for a moment and written together. Every other line is written at once, and the held
 lines before it, so lines stay in order.
@@ -63,7 +63,7 @@ def _request_lines_as_text(lines: Sequence[RequestLine]) -> bytes:
 
 
 class Handler(logging.Handler):
-    """Logs the entries of libraries in the same format as our own."""
+    """A handler that logs the entries of libraries in the same format as our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -12,7 +12,7 @@ from bench.peers.programs import ASGI, FLASK_NOOP, GO
 
 @dataclass(slots=True)
 class Figures:
-    """What a run has found, by the number of connections where it depends on that."""
+    """The findings of a run, by the number of connections where they depend on it."""
 
     turns: dict[int, Turns] = field(default_factory=dict)
     system_calls: dict[int, Mapping[str, float | None]] = field(default_factory=dict)

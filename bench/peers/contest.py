@@ -25,7 +25,7 @@ FEWEST = 300
 
 @dataclass(slots=True)
 class Row:
-    """What is compared: a server, and requests that it has not had before.
+    """One side of the contest: a server, and requests that it has not had before.
 
     Args:
         requests: returns so many requests from a number on.

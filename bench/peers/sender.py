@@ -1,4 +1,4 @@
-"""Sends requests with a program in C, which takes a few microseconds for each."""
+"""Send requests with a program in C, which takes a few microseconds for each."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of the requests of a turn; times in milliseconds."""
+    """The outcome of a turn's requests; times in milliseconds."""
 
     answered: int
     rate: float

@@ -18,7 +18,7 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 
 
 class FastPath:
-    """Those of the endpoints that are on the fast path, by method and path. A path has at most one variable part."""
+    """The endpoints that are on the fast path, by method and path. A path has at most one variable part."""
 
     def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
         self._exact: dict[tuple[str, str], Endpoint] = {}

@@ -126,7 +126,7 @@ class Requirements:
 
 
 class Gate:
-    """Admits every request while the service is open; otherwise those with a token that allows the operation.
+    """The gate. It admits every request of an open service; otherwise those with a token that allows the operation.
 
     With `loopback`, an open service answers only to names of this machine. A page on the web could otherwise reach
     it by a name that its owner points here (DNS rebinding).

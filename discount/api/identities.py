@@ -1,6 +1,6 @@
 """Identities of requests: what is given becomes digests before anything else sees it."""
 
-from discount.api.schemas.common import IdentityIn
+from discount.api.schemas.customers import IdentityIn
 from discount.domain.identity import PARTS, Identity, canonical
 from discount.security.signing import Signer
 

@@ -24,7 +24,7 @@ _LONGEST_NAME = 200
 
 
 class SizeCheck:
-    """Refuses a large JSON object while it arrives, before its items are decoded and take memory."""
+    """A check that refuses a large JSON object while it arrives, before its items are decoded and take memory."""
 
     def __init__(self) -> None:
         self._events = ijson.sendable_list()

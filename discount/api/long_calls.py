@@ -86,7 +86,7 @@ class Places:
 
 
 class LongCalls:
-    """Runs long calls, each in a place."""
+    """A runner of long calls, each in a place."""
 
     def __init__(self, places: Places, seconds_in_redis: Callable[[], float] = lambda: 0.0) -> None:
         self._places = places

@@ -21,7 +21,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 class _ShowByDefault(CommandGroup):
-    """Commands of which `show` may be left out."""
+    """A group of commands, of which `show` may be left out."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] != "--help"):

@@ -1,4 +1,4 @@
-"""Who may use a discount: groups, lists of users, and what the caller says of the customer."""
+"""The audience of a discount: groups, lists of users, and facts that the caller states about the customer."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -30,7 +30,7 @@ class Audience(Struct, frozen=True, omit_defaults=True):
 
 
 class Customer(Struct, frozen=True):
-    """What a caller says of a user: the orders before this one, what they came to, and the user's groups."""
+    """Facts that a caller states about a user: the orders before this one, their sum, and the user's groups."""
 
     orders: int | None = None
     spent: int | None = None

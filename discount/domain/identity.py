@@ -1,4 +1,4 @@
-"""What tells that two users are the same person: an e-mail address, a device, a postal address, a card.
+"""Signs that two users are the same person: an e-mail address, a device, a postal address, a card.
 
 The service never keeps these themselves, only keyed digests of their canonical form.
 """

@@ -52,7 +52,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who makes a change, and in which request, as its event says it.
+    """The author of a change, and the id of its request, as the event has them.
 
     `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
     in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.

@@ -1,4 +1,4 @@
-"""What answers for redemptions that Redis has let go. The ledger does; the services know it by this alone."""
+"""The interface to redemptions that Redis has let go. The ledger implements it, and the services import no more."""
 
 from collections.abc import Sequence
 from typing import Protocol

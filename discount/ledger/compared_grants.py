@@ -1,4 +1,4 @@
-"""Compares who holds which code: the buckets of a discount, its rows, and the lists of what users hold."""
+"""Compare who holds which code: the buckets of a discount, its rows, and the lists of what users hold."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ TRIES, PAUSE = 10, 0.2
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """What Redis has of some users of a discount.
+    """Some users of a discount, as Redis has them.
 
     Args:
         held: the value in the bucket by user; None for a user who holds no code.
@@ -47,7 +47,7 @@ class _Slice:
 
 
 class ComparedGrants:
-    """Compares the grants of discounts."""
+    """The comparison of discounts' grants."""
 
     def __init__(self, store: Store, database: Database, pause: Callable[[float], None]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Compares the lists of what users hold with the grants that they name."""
+"""Compare the lists of what users hold with the grants that they name."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ TRIES, PAUSE = 5, 0.02
 
 
 class ComparedLists:
-    """Compares the lists of users of a partition; both sides are in Redis."""
+    """The comparison of a partition's lists of users; both sides are in Redis."""
 
     def __init__(self, store: Store, pause: Callable[[float], None]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Compares the codes that wait in a pool with the rows: none of them may be granted."""
+"""Compare the codes of a pool with the rows: none of them may be granted."""
 
 from functools import partial
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Compares what users have used of the limits with the standing redemptions."""
+"""Compare what users have used of the limits with the standing redemptions."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ _NO_USES = "0 0 0 0 0"
 
 @dataclass(slots=True)
 class _Uses:
-    """What a user has used of the limits, as the rows have it."""
+    """A user's uses, as the rows have them and the limits count them."""
 
     used: int = 0
     days: Counter[str] = field(default_factory=Counter)
@@ -36,7 +36,7 @@ class _Uses:
 
 
 class ComparedUses:
-    """Compares the uses of discounts."""
+    """The comparison of discounts' uses."""
 
     def __init__(self, store: Store, database: Database, pause: Callable[[float], None]) -> None:
         self._store = store

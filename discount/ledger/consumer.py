@@ -1,4 +1,4 @@
-"""Reads the outbox of each partition into the ledger: each event exactly once, whatever is killed when."""
+"""Read the outbox of each partition into the ledger: each event exactly once, whichever process is killed."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ LEASE = 10_000
 
 
 class Consumer:
-    """Writes the entries of all partitions that no other process is writing.
+    """The writer of all partitions that no other process is writing.
 
     Rows and position share a transaction, and the position moves only from where this process read. So a second
     owner of a partition, or a death at any point, neither loses nor doubles a row.

@@ -17,7 +17,7 @@ TOGETHER = 500
 
 @dataclass(slots=True)
 class Counts:
-    """What the counters of a discount have to be.
+    """The counters of a discount as they have to be.
 
     Attributes:
         holders: users who hold a code.

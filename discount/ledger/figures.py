@@ -89,7 +89,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When the codes of a discount run out if they are granted on at the present pace.
+    """The time at which a discount's codes run out if they are granted on at the present pace.
 
     The pace is that of the last hour if it has `ENOUGH` grants, otherwise that of the last day or week; of a younger
     discount, that since its beginning.

@@ -1,4 +1,4 @@
-"""Takes a forgotten user's name, metadata and reasons out of the ledger, as the service does in Redis."""
+"""Take a forgotten user's name, metadata and reasons out of the ledger, as the service does in Redis."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ _EVER = 2**62
 
 
 class PastRedemptions:
-    """Answers for redemptions from the ledger, as Redis would (`discount.domain.past.Past`)."""
+    """Redemptions read from the ledger, as Redis had them (`discount.domain.past.Past`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""How far the ledger has read each partition, and whether Redis still has what the ledger read last."""
+"""Positions: how far the ledger has read each partition, and whether Redis still has what the ledger read last."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

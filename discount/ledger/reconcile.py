@@ -1,4 +1,4 @@
-"""Compares Redis with the ledger, and each with itself, discount by discount, while grants go on.
+"""Compare Redis with the ledger, and each with itself, discount by discount, while grants go on.
 
 Both are read in slices. A slice is compared as of a stated place in the outbox (`discount.ledger.windows`), so that
 nothing is reported that is only a moment older.
@@ -42,7 +42,7 @@ PAGE = 1_000
 
 
 class Reconciler:
-    """Compares discounts.
+    """The reconciliation of discounts.
 
     Args:
         pause: waits for so many seconds.

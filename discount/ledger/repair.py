@@ -1,4 +1,4 @@
-"""Repairs differences between Redis and the ledger where one side is certain to be right.
+"""Repair differences between Redis and the ledger where one side is certain to be right.
 
 Each repair changes only the value that was compared: a counter by its difference, a field if it has not changed since.
 So repairs are safe while grants go on.

@@ -1,4 +1,4 @@
-"""Does again in Redis what the events of the ledger say, in their order: grants, uses, changes of discounts.
+"""Repeat in Redis what the events of the ledger say, in their order: grants, uses, changes of discounts.
 
 Each call of a script is found by its events, which have the same time, and is made again as it was made then
 (`discount.store.replay`). What stands in Redis already stays as it is, so an interrupted replay goes on.

@@ -1,4 +1,4 @@
-"""Puts waiting lists back while a partition is replayed, and notes which codes have to be used in time.
+"""The waiting lists of a replayed partition, and the codes that have to be used in time.
 
 Meanwhile no discount counts users who wait, so that each grant is made again as it was made, whoever waited.
 """

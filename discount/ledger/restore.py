@@ -1,4 +1,4 @@
-"""Puts back into Redis what it lost and the ledger has: its last moment, or everything.
+"""Put back into Redis what it lost and the ledger has: its last moment, or everything.
 
 While a partition is being restored, `{pp}:restoring` stands in it, and names the last entry that is done. So a restore
 that was interrupted goes on where it stopped.
@@ -23,7 +23,7 @@ PAGE = 200
 
 
 class Restore:
-    """Restores partitions of a Redis.
+    """The restoration of a Redis, partition by partition.
 
     Args:
         keep: the seconds for which events are kept in the outbox.

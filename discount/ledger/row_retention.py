@@ -1,4 +1,4 @@
-"""Deletes rows that are older than their retention period: figures by minute and by hour, events, changes, uses."""
+"""Delete rows that are older than their retention period: figures by minute and by hour, events, changes, uses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _TIMES = {
 
 
 class RowRetention:
-    """Deletes old rows, a limited number at a time.
+    """The deletion of old rows, a limited number at a time.
 
     Args:
         days: for how many days `events`, `changes`, `uses`, and the figures by `minute` and by `hour` are kept; None

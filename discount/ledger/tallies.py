@@ -1,4 +1,4 @@
-"""Writes what processes counted, repeated grants and refusals, into the figures of the ledger."""
+"""Write what processes counted, repeated grants and refusals, into the figures of the ledger."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -22,7 +22,7 @@ _KEY = (FIGURES.c.discount_id, FIGURES.c.at, FIGURES.c.type)
 
 
 class TallyReader:
-    """Writes the numbers of the partitions that this process reads into the ledger.
+    """The writer of the counted numbers of the partitions that this process reads.
 
     The number of a minute in Redis only rises, and the ledger adds what it has risen by. So a death at any point
     neither loses nor doubles what Redis has.

@@ -1,4 +1,4 @@
-"""Writes rows into the ledger: many at once, and the same way into SQLite and PostgreSQL."""
+"""Write rows into the ledger: many at once, and the same way into SQLite and PostgreSQL."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""`discount run`: starts an embedded Redis, the mail sink, the server and the worker, and stops them in order."""
+"""`discount run`: an embedded Redis, the mail sink, the server and the worker, started and stopped in order."""
 
 import http.client
 import os

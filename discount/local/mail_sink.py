@@ -72,7 +72,7 @@ async def _serve(directory: Path, listener: socket.socket) -> None:
 
 
 class _Handler:
-    """Writes each e-mail to a file. No part of the e-mail gets into the file name, so it cannot lead elsewhere."""
+    """A writer of each e-mail to a file. No part of the e-mail gets into the file name, so it cannot lead elsewhere."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""Writes e-mails to users and brands, in English or German, as text and HTML."""
+"""E-mails to users and brands, in English or German, as text and HTML."""
 
 import re
 import unicodedata
@@ -71,7 +71,7 @@ class Amounts:
 
 
 class _Policy(EmailPolicy):
-    """Serialises headers for SMTP. Headers that must not be folded or encoded, such as links, stay on one line."""
+    """A policy that serialises headers for SMTP. Headers that must not be folded, such as links, stay on one line."""
 
     _WHOLE = ("list-unsubscribe", "message-id")
 

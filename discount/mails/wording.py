@@ -1,4 +1,4 @@
-"""Formats numbers, amounts and times for a language."""
+"""Format numbers, amounts and times for a language."""
 
 from datetime import date, datetime
 

@@ -1,4 +1,4 @@
-"""The format of brands' API keys: makes them, checks them for typing errors, and hashes them."""
+"""API keys of brands: their format, their check for typing errors, and their hashes."""
 
 import hmac
 import re

@@ -1,4 +1,4 @@
-"""Signs people in by OpenID Connect: the authorization code flow with PKCE (RFC 7636)."""
+"""Sign people in by OpenID Connect: the authorization code flow with PKCE (RFC 7636)."""
 
 import secrets
 import time
@@ -31,7 +31,7 @@ _AWAY = "The provider that signs people in does not answer."
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whom the provider has identified; without a brand, the admin."""
+    """A person whom the provider has identified; without a brand, the admin."""
 
     name: str
     scopes: frozenset[Scope]

@@ -1,4 +1,4 @@
-"""Seals what only this installation may read: the keys of code sequences, where a database keeps them."""
+"""Seal what only this installation may read: the keys of code sequences, where a database keeps them."""
 
 import base64
 from secrets import token_bytes
@@ -12,7 +12,7 @@ _NONCE = 12
 
 
 class Sealer:
-    """Seals texts with a key that is derived from the installation's secret (AES-256-GCM)."""
+    """A seal for texts, with a key that is derived from the installation's secret (AES-256-GCM)."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer

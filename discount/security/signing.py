@@ -1,4 +1,4 @@
-"""Signs webhook calls and unsubscribe links. All keys are derived from one secret, so none of them is stored."""
+"""Sign webhook calls and unsubscribe links. All keys are derived from one secret, so none of them is stored."""
 
 import base64
 import hmac
@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"([A-Za-z0-9_-]{2,1400})\.([A-Za-z0-9_-]{22})")
 
 
 class Signer:
-    """Signs with keys derived from the installation's secret.
+    """A signer with keys derived from the installation's secret.
 
     Args:
         secret: the setting SECRET; if empty, a random secret that Redis keeps.

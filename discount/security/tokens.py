@@ -1,4 +1,4 @@
-"""Identifies the owner of a bearer token: the admin, a brand (by API key) or a user (by JWT)."""
+"""Identify the owner of a bearer token: the admin, a brand (by API key) or a user (by JWT)."""
 
 import time
 from hashlib import blake2b, sha256
@@ -21,7 +21,7 @@ USED = 60_000_000
 
 
 class Tokens:
-    """Identifies the owners of tokens, and caches them.
+    """The owners of tokens, identified and cached.
 
     The cache does not see that an API key was revoked: check it again with `check_key` or the guard of a script.
 

@@ -1,4 +1,4 @@
-"""Which URLs webhooks may have."""
+"""The URLs that webhooks may have."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Verifies user tokens: JWTs (RFC 7519) that the marketplace signs with a shared secret or a published key."""
+"""Verify user tokens: JWTs (RFC 7519) that the marketplace signs with a shared secret or a published key."""
 
 import re
 import time
@@ -32,7 +32,7 @@ _LATEST = 2**53
 
 
 class UserTokens:
-    """Verifies tokens with a shared secret (HS256) or with the keys published at `jwks_url`.
+    """A verifier of tokens, with a shared secret (HS256) or with the keys published at `jwks_url`.
 
     If neither is set, no token is valid.
     """

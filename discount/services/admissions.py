@@ -1,4 +1,4 @@
-"""Whom a discount is for: a user is judged, and claims an identity, before a grant or a wait."""
+"""Admissions: a user is judged, and claims an identity, before a grant or a wait."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the codes that a user holds are good for now: their discounts, their states and their uses."""
+"""The state of the codes that a user holds: their discounts, what each takes off, and their uses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Client connections: buffers requests until a thread can answer them, and limits how slow a client may be.
+"""Client connections: requests wait in buffers until a thread can answer them, and no client may be too slow.
 
 The worker's main loop reads a request until a thread can answer it without waiting for the client. Threads wait only
 to read a large body or to write a long response, and there the client has to keep a minimum speed.
@@ -55,7 +55,7 @@ _LONGEST_CHUNK_LINE = 110
 
 
 class _Pace:
-    """Measures a client's speed in one direction: bytes transferred per second of waiting."""
+    """A client's speed in one direction: bytes transferred per second of waiting."""
 
     def __init__(self) -> None:
         self.bytes = 0

@@ -1,4 +1,4 @@
-"""Fast parser: reads the busiest requests straight from the receive buffer, past gunicorn's parser.
+"""Fast parser: the busiest requests are read straight from the receive buffer, past gunicorn's parser.
 
 It accepts only a complete, single request that no two parsers could read differently. Everything else goes to
 gunicorn's parser, so that request smuggling has nothing to exploit.

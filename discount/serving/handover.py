@@ -1,4 +1,4 @@
-"""Handover: passes client connections from one process to another, with what has been received of the next request.
+"""Handover: client connections pass from one process to another, with what has been received of the next request.
 
 Workers of both kinds share two pairs of Unix sockets, made before the first of them starts. One pair carries
 connections to the pool workers, the other carries idle ones back. A message waits in its pair until a worker takes it,

@@ -27,7 +27,7 @@ _THREADS = 4
 
 
 class EventLoop:
-    """Watches descriptors; `turn` waits for events and acts on them."""
+    """The watched descriptors; `turn` waits for events and acts on them."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()

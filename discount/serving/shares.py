@@ -227,7 +227,7 @@ class Shares:
 
 
 class Meter:
-    """Charges what one request computes, in the thread that answers it.
+    """The meter of one request: it charges what is computed, in the thread that answers it.
 
     Both pay: the caller whose turn it was, and the one whom the application finds. They differ where the credentials
     are new, or written in another way than before.

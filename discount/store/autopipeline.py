@@ -18,7 +18,7 @@ Submit = Callable[[Sequence[Any], Callable[[Replies], None]], None]
 
 
 class _Thread(threading.local):
-    """Whether this thread runs calls in greenlets.
+    """The state of a thread: whether it runs calls in greenlets.
 
     All other threads never touch the library: it leaves broken objects behind when they end, on which the garbage
     collection crashes (greenlet 3.5.6, Python 3.11 to 3.13).
@@ -35,7 +35,7 @@ class Leave(BaseException):
 
 
 class _Call(greenlet):  # type: ignore[misc]
-    """Runs one function after another. It switches back with commands, or with None at the end of a function."""
+    """A greenlet that runs functions in turn. It switches back with commands, or with None at the end of a function."""
 
     resume: Callable[[Replies], None]
 
@@ -46,7 +46,7 @@ class _Call(greenlet):  # type: ignore[misc]
 
 
 class Calls:
-    """Runs calls in one thread. While one waits for Redis, others run."""
+    """The calls of one thread. While one waits for Redis, others run."""
 
     def __init__(self, submit: Submit) -> None:
         self._submit = submit

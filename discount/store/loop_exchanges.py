@@ -77,7 +77,7 @@ class _Sent(Struct, eq=False):
 
 
 class LoopExchanges:
-    """Sends commands to the nodes that have their partitions.
+    """The exchanges with the nodes that have the partitions of commands.
 
     Args:
         connect: opens a connection to a node and compares its layout; it may wait, and runs in a thread.

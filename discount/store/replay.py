@@ -1,4 +1,4 @@
-"""Runs scripts again as they ran before: at the same time, with the same events.
+"""Run scripts again as they ran before: at the same time, with the same events.
 
 A script decides by its arguments, by what Redis holds and by the clock. So a script that runs again on the state of
 then, at the time of then, leaves the state that it left. Its entries in the outbox get the ids of then.

@@ -1,4 +1,4 @@
-"""What a process counts of a discount where no event is written: repeated grants, and refusals."""
+"""Tallies of a process, where no event is written: repeated grants and refusals, by discount."""
 
 import threading
 from collections.abc import Callable

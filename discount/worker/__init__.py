@@ -1,4 +1,4 @@
-"""The worker: plans deliveries from events and makes them.
+"""The worker: deliveries are planned from events and made.
 
 Any number of workers may run, and each can be killed at any moment.
 """

@@ -30,7 +30,7 @@ _TARGET = "digest:"
 
 
 class Digests:
-    """Plans the digests that are due, each once.
+    """The planner of digests that are due, each once.
 
     The id of a delivery is made from the brand and the day. So a worker that dies between planning a digest and
     setting the next one, or two that plan the same, plan it once.

@@ -1,4 +1,4 @@
-"""Leases lanes, attempts the deliveries that are due, stores the results and releases the lanes."""
+"""Lease lanes, attempt the deliveries that are due, store the results and release the lanes."""
 
 import random
 import threading
@@ -38,7 +38,7 @@ _SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a failed delivery is attempted again.
+    """The times at which a failed delivery is attempted again.
 
     Each pause varies by up to a fifth, so that deliveries that failed together do not all come back together.
 
@@ -83,7 +83,7 @@ Prepare = Callable[[Sequence[Delivery]], Sequence[Callable[[], Attempt]]]
 
 
 class Dispatcher:
-    """Works on due lanes of one kind of delivery, with a fixed number of threads that all brands share fairly.
+    """The work on due lanes of one kind of delivery, with a fixed number of threads that all brands share fairly.
 
     - A brand may always use a quarter of the threads, its share.
     - Beyond its share it may use threads only while another quarter stays free, and never for slow lanes.

@@ -1,4 +1,4 @@
-"""Attempts e-mail deliveries: finds the recipient and the current facts, writes the e-mail and sends it."""
+"""Attempt e-mail deliveries: find the recipient and the current facts, write the e-mail and send it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ GMAIL = ("gmail.com", "googlemail.com")
 
 
 class EmailDelivery:
-    """Writes e-mails and passes them to the SMTP client.
+    """The delivery of e-mails by the SMTP client.
 
     Args:
         sender: the From address, with or without a name.

@@ -1,4 +1,4 @@
-"""Periodic work: takes over from dead workers, trims the outbox and updates gauges."""
+"""Periodic work: take over from dead workers, trim the outbox and update gauges."""
 
 from functools import partial
 from math import nan

@@ -1,4 +1,4 @@
-"""Plans the deliveries that events lead to: webhook calls and e-mails."""
+"""Plan the deliveries that events lead to: webhook calls and e-mails."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Turn:
 
 
 class Planner:
-    """Reads the outbox as one consumer of the workers' group, and plans the deliveries of each entry once.
+    """A consumer of the workers' group in the outbox, which plans the deliveries of each entry once.
 
     Args:
         consumer: a name that no other worker uses.

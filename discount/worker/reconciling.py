@@ -1,4 +1,4 @@
-"""Reconciles Redis and the ledger hour by hour, one partition after the other."""
+"""Reconcile Redis and the ledger hour by hour, one partition after the other."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ class Ending(Exception):
 
 
 class Reconciling:
-    """Compares the partitions that this process writes into the ledger. It computes for half of the time at most.
+    """The reconciliation of the partitions that this process writes into the ledger, in half of the time at most.
 
     Args:
         owned: returns these partitions.

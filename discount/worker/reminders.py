@@ -28,7 +28,7 @@ _SECOND = 1_000_000
 
 
 class Reminders:
-    """Notes when discounts and codes end, and plans the reminders when they are due.
+    """The ends of discounts and codes, and the reminders that are planned when they are due.
 
     Args:
         days: how many days before the end a reminder is due.

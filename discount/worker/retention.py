@@ -1,4 +1,4 @@
-"""Takes old redemptions out of Redis, a limited number at a time: those to delete, and those that the ledger keeps."""
+"""Take old redemptions out of Redis, a limited number at a time: those to delete, and those that the ledger keeps."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _DAY = 86_400_000_000
 
 
 class Retention:
-    """Takes uses out of Redis after `days`; None keeps them for good. Counts, sums and limits do not change.
+    """The removal of uses from Redis after `days`; None keeps them for good. Counts, sums and limits do not change.
 
     Args:
         has_all: returns those of some old redemptions that the ledger has exactly as Redis has them; only these are

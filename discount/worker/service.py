@@ -176,7 +176,7 @@ def _ledger_loops(store: Store, database: Database, consumer: Consumer, ending: 
 
 
 class _Loop(threading.Thread):
-    """Repeats a turn until the worker ends. Errors are logged, and the turn is repeated after a second.
+    """A thread that repeats a turn until the worker ends. Errors are logged, and the turn is repeated after a second.
 
     Args:
         every: seconds between two turns; 0 if the turn itself waits.

@@ -1,4 +1,4 @@
-"""SMTP client (RFC 5321): passes one e-mail to the mail server, within one total timeout."""
+"""SMTP client (RFC 5321): one e-mail at a time goes to the mail server, within one total timeout."""
 
 import re
 import smtplib
@@ -23,7 +23,7 @@ _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
 class SmtpClient:
-    """Sends e-mails through one mail server, each over a new connection.
+    """A client of one mail server, each over a new connection.
 
     `smtps://` uses TLS from the start and `smtp://` requires STARTTLS; both check certificates. `smtp+plain://` has no
     TLS, for a server on this machine or in a private network.
@@ -125,7 +125,7 @@ class SmtpClient:
 
 
 class _Deadline:
-    """Shuts a connection down when its total time is over.
+    """A timer that shuts a connection down when its total time is over.
 
     Socket timeouts are not enough: a server that sends a byte a second never exceeds one.
     """

@@ -1,4 +1,4 @@
-"""Remembers which types of events anybody is told of, so that most events cost nothing but their reading."""
+"""Remember which types of events have a recipient, so that most events cost nothing but their reading."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class _Known:
 
 
 class Targets:
-    """Tells events that somebody may be told of from those that nobody is.
+    """The types of events that have a recipient, by brand and discount.
 
     Each change that may add a target raises the version of its partition in Redis, in the same script. A version that
     was read after some events is therefore at least as new as all targets that were there before these events.

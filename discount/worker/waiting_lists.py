@@ -1,4 +1,4 @@
-"""Ends claims of codes that were not used, and grants codes to users who wait for them."""
+"""End claims of codes that were not used, and grant codes to users who wait for them."""
 
 from discount.domain.errors import NotFound
 from discount.services import claims, waiting_lists
@@ -13,7 +13,7 @@ LISTS = 20
 
 
 class WaitingLists:
-    """Looks at each waiting list when codes may be there for it. Several workers may do so at once."""
+    """The waiting lists for which codes may be free. Several workers may serve them at once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

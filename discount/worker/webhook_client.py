@@ -22,7 +22,7 @@ LONGEST_PAUSE = 24 * 3600
 
 
 class WebhookClient:
-    """Posts to webhooks. Each thread has its own connection pool.
+    """A client that posts to webhooks. Each thread has its own connection pool.
 
     Args:
         policy: the addresses that may be called.
@@ -86,7 +86,7 @@ class WebhookClient:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects only to addresses that it resolved and checked: a second lookup could return another address."""
+    """A transport that connects only to addresses that it has checked: a second lookup could return another one."""
 
     def __init__(self, policy: ssrfguard.Policy) -> None:
         self._policy = policy

@@ -1,4 +1,4 @@
-"""Attempts deliveries: looks up what they need, signs and posts webhook calls, and passes e-mails on."""
+"""Attempt deliveries: look up what they need, sign and post webhook calls, and pass e-mails on."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class WebhookDelivery:
-    """Attempts webhook deliveries, and passes e-mail deliveries on to `emails`.
+    """The delivery of webhook calls; e-mail deliveries go on to `emails`.
 
     Args:
         emails: None if no mail server is set; e-mail deliveries then fail as `no-mail`.

@@ -5,7 +5,8 @@ from typing import Any, get_args
 from discount import metrics
 from discount.api.contract import Contract, ViewResult
 from discount.api.identities import identity_in
-from discount.api.schemas.common import BrandId, UserId, customer_in, missing_out
+from discount.api.schemas.common import BrandId, UserId, missing_out
+from discount.api.schemas.customers import customer_in
 from discount.api.schemas.grants import (
     GrantIn,
     GrantOut,

@@ -8,12 +8,8 @@ from discount import metrics
 from discount.api import problems, texts
 from discount.api.contract import Contract, ViewResult
 from discount.api.identities import identity_in
-from discount.api.schemas.common import (
-    UserId,
-    customer_in,
-    missing_out,
-    moment_in,
-)
+from discount.api.schemas.common import UserId, missing_out, moment_in
+from discount.api.schemas.customers import customer_in
 from discount.api.schemas.limits import LimitsOut
 from discount.api.schemas.redemptions import (
     BestOut,

@@ -3,7 +3,8 @@
 from discount.api.contract import Contract, ViewResult
 from discount.api.identities import identity_in
 from discount.api.routes.grants import email_in
-from discount.api.schemas.common import ListQuery, customer_in
+from discount.api.schemas.common import ListQuery
+from discount.api.schemas.customers import customer_in
 from discount.api.schemas.waits import WaitIn, WaitOut, WaitPage, WaitQuery
 from discount.domain import model
 from discount.security.signing import Signer

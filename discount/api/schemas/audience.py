@@ -5,14 +5,15 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from discount.api.schemas.common import Groups, Shape
+from discount.api.schemas.common import Shape
+from discount.api.schemas.customers import Groups
 from discount.api.schemas.user_lists import ListName
 from discount.domain import audience
 from discount.domain.errors import Invalid
 
 
 class AudienceShape(Shape, omit_defaults=True):
-    """Who may use a discount: users in one of the groups or lists, with orders as the caller states them.
+    """The users who may use a discount: those in one of the groups or lists, with orders as the caller states them.
 
     Groups are claims of the user's token, those that the brand keeps (`PUT /user/{user_id}`), or those in `customer`.
     """

@@ -77,7 +77,7 @@ class DeliveriesQuery(ListQuery):
 
 
 class ResendIn(Shape):
-    """Which deliveries to send once more: without `state`, those that failed."""
+    """A choice of deliveries to send once more: without `state`, those that failed."""
 
     brand_id: ForBrand | None = None
     state: DeliveryState = "failed"

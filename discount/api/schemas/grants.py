@@ -7,9 +7,7 @@ from msgspec import UNSET, Meta, UnsetType, structs
 
 from discount.api.schemas.common import (
     BrandId,
-    CustomerIn,
     Email,
-    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -20,6 +18,7 @@ from discount.api.schemas.common import (
     Wanted,
     moment_out,
 )
+from discount.api.schemas.customers import CustomerIn, IdentityIn
 from discount.domain import model
 from discount.domain.errors import Refusal
 from discount.services import wallets

@@ -148,7 +148,7 @@ class FigureOut(TotalOut, kw_only=True):
 
 
 class ForecastOut(Shape, kw_only=True):
-    """When the codes of an active discount run out if they are granted on at the present pace.
+    """The time at which an active discount's codes run out if they are granted on at the present pace.
 
     The pace is that of the last hour if it has 10 grants, otherwise that of the last day or week.
     """

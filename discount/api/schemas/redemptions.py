@@ -13,8 +13,6 @@ from discount.api.schemas.common import (
     BrandId,
     Category,
     Currency,
-    CustomerIn,
-    IdentityIn,
     ListQuery,
     Metadata,
     Missing,
@@ -26,6 +24,7 @@ from discount.api.schemas.common import (
     Wanted,
     moment_out,
 )
+from discount.api.schemas.customers import CustomerIn, IdentityIn
 from discount.api.schemas.limits import LimitsOut
 from discount.api.schemas.problems import Facts
 from discount.domain import model, order_lines
@@ -141,7 +140,7 @@ class RedemptionIn(ValidationIn, kw_only=True):
 
 
 class RollbackIn(Shape):
-    """Why a redemption is rolled back, and whether all others of its order are, too."""
+    """The reason of a rollback, and whether the other redemptions of the order are rolled back, too."""
 
     reason: Remark = ""
     whole_order: Annotated[bool, Meta(description="Roll back the redemptions of all codes of the order.")] = False

@@ -4,13 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from discount.api.schemas.common import (
-    BrandId,
-    Email,
-    Groups,
-    Shape,
-    VisibleText,
-)
+from discount.api.schemas.common import BrandId, Email, Shape, VisibleText
+from discount.api.schemas.customers import Groups
 from discount.domain.reasons import with_rule
 from discount.services import users
 from discount.services.contacts import Contact

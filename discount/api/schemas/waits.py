@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from discount.api.schemas.common import CustomerIn, Email, IdentityIn, Moment, Shape, UserId
+from discount.api.schemas.common import Email, Moment, Shape, UserId
+from discount.api.schemas.customers import CustomerIn, IdentityIn
 from discount.domain import model
 from discount.services.waiting_lists import Wait
 

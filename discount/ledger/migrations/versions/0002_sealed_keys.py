@@ -1,4 +1,4 @@
-"""What codes are made with, sealed, and the secret of the installation."""
+"""The keys of code sequences, sealed, and the secret of the installation."""
 
 import sqlalchemy as sa
 from alembic import op
