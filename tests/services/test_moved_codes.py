@@ -318,6 +318,14 @@ LINES = st.lists(
 )
 
 
+def read_sorted(redis: Any, name: str) -> Any:
+    """Return what a key holds, in an order that does not depend on the time."""
+    kind = redis.type(name)
+    if kind == "hash":
+        return dict(sorted(redis.hgetall(name).items()))
+    return sorted(redis.smembers(name)) if kind == "set" else redis.lrange(name, 0, -1)
+
+
 def state_of(lines: Sequence[MovedCode], cuts: Sequence[int]) -> dict[str, Any]:
     """Return what is stored after the beginnings of a file were sent, and then all of it."""
     harness = fake_harness()
@@ -331,11 +339,8 @@ def state_of(lines: Sequence[MovedCode], cuts: Sequence[int]) -> dict[str, Any]:
     for name in harness.redis.keys("*"):
         # Ids and times of the discount and of the events differ.
         if ":grants:" in name or ":uses:" in name or ":taken:" in name or ":codes" in name or ":users:" in name:
-            kind = harness.redis.type(name)
-            reads = {"hash": harness.redis.hgetall, "set": harness.redis.smembers}
-            read = reads.get(kind, lambda key: harness.redis.lrange(key, 0, -1))
             short = name.replace(found.id, "").rpartition(":")[0] if ":taken:" not in name else "taken"
-            stored.setdefault(short, []).append(read(name))
+            stored.setdefault(short, []).append(read_sorted(harness.redis, name))
     for fields in stored.pop("{0c}:users", []):
         stored.setdefault("users", []).append(sorted(each for each in fields if not each.endswith("$")))
     shown = harness.show(found.id)
