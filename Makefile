@@ -5,6 +5,9 @@ PYTHON ?= python3
 # The arguments of pytest, such as ARGS="tests/unit -k docs".
 ARGS ?= tests
 BIN = $(VENV)/bin
+# The suites that also run on a Cluster.
+ON_CLUSTER = $(addprefix tests/,services races api security worker dialects mails ledger) \
+	$(addprefix tests/faults/test_,away_nodes.py copies_of_nodes.py)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -60,7 +63,7 @@ chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis an
 	CUTS=20 $(BIN)/python -m pytest tests/ledger/test_starts.py -k power_cut
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three
-	STORE=cluster $(BIN)/python -m pytest tests/services tests/races tests/api tests/security tests/worker tests/faults/test_away_nodes.py -n 4 --dist worksteal
+	STORE=cluster $(BIN)/python -m pytest $(ON_CLUSTER) -n 4 --dist worksteal
 
 models: $(VENV)/.tests ## compare random calls with plain models, ten times as many as in `make test`; about ten minutes
 	MODEL_TIMES=10 $(BIN)/python -m pytest tests/services/test_any_*.py -n 4 --dist worksteal

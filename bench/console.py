@@ -78,26 +78,38 @@ def _show_pages(settings: Settings, store: Store, count: int, rounds: int) -> No
 
 
 def _show_grants(store: Store, port: int, rounds: int, grants: int, seconds: float) -> None:
-    discount_id = _create(store, "another brand", "Christmas", (2 * rounds + 2) * grants)
-    rates: dict[str, list[float]] = {"no console": [], f"{CONSOLES} consoles": []}
-    names = list(rates)
+    """Print the rates of grants beside consoles, each compared with the turns before and after it, without consoles.
+
+    The ratio of those two turns is the noise.
+    """
+    discount_id = _create(store, "another brand", "Christmas", (3 * rounds + 1) * grants)
+    rates: list[tuple[float, float, float]] = []
     user = 0
-    for turn in range(2 * rounds + 2):
-        # In turns: none, some, some, none.
-        name = names[(turn + turn // 2) % 2]
+
+    def turn(consoles: int) -> float:
+        nonlocal user
         path = f"/discount/{discount_id}/grant"
         requests = [load.post(path, {"user_id": f"user {user + number}"}) for number in range(grants)]
         user += grants
-        with _consoles(port, CONSOLES if name != "no console" else 0, seconds):
+        with _consoles(port, consoles, seconds):
             found = load.drive(port, requests, 16)
         if found.statuses.keys() - {200, 201}:
             raise RuntimeError(f"{found.statuses}")
-        if turn >= 2:
-            rates[name].append(found.rate)
+        return found.rate
+
+    turn(0)
+    for _ in range(rounds):
+        rates.append((turn(0), turn(CONSOLES), turn(0)))
+    share = [2 * beside / (before + after) for before, beside, after in rates]
+    noise = [after / before for before, _, after in rates]
+    rows = [
+        ("no console", tables.spread([rate for before, _, after in rates for rate in (before, after)]), "1"),
+        ("no console, after / before", "", tables.spread(noise, 3)),
+        (f"{CONSOLES} consoles", tables.spread([beside for _, beside, _ in rates]), tables.spread(share, 3)),
+    ]
     title = f"Grants beside open consoles, each asking every {seconds:g} s"
-    tables.show(title, ("beside", "grants/s"), [(name, tables.spread(each)) for name, each in rates.items()])
-    before, beside = (sorted(each)[len(each) // 2] for each in rates.values())
-    tables.keep("console: grants beside consoles", share=beside / before)
+    tables.show(title, ("beside", "grants/s", "ratio to no console"), rows)
+    tables.keep("console: grants beside consoles", share=sorted(share)[len(share) // 2])
 
 
 @contextmanager

@@ -30,6 +30,8 @@ LONGEST_GAP = 2 * NODE_TIMEOUT / 1000 + 2
 LONGEST_PART = 3.0
 #: The share of the calls to other nodes that may fail.
 SMALL = 0.05
+#: The fault in which the others' rate is judged, too: it is as long in each run.
+MOMENT = f"master hangs for {failovers.MOMENT:.0f} s"
 #: The last four are about the nodes that have no fault.
 COLUMNS = (
     *("fault", "mode", "runs", "answers", "lost", "given twice", "longest gap s"),
@@ -41,6 +43,7 @@ FAULTS: dict[str, tuple[Callable[[Cluster, int], Node], bool]] = {
     "replicas cut off, then the host pulled": (failovers.lose_replicas_then_host, True),
     "master cut off with its clients": (failovers.partition_with_clients, True),
     "master hangs": (failovers.freeze, False),
+    MOMENT: (failovers.freeze_for_a_moment, False),
     "master killed": (failovers.kill, False),
 }
 FAULTS_OF_PRIMARY: dict[str, tuple[Callable[[Sentinels], Node], bool]] = {
@@ -103,6 +106,8 @@ class Row:
             yield f"a call took {self.slowest:.1f} s"
         if self.failed > SMALL * self.answers:
             yield f"{self.failed} calls to other nodes failed"
+        if self.fault == MOMENT and median(self.rates) < 1 - SMALL:
+            yield f"the other nodes gave {median(self.rates):.2f} of the answers of before"
         if self.others:
             # Nobody waits for the node that has the fault. A busy computer is slow before it, too.
             worst = percentile(self.others, 0.99)

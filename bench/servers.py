@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import end
 from tests.support.redis_server import free_port
 
 PATIENCE = 180.0
@@ -58,17 +59,7 @@ def _started(command: Sequence[str], environment: Mapping[str, str], port: int) 
             _wait_for(process, port, Path(folder) / "log")
             yield process.pid
         finally:
-            stop(process)
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process cleanly, or at least end it."""
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            end(process)
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

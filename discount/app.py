@@ -117,6 +117,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             tokens=callers,
             signatures=signatures,
             ledger=bool(settings.ledger_url),
+            worker_away=settings.worker_away,
             is_open=settings.auth == "open",
             proxies=settings.proxies,
             public_url=settings.public_url,

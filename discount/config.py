@@ -120,6 +120,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     console: Annotated[
         Literal["on", "off"], Meta(description="Whether the [console](console.md) is served, at `/console`.")
     ] = "on"
+    worker_away: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=36,
+            description="Seconds without a sign of a worker after which the console says that none is running. It says"
+            " so within a minute in any case.",
+        ),
+    ] = 20
 
     redis_url: Annotated[
         str,
@@ -173,7 +182,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     auth: Annotated[
         Literal["open", "token"],
-        Meta(description="`token` asks every caller for a [token](access.md); `open` asks nobody."),
+        Meta(description="`token` asks every caller for a [token](access.md); `open` asks for none."),
     ] = "open"
     allow_open: Annotated[
         bool,

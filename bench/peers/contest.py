@@ -14,6 +14,7 @@ from statistics import median
 from bench import load, over_http, servers, tables
 from bench.peers import command, processes, programs, sender
 from discount.services import brands, code_pools
+from tests.support.processes import end
 from tests.support.redis_server import RedisServer, free_port
 
 OPEN, KEY, REDEMPTION = "grant", "grant with an API key", "redemption"
@@ -271,5 +272,5 @@ def _grants_after(discount_id: str) -> Callable[[int, int], Sequence[bytes]]:
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     several = processes.tree(process.pid)
-    servers.stop(process)
+    end(process)
     processes.end(pid for pid in several if pid != process.pid)

@@ -20,6 +20,7 @@ from bench.peers import processes, sender
 from discount.config import Settings
 from tests.stack.proxy import Proxy
 from tests.support import programs
+from tests.support.processes import end
 from tests.support.redis_server import RedisServer, free_port
 
 CONNECTIONS = 32
@@ -138,7 +139,7 @@ def _discount(command: str, settings: Mapping[str, str], file: Path) -> Iterator
         try:
             yield process.pid
         finally:
-            servers.stop(process)
+            end(process)
 
 
 def _create(port: int, total: int) -> str:

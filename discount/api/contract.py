@@ -175,9 +175,7 @@ class Contract:
 
 # Arguments of views that come from the gate.
 _FROM_GATE: dict[str, Callable[[Gate, Request], Any]] = {
-    "caller": lambda _gate, request: request.caller,
     "author": lambda gate, request: gate.author(request),
-    "guard": lambda _gate, request: request.guard,
     "address": lambda gate, request: gate.counted_address(request),
     "language": lambda _gate, request: language_of(request.environ),
 }
@@ -208,6 +206,7 @@ class Endpoint:
         self._read_body = _reader_of(operation)
         self._takes_key = "idempotency_key" in operation.parameters
         self._takes_upload = "upload" in operation.parameters
+        self._from_request = [name for name in ("caller", "guard") if name in operation.parameters]
         self._from_gate = [(name, value) for name, value in _FROM_GATE.items() if name in operation.parameters]
         self._is_long = operation.cost.long
         self._may_be_long = bool(operation.cost.is_long)
@@ -221,7 +220,8 @@ class Endpoint:
             reply = self.respond(request, self.call(request))
         except Exception as error:
             reply = self.refuse(request, error)
-        reply.headers += request.rate_headers
+        guard = request.guard
+        reply.rate = request.rate if guard is None or guard.rate is None else guard.rate
         return reply
 
     def admit(self, request: Request) -> None:
@@ -316,6 +316,8 @@ class Endpoint:
         if self._read_body is not None:
             arguments["body"] = self._read_body(request.environ)
         self._gate.bind(request.caller, self._requirements, arguments)
+        for each in self._from_request:
+            arguments[each] = getattr(request, each)
         for name, value in self._from_gate:
             arguments[name] = value(self._gate, request)
         if self._takes_upload:

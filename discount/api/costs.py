@@ -44,6 +44,15 @@ class Cost:
 
 _LIST = "1,000 rows a page"
 _FILE = "500 rows a slice"
+#: Exchanges on top of that of the script, where a discount judges users or asks who they are: its definition is read,
+#: groups and lists are looked up, and the script runs again.
+JUDGED = 3
+#: Exchanges that serve a waiting list: 20 times four for 50 users. They fill the pool, read the list, and run a script.
+SERVED = 80
+#: Exchanges of a code at the checkout: it is looked up and judged, and the script asks for what only the caller knows.
+CHECKOUT = 9
+#: Exchanges that find the codes that fit an order.
+FITTING = 16
 
 #: By operation; the others are ordinary.
 COSTS: dict[str, Cost] = {
@@ -53,17 +62,16 @@ COSTS: dict[str, Cost] = {
     "grant_code": Cost(
         1,
         "3 more if the pool is empty (1,000 codes are made) or the process does not know the discount yet; "
-        "1 more if a sold-out discount has codes again; 3 more with an audience; "
-        "80 more if users wait for codes that are free",
+        "1 more if a sold-out discount has codes again; "
+        f"{JUDGED} more with an audience, or with `limits.per_identity` if the process does not know the discount yet; "
+        f"{SERVED} more if users wait for codes that are free",
     ),
     "validate_code": Cost(
-        62,
-        "6 for one code, and 6 more for each further one; without a code 12: 200 discounts of the brand and 100 codes "
-        "of the user are read, and 50 judged, each with 1 more if it has an audience",
+        5 * CHECKOUT,
+        f"{CHECKOUT} for each of five codes; without a code {FITTING}: 200 discounts of the brand and 100 codes of the "
+        "user are read, and 50 judged",
     ),
-    "redeem_code": Cost(
-        31, "6 for one code, and 6 more for each further one; 50 more to settle 50,000 holds that ended"
-    ),
+    "redeem_code": Cost(5 * CHECKOUT, f"{CHECKOUT} for each of five codes; 50 more to settle 50,000 holds that ended"),
     "create_discount": Cost(4, "16 codes are made"),
     "list_discounts": Cost(4, "1,000 discounts are read"),
     "show_discount": Cost(2),
@@ -71,13 +79,21 @@ COSTS: dict[str, Cost] = {
     "close_discount": Cost(3),
     "show_grant": Cost(1),
     "revoke_code": Cost(16, "20 codes that the user lost before, 50 users who wait"),
-    "begin_wait": Cost(2),
+    "begin_wait": Cost(1 + JUDGED),
     "show_wait": Cost(1),
-    "end_wait": Cost(2),
+    "end_wait": Cost(3),
     "list_waits": Cost(1, _LIST),
-    "grant_codes": Cost(4, "10,000 users, 500 a slice; personal codes 100 a slice", _always),
+    "grant_codes": Cost(
+        4 + JUDGED,
+        f"10,000 users, 500 a slice; personal codes 100 a slice; {SERVED} more in each slice if users wait",
+        _always,
+    ),
     "list_grants": Cost(24, _LIST, _as_file),
-    "grant_code_of_brand": Cost(48, "1,000 discounts of the brand are read, 20 open ones tried"),
+    "grant_code_of_brand": Cost(
+        48,
+        f"1,000 discounts of the brand are read, 20 open ones tried; {JUDGED} more for each that has an audience; "
+        f"{SERVED} more if users wait for codes that are free",
+    ),
     "list_grants_of_user": Cost(40, _LIST),
     "import_codes": Cost(4, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
     "move_in": Cost(7, "20,000,000 lines and 256 MiB, 400 lines and uses a slice", _always),

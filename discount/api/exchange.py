@@ -58,20 +58,11 @@ class Request(Struct):
         path: str = self.environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
         return "/" + path.lstrip("/")
 
-    @property
-    def rate_headers(self) -> list[tuple[str, str]]:
-        """The RateLimit headers of the reply; none if the request was not counted."""
-        rate = self.guard.rate if self.guard is not None and self.guard.rate is not None else self.rate
-        if rate is None:
-            return []
-        limit, left, reset = rate
-        return [("RateLimit-Limit", str(limit)), ("RateLimit-Remaining", str(left)), ("RateLimit-Reset", str(reset))]
-
 
 class Reply(Struct):
     """The reply to a request: a body, or its pieces if it is streamed.
 
-    `end` is called once the last piece is sent, or the client is gone.
+    `end` is called once the last piece is sent, or the client is gone. `rate` is the request's, if it was counted.
     """
 
     body: bytes
@@ -79,3 +70,17 @@ class Reply(Struct):
     headers: list[tuple[str, str]] = field(default_factory=list)
     pieces: Iterable[bytes] | None = None
     end: Callable[[], None] | None = None
+    rate: tuple[int, int, int] | None = None
+
+    @property
+    def all_headers(self) -> list[tuple[str, str]]:
+        """The headers, and those of the rate."""
+        if self.rate is None:
+            return self.headers
+        limit, left, reset = self.rate
+        return [
+            *self.headers,
+            ("RateLimit-Limit", str(limit)),
+            ("RateLimit-Remaining", str(left)),
+            ("RateLimit-Reset", str(reset)),
+        ]

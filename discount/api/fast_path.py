@@ -69,8 +69,7 @@ class FastPath:
 def with_length(reply: Reply) -> Answer:
     """Return a reply as WSGI sends it, with its length."""
     body = _body(reply)
-    reply.headers.append(("Content-Length", str(len(body))))
-    return _STATUS_LINES[reply.status], reply.headers, body
+    return _STATUS_LINES[reply.status], [*reply.all_headers, ("Content-Length", str(len(body)))], body
 
 
 def written(reply: Reply, rest: bytes, second: int, *, keep_alive: bool) -> bytes:
@@ -80,18 +79,21 @@ def written(reply: Reply, rest: bytes, second: int, *, keep_alive: bool) -> byte
         rest: the headers of every answer, each with its line end.
         second: the time in seconds since 1970 UTC.
     """
-    # The server decides about the connection, not the app.
-    lines = [f"{name}: {value}\r\n" for name, value in reply.headers if name != "Connection"]
-    start, body = _start(reply.status, second, keep_alive), _body(reply)
-    return b"%b%bContent-Length: %d\r\n%b\r\n%b" % (start, "".join(lines).encode("latin-1"), len(body), rest, body)
+    start, body = _start(reply.status, second, keep_alive, tuple(reply.headers)), _body(reply)
+    if reply.rate is not None:
+        start += b"RateLimit-Limit: %d\r\nRateLimit-Remaining: %d\r\nRateLimit-Reset: %d\r\n" % reply.rate
+    return b"%bContent-Length: %d\r\n%b\r\n%b" % (start, len(body), rest, body)
 
 
 def _body(reply: Reply) -> bytes:
     return reply.body if reply.pieces is None else b"".join(reply.pieces)
 
 
+# Cached: nearly all answers of a second begin with the same lines.
 @lru_cache(maxsize=64)
-def _start(status: int, second: int, keep_alive: bool) -> bytes:
+def _start(status: int, second: int, keep_alive: bool, headers: tuple[tuple[str, str], ...]) -> bytes:
     connection = "keep-alive" if keep_alive else "close"
-    lines = (f"HTTP/1.1 {_STATUS_LINES[status]}", f"Server: {SERVER}", f"Date: {http_date(second)}")
+    lines = [f"HTTP/1.1 {_STATUS_LINES[status]}", f"Server: {SERVER}", f"Date: {http_date(second)}"]
+    # The server decides about the connection, not the app.
+    lines += [f"{name}: {value}" for name, value in headers if name != "Connection"]
     return "\r\n".join([*lines, f"Connection: {connection}\r\n"]).encode("latin-1")

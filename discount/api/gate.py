@@ -151,7 +151,8 @@ class Gate:
         if not requirements.scopes:
             return
         if self._open:
-            _charge(request, "")
+            if request.meter is not None:
+                request.meter.caller = ""
             self.refuse_other_sites(request.environ, changes=requirements.changes)
             if requirements.header is not None:
                 request.caller = _caller_in(requirements.header, request.environ)
@@ -161,10 +162,10 @@ class Gate:
         if admitted is not None:
             caller, rate = admitted
             request.caller, request.guard = caller, Guard(caller.key_id, caller.key_digest, rate)
-            _charge(request, _payer(caller))
+            _charge(request)
             return
         caller = request.caller = self._identify(request, requirements)
-        _charge(request, _payer(caller))
+        _charge(request)
         refusal = requirements.refusal_of(caller)
         if refusal is not None or not requirements.guarded:
             self._count_caller(request)
@@ -248,7 +249,7 @@ class Gate:
             TooManyRequests
         """
         if not self._open:
-            _charge(request, _payer(request.caller))
+            _charge(request)
             self._count_caller(request)
 
     def count_stranger(self, request: Request) -> None:
@@ -330,9 +331,11 @@ def _caller_in(header: TokenHeader, environ: Mapping[str, Any]) -> Caller:
     return Caller(frozenset(), **{header.holds: read_part(text, _ID_TYPES[header.holds], header.name)})
 
 
-def _charge(request: Request, payer: str) -> None:
-    if request.meter is not None:
-        request.meter.caller = payer
+def _charge(request: Request) -> None:
+    """Let the caller of a request pay, if the server has a meter."""
+    meter = request.meter
+    if meter is not None:
+        meter.caller = _payer(request.caller)
 
 
 def _payer(caller: Caller) -> str:

@@ -35,7 +35,7 @@ TITLES: dict[str, str] = {
     "too-many-webhooks": "Die Marke hat die Höchstzahl an Webhooks.",
     "webhook-off": "Der Webhook ist ausgeschaltet.",
     "no-longer-kept": "Die Ereignisse, die dafür nötig sind, werden nicht mehr aufbewahrt.",
-    "no-ledger": "Dieser Dienst bewahrt keine Vergangenheit auf.",
+    "no-ledger": "Dieser Dienst führt keinen Verlauf.",
     "wrong-kind": "Die Codes dieses Rabatts sind nicht importiert.",
     "limit-reached": "Der Code wurde so oft verwendet, wie seine Grenzen erlauben.",
     "outside-hours": "Der Code kann zu anderen Zeiten eingelöst werden.",

@@ -93,7 +93,7 @@ def change_brand(no_digest: bool, as_json: bool, **given: Any) -> None:
 def preview_digest(brand_id: str, day: datetime | None, html: bool) -> None:
     """Print a brand's daily digest as it would be sent, without sending it.
 
-    A brand that gets none is shown one in English, by UTC.
+    A brand that gets none is shown one in English.
     """
     settings = find_settings()
     store = open_store(settings)
@@ -102,7 +102,7 @@ def preview_digest(brand_id: str, day: datetime | None, html: bool) -> None:
         store,
         Figures(store, open_ledger(settings)),
         found,
-        found.digest or Digest(),
+        found.digest or Digest(timezone=found.timezone or brands.UTC),
         day.date() if day else None,
         sender=settings.mail_from,
     )

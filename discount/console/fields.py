@@ -1,5 +1,6 @@
 """Fields of forms as bodies of requests: money, times and empty fields as people write them."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -68,8 +69,31 @@ def moment(text: str, zone: str, field: str) -> str:
 
 
 def plain_moment(time: datetime | None, zone: str) -> str:
-    """Return a time as a field of a form shows it."""
-    return "" if time is None else time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+    """Return a time as a field of a form shows it: to the minute, or to the millisecond if it is no whole minute."""
+    if time is None:
+        return ""
+    local = time.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    return local.isoformat(timespec="milliseconds" if local.second or local.microsecond else "minutes")
+
+
+def pack(texts: Mapping[str, str]) -> str:
+    """Return texts as one text, for a field that nobody sees."""
+    return json.dumps({name: value for name, value in texts.items() if value}, ensure_ascii=False)
+
+
+def unpack(text: str) -> dict[str, str]:
+    """Return the texts in a text of `pack`.
+
+    Raises:
+        Invalid: a browser did not send back what the form had.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise Invalid("was", "is not what the form had; load the page again")
+    return found
 
 
 def _exponent(currency: str) -> int:

@@ -19,7 +19,8 @@ from discount.api.exchange import ANYBODY
 from discount.api.gate import Gate
 from discount.api.long_calls import RETRY_AFTER
 from discount.api.streaming import Stream
-from discount.console import languages, rendering
+from discount.console import languages, reasons, rendering
+from discount.console.languages import Language
 from discount.console.sessions import Session, Sessions
 from discount.console.visits import Redirect, Result, View, Visit
 from discount.domain.errors import CrossSite, Invalid, Refusal, TooManyAtOnce, Unauthenticated
@@ -66,7 +67,7 @@ class Frame:
     """Serves the pages.
 
     Args:
-        zone_of: returns the time zone of a brand; None for all brands.
+        zone_of: returns the time zone that a brand has set.
         is_open: whether the service asks nobody for a token.
         proxies: how many proxies in front of the service may say that the browser used TLS.
         public_url: where people reach the service.
@@ -79,7 +80,7 @@ class Frame:
         gate: Gate,
         sessions: Sessions,
         *,
-        zone_of: Callable[[str | None], str],
+        zone_of: Callable[[str], str | None],
         is_open: bool,
         proxies: int,
         public_url: str,
@@ -89,7 +90,7 @@ class Frame:
         self.is_open = is_open
         self._app = app
         self._endpoints = {each.operation.name: each for each in endpoints}
-        self.zone_of = zone_of
+        self._zone_of = zone_of
         self._proxies = proxies
         self._public_url = public_url
         self._uploads = BoundedSemaphore(UPLOADS)
@@ -193,7 +194,7 @@ class Frame:
         accepted = tuple(request.accept_languages.values())[:8]
         language = languages.choose(chosen[:8], accepted)
         author = Author("open", request.environ.get("discount.request_id", ""))
-        return Visit(request, self._endpoints, language=language, session=session, author=author)
+        return Visit(request, self._endpoints, language=language, session=session, author=author, zone_of=self._zone_of)
 
     def _identify(self, visit: Visit, *, public: bool) -> None:
         """Say as whom the person acts, and count the request.
@@ -253,7 +254,7 @@ class Frame:
             "navigation": _navigation,
             "is_here": _is_here,
             "problem": None,
-            "zone": values["zone"] if "zone" in values else self.zone_of(visit.brand_id if visit.is_known else None),
+            "zone": values["zone"] if "zone" in values else visit.zone(),
             "notices": self._said(visit),
         }
         return Response(rendering.render(template, visit.language, given | values), status, mimetype="text/html")
@@ -267,8 +268,9 @@ class Frame:
         reply = problems.render(error, request.environ)
         found = msgspec.json.decode(reply.body)
         refusal = Problem.of(error) if isinstance(error, Refusal) else None
-        values = {"status": reply.status, "title": found["title"], "request_id": found["request_id"]}
-        values["sentences"] = _sentences(refusal) if refusal else []
+        title = rendering.title_of(str(found["type"]).rpartition("/")[2], visit.language)
+        values = {"status": reply.status, "title": title, "request_id": found["request_id"]}
+        values["sentences"] = _sentences(refusal, visit.language) if refusal else []
         response = self._render_refusal(visit, values)
         for name, value in reply.headers:
             if name in ("Retry-After", "Allow", "Connection"):
@@ -310,6 +312,8 @@ def _navigation(visit: Visit) -> list[tuple[str, str]]:
         pages += [("/codes", text("Find a code")), ("/users", text("Users")), ("/deliveries", text("Deliveries"))]
     if visit.may("read"):
         pages += [("/changes", text("Changes"))]
+    if visit.may("manage") and visit.brand_id:
+        pages += [("/settings", text("Settings"))]
     if visit.may("admin"):
         pages += [("/brands", text("Brands")), ("/system", text("System"))]
     return pages
@@ -334,7 +338,9 @@ def _is_live() -> bool:
     return "live" in request.args
 
 
-def _sentences(problem: Problem) -> list[str]:
-    return [f"{name}: {reason}." if name else f"{reason}." for name, reason in problem.fields.items()] or (
-        [problem.detail] if problem.detail else []
-    )
+def _sentences(problem: Problem, language: Language) -> list[tuple[str, str]]:
+    """Return why something was refused, a sentence for each field, each with its language."""
+    if not problem.fields:
+        return [(problem.detail, "en")] if problem.detail else []
+    found = [(name, reasons.in_language(reason, language)) for name, reason in problem.fields.items()]
+    return [(f"{name}: {reason}." if name else f"{reason}.", language.tag) for name, reason in found]

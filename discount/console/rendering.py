@@ -1,8 +1,10 @@
 """Renders the pages from `discount/console/templates`. Everything in a value is text, whatever it contains."""
 
 import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -10,7 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from discount import __version__
+from discount.api import texts
 from discount.api.problems import TITLES
+from discount.console import reasons
 from discount.console.languages import Language
 from discount.domain import model
 
@@ -37,13 +41,51 @@ def _environment(language: Language) -> Environment:
         "day": lambda value, zone: language.day(_datetime(value), zone),
     }
     environment.filters["union"] = lambda one, other: one | other
-    environment.globals |= {"language": language, "static": static, "title_of": lambda slug: TITLES.get(slug, slug)}
+    environment.filters["reason"] = lambda text: reasons.in_language(text, language)
+    environment.globals |= {"language": language, "static": static, "title_of": partial(title_of, language=language)}
+    environment.globals |= {"reason_of": reason_of, "is_used": is_used, "field_of": field_of}
     return environment
 
 
 def render(template: str, language: Language, values: dict[str, Any]) -> str:
     """Render a template in a language."""
     return _environment(language).get_template(template).render(values)
+
+
+def title_of(slug: str, language: Language) -> str:
+    """Return the title of a problem in a language."""
+    return language.gettext(texts.title(slug, TITLES.get(slug, slug), language.tag))
+
+
+def reason_of(problem: Any, name: str) -> str:
+    """Return why a field, or an entry of it, was refused; an empty text if it was not."""
+    found = {} if problem is None else problem.fields
+    return next((str(reason) for field, reason in found.items() if _is_in(field, name)), "")
+
+
+def is_used(form: Mapping[str, str], problem: Any, names: Sequence[str]) -> bool:
+    """Return whether one of the fields has a text, or was refused."""
+    return any(
+        reason_of(problem, name) or any(text and _is_in(field, name) for field, text in form.items()) for name in names
+    )
+
+
+def field_of(labels: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """Return the field of a form that a reason is about, and its label; None if the form has none.
+
+    The label of a field in rows has no number: `opens.from` is that of `opens.0.from`.
+    """
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        field = re.sub(r"(\.\d+)+$", "", ".".join(parts[:length]))
+        label = labels.get(re.sub(r"\.\d+", "", field))
+        if label is not None:
+            return field, label
+    return None
+
+
+def _is_in(field: str, name: str) -> bool:
+    return field == name or field.startswith(f"{name}.")
 
 
 @cache

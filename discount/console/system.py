@@ -38,7 +38,7 @@ def describe(store: Store, *, ledger: bool) -> System:
     )
 
 
-def zone_of(store: Store, brand_id: str | None) -> str:
-    """Return the time zone in which a brand's times are shown: that of its daily digest, otherwise UTC."""
-    brand = None if brand_id is None else brands.read(store, [brand_id])[brand_id]
-    return "UTC" if brand is None or brand.digest is None else brand.digest.timezone
+def zone_of(store: Store, brand_id: str) -> str | None:
+    """Return the time zone that a brand has set."""
+    brand = brands.read(store, [brand_id])[brand_id]
+    return None if brand is None else brand.timezone

@@ -56,6 +56,7 @@ class Visit:
         endpoints: the operations of the API, by name.
         session: from the cookie.
         author: who makes the changes of the visit.
+        zone_of: returns the time zone that a brand has set.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Visit:
         language: Language,
         session: Session,
         author: Author,
+        zone_of: Callable[[str], str | None],
     ) -> None:
         self.request = request
         self.language = language
@@ -74,6 +76,8 @@ class Visit:
         self._brand_id = ""
         self.author = author
         self._endpoints = endpoints
+        self._zone_of = zone_of
+        self._zones: dict[str, str | None] = {}
 
     @property
     def caller(self) -> Caller:
@@ -109,6 +113,16 @@ class Visit:
     def look_at(self, brand_id: str) -> None:
         """Say which brand the page is about, where its address does not."""
         self._brand_id = brand_id
+
+    def zone(self, discount: Any = None) -> str:
+        """Return the time zone of the page: the brand's, otherwise that of the discount that it is about, or UTC."""
+        brand_id = self.brand_id if discount is None else discount.brand_id
+        if self.is_known and brand_id:
+            if brand_id not in self._zones:
+                self._zones[brand_id] = self._zone_of(brand_id)
+            if zone := self._zones[brand_id]:
+                return zone
+        return "UTC" if discount is None else str(discount.timezone)
 
     @property
     def query(self) -> dict[str, str]:

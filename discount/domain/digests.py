@@ -15,7 +15,7 @@ class Digest(Struct, frozen=True, omit_defaults=True):
 
     Args:
         email: if empty, the brand's address.
-        timezone: IANA.
+        timezone: IANA; the brand's.
         hour: when it is due, by the clock of the time zone.
     """
 

@@ -161,6 +161,9 @@ class AlreadyGrantedElsewhere(Refusal):
     slug = "already-granted-elsewhere"
     title = "Another user with the same e-mail, device, address or card has a code of this discount."
 
+    def __init__(self, detail: str = "", *, part: str = "", most: str = "0") -> None:
+        super().__init__(detail, limit="per_identity", most=int(most), part=part)
+
 
 class IdentityMissing(Refusal):
     slug = "identity-missing"

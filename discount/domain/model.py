@@ -78,6 +78,8 @@ class Brand:
     #: Kinds of e-mails that the brand does not want sent.
     mails_off: tuple[str, ...] = ()
     digest: Digest | None = None
+    #: IANA; that of its times in the console and of its digest. None is UTC.
+    timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +227,10 @@ class Grant(Struct, frozen=True):
 
 def good_until(granted_at: int, expires_at: int | None, valid_for: Duration | None, zone: str) -> int | None:
     """Return when a code stops being good: at its own end or the discount's, the earlier; None for never."""
-    ends = [] if expires_at is None else [expires_at]
-    ends += [] if valid_for is None else [valid_for.after(granted_at, zone)]
-    return min(ends, default=None)
+    if valid_for is None:
+        return expires_at
+    end = valid_for.after(granted_at, zone)
+    return end if expires_at is None else min(end, expires_at)
 
 
 RedemptionState = Literal["held", "redeemed", "rolled-back", "released"]

@@ -40,6 +40,9 @@ class ReplayedWaits:
             within = discounts.get_definition(self._store, discount_id).claim_within
             if kind == "code.granted" and within is not None and not user.startswith(FORGOTTEN):
                 claims.note(self._store, discount_id, user, happened_at(entry.fields), within.text)
+        elif kind in claims.UNDONE and not user.startswith(FORGOTTEN):
+            if discounts.get_definition(self._store, discount_id).claim_within is not None:
+                claims.note_undone(self._store, discount_id, user, int(entry.fields["at"]))
         elif kind == "discount.closed":
             self._store.command("DEL", listed)
 

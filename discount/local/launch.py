@@ -23,6 +23,8 @@ from discount.store.connection import Store
 
 #: Seconds for the server to answer its first request, and for a child process to stop after SIGTERM.
 PATIENCE = 60
+#: How much less of the processor the worker gets than the server, if both want it.
+NICE = 10
 
 
 def launch(*, cluster: bool = False) -> None:
@@ -107,7 +109,9 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
             raise SettingsError("the ledger could not be upgraded")
         # The worker needs the tables of the ledger.
         if upgrade.returncode == 0 and "worker" not in children:
-            children["worker"] = _start(started, ["discount", "worker"], environment)
+            worker = children["worker"] = _start(started, ["discount", "worker"], environment)
+            # All share one machine: answers come before what is told of them.
+            os.setpriority(os.PRIO_PROCESS, worker.pid, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
         for name, child in children.items():
             if child.poll() is not None:
                 raise SettingsError(f"the {name} stopped unexpectedly")

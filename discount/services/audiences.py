@@ -8,35 +8,31 @@ from discount.domain.errors import Refusal
 from discount.services import user_lists
 from discount.store import keys
 from discount.store.connection import Store
+from discount.store.exchanges import Command
 
 
-def judge(store: Store, brand_id: str, user_id: str, of: Audience, customer: Customer | None) -> list[Refusal]:
-    """Return why a user is not in an audience; one exchange, if what the caller says does not tell."""
-    return judge_many(store, brand_id, [user_id], of, customer)[0]
-
-
-def judge_many(
-    store: Store, brand_id: str, user_ids: Sequence[str], of: Audience, customer: Customer | None = None
+def judge(
+    store: Store, brand_id: str, asked: Sequence[tuple[str, Audience]], customer: Customer | None
 ) -> list[list[Refusal]]:
-    """Return for each of many users why it is not in an audience."""
+    """Return for each user and audience why the user is not in it. It takes one exchange at most."""
     stated = customer or NOBODY_KNOWN
-    members = set(user_ids) if audience.is_in_group(of, stated.groups) else _members(store, brand_id, user_ids, of)
-    return [audience.refusals_of(of, stated, is_member=each in members) for each in user_ids]
-
-
-def _members(store: Store, brand_id: str, user_ids: Sequence[str], of: Audience) -> set[str]:
-    """Return those users who are in a group that the brand keeps, or on a list."""
-    found: set[str] = set()
-    if of.groups:
-        partition = keys.partition_of(brand_id, store.partitions)
-        kept = store.commands(
-            [("HGET", keys.brand_contact(partition, brand_id, user_id), "groups") for user_id in user_ids]
-        )
-        found = {
-            user_id
-            for user_id, groups in zip(user_ids, kept, strict=True)
-            if audience.is_in_group(of, (groups or "").split())
-        }
-    if of.lists:
-        found |= user_lists.on_lists(store, brand_id, of.lists, user_ids)
+    lookups = [
+        [] if audience.is_in_group(of, stated.groups) else _lookups(store, brand_id, user_id, of)
+        for user_id, of in asked
+    ]
+    replies = iter(store.commands([command for several in lookups for command in several]))
+    found = []
+    for (_, of), several in zip(asked, lookups, strict=True):
+        is_member = not several
+        for command in several:
+            reply = next(replies)
+            is_member |= audience.is_in_group(of, (reply or "").split()) if command[0] == "HGET" else bool(reply)
+        found.append(audience.refusals_of(of, stated, is_member=is_member))
     return found
+
+
+def _lookups(store: Store, brand_id: str, user_id: str, of: Audience) -> list[Command]:
+    """Return commands that tell whether a user is in a group that the brand keeps, or on a list."""
+    contact = keys.brand_contact(keys.partition_of(brand_id, store.partitions), brand_id, user_id)
+    groups: list[Command] = [("HGET", contact, "groups")] if of.groups else []
+    return groups + [user_lists.lookup(store, brand_id, name, user_id) for name in of.lists]

@@ -34,7 +34,7 @@ TRIED = 20
 
 # Refusals of one discount after which the next one is tried.
 _NOT_FROM_THIS = (
-    *(SoldOut, NotStarted, Expired, Paused, Closed, Revoked),
+    *(SoldOut, NotReleased, OthersWait, NotStarted, Expired, Paused, Closed, Revoked),
     *(NotInAudience, AlreadyGrantedElsewhere, IdentityMissing),
 )
 
@@ -112,24 +112,13 @@ def _grant_from_open(
     wanted = min(discount_lists.LOOKED_AT, TRIED + len(besides))
     page = discount_lists.list_page(store, brand_id=brand_id, status="active", limit=wanted)
     others = (each for each in page.items if each.id not in besides and not each.used_up)
+    serves = True
     for discount in islice(others, TRIED):
         try:
-            return grants.grant(store, discount.id, user_id, expected_users=numbers, **given)
-        except (
-            SoldOut,
-            NotReleased,
-            OthersWait,
-            NotStarted,
-            Expired,
-            Paused,
-            Closed,
-            Revoked,
-            NotInAudience,
-            AlreadyGrantedElsewhere,
-            IdentityMissing,
-        ):
-            # The discount was open when it was listed; the next one may still be.
-            continue
+            return grants.grant(store, discount.id, user_id, expected_users=numbers, serves=serves, **given)
+        except _NOT_FROM_THIS as refusal:
+            # The discount was open when it was listed; the next one may still be. Serving several lists takes too long.
+            serves = serves and not isinstance(refusal, OthersWait)
     if not page.items and not discount_lists.list_page(store, brand_id=brand_id, limit=1).items:
         raise NotFound(f"The brand {brand_id} has no discount.")
     raise SoldOut("No discount of this brand has a code to give now.")

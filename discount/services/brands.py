@@ -23,6 +23,9 @@ from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
 
+#: The time zone of a brand that has set none.
+UTC = "UTC"
+
 
 def create(store: Store, brand_id: str, name: str, email: str | None = None) -> Brand:
     """Create a brand. A repeated call with the same values returns the existing one.
@@ -68,18 +71,15 @@ def list_page(store: Store, *, limit: int = 100, cursor: str | None = None) -> P
 
 
 def change(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | Digest | None]) -> Brand:
-    """Change a brand's name, its e-mail address, its daily digest, or the kinds of e-mails that are not sent.
+    """Change a brand's name, e-mail address, time zone or daily digest, or the kinds of e-mails that are not sent.
 
     None removes a value.
 
     Raises:
         NotFound, BrandClosed
     """
-    fields, digest_at = [], ""
-    for name, value in changes.items():
-        if name == "digest":
-            digest_at = str(value.next_after(store.now())) if isinstance(value, Digest) else "none"
-        fields += [name, _stored(value)]
+    digest_at = _next_digest(store, brand_id, changes) if changes.keys() & {"digest", "timezone"} else ""
+    fields = [part for name, value in changes.items() for part in (name, _stored(value))]
     names = [_key(store, brand_id), keys.digests(keys.partition_of(brand_id, store.partitions))]
     try:
         store.run("change_brand", names, [json.dumps(fields), brand_id, digest_at])
@@ -182,9 +182,20 @@ def revoke_key(store: Store, brand_id: str, key_id: str) -> None:
     store.commands([("DEL", name), ("ZREM", keys.brand_keys(partition, brand_id), key_id)])
 
 
+def _next_digest(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | Digest | None]) -> str:
+    """Return when the next digest is due after a change: `none` for never, empty for a brand that never had one."""
+    brand = show(store, brand_id)
+    digest, zone = changes.get("digest", brand.digest), changes.get("timezone", brand.timezone)
+    if not isinstance(digest, Digest):
+        return "none" if "digest" in changes else ""
+    in_zone = msgspec.structs.replace(digest, timezone=zone if isinstance(zone, str) else UTC)
+    return str(in_zone.next_after(store.now()))
+
+
 def _stored(value: str | Sequence[str] | Digest | None) -> str:
     if isinstance(value, Digest):
-        return msgspec.json.encode(value).decode()
+        # Its time zone is a field of the brand.
+        return msgspec.json.encode(msgspec.structs.replace(value, timezone=UTC)).decode()
     return value or "" if isinstance(value, str | None) else " ".join(value)
 
 
@@ -197,7 +208,8 @@ def _no_brand(brand_id: str) -> NotFound:
 
 
 def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:
-    closed_at = stored.get("closed_at")
+    closed_at, zone = stored.get("closed_at"), stored.get("timezone")
+    digest = msgspec.json.decode(stored["digest"], type=Digest) if "digest" in stored else None
     return Brand(
         id=brand_id,
         name=stored["name"],
@@ -205,7 +217,8 @@ def _brand(brand_id: str, stored: Mapping[str, str]) -> Brand:
         created_at=int(stored["created_at"]),
         closed_at=int(closed_at) if closed_at else None,
         mails_off=tuple(stored.get("mails_off", "").split()),
-        digest=msgspec.json.decode(stored["digest"], type=Digest) if "digest" in stored else None,
+        digest=None if digest is None else msgspec.structs.replace(digest, timezone=zone or UTC),
+        timezone=zone,
     )
 
 

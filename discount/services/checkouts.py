@@ -12,7 +12,7 @@ from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId, make_redemption_id, short_of
 from discount.domain.model import Definition
 from discount.domain.rules import Order
-from discount.services import audiences, discounts, identities, revocations, user_grants
+from discount.services import audiences, discounts, revocations, user_grants
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.guards import Guard
@@ -73,7 +73,7 @@ class PreparedCheckout(Struct, frozen=True):
         discount_amount: what the rule takes off the order, in minor units.
         off_lines: the same for each line of the order; empty without lines.
         refusals: why the rule does not apply to the order, if it does not.
-        outside: why the user is not in the discount's audience, if it is judged here, or may not claim the identity.
+        outside: why the user is not in the discount's audience, if it is judged here.
     """
 
     checkout: Checkout
@@ -107,7 +107,7 @@ def prepare(store: Store, checkout: Checkout, guard: Guard | None) -> PreparedCh
         discount_id = _find_discount(store, checkout, facts, guard)
         discount = discounts.parse_id(store, discount_id)
         definition = discounts.get_definition(store, discount_id)
-    outside = user_refusals(store, checkout, discount, definition)
+    (outside,) = user_refusals(store, checkout, [definition])
     return judge(checkout, facts, discount, definition, outside)
 
 
@@ -117,7 +117,7 @@ def judge(
     """Return a checkout with what its discount takes off, and why its rule refuses the order.
 
     Args:
-        outside: why the user is not in the audience, or may not claim the identity.
+        outside: why the user is not in the audience.
     """
     rule, order = definition.rule, checkout.order
     off_lines = rules.taken_off_lines(rule, order.lines, [each.amount for each in order.lines]) if order.lines else ()
@@ -133,15 +133,14 @@ def judge(
     )
 
 
-def user_refusals(store: Store, checkout: Checkout, discount: DiscountId, definition: Definition) -> list[Refusal]:
-    """Return why a user is not in a discount's audience, if that is judged here, or may not claim the identity."""
-    found, user_id = definition.audience, checkout.user_id
-    reasons: list[Refusal] = []
-    if found is not None and found.at != "grant":
-        reasons += audiences.judge(store, definition.brand_id, user_id, found, checkout.customer)
-    if definition.per_identity is not None:
-        reasons += identities.refusals_of(store, discount, definition, user_id, checkout.identity)
-    return reasons
+def user_refusals(store: Store, checkout: Checkout, definitions: Sequence[Definition]) -> list[list[Refusal]]:
+    """Return for each discount of a brand why the user is not in its audience, if that is judged here."""
+    found = [each.audience if each.audience and each.audience.at != "grant" else None for each in definitions]
+    asked = [(checkout.user_id, each) for each in found if each is not None]
+    if not asked:
+        return [[] for _ in definitions]
+    judged = iter(audiences.judge(store, definitions[0].brand_id, asked, checkout.customer))
+    return [[] if each is None else next(judged) for each in found]
 
 
 def wrong_code() -> NotGranted:

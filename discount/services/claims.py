@@ -9,6 +9,8 @@ from discount.store.connection import Store
 
 #: Who takes back a code that was not used.
 _SERVICE = Author("service")
+#: Events after which a code may have no use and no hold any more.
+UNDONE = ("redemption.rolled-back", "redemption.released")
 #: The reason in its event.
 REASON = "unclaimed"
 
@@ -20,11 +22,17 @@ def note(store: Store, discount_id: str, user_id: str, granted_at: int, within: 
     store.command("ZADD", keys.claims(partition), until, f"{discount_id} {user_id}")
 
 
+def note_undone(store: Store, discount_id: str, user_id: str, at: int) -> None:
+    """Note that a use or a hold of a code was undone: if the code had to be used by then, it goes back now."""
+    partition = discounts.parse_id(store, discount_id).partition
+    store.command("ZADD", keys.claims(partition), at, f"{discount_id} {user_id}")
+
+
 def end(store: Store, partition: int, claim: str, now: int) -> bool:
     """Take the code of a claim back, unless it was used; return whether it was taken back.
 
     The code goes to whoever waits longest in the same step, or into the pool. The user may be granted another one.
-    A closed discount leaves the user the code.
+    After a use is rolled back, `note_undone` brings the claim back. A closed discount leaves the user the code.
     """
     discount_id, _, user_id = claim.partition(" ")
     taken_back = False

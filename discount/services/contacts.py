@@ -95,10 +95,15 @@ def find(store: Store, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str
 
 def have_addresses(store: Store, wanted: Sequence[tuple[str, str]]) -> list[bool]:
     """Return for each pair of a brand and a user whether an e-mail address is known. Cheaper than `find`."""
-    replies = store.commands(
-        [("HGET", _name(store, user_id, brand_id), "email") for brand, user_id in wanted for brand_id in (brand, None)]
-    )
-    return [bool(known or own) for known, own in zip(replies[::2], replies[1::2], strict=True)]
+    names = [_name(store, user_id, brand_id) for brand, user_id in wanted for brand_id in (brand, None)]
+    by_partition: dict[int, list[str]] = {}
+    for each in names:
+        by_partition.setdefault(keys.partition_in(each), []).append(each)
+    # Most users have no contact: one command for each partition says so.
+    counts = store.commands([("EXISTS", *several) for several in by_partition.values()])
+    several = [each for own, count in zip(by_partition.values(), counts, strict=True) if count for each in own]
+    emails = dict(zip(several, store.commands([("HGET", each, "email") for each in several]), strict=True))
+    return [bool(emails.get(known) or emails.get(own)) for known, own in zip(names[::2], names[1::2], strict=True)]
 
 
 def names(store: Store, brand_id: str, user_ids: Sequence[str]) -> dict[str, str]:

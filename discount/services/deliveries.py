@@ -69,7 +69,7 @@ class PlannedDelivery:
         Several lanes of a webhook, or of a brand's e-mails, can be under way at a time.
         """
         of_webhook = f"{self.target}." if self.kind == "webhook" else ""
-        return f"{self.kind}.{_brand_digest(self.brand_id)}.{of_webhook}{int(self.id[-4:], 16) % LANES}"
+        return f"{self.kind}.{brand_digest(self.brand_id)}.{of_webhook}{int(self.id[-4:], 16) % LANES}"
 
     def fields(self) -> dict[str, str]:
         """Return the fields that are stored."""
@@ -127,7 +127,7 @@ def plan(store: Store, partition: int, now: int, planned: Sequence[tuple[str, Se
             *(lanes_key(partition, each.lane) for each in group),
             *(keys.due(partition, each.kind) for each in group),
         ]
-        brand = _brand_digest(group[0].brand_id)
+        brand = brand_digest(group[0].brand_id)
         calls.append((names, [outbox.GROUP, entry_id, now - FAILED_SECONDS * MICROSECONDS, brand, json.dumps(rows)]))
         deliveries += len(group)
         if deliveries >= PLANNED_TOGETHER:
@@ -357,5 +357,6 @@ def _no_delivery() -> NotFound:
     return NotFound("There is no such delivery.")
 
 
-def _brand_digest(brand_id: str) -> str:
+def brand_digest(brand_id: str) -> str:
+    """Return a brand as the names of its lanes have it."""
     return blake2b(brand_id.encode(), digest_size=8).hexdigest()

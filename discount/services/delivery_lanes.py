@@ -4,6 +4,10 @@ A lane is a queue of the deliveries to one webhook, or of one brand's e-mails. O
 """
 
 from collections.abc import Sequence
+from itertools import chain
+from typing import get_args
+
+from msgspec import Struct
 
 from discount.domain import ids
 from discount.domain.errors import Unavailable
@@ -13,6 +17,54 @@ from discount.services.deliveries import DELIVERED_SECONDS, FAILED_SECONDS, MICR
 from discount.services.partitions import ask_each
 from discount.store import keys
 from discount.store.connection import Store
+
+#: The most lanes of a brand that are shown, and the deliveries at either end of each that are read.
+SHOWN, ENDS = 40, 5
+
+
+class WaitingLane(Struct, frozen=True):
+    """A lane of a brand with deliveries that wait. Times are in microseconds since 1970 UTC.
+
+    Args:
+        webhook_id: None for e-mails.
+        count: the deliveries that wait.
+        since: when the oldest of them was planned, of those that are due first and last.
+        due_at: when the next attempt is due.
+        attempts, status: of the delivery that was tried most often, and its receiver's last answer.
+    """
+
+    kind: DeliveryKind
+    webhook_id: str | None
+    count: int
+    since: int
+    due_at: int
+    attempts: int
+    status: str
+
+
+def list_waiting(store: Store, brand_id: str) -> list[WaitingLane]:
+    """Return lanes of a brand that wait, the one that waits longest first. A lane that a worker has now is left out.
+
+    Raises:
+        Unavailable
+    """
+    partition = keys.partition_of(brand_id, store.partitions)
+    digest, kinds = deliveries.brand_digest(brand_id), get_args(DeliveryKind)
+    found = store.commands([("ZRANGE", keys.lanes(partition, kind, digest), 0, SHOWN - 1) for kind in kinds])
+    names = [lane for lanes in found for lane in lanes][:SHOWN]
+    lanes = [keys.lane(partition, each) for each in names]
+    counts = store.commands([("ZCARD", each) for each in lanes])
+    ends = store.commands([("ZRANGE", lane, *part) for lane in lanes for part in ((0, ENDS - 1), (-ENDS, -1))])
+    read = {each.id: each for each in deliveries.read(store, partition, list(dict.fromkeys(chain(*ends))))}
+    rows = []
+    for count, first, last in zip(counts, ends[::2], ends[1::2], strict=True):
+        some = [read[each] for each in (*first, *last) if each in read]
+        if some:
+            tried = max(some, key=lambda each: each.attempts)
+            webhook_id = tried.target if tried.kind == "webhook" else None
+            since, due_at = min(each.created_at for each in some), min(each.due_at or 0 for each in some)
+            rows.append(WaitingLane(tried.kind, webhook_id, int(count), since, due_at, tried.attempts, tried.status))
+    return sorted(rows, key=lambda each: each.since)
 
 
 def due_brands(store: Store, kind: DeliveryKind, now: int, most: int) -> list[LaneBrand]:

@@ -74,7 +74,7 @@ def find(store: Store, checkout: Checkout, *, with_shared: bool, guard: Guard | 
         found, complete = shared | found, complete and page.next is None
     prepared = [_prepare(store, checkout, discount, code) for discount, code in found.values()]
     fit = sorted((each for each in prepared if not each.refusals), key=_rank)
-    judged = [_with_user(store, each) for each in fit[:JUDGED]]
+    judged = _with_user(store, checkout, fit[:JUDGED])
     codes = [
         (each, verdict_of(each, answer)) for each, answer in zip(judged, _check(store, judged, guard), strict=True)
     ]
@@ -112,9 +112,12 @@ def _prepare(store: Store, checkout: Checkout, discount: Discount, code: str) ->
     return checkouts.judge(given, facts, parsed, discount.definition, [])
 
 
-def _with_user(store: Store, prepared: PreparedCheckout) -> PreparedCheckout:
-    outside = checkouts.user_refusals(store, prepared.checkout, prepared.discount, prepared.definition)
-    return structs.replace(prepared, outside=outside) if outside else prepared
+def _with_user(store: Store, checkout: Checkout, prepared: Sequence[PreparedCheckout]) -> list[PreparedCheckout]:
+    judged = checkouts.user_refusals(store, checkout, [each.definition for each in prepared])
+    return [
+        structs.replace(each, outside=outside) if outside else each
+        for each, outside in zip(prepared, judged, strict=True)
+    ]
 
 
 def _rank(prepared: PreparedCheckout) -> tuple[int, str]:

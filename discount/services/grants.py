@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from discount.domain.audience import Customer
-from discount.domain.errors import IdentityMissing, NotFound, OthersWait, Refusal, Revoked, SoldOut, Unavailable
+from discount.domain.errors import NotFound, OthersWait, Refusal, Revoked, SoldOut, Unavailable
 from discount.domain.identity import Identity
 from discount.domain.ids import DiscountId
 from discount.domain.metadata import NO_METADATA, Metadata, write
@@ -24,6 +24,7 @@ from discount.store import keys
 from discount.store.answers import Answer
 from discount.store.connection import Store, moment_of
 from discount.store.guards import Guard
+from discount.store.scripts import with_judgement
 
 #: After so many refills for one call the codes are taken faster than one replica can make them.
 REFILLS = 50
@@ -52,6 +53,7 @@ def grant(
     expected_users: str = "*",
     customer: Customer | None = None,
     identity: Identity | None = None,
+    serves: bool = True,
     guard: Guard | None = None,
 ) -> Grant:
     """Return the user's code of a discount: a new one, or the one held already.
@@ -64,6 +66,7 @@ def grant(
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
         customer: what the caller says of the user, for the discount's audience.
         identity: what tells that two users are one person, for `per_identity`.
+        serves: whether users who wait are served first, if there are codes for them.
 
     Raises:
         NotFound, SoldOut, NotReleased, NotStarted, Expired, Paused, Closed
@@ -75,23 +78,27 @@ def grant(
     """
     parsed = discounts.parse_id(store, discount_id)
     extra = f"{email}\n{write(metadata)}" if metadata else email
-    claimed: list[str] = []
     if discount_id in store.sold_out and (guard is None or not guard.checks):
         found = _grant_of_sold_out(store, parsed, user_id)
         if found is not None:
             return found
-    has_served = False
+    has_served = not serves
+    admission: admissions.Admission | None = None
     for _ in range(REFILLS):
         name = _names(store, parsed, [user_id]).get(user_id, "")
+        call = _call(
+            *(store, parsed, user_id, expected_users), extra=extra, name=name, admission=admission, identity=identity
+        )
         try:
-            answer = store.run("grant", *_call(store, parsed, user_id, expected_users, extra=extra, name=name), guard)
+            answer = store.run("grant", *call, guard)
         except Refusal as refusal:
             if isinstance(refusal, OthersWait) and not has_served:
                 # The user may be one of those who wait, or find a code that is left over.
                 waiting_lists.serve(store, discount_id)
                 has_served = True
                 continue
-            _take_note(store, parsed, user_id, claimed, refusal)
+            if isinstance(refusal, SoldOut):
+                _remember_sold_out(store, discount_id)
             raise
         if answer.status == "refill":
             code_pools.refill(store, discount_id)
@@ -100,8 +107,7 @@ def grant(
         elif answer.status == "changed":
             raise HoldsMore
         elif answer.status == "asks":
-            claimed = admissions.admit(store, parsed, user_id, customer, identity)
-            extra = _with_facts(extra)
+            admission = admissions.admit(store, parsed, user_id, customer, identity)
         elif answer.status != "clash":
             if answer["low"]:
                 code_pools.refill_ahead(store, discount_id)
@@ -130,15 +136,6 @@ def grant_many(
         outcomes += _grant_slice(store, parsed, batch, metadata)
     tallies.of_outcomes(store, discount_id, outcomes)
     return outcomes
-
-
-def _take_note(store: Store, parsed: DiscountId, user_id: str, claimed: Sequence[str], refusal: Refusal) -> None:
-    """Give an identity back that was claimed for a refused grant, and remember a sold-out discount."""
-    # Without an answer the code may have been granted: then the claim has to stand.
-    if not isinstance(refusal, Unavailable):
-        identities.release(store, parsed, user_id, claimed)
-    if isinstance(refusal, SoldOut):
-        _remember_sold_out(store, parsed.text)
 
 
 def _remember_sold_out(store: Store, discount_id: str) -> None:
@@ -184,7 +181,8 @@ def _grant_slice(
     extra = f"\n{write(metadata)}" if metadata else ""
     answers: dict[str, Answer] = {}
     refused: dict[str, Refusal] = {}
-    judged: set[str] = set()
+    admitted: dict[str, admissions.Admission] = {}
+    has_served = False
     for _ in range(REFILLS):
         waiting = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in answers and user_id not in refused]
         if not waiting:
@@ -193,14 +191,20 @@ def _grant_slice(
         calls = [
             _call(
                 *(store, parsed, user_id, "*"),
-                extra=_with_facts(extra) if user_id in judged else extra,
+                extra=extra,
                 name=names.get(user_id, ""),
+                admission=admitted.get(user_id),
             )
             for user_id in waiting
         ]
         latest = store.run_many("grant", calls)
-        answers |= {user: answer for user, answer in zip(waiting, latest, strict=True) if answer.status not in _AGAIN}
         statuses = {answer.status for answer in latest}
+        again: tuple[str, ...] = _AGAIN
+        if OthersWait.slug in statuses and not has_served:
+            # As for a single grant: these users may be those who wait, or find codes that are left over.
+            waiting_lists.serve(store, parsed.text)
+            has_served, again = True, (*_AGAIN, OthersWait.slug)
+        answers |= {user: answer for user, answer in zip(waiting, latest, strict=True) if answer.status not in again}
         if "refill" in statuses:
             code_pools.refill(store, parsed.text, len(user_ids))
         if "template" in statuses:
@@ -210,10 +214,8 @@ def _grant_slice(
             definition = discounts.get_definition(store, parsed.text)
             reasons = zip(asked, admissions.judge(store, definition, asked), strict=True)
             refused |= {user_id: found[0] for user_id, found in reasons if found}
-            if definition.per_identity is not None:
-                # A call for many users names no identities.
-                refused |= {user_id: IdentityMissing() for user_id in asked}
-            judged |= set(asked)
+            # A call for many users names no identities: each user has to have claimed one before.
+            admitted |= {user_id: identities.claim_of(parsed, definition, user_id, None) for user_id in asked}
     else:
         raise Unavailable("The codes of this discount are being taken faster than they are made.")
     # A user who is listed twice was given one code, the first time.
@@ -228,11 +230,6 @@ def _grant_slice(
         outcomes.append(_outcome(parsed.text, user_id, answer, fresh=fresh))
         given.add(user_id)
     return outcomes
-
-
-def _with_facts(extra: str) -> str:
-    """Return what goes with a grant, with a third line: the audience is judged."""
-    return f"{extra}{chr(10) * (2 - extra.count(chr(10)))}judged"
 
 
 def _outcome(discount_id: str, user_id: str, answer: Answer, *, fresh: bool) -> Grant | Refusal:
@@ -262,7 +259,15 @@ def _names(store: Store, parsed: DiscountId, user_ids: Sequence[str]) -> dict[st
 
 
 def _call(
-    store: Store, parsed: DiscountId, user_id: str, expected_users: str, *, extra: str = "", name: str = ""
+    store: Store,
+    parsed: DiscountId,
+    user_id: str,
+    expected_users: str,
+    *,
+    extra: str = "",
+    name: str = "",
+    admission: admissions.Admission | None = None,
+    identity: Identity | None = None,
 ) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of the grant script."""
     partition, discount_id = parsed.partition, parsed.text
@@ -270,12 +275,18 @@ def _call(
     usage, discount, codes, buckets, events = _fixed_keys(partition, discount_id)
     grants, users = keys.grants(partition, discount_id, bucket), keys.users(partition, user_id)
     names = [usage, discount, codes, grants, buckets, users, events]
-    arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     definition: Definition | None = store.definitions.get(discount_id)
+    if admission is None and definition is not None and definition.per_identity is not None:
+        admission = admissions.foresee(parsed, definition, user_id, identity)
+    if admission is not None:
+        extra = with_judgement(extra, admission[0])
+    arguments: list[str | int] = [*store.quotas.grant_arguments, user_id, bucket, expected_users, extra]
     if definition is not None and definition.codes.kind == "personal":
         taken, candidates = personal_codes.candidates_of(parsed, definition, user_id, name)
         names += taken
         arguments += candidates
+    if admission is not None:
+        names += admission[1]
     return names, arguments
 
 

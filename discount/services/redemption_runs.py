@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from discount.domain import code_sequence, rules, windows
+from discount.domain import code_sequence, ids, rules, windows
 from discount.domain.errors import Unavailable
 from discount.domain.metadata import NO_METADATA, Metadata, with_order, write
 from discount.domain.model import Definition
 from discount.domain.order_lines import digest, share, write_lines
-from discount.services import discounts
+from discount.services import discounts, identities
 from discount.services.checkouts import PreparedCheckout
 from discount.store import keys
 from discount.store.answers import Answer
@@ -90,13 +90,19 @@ def runs(
         idempotency,
         events,
     ]
+    short = ids.short_of(facts.redemption_id)
     as_held, term, now, off = "", "", time.time_ns() // 1000, prepared.discount_amount
     giving_way: list[str] = []
+    identity, places = "", list[str]()
+    if definition.per_identity is not None:
+        identity, places = identities.claim_of(discount, definition, checkout.user_id, checkout.identity)
     tries, settled = TRIES, 0
     while tries:
         tries -= 1
         answer = yield (
-            [*names, *(name for each in giving_way for name in keys.records(each))] if giving_way else names,
+            [*names, *(name for each in giving_way for name in keys.records(each)), *places]
+            if giving_way or places
+            else names,
             [
                 *facts.guess_limits,
                 mode,
@@ -104,6 +110,7 @@ def runs(
                 facts.code,
                 as_held,
                 facts.redemption_id,
+                short,
                 fingerprint,
                 with_order(order.id, metadata, write_lines(order.lines, share(off, prepared.off_lines)), codes),
                 order.amount,
@@ -116,7 +123,7 @@ def runs(
                 keep_seconds,
                 rules.calendar(definition.timezone, now),
                 " ".join(giving_way),
-                _conditions(definition, now) if definition.opens else "",
+                _conditions(definition, now, identity) if definition.opens or identity else "",
             ],
         )
         if answer.status == "compare":
@@ -165,10 +172,14 @@ def _fingerprint(prepared: PreparedCheckout, hold_seconds: int | None, metadata:
     return blake2b(repr(request).encode(), digest_size=16).hexdigest()
 
 
-def _conditions(definition: Definition, now: int) -> str:
-    """Return what else the script judges: when the discount is open."""
-    openings = windows.openings(definition.opens, definition.timezone, now)
-    return msgspec.json.encode({"openings": openings}).decode()
+def _conditions(definition: Definition, now: int, identity: str) -> str:
+    """Return what else the script judges: when the discount is open, and who the user is."""
+    asked: dict[str, Any] = {}
+    if definition.opens:
+        asked["openings"] = windows.openings(definition.opens, definition.timezone, now)
+    if identity:
+        asked["identity"] = identity
+    return msgspec.json.encode(asked).decode()
 
 
 def _term_length(prepared: PreparedCheckout) -> str | int:

@@ -1,8 +1,7 @@
 """The service of redemptions: validate and redeem a code, confirm a hold, roll a redemption back, show it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
@@ -12,7 +11,7 @@ from discount.domain.metadata import NO_METADATA, Metadata
 from discount.domain.model import Redemption
 from discount.domain.order_lines import share
 from discount.domain.rules import LimitName
-from discount.services import checkouts, discounts, identities, redemption_records, redemption_runs, tallies
+from discount.services import checkouts, discounts, redemption_records, redemption_runs, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
 from discount.services.verdicts import Verdict, off_by_id, read_left, read_reasons, verdict_of
@@ -82,20 +81,16 @@ def redeem_prepared(
     # repeated order gets its first answer.
     discount_id = prepared.discount.text
     refuses = bool(prepared.refusals or prepared.outside)
-    run = partial(
-        redemption_runs.run,
-        store,
-        prepared,
-        guard,
-        hold_seconds=hold_seconds,
-        idempotency_key=idempotency_key,
-        metadata=metadata,
-    )
     try:
-        if prepared.definition.per_identity is None or refuses:
-            answer = run(mode="refuse" if refuses else "redeem")
-        else:
-            answer = _redeem_with_identity(store, prepared, run)
+        answer = redemption_runs.run(
+            store,
+            prepared,
+            guard,
+            mode="refuse" if refuses else "redeem",
+            hold_seconds=hold_seconds,
+            idempotency_key=idempotency_key,
+            metadata=metadata,
+        )
     except TooManyGuesses as refusal:
         tallies.refused(store, discount_id, "redemption", refusal)
         raise
@@ -122,31 +117,13 @@ def new_redemption(prepared: PreparedCheckout, answer: Answer, metadata: Metadat
         state="held" if hold_until else "redeemed",
         order=checkout.order,
         discount_amount=int(answer["taken"]),
-        left=read_left(answer["left"]),
+        left=redemption_records.read_left(answer["left"]),
         redeemed_at=int(answer["at"]),
         hold_until=_moment(hold_until),
         metadata=metadata,
         fresh=True,
         lines=off_by_id(checkout.order, share(int(answer["taken"]), prepared.off_lines)),
     )
-
-
-def _redeem_with_identity(store: Store, prepared: PreparedCheckout, run: Callable[..., Answer]) -> Answer:
-    """Claim the identity of a checkout, then count its use; give the claim back if the use is refused.
-
-    Raises:
-        AlreadyGrantedElsewhere, IdentityMissing, TooManyGuesses
-    """
-    # Only who has the right code may claim, and an order that was redeemed gets its first answer.
-    answer = run(mode="refuse")
-    if answer.status != "checked" or answer["reasons"] != "[]":
-        return answer
-    discount, checkout = prepared.discount, prepared.checkout
-    claimed = identities.claim(store, discount, prepared.definition, checkout.user_id, checkout.identity)
-    answer = run(mode="redeem")
-    if answer.status == "refused":
-        identities.release(store, discount, checkout.user_id, claimed)
-    return answer
 
 
 def confirm(store: Store, redemption_id: str) -> Redemption:

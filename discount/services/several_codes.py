@@ -1,7 +1,6 @@
 """The service of several codes for one order: all of them are redeemed, or none."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import partial
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
@@ -23,7 +22,7 @@ from discount.domain.metadata import NO_METADATA, Metadata, codes_of_order, othe
 from discount.domain.model import Redemption
 from discount.domain.order_lines import add_lines
 from discount.domain.rules import Order
-from discount.services import checkouts, identities, redemption_records, redemption_runs, redemptions, tallies
+from discount.services import checkouts, redemption_records, redemption_runs, redemptions, tallies
 from discount.services.checkouts import Checkout, PreparedCheckout
 from discount.services.redemption_records import Record
 from discount.services.redemption_runs import Mode, Run
@@ -109,9 +108,7 @@ def redeem(
     together = _together(prepared, range(len(codes)))
     given: dict[str, Any] = {"hold_seconds": hold_seconds, "metadata": metadata, "codes": _as_stored(together)}
     modes: list[Mode] = ["refuse" if each.refusals or each.outside else "try" for each in together]
-    run = partial(_run, store, together, guard, modes=modes, idempotency_key=idempotency_key, **given)
-    has_identity = any(each.definition.per_identity is not None for each in together)
-    answers = _redeem_with_identity(store, together, run) if has_identity and "refuse" not in modes else run()
+    answers = _run(store, together, guard, modes=modes, idempotency_key=idempotency_key, **given)
     if isinstance(answers, Answer):
         first = _first(together)
         record = redemption_records.read_record(answers["record"], first.discount.text)
@@ -119,33 +116,6 @@ def redeem(
         return list(found.values())
     made = [redemptions.new_redemption(*each, metadata) for each in zip(together, answers, strict=True)]
     return [structs.replace(one, redeemed_with=tuple(each.id for each in made if each is not one)) for one in made]
-
-
-def _redeem_with_identity(
-    store: Store, together: Sequence[PreparedCheckout], run: Callable[..., list[Answer] | Answer]
-) -> list[Answer] | Answer:
-    """Claim the identity for each code that asks for one, then redeem all; give the claims back if one is refused."""
-    # Only who has the right codes may claim, and an order that was redeemed gets its first answer.
-    answer = run(tries=True)
-    if isinstance(answer, Answer):
-        return answer
-    claimed: list[tuple[PreparedCheckout, list[str]]] = []
-    try:
-        for each in together:
-            checkout = each.checkout
-            try:
-                digests = identities.claim(store, each.discount, each.definition, checkout.user_id, checkout.identity)
-            except Refusal as refusal:
-                raise _of_code(refusal, checkout.code) from None
-            claimed.append((each, digests))
-        return run()
-    except Unavailable:
-        # All may be redeemed.
-        raise
-    except Refusal:
-        for each, digests in claimed:
-            identities.release(store, each.discount, each.checkout.user_id, digests)
-        raise
 
 
 def confirm(store: Store, redemption_id: str) -> Redemption:
@@ -265,13 +235,9 @@ def _run(
     *,
     modes: Sequence[Mode],
     idempotency_key: str | None = None,
-    tries: bool = False,
     **given: Any,
 ) -> list[Answer] | Answer:
     """Run the script until it needs nothing more.
-
-    Args:
-        tries: only find out whether anything is in the way.
 
     Returns:
         the answer of each code, or the one that repeats the order.
@@ -288,7 +254,7 @@ def _run(
         for n, key in zip(ranked, keys, strict=True)
     ]
     calls = [next(each) for each in runs]
-    mode = "check" if modes[0] == "check" else "try" if tries else "redeem"
+    mode = "check" if modes[0] == "check" else "redeem"
     while True:
         names = [key for call in calls for key in call[0]]
         counts = " ".join(str(len(call[0])) for call in calls)

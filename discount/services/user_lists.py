@@ -12,6 +12,7 @@ from discount.domain.errors import Invalid, Malformed, NotFound
 from discount.services import slices
 from discount.store import keys
 from discount.store.connection import Store
+from discount.store.exchanges import Command
 
 #: Users in one call of the script.
 AT_ONCE = 500
@@ -122,17 +123,14 @@ def drop(store: Store, brand_id: str, name: str) -> UserList:
     return found
 
 
-def on_lists(store: Store, brand_id: str, names: Sequence[str], user_ids: Sequence[str]) -> set[str]:
-    """Return those of the users who are on one of the lists."""
-    partition = keys.partition_of(brand_id, store.partitions)
-    asked = [(user_id, name, _digest(user_id)) for user_id in user_ids for name in names]
-    replies = store.commands(
-        [
-            ("SISMEMBER", keys.user_list(partition, brand_id, name, digest % BUCKETS), digest)
-            for _, name, digest in asked
-        ]
+def lookup(store: Store, brand_id: str, name: str, user_id: str) -> Command:
+    """Return the command that tells whether a user is on a list."""
+    digest = _digest(user_id)
+    return (
+        "SISMEMBER",
+        keys.user_list(keys.partition_of(brand_id, store.partitions), brand_id, name, digest % BUCKETS),
+        digest,
     )
-    return {user_id for (user_id, _, _), reply in zip(asked, replies, strict=True) if reply}
 
 
 def forget(store: Store, user_id: str, *, brand_id: str | None) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from discount.domain.audience import Customer
 from discount.domain.cursors import make_cursor, read_cursor
-from discount.domain.errors import NotFound, NotWaiting, Refusal, Unavailable
+from discount.domain.errors import NotFound, NotWaiting, Unavailable
 from discount.domain.identity import Identity
 from discount.domain.model import COMMAND, Author
 from discount.services import admissions, code_pools, discounts, identities, next_waits
@@ -14,6 +14,8 @@ from discount.store.connection import Store
 
 #: Scripts that one call of `serve` runs at most; the worker calls again.
 ROUNDS = 20
+#: How often the script is run with which a user leaves, while the user claims identities.
+TRIES = 5
 #: Outcomes of the script after which it is run again at once.
 _AGAIN = ("more", "changed", "refill", "clash")
 
@@ -66,16 +68,14 @@ def wait(
         keys.events(partition),
     ]
     arguments = [*store.quotas.arguments, discount_id, user_id, email]
-    answer = store.run("wait", names, [*arguments, ""])
+    definition = store.definitions.get(discount_id)
+    admission = definition and admissions.foresee(parsed, definition, user_id, identity)
+    judged, places = admission or ("", ())
+    answer = store.run("wait", [*names, *places], [*arguments, judged])
     if answer.status == "asks":
         # The user is judged once, before the wait: a hand-out asks nobody.
-        claimed = admissions.admit(store, parsed, user_id, customer, identity)
-        try:
-            answer = store.run("wait", names, [*arguments, "judged"])
-        except Refusal as refusal:
-            if not isinstance(refusal, Unavailable):
-                identities.release(store, parsed, user_id, claimed)
-            raise
+        judged, places = admissions.admit(store, parsed, user_id, customer, identity)
+        answer = store.run("wait", [*names, *places], [*arguments, judged])
     return Wait(discount_id, user_id, int(answer["place"]), int(answer["since"]), answer.status == "waits")
 
 
@@ -102,21 +102,30 @@ def show(store: Store, discount_id: str, user_id: str) -> Wait:
 
 
 def leave(store: Store, discount_id: str, user_id: str, *, author: Author = COMMAND) -> None:
-    """Take a user off the waiting list of a discount.
+    """Take a user off the waiting list of a discount, and give back the identity that was claimed for the wait.
 
     Raises:
         NotFound, NotWaiting
     """
     parsed = discounts.parse_id(store, discount_id)
+    has_identity = discounts.get_definition(store, discount_id).per_identity is not None
+    bucket = keys.grant_bucket(user_id, parsed.buckets)
     names = [
         keys.usage(parsed.partition),
         keys.discount(parsed.partition, discount_id),
         *next_waits.list_keys(parsed),
         keys.events(parsed.partition),
     ]
-    store.run("leave", names, [discount_id, user_id, author.by, author.request_id])
-    if discounts.get_definition(store, discount_id).per_identity is not None:
-        identities.forget(store, parsed, user_id)
+    for _ in range(TRIES):
+        claimant, claimed, places = "", "", list[str]()
+        if has_identity:
+            claimant, claimed, places = identities.claimed_by(store, parsed, user_id)
+            of_user = keys.grants, keys.uses
+            places = [*(each(parsed.partition, discount_id, bucket) for each in of_user), *places]
+        arguments = [discount_id, user_id, author.by, author.request_id, claimant, claimed]
+        if store.run("leave", [*names, *places], arguments).status == "left":
+            return
+    raise Unavailable("The user is claiming identities again and again.")
 
 
 def list_page(store: Store, discount_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[Wait]:

@@ -7,9 +7,6 @@ from discount.services.partitions import ask_each
 from discount.store import keys
 from discount.store.connection import Store
 
-#: Seconds after which a worker that did not ask for events counts as away. One that runs asks ten times a second.
-AWAY = 20.0
-
 
 class WorkerSeen(Struct, frozen=True):
     """A worker by the name of its process, and the seconds since it last asked for events."""
@@ -41,13 +38,13 @@ def list_seen(store: Store) -> list[WorkerSeen]:
     return sorted(seen, key=lambda each: each.seconds)
 
 
-def are_away(store: Store) -> bool:
-    """Return whether no worker has asked for events lately.
+def are_away(store: Store, seconds: float) -> bool:
+    """Return whether no worker has asked for events for that long. One that runs asks ten times a second.
 
     Raises:
         Unavailable
     """
-    return all(each.seconds > AWAY for each in list_seen(store))
+    return all(each.seconds > seconds for each in list_seen(store))
 
 
 def waiting(store: Store, group: str) -> Waiting:

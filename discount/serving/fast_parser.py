@@ -23,7 +23,7 @@ _LINE = re.compile(rb"([A-Za-z0-9!#$%%&'*+.^`|~-]{1,%d}+):([\t\x20-\x7e]{0,%d}+)
 _LENGTH = re.compile("0|[1-9][0-9]{0,4}")
 #: Headers that change how a request is read or answered.
 _UNUSUAL = frozenset(["HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER"])
-#: The longest lines in bytes that are remembered, one and all of a request together.
+#: The longest line and the longest head in bytes that are remembered.
 _LONGEST_KNOWN_LINE, _LONGEST_KNOWN = 512, 2048
 
 
@@ -46,10 +46,16 @@ def read_head(received: bytes, end: int) -> Head | None:
         received: everything received so far.
         end: where the first empty line ends.
     """
-    match = _REQUEST_LINE.match(received)
+    return _read(received[:end]) if end <= _LONGEST_KNOWN else _read.__wrapped__(received[:end])
+
+
+# Cached: a client sends the same head again and again.
+@lru_cache(maxsize=1024)
+def _read(head: bytes) -> Head | None:
+    match = _REQUEST_LINE.match(head)
     if match is None:
         return None
-    lines = received[match.end() : end - 2]
+    lines = head[match.end() : -2]
     headers = _read_lines(lines) if len(lines) <= _LONGEST_KNOWN else _read_lines.__wrapped__(lines)
     if headers is None:
         return None
@@ -61,7 +67,7 @@ def read_head(received: bytes, end: int) -> Head | None:
     return Head("POST" if match[1] else "GET", path, variables, max(length, 0), keep_alive)
 
 
-# Cached: a client sends the same lines again and again.
+# Cached: the same lines come with other addresses.
 @lru_cache(maxsize=1024)
 def _read_lines(lines: bytes) -> tuple[dict[str, str], int, bool] | None:
     """Read header lines, each with its end: the variables, the length of the body (-1 for none), and keep-alive."""

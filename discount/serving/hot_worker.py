@@ -136,7 +136,7 @@ class Client:
 
     def _add(self, piece: bytes) -> None:
         if self.idle:
-            self.idle, self.until = False, monotonic() + HEAD_SECONDS
+            self.idle, self.until = False, self._worker.loop.now + HEAD_SECONDS
         received = self._received = self._received + piece if self._received else piece
         end = self._end or received.find(b"\r\n\r\n", max(0, self._looked_at - 3)) + 4
         if end < 4:
@@ -151,7 +151,7 @@ class Client:
             self._hand_over()
         elif len(received) < end + head.length:
             if not self._end:
-                self._end, self.until = end, monotonic() + BODY_SECONDS
+                self._end, self.until = end, self._worker.loop.now + BODY_SECONDS
         else:
             self._busy, self.until = True, _NEVER
             self._worker.calls.start(self._answer, head, received[end:])
@@ -161,7 +161,7 @@ class Client:
         hot = self._worker
         keep_alive = hot.count() and head.keep_alive
         if head.path != _HEALTH:
-            hot.replica.activity.note(hot.now)
+            hot.has_answered = True
         try:
             response = hot.app.respond(
                 head.method, head.path, head.variables, body, self._address[0], keep_alive=keep_alive
@@ -174,7 +174,7 @@ class Client:
             hot.close(self)
             return
         self._held, self._keep_alive = response, keep_alive
-        self.until = hot.now + SEND_SECONDS
+        self.until = hot.loop.now + SEND_SECONDS
         self._send_rest()
 
     def _send_rest(self) -> None:
@@ -194,7 +194,8 @@ class Client:
         if not self._keep_alive:
             self._linger()
             return
-        self.idle, self.fresh, self.until = True, False, self._worker.idle_until()
+        self.idle, self.fresh = True, False
+        self.until = self._worker.loop.now + self._worker.keep_seconds
         if self._more:
             self._more = False
             self._worker.again.append(self)
@@ -226,7 +227,11 @@ class Worker(worker.Worker):
         #: Clients that may have sent more while they were answered.
         self.again: deque[Client] = deque()
         self._outbox = Outbox(self.replica.to_pool)
-        self.now = monotonic()
+        #: Seconds until a connection that becomes idle times out.
+        self.keep_seconds = float(self.cfg.keepalive)
+        self._keeps_alive = bool(self.cfg.keepalive)
+        #: Whether a call was answered in this turn.
+        self.has_answered = False
         self._next_sweep = self._next_beat = 0.0
         self._is_stopping = False
         super(ThreadWorker, self).init_process()
@@ -266,6 +271,7 @@ class Worker(worker.Worker):
         """Accept no more, and give those who are connected time to end."""
         self.note(State.STOPPING)
         self.alive = False
+        self.keep_seconds = float(STOP_KEEPALIVE_LINGER)
         for listener in self.sockets:
             self.loop.unwatch(listener.fileno())
             listener.close()
@@ -281,11 +287,14 @@ class Worker(worker.Worker):
         """Wait for events and act on them; what they send to Redis goes out together."""
         waits = self.again or self._outbox or self._redis.is_waiting or self._is_stopping
         self.loop.turn(_SHORT if waits else _LONG)
-        now = self.now = monotonic()
         while self.again:
             client = self.again.popleft()
             if client.sock.fileno() >= 0:
                 client.read()
+        now = self.loop.now
+        if self.has_answered:
+            self.has_answered = False
+            self.replica.activity.note(now)
         self._redis.flush()
         self._redis.fail_late(now)
         if self._outbox:
@@ -327,7 +336,7 @@ class Worker(worker.Worker):
             self._make_room()
         client = Client(self, sock, handed)
         if not handed.fresh:
-            client.until = min(client.until, self.idle_until())
+            client.until = min(client.until, monotonic() + self.keep_seconds)
         self.clients[sock.fileno()] = client
         self.loop.watch(sock.fileno(), client.act)
         client.begin(handed.received)
@@ -345,11 +354,7 @@ class Worker(worker.Worker):
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        return self.alive and bool(self.cfg.keepalive)
-
-    def idle_until(self) -> float:
-        """Return when a connection that becomes idle now times out."""
-        return monotonic() + float(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        return self.alive and self._keeps_alive
 
     def hand_over(self, client: Client, handed: Handed) -> None:
         """Pass a connection on to a pool worker."""

@@ -30,6 +30,8 @@ class EventLoop:
     """The watched descriptors; `turn` waits for events and acts on them."""
 
     def __init__(self) -> None:
+        #: When this turn began to act on its events.
+        self.now = monotonic()
         self._epoll = select.epoll()
         self._acts: dict[int, Act] = {}
         # What is to be called when, and a number that tells those of the same time apart.
@@ -76,7 +78,9 @@ class EventLoop:
         find = self._acts.get
         if self._later:
             seconds = max(0.0, min(seconds, self._later[0][0] - monotonic()))
-        for descriptor, events in self._epoll.poll(seconds, _MOST_EVENTS):
+        found = self._epoll.poll(seconds, _MOST_EVENTS)
+        self.now = monotonic()
+        for descriptor, events in found:
             act: Any = find(descriptor)
             # An event before it in this turn may have ended its watch.
             if act is not None:

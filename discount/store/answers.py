@@ -1,6 +1,9 @@
 """Answers of the scripts: a status, and fields that have the names of the script's header."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -31,6 +34,13 @@ class Status:
         object.__setattr__(self, "positions", positions)
 
 
+@cache
+def _picker(fields: tuple[str, ...], names: tuple[str, ...]) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return a function that picks fields by name from the items of an answer."""
+    positions = {name.removesuffix("..."): i for i, name in enumerate(fields, 1)}
+    return itemgetter(*(positions[name] for name in names))
+
+
 class Answer(Struct, eq=False):
     """One answer of a script: its status, and its fields by name."""
 
@@ -41,9 +51,9 @@ class Answer(Struct, eq=False):
     def __getitem__(self, name: str) -> str:
         return self._items[self._form.positions[name]]
 
-    def pick(self, *names: str) -> list[str]:
-        """Return several fields, in the order of the names."""
-        return [self[name] for name in names]
+    def pick(self, *names: str) -> tuple[str, ...]:
+        """Return several fields, two at least, in the order of the names."""
+        return _picker(self._form.fields, names)(self._items)
 
     def rest(self, name: str) -> list[str]:
         """Return the last field as a list: the one that has three dots in the header."""

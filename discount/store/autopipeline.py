@@ -60,12 +60,14 @@ class Calls:
             _thread.has_calls = True
             call = _Call()
             call.resume = partial(self._go_on, call)
-        self._until_next(call, call.switch(function, arguments))
+        commands = call.switch(function, arguments)
+        if commands is None:
+            self._idle.append(call)
+        else:
+            self._submit(commands, call.resume)
 
     def _go_on(self, call: _Call, replies: Replies) -> None:
-        self._until_next(call, call.switch(replies))
-
-    def _until_next(self, call: _Call, commands: Sequence[Any] | None) -> None:
+        commands = call.switch(replies)
         if commands is None:
             self._idle.append(call)
         else:

@@ -176,7 +176,7 @@ class Store:
         Raises:
             Refusal: the script refused; the fields of its answer are the facts.
         """
-        (answer,) = self.run_many(name, ((names, arguments),), guard)
+        answer = self.run_many(name, ((names, arguments),), guard)[0]
         refusal = answer.refusal()
         if refusal is not None:
             raise refusal
@@ -195,14 +195,14 @@ class Store:
             partition = guard.partition if guard is not None else 0
             self._probe(keys.partition_in(calls[0][0][0]) if calls and calls[0][0] else partition)
         digest = script.digests[bool(self._shebang)]
-        if guarded is not None:
-            commands: list[Command] = []
-            for names, arguments in calls:
+        commands: list[Command] = []
+        for names, arguments in calls:
+            if guarded is None:
+                commands.append(("EVALSHA", digest, len(names), *names, *arguments))
+            else:
                 guard_names, guard_arguments = guarded.keys_and_args(names)
                 count = len(names) + len(guard_names)
                 commands.append(("EVALSHA", digest, count, *guard_names, *names, *guard_arguments, *arguments))
-        else:
-            commands = [("EVALSHA", digest, len(names), *names, *arguments) for names, arguments in calls]
         replies = self._exchange(commands)
         for reply in replies:
             if isinstance(reply, RedisError):

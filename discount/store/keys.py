@@ -38,7 +38,7 @@ follows; so two different ids never make the same key.
 | `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, import, move_in, change, serve, wait, drop, forget, unlist |
 | `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, move_in, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
-| `{pp}:discount:<id>:identities:<bucket>` | hash | with `per_identity`: keyed digest of a part of an identity → digests of the users who claimed it; digest of a user → what it claimed | claim_identity, release_identity |
+| `{pp}:discount:<id>:identities:<bucket>` | hash | with `per_identity`: keyed digest of a part of an identity → digests of the users who claimed it; digest of a user → what it claimed | grant, redeem, wait, leave, release_identity |
 | `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, move_in, confirm, rollback |
 | `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, move_in, drop |
 | `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, move_in, drop |
@@ -70,7 +70,7 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
 | `{pp}:mark:asked` | string, expires | the mark on a node to which the partition is moving | app, worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, move_in, grant, claim_identity, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, move_in, grant, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
 import re

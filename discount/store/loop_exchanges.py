@@ -1,8 +1,9 @@
 """Exchanges with the nodes for a loop: nothing waits.
 
 What all calls send to a node in a turn goes out in one piece. The loop has one connection to each node. Exchanges
-overlap: the next ones go out before earlier ones are answered. What follows from each reply is decided by the same
-rules as for a thread (`discount.store.exchanges`).
+overlap: the next ones go out before earlier ones are answered, once they are as many. Fewer wait for those replies, as
+the node would look at them no earlier, and each piece wakes two processes. What follows from each reply is decided by
+the same rules as for a thread (`discount.store.exchanges`).
 
 Commands that wait for replicas have a connection of their own. There the next piece goes out after the wait, with all
 that has come meanwhile: one wait serves them all.
@@ -31,13 +32,15 @@ from discount.store.exchanges import Command, Exchange, Piece, node_of
 from discount.store.installation import LayoutError
 from discount.store.nodes import Nodes
 
-#: The most bytes read at a time.
-CHUNK = 256 * 1024
+#: The most bytes read at a time. Memory for more would be mapped anew each time.
+CHUNK = 64 * 1024
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Loop(Protocol):
-    """The part of a loop that its exchanges need."""
+    """The part of a loop that its exchanges need. `now` is when the current turn began."""
+
+    now: float
 
     def watch(self, descriptor: int, act: Callable[[int], None]) -> None:
         """Call a function with the events of a descriptor, each time it has become readable, writable or ended."""
@@ -110,13 +113,14 @@ class LoopExchanges:
 
     def submit(self, commands: Sequence[Command], resume: Callable[[Replies], None]) -> None:
         """Queue commands for the end of the turn; call `resume` once with their replies. Errors are values."""
-        until = monotonic() + self._timeout
-        address = node_of(self._nodes, commands)
+        until = self._loop.now + self._timeout
+        address = self._nodes.only or node_of(self._nodes, commands)
         if address is None:
             self._next(_Running(Exchange(self._nodes, commands, until), resume, until))
         else:
             tail = self._nodes.tail(commands)
-            self._link(address, tail).queue(_Sent(commands, resume, until, tail=tail))
+            link = self._links.get((address, bool(tail))) or self._link(address, tail)
+            link.queue(_Sent(commands, resume, until, None, None, tail))
 
     def flush(self) -> None:
         """Send what is queued, one piece to each node."""
@@ -218,7 +222,8 @@ class _Link:
         self._held = b""
         self._replies: Replies = []
         self._had_error = False
-        # What is answered, but not yet confirmed by replicas.
+        # Whether a wait for replicas is on its way, and what is answered, but not yet confirmed by them.
+        self._awaits_tail = False
         self._unconfirmed: list[tuple[_Sent, Replies]] = []
 
     @property
@@ -237,8 +242,8 @@ class _Link:
                 self._is_connecting = True
                 self._loop.run_in_thread(partial(self._connect, self._address), self._opened)
             return
-        if self._awaits_tail():
-            # The node would not look at it before. Meanwhile more comes, which then shares the next wait.
+        if self._awaits_tail or len(self._unsent) < len(self._sent):
+            # The node would not look at it before. Meanwhile more comes, which then shares the next piece.
             return
         queued, self._unsent = self._unsent, []
         tails = [each for each in queued if each.tail]
@@ -249,17 +254,16 @@ class _Link:
                 # The mode may have changed since they were queued.
                 each.tail = last.tail
             queued.append(_Sent(last.tail, self._confirm, min(each.until for each in tails)))
+            self._awaits_tail = True
         self._sent.extend(queued)
         self._held += b"".join([pack_command(command) for each in queued for command in each.commands])  # type: ignore[arg-type]
         self._on_round_trip()
         self._send()
 
-    def _awaits_tail(self) -> bool:
-        return bool(self._unconfirmed) or any(each.tail for each in self._sent)
-
     def _confirm(self, tail_replies: Replies) -> None:
         """Pass on what waited for replicas, with their replies."""
         confirmed, self._unconfirmed = self._unconfirmed, []
+        self._awaits_tail = False
         for sent, replies in confirmed:
             self._owner.confirm(self._address, sent, replies, tail_replies)
 
@@ -280,7 +284,7 @@ class _Link:
         self._connection = self._socket = None
         sent = [each for each, _ in self._unconfirmed] + [each for each in self._sent if each.resume != self._confirm]
         self._sent, self._held, self._replies, self._unconfirmed = deque(), b"", [], []
-        self._had_error = False
+        self._had_error = self._awaits_tail = False
         self._fail(sent, monotonic())
 
     def _fail(self, several: Sequence[_Sent] | deque[_Sent], now: float) -> None:
@@ -345,7 +349,8 @@ class _Link:
         read, sent = self._reader.gets, self._sent
         while sent:
             first = sent[0]
-            while len(self._replies) < len(first.commands):
+            replies = self._replies
+            while len(replies) < len(first.commands):
                 reply = read()
                 if reply is False:
                     return
@@ -353,15 +358,13 @@ class _Link:
                     self._had_error = True
                     if isinstance(reply, ConnectionLost):
                         raise reply
-                self._replies.append(reply)
-            replies, self._replies = self._replies, []
+                replies.append(reply)
+            self._replies = []
             sent.popleft()
+            had_error, self._had_error = self._had_error, False
             if first.tail:
                 self._unconfirmed.append((first, replies))
-                self._had_error = False
-            elif first.resume == self._confirm or (first.running is None and not self._had_error):
-                self._had_error = False
+            elif (first.running is None and not had_error) or first.resume == self._confirm:
                 first.resume(replies)
             else:
-                self._had_error = False
                 self._owner.answer(self._address, first, replies)

@@ -20,7 +20,7 @@ from discount.store.answers import Answer
 from discount.store.connection import Store
 from discount.store.guards import Guard
 from discount.store.quotas import IN_SCRIPTS, Quotas
-from discount.store.scripts import REPLAYED, SCRIPTS, Script, replayed
+from discount.store.scripts import JUDGED, REPLAYED, SCRIPTS, Script, replayed, with_judgement
 
 #: Counts what quotas count, and stops nothing.
 _UNBOUNDED = Quotas(dict.fromkeys(IN_SCRIPTS, "9" * 15))
@@ -95,6 +95,10 @@ class ReplayStore(Store):
         user = str(arguments[script.arguments.index("user")]) if script.name == "grant" else ""
         past = self._past[user]
         names, arguments = list(names), list(arguments)
+        if user:
+            # Whom it was granted to then was judged then.
+            extra = script.arguments.index("extra")
+            arguments[extra] = with_judgement(str(arguments[extra]), JUDGED)
         for name, value in (past.arguments or {}).items():
             arguments[script.arguments.index(name)] = value
         if "candidates..." in script.arguments and len(arguments) >= len(script.arguments):

@@ -22,6 +22,8 @@ from discount.store.answers import Answer, Status
 READING = ("counters", "left", "records", "waiting")
 #: Scripts that have a form in which they run again as in the past: those that add entries of discounts to the outbox.
 REPLAYED = ("change", "close", "confirm", "create", "grant", "import", "move_in", "redeem", "revoke", "rollback")
+#: What a script takes for a user who was judged. The identity that it claims may follow.
+JUDGED = "judged"
 #: Run once to find out whether a server knows scripts with flags.
 PROBE = "#!lua\nreturn 1"
 _COST = re.compile(r"--- COST\s+(.+)")
@@ -190,6 +192,11 @@ def _build(
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
         runs=runs,
     )
+
+
+def with_judgement(extra: str, judgement: str) -> str:
+    """Return what goes with a grant, with a third line: the user was judged, and may claim an identity."""
+    return "\n".join([*(f"{extra}\n\n".split("\n")[:2]), judgement])
 
 
 def _as_function(name: str) -> tuple[str, list[str]]:

@@ -168,6 +168,8 @@ class Planner:
         _, expires_at, valid_for, zone, claim_within = lookups.discounts[discount_id]
         if fields["type"] == "code.granted" and claim_within:
             claims.note(self._store, discount_id, fields["user"], happened_at(fields), claim_within)
+        elif fields["type"] in claims.UNDONE and claim_within:
+            claims.note_undone(self._store, discount_id, fields["user"], int(fields["at"]))
         if self._reminders is None:
             return
         if fields["type"] in ("discount.created", "discount.changed") and expires_at:

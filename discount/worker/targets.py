@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discount.domain.event_types import TYPES
-from discount.services import contacts, webhooks
+from discount.services import claims, contacts, webhooks
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import email_delivery
@@ -15,6 +15,7 @@ REMEMBERED = 20_000
 _ALL = frozenset(TYPES)
 _NONE = frozenset[str]()
 _GRANTED = "code.granted"
+_OF_CLAIMS = frozenset({_GRANTED, *claims.UNDONE})
 # Events that lead to more than webhook calls, if e-mails can be sent. Those of grants depend on the user.
 _FOR_MAILS = frozenset(email_delivery.KINDS.keys() | {"discount.created", "discount.changed"}) - {_GRANTED}
 
@@ -106,7 +107,7 @@ class Targets:
             [("HMGET", keys.discount(partition, each), "webhook", "claim_within") for each in found.values()]
         )
         of_discounts = {number: each for number, (each, _) in zip(found, own, strict=True) if each}
-        # When a grant has to be used is noted by whoever plans its event.
+        # When a grant has to be used is noted by whoever plans its event, or that a use of it was undone.
         claimed = {number for number, (_, within) in zip(found, own, strict=True) if within}
         every = webhooks.read(
             self._store, sorted({*of_discounts.values(), *(each for ids in of_brands for each in ids)})
@@ -119,7 +120,7 @@ class Targets:
         known.brands |= {brand_id: types_of(ids) for brand_id, ids in zip(brand_ids, of_brands, strict=True)}
         known.discounts |= {
             each: types_of([of_discounts[each]] if each in of_discounts else [])
-            | (frozenset({_GRANTED}) if each in claimed else _NONE)
+            | (_OF_CLAIMS if each in claimed else _NONE)
             for each in numbers
         }
 

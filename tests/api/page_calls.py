@@ -1,6 +1,5 @@
 """The curl calls of a page, sent to the service."""
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -20,15 +19,11 @@ def send_calls(client: Client, page: str) -> list[tuple[int, Any]]:
     for words in calls:
         assert words[0] == "curl"
         method, url = words[1].removeprefix("-X"), words[2]
-        given: dict[str, Any] = {}
-        if "-d" in words:
-            given["json"] = json.loads(words[words.index("-d") + 1])
-        elif "--data-binary" in words:
-            given["data"] = words[words.index("--data-binary") + 1]
-            given["content_type"] = words[words.index("-H") + 1].removeprefix("Content-Type: ")
+        kind = words[words.index("-H") + 1].removeprefix("Content-Type: ") if "-H" in words else None
+        body = next((words[words.index(name) + 1] for name in ("-d", "--data-binary") if name in words), None)
         # An answer before it has the id.
         path = url.removeprefix("http://localhost:8000").replace("dsc-…", discount_id)
-        answer = client.http.open(path, method=method, **given)
+        answer = client.http.open(path, method=method, data=body, content_type=kind)
         answers.append((answer.status_code, answer.get_json()))
         discount_id = discount_id or str(answers[0][1].get("id"))
     return answers

@@ -1,15 +1,12 @@
 """Audiences over HTTP: groups, lists and orders, at the grant and at the checkout, and the calls of their page."""
 
-import re
-import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.api.client import Client
+from tests.api.page_calls import send_calls
 
-PAGE = (Path(__file__).parents[2] / "doc" / "audience.md").read_text(encoding="utf-8")
 DISCOUNT: dict[str, Any] = {"brand_id": "IKEA", "discount_code": "Family", "total_count": 10, "percent_off": 10}
 
 
@@ -33,16 +30,9 @@ def upload(client: Client, name: str, *users: str) -> Any:
 
 
 def test_the_calls_of_the_page_work_from_top_to_bottom(client: Client) -> None:
-    block = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)[0]
-    answers = []
-    for each in filter(None, re.split(r"^(?=curl)", block, flags=re.MULTILINE)):
-        words = shlex.split(each)
-        method, url = words[1].removeprefix("-X"), words[2].removeprefix("http://localhost:8000")
-        kind = words[words.index("-H") + 1].removeprefix("Content-Type: ") if "-H" in words else None
-        data = next((words[words.index(name) + 1] for name in ("-d", "--data-binary") if name in words), None)
-        answers.append(client.http.open(url, method=method, data=data, content_type=kind))
-    assert [each.status_code for each in answers] == [201, 200, 200, 201, 200, 200]
-    _, added, contact, redeemed, validated, shown = (each.get_json() for each in answers)
+    answers = send_calls(client, "audience.md")
+    assert [status for status, _ in answers] == [201, 200, 200, 201, 200, 200]
+    _, added, contact, redeemed, validated, shown = (body for _, body in answers)
     assert (added["added_count"], added["repeated_count"], added["bad_count"]) == (2, 1, 0)
     assert (contact["groups"], redeemed["discount_amount"], shown["users_count"]) == (["family"], 500, 2)
     assert [(each["word"], each["condition"]) for each in validated["reasons"]] == [

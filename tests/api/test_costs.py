@@ -12,7 +12,7 @@ from discount.api.contract import Contract, Operation
 from discount.api.inputs import SMALL_BODY
 from discount.app import create_app
 from discount.config import Settings
-from discount.services import discount_lists, slices
+from discount.services import discount_lists, next_waits, slices, waiting_lists
 from discount.serving.connections import WHOLE
 from discount.store.connection import Store
 from doc.generate import limits as limits_page
@@ -213,3 +213,118 @@ def test_the_limits_page_matches_the_code() -> None:
 
 def test_an_ordinary_body_is_read_whole_before_a_thread_gets_it() -> None:
     assert WHOLE >= SMALL_BODY
+
+
+# Calls on discounts with options, each at its most
+
+
+def _family(counted: Counted) -> None:
+    """Make lists and groups of users, whom discounts are for."""
+    counted.client.http.post("/brand/IKEA/list/family", data="Ann\nBo\nCid\nDan", content_type="text/plain")
+
+
+def _for_family(counted: Counted, name: str, **more: Any) -> str:
+    """Create a discount for users on a list or in a group, which asks who they are."""
+    audience = {"groups": ["friends"], "lists": ["family", "others"]}
+    asked = {"discount_code": name, "audience": audience, "limits": {"per_user": 1, "per_identity": 1}}
+    return str(counted.client.create(**(asked | more))["id"])
+
+
+def _identity(user: str) -> dict[str, str]:
+    return {"card": user, "email": f"{user}@x.example", "device": user, "address": user}
+
+
+def _as_new(counted: Counted, path: str, body: dict[str, Any], statuses: tuple[int, ...] = (200, 201)) -> int:
+    """Return the exchanges of a call of a process that knows no discount."""
+    counted.store.definitions.clear()
+    counted.store.sold_out.clear()
+    return counted.cost("POST", path, statuses, json=body)[0]
+
+
+ONE_REDIS = pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
+
+
+@ONE_REDIS
+def test_grants_and_waits_of_judged_users_cost_what_is_declared(counted: Counted) -> None:
+    _family(counted)
+    made, known = _for_family(counted, "Judged", total_count=2), counted.client.create(limits={"per_identity": 1})["id"]
+    body = {"user_id": "Ann", "identity": _identity("Ann")}
+    # The first run of a script loads it.
+    counted.client.grant(known, "Other")
+    assert _as_new(counted, f"/discount/{made}/grant", body) == 1 + costs.JUDGED
+    # Without an audience, a process that knows the discount needs no more than without an identity.
+    counted.client.grant(known, "Other")
+    assert counted.cost("POST", f"/discount/{known}/grant", json=body)[0] == 1
+    _as_new(counted, f"/discount/{made}/grant", {"user_id": "Bo", "identity": _identity("Bo")})
+    counted.client.http.post(f"/discount/{made}/wait", json={"user_id": "Nobody"})
+    wait = {"user_id": "Cid", "identity": _identity("Cid")}
+    assert _as_new(counted, f"/discount/{made}/wait", wait) <= costs.of("begin_wait").exchanges
+    counted.store.definitions.clear()
+    counted.client.http.delete(f"/discount/{made}/wait?user_id=Nobody")
+    trips, _ = counted.cost("DELETE", f"/discount/{made}/wait?user_id=Cid", (204,))
+    assert trips <= costs.of("end_wait").exchanges
+
+
+@ONE_REDIS
+@pytest.mark.parametrize("call", ["grant", "grants", "brand"])
+def test_a_grant_that_serves_a_list_first_costs_what_is_declared(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    # As many scripts as at most, for fewer users each.
+    monkeypatch.setattr(next_waits, "AT_ONCE", 1)
+    monkeypatch.setattr(waiting_lists, "ROUNDS", 4)
+    codes = {"kind": "personal", "template": "{name}-x{seq}"}
+    made = counted.client.create(codes=codes, total_count=1)["id"]
+    for user in ("Ann", *(f"User {number}" for number in range(6))):
+        counted.client.http.put(f"/user/{user}?brand_id=IKEA", json={"email": f"{user[-1]}@x.example", "name": user})
+    counted.client.grant(made, "Ann")
+    for number in range(6):
+        counted.client.http.post(f"/discount/{made}/wait", json={"user_id": f"User {number}"})
+    counted.client.http.patch(f"/discount/{made}", json={"total_count": 20})
+    calls: dict[str, tuple[str, dict[str, Any], str]] = {
+        "grant": (f"/discount/{made}/grant", {"user_id": "User 5"}, "grant_code"),
+        "grants": (f"/discount/{made}/grants", {"user_ids": ["User 5"]}, "grant_codes"),
+        "brand": ("/brand/IKEA/grant", {"user_id": "User 5"}, "grant_code_of_brand"),
+    }
+    path, body, name = calls[call]
+    # The script runs once more, and the names are read again.
+    trips = _as_new(counted, path, body, (200, 201, 409))
+    assert trips <= costs.of(name).exchanges + costs.JUDGED + 2 + costs.SERVED * 4 // 20
+
+
+@ONE_REDIS
+def test_several_codes_of_judged_users_cost_what_is_declared(counted: Counted) -> None:
+    _family(counted)
+    codes = []
+    for number in range(5):
+        given = {"codes": {"kind": "imported"}, "valid_for": "P1M", "combines": "all", "percent_off": 10}
+        made = _for_family(counted, f"No. {number}", **given)
+        counted.client.http.post(f"/discount/{made}/codes", data=f"ÉTÉ-{number}", content_type="text/plain")
+        body = {"user_id": "Ann", "identity": _identity("Ann")}
+        codes.append(counted.client.http.post(f"/discount/{made}/grant", json=body).get_json()["code"])
+        hold = {"discount_id": made, "user_id": "Ann", "code": codes[-1], "order": _order(number), "hold_seconds": 900}
+        assert counted.client.http.post("/redemption", json=hold | {"identity": _identity("Ann")}).status_code == 201
+    use = {"brand_id": "IKEA", "user_id": "Ann", "order": _order(100), "identity": _identity("Ann")}
+    # The first run of a script loads it.
+    counted.client.http.post("/validation", json=use | {"codes": codes})
+    for path, name in (("/validation", "validate_code"), ("/redemption", "redeem_code")):
+        for several in (codes[:1], codes):
+            order = {"order": _order(100 + len(several))}
+            found = _as_new(counted, path, use | order | {"codes": several})
+            assert found <= costs.CHECKOUT * len(several), (path, len(several))
+            assert found <= costs.of(name).exchanges
+
+
+@ONE_REDIS
+def test_the_codes_that_fit_an_order_cost_what_is_declared_however_many_are_judged(counted: Counted) -> None:
+    _family(counted)
+    for number in range(12):
+        shared = {"codes": {"kind": "shared", "code": f"ÉTÉ-{number}"}}
+        made = _for_family(counted, f"No. {number}", percent_off=10, **shared)
+        unique = _for_family(counted, f"Own {number}", percent_off=10, valid_for="P1M")
+        for each in (made, unique):
+            body = {"user_id": "Ann", "identity": _identity("Ann")}
+            assert counted.client.http.post(f"/discount/{each}/grant", json=body).status_code == 201
+    use = {"brand_id": "IKEA", "user_id": "Ann", "order": _order(), "identity": _identity("Ann")}
+    found = _as_new(counted, "/validation", use)
+    assert found <= costs.FITTING

@@ -1,17 +1,13 @@
 """Identities over HTTP: who shares one, what is kept of it, and the calls of the page."""
 
-import json
-import re
-import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from discount.domain.identity import canonical
 from tests.api.client import Client
+from tests.api.page_calls import send_calls
 
-PAGE = (Path(__file__).parents[2] / "doc" / "identity.md").read_text(encoding="utf-8")
 ANN = {
     "email": "ann.smith@gmail.com",
     "device": "device-7f3a90c1",
@@ -35,19 +31,14 @@ def grant(client: Client, discount_id: str, user: str, **identity: str) -> tuple
 
 
 def test_the_calls_of_the_page_work_from_top_to_bottom(client: Client) -> None:
-    block = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)[0]
-    answers = []
-    for each in filter(None, re.split(r"^(?=curl)", block, flags=re.MULTILINE)):
-        words = shlex.split(each)
-        method, url = words[1].removeprefix("-X"), words[2].removeprefix("http://localhost:8000")
-        answers.append(client.http.open(url, method=method, json=json.loads(words[words.index("-d") + 1])))
-    assert [each.status_code for each in answers] == [201, 201, 409]
-    problem = answers[2].get_json()
+    answers = send_calls(client, "identity.md")
+    assert [status for status, _ in answers] == [201, 201, 409]
+    _, problem = answers[2]
     assert (problem["type"], problem["part"], problem["most"]) == ("/problems/already-granted-elsewhere", "email", 1)
 
 
 @pytest.mark.parametrize("part", ["email", "device", "address", "card"])
-def test_each_part_alone_tells_that_two_users_are_one_person(client: Client, part: str) -> None:
+def test_each_part_alone_identifies_two_users_as_one_person(client: Client, part: str) -> None:
     discount_id = opened(client)
     assert grant(client, discount_id, "Ann", **ANN)[0] == 201
     status, problem = grant(client, discount_id, "Bo", **{part: ANN[part].upper()})

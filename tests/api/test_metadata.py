@@ -1,4 +1,4 @@
-"""Metadata of discounts, grants and redemptions: kept, shown, filtered by, exported, told."""
+"""Metadata of discounts, grants and redemptions: kept, shown, filtered by, exported, and in events."""
 
 from typing import Any
 
@@ -75,8 +75,8 @@ def test_metadata_of_a_redemption_is_in_every_answer_and_event(client: Client) -
     rolled_back = client.http.post(f"/redemption/{made['id']}/rollback").get_json()
     assert rolled_back["metadata"] == MAIL
     events = listed(client, "/event?brand_id=IKEA&types=code.redeemed,redemption.rolled-back", "events")
-    told = [(each["type"], each["data"]["order_id"], each["data"]["metadata"]) for each in events]
-    assert told == [
+    in_events = [(each["type"], each["data"]["order_id"], each["data"]["metadata"]) for each in events]
+    assert in_events == [
         ("code.redeemed", "A-1", MAIL),
         ("code.redeemed", "A-2", {}),
         ("redemption.rolled-back", "A-1", MAIL),

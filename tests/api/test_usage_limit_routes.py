@@ -1,14 +1,10 @@
 """Limits by period and window, budgets and hours over HTTP, and the calls of their page."""
 
-import json
-import re
-import shlex
-from pathlib import Path
 from typing import Any
 
 from tests.api.client import Client
+from tests.api.page_calls import send_calls
 
-PAGE = (Path(__file__).parents[2] / "doc" / "usage-limits.md").read_text(encoding="utf-8")
 LIMITS: dict[str, Any] = {
     "total": None,
     "per_user": 5,
@@ -31,14 +27,9 @@ DISCOUNT: dict[str, Any] = {
 
 
 def test_the_calls_of_the_page_work_from_top_to_bottom(client: Client) -> None:
-    block = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)[0]
-    answers = []
-    for each in filter(None, re.split(r"^(?=curl)", block, flags=re.MULTILINE)):
-        words = shlex.split(each)
-        method, url = words[1].removeprefix("-X"), words[2].removeprefix("http://localhost:8000")
-        answers.append(client.http.open(url, method=method, json=json.loads(words[words.index("-d") + 1])))
-    assert [each.status_code for each in answers] == [201, 201, 201, 409]
-    made, first, second, refused = (each.get_json() for each in answers)
+    answers = send_calls(client, "usage-limits.md")
+    assert [status for status, _ in answers] == [201, 201, 201, 409]
+    made, first, second, refused = (body for _, body in answers)
     assert (first["discount_amount"], second["discount_amount"]) == (1000, 500)
     assert second["left"]["amount"] == {"EUR": 0}
     assert second["left"]["windows"] == [{"period": "PT24H", "per_user": 0}]

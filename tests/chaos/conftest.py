@@ -1,4 +1,4 @@
-"""Fixtures of the chaos suite: a Redis that saves every write, and a receiver of webhooks."""
+"""Fixtures of the chaos suite: a Redis that saves every write, a receiver of webhooks, and a Cluster."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import pytest
 from discount.store.connection import Store
 from tests.chaos.chaos_run import store_at
 from tests.chaos.receiver import Receiver
+from tests.support.clusters import Cluster
 from tests.support.redis_server import RedisServer
 
 
@@ -25,3 +26,17 @@ def store(redis_server: RedisServer) -> Store:
 def receiver() -> Iterator[Receiver]:
     with Receiver(seed=1) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Cluster]:
+    """A Cluster for all tests of a file."""
+    with Cluster(replicas=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(servers: Cluster) -> Iterator[Cluster]:
+    """The same Cluster, healed after each test."""
+    yield servers
+    servers.heal()

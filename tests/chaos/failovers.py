@@ -34,6 +34,10 @@ from tests.support.service import wait_until
 PAUSE = 0.02
 #: Seconds for which data is answered that no replica gets, before its node is gone.
 APART = 1.0
+#: Answers that are compared in one exchange.
+TOGETHER = 500
+#: Seconds for which a node hangs that then goes on.
+MOMENT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +187,30 @@ def judge(store: Store, answers: Iterable[Answer]) -> Found:
     answers = list(answers)
     lost = []
     users: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for each in answers:
-        users[each.discount_id, each.code].add(each.user)
-        if held_code(store, each.discount_id, each.user) != each.code:
-            lost.append(each)
+    for first in range(0, len(answers), TOGETHER):
+        some = answers[first : first + TOGETHER]
+        for each, code in zip(some, held_codes(store, some), strict=True):
+            users[each.discount_id, each.code].add(each.user)
+            if code != each.code:
+                lost.append(each)
     return Found(len(answers), lost, sorted(code for (_, code), own in users.items() if len(own) > 1))
+
+
+def held_codes(store: Store, answers: Sequence[Answer]) -> list[str]:
+    """Return the code that the user of each answer holds, or an empty string, once the data is safe."""
+    commands: list[tuple[str, ...]] = []
+    for each in answers:
+        parsed = parse_discount_id(each.discount_id)
+        assert parsed is not None
+        bucket = keys.grant_bucket(each.user, parsed.buckets)
+        commands.append(("HGET", keys.grants(parsed.partition, each.discount_id, bucket), each.user))
+
+    def ask() -> list[Any]:
+        replies = store.each(commands)
+        return [] if any(isinstance(each, Unavailable) for each in replies) else replies
+
+    values = wait_until(ask, "what the users of the answers hold") if commands else []
+    return [str(each or "").rpartition(" ")[2] for each in values]
 
 
 def held_code(store: Store, discount_id: str, user: str) -> str | None:
@@ -273,6 +296,15 @@ def freeze(cluster: Cluster, partition: int) -> Node:
     master = cluster.master_of(partition)
     master.pause()
     cluster.await_new_master(master, partition)
+    return master
+
+
+def freeze_for_a_moment(cluster: Cluster, partition: int) -> Node:
+    """Let a master hang for MOMENT, whether or not another one takes its place meanwhile; return it."""
+    master = cluster.master_of(partition)
+    master.pause()
+    time.sleep(MOMENT)
+    master.resume()
     return master
 
 

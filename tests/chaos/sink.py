@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.patience import PATIENCE
+from tests.support.processes import end
 from tests.support.service import ROOT
 
 
@@ -43,7 +43,7 @@ class Sink:
             command = [sys.executable, "-m", "discount", "sink", "--fd", str(listener.fileno()), str(folder)]
             self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])
         # Tests that are interrupted do not reach stop().
-        self._finalizer = weakref.finalize(self, _end, self._process)
+        self._finalizer = weakref.finalize(self, end, self._process)
 
     def mails(self) -> list[Mail]:
         """Return the e-mails taken so far."""
@@ -65,12 +65,3 @@ def _read(path: Path) -> Mail:
     body = message.get_body(("plain",))
     assert body is not None
     return Mail(message["To"].addresses[0].addr_spec, message["Message-ID"], body.get_content())
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

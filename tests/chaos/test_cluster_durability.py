@@ -1,6 +1,6 @@
 """DURABILITY on a Cluster: what was answered survives the loss of one machine; `fast` shows what would be lost."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -24,18 +24,6 @@ from tests.support.service import wait_until
 #: Answers of a discount before and after a fault.
 SOME = 30
 TIMEOUT = 1.0
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Cluster]:
-    with Cluster(replicas=2) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(servers: Cluster) -> Iterator[Cluster]:
-    yield servers
-    servers.heal()
 
 
 def store_of(cluster: Cluster, mode: Mode) -> Store:
@@ -157,7 +145,7 @@ def test_synced_shows_no_code_until_a_replica_has_it() -> None:
                     "/problems/not-yet-durable",
                     "1",
                 )
-        # What shows no code does not wait, and nobody is taken out of service.
+        # A call that shows no code does not wait, and no replica is taken out of service.
         assert clients[1].get(f"/discount/{offer}").get_json()["granted_count"] == 2
         assert clients[1].get("/ready").status_code == 200
         stands = failovers.stored_grant(cluster, offer, "Bob")

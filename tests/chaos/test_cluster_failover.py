@@ -1,7 +1,5 @@
 """A Cluster whose nodes die, hang and hand partitions over: each partition is served, and the others notice nothing."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from discount.services import grants
@@ -13,18 +11,6 @@ from tests.support.clusters import Cluster
 SOME = 30
 #: The share of the calls to other nodes that may fail while one hangs.
 SMALL = 0.05
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Cluster]:
-    with Cluster(replicas=2) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(servers: Cluster) -> Iterator[Cluster]:
-    yield servers
-    servers.heal()
 
 
 @pytest.fixture

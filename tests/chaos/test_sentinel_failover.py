@@ -75,21 +75,23 @@ def test_only_fast_loses_what_a_primary_that_is_cut_off_answers(sentinels: Senti
 
 
 @pytest.mark.parametrize("mode", ["fast", "replicated"])
-def test_only_fast_tells_a_brand_of_a_grant_that_vanishes(sentinels: Sentinels, receiver: Receiver, mode: Mode) -> None:
+def test_only_in_mode_fast_a_brand_gets_events_of_lost_grants(
+    sentinels: Sentinels, receiver: Receiver, mode: Mode
+) -> None:
     store = store_of(sentinels, mode)
     brand = f"brand-{mode}"
     offer = make_offer_with_webhook(store, receiver, "ok", brand, 100)
     with WorkerProcesses(sentinels.url, workers=1, durability=mode, redis_timeout=1) as workers:
         workers.await_ready()
         offer.grant(["Ann"])
-        wait_until(lambda: receiver.counts()[brand] == 2, "the discount and Ann's grant are told")
+        wait_until(lambda: receiver.counts()[brand] == 2, "the discount's and Ann's events are delivered")
         primary = sentinels.primary()
         for replica in sentinels.nodes:
             if replica is not primary:
                 sentinels.cut_replication(replica)
         if mode == "fast":
             grants.grant(store, offer.discount_id, "Bob")
-            wait_until(lambda: receiver.counts()[brand] == 3, "Bob's grant is told")
+            wait_until(lambda: receiver.counts()[brand] == 3, "Bob's event is delivered")
         else:
             with pytest.raises(NotYetDurable):
                 grants.grant(store, offer.discount_id, "Bob")
@@ -101,9 +103,9 @@ def test_only_fast_tells_a_brand_of_a_grant_that_vanishes(sentinels: Sentinels, 
         sentinels.await_new_primary(primary)
         sentinels.heal()
         assert held_code(store, offer.discount_id, "Bob") is None, "the grant has vanished"
-        told = receiver.counts()[brand]
+        delivered = receiver.counts()[brand]
         wait_until(lambda: granted(store, offer.discount_id, "Bob"), "Bob has a code for good")
-        wait_until(lambda: receiver.counts()[brand] == told + 1, "this grant is told")
+        wait_until(lambda: receiver.counts()[brand] == delivered + 1, "the event of this grant is delivered")
 
 
 def waits(node: Node) -> int:

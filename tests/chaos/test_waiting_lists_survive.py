@@ -14,7 +14,7 @@ from tests.support.service import Service, ask, wait_until
 HELD, WAITING = 60, 120
 
 
-def test_replicas_and_workers_are_killed_while_codes_go_to_who_waits(redis_server: RedisServer) -> None:
+def test_replicas_and_workers_are_killed_while_waiting_users_get_codes(redis_server: RedisServer) -> None:
     with Service(redis_server.url, replicas=2, secret=SECRET) as service:
         body = {"brand_id": "IKEA", "discount_code": "Killed", "total_count": HELD, "claim_within": "PT1S"}
         discount_id = ask(service.urls[0], "POST", "/discount", body).json["id"]
@@ -36,7 +36,7 @@ def test_replicas_and_workers_are_killed_while_codes_go_to_who_waits(redis_serve
             def shown() -> Any:
                 return ask(service.urls[1], "GET", f"/discount/{discount_id}").json
 
-            # Each code goes on as nobody uses it: to everybody who waits, and then back to the pool.
+            # Each unused code goes on: to each user who waits, and then back to the pool.
             wait_until(lambda: shown()["granted_count"] == 0, "every code is back")
         assert (shown()["remaining_count"], shown()["waiting_count"]) == (HELD, 0)
         rows = ask(service.urls[1], "GET", f"/discount/{discount_id}/codes").raw.decode().splitlines()[1:]

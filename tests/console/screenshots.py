@@ -8,7 +8,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from sqlalchemy import delete, insert
 
 from discount.ledger.rows import STEPS
@@ -40,8 +40,7 @@ def make() -> None:
 
 def fill(site: Site, key: str) -> tuple[str, str]:
     """Make a brand's day; return its busiest discount, and a code that was used."""
-    day = {"email": "shop@ikea.example", "timezone": "Europe/Stockholm"}
-    site.ask("PATCH", "/brand/IKEA", {"digest": day}, key)
+    site.ask("PATCH", "/brand/IKEA", {"timezone": "Europe/Stockholm"}, key)
     soon = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     zone = {"timezone": "Europe/Stockholm"}
     site.discount(key, "Partner codes", total_count=None, codes={"kind": "imported"}, **zone)
@@ -110,6 +109,9 @@ def shoot(site: Site, key: str, discount: str, code: str) -> None:
         ]:
             person.go(path)
             page.screenshot(path=FOLDER / f"{name}.png", full_page=name != "deliveries")
+        person.go("/console/discounts/new")
+        _fill_rule(page)
+        page.screenshot(path=FOLDER / "rule.png", full_page=True)
         person.go("/console/codes")
         page.locator("[name=code]").fill(code)
         page.get_by_role("button", name="Find", exact=True).click()
@@ -124,6 +126,24 @@ def shoot(site: Site, key: str, discount: str, code: str) -> None:
         dark.page.wait_for_url("**/console/")
         dark.page.screenshot(path=FOLDER / "narrow-dark-german.png")
         browser.close()
+
+
+def _fill_rule(page: Page) -> None:
+    """Write a rule for some products into the form, and have it shown on an order."""
+    page.locator("[name=discount_code]").fill("Chairs in the evening")
+    page.locator("[name=total_count]").fill("5000")
+    page.locator("[name=percent_off]").fill("20")
+    page.locator("[id='f-applies_to'] summary").click()
+    page.locator("[name='applies_to.skus']").fill("CHAIR-*")
+    page.locator("[name='applies_to.categories']").fill("stools")
+    page.locator("[name=cheapest_lines]").fill("1")
+    page.locator("[id='f-opens'] summary").click()
+    for name, value in (("from", "18:00"), ("to", "23:00")):
+        page.locator(f"[name='opens.0.{name}']").fill(value)
+    for day in ("mon", "tue", "wed"):
+        page.locator(f"[name='opens.0.{day}']").check()
+    page.get_by_role("button", name="Preview").click()
+    page.locator("#done").wait_for()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """A day's work at the console, in a real browser."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import pytest
+import msgspec
 from playwright.sync_api import Page, expect
 
+from discount.config import Settings
+from tests.chaos.worker_processes import WorkerProcesses
 from tests.console.browsing import Person
-from tests.console.site import ADMIN, Site
+from tests.console.site import ADMIN, SECRET, Site
+from tests.support.service import wait_until
 
 
 def press_until(page: Page, name: str, key: str = "Tab", most: int = 60) -> None:
@@ -73,49 +77,6 @@ def test_by_keyboard_alone_a_person_creates_and_pauses_a_discount_and_takes_a_co
     person.check()
 
 
-@pytest.mark.parametrize("scripts", [True, False])
-def test_a_discount_is_created_changed_and_closed_with_scripts_and_without(
-    site: Site, visitor: Callable[..., Person], scripts: bool
-) -> None:
-    key = site.brand("IKEA")
-    person = visitor(site, java_script_enabled=scripts)
-    page = person.sign_in(key)
-    person.go("/console/discounts/new")
-    page.get_by_role("textbox", name="Name").fill("Spring")
-    page.get_by_label("Codes in all").fill("10")
-    page.get_by_label("Amount off").fill("12.345")
-    page.get_by_label("Currency").fill("EUR")
-    page.get_by_role("button", name="Create").click()
-    expect(page.locator("#problems")).to_contain_text("more decimals than EUR")
-    expect(page.get_by_label("Amount off")).to_have_attribute("aria-invalid", "true")
-    assert site.ask("GET", "/discount", key=key)["discounts"] == []
-    # What was typed is still there.
-    expect(page.get_by_role("textbox", name="Name")).to_have_value("Spring")
-    page.get_by_label("Amount off").fill("12.34")
-    page.get_by_role("button", name="Create").click()
-    expect(page.get_by_text("The discount was created.")).to_be_visible()
-    page.get_by_role("button", name="Pause", exact=True).click()
-    page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("The discount is active again.")).to_be_visible()
-    page.get_by_label("Codes in all").fill("20")
-    page.get_by_role("button", name="Change the total").click()
-    page.get_by_label("Ends").fill("2030-12-24T18:00")
-    page.get_by_role("button", name="Change the end").click()
-    expect(page.get_by_text("The change was made.")).to_be_visible()
-    (made,) = site.ask("GET", "/discount", key=key)["discounts"]
-    assert (made["total_count"], made["amount_off"], made["expires_at"]) == (20, 1234, "2030-12-24T18:00:00Z")
-    page.get_by_role("button", name="Close…").click()
-    page.get_by_label("Name of the discount").fill("Sprung")
-    page.get_by_role("button", name="Close the discount").click()
-    expect(page.locator("#problems")).to_contain_text("is not the name of the discount")
-    assert site.ask("GET", f"/discount/{made['id']}", key=key)["status"] == "active"
-    page.get_by_label("Name of the discount").fill("Spring")
-    page.get_by_role("button", name="Close the discount").click()
-    expect(page.get_by_text("The discount is closed.")).to_be_visible()
-    assert site.ask("GET", f"/discount/{made['id']}", key=key)["status"] == "closed"
-    person.check()
-
-
 def test_the_next_click_after_a_key_was_revoked_leads_to_the_page_to_sign_in(site: Site, person: Person) -> None:
     key = site.brand("IKEA")
     page = person.sign_in(key)
@@ -145,6 +106,38 @@ def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(
         page.clock.run_for(5_000)
     assert awaited.value.status == 304
     person.check()
+
+
+def test_a_worker_that_ends_is_told_of_on_a_page_that_is_open(
+    running: Site, visitor: Callable[..., Person], redis: object
+) -> None:
+    site = Site(running.settings.redis_url, running.ledger, worker_away=1)
+    try:
+        key = site.brand("IKEA")
+        site.discount(key)
+        with WorkerProcesses(site.settings.redis_url, workers=1, secret=SECRET) as processes:
+            person = visitor(site)
+            person.sign_in(key).clock.install()
+            page = person.go("/console/")
+            banner = page.get_by_text("No worker is running.")
+
+            def comes_to_be(shown: bool) -> bool:
+                # The page asks again every five seconds of its clock.
+                page.clock.run_for(5_000)
+                return bool(banner.count()) is shown
+
+            wait_until(partial(comes_to_be, False), "the worker was seen")
+            processes.kill(0)
+            wait_until(partial(comes_to_be, True), "the page says that no worker is running")
+    finally:
+        site.stop()
+
+
+def test_the_longest_time_until_a_page_says_so_is_less_than_a_minute() -> None:
+    schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]["worker_away"]
+    # A process remembers for half of it what it has seen, and the page asks every five seconds.
+    assert schema["default"] <= schema["maximum"]
+    assert schema["maximum"] * 1.5 + 5 < 60
 
 
 def test_during_a_thousand_grants_the_tile_is_at_most_ten_seconds_and_one_per_cent_behind(

@@ -2,17 +2,23 @@
 
 import html
 import io
+import json
 import re
+from datetime import datetime
+from typing import Any
 
 import pytest
 
-from discount.console.routes import brands
+from discount.domain.model import to_time
 from discount.ledger import results
 from discount.ledger.differences import Difference, Result
-from discount.services import workers
+from discount.services import delivery_lanes, workers
+from discount.worker.dispatcher import Schedule
 from discount.worker.planner import Planner
 from tests.console.forms import Form
 from tests.console.site import ADMIN, Brand, Site
+from tests.support.patience import PATIENCE
+from tests.worker.harness import RETRY, Calls, dispatch, plan
 
 #: Pages of a brand, as a person with its key sees them. `{}` is a discount.
 PAGES = [
@@ -27,11 +33,14 @@ PAGES = [
     "/console/discounts/{}/codes",
     "/console/discounts/{}/changes",
     "/console/discounts/{}/close",
+    "/console/discounts/{}/edit",
+    "/console/discounts/{}/waits",
     "/console/codes",
     "/console/users",
     "/console/users?user_id=User+1",
     "/console/deliveries",
     "/console/changes",
+    "/console/settings",
 ]
 OF_ADMIN = ["/console/brands", "/console/brands/keys?brand_id=IKEA", "/console/system"]
 
@@ -217,6 +226,30 @@ def test_deliveries_are_tested_resent_and_shown_by_receiver(site: Site) -> None:
     assert form.post("/console/deliveries/resend", {}).headers["Location"].startswith("/console/deliveries?done=resent")
 
 
+def test_lanes_that_wait_are_shown_with_their_receiver_its_answer_how_many_and_since_when(site: Site) -> None:
+    brand = site.fill()
+    site.fill("Other brand")
+    plan(site.store)
+    waiting = site.ask("GET", "/delivery?state=waiting", key=brand.key)["deliveries"]
+    (webhook,) = site.ask("GET", "/webhook", key=brand.key)["webhooks"]
+    lanes = delivery_lanes.list_waiting(site.store, brand.id)
+    assert sum(each.count for each in lanes) == len(waiting) > 2
+    assert {(each.webhook_id, each.attempts, each.status) for each in lanes if each.webhook_id} == {
+        (webhook["id"], 0, "")
+    }
+    assert {to_time(min(each.since for each in lanes))} == {
+        min(datetime.fromisoformat(each["created_at"]) for each in waiting)
+    }
+    in_an_hour = Schedule(pauses=(3600.0,) * 9, timeout=PATIENCE, off_after=1e9)
+    dispatch(site.store, Calls(lambda _: RETRY).prepare, in_an_hour)
+    lanes = delivery_lanes.list_waiting(site.store, brand.id)
+    assert {(each.attempts, each.status) for each in lanes} == {(1, "500")}
+    assert min(each.due_at - each.since for each in lanes) > 3_000 * 1_000_000
+    assert delivery_lanes.list_waiting(site.store, "Nobody") == []
+    page = text_of(Form(site).sign_in(brand.key).get("/console/deliveries").text)
+    assert re.search(r"https://shop.example/hook 500 \d 1 ", page.partition("Lanes that wait")[2]), page
+
+
 def test_the_admin_makes_a_brand_and_a_key_which_is_shown_once_and_revokes_it(site: Site) -> None:
     form = Form(site).sign_in(ADMIN)
     made = form.post("/console/brands", {"id": "Möbel & Co", "name": "Möbel"})
@@ -316,7 +349,7 @@ def test_every_page_says_that_no_worker_runs_until_one_does(site: Site) -> None:
     key = site.brand("IKEA")
     discount = site.discount(key)
     path = f"/console/discounts/{discount}"
-    assert workers.are_away(site.store)
+    assert workers.are_away(site.store, 20)
     again = Site(site.settings.redis_url, site.ledger)
     try:
         form = Form(again).sign_in(key)
@@ -328,7 +361,7 @@ def test_every_page_says_that_no_worker_runs_until_one_does(site: Site) -> None:
     planner = Planner(site.store, "a worker", None)
     planner.open()
     planner.turn()
-    assert not workers.are_away(site.store)
+    assert not workers.are_away(site.store, 20)
     (seen,) = workers.list_seen(site.store)
     assert seen.name == "a worker"
     again = Site(site.settings.redis_url, site.ledger)
@@ -341,16 +374,52 @@ def test_every_page_says_that_no_worker_runs_until_one_does(site: Site) -> None:
         again.stop()
 
 
-def test_a_worker_that_is_away_is_told_of_within_a_minute() -> None:
-    # The page asks every five seconds.
-    assert workers.AWAY + brands.REMEMBERED + 5 < 60
-
-
-def test_the_times_of_a_brand_are_in_the_zone_of_its_digest(site: Site) -> None:
+def test_times_are_in_the_zone_of_the_brand_and_otherwise_in_that_of_the_discount(site: Site) -> None:
     key = site.brand("IKEA")
-    site.ask("PATCH", "/brand/IKEA", {"digest": {"email": "a@example.com", "timezone": "Asia/Tokyo"}}, key)
-    page = text_of(Form(site).sign_in(key).get("/console/").text)
-    assert "Times are in the time zone Asia/Tokyo." in page
+    discount = site.discount(key, timezone="Europe/Berlin", expires_at="2030-07-01T22:30:00Z")
+    form = Form(site).sign_in(key)
+    paths = ["/console/discounts/{}", "/console/discounts/{}/holders", "/console/discounts"]
+    for path in paths:
+        assert "Europe/Berlin" in text_of(form.get(path.format(discount)).text), path
+    assert "Times are in the time zone UTC." in text_of(form.get("/console/").text)
+    form.get("/console/settings")
+    assert form.post("/console/settings", {"timezone": "Mars/Phobos", "was": "{}"}).status_code == 422
+    assert form.post("/console/settings", {"timezone": "Asia/Tokyo", "was": "{}"}).status_code == 303
+    for path in [*paths, "/console/"]:
+        page = text_of(form.get(path.format(discount)).text)
+        assert "Times are in the time zone Asia/Tokyo." in page, path
+        if "discounts" in path and "holders" not in path:
+            assert "2 Jul 2030, 07:30" in page, path
+    # What is typed is in the zone of the discount, whose days count for its limits.
+    assert "Time zone: Europe/Berlin." in text_of(form.get(f"/console/discounts/{discount}/edit").text)
+
+
+def test_the_settings_of_a_brand_are_changed_where_they_differ(site: Site) -> None:
+    key = site.brand("IKEA")
+    form = Form(site).sign_in(key)
+
+    def save(**more: str) -> dict[str, Any]:
+        page = form.get("/console/settings").text
+        was = html.unescape(re.search(r'name="was" value="([^"]*)"', page)[1])  # type: ignore[index]
+        answer = form.post("/console/settings", json.loads(was) | {"was": was} | more)
+        assert answer.status_code == 303, text_of(answer.text)
+        found: dict[str, Any] = site.ask("GET", "/brand/IKEA", key=key)
+        return {name: found[name] for name in ("name", "email", "timezone", "digest", "mails_off")}
+
+    given = {"name": "Ikea", "email": "shop@ikea.example", "timezone": "Europe/Stockholm", "off.sold-out": "1"}
+    digest = {"digest": "1", "digest.language": "de", "digest.hour": "8"}
+    expected = {
+        **{"name": "Ikea", "email": "shop@ikea.example", "timezone": "Europe/Stockholm", "mails_off": ["sold-out"]},
+        "digest": {"email": None, "language": "de", "hour": 8},
+    }
+    assert save(**given, **digest) == expected
+    assert save() == expected
+    assert save(digest="", timezone="") == expected | {"digest": None, "timezone": None}
+    assert save(email="") == expected | {"digest": None, "timezone": None, "email": None}
+    answer = form.post("/console/settings", {"was": "{}", "digest": "1", "digest.hour": "25", "name": "Ikea"})
+    assert answer.status_code == 422
+    assert site.ask("GET", "/brand/IKEA", key=key)["digest"] is None
+    assert Form(site).sign_in(site.key("IKEA", "read")).get("/console/settings").status_code == 403
 
 
 def test_the_admin_sees_the_last_reconciliation(site: Site) -> None:

@@ -217,7 +217,7 @@ def test_a_use_without_a_user_is_refused(raw: FlaskClient) -> None:
     check(raw.post(USES, json={"discount_code": "AHMED2022BILLO"}), 400, "user is missing.")
 
 
-def test_the_brand_hears_of_each_use(client: Client) -> None:
+def test_the_brand_gets_an_event_of_each_use(client: Client) -> None:
     made = create(client.http)
     used = use(client.http, amount="5.00").get_json()
     partition = made["rule"]["id"][4:6]

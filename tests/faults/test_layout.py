@@ -86,7 +86,7 @@ def refusal(redis_url: str, *command: str, **settings: str) -> str:
         check=False,
     )
     assert ended.returncode == 1, ended.stderr
-    # The server itself tells before that it starts.
+    # Before that the server logs that it starts.
     *before, line = ended.stderr.splitlines()
     assert all('"level":"info"' in each for each in before), ended.stderr
     return line

@@ -1,4 +1,4 @@
-"""PostgreSQL stops under a running worker: grants go on, it is told, and the ledger catches up."""
+"""PostgreSQL stops under a running worker: grants go on, the metrics show it, and the ledger catches up."""
 
 from sqlalchemy import text
 
@@ -75,5 +75,5 @@ def test_grants_go_on_and_the_ledger_catches_up(
             "what was counted meanwhile is there, too",
         )
     total = figures.of_discount(made.id, "day", now - DAY, now + 1).total
-    # 80 percent were told as well.
+    # The event at 80 percent is one more.
     assert (total.granted, total.counts["discount.running-low"], count(database, EVENTS)) == (2600, 1, 2602)

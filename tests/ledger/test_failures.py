@@ -102,7 +102,7 @@ def test_while_postgresql_is_away_events_wait_and_are_counted(
     assert (count(database, GRANTS), figure_of(database, "code.granted")) == (40, 40)
 
 
-def test_the_outbox_is_told_what_a_process_wrote_that_died_before_telling(
+def test_entries_are_acknowledged_whose_writer_died_after_its_transaction(
     harness: ServiceHarness, database: Database
 ) -> None:
     stream = keys.events(harness.create().partition)
@@ -157,7 +157,7 @@ def test_a_redis_that_lost_its_last_moment_is_noticed(harness: ServiceHarness, d
     errors = [each["event"] for each in lines if each["log_level"] == "error"]
     assert errors == ["Redis has lost events that the ledger has", "what Redis had lost is put back"]
     assert reader.lost == set()
-    # The outbox went on, and takes no earlier entry: callers are told that some are missing.
+    # The outbox went on, and takes no earlier entry: callers learn that some are missing.
     assert outbox.trim(harness.store, discount.partition, 10**6) == 0
     assert harness.redis.get(keys.trimmed(discount.partition)) is not None
 

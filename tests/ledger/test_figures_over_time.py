@@ -127,7 +127,7 @@ def test_repeats_and_refusals_are_counted_by_word_and_are_in_the_figures(
         }
 
 
-def test_a_process_that_is_not_told_to_count_counts_nothing(harness: ServiceHarness) -> None:
+def test_a_process_that_has_not_started_to_count_counts_nothing(harness: ServiceHarness) -> None:
     discount = harness.create(total=1).id
     harness.grant(discount, "ann")
     refuse(harness, discount, "bob")
@@ -347,7 +347,7 @@ def test_figures_by_discount_are_those_of_the_whole_minutes(harness: ServiceHarn
     assert {each: figure.granted for each, figure in found.items()} == {past.id: 1 for past in several}
 
 
-def test_after_a_restore_a_share_is_not_told_again(harness: ServiceHarness, database: Database) -> None:
+def test_after_a_restore_a_share_has_no_second_event(harness: ServiceHarness, database: Database) -> None:
     discount = harness.create(total=20)
     for number in range(17):
         harness.grant(discount.id, f"user-{number}")
@@ -358,5 +358,5 @@ def test_after_a_restore_a_share_is_not_told_again(harness: ServiceHarness, data
     restore(harness, database)
     for number in range(17, 20):
         harness.grant(discount.id, f"user-{number}")
-    told = harness.events(discount, "discount.running-low")
-    assert [(each["percent"], each["granted"]) for each in told] == [("80", "16"), ("95", "19")]
+    shares = harness.events(discount, "discount.running-low")
+    assert [(each["percent"], each["granted"]) for each in shares] == [("80", "16"), ("95", "19")]

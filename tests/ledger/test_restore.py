@@ -395,8 +395,8 @@ def test_a_last_moment_that_redis_lost_is_put_back_before_anything_else(
         reader.open()
         assert reader.turn() == 0
     assert reader.lost == set()
-    told = [each["event"] for each in lines if each["log_level"] == "error"]
-    assert told == ["Redis has lost events that the ledger has", "what Redis had lost is put back"]
+    logged = [each["event"] for each in lines if each["log_level"] == "error"]
+    assert logged == ["Redis has lost events that the ledger has", "what Redis had lost is put back"]
     assert differing(data(harness), stored) == {}
     assert differing(answers(http, made), before) == {}
     assert harness.redis.xrange(keys.events(12)) == events

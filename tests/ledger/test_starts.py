@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from discount.services.checkouts import Checkout
 from discount.store.connection import Store
 from tests.services.harness import PARTITIONS, UNIQUE, ServiceHarness
 from tests.support import history
+from tests.support.clusters import Cluster
+from tests.support.fixtures import ON_CLUSTER
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import wait_until
@@ -27,10 +30,25 @@ from tests.support.service import wait_until
 CUTS = int(os.environ.get("CUTS", "2"))
 
 
+_SAVED: dict[str, Any] = {"appendonly": "yes", "appendfsync": "everysec", "auto_aof_rewrite_percentage": 0}
+
+
 @pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with RedisServer(appendonly="yes", appendfsync="everysec", auto_aof_rewrite_percentage=0) as running:
+def server() -> Iterator[RedisServer | Cluster]:
+    with Cluster(replicas=0, **_SAVED) if ON_CLUSTER else RedisServer(**_SAVED) as running:
         yield running
+
+
+def node_of(server: RedisServer | Cluster, partition: int) -> RedisServer:
+    """Return the node that has a partition."""
+    return server.master_of(partition) if isinstance(server, Cluster) else server
+
+
+def start(server: RedisServer | Cluster, node: RedisServer) -> None:
+    """Start a node again, and wait until it serves its partitions."""
+    node.start()
+    if isinstance(server, Cluster):
+        server.await_health()
 
 
 @pytest.fixture
@@ -41,7 +59,7 @@ def ledger(tmp_path: Path) -> Iterator[Database]:
     found.engine.dispose()
 
 
-def app_store(server: RedisServer, ledger: Database) -> Store:
+def app_store(server: RedisServer | Cluster, ledger: Database) -> Store:
     """Return a store as the app has it."""
     store = Store.at(server.url, PATIENCE, PARTITIONS)
     store.watch_starts(partial(positions.find_whole, store, ledger))
@@ -49,7 +67,7 @@ def app_store(server: RedisServer, ledger: Database) -> Store:
     return store
 
 
-def worker(server: RedisServer, ledger: Database) -> Consumer:
+def worker(server: RedisServer | Cluster, ledger: Database) -> Consumer:
     store = Store.at(server.url, PATIENCE, PARTITIONS)
     store.prepare()
     consumer = Consumer(store, ledger, f"worker-{random.random()}")
@@ -62,12 +80,12 @@ def read_all(consumer: Consumer) -> None:
         pass
 
 
-def file_of(server: RedisServer) -> Path:
-    (found,) = (server.folder / "appendonlydir").glob("*.incr.aof")
+def file_of(node: RedisServer) -> Path:
+    (found,) = (node.folder / "appendonlydir").glob("*.incr.aof")
     return found
 
 
-def test_an_empty_redis_and_an_empty_ledger_are_served_at_once(server: RedisServer, ledger: Database) -> None:
+def test_an_empty_redis_and_an_empty_ledger_are_served_at_once(server: RedisServer | Cluster, ledger: Database) -> None:
     store = app_store(server, ledger)
     assert store.starts is not None
     assert store.starts.restoring == frozenset()
@@ -75,13 +93,14 @@ def test_an_empty_redis_and_an_empty_ledger_are_served_at_once(server: RedisServ
     assert grants.grant(store, made.id, "ann").fresh
 
 
-def test_a_start_that_lost_nothing_is_served_after_one_look(server: RedisServer, ledger: Database) -> None:
+def test_a_start_that_lost_nothing_is_served_after_one_look(server: RedisServer | Cluster, ledger: Database) -> None:
     store, consumer = app_store(server, ledger), worker(server, ledger)
     made = discounts.create(store, brand_id="IKEA", discount_code="Sale", total_count=9, kind=UNIQUE)[0]
     code = grants.grant(store, made.id, "ann").code
     read_all(consumer)
-    server.shutdown()
-    server.start()
+    node = node_of(server, made.partition)
+    node.shutdown()
+    start(server, node)
 
     def granted() -> str:
         try:
@@ -93,7 +112,9 @@ def test_a_start_that_lost_nothing_is_served_after_one_look(server: RedisServer,
     assert wait_until(granted, "the start was compared") == code
 
 
-def test_a_redis_that_was_emptied_takes_no_changes_before_it_is_restored(server: RedisServer, ledger: Database) -> None:
+def test_a_redis_that_was_emptied_takes_no_changes_before_it_is_restored(
+    server: RedisServer | Cluster, ledger: Database
+) -> None:
     store, consumer = app_store(server, ledger), worker(server, ledger)
     assert store.starts is not None
     made = discounts.create(store, brand_id="IKEA", discount_code="Sale", total_count=9, kind=UNIQUE)[0]
@@ -108,7 +129,7 @@ def test_a_redis_that_was_emptied_takes_no_changes_before_it_is_restored(server:
 
 @pytest.mark.parametrize("cut", range(CUTS))
 def test_no_code_that_the_ledger_had_read_is_given_twice_after_a_power_cut(
-    server: RedisServer, ledger: Database, cut: int
+    server: RedisServer | Cluster, ledger: Database, cut: int
 ) -> None:
     chance = random.Random(cut)
     store, consumer = app_store(server, ledger), worker(server, ledger)
@@ -126,16 +147,17 @@ def test_no_code_that_the_ledger_had_read_is_given_twice_after_a_power_cut(
 
     for number in range(40):
         use(store, number)
-    start = file_of(server).stat().st_size
+    node = node_of(server, made.partition)
+    first = file_of(node).stat().st_size
     for number in range(40, 120):
         use(store, number)
     # The file ends with a grant, so that each cut loses one.
-    end = file_of(server).stat().st_size
+    last = file_of(node).stat().st_size
     read_all(consumer)
-    server.kill()
-    with file_of(server).open("r+b") as file:
-        file.truncate(chance.randrange(start, end))
-    server.start()
+    node.kill()
+    with file_of(node).open("r+b") as file:
+        file.truncate(chance.randrange(first, last))
+    start(server, node)
     kept = history.granted(server.client(), made.id)
     assert 40 <= kept < 120
     fresh = app_store(server, ledger)

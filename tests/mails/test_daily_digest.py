@@ -39,8 +39,8 @@ class Noon:
 
     def want(self, **given: Any) -> Any:
         """Let the brand want a digest, and let today's be due."""
-        body = {"email": DESK, "timezone": self.zone, "hour": 7} | given
-        shown = self.harness.done("PATCH", "/brand/IKEA", {"digest": body})["digest"]
+        body = {"timezone": self.zone, "digest": {"email": DESK, "hour": 7} | given}
+        shown = self.harness.done("PATCH", "/brand/IKEA", body)["digest"]
         self.let_be_due()
         return shown
 
@@ -183,7 +183,7 @@ def test_a_change_while_it_is_planned_decides_when_the_next_one_is_due(
     planned = digests._planned
 
     def change_meanwhile(*arguments: Any) -> Any:
-        noon.harness.done("PATCH", "/brand/IKEA", {"digest": {"timezone": noon.zone, "hour": 15}})
+        noon.harness.done("PATCH", "/brand/IKEA", {"digest": {"hour": 15}})
         return planned(*arguments)
 
     monkeypatch.setattr(digests, "_planned", change_meanwhile)
@@ -236,7 +236,7 @@ def test_it_waits_for_a_database_that_is_away(noon: Noon, tmp_path: Path) -> Non
 
 def test_without_an_address_of_its_own_it_goes_to_the_brands(noon: Noon) -> None:
     shown = noon.harness.done("PATCH", "/brand/IKEA", {"digest": {}})["digest"]
-    assert shown == {"email": None, "timezone": "UTC", "language": "en", "hour": 7}
+    assert shown == {"email": None, "language": "en", "hour": 7}
     noon.let_be_due()
     noon.send()
     assert headers_of(noon.harness.box.mails[0])["to"] == "shop@ikea.example"
@@ -245,7 +245,6 @@ def test_without_an_address_of_its_own_it_goes_to_the_brands(noon: Noon) -> None
 @pytest.mark.parametrize(
     ("digest", "pointer"),
     [
-        ({"timezone": "Europe/Atlantis"}, "/digest/timezone"),
         ({"hour": 24}, "/digest/hour"),
         ({"hour": "7"}, "/digest/hour"),
         ({"language": "fr"}, "/digest/language"),
@@ -262,7 +261,25 @@ def test_a_digest_that_cannot_be_is_refused_and_nothing_changes(noon: Noon, dige
     assert noon.harness.done("GET", "/brand/IKEA")["name"] == "IKEA"
 
 
+def test_another_time_zone_of_the_brand_moves_its_digest(noon: Noon) -> None:
+    noon.want()
+    for zone in ("Asia/Tokyo", None):
+        shown = noon.harness.done("PATCH", "/brand/IKEA", {"timezone": zone})
+        assert shown["timezone"] == zone
+        due_at = to_time(int(float(noon.store.command("ZSCORE", noon.due, "IKEA"))))
+        assert due_at.astimezone(ZoneInfo(zone or "UTC")).hour == 7
+    answer = noon.harness.ask("PATCH", "/brand/IKEA", {"timezone": "Europe/Atlantis"})
+    assert answer.get_json()["errors"][0]["pointer"] == "/timezone"
+    noon.harness.done("PATCH", "/brand/IKEA", {"digest": None})
+    noon.harness.done("PATCH", "/brand/IKEA", {"timezone": "Asia/Tokyo"})
+    assert noon.store.command("ZCARD", noon.due) == 0
+
+
 def test_a_brand_without_any_address_has_to_name_one(harness: MailHarness) -> None:
     harness.done("POST", "/brand", {"id": "Bare"})
     answer = harness.ask("PATCH", "/brand/Bare", {"digest": {"hour": 8}})
     assert (answer.status_code, answer.get_json()["errors"][0]["pointer"]) == (422, "/digest/email")
+    both = harness.done("PATCH", "/brand/Bare", {"email": DESK, "digest": {"hour": 8}})
+    assert (both["email"], both["digest"]["hour"]) == (DESK, 8)
+    answer = harness.ask("PATCH", "/brand/Bare", {"email": None, "digest": {"hour": 9}})
+    assert answer.status_code == 422

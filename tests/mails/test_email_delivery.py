@@ -86,7 +86,7 @@ def test_the_text_about_a_code_fits_its_kind(harness: MailHarness, codes: dict[s
     assert ("only for you" in text, "feel free to share it" in text) == (not for_all, for_all)
 
 
-def test_who_waited_gets_a_mail_when_a_code_comes_back(harness: MailHarness) -> None:
+def test_a_waiting_user_gets_an_e_mail_with_a_returned_code(harness: MailHarness) -> None:
     discount_id = harness.create(total_count=1, claim_within="PT1H")
     harness.grant(discount_id, "Bob")
     harness.done("POST", f"/discount/{discount_id}/wait", {"user_id": "User 1", "email": ANN})

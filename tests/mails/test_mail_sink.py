@@ -222,7 +222,7 @@ def test_only_the_newest_are_kept(tmp_path: Path, own_port: Port) -> None:
     assert (process.returncode, output) == (0, b"")
 
 
-def test_a_signal_ends_it_though_somebody_is_connected(tmp_path: Path, own_port: Port) -> None:
+def test_a_signal_ends_it_though_a_client_is_connected(tmp_path: Path, own_port: Port) -> None:
     port = own_port.number
     with started(["-m", "discount", "sink", str(tmp_path), "--port", str(port)]) as process:
         wait_until(lambda: _listens(port) or process.poll() is not None, "the sink listens")

@@ -142,7 +142,9 @@ def test_a_shared_code_may_be_passed_on_and_a_unique_code_may_not(locale: str, a
     ("locale", "headline", "before"),
     [("en", "It is your turn", "Use it before: 20"), ("de", "Sie sind an der Reihe", "Einzulösen vor: 20.")],
 )
-def test_who_waited_reads_that_the_turn_has_come_and_until_when(locale: str, headline: str, before: str) -> None:
+def test_the_e_mail_after_a_wait_says_so_and_until_when_the_code_is_good(
+    locale: str, headline: str, before: str
+) -> None:
     for waited, until in ((False, None), (True, UNTIL)):
         recipient = Recipient("ann@mail.example", None, locale)
         message = example_mail("code-granted", recipient, waited=waited, claim_until=until)

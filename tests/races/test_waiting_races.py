@@ -39,7 +39,7 @@ def granted_in_order(redis: Any, discount_id: str, names: set[str]) -> list[str]
     ]
 
 
-def test_codes_taken_back_go_to_who_waits_and_to_no_newcomer(service: Service, redis_server: RedisServer) -> None:
+def test_codes_taken_back_go_to_waiting_users_and_to_no_other(service: Service, redis_server: RedisServer) -> None:
     discount_id = create(service.urls[0], HELD, "Waited for")
     drive(service.urls, [grant_call(discount_id, f"user {number}") for number in range(HELD)])
     before = holders(service, discount_id)
@@ -63,7 +63,7 @@ def test_codes_taken_back_go_to_who_waits_and_to_no_newcomer(service: Service, r
     assert (shown["granted_count"], shown["waiting_count"]) == (HELD, WAITING - HELD)
 
 
-def test_raised_totals_go_to_who_waits_first(service: Service, redis_server: RedisServer) -> None:
+def test_codes_of_a_raised_total_go_to_waiting_users_first(service: Service, redis_server: RedisServer) -> None:
     discount_id = create(service.urls[0], 1, "Raised")
     drive(service.urls, [grant_call(discount_id, "first")])
     waiters = [f"waiter {number}" for number in range(WAITING)]

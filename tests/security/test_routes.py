@@ -1,8 +1,8 @@
 """Every route with every sort of token: who is allowed, and the answers to those who are not."""
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import pytest
 from werkzeug.test import TestResponse
@@ -17,6 +17,8 @@ from tests.security.two_brands import (
     TwoBrands,
     checkout,
 )
+from tests.support import stored_data
+from tests.support.stored_data import Kept
 
 SCOPES = ("manage", "grant", "redeem", "read")
 
@@ -177,8 +179,33 @@ BY_LINK = {("GET", "/unsubscribe/{token}"), ("POST", "/unsubscribe/{token}")}
 named = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
 
+class OpenShop(NamedTuple):
+    """A shop with one of everything, and all data in Redis when it had just been opened."""
+
+    shop: Shop
+    data: dict[str, Kept]
+
+
+@pytest.fixture(scope="module")
+def opened() -> list[OpenShop]:
+    """The shop of all tests, once the first of them has opened it: that takes three times as long as a test."""
+    return []
+
+
 @pytest.fixture
-def ikea(two_brands: TwoBrands, request: pytest.FixtureRequest) -> Shop:
+def ikea(two_brands: TwoBrands, opened: list[OpenShop], request: pytest.FixtureRequest) -> Shop:
+    if not opened:
+        shop = open_shop(two_brands)
+        opened.append(OpenShop(shop, stored_data.keep(two_brands.redis)))
+    stored_data.restore(two_brands.redis, opened[0].data)
+    call = getattr(request.node, "callspec", None)
+    if call is not None and "route" in call.params and call.params["route"].past:
+        two_brands.read_into_ledger()
+    return replace(opened[0].shop)
+
+
+def open_shop(two_brands: TwoBrands) -> Shop:
+    """Open two shops, of which one has all that a route may name, and return that."""
     two_brands.open_shop("Other")
     shop = two_brands.open_shop("IKEA")
     two_brands.done("POST", "/v1/discount/create", shop.key, **POOL)
@@ -199,9 +226,6 @@ def ikea(two_brands: TwoBrands, request: pytest.FixtureRequest) -> Shop:
     body = {"brand_id": "IKEA", "discount_code": "x", "codes": {"kind": "imported"}}
     shop.empty = two_brands.done("POST", "/discount", shop.key, json=body)["id"]
     two_brands.done("POST", f"/discount/{shop.empty}/wait", shop.key, **GRANT)
-    call = getattr(request.node, "callspec", None)
-    if call is not None and "route" in call.params and call.params["route"].past:
-        two_brands.read_into_ledger()
     return shop
 
 
@@ -246,8 +270,8 @@ def ask(two_brands: TwoBrands, shop: Shop, route: Route, token: str | None) -> T
 
 def unchanged(two_brands: TwoBrands) -> dict[str, bytes]:
     """Return all data but request and guess counts, the times at which keys were used, and leases of the ledger."""
-    kept = [key for key in two_brands.redis.keys("*") if not re.search(r":rate:|:guesses:|:key:|:mark$", key)]
-    return {key: two_brands.redis.dump(key) for key in kept}
+    kept = (key for key in two_brands.redis.keys("*") if not re.search(r":rate:|:guesses:|:key:|:mark$", key))
+    return stored_data.dump_keys(two_brands.redis, kept)
 
 
 def test_the_table_has_every_operation(two_brands: TwoBrands) -> None:

@@ -122,7 +122,7 @@ def test_keys_that_could_not_be_fetched_are_fetched_again_later(published: TwoBr
     assert answer.headers["Retry-After"]
     asked = issuer.asked
     assert status(published, issuer.sign("RS256")) == 503
-    # For a moment nobody waits for what does not come.
+    # For a moment no call waits for a fetch that would fail again.
     assert issuer.asked == asked
 
 

@@ -18,6 +18,18 @@ def harness(request: pytest.FixtureRequest) -> Iterator[ServiceHarness]:
 
 
 @pytest.fixture
+def fake() -> ServiceHarness:
+    """A harness on fakeredis without the check at the end: codes were taken back, or users wait."""
+    return fake_harness()
+
+
+@pytest.fixture(params=["fakeredis", "redis"])
+def any_redis(request: pytest.FixtureRequest) -> ServiceHarness:
+    """A harness on fakeredis and on a real Redis in turn, without the check at the end."""
+    return fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
+
+
+@pytest.fixture
 def short_pipelines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send many grants in short pipelines: fakeredis takes four times as long for one of twice the length."""
     monkeypatch.setattr(grants, "SLICE", 40)

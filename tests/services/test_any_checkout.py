@@ -634,7 +634,7 @@ class Calls(RuleBasedStateMachine):
         assert (answer.fresh, answer.redeemed_at) == (True, now)
         for use in gives_way:
             use.state = "released"
-            self.tell("redemption.released", use, now, reason="")
+            self.expect_event("redemption.released", use, now, reason="")
         use = self.uses[place] = Use(
             brand, order, model, user, model.code_of(user) or "", hold, key, attempt.address, attempt.by_user, now,
             model.off(order.amount), {name: number - 1 for name, number in left.items()},
@@ -644,7 +644,7 @@ class Calls(RuleBasedStateMachine):
         if key:
             self.keys[brand, key, place[2]] = (content, now + discounts.IDEMPOTENCY_SECONDS * SECOND)
         if hold:
-            self.tell("redemption.held", use, now, hold_until=str(use.hold_until))
+            self.expect_event("redemption.held", use, now, hold_until=str(use.hold_until))
         else:
             self.became_final(use, now)
         # A script takes longer than a microsecond, and pages of a list rely on that.
@@ -659,14 +659,14 @@ class Calls(RuleBasedStateMachine):
         return use if use is not None and use.state_at(now) != "released" else None
 
     def became_final(self, use: Use, now: int) -> None:
-        self.tell("code.redeemed", use, now)
+        self.expect_event("code.redeemed", use, now)
         if self.count_final(use.discount) == use.discount.limits.get("total"):
             use.discount.events.append({"type": "discount.limit-reached", "at": str(now), "limit": "total"})
 
     def count_final(self, model: Model) -> int:
         return sum(use.final and use.counted for use in self.uses.values() if use.discount is model)
 
-    def tell(self, kind: str, use: Use, now: int, **more: str) -> None:
+    def expect_event(self, kind: str, use: Use, now: int, **more: str) -> None:
         facts = {
             "user": use.user, "code": use.code, "redemption": use.id, "amount": str(use.order.amount),
             "currency": use.order.currency, "discount_amount": str(use.off), "order": use.order.id,
@@ -683,7 +683,7 @@ class Calls(RuleBasedStateMachine):
         answer = self.outcome(lambda: redemptions.confirm(self.harness.store, use.id))
         if use.live(now):
             use.state, use.confirmed_at = "redeemed", now
-            self.tell("redemption.confirmed", use, now)
+            self.expect_event("redemption.confirmed", use, now)
             self.became_final(use, now)
         if use.state == "redeemed":
             self.compare(answer, use, now)
@@ -702,7 +702,7 @@ class Calls(RuleBasedStateMachine):
             word = "redemption.rolled-back" if use.final else "redemption.released"
             use.state, use.rolled_back_at, use.reason = "rolled-back", now, reason
             use.counted = not use.discount.returns_use
-            self.tell(word, use, now, reason=reason)
+            self.expect_event(word, use, now, reason=reason)
         self.compare(answer, use, now)
 
     # Changing, and time

@@ -1,4 +1,7 @@
-"""Waiting lists, paced release and claims in any order of calls, compared with a plain model; the clock moves."""
+"""Waiting lists, paced release, claims and identities in any order of calls, compared with a plain model.
+
+The clock moves.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from discount.domain import durations
 from discount.domain.errors import Refusal
+from discount.domain.identity import Identity
 from discount.domain.releases import Release
 from discount.domain.rules import Order
 from discount.services import (
@@ -35,6 +39,16 @@ MINUTE = 60 * SECOND
 #: Users to whom one script hands out codes.
 AT_ONCE = 2
 WITHIN = "PT10M"
+HELD_FOR = 300
+
+
+def card_of(user: str) -> str:
+    """Return the card of a user. Two users have the same one."""
+    return f"card {(NAMES.index(user)) // 2}"
+
+
+def identity_of(user: str) -> Identity:
+    return Identity((("card", card_of(user).encode()),))
 
 
 @dataclass
@@ -52,6 +66,13 @@ class Model:
     blocked: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     void: int = 0
+    #: Users whose card nobody else may use; None where the discount asks for no identity.
+    claimed: set[str] | None = None
+    #: Users who waited, got or used a code: what they claimed stays.
+    keeps_claim: set[str] = field(default_factory=set)
+    #: Ends of the users' holds, and when a worker looks at a code that has to be used in time.
+    holds: dict[str, int] = field(default_factory=dict)
+    looks: dict[str, int] = field(default_factory=dict)
 
     @property
     def granted(self) -> int:
@@ -71,9 +92,30 @@ class Model:
             if self.waits[0] not in self.held and self.waits[0] not in self.blocked:
                 if self.refusal():
                     return
-                self.held[self.waits[0]] = self.now
+                self.hold(self.waits[0])
             del self.waits[0]
             most -= 1
+
+    def hold(self, user: str) -> None:
+        """Let a user hold a code, which has to be used in time."""
+        self.held[user] = self.now
+        self.looks[user] = self.now + 10 * MINUTE
+        self.keeps_claim.add(user)
+
+    def let_go(self, user: str) -> None:
+        del self.held[user]
+        self.looks.pop(user, None)
+
+    def claim(self, user: str, *, named: bool = True) -> str:
+        """Claim the card of a user; return why that is refused."""
+        if self.claimed is None or user in self.claimed:
+            return ""
+        if not named:
+            return "identity-missing"
+        if any(card_of(each) == card_of(user) for each in self.claimed):
+            return "already-granted-elsewhere"
+        self.claimed.add(user)
+        return ""
 
     def grant(self, user: str) -> str:
         if user in self.held or user in self.blocked:
@@ -83,10 +125,24 @@ class Model:
             self.serve()
             if user in self.held:
                 return "held"
-        if self.refusal():
-            return self.refusal()
-        self.held[user] = self.now
+        refusal = self.refusal() or self.claim(user)
+        if refusal:
+            return refusal
+        self.hold(user)
         return "held"
+
+    def grant_many(self, several: list[str]) -> list[str]:
+        """Serve the list if anybody asks for a code that is for those who wait; then let each have what is left."""
+        if self.waits and not self.refusal() and not {*several} <= self.held.keys() | self.blocked:
+            self.serve()
+        outcomes = []
+        for user in several:
+            outcome = "held" if user in self.held else "revoked" if user in self.blocked else ""
+            outcome = outcome or self.refusal() or self.claim(user, named=False)
+            if not outcome:
+                self.hold(user)
+            outcomes.append(outcome or "held")
+        return outcomes
 
     def wait(self, user: str) -> str:
         if user in self.waits:
@@ -95,14 +151,23 @@ class Model:
             return "revoked" if user in self.blocked else "already-granted"
         if not self.waits and not self.refusal():
             return "codes-left"
+        refusal = self.claim(user)
+        if refusal:
+            return refusal
         self.waits.append(user)
         return str(len(self.waits))
 
     def end_claims(self) -> None:
-        """Take back what was not used in time, the earliest first."""
-        due = [(at, user) for user, at in self.held.items() if at + 10 * MINUTE <= self.now and user not in self.used]
-        for _, user in sorted(due):
-            del self.held[user]
+        """Take back what has to be used by now and has neither a use nor a hold, in the order of the looks."""
+        for _, user in sorted((at, user) for user, at in self.looks.items() if at <= self.now):
+            del self.looks[user]
+            if user not in self.held or user in self.used:
+                continue
+            later = [each for each in (self.held[user] + 10 * MINUTE, self.holds.get(user, 0)) if each > self.now]
+            if later:
+                self.looks[user] = later[0]
+                continue
+            self.let_go(user)
             self.serve(AT_ONCE)
         self.serve()
 
@@ -113,17 +178,25 @@ class Calls(RuleBasedStateMachine):
     harness: ServiceHarness
     clock: Clock
 
-    @initialize(total=st.integers(1, 4), per_minute=st.none() | st.integers(1, 3), ahead=st.integers(-2, 2))
-    def begin(self, total: int, per_minute: int | None, ahead: int) -> None:
+    @initialize(
+        total=st.integers(1, 4),
+        per_minute=st.none() | st.integers(1, 3),
+        ahead=st.integers(-2, 2),
+        asks=st.booleans(),
+    )
+    def begin(self, total: int, per_minute: int | None, ahead: int, asks: bool) -> None:
         self.harness.redis.flushall()
         self.clock.reset()
         self.harness.store.prepare()
         self.harness.store.sold_out.clear()
         self.clock.move(1)
         release = None if per_minute is None else Release(self.clock.now() + ahead * MINUTE, per_minute)
-        made = self.harness.create(total=total, release=release, claim_within=durations.read(WITHIN))
+        limits: Any = {"per_user": 1} | ({"per_identity": 1} if asks else {})
+        made = self.harness.create(total=total, release=release, claim_within=durations.read(WITHIN), limits=limits)
         self.id, self.partition, self.seen, self.forgotten = made.id, made.partition, "-", 0
-        self.model = Model(total, self.clock.now(), release)
+        self.model = Model(total, self.clock.now(), release, claimed=set() if asks else None)
+        self.redemptions: dict[str, str] = {}
+        self.orders = 0
 
     def outcome(self, call: Any) -> Any:
         try:
@@ -139,12 +212,20 @@ class Calls(RuleBasedStateMachine):
     @rule(user=USERS)
     def grant(self, user: str) -> None:
         expected = self.model.grant(user)
-        found = self.outcome(lambda: grants.grant(self.harness.store, self.id, user) and "held")
+        given: Any = {"identity": identity_of(user)}
+        found = self.outcome(lambda: grants.grant(self.harness.store, self.id, user, **given) and "held")
         assert found == expected
+
+    @rule(several=st.lists(USERS, min_size=1, max_size=5, unique=True))
+    def grant_many(self, several: list[str]) -> None:
+        expected = self.model.grant_many(several)
+        found = grants.grant_many(self.harness.store, self.id, several)
+        assert [each.slug if isinstance(each, Refusal) else "held" for each in found] == expected
 
     @rule(user=USERS)
     def wait(self, user: str) -> None:
-        found = self.outcome(lambda: str(waiting_lists.wait(self.harness.store, self.id, user).place))
+        given: Any = {"identity": identity_of(user)}
+        found = self.outcome(lambda: str(waiting_lists.wait(self.harness.store, self.id, user, **given).place))
         assert found == self.model.wait(user)
 
     @rule(user=USERS)
@@ -153,6 +234,8 @@ class Calls(RuleBasedStateMachine):
         assert found == (None if user in self.model.waits else "not-waiting")
         if user in self.model.waits:
             self.model.waits.remove(user)
+            if self.model.claimed is not None and user not in self.model.keeps_claim:
+                self.model.claimed.discard(user)
 
     @rule(user=USERS, back=st.sampled_from(["pool", "pool", "void", "next"]), reissue=st.booleans(), other=USERS)
     def revoke(self, user: str, back: Any, reissue: bool, other: str) -> None:
@@ -165,22 +248,48 @@ class Calls(RuleBasedStateMachine):
         next_user = other if back == "next" else None
         more: Any = {"back": back, "reissue": reissue, "next_user_id": next_user}
         revocations.revoke(self.harness.store, self.id, user, **more)
-        del model.held[user]
+        model.let_go(user)
         model.blocked |= set() if reissue else {user}
         model.void += back == "void"
         if next_user:
-            model.held[next_user] = model.now
+            model.hold(next_user)
         if back == "pool":
             model.serve(AT_ONCE)
 
-    @rule(user=USERS)
-    def redeem(self, user: str) -> None:
-        if user not in self.model.held or user in self.model.used or self.model.paused:
+    @rule(user=USERS, held=st.booleans())
+    def redeem(self, user: str, held: bool) -> None:
+        model = self.model
+        if user not in model.held or user in model.used or model.paused:
             return
         code = grant_records.held_grant(self.harness.store, self.id, user).code
-        order = Order(f"of {user} at {self.model.now}", 1000, "EUR")
-        redemptions.redeem(self.harness.store, Checkout(user, code, order, discount_id=self.id))
-        self.model.used.add(user)
+        self.orders += 1
+        order = Order(f"order {self.orders}", 1000, "EUR")
+        checkout = Checkout(user, code, order, discount_id=self.id, identity=identity_of(user))
+        refusal = model.claim(user)
+        seconds = HELD_FOR if held else None
+        made = self.outcome(lambda: redemptions.redeem(self.harness.store, checkout, hold_seconds=seconds).id)
+        if refusal:
+            assert made == refusal
+            return
+        if model.holds.pop(user, 0) > model.now:
+            # The new use takes the place of the hold.
+            model.looks[user] = model.now
+        self.redemptions[user] = made
+        if held:
+            model.holds[user] = model.now + HELD_FOR * SECOND
+        else:
+            model.used.add(user)
+
+    @rule(user=USERS)
+    def roll_back(self, user: str) -> None:
+        model, made = self.model, self.redemptions.pop(user, None)
+        if made is None:
+            return
+        redemptions.roll_back(self.harness.store, made)
+        if user in model.used or model.holds.get(user, 0) > model.now:
+            model.looks[user] = model.now
+        model.used.discard(user)
+        model.holds.pop(user, None)
 
     @rule(more=st.integers(-1, 5))
     def resize(self, more: int) -> None:
@@ -215,13 +324,14 @@ class Calls(RuleBasedStateMachine):
         model = self.model
         if user in model.waits:
             model.waits.remove(user)
-        model.blocked.discard(user)
-        model.used.discard(user)
+        for kept in (model.blocked, model.used, model.keeps_claim, model.claimed or set()):
+            kept.discard(user)
+        model.holds.pop(user, None)
+        model.looks.pop(user, None)
+        self.redemptions.pop(user, None)
         if user in model.held:
             self.forgotten += 1
-            alias = f"forgotten {self.forgotten}"
-            model.held[alias] = model.held.pop(user)
-            model.used.add(alias)
+            model.held[f"forgotten {self.forgotten}"] = model.held.pop(user)
 
     @rule(seconds=st.sampled_from([7, 20, 60, 130, 600]))
     def let_time_pass(self, seconds: int) -> None:
@@ -251,6 +361,9 @@ class Calls(RuleBasedStateMachine):
         codes = [each.code for each in grant_lists.list_all(store, self.id)] + self.harness.pool(self.id)
         assert len(set(codes)) == len(codes)
         assert self.harness.redis.zcard(keys.waits_due(self.partition)) == bool(waits)
+        # The name of a user in what is claimed has sixteen letters, a digest fifteen.
+        stored = [self.harness.redis.hkeys(name) for name in self.harness.redis.keys("*:identities:*")]
+        assert sum(len(each) == 16 for fields in stored for each in fields) == len(model.claimed or ())
 
     def _note_claims(self) -> None:
         """Read new events as the planner does."""
@@ -258,6 +371,8 @@ class Calls(RuleBasedStateMachine):
             self.seen = f"({entry_id}"
             if entry["type"] == "code.granted":
                 claims.note(self.harness.store, self.id, entry["user"], int(entry["at"]), WITHIN)
+            elif entry["type"] in claims.UNDONE:
+                claims.note_undone(self.harness.store, self.id, entry["user"], int(entry["at"]))
 
 
 def test_lists_agree_with_a_plain_model_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ def test_codes_beyond_ascii_and_months_are_judged_as_well(harness: ServiceHarnes
     assert shown(find(harness)) == [(codes[1], 200), (codes[0], 100)]
 
 
-def test_who_guessed_too_often_is_refused(harness: ServiceHarness) -> None:
+def test_a_user_who_guessed_too_often_is_refused(harness: ServiceHarness) -> None:
     shared(harness, "TEN")
     for _ in range(checkouts.USER_GUESSES):
         redemptions.validate(harness.store, checkout(code="WRONG"))

@@ -329,7 +329,7 @@ def test_a_shared_code_is_free_again_when_its_discount_is_over(harness: ServiceH
 
 
 @pytest.mark.parametrize("how", ["paused", "closed", "not started", "sold out"])
-def test_a_shared_code_is_not_free_while_somebody_may_use_it(harness: ServiceHarness, how: str) -> None:
+def test_a_shared_code_is_not_free_while_a_user_may_use_it(harness: ServiceHarness, how: str) -> None:
     found = harness.create_kind("shared", total=1, code="SALE")
     harness.grant(found.id)
     if how == "closed":
@@ -471,7 +471,7 @@ def test_another_discount_may_give_the_same_personal_code(harness: ServiceHarnes
     assert [harness.grant(each.id, "Ann").code for each in made] == ["for-ann", "for-ann"]
 
 
-def test_letters_that_somebody_has_are_drawn_again(harness: ServiceHarness) -> None:
+def test_random_letters_of_a_taken_code_are_drawn_again(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=20, template="{user}")
     with mock.patch.object(code_kinds, "_random", return_value="aaaaaaaa"):
         assert [harness.grant(found.id, user).code for user in ANNS[:4]][3] == "ann-aaaaaaaa"
@@ -535,7 +535,7 @@ def test_a_bulk_grant_of_personal_codes_crosses_slices(
     assert codes == [f"{n + 1}-for-user-{n}" for n in range(30)] + ["sold-out"] * 10
 
 
-def test_a_replica_that_does_not_know_a_template_learns_it(harness: ServiceHarness) -> None:
+def test_a_replica_reads_a_template_that_it_has_not_cached(harness: ServiceHarness) -> None:
     found = harness.create_kind("personal", total=9, template="{user}x{seq}")
     assert found.id not in harness.store.definitions
     codes = [harness.grant(found.id, "User 1").code]
@@ -547,7 +547,9 @@ def test_a_replica_that_does_not_know_a_template_learns_it(harness: ServiceHarne
     assert harness.store.definitions == {found.id: found.definition}
 
 
-def test_a_replica_remembers_only_so_many_templates(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_caches_a_bounded_number_of_templates(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(discounts, "REMEMBERED", 3)
     made = [harness.create_kind("personal", template=f"{number}-{{user}}") for number in range(8)]
     for round_ in range(2):
@@ -556,7 +558,7 @@ def test_a_replica_remembers_only_so_many_templates(harness: ServiceHarness, mon
             assert len(harness.store.definitions) <= 3
 
 
-def test_other_kinds_have_no_template_to_remember(harness: ServiceHarness) -> None:
+def test_other_kinds_have_no_template_to_cache(harness: ServiceHarness) -> None:
     kinds: tuple[Kind, ...] = ("unique", "imported", "shared")
     made = [harness.create_kind(kind).id for kind in kinds]
     harness.store.definitions.clear()

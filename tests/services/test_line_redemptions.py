@@ -48,9 +48,9 @@ def test_events_say_what_came_off_each_line(harness: ServiceHarness, metadata: M
     roll_back(harness, made)
     partition = partition_of(found.id)
     entries = read_entries(partition, harness.redis.xrange(keys.events(partition)))
-    told = [envelope(each, {str(found.number): found.id}) for each in entries if "redemption" in each.fields]
-    assert [type(each).__struct_config__.tag for each in told] == ["code.redeemed", "redemption.rolled-back"]
-    for each in told:
+    envelopes = [envelope(each, {str(found.number): found.id}) for each in entries if "redemption" in each.fields]
+    assert [type(each).__struct_config__.tag for each in envelopes] == ["code.redeemed", "redemption.rolled-back"]
+    for each in envelopes:
         assert each.data.lines == {"a": 501, "b": 1000, "c": 0}  # type: ignore[attr-defined]
         assert (each.data.order_id, each.data.metadata) == ("A-1", metadata)  # type: ignore[attr-defined]
 

@@ -1159,7 +1159,7 @@ def test_a_hold_has_an_event_for_each_step(harness: ServiceHarness) -> None:
     for _ in range(2):
         roll_back(harness, given_up, "left the shop")
         roll_back(harness, ended)
-    # Nothing runs when a hold ends by itself, so nothing tells of it.
+    # Nothing runs when a hold ends by itself, so it has no event.
     assert told_of(harness, found) == [
         *begun,
         ("redemption.confirmed", confirmed.id),

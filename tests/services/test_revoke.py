@@ -34,20 +34,9 @@ from discount.services import (
 from discount.services.checkouts import Checkout
 from discount.services.revocations import Revocation
 from discount.store import keys
-from tests.services.harness import BRANDS, ServiceHarness, fake_harness, real_harness
+from tests.services.harness import BRANDS, ServiceHarness
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@pytest.fixture
-def fake() -> ServiceHarness:
-    """A harness whose data is not compared with a run of the sequence: codes were taken back."""
-    return fake_harness()
-
-
-@pytest.fixture(params=["fakeredis", "redis"])
-def any_redis(request: pytest.FixtureRequest) -> ServiceHarness:
-    return fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
 
 
 def revoke(harness: ServiceHarness, discount_id: str, user: str = "Ann", **more: Any) -> Revocation:
@@ -352,7 +341,7 @@ def test_a_sold_out_discount_still_says_that_a_code_was_taken_back(fake: Service
     assert fake.grant(found.id, "Cid").fresh
 
 
-def test_codes_that_come_back_to_the_pool_tell_no_share_again(any_redis: ServiceHarness) -> None:
+def test_codes_that_come_back_to_the_pool_repeat_no_event_of_a_share(any_redis: ServiceHarness) -> None:
     discount = any_redis.create(total=20).id
     for number in range(17):
         any_redis.grant(discount, f"user-{number}")
@@ -360,5 +349,5 @@ def test_codes_that_come_back_to_the_pool_tell_no_share_again(any_redis: Service
         revocations.revoke(any_redis.store, discount, f"user-{number}", back="pool")
     for number in range(17, 22):
         any_redis.grant(discount, f"user-{number}")
-    told = any_redis.events(any_redis.show(discount), "discount.running-low")
-    assert [(each["percent"], each["granted"]) for each in told] == [("80", "16")]
+    shares = any_redis.events(any_redis.show(discount), "discount.running-low")
+    assert [(each["percent"], each["granted"]) for each in shares] == [("80", "16")]

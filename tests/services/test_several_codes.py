@@ -331,10 +331,10 @@ def test_events_name_the_other_redemptions_of_the_order(harness: ServiceHarness)
     several_codes.roll_back(harness.store, made[0].id)
     partition = partition_of(discounts[0].id)
     entries = read_entries(partition, harness.redis.xrange(keys.events(partition)))
-    told = [envelope(each, {}).data for each in entries if "redemption" in each.fields]  # type: ignore[attr-defined]
+    data = [envelope(each, {}).data for each in entries if "redemption" in each.fields]  # type: ignore[attr-defined]
     others = {made[0].id: [made[1].id], made[1].id: [made[0].id]}
-    assert len(told) == 4
-    for each in told:
+    assert len(data) == 4
+    for each in data:
         assert each.redeemed_with == others[each.redemption_id]
         assert (each.order_id, each.metadata) == ("A-1", {"till": "7"})
         assert sum(each.lines.values()) == each.discount_amount

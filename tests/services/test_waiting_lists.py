@@ -38,19 +38,9 @@ from discount.services import (
 from discount.services.checkouts import Checkout
 from discount.store import keys
 from discount.worker.waiting_lists import WaitingLists
-from tests.services.harness import SECOND, ServiceHarness, fake_harness, real_harness
+from tests.services.harness import SECOND, ServiceHarness
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@pytest.fixture
-def fake() -> ServiceHarness:
-    return fake_harness()
-
-
-@pytest.fixture(params=["fakeredis", "redis"])
-def any_redis(request: pytest.FixtureRequest) -> ServiceHarness:
-    return fake_harness() if request.param == "fakeredis" else real_harness(request.getfixturevalue("redis_server"))
 
 
 def wait(harness: ServiceHarness, discount_id: str, *names: str) -> list[int]:
@@ -83,7 +73,7 @@ def revoke(harness: ServiceHarness, discount_id: str, user: str = "Ann", **more:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_code_that_is_taken_back_goes_to_who_waits_longest_in_the_same_step(
+def test_a_code_that_is_taken_back_goes_to_the_longest_waiting_user_in_the_same_step(
     any_redis: ServiceHarness, kind: Kind
 ) -> None:
     discount_id = sold_out(any_redis, kind)
@@ -100,7 +90,7 @@ def test_a_code_that_is_taken_back_goes_to_who_waits_longest_in_the_same_step(
     assert any_redis.show(discount_id).remaining_count == 0
 
 
-def test_nobody_overtakes_who_waits(any_redis: ServiceHarness) -> None:
+def test_no_user_overtakes_a_waiting_one(any_redis: ServiceHarness) -> None:
     discount_id = sold_out(any_redis)
     names = [f"User {number}" for number in range(60)]
     wait(any_redis, discount_id, *names)
@@ -121,7 +111,7 @@ def test_nobody_overtakes_who_waits(any_redis: ServiceHarness) -> None:
         any_redis.grant(discount_id, "Newcomer 2")
 
 
-def test_imported_codes_go_to_who_waits_in_their_order(any_redis: ServiceHarness) -> None:
+def test_imported_codes_go_to_waiting_users_in_order(any_redis: ServiceHarness) -> None:
     discount_id = sold_out(any_redis, "imported", 1)
     wait(any_redis, discount_id, "Bob", "Cid", "Dan")
     any_redis.import_lines(discount_id, ["Own 0", "New 1", "New 2"])
@@ -167,7 +157,7 @@ def test_a_wait_is_refused_where_it_makes_no_sense(any_redis: ServiceHarness) ->
         wait(any_redis, over.id, "Cid")
 
 
-def test_who_leaves_makes_room_for_those_behind(any_redis: ServiceHarness) -> None:
+def test_a_user_who_leaves_makes_room_for_those_behind(any_redis: ServiceHarness) -> None:
     discount_id = sold_out(any_redis)
     wait(any_redis, discount_id, "Bob", "Cid")
     waiting_lists.leave(any_redis.store, discount_id, "Bob")
@@ -291,7 +281,7 @@ def test_codes_are_granted_at_the_pace_of_the_release(any_redis: ServiceHarness)
     assert isinstance(outcomes[1], NotReleased)
 
 
-def test_a_released_code_goes_to_who_waits_first(any_redis: ServiceHarness) -> None:
+def test_a_released_code_goes_to_the_first_waiting_user(any_redis: ServiceHarness) -> None:
     discount_id = paced(any_redis, ahead=3600 * SECOND)
     wait(any_redis, discount_id, "Ann", "Bob", "Cid")
     begun = any_redis.now() - 90 * SECOND
@@ -341,7 +331,7 @@ def note_and_end(harness: ServiceHarness, discount_id: str, user: str) -> bool:
     return claims.end(harness.store, partition, claim, held.claim_until)
 
 
-def test_an_unused_code_goes_to_who_waits(any_redis: ServiceHarness) -> None:
+def test_an_unused_code_goes_to_the_next_waiting_user(any_redis: ServiceHarness) -> None:
     discount_id = claimed(any_redis)
     code = any_redis.grant(discount_id, "Ann").code
     wait(any_redis, discount_id, "Bob", "Cid")

@@ -137,4 +137,4 @@ def test_the_console_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     console.run(3, 1, 64, seconds=0.05)
     printed = names(capsys.readouterr().out)
     assert printed[0] == "/console/discounts"
-    assert printed[-2:] == ["no console", f"{console.CONSOLES} consoles"]
+    assert printed[-3:] == ["no console", "no console, after / before", f"{console.CONSOLES} consoles"]

@@ -43,7 +43,7 @@ def test_a_caller_over_its_share_waits_then_is_refused_and_others_pass(shared: S
     sent: list[http.client.HTTPConnection] = []
 
     def is_refused() -> bool:
-        # Hot workers are at work: nobody is alone.
+        # Hot workers are at work, so no caller is alone.
         ask(shared.urls[0], "POST", "/validation", {}, headers=hot)
         sent.extend(send(shared, heavy) for _ in range(3 * WAITING))
         assert ask(shared.urls[0], "GET", "/discount", headers=hot).status == 200

@@ -187,8 +187,8 @@ def test_a_master_without_enough_replicas_gets_no_partitions(commands: Commands)
         refused = commands.run("topology", "place", "--run", folder=ROOT, environment=environment)
         assert refused.returncode == 1
         assert f"{cluster.nodes[1].address} has no replicas" in refused.stderr
-        told = commands.run("topology", folder=ROOT, environment=environment).stdout
-        assert "grants nothing once a node of the shard is lost" in told
-        told = commands.run("topology", "--json", folder=ROOT, environment=environment).stdout
+        printed = commands.run("topology", folder=ROOT, environment=environment).stdout
+        assert "grants nothing once a node of the shard is lost" in printed
+        printed = commands.run("topology", "--json", folder=ROOT, environment=environment).stdout
         # The masters are sorted by their addresses, whose ports are random.
-        assert sorted(len(each["partitions"]) for each in json.loads(told)["nodes"]) == [0, 0, 16]
+        assert sorted(len(each["partitions"]) for each in json.loads(printed)["nodes"]) == [0, 0, 16]

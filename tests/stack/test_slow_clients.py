@@ -72,7 +72,7 @@ BEGUN = {
         b"POST /discount HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{"
     ),
-    "a body nobody reads": b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n",
+    "a body that is not read": b"GET /healthy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n",
 }
 
 

@@ -27,17 +27,27 @@ class Authority:
         """Return a client's TLS context that trusts this authority and no other."""
         return ssl.create_default_context(cadata=self._root.public_bytes(Encoding.PEM).decode())
 
+    def root_file(self) -> Path:
+        """Return a file with the authority's own certificate."""
+        file = self._folder / "root.pem"
+        file.write_bytes(self._root.public_bytes(Encoding.PEM))
+        return file
+
     def server_context(self, host: str, *, self_signed: bool = False) -> ssl.SSLContext:
         """Return a server's TLS context with a certificate for a host name or address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_file(host, self_signed=self_signed))
+        return context
+
+    def server_file(self, host: str, *, self_signed: bool = False) -> Path:
+        """Return a file with a server's certificate for a host name or address, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
         certificate = self._certificate(key, subject, host, key if self_signed else self._key)
         file = self._folder / f"{host}-{self_signed}.pem"
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         file.write_bytes(certificate.public_bytes(Encoding.PEM) + pem)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _certificate(
         self,

@@ -89,7 +89,7 @@ class Clock:
                 self._redis.zrem(tag + _ENDS, *ended)
 
     def _tell(self) -> None:
-        with self._redis.pipeline(transaction=False) as told:
+        with self._redis.pipeline(transaction=False) as pipeline:
             for tag in _TAGS:
-                told.set(tag + _NOW, str(self._now))
-            told.execute()
+                pipeline.set(tag + _NOW, str(self._now))
+            pipeline.execute()

@@ -79,7 +79,7 @@ async def _main() -> None:
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         bus.sever(json.loads(line))
         print("ok", flush=True)
-    # Connections are still open, and nobody waits for their end.
+    # Connections are still open, and nothing waits for their end.
     os._exit(0)
 
 

@@ -124,7 +124,7 @@ class Node(RedisServer):
     def ask(self, *command: str | int) -> Any:
         """Return this node's own reply to a command; None if it gives none."""
         try:
-            with redis.Redis(port=self.port, decode_responses=True, protocol=2, socket_timeout=2) as client:
+            with self.client(timeout=2) as client:
                 return client.execute_command(*command)
         except redis.RedisError:
             return None
@@ -171,7 +171,7 @@ class _Servers:
             node.stop()
 
     def cut_replication(self, replica: Node) -> None:
-        """Give a replica no more data, whoever its primary is. What is on its way is lost, as with a pulled cable."""
+        """Give a replica no more data, from any primary. What is on its way is lost, as with a pulled cable."""
         self._let_in(replica.user, self._others(replica), False)
 
     def restore_replication(self, replica: Node) -> None:

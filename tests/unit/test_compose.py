@@ -146,7 +146,7 @@ class Nodes(unittest.TestCase):
                 if "ADDRESS" in node["environment"]:
                     self.assertEqual(node["environment"]["ADDRESS"], node["networks"]["nodes"]["ipv4_address"], name)
 
-    def test_the_service_knows_addresses_of_nodes_that_exist(self) -> None:
+    def test_the_service_is_given_addresses_of_nodes_that_exist(self) -> None:
         for _, found in self.each_overlay():
             there = {expanded(each["environment"].get("ADDRESS"), {}) for each in found.values()}
             for name in ("app", "worker"):
@@ -155,7 +155,7 @@ class Nodes(unittest.TestCase):
                 self.assertGreaterEqual(len(named), 3)
                 self.assertLessEqual(set(named), there)
 
-    def test_the_job_that_forms_the_cluster_knows_each_node(self) -> None:
+    def test_the_job_that_forms_the_cluster_is_given_each_node(self) -> None:
         found = services("deploy/cluster.yml")
         job = found["cluster"]["environment"]
         listed = [expanded(each, {}) for name in ("MASTERS", "REPLICAS") for each in re.findall(r"\S+", job[name])]

@@ -78,6 +78,7 @@ class Reading(unittest.TestCase):
             "SENDERS": "3",
             "MAIL_SENDERS": "2",
             "WORKER_PORT": "0",
+            "WORKER_AWAY": "15",
         }
         self.assertEqual({name.upper() for name in Settings.__struct_fields__}, set(given) | {"JWKS_URL"})
         found = structs.asdict(read_settings(given))
@@ -93,7 +94,7 @@ class Reading(unittest.TestCase):
             "caller_share": 30,
             "pool_share": 60,
         }
-        numbers |= {"mail_senders": 2, "worker_port": 0, "webhook_loopback": True}
+        numbers |= {"mail_senders": 2, "worker_port": 0, "worker_away": 15, "webhook_loopback": True}
         self.assertEqual(
             found, {name.lower(): text for name, text in given.items()} | numbers | {"allow_open": True, "jwks_url": ""}
         )

@@ -30,7 +30,7 @@ def get(partition: int, name: str = "x") -> tuple[str, str]:
 
 
 class _NoLook(Nodes):
-    """A map that counts how often somebody wants a look at the servers, and takes none."""
+    """A map that counts how often a look at the servers is asked for, and takes none."""
 
     wanted = 0
 
@@ -104,7 +104,7 @@ class Sent(unittest.TestCase):
 
     # MOVED.
 
-    def test_what_has_moved_is_sent_to_its_new_node_and_the_map_says_so(self) -> None:
+    def test_a_moved_partition_is_asked_at_its_new_node_and_the_map_is_corrected(self) -> None:
         exchange = self.exchange(get(0))
         exchange.answer(self.only(exchange), [error("MOVED 7 c:3")])
         piece = self.only(exchange)
@@ -121,7 +121,7 @@ class Sent(unittest.TestCase):
         exchange.answer(piece, ["3", "4"])
         self.assertEqual(exchange.replies, ["1", "2", "3", "4"])
 
-    def test_a_partition_that_moves_on_and_on_is_given_up(self) -> None:
+    def test_a_partition_that_keeps_moving_is_given_up(self) -> None:
         exchange = self.exchange(get(0))
         for hop in range(HOPS + 1):
             exchange.answer(self.only(exchange), [error(f"MOVED 7 {'bc'[hop % 2]}:9")])

@@ -67,7 +67,7 @@ class Layouts(unittest.TestCase):
         self.assertEqual(self.data.of(0), self.data.of(1))
         self.assertTrue(self.data.of(0)["secret"].startswith("kept "))
 
-    def test_another_generated_secret_is_refused_by_a_process_that_knows_the_first(self) -> None:
+    def test_another_generated_secret_is_refused_by_a_process_that_has_read_the_first(self) -> None:
         layout = Layout(16, "")
         self.data.ask(layout, 0)
         other = Data()

@@ -16,8 +16,8 @@ def refusal(body: bytes, piece: int = PIECE) -> tuple[str, str, int] | None:
         try:
             check.add(body[at : at + piece])
         except Invalid as error:
-            (told,) = error.facts["errors"]
-            return told["pointer"], told["detail"], at + piece
+            (problem,) = error.facts["errors"]
+            return problem["pointer"], problem["detail"], at + piece
     return None
 
 

@@ -1,4 +1,4 @@
-"""The thread that looks at the map of several servers: while somebody uses the map, and no longer."""
+"""The thread that looks at the map of several servers: while the map is used, and no longer."""
 
 import gc
 import threading
@@ -31,7 +31,7 @@ class Looking(unittest.TestCase):
             each.start()
             self.addCleanup(each.stop)
 
-    def test_several_servers_are_looked_at_though_nobody_asks_for_it(self) -> None:
+    def test_several_servers_are_looked_at_without_being_asked_to(self) -> None:
         found = Nodes(read_url(CLUSTER, 1.0), 16)
         found.keep_looking()
         for _ in range(3):
@@ -55,7 +55,7 @@ class Looking(unittest.TestCase):
 
         def look(_: Nodes) -> bool:
             if next(looks) == 0:
-                raise RuntimeError("a reply that nobody expects")
+                raise RuntimeError("an unexpected reply")
             self.looked.release()
             return True
 

@@ -1,6 +1,7 @@
 """Exchanges of a loop: what goes out together, and how the replies find their calls. The node is a socket pair."""
 
 import socket
+import time
 import unittest
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ class _Loop:
     """A loop without time or threads: the test says when a descriptor is readable."""
 
     def __init__(self) -> None:
+        self.now = time.monotonic()
         self.watched: dict[int, Callable[[int], None]] = {}
 
     def watch(self, descriptor: int, act: Callable[[int], None]) -> None:
@@ -81,7 +83,7 @@ class Waits(unittest.TestCase):
         self.answer(OK, b":1\r\n")
         self.assertEqual(self.replies, {"Ann": "a", "Bob": "b"})
 
-    def test_a_wait_in_vain_is_for_all_that_share_it(self) -> None:
+    def test_a_failed_wait_fails_all_calls_that_share_it(self) -> None:
         for name in ("Ann", "Bob"):
             self.submit(name, Durability("replicated", 1, 250))
         self.received()

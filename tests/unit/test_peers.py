@@ -45,8 +45,8 @@ class Commands(unittest.TestCase):
 
 
 class Builds(unittest.TestCase):
-    def test_a_build_of_python_is_told_by_its_options(self) -> None:
-        for options, told in (
+    def test_a_build_of_python_is_recognised_by_its_options(self) -> None:
+        for options, expected in (
             ("'--enable-optimizations' '--with-lto'", "built with PGO and LTO"),
             ("'--enable-optimizations'", "built with PGO"),
             ("", "built without PGO and LTO"),
@@ -56,7 +56,7 @@ class Builds(unittest.TestCase):
                 mock.patch("sysconfig.get_config_var", return_value=options),
                 mock.patch("sys.base_prefix", "/opt/python"),
             ):
-                self.assertEqual(machine.python_build(), told)
+                self.assertEqual(machine.python_build(), expected)
 
 
 def turn(app_us: float = 1.0, rate: float = 1.0, switches: float = 0.0) -> Turn:

@@ -1,4 +1,4 @@
-"""What `discount topology` says is wrong, and how it moves partitions."""
+"""`discount topology`: the problems that it finds, and how it moves partitions."""
 
 import unittest
 from dataclasses import replace
@@ -31,13 +31,15 @@ HEALTHY = Node(
 )
 
 
-def told(*nodes: Node, owners: tuple[str, ...] = (FIRST, FIRST), mode: Mode = "replicated", waited: int = 1) -> str:
+def problems_of(
+    *nodes: Node, owners: tuple[str, ...] = (FIRST, FIRST), mode: Mode = "replicated", waited: int = 1
+) -> str:
     return "\n".join(problems(nodes, owners, mode, waited))
 
 
 class Problems(unittest.TestCase):
     def test_nothing_is_wrong_with_a_healthy_shard(self) -> None:
-        self.assertEqual(told(HEALTHY), "")
+        self.assertEqual(problems_of(HEALTHY), "")
 
     def test_each_thing_that_is_wrong_with_a_node_has_a_sentence(self) -> None:
         for wrong, expected in (
@@ -49,36 +51,36 @@ class Problems(unittest.TestCase):
             (replace(HEALTHY, open_slots=(933,)), "has not finished a move of slot 933"),
         ):
             with self.subTest(expected):
-                self.assertIn(expected, told(wrong))
-                self.assertEqual(told(wrong).count("\n"), 0)
+                self.assertIn(expected, problems_of(wrong))
+                self.assertEqual(problems_of(wrong).count("\n"), 0)
 
     def test_a_node_that_does_not_answer_and_its_partitions_are_named(self) -> None:
-        text = told(Node(FIRST), owners=(FIRST, ""))
+        text = problems_of(Node(FIRST), owners=(FIRST, ""))
         self.assertIn("No node serves partitions 00, 01.", text)
         self.assertIn(f"{FIRST} does not answer.", text)
 
     def test_an_answer_that_waits_for_all_replicas_cannot_lose_one(self) -> None:
         one = replace(HEALTHY, replicas=HEALTHY.replicas[:1])
-        self.assertIn("grants nothing once a node of the shard is lost", told(one))
+        self.assertIn("grants nothing once a node of the shard is lost", problems_of(one))
         self.assertIn(
-            "has no replicas, and each answer waits for 1: it grants nothing.", told(replace(one, replicas=()))
+            "has no replicas, and each answer waits for 1: it grants nothing.", problems_of(replace(one, replicas=()))
         )
-        self.assertEqual(told(one, mode="fast", waited=0), "")
+        self.assertEqual(problems_of(one, mode="fast", waited=0), "")
 
     def test_a_replica_that_lags_or_is_cut_off_is_named(self) -> None:
         behind = replace(HEALTHY, replicas=(HEALTHY.replicas[0], replace(HEALTHY.replicas[1], lag_bytes=50_000_000)))
-        self.assertIn("10.0.0.4:6379 is 50 MB behind", told(behind))
+        self.assertIn("10.0.0.4:6379 is 50 MB behind", problems_of(behind))
         replica = replace(HEALTHY, address=SECOND, role="replica", master=FIRST, link_up=False, partitions={})
-        self.assertIn(f"{SECOND} gets no data from {FIRST}.", told(HEALTHY, replica))
+        self.assertIn(f"{SECOND} gets no data from {FIRST}.", problems_of(HEALTHY, replica))
 
     def test_synced_needs_a_disk_that_is_waited_for(self) -> None:
-        self.assertIn("appendfsync always", told(HEALTHY, mode="synced"))
-        self.assertEqual(told(replace(HEALTHY, fsync="always"), mode="synced"), "")
+        self.assertIn("appendfsync always", problems_of(HEALTHY, mode="synced"))
+        self.assertEqual(problems_of(replace(HEALTHY, fsync="always"), mode="synced"), "")
 
     def test_an_uneven_placement_is_named(self) -> None:
         empty = replace(HEALTHY, address=SECOND, partitions={})
-        self.assertIn("not placed evenly", told(HEALTHY, empty))
-        self.assertEqual(told(HEALTHY, replace(empty, partitions={1: 1}), owners=(FIRST, SECOND)), "")
+        self.assertIn("not placed evenly", problems_of(HEALTHY, empty))
+        self.assertEqual(problems_of(HEALTHY, replace(empty, partitions={1: 1}), owners=(FIRST, SECOND)), "")
 
 
 class Reading(unittest.TestCase):
@@ -101,11 +103,11 @@ class Reading(unittest.TestCase):
             master, replica = read_nodes(nodes)
         self.assertEqual((master.role, master.link_up), ("master", True))
         self.assertEqual((replica.role, replica.link_up), ("replica", False))
-        self.assertIn(f"{SECOND} gets no data from its master.", told(master, replica))
+        self.assertIn(f"{SECOND} gets no data from its master.", problems_of(master, replica))
 
 
 class Moves(unittest.TestCase):
-    def test_servers_that_move_a_slot_in_one_step_are_told_apart(self) -> None:
+    def test_servers_that_move_a_slot_in_one_step_are_distinguished(self) -> None:
         for server, version, atomic in (
             ("valkey", (9, 0, 0), True),
             ("valkey", (8, 1, 4), False),

@@ -56,7 +56,7 @@ class Openings(unittest.TestCase):
         # The clock of Redis may have the day before or after.
         for minutes in range(-34 * 60, 34 * 60, 7):
             moment = noon + (off * 1440 + minutes) * 60 * SECOND
-            # Samoa left a day out: the opening of a day that nobody had goes on at the next one's midnight.
+            # Samoa left a day out: the opening of a skipped day goes on at the next one's midnight.
             if change[0] != "Pacific/Apia" or moment > noon:
                 self.assertEqual(any(start <= moment < end for start, end in found), shows(opens, zone, moment), moment)
         self.assertTrue(any(end > noon + (off + 1) * 86400 * SECOND for _, end in found))

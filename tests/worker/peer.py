@@ -28,7 +28,7 @@ class Peer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}/hook"
-        #: Set at the end: whoever waits in `treat` waits for this too.
+        #: Set at the end; a call that waits in `treat` waits for this, too.
         self.ended = threading.Event()
         self.connections = 0
         self.requests: list[tuple[dict[str, str], bytes]] = []

@@ -99,7 +99,7 @@ def test_webhooks_of_brand_and_discount_get_the_types_they_want(client: Client, 
     assert pending(store) == 0
 
 
-def test_a_webhook_is_told_once_of_each_share_that_is_granted(client: Client, store: Store) -> None:
+def test_a_webhook_gets_one_event_of_each_granted_share(client: Client, store: Store) -> None:
     webhook = hook(store, types=["discount.running-low"])
     discount = granted(client, 20, total_count=20)
     plan(store)

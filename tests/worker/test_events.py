@@ -247,7 +247,7 @@ def waiting(redis: Any, count: int) -> None:
     """Wait until some callers block in Redis."""
     deadline = time.monotonic() + PATIENCE
     while sum(each["cmd"] == "xread" and "b" in each["flags"] for each in redis.client_list()) != count:
-        assert time.monotonic() < deadline, "nobody waits"
+        assert time.monotonic() < deadline, "no call waits"
         time.sleep(0.01)
 
 

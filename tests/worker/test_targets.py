@@ -1,4 +1,4 @@
-"""Targets: events that nobody is told of are only acknowledged, and a new target is noticed at once."""
+"""Targets: events without a recipient are only acknowledged, and a new target is noticed at once."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def planner(client: Client, store: Store) -> Planner:
     return found
 
 
-def test_events_that_nobody_is_told_of_are_acknowledged_together(
+def test_events_without_a_recipient_are_acknowledged_together(
     client: Client, store: Store, planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     granted(client, 3)
@@ -74,7 +74,7 @@ def test_a_webhook_that_a_discount_is_made_with_gets_its_first_event(
     assert [each.type for each in of_brand(store)] == ["code.granted"]
 
 
-def test_a_test_event_goes_to_a_webhook_that_wants_nothing_else(client: Client, store: Store, planner: Planner) -> None:
+def test_a_test_event_goes_to_a_webhook_with_other_types(client: Client, store: Store, planner: Planner) -> None:
     webhook = hook(store, types=["webhook.disabled"])
     webhooks.test(store, webhook)
     assert planner.turn() == Turn(1, 1, is_full=False)

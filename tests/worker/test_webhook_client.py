@@ -1,4 +1,4 @@
-"""The only HTTP client that calls strangers, against strangers of every kind."""
+"""The HTTP client that calls receivers, against receivers of every kind."""
 
 import socket
 import threading

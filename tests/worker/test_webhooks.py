@@ -173,7 +173,7 @@ def test_a_discount_can_be_created_with_a_webhook(client: Client) -> None:
     assert listed(client) == []
 
 
-def test_a_discount_without_a_webhook_says_so(client: Client) -> None:
+def test_a_discount_without_a_webhook_has_no_webhook_id(client: Client) -> None:
     made = client.create()
     assert made["webhook_id"] is None
     assert "webhook_secret" not in made

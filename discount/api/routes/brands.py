@@ -25,6 +25,7 @@ from discount.api.schemas.common import (
 from discount.domain import model
 from discount.domain.digests import Digest
 from discount.domain.errors import Forbidden, Invalid
+from discount.domain.rules import check_zone
 from discount.mails import check_address
 from discount.services import brands, quotas
 from discount.store.connection import Store
@@ -76,13 +77,15 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         refusals=("not-found", "brand-closed"),
     )
     def change_brand(brand_id: BrandId, body: BrandChange, caller: model.Caller) -> ViewResult:
-        """Change a brand's name, address or daily digest, the e-mails that are sent, or (as the admin) its quotas."""
+        """Change a brand's name, address, time zone, digest or e-mails, or (as the admin) its quotas."""
         changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
         if not changes:
             raise Invalid("", "must name at least one field to change")
         _check_email(body.email)
+        if isinstance(body.timezone, str):
+            check_zone(body.timezone)
         if isinstance(body.digest, DigestIn):
-            changes["digest"] = _digest(store, brand_id, body.digest)
+            changes["digest"] = _digest(store, brand_id, body.digest, body.email)
         new_quotas = changes.pop("quotas", None)
         if new_quotas is not None and caller.brand_id is not None:
             raise Forbidden("Only the admin may set quotas.", scope="admin")
@@ -144,11 +147,12 @@ def add_routes(contract: Contract, store: Store, secret: str) -> None:
         return None, 204
 
 
-def _digest(store: Store, brand_id: str, given: DigestIn) -> Digest:
+def _digest(store: Store, brand_id: str, given: DigestIn, email: str | None | UnsetType) -> Digest:
+    """Return a digest. It goes to an address of its own, or to that of the brand, which may come with it."""
     found = given.given()
     if found.email:
         check_address(found.email, "/digest/email")
-    elif brands.show(store, brand_id).email is None:
+    elif (brands.show(store, brand_id).email if email is UNSET else email) is None:
         raise Invalid("/digest/email", "is missing, and the brand has no address of its own")
     return found
 

@@ -15,7 +15,7 @@ from discount.api.schemas.common import (
     Zone,
     moment_out,
 )
-from discount.domain import model, rules
+from discount.domain import model
 from discount.domain.digests import Digest, Language
 from discount.services import quotas
 from discount.store.quotas import NAMES
@@ -52,7 +52,6 @@ class DigestIn(Shape):
     """A daily e-mail with the figures of the day before. What is left out has its default."""
 
     email: Annotated[Email, Meta(description="One e-mail address; by default the brand's.")] | UnsetType = UNSET
-    timezone: Annotated[Zone, Meta(description="IANA; by default UTC.")] | UnsetType = UNSET
     language: Annotated[Language, Meta(description="By default English.")] | UnsetType = UNSET
     hour: (
         Annotated[int, Meta(ge=0, le=23, description="The hour of the day at which it is sent; by default 7.")]
@@ -60,28 +59,20 @@ class DigestIn(Shape):
     ) = UNSET
 
     def given(self) -> Digest:
-        """Return the digest.
-
-        Raises:
-            Invalid: there is no such time zone.
-        """
-        named = {name: value for name, value in structs.asdict(self).items() if value is not UNSET}
-        found = Digest(**named)
-        rules.check_zone(found.timezone, "/digest/timezone")
-        return found
+        """Return the digest, without the brand's time zone."""
+        return Digest(**{name: value for name, value in structs.asdict(self).items() if value is not UNSET})
 
 
 class DigestOut(Shape, kw_only=True):
     """The daily digest of a brand."""
 
     email: Annotated[str | None, Meta(description="Null for the brand's address.")]
-    timezone: str
     language: Language
     hour: int
 
     @classmethod
     def of(cls, digest: Digest) -> "DigestOut":
-        return cls(email=digest.email or None, timezone=digest.timezone, language=digest.language, hour=digest.hour)
+        return cls(email=digest.email or None, language=digest.language, hour=digest.hour)
 
 
 #: Kinds of e-mails that a brand may switch off.
@@ -89,12 +80,17 @@ SwitchedOff = Literal["code-granted", "code-expiring", "sold-out", "limit-reache
 
 
 class BrandChange(Shape):
-    """Changes to a brand. A field left out stays as it is; null removes the e-mail address or the digest."""
+    """Changes to a brand. A field left out stays as it is; null removes the address, the time zone or the digest."""
 
     name: VisibleText | UnsetType = UNSET
     email: Email | None | UnsetType = UNSET
     mails_off: (
         Annotated[list[SwitchedOff], Meta(max_length=5, description="Kinds of e-mails that are not sent.")] | UnsetType
+    ) = UNSET
+    timezone: (
+        Annotated[Zone, Meta(description="IANA; of its times in the console, and of its digest. By default UTC.")]
+        | None
+        | UnsetType
     ) = UNSET
     digest: DigestIn | None | UnsetType = UNSET
     quotas: Annotated[QuotasIn, Meta(description="Only the admin may set them.")] | UnsetType = UNSET
@@ -134,6 +130,7 @@ class BrandOut(Shape, kw_only=True):
     name: str
     email: str | None
     mails_off: list[str]
+    timezone: Annotated[str | None, Meta(description="Null for UTC.")]
     digest: DigestOut | None
     created_at: Moment
     closed_at: Moment | None
@@ -145,6 +142,7 @@ class BrandOut(Shape, kw_only=True):
             name=brand.name,
             email=brand.email,
             mails_off=list(brand.mails_off),
+            timezone=brand.timezone,
             digest=None if brand.digest is None else DigestOut.of(brand.digest),
             created_at=model.to_time(brand.created_at),
             closed_at=moment_out(brand.closed_at),

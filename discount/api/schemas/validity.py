@@ -66,5 +66,7 @@ Length = Annotated[
 
 ClaimWithin = Annotated[
     Length,
-    Meta(description="How long after its grant an unused code goes to whoever waits, or back to the pool; no months."),
+    Meta(
+        description="How long after its grant an unused code goes to the next user who waits or to the pool; no months."
+    ),
 ]

@@ -11,16 +11,17 @@ from discount.domain.errors import Forbidden, Invalid, Refusal
 
 SCOPES = ("manage", "grant", "redeem", "read")
 DONE = ("created", "changed", "revoked")
-#: Seconds for which a process remembers whether a worker has been seen.
-REMEMBERED = 10.0
 
 
-def add_routes(frame: Frame, describe: Callable[[], Any], are_workers_away: Callable[[], bool]) -> None:
+def add_routes(
+    frame: Frame, describe: Callable[[], Any], are_workers_away: Callable[[float], bool], away: float
+) -> None:
     """Serve the pages.
 
     Args:
         describe: returns the state of the installation.
-        are_workers_away: returns whether no worker has been seen lately; it may raise Unavailable.
+        are_workers_away: returns whether no worker was seen for so many seconds; it may raise Unavailable.
+        away: those seconds. A process remembers for half of them whether one was seen.
     """
 
     @frame.page("/brands")
@@ -88,10 +89,10 @@ def add_routes(frame: Frame, describe: Callable[[], Any], are_workers_away: Call
         now = time.monotonic()
         if now > seen["until"]:
             try:
-                seen["away"] = are_workers_away()
+                seen["away"] = are_workers_away(away)
             except Refusal:
                 seen["away"] = False
-            seen["until"] = now + REMEMBERED
+            seen["until"] = now + away / 2
         if not seen["away"]:
             return None
         return visit.language.gettext("No worker is running. Webhooks, e-mails and figures wait until one does.")

@@ -21,7 +21,7 @@ def add_routes(frame: Frame) -> None:
     def list_changes_of_discount(visit: Visit, discount_id: str) -> Result:
         discount = visit.ask("show_discount", discount_id=discount_id)
         visit.look_at(discount.brand_id)
-        values = {"discount": discount, "zone": discount.timezone}
+        values = {"discount": discount, "zone": visit.zone(discount)}
         return Page("changes.html", changes_of(visit, discount_id) | values)
 
 

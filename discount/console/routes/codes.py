@@ -83,7 +83,7 @@ def _of_discount(visit: Visit, discount_id: str, template: str, values: dict[str
     """Return a page about a discount; its name and its zone are read first."""
     discount = visit.ask("show_discount", discount_id=discount_id)
     visit.look_at(discount.brand_id)
-    return Page(template, values | {"discount": discount, "zone": discount.timezone}, status=status)
+    return Page(template, values | {"discount": discount, "zone": visit.zone(discount)}, status=status)
 
 
 def _upload(visit: Visit) -> Upload:
@@ -145,5 +145,5 @@ def _found(visit: Visit, form: dict[str, str]) -> dict[str, Any]:
         return values | {"ledger": False}
     for discount_id in {each.discount_id for each in found.holders}:
         discount = visit.try_ask("show_discount", NotFound, discount_id=discount_id)
-        values["zones"][discount_id] = "UTC" if discount is None else discount.timezone
+        values["zones"][discount_id] = "UTC" if discount is None else visit.zone(discount)
     return values | {"holders": found.holders, "unheld": found.unheld}

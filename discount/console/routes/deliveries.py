@@ -1,12 +1,14 @@
 """Pages of deliveries and of the webhooks that receive them."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from discount.console import fields
 from discount.console.frame import Frame, Problem
 from discount.console.visits import Page, Redirect, Result, Visit
 from discount.domain.errors import Invalid, Refusal
+from discount.services.delivery_lanes import WaitingLane
 
 ROWS = 100
 #: The most failed deliveries that one click sends again, in pages of a thousand.
@@ -14,8 +16,15 @@ RESENT = 10
 DONE = ("resent", "tested", "switched", "removed")
 
 
-def add_routes(frame: Frame) -> None:
-    """Serve the pages."""
+def add_routes(frame: Frame, list_lanes: Callable[[str], list[WaitingLane]]) -> None:
+    """Serve the pages.
+
+    Args:
+        list_lanes: returns the lanes of a brand that wait.
+    """
+
+    def _show(visit: Visit, problem: Problem | None = None) -> Page:
+        return _page(visit, list_lanes, problem)
 
     @frame.page("/deliveries")
     def list_deliveries(visit: Visit) -> Result:
@@ -65,14 +74,16 @@ def add_routes(frame: Frame) -> None:
         return Redirect(visit.to("/deliveries", done="switched"))
 
 
-def _show(visit: Visit, problem: Problem | None = None) -> Page:
+def _page(visit: Visit, list_lanes: Callable[[str], list[WaitingLane]], problem: Problem | None) -> Page:
     asked = fields.nested(visit.query, "state", "kind", "webhook_id", "cursor")
     values: dict[str, Any] = {"asked": asked, "problem": problem, "webhooks": [], "deliveries": [], "next": None}
+    values["lanes"] = []
     done = visit.query.get("done", "")
     values |= {"done": done if done in DONE else "", "count": _count(visit.query.get("count", ""))}
     if visit.brand_id is not None:
         page = visit.ask("list_deliveries", {"brand_id": visit.brand_id, "limit": str(ROWS), **asked})
         values |= {"deliveries": page.deliveries, "next": page.next}
+        values["lanes"] = list_lanes(visit.brand_id)
         if visit.may("manage"):
             values["webhooks"] = visit.ask("list_webhooks", {"brand_id": visit.brand_id}).webhooks
     failed = Counter((each.webhook_id or "", each.kind, each.status) for each in values["deliveries"] if _failed(each))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from discount.console import charts, fields
+from discount.console import charts, discount_form, fields
 from discount.console.frame import Frame, Problem
 from discount.console.visits import Page, Redirect, Result, Visit
 from discount.domain.errors import Invalid, NoLedger, Refusal, Unavailable
@@ -12,7 +12,7 @@ from discount.domain.errors import Invalid, NoLedger, Refusal, Unavailable
 #: The rows of one page.
 ROWS = 50
 #: What happened to a discount, as the address of the page says it.
-DONE = ("created", "changed", "paused", "resumed", "closed")
+DONE = ("created", "changed", "same", "paused", "resumed", "closed")
 #: The columns by which one page of the list can be sorted.
 SORTED: dict[str, Callable[[Any], Any]] = {
     "name": lambda each: each.discount_code.casefold(),
@@ -84,7 +84,8 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
         "charts": [],
         "forecast": None,
         "discount": discount,
-        "zone": discount.timezone,
+        "texts": discount_form.of(discount),
+        "zone": visit.zone(discount),
         "problem": problem,
         "done": done if done in DONE else "",
         "form": visit.form if problem else {},

@@ -37,7 +37,7 @@ def add_routes(frame: Frame) -> None:
             "redeemed": sum(each.redeemed_count for each in found.discounts),
             "remaining": sum(each.remaining_count or 0 for each in found.discounts if each.status == "active"),
             "soon": _ending(found.discounts),
-            "zone": frame.zone_of(visit.brand_id),
+            "zone": visit.zone(),
             "chart": None,
             "hour": None,
             "off_today": {},

@@ -2,15 +2,16 @@
 --- COST  O(1).
 --- KEYS  discount codes grants buckets users events taken...
 --- ARGV  user bucket expected_users extra candidates...
---- WITH  grant_quotas held levels releases guard
+--- WITH  grant_quotas held levels releases identities guard
 --- OK    granted(grant low expires_at valid_for timezone closed claim_within)  The user got a new code; `low` is not empty if the next block of codes is due.
 --- OK    held(grant low expires_at valid_for timezone closed claim_within)  The user held this code before.
 --- OK    refill                    The pool is empty; append codes and call again.
 --- OK    changed                   The codes that the user holds are not `expected_users` any more.
 --- OK    template                  The discount makes codes for each user; call again with candidates.
 --- OK    clash                     Every candidate is given already; call again with others.
---- OK    asks                      The discount has an audience; judge the user and call again with a third line of `extra`.
---- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out not-released(opens_at) others-wait
+--- OK    asks                      The discount has an audience, or asks for an identity; judge the user and call again with a third line of `extra`.
+--- ERR   not-found closed paused expired(expires_at) not-started(starts_at) sold-out not-released(opens_at) others-wait already-granted-elsewhere(part most) identity-missing
+-- A third line that names an identity has keys for it at the end of `taken`.
 local held = redis.call('HGET', grants, user)
 -- The answer has all fields on which the end of the code depends.
 if held then
@@ -31,7 +32,8 @@ if left and left <= 0 then return {'sold-out'} end
 -- The codes that are released next are for the users who wait.
 if d[15] and at < released_at(d[15], granted) then return {'not-released', released_at(d[15], granted + (d[16] or 0))} end
 if d[16] then return {'others-wait'} end
-if d[13] and not string.find(extra, '\n.*\n') then return {'asks'} end
+local judged = d[13] and string.match(extra, '\n.*\n(.*)$')
+if d[13] and not judged then return {'asks'} end
 local held_text = redis.call('HGET', users, user)
 -- The caller chose this discount by the codes that the user held; they must not have changed.
 if expected_users ~= '*' and expected_users ~= (held_text or '') then return {'changed'} end
@@ -44,7 +46,7 @@ if kind == 'shared' then
 elseif kind == 'personal' then
   if not candidates[1] then return {'template'} end
   -- `candidates` are pairs of a code and its digest, with a set for each in `taken`. A code that cannot repeat has no digest.
-  for n = 1, #taken do
+  for n = 1, #candidates / 2 do
     digest = candidates[2 * n]
     if digest == '' or redis.call('SISMEMBER', taken[n], digest) == 0 then
       n_free = n
@@ -61,6 +63,13 @@ else
   -- Every 256th grant checks if the next block of codes is due, so that later grants need not wait for it. The first block
   -- is small: the first grants check more often.
   low = (granted % 256 == 255 or granted < 256 and granted % 16 == 3) and redis.call('LLEN', codes) < 512 and tonumber(redis.call('HGET', discount, 'made')) < tonumber(d[3])
+end
+
+local claims = judged and identity_claims(judged, taken)
+if claims and claims.slug then
+  claims.report(events, at, d[1], d[8])
+  if claims.part then return {'already-granted-elsewhere', claims.part, claims.most} end
+  return {'identity-missing'}
 end
 
 local in_users, page, in_codes, numbers = d[8], nil, nil, nil
@@ -84,7 +93,7 @@ local is_first_of_bucket = redis.call('HLEN', grants) == 0
 local grant = at .. ' ' .. code
 local address, metadata
 if extra ~= '' then
-  -- An e-mail address and, on the next line, metadata, which is kept behind the code. A third line is of the audience.
+  -- An e-mail address and, on the next line, metadata, which is kept behind the code. A third line says that the user was judged.
   address, metadata = string.match(extra, '^([^\n]*)\n?([^\n]*)')
   if metadata ~= '' then
     grant = grant .. '\n' .. metadata
@@ -116,6 +125,7 @@ end
 redis.call('HINCRBY', discount, 'granted', 1)
 if levels[1] then redis.call('HSET', discount, 'told', levels[#levels] .. ' ' .. d[3]) end
 count_grant(d[1])
+if claims then claims.write() end
 if digest ~= '' then redis.call('SADD', taken[n_free], digest) end
 if kind == 'unique' or kind == 'imported' then redis.call('LPOP', codes) end
 return {'granted', grant, low and 'low' or '', d[6] or '', d[10] or '', d[11] or '', '', d[14] or ''}

@@ -1,9 +1,9 @@
 --- Redeem or hold a code at a checkout, or return every reason against it.
 --- COST  O(log n) in the redemptions and holds of the discount, at most 25 holds of the user, and 100 holds that ended; with bounds, 1,000 of them.
 --- KEYS  discount grants uses first second third holds redemptions more_redemptions users user_redemptions idempotency events records...
---- ARGV  mode user typed as_held id fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way conditions
---- WITH  uses limits holds bounds bounded_uses records put_records lists guesses guard
---- OK    redeemed(at code hold_until left taken)  A new use, or a hold until `hold_until`; `left` is a JSON object of the limits.
+--- ARGV  mode user typed as_held id short fingerprint order amount currency discount_amount hold_seconds most_holds valid_for term keep_seconds calendar giving_way conditions
+--- WITH  uses limits holds bounds bounded_uses records put_records lists guesses identities guard
+--- OK    redeemed(at code hold_until left taken)  A new use, or a hold until `hold_until`; `left` is the text that its record has of the limits.
 --- OK    again(record)             The order was redeemed before: its record.
 --- OK    checked(reasons left taken)  Nothing is counted: a JSON list of all reasons against, and what is left of the limits.
 --- OK    refused(reasons)          Nothing is redeemed: a JSON list of reasons, each an object with its slug and facts.
@@ -15,8 +15,9 @@
 --- OK    gives-way(ids...)         These holds of the user must be released first; call again with them, and with the three lists of each.
 --- OK    settled                 Up to 1,000 holds that ended are off the counts; call again for the others.
 --- ERR   not-found
--- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty.
-local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency, 'bounded')
+-- `taken` is what comes off: `discount_amount`, or what is left of a budget. `conditions` is a JSON object, or empty: the
+-- openings of the discount, and the identity to claim, whose keys are at the end of `records`.
+local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'paused', 'starts_at', 'expires_at', 'kind', 'code', 'used', 'limit_total', 'limit_per_user', 'limit_per_user_per_day', 'limit_per_user_per_week', 'last_hold', 'redeemed', 'orders:' .. currency, 'discounts:' .. currency, 'bounded', 'listed')
 if not d[1] then return {'not-found'} end
 local at = now()
 local value = redis.call('HGET', grants, user)
@@ -47,15 +48,15 @@ local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
 if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
 local none, reasons = {}, {}
-local short, before = short_id(id), nil
+local lists, before = {first, second, third}, nil
 -- With a wrong code a caller learns nothing about the order either.
 if right then
-  before = find_record({first, second, third}, short)
+  before = find_record(lists, short)
   -- A hold that ended, or was released for a newer one, counts as no redemption.
   local is_live = before and before.state ~= 'released' and (before.state ~= 'held' or before.hold_until > at)
   local differs = none
-  if is_live then differs = {} end
   if is_live then
+    differs = {}
     local held_for = before.hold_until ~= '' and string.format('%.0f', (before.hold_until - before.at) / 1000000) or ''
     if before.number ~= d[2] then differs[#differs + 1] = 'code' end
     if before.user ~= user then differs[#differs + 1] = 'user_id' end
@@ -136,13 +137,16 @@ if right and valid_for ~= '' and granted_at then
   if expires_at == '' or ends < expires_at then expires_at = ends end
 end
 if expires_at ~= '' and at >= expires_at then reasons[#reasons + 1] = {slug = 'expired', expires_at = expires_at} end
+local claims
 if conditions ~= '' then
-  local opens_at, open = nil, false
-  for _, opening in ipairs(cjson.decode(conditions).openings) do
+  local asked, opens_at = cjson.decode(conditions), nil
+  local open = not asked.openings
+  for _, opening in ipairs(asked.openings or none) do
     if opening[1] <= at and at < opening[2] then open = true end
     if opening[1] > at and not opens_at then opens_at = opening[1] end
   end
   if not open then reasons[#reasons + 1] = {slug = 'outside-hours', opens_at = opens_at} end
+  claims = right and asked.identity and identity_claims(asked.identity, records)
 end
 for _, limit in ipairs(limits) do
   if limit.takes and is_reached(limit) then
@@ -156,6 +160,8 @@ for _, limit in ipairs(limits) do
   end
 end
 
+if claims and claims.slug then reasons[#reasons + 1] = {slug = claims.slug, part = claims.part, most = claims.part and claims.most} end
+
 if not right then
   count_guess()
   return {'refused', '[{"slug":"not-granted"}]'}
@@ -168,7 +174,10 @@ if hold_seconds ~= '' and #kept_holds >= tonumber(most_holds) then
   end
   reasons[#reasons + 1] = {slug = 'too-many-holds', opens_at = opens_at}
 end
-if #reasons > 0 then return {'refused', cjson.encode(reasons)} end
+if #reasons > 0 then
+  if #reasons == 1 and claims then claims.report(events, at, d[1], d[2]) end
+  return {'refused', cjson.encode(reasons)}
+end
 
 local released = none
 if #released_holds > 0 then
@@ -203,6 +212,8 @@ if hold_seconds ~= '' then
 end
 for _, limit in ipairs(limits) do left[limit.name] = left[limit.name] - (limit.need or 1) end
 local left_after, of_earlier = left_text(left), before and {'earlier_at', before.at} or none
+local in_stream = goes_to_stream(redemptions, at, d[19])
+local of_stream = in_stream and {'listed', at} or none
 for _, each in ipairs(released) do
   redis.call('XADD', events, '*', 'type', 'redemption.released', 'at', at, 'brand', d[1], 'number', d[2], 'user', user, 'code', each.code, 'redemption', each.id, 'amount', each.amount, 'currency', each.currency, 'discount_amount', each.discount_amount, 'order', each.order, 'reason', '')
 end
@@ -221,7 +232,7 @@ if before then
   made.list, made.place = before.list, before.place
   put_record(made)
 else
-  add_record({first, second, third}, short, made)
+  add_record(lists, short, made)
 end
 for _, each in ipairs(released) do
   each.state = 'released'
@@ -247,10 +258,10 @@ if hold_until == '' then
   count_use(user_uses, today.day, today.week)
   local orders, discounts = (d[16] or 0) + amount, (d[17] or 0) + discount_amount
   if orders < 9e15 and discounts < 9e15 then
-    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1, 'orders:' .. currency, string.format('%.0f', orders), 'discounts:' .. currency, string.format('%.0f', discounts))
+    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1, 'orders:' .. currency, string.format('%.0f', orders), 'discounts:' .. currency, string.format('%.0f', discounts), unpack(of_stream))
   else
     -- Lua's numbers are exact up to 2^53 only.
-    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1)
+    redis.call('HSET', discount, 'used', used + 1, 'redeemed', (d[15] or 0) + 1, unpack(of_stream))
     redis.call('HINCRBY', discount, 'orders:' .. currency, amount)
     redis.call('HINCRBY', discount, 'discounts:' .. currency, discount_amount)
   end
@@ -260,9 +271,15 @@ else
   redis.call('ZADD', holds, hold_until, id)
   -- Until this time, readers of the discount count its holds.
   if hold_until > (d[14] or '') then redis.call('HSET', discount, 'last_hold', hold_until) end
+  if in_stream then redis.call('HSET', discount, 'listed', at) end
 end
 redis.call('HSET', uses, user, write_uses(user_uses, at))
-list_for_discount(redemptions, more_redemptions, short, at)
+if claims then claims.write() end
+if in_stream then
+  redis.call('XADD', more_redemptions, at .. '-0', 'r', short)
+else
+  redis.call('ZADD', redemptions, at, short)
+end
 list_for_user(users, user, user_redemptions, short, at)
 if keep_seconds ~= '' then redis.call('SET', idempotency, fingerprint, 'EX', keep_seconds) end
-return {'redeemed', at, code, hold_until, cjson.encode(left), discount_amount}
+return {'redeemed', at, code, hold_until, left_after, discount_amount}

@@ -1,12 +1,13 @@
 --- Put a user on the waiting list of a discount, or return the place that the user has.
 --- COST  O(log n) in the users who wait.
---- KEYS  discount grants users waits waits_due events
+--- KEYS  discount grants users waits waits_due events places...
 --- ARGV  discount_id user email judged
---- WITH  grant_quotas quotas releases
+--- WITH  grant_quotas quotas releases identities
 --- OK    waits(place since)   The user is on the list now; the first place is 1.
---- OK    asks                 The discount has an audience; judge the user and call again with `judged`.
+--- OK    asks                 The discount has an audience, or asks for an identity; judge the user and call again with `judged`.
 --- OK    waited(place since)  Nothing is changed: the user was on the list before.
---- ERR   not-found closed expired(expires_at) revoked already-granted codes-left
+--- ERR   not-found closed expired(expires_at) revoked already-granted codes-left already-granted-elsewhere(part most) identity-missing
+-- `judged` and `places` claim an identity as in grant.
 local d = redis.call('HMGET', discount, 'brand', 'number', 'closed', 'expires_at', 'granted', 'total', 'release', 'waits', 'paused', 'starts_at', 'asks')
 if not d[1] then return {'not-found'} end
 local since = redis.call('ZSCORE', waits, user)
@@ -24,6 +25,12 @@ if d[11] and judged == '' then return {'asks'} end
 read_usage(d[1])
 local stopped = over_quota('stored_bytes', bytes_of.wait)
 if stopped then return stopped end
+local claims = judged ~= '' and identity_claims(judged, places)
+if claims and claims.slug then
+  claims.report(events, at, d[1], d[2])
+  if claims.part then return {'already-granted-elsewhere', claims.part, claims.most} end
+  return {'identity-missing'}
+end
 local numbers = redis.call('HGET', users, user .. '\n~') or ''
 -- After the clock went back, whoever comes later still waits behind the others.
 local last = redis.call('ZRANGE', waits, -1, -1, 'WITHSCORES')
@@ -45,4 +52,5 @@ if not string.find(' ' .. numbers .. ' ', ' ' .. d[2] .. ' ', 1, true) then
   redis.call('HSET', users, user .. '\n~', numbers == '' and d[2] or numbers .. ' ' .. d[2])
 end
 redis.call('ZADD', waits_due, 'NX', at, discount_id)
+if claims then claims.write() end
 return {'waits', place, since}

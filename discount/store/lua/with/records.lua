@@ -3,11 +3,7 @@
 -- A record has lines: `<state><at> <number> <amount> <currency> <discount_amount> <day> <week> <left>` and further words, the
 -- user, the code, the order, its metadata and the reason of a rollback; the last two are left out if empty. Day and week are
 -- empty if they are those of `at`.
-local STATES = {h = 'held', r = 'redeemed', b = 'rolled-back', l = 'released'}
-local LETTERS = {held = 'h', redeemed = 'r', ['rolled-back'] = 'b', released = 'l'}
-local LIMITS = {total = 't', per_user = 'u', per_user_per_day = 'd', per_user_per_week = 'w'}
--- Further words: a letter, and a value without blanks.
-local WORDS = {h = 'hold_until', c = 'confirmed_at', b = 'rolled_back_at', e = 'earlier_at', m = 'bounded'}
+-- A further word is a letter and a value without blanks. The tables of names are made when they are needed.
 -- The id without its partition, in base 64: three hex digits are two of these.
 local function short_id(id)
   local digits, parts = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_', {}
@@ -23,9 +19,10 @@ local function read_record(text)
   local r = {user = user, code = code, reason = reason, order = metadata == '' and order or order .. '\n' .. metadata}
   local state, more
   state, r.at, r.number, r.amount, r.currency, r.discount_amount, r.day, r.week, r.left, more = string.match(head, '^(%l)(%d+) (%S+) (%S+) (%S+) (%S+) (%S*) (%S*) (%S*)(.*)$')
-  r.state, r.hold_until = STATES[state], ''
+  r.state, r.hold_until = ({h = 'held', r = 'redeemed', b = 'rolled-back', l = 'released'})[state], ''
   if more ~= '' then
-    for letter, value in string.gmatch(more, ' (%l)(%S+)') do r[WORDS[letter]] = value end
+    local words = {h = 'hold_until', c = 'confirmed_at', b = 'rolled_back_at', e = 'earlier_at', m = 'bounded'}
+    for letter, value in string.gmatch(more, ' (%l)(%S+)') do r[words[letter]] = value end
   end
   return r
 end
@@ -36,14 +33,16 @@ local function record_text(r)
   if r.rolled_back_at then more = more .. ' b' .. r.rolled_back_at end
   if r.bounded then more = more .. ' m1' end
   if r.earlier_at then more = more .. ' e' .. r.earlier_at end
-  local head = table.concat({LETTERS[r.state] .. r.at, r.number, r.amount, r.currency, r.discount_amount, r.day, r.week, r.left}, ' ')
+  local letter = r.state == 'redeemed' and 'r' or ({held = 'h', ['rolled-back'] = 'b', released = 'l'})[r.state]
   local order = r.order
   if r.reason ~= '' then order = order .. (string.find(order, '\n') and '\n' or '\n\n') .. r.reason end
-  return table.concat({head .. more, r.user, r.code, order}, '\n')
+  return letter .. r.at .. ' ' .. r.number .. ' ' .. r.amount .. ' ' .. r.currency .. ' ' .. r.discount_amount .. ' ' .. r.day .. ' ' .. r.week .. ' ' .. r.left .. more .. '\n' .. r.user .. '\n' .. r.code .. '\n' .. order
 end
 -- Returns a record with its list and place there; nil if there is none.
 local function find_record(lists, short)
-  for _, list in ipairs(lists) do
+  for n, list in ipairs(lists) do
+    -- Most records are in the first list, and most ids that are asked for are new.
+    if n == 2 and redis.call('EXISTS', list, lists[3]) == 0 then return nil end
     local place = redis.call('LPOS', list, short)
     if place then
       local r = read_record(redis.call('LINDEX', list, place + 1))
