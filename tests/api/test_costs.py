@@ -138,6 +138,14 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
         f"/discount/{at['imported']}/codes",
         {"data": "\n".join(f"A{number}" for number in range(10_000)), "content_type": "text/plain"},
     ),
+    "move_in": lambda at: (
+        "POST",
+        f"/discount/{at['imported']}/codes/move-in",
+        {
+            "data": "code,user_id,uses\n" + "".join(f"M{n},{'' if n % 5 == 0 else n},\n" for n in range(1_000)),
+            "content_type": "text/csv",
+        },
+    ),
     "export_codes": lambda at: ("GET", f"/discount/{at['big']}/codes", {}),
     "show_picture": lambda at: ("GET", f"/discount/{at['big']}/grant/picture?user_id=User 1", {}),
     "show_page": lambda at: ("GET", f"/discount/{at['big']}/grant/page?user_id=User 1", {}),
