@@ -6,7 +6,7 @@ follows; so two different ids never make the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set; `run`, the start of Redis that was compared with the ledger | start |
+| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set; `run`, the start of Redis that was compared with the ledger; `restoring`, while all of it is being restored | start, worker |
 | `{pp}:brands` | zset | brands by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, kinds of e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
@@ -61,6 +61,7 @@ follows; so two different ids never make the same key.
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:tallies` | hash | what processes counted of a discount, until the ledger has it: minute, discount and word → number | tally, worker |
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
+| `{pp}:uncopied` | zset | keys that no event tells of and that changed since the ledger copied them, by version; `` has the next version, once there is a ledger | create_brand, change_brand, close_brand, create_key, touch, put_contact, enrol, unsubscribe, add_to_list, drop_list, take_off_list, claim_code, grant, redeem, wait, leave, release_identity, create_webhook, change_webhook, rotate_webhook, settle, move_digest, note_changes, note_copied, worker |
 | `{pp}:reconciled` | string | the result of the latest reconciliation with the ledger, as JSON | worker |
 | `{pp}:restoring` | string | while the partition is being restored from the ledger: the last entry that is done | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
@@ -83,12 +84,19 @@ from zlib import crc32
 _TAGS = [f"{{{partition:02x}}}:" for partition in range(256)]
 _TAG = re.compile(r"\{([0-9a-f]{2})\}:")
 _BY_TAG = {f"{{{partition:02x}}}:": partition for partition in range(256)}
+_CONTACT = re.compile(r"\{[0-9a-f]{2}\}:brand:([^:]+):contact:([^:\n]+)")
+_LISTS = re.compile(r"\{[0-9a-f]{2}\}:brand:([^:]+):lists")
+_SECRETS = re.compile(r"\{[0-9a-f]{2}\}:(key:|webhook:|brand:[^:]+:(keys\n|webhooks$))")
 USER_BUCKETS = 32768
 
 
 def _outside(text: str) -> str:
     """Encode an id from a caller, so that it cannot run into the next part of a key."""
     return text.replace("%", "%25").replace(":", "%3A")
+
+
+def _inside(text: str) -> str:
+    return text.replace("%3A", ":").replace("%25", "%")
 
 
 def partition_of(brand_id: str, partitions: int) -> int:
@@ -104,6 +112,23 @@ def partitions_of(brand_id: str | None, partitions: int) -> list[int]:
 def partition_in(key: str) -> int:
     """Return the partition of a key."""
     return int(key[1:3], 16)
+
+
+def find_contact(key: str) -> tuple[str, str] | None:
+    """Return the brand and the user of the key of a brand's contact; None for any other key."""
+    match = _CONTACT.fullmatch(key)
+    return (_inside(match[1]), _inside(match[2])) if match else None
+
+
+def find_brand_of_lists(key: str) -> str | None:
+    """Return the brand of the key of its lists of users; None for any other key."""
+    match = _LISTS.fullmatch(key)
+    return _inside(match[1]) if match else None
+
+
+def is_secret(key: str) -> bool:
+    """Return whether a key, or a part of one, is that of an API key or of a webhook."""
+    return _SECRETS.match(key) is not None
 
 
 def partition_of_command(command: Sequence[str | int]) -> int | None:
@@ -265,6 +290,10 @@ def tallies(partition: int) -> str:
 
 def ledger_lease(partition: int) -> str:
     return f"{{{partition:02x}}}:ledger"
+
+
+def uncopied(partition: int) -> str:
+    return f"{_TAGS[partition]}uncopied"
 
 
 def reconciled(partition: int) -> str:

@@ -5,11 +5,11 @@ all other threads use the map as it is. A node that does not answer is `away` un
 are other nodes, commands for it fail at once meanwhile, so that it costs the others nothing.
 """
 
-import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from random import SystemRandom
 from typing import Any
 
 from hiredis import pack_command
@@ -28,6 +28,8 @@ PAUSES = (0.1, 1.0)
 _GROWTH = 1.6
 # Seconds without a reason to look after which the thread ends, if there is one server.
 _IDLE_SECONDS = 10.0
+# Not the generator of `random`: another thread may have seeded that one, and rely on its numbers.
+_random = SystemRandom()
 #: Seconds between looks at several servers. A process that nobody calls learns of a failover, too, and so its next call
 #: need not fail first.
 REFRESH_SECONDS = 2.0
@@ -109,7 +111,7 @@ class Nodes:
         if self.only is not None:
             return self.only
         present = [each for each in self.addresses() if each not in self.away]
-        return random.choice(present) if present else ""  # noqa: S311 - any node will do
+        return _random.choice(present) if present else ""
 
     # What an exchange found.
 
@@ -197,7 +199,7 @@ class Nodes:
         self._wanted.clear()
         since = time.monotonic() - self._looked_at
         if since < pause:
-            time.sleep((pause - since) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes
+            time.sleep((pause - since) * _random.uniform(0.8, 1.2))
         before = self.version
         is_found = self.look()
         for address in list(self.away):
@@ -211,7 +213,7 @@ class Nodes:
 
     def _ask_cluster(self) -> list[str] | None:
         known = [each for each in self.addresses() if each not in self.away]
-        random.shuffle(known)
+        _random.shuffle(known)
         fallback = None
         for address in dict.fromkeys((*known, *self.target.seeds, *self.away)):
             replies = self.ask(address, ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
@@ -243,7 +245,7 @@ class Nodes:
     def _ask_sentinels(self) -> list[str] | None:
         """Return the primary that most Sentinels name, in the newest epoch that any of them knows."""
         found: dict[tuple[int, str], int] = {}
-        for sentinel in random.sample(self.target.seeds, len(self.target.seeds)):
+        for sentinel in _random.sample(self.target.seeds, len(self.target.seeds)):
             replies = self.ask(sentinel, ("SENTINEL", "MASTER", self.target.name))
             if replies is None or isinstance(replies[0], ResponseError):
                 continue

@@ -76,6 +76,8 @@ class Script:
     cost: str = ""
     #: Scripts that it runs as functions.
     runs: tuple[str, ...] = ()
+    #: Whether its first key is that of changed keys, which the store names itself.
+    notes_changes: bool = False
     #: The form for calls that a guard has to check; None for a script without one.
     behind_guard: "Script | None" = None
     #: SHA-1 of `source` and of `shebang_source`.
@@ -191,6 +193,7 @@ def _build(
         source=source,
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
         runs=runs,
+        notes_changes="copies" in shared,
     )
 
 

@@ -92,8 +92,8 @@ def commands(script: Script) -> list[tuple[str, str, str]]:
 SHARED = {
     **{"find_record": "LPOS", "put_record": "LSET", "add_record": "RPUSH", "remove_record": "LREM"},
     **{"list_for_discount": "ZADD", "list_for_user": "HSET", "unlist_for_user": "ZREM", "hand_out": "XADD"},
-    **{"move_line": "XADD"},
-    **{"identity_claims": "HGET", "free_identities": "HSET"},
+    **{"identity_claims": "HGET", "free_identities": "HSET", "copy_later": "ZADD"},
+    "move_line": "XADD",
 }
 
 
@@ -221,7 +221,7 @@ class Bodies(unittest.TestCase):
             "lease_reminder",
             "move_digest",
         }
-        repairs = {"counters", "swap"}
+        repairs = {"counters", "swap", "note_changes", "note_copied"}
         others = contacts | identities | user_lists | webhooks | deliveries | repairs
         self.assertEqual(set(SCRIPTS), pools | uses | lists | access | others)
 
