@@ -10,7 +10,7 @@
 -- amount, currency, discount amount, order, day and week. `of_lines` has for each line the keys of the grant, the user's
 -- numbers, the uses, the set of the code and the user's redemptions, then three lists of records for each use.
 -- What has happened is counted even where it passes a limit; limits stop what comes after it.
-local d = redis.call('HMGET', discount, 'brand', 'number', 'kind', 'closed', 'granted', 'total', 'made', 'code', 'bounded', 'release', 'waits', 'listed')
+local d = redis.call('HMGET', discount, 'brand', 'number', 'kind', 'closed', 'granted', 'total', 'made', 'code', 'bounded', 'release', 'waits')
 if not d[1] then return {'not-found'} end
 if d[4] then return {'closed'} end
 if d[3] ~= 'imported' and d[3] ~= 'shared' then return {'wrong-kind'} end
@@ -34,7 +34,7 @@ if stopped then return stopped end
 
 local bounds = d[9] and bounds_functions()
 if bounds then bounds.open(currency, at) end
-local moving = {d = d, at = at, own = own, mark = mark, moved = 0, counted = 0, gone = 0, listed = d[12], sums = {}, writer = bounds and bounded_uses(bounds)}
+local moving = {d = d, at = at, own = own, mark = mark, moved = 0, counted = 0, gone = 0, sums = {}, writer = bounds and bounded_uses(bounds)}
 local outcomes = {}
 for n, row in ipairs(rows) do
   outcomes[n] = move_line(moving, row, buckets, waits, redemptions, more_redemptions, events, of_lines, place)
@@ -62,7 +62,6 @@ end
 if moving.counted > 0 then
   redis.call('HINCRBY', discount, 'used', moving.counted)
   redis.call('HINCRBY', discount, 'redeemed', moving.counted)
-  if moving.listed then redis.call('HSET', discount, 'listed', moving.listed) end
   for name, sum in pairs(moving.sums) do
     if sum > 0 then redis.call('HINCRBY', discount, name, string.format('%.0f', sum)) end
   end
