@@ -48,7 +48,7 @@ from tests.support.redis_server import RedisServer
 
 WEEK = 7 * 86_400
 USERS = [f"user {number}" for number in range(12)]
-_OF_THE_MOMENT = ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate", "waits")
+_OF_THE_MOMENT = ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate", "waits", "mark")
 
 
 def fill(harness: ServiceHarness) -> list[str]:
@@ -206,6 +206,7 @@ def data(harness: ServiceHarness) -> dict[str, Any]:
             "installation",
             "rate",
             "waits",
+            "mark",
         ):
             continue
         kind = client.type(name)
@@ -234,6 +235,9 @@ def differing(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[
 
 def restore(harness: ServiceHarness, database: Database, keep: int = WEEK) -> list[str]:
     """Restore all partitions, and return what was refused."""
+    for partition in range(harness.store.partitions):
+        # Wherever answers wait for replicas, each partition has one.
+        harness.redis.set(keys.mark(partition), 1)
     with_secret = Restore(harness.store, database, Sealer(Signer(harness.store, "")), keep)
     with_secret.restore_secret()
     return [each for n in range(harness.store.partitions) for each in with_secret.partition(n).refused]
