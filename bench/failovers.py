@@ -170,8 +170,8 @@ def on_sentinels(wrong: list[str], runs: int, modes: Sequence[Mode]) -> list[Row
                         granting.wait_for(SOME)
                         if old.process is None:
                             old.start()
-                        else:
-                            sentinels.rejoin(old)
+                        # Its file may be of a moment when somebody was cut off.
+                        sentinels.rejoin(old)
                         sentinels.await_copies()
                         granting.wait_for(SOME)
                     row.add(store, granting, offer, (began, ended))
