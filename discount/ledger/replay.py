@@ -102,6 +102,9 @@ class Replay:
 
     def _make(self, call: Call) -> None:
         """Make a call, and what follows in the same one."""
+        if call.is_moved_in:
+            self._codes.move_in(call)
+            return
         left = call
         while left.entries:
             handler = self._handlers.get(left.kind)
