@@ -62,7 +62,8 @@ docs: $(BIN)/discount ## update the pages that are made from the code
 chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/failovers.py
-	$(BIN)/python bench/ledger_chaos.py
+	$(BIN)/python bench/ledger_chaos.py --away 15
+	$(BIN)/python bench/ledger_chaos.py --grants 6000 --kills 2 --away 150
 	CUTS=20 $(BIN)/python -m pytest tests/ledger/test_starts.py -k power_cut
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three

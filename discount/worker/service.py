@@ -17,7 +17,7 @@ from discount.config import Settings, SettingsError
 from discount.domain.errors import Unavailable
 from discount.domain.model import DeliveryKind
 from discount.ledger import results, schema
-from discount.ledger.consumer import Consumer
+from discount.ledger.consumer import ENTRIES, Consumer
 from discount.ledger.database import Database
 from discount.ledger.figures import Figures
 from discount.ledger.past_redemptions import PastRedemptions, kept
@@ -72,7 +72,7 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not `ending.set`: this thread may hold the event's lock when the signal arrives.
         signal.signal(number, lambda number, _frame: signals.append(number))
-    loops, dispatchers = _build(settings, store, ending)
+    loops, ends = _build(settings, store, ending)
     with _status_server(settings, loops) as server:
         for loop in loops:
             loop.start()
@@ -82,12 +82,12 @@ def run(settings: Settings) -> None:
         ending.set()
         for loop in loops:
             loop.join(HANGS)
-        for dispatcher in dispatchers:
-            dispatcher.end()
+        for end in ends:
+            end()
 
 
-def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[list[_Loop], list[Dispatcher]]":
-    """Return the worker's loops, not yet started, and the dispatchers that have to be ended after them."""
+def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[list[_Loop], list[Callable[[], None]]]":
+    """Return the worker's loops, not yet started, and what has to be called after them."""
     reminders = Reminders(store, settings.remind_days) if settings.smtp_url else None
     name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
     planner = Planner(store, name, reminders)
@@ -128,6 +128,7 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         _Loop("retention", retention.turn, ending, every=CLEAN),
         _Loop("cleaning", housekeeper.clean, ending, every=CLEAN, before=planner.open),
     ]
+    ends: list[Callable[[], None]] = [each.end for each in dispatchers.values()]
     if settings.ledger_url:
         database = Database(settings.ledger_url)
         consumer = Consumer(store, database, name, settings.secret)
@@ -143,12 +144,14 @@ def _build(settings: Settings, store: Store, ending: threading.Event) -> "tuple[
         if settings.smtp_url:
             digests = Digests(store)
             loops.append(_Loop("digests", lambda: digests.turn(store.now()), ending, every=REMIND))
-    return loops, list(dispatchers.values())
+        ends.append(consumer.end)
+    return loops, ends
 
 
 def _ledger_loops(store: Store, database: Database, consumer: Consumer, ending: threading.Event) -> "list[_Loop]":
     def write() -> None:
-        if not consumer.turn():
+        # A transaction for a few events costs nearly as much as one for hundreds.
+        if consumer.turn() < ENTRIES:
             ending.wait(PAUSE)
 
     def measure() -> None:
