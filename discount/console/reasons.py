@@ -221,7 +221,6 @@ GERMAN: dict[str, str] = {
     "cannot be parquet here: pyarrow is not installed (pip install .[parquet])": (
         "kann hier nicht parquet sein: pyarrow ist nicht installiert (pip install .[parquet])"
     ),
-    # Files of codes that are moved in.
     # Forms of the console.
     "has no name and = in line {}": "hat in Zeile {} keinen Namen mit = dahinter",
     "has the name {} twice": "hat den Namen {} zweimal",
