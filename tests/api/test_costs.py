@@ -17,7 +17,7 @@ from discount.serving.connections import WHOLE
 from discount.store.connection import Store
 from doc.generate import limits as limits_page
 from tests.api.client import SECRET, Client
-from tests.support.fixtures import ON_CLUSTER
+from tests.support.fixtures import ONE_REDIS
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.sqlite_ledger import SqliteLedger
@@ -176,7 +176,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
 }
 
 
-@pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
+@ONE_REDIS
 def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted, ledger: SqliteLedger) -> None:
     at = stage(counted.client)
     ledger.read(counted.store)
@@ -247,9 +247,6 @@ def _as_new(counted: Counted, path: str, body: dict[str, Any], statuses: tuple[i
     counted.store.definitions.clear()
     counted.store.sold_out.clear()
     return counted.cost("POST", path, statuses, json=body)[0]
-
-
-ONE_REDIS = pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
 
 
 @ONE_REDIS
