@@ -30,7 +30,7 @@ local function identity_claims(text, places)
     claims.slug = 'already-granted-elsewhere'
     claims.part = ({e = 'email', d = 'device', a = 'address', c = 'card'})[string.sub(digests[refused], 1, 1)]
   end
-  -- The brand is told once of each digest: repeated tries must not flood it.
+  -- One event for each digest: repeated tries must not flood the brand.
   function claims.report(events, at, brand, number)
     if not shared or string.find(users[shared], '!', 1, true) then return end
     local place = first + shared
