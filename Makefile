@@ -10,6 +10,9 @@ ON_CLUSTER = $(addprefix tests/,services races api security worker dialects mail
 	$(addprefix tests/faults/test_,away_nodes.py copies_of_nodes.py)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Bytecode spares every later start the compilation of all modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run unit test cover check format lock bench bench-peers chaos cluster-test models hostile docs up clean
 
@@ -59,7 +62,8 @@ docs: $(BIN)/discount ## update the pages that are made from the code
 chaos: $(VENV)/.tests ## grant codes while workers, receivers, nodes of Redis and cables fail; half an hour
 	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/failovers.py
-	$(BIN)/python bench/ledger_chaos.py
+	$(BIN)/python bench/ledger_chaos.py --away 15
+	$(BIN)/python bench/ledger_chaos.py --grants 6000 --kills 2 --away 150
 	CUTS=20 $(BIN)/python -m pytest tests/ledger/test_starts.py -k power_cut
 
 cluster-test: $(VENV)/.tests ## run the suites that need Redis on a Cluster of three

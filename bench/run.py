@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, metavar="N", help="grants among which a code is found; 1,000,000 by default"
     )
+    parser.add_argument("--part", choices=ledger.PARTS, help="measure one part of the ledger only")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures that capacity.py uses")
     chosen = parser.parse_args()
     print(machine.describe())
@@ -51,7 +52,8 @@ def main() -> None:
         console.run(2_000 if quick else 100_000, 3 if quick else 7, 4_000 if quick else 20_000)
     if chosen.only in (None, "ledger"):
         rows = chosen.rows or (50_000 if quick else 1_000_000)
-        ledger.run(entries=10_000 if quick else 100_000, rows=rows, rounds=3 if quick else 9)
+        part = (chosen.part,) if chosen.part else ledger.PARTS
+        ledger.run(entries=10_000 if quick else 100_000, rows=rows, rounds=3 if quick else 9, parts=part)
     if chosen.keep:
         _keep(chosen.keep)
 

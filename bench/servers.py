@@ -75,6 +75,12 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise RuntimeError(f"gunicorn did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
+def cpu_of(process: int) -> float:
+    """Return the CPU seconds used by a process, without its children."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def cpu_of_workers(master: int) -> float:
     """Return the CPU seconds used by the children of a process."""
     ticks = 0

@@ -50,7 +50,7 @@ JUDGED = 3
 #: Exchanges that serve a waiting list: 20 times four for 50 users. They fill the pool, read the list, and run a script.
 SERVED = 80
 #: Exchanges of a code at the checkout: it is looked up and judged, and the script asks for what only the caller knows.
-CHECKOUT = 9
+CHECKOUT = 10
 #: Exchanges that find the codes that fit an order.
 FITTING = 16
 
@@ -96,6 +96,7 @@ COSTS: dict[str, Cost] = {
     ),
     "list_grants_of_user": Cost(40, _LIST),
     "import_codes": Cost(4, "20,000,000 lines and 256 MiB, 500 lines a slice", _always),
+    "move_in": Cost(7, "20,000,000 lines and 256 MiB, 400 lines and uses a slice", _always),
     "export_codes": Cost(8, _FILE, _always),
     "show_picture": Cost(1, "one QR picture; the last 64 are cached"),
     "show_page": Cost(3, "one QR picture; the last 64 are cached"),

@@ -95,5 +95,5 @@ def _start(status: int, second: int, keep_alive: bool, headers: tuple[tuple[str,
     connection = "keep-alive" if keep_alive else "close"
     lines = [f"HTTP/1.1 {_STATUS_LINES[status]}", f"Server: {SERVER}", f"Date: {http_date(second)}"]
     # The server decides about the connection, not the app.
-    lines += [f"{name}: {value}" for name, value in headers if name != "Connection"]
-    return "\r\n".join([*lines, f"Connection: {connection}\r\n"]).encode("latin-1")
+    lines += [f"Connection: {connection}", *(f"{name}: {value}" for name, value in headers if name != "Connection")]
+    return "".join([f"{line}\r\n" for line in lines]).encode("latin-1")

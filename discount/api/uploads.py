@@ -1,7 +1,7 @@
-"""Read uploaded files as they arrive: codes from text, CSV or JSON, each with its line number; and small forms."""
+"""Read uploaded files as they arrive: codes from text, CSV or JSON, rows of tables, and small forms."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from io import BufferedReader
 from urllib.parse import parse_qsl
 
@@ -10,13 +10,18 @@ import ijson
 from discount.api.inputs import UTF_8
 from discount.api.streaming import text_of
 from discount.domain.errors import Invalid, Malformed
+from discount.domain.reasons import choose, escape
 
 Numbered = Iterator[tuple[int, str]]
+#: The cells of a row by column, or why it is no row.
+Cells = dict[str, str] | str
 
 #: Bytes of a line that are kept: a longer line is no code. The rest of it is skipped.
 _LINE = 4096
 #: Bytes of the largest row of CSV or token of JSON: a parser keeps that much in memory.
 _PART = 256 * 1024
+# The most characters of an unknown column's name that a refusal repeats.
+_LONGEST_NAME = 200
 #: The most fields that a form may have.
 _MAX_FIELDS = 8
 
@@ -37,16 +42,55 @@ def read_csv(stream: BufferedReader, column: str, encoding: str = UTF_8) -> Numb
         Invalid: there is no such column.
         Malformed: the file is not CSV.
     """
+    rows = _rows(stream, encoding)
+    index = _index_of(next(rows, (0, []))[1], column)
+    for number, row in rows:
+        if row:
+            yield number, _read_cell(row[index]) if index < len(row) else ""
+
+
+def read_table(
+    stream: BufferedReader, columns: Collection[str], needed: Collection[str], encoding: str = UTF_8
+) -> Iterator[tuple[int, Cells]]:
+    """Yield the cells of CSV by column, without empty ones; or why a row is none. The first line names the columns.
+
+    Raises:
+        Invalid: a column is unknown, given twice, or needed and missing.
+        Malformed: the file is not CSV.
+    """
+    rows = _rows(stream, encoding)
+    header = [name.strip().casefold() for name in next(rows, (0, []))[1]]
+    for name in header:
+        if name not in columns:
+            raise Invalid(f"/{escape(name[:_LONGEST_NAME])}", f"is not a column of this file; {choose(columns)}")
+        if header.count(name) > 1:
+            raise Invalid(f"/{name}", "is given twice in the first line")
+    for name in needed:
+        if name not in header:
+            raise Invalid(f"/{name}", "is missing in the first line")
+    for number, row in rows:
+        if len(row) > len(header):
+            yield number, "has more cells than the first line"
+            continue
+        cells = {name: cell for name, cell in zip(header, map(_read_cell, row), strict=False) if cell}
+        if cells:
+            yield number, cells
+
+
+def _read_cell(cell: str) -> str:
+    """Return the text of a cell as exports write it."""
+    return text_of(cell.strip())
+
+
+def _rows(stream: BufferedReader, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of CSV, each with its line number."""
     parts = _Parts(stream, encoding)
     # Strict: otherwise a quote that never ends would turn all lines after it into one cell.
     reader = csv.reader(parts.lines(), strict=True)
     try:
-        header = next(reader, [])
-        index = _index_of(header, column)
         for row in reader:
             parts.size = 0
-            if row:
-                yield reader.line_num, text_of(row[index].strip()) if index < len(row) else ""
+            yield reader.line_num, row
     except csv.Error:
         raise Malformed(
             f"Line {reader.line_num:,} cannot be read as CSV: a quote is not closed at the end of its cell,"

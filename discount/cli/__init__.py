@@ -25,6 +25,7 @@ _COMMANDS = {
     "grants": ("grants", "list_grants"),
     "wait": ("waits", "wait"),
     "import": ("codes", "import_codes"),
+    "move-in": ("codes", "move_in"),
     "export": ("codes", "export"),
     "redemption": ("redemptions", "redemption"),
     "brand": ("brands", "brand"),

@@ -1,5 +1,7 @@
 """Commands of the ledger."""
 
+import os
+import socket
 import sys
 import time
 from typing import Any
@@ -9,6 +11,7 @@ import click
 from discount.api.routes import history as routes
 from discount.api.schemas.history import ExportQuery
 from discount.api.schemas.reconciliation import reconciliation
+from discount.api.schemas.restores import RestoreOut, add
 from discount.cli.asking import ask
 from discount.cli.commands import Command, CommandGroup
 from discount.cli.context import find_settings, open_store
@@ -18,11 +21,16 @@ from discount.config import Settings, SettingsError
 from discount.ledger import results, schema
 from discount.ledger.database import Database
 from discount.ledger.differences import Result
+from discount.ledger.leases import Leases
 from discount.ledger.reconcile import Reconciler
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.restore import Restore
 from discount.security.sealing import Sealer
 from discount.security.signing import Signer
 from discount.store.connection import Store
+
+#: Seconds between two lines about a partition that takes long.
+SECONDS = 5.0
 
 
 @click.group(cls=CommandGroup)
@@ -76,26 +84,60 @@ def reconcile(as_json: bool, discount_id: str | None, repair: bool) -> None:
 
 
 @click.command(cls=Command, example="")
-def restore() -> None:
-    """Rebuild an empty Redis from the ledger: discounts, codes, grants and uses. It goes on if it was interrupted.
+@json_option
+def restore(as_json: bool) -> None:
+    """Rebuild an empty Redis from the ledger. It goes on if it was stopped. The exit code is 1 if something is refused.
 
-    Brands, keys, contacts and webhooks are not in the ledger. What is restored, and what not, is on its page.
+    Workers that run meanwhile leave the partitions to it. What is restored, and what not, is on the page of the ledger.
     """
     settings = find_settings()
     store, database = open_store(settings), open_ledger(settings)
     schema.check(database)
-    restoring = Restore(store, database, Sealer(Signer(store, settings.secret)), settings.event_days * 86_400)
-    restoring.restore_secret()
-    refused: list[str] = []
-    for partition in range(store.partitions):
-        done = restoring.partition(partition)
-        refused += done.refused
-        if done.entries:
-            counts = f"{thousands(done.entries)} events, {thousands(done.grants)} grants, {thousands(done.uses)} uses"
-            click.echo(f"Partition {partition:02x}: {counts}", err=True)
-    for each in refused:
+    leases = Leases(store, f"restore-{socket.gethostname()}-{os.getpid()}")
+    progress = _Progress()
+
+    def go_on(partition: int, done: Replayed) -> None:
+        leases.check(partition)
+        progress.show(partition, done)
+
+    sealer = Sealer(Signer(store, settings.secret))
+    restoring = Restore(store, database, sealer, settings.event_days * 86_400, go_on)
+    leases.take_all()
+    restored = RestoreOut()
+    try:
+        # Not before: a Redis that is in use keeps its secret.
+        wanted = restoring.begin()
+        restoring.restore_secret()
+        for partition in wanted:
+            leases.check(partition)
+            done = restoring.partition(partition)
+            add(restored, done)
+            if done.entries or done.copies:
+                progress.end(partition, done)
+    finally:
+        leases.end()
+    for each in restored.refused:
         click.echo(f"Not restored: {each}", err=True)
-    sys.exit(1 if refused else 0)
+    if as_json:
+        print_json(restored)
+    sys.exit(1 if restored.refused else 0)
+
+
+class _Progress:
+    """Says on standard error what is done of a partition: at its end, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + SECONDS
+
+    def show(self, partition: int, done: Replayed) -> None:
+        if time.monotonic() > self._next:
+            self._next = time.monotonic() + SECONDS
+            self.end(partition, done, "so far ")
+
+    def end(self, partition: int, done: Replayed, when: str = "") -> None:
+        counts = f"{thousands(done.entries)} events, {thousands(done.grants)} grants, {thousands(done.uses)} uses"
+        more = f", {thousands(done.copies)} other keys" if done.copies else ""
+        click.echo(f"Partition {partition:02x}: {when}{counts}{more}", err=True)
 
 
 def _reconcile(store: Store, reconciler: Reconciler, discount_id: str | None) -> Result:

@@ -54,6 +54,10 @@ class OfImport(OfAuthor):
     count: int
 
 
+#: True for a code that was moved in with its holder, and for its uses of before; else absent.
+Imported = Annotated[bool | UnsetType, Meta(description="It was moved in from another service.")]
+
+
 class OfCode(OfDiscount):
     """The data of an event of a granted code."""
 
@@ -66,6 +70,8 @@ class OfGrant(OfCode):
 
     metadata: dict[str, str]
     waited_since: datetime | None
+    imported: Imported = UNSET
+    granted_at: Annotated[datetime | UnsetType, Meta(description="When it was granted, if it was imported.")] = UNSET
 
 
 class OfWait(OfDiscount):
@@ -144,6 +150,8 @@ class OfRedemption(OfCode):
     redeemed_with: Annotated[
         list[str] | UnsetType, Meta(description="Ids of the order's other redemptions, if it has several codes.")
     ] = UNSET
+    imported: Imported = UNSET
+    redeemed_at: Annotated[datetime | UnsetType, Meta(description="When it was redeemed, if it was imported.")] = UNSET
 
 
 class OfRollback(OfRedemption, kw_only=True):

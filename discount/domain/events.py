@@ -86,6 +86,11 @@ def numbers_in(entries: Iterable[Entry]) -> list[str]:
     return sorted({entry.fields["number"] for entry in entries if "number" in entry.fields})
 
 
+def happened_at(fields: Mapping[str, str]) -> int:
+    """Return when something happened: what was imported happened before its event, which tells that it is here."""
+    return int(fields.get("granted_at") or fields.get("redeemed_at") or fields["at"])
+
+
 def envelope(entry: Entry, discounts: Mapping[str, str]) -> Envelope:
     """Return an entry as callers see it.
 
@@ -129,6 +134,9 @@ _READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "lines": _lines,
     "redeemed_with": lambda fields: metadata.others_of_order(fields.get("order", ""), fields["redemption"]) or UNSET,
     "waited_since": lambda fields: to_time(int(fields["waited"])) if "waited" in fields else None,
+    "imported": lambda fields: "imported" in fields or UNSET,
+    "granted_at": lambda fields: to_time(int(fields["granted_at"])) if "granted_at" in fields else UNSET,
+    "redeemed_at": lambda fields: to_time(int(fields["redeemed_at"])) if "redeemed_at" in fields else UNSET,
     "next_user_id": lambda fields: fields.get("next") or None,
     "reissue": lambda fields: fields.get("reissue") == "1",
 }

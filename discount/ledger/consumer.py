@@ -8,10 +8,13 @@ from structlog import get_logger
 
 from discount.domain.errors import Unavailable
 from discount.domain.events import Entry, read_entries
-from discount.ledger import positions, schema, sealed, writer
+from discount.ledger import copies, positions, schema, sealed, writer
+from discount.ledger.copies import Copies
 from discount.ledger.database import Database
 from discount.ledger.forgetting import forget
+from discount.ledger.leases import Leases
 from discount.ledger.positions import GROUP, Position
+from discount.ledger.replayed_entries import Replayed
 from discount.ledger.restore import Restore
 from discount.ledger.rows import rows_of
 from discount.security.sealing import Sealer
@@ -24,8 +27,8 @@ from discount.store.exchanges import Command
 
 #: The most entries of a partition that are written in one transaction.
 ENTRIES = 2_000
-#: Milliseconds for which a partition belongs to the process that last read it.
-LEASE = 10_000
+#: Seconds after which API keys and webhooks are copied again.
+AGAIN = 3_600
 
 
 class Consumer:
@@ -45,18 +48,19 @@ class Consumer:
     def __init__(self, store: Store, database: Database, name: str, secret: str = "") -> None:
         self._store = store
         self._database = database
-        self._name = name
+        self._leases = Leases(store, name)
         self._sealer = Sealer(Signer(store, secret))
-        self._restore = Restore(store, database, self._sealer, keep=0)
+        self._restore = Restore(store, database, self._sealer, keep=0, tell=self._go_on)
+        self._copies = Copies(store, database, self._sealer)
         self._positions: dict[int, Position | None] = {}
-        self._leased: list[int] = []
-        self._renew_at = 0.0
+        self._copied: dict[int, int] = {}
+        self._copy_again_at = time.monotonic() + AGAIN
         self.lost: set[int] = set()
 
     @property
     def partitions(self) -> list[int]:
         """The partitions that this process writes."""
-        return self._leased
+        return self._leases.owned
 
     def open(self) -> None:
         """Create the group in every partition, and forget the positions that this process remembers.
@@ -67,36 +71,61 @@ class Consumer:
         self._positions.clear()
         self.open_groups()
         schema.check(self._database)
-        sealed.keep_secret(self._store, self._database, self._sealer)
+        if sealed.keep_secret(self._store, self._database, self._sealer):
+            do_each(self._store, self._copies.copy_all_again)
 
     def open_groups(self) -> None:
-        """Create the group in every partition that can be reached. Entries wait for it from then on.
+        """Create the group in every partition that can be reached. Entries and changes wait for it from then on.
 
         Raises:
             Unavailable: Redis does not answer.
         """
-        do_each(self._store, lambda partition: self._store.run("open_group", [keys.events(partition)], [GROUP]))
+        do_each(self._store, self._open_group)
+
+    def _open_group(self, partition: int) -> None:
+        self._store.run("open_group", [keys.events(partition)], [GROUP])
+        self._store.command(*copies.open_notes(partition))
 
     def turn(self) -> int:
-        """Write what is new in every partition, at most `ENTRIES` of each; return how many entries were written.
+        """Write what is new in every partition, at most `ENTRIES` of each; return how many entries and copies that is.
 
         Partitions whose node does not answer are left for a later turn, and delay no other.
 
         Raises:
             Unavailable: the database does not answer.
         """
-        owned = self._owned()
+        owned = self._leases.renew()
         self._load_positions([each for each in owned if each not in self._positions])
         before = {each: self._positions[each] for each in owned if each in self._positions}
-        replies = self._store.each([_read_after(each, position, ENTRIES) for each, position in before.items()])
-        found = {
-            each: read_entries(each, reply) for each, reply in zip(before, replies, strict=True) if _is_list(reply)
-        }
+        replies = self._store.each(
+            [
+                command
+                for each, position in before.items()
+                for command in (_read_after(each, position, ENTRIES), copies.read_noted(each))
+            ]
+        )
+        found, noted = {}, {}
+        for each, entries, changes in zip(before, replies[::2], replies[1::2], strict=True):
+            if _is_list(entries) and _is_list(changes):
+                found[each], noted[each] = read_entries(each, entries), copies.noted_in(changes)
         # What is not safe may vanish from Redis; then it must not be in the ledger.
-        safe = self._store.safe_partitions(each for each, entries in found.items() if entries)
-        written = {each: self._write(each, before[each], found[each]) for each in sorted(safe)}
+        safe = self._store.safe_partitions(each for each in found if found[each] or noted[each])
+        # Copies come first: what a discount's events need is there when they are replayed.
+        copied = sum(self._copy(each, noted[each]) for each in sorted(safe) if noted[each])
+        written = {
+            each: self._write(each, before[each], found[each])
+            for each in sorted(safe)
+            if found[each] and each in self._positions
+        }
         self._move_groups(each for each, count in written.items() if count)
-        return sum(written.values())
+        if time.monotonic() > self._copy_again_at:
+            self._copy_again_at = time.monotonic() + AGAIN
+            do_each(self._store, self._copies.copy_secrets_again)
+        return copied + sum(written.values())
+
+    def end(self) -> None:
+        """Leave the partitions to other processes at once."""
+        self._leases.end()
 
     def behind(self) -> tuple[int, float]:
         """Return for how many partitions entries wait, and the age of the oldest of these in seconds.
@@ -107,39 +136,28 @@ class Consumer:
         oldest = [since / 1000 for _, since in waiting if since is not None]
         return len(oldest), max(0.0, self._store.now() / 1_000_000 - min(oldest)) if oldest else 0.0
 
-    def _owned(self) -> list[int]:
-        """Return the partitions that are this process's; now and then, keep their leases and take those that ended."""
-        now = time.monotonic()
-        if now < self._renew_at:
-            return self._leased
-        partitions = range(self._store.partitions)
-        names = [keys.ledger_lease(each) for each in partitions]
-        replies = self._store.each(
-            [command for name in names for command in (("SET", name, self._name, "NX", "PX", LEASE), ("GET", name))]
-        )
-        self._leased = [each for each, owner in zip(partitions, replies[1::2], strict=True) if owner == self._name]
-        self._store.each([("PEXPIRE", names[each], LEASE) for each in self._leased])
-        self._renew_at = now + LEASE / 3000
-        return self._leased
-
     def _load_positions(self, partitions: Sequence[int]) -> None:
         """Read positions from the database, and put back what Redis has lost since."""
         if not partitions:
             return
         with self._database.reading() as connection:
             stored = positions.read(connection, partitions)
-            compared = positions.compare(self._store, connection, stored)
-        for partition, is_whole in compared.items():
-            if is_whole or self._put_back(partition, stored[partition]):
-                self._positions[partition] = stored[partition]
+            copied = dict.fromkeys(partitions, 0) | copies.versions(connection, partitions)
+            whole = positions.compare_all(self._store, connection, stored, copied)
+        for partition, is_whole in whole.items():
+            if is_whole or self._put_back(partition):
+                self._positions[partition], self._copied[partition] = stored.get(partition), copied[partition]
                 self.lost.discard(partition)
-        self._positions |= {each: None for each in partitions if each not in stored}
         # A process that died after its transaction has not told the group.
         self._move_groups(each for each in stored if each in self._positions)
 
-    def _put_back(self, partition: int, position: Position) -> bool:
+    def _go_on(self, partition: int, _done: Replayed) -> None:
+        # A command may have taken the partition, to restore all of it.
+        self._leases.check(partition)
+
+    def _put_back(self, partition: int) -> bool:
         """Put back what Redis lost; return False if it has lost everything, which only a command restores."""
-        log = get_logger().bind(partition=partition, last_event=position.event_id)
+        log = get_logger().bind(partition=partition)
         if partition not in self.lost:
             log.error("Redis has lost events that the ledger has")
         self.lost.add(partition)
@@ -147,6 +165,16 @@ class Consumer:
         if done is not None:
             log.error("what Redis had lost is put back", entries=done.entries, refused=done.refused[:10])
         return done is not None
+
+    def _copy(self, partition: int, noted: dict[str, int]) -> int:
+        # It is forgotten if anything fails: what the database has is the truth.
+        before, position = self._copied.pop(partition), self._positions.pop(partition)
+        latest = self._copies.copy(partition, before, noted)
+        if latest is None:
+            get_logger().warning("another process writes this partition", partition=partition)
+            return 0
+        self._copied[partition], self._positions[partition] = latest, position
+        return len(noted)
 
     def _write(self, partition: int, before: Position | None, entries: Sequence[Entry]) -> int:
         try:

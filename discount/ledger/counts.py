@@ -60,6 +60,8 @@ class Counts:
         if kind == "code.granted":
             held.add(user)
             self.holders += 1
+            if "first" in fields:
+                self.total = (self.total or 0) + int(fields["count"])
         elif kind == "code.revoked" and user in held:
             # An event that only lets the user have another code finds none that is held.
             held.remove(user)

@@ -1,6 +1,6 @@
 """Positions: how far the ledger has read each partition, and whether Redis still has what the ledger read last."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ from sqlalchemy import Connection, inspect, select
 from discount.domain import events
 from discount.domain.errors import Unavailable
 from discount.domain.ids import FORGOTTEN
+from discount.ledger import copies
 from discount.ledger.database import Database
-from discount.ledger.tables import EVENTS, POSITIONS
+from discount.ledger.tables import COPY_POSITIONS, EVENTS, POSITIONS
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.exchanges import Command
@@ -48,6 +49,23 @@ def compare(store: Store, connection: Connection, positions: dict[int, Position]
     return found
 
 
+def compare_all(
+    store: Store, connection: Connection, positions: dict[int, Position], copied: Mapping[int, int]
+) -> dict[int, bool]:
+    """Return whether Redis has the last event and the last copied change of the ledger.
+
+    Args:
+        copied: the versions of the last copied changes; 0 for none.
+    """
+    has_events, has_copies = compare(store, connection, positions), copies.compare(store, copied)
+    return {
+        partition: is_whole and has_events.get(partition, True)
+        for partition, is_whole in has_copies.items()
+        # One whose node has failed meanwhile is in neither.
+        if partition in has_events or partition not in positions
+    }
+
+
 def find_whole(store: Store, database: Database, partitions: Iterable[int]) -> set[int]:
     """Return those of some partitions of which Redis has all that the ledger has.
 
@@ -57,11 +75,11 @@ def find_whole(store: Store, database: Database, partitions: Iterable[int]) -> s
     wanted = set(partitions)
     with database.reading() as connection:
         # Before the first start of a worker there are no tables.
-        if not inspect(connection).has_table(POSITIONS.name):
+        if not inspect(connection).has_table(COPY_POSITIONS.name):
             return wanted
-        known = read(connection, wanted)
-        compared = compare(store, connection, known)
-    return (wanted - known.keys()) | {partition for partition, is_whole in compared.items() if is_whole}
+        known, copied = read(connection, wanted), copies.versions(connection, wanted)
+        compared = compare_all(store, connection, known, dict.fromkeys(known, 0) | copied)
+    return (wanted - known.keys() - copied.keys()) | {each for each, is_whole in compared.items() if is_whole}
 
 
 def _questions(partition: int, position: Position) -> list[Command]:

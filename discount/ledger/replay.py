@@ -53,8 +53,11 @@ class Replay:
             "redemption.rolled-back": self._codes.roll_back,
         }
 
-    def run(self, after: str) -> Replayed:
+    def run(self, after: str, tell: Callable[[Replayed], None]) -> Replayed:
         """Replay all entries after one.
+
+        Args:
+            tell: called after some calls with what is done so far.
 
         Raises:
             LedgerError: a code sequence cannot be made again.
@@ -65,6 +68,7 @@ class Replay:
         for call in read_calls(self._database, self._partition, after):
             if calls and not (len(calls) < TOGETHER and calls[0].goes_with(call)):
                 self._do(calls)
+                tell(self._done)
                 calls = []
             calls.append(call)
         if calls:
@@ -98,6 +102,9 @@ class Replay:
 
     def _make(self, call: Call) -> None:
         """Make a call, and what follows in the same one."""
+        if call.is_moved_in:
+            self._codes.move_in(call)
+            return
         left = call
         while left.entries:
             handler = self._handlers.get(left.kind)

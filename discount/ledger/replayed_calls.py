@@ -40,8 +40,13 @@ class Call:
         return Author(self.fields.get("by", ""), self.fields.get("request", ""))
 
     @property
+    def is_moved_in(self) -> bool:
+        """Whether it moved codes or uses in from another service."""
+        return "imported" in self.fields
+
+    @property
     def is_plain_grant(self) -> bool:
-        return self.kind == "code.granted" and not self.fields.get("metadata")
+        return self.kind == "code.granted" and not self.fields.get("metadata") and not self.is_moved_in
 
     def goes_with(self, other: "Call") -> bool:
         """Return whether both can be made together: they are grants of one discount."""
@@ -63,10 +68,17 @@ def read_calls(database: Database, partition: int, after: str) -> Iterator[Call]
     for _, rows in groupby(entries, key=lambda row: (row[1].fields["at"], row[0])):
         found = list(rows)
         of_call = [entry for _, entry in found]
-        # A call may have handed out codes to users who waited; each of these is a grant of its own.
-        waited = [n for n, each in enumerate(of_call) if n > 0 and "waited" in each.fields]
-        for first, end in pairwise([0, *waited, len(of_call)]):
+        starts = [n for n in range(1, len(of_call)) if _is_own(of_call[n], of_call[n - 1])]
+        for first, end in pairwise([0, *starts, len(of_call)]):
             yield Call(found[0][0], of_call[first:end])
+
+
+def _is_own(entry: Entry, before: Entry) -> bool:
+    """Return whether an entry can be made again without the one before it, though both are of one call.
+
+    A call may have handed out codes to users who waited, or have moved several users in.
+    """
+    return "waited" in entry.fields or ("imported" in entry.fields and entry.fields["user"] != before.fields["user"])
 
 
 def _read_entries(database: Database, partition: int, after: str) -> Iterator[tuple[str, Entry]]:

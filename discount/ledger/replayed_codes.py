@@ -9,11 +9,13 @@ from discount.domain import metadata
 from discount.domain.errors import Refusal
 from discount.domain.metadata import NO_METADATA
 from discount.domain.model import Grant
-from discount.domain.rules import Order
+from discount.domain.rules import NO_CURRENCY, Order
 from discount.ledger.replayed_calls import USES, Call
 from discount.ledger.replayed_entries import Replayed, ReplayedEntries, raise_refusal
 from discount.services import checkouts, discounts, grants, redemptions, revocations
 from discount.services.checkouts import Checkout
+from discount.services.moved_codes import Row, RowUse, call_of
+from discount.store import keys
 from discount.store.replay import ReplayStore
 
 
@@ -46,6 +48,37 @@ class ReplayedCodes:
         self._store.begin({fields["user"]: self._entries.past(call, code=fields["code"])})
         of_grant = metadata.read(fields.get("metadata"))
         self._note_grant(call, grants.grant(self._store, call.discount_id, fields["user"], metadata=of_grant))
+
+    def move_in(self, call: Call) -> None:
+        """Grant a code that was moved in, and count what its user used of it before."""
+        definition = discounts.get_definition(self._store, call.discount_id)
+        rows: list[Row] = []
+        for fields in (each.fields for each in call.entries):
+            is_grant, user = fields["type"] == "code.granted", fields["user"]
+            if is_grant or not rows or rows[-1].user_id != user:
+                rows.append(Row(user, fields["code"], fields.get("granted_at", ""), []))
+            self._done.grants += is_grant
+            self._done.uses += not is_grant
+            if not is_grant:
+                use = RowUse(
+                    fields["redemption"],
+                    fields["redeemed_at"],
+                    fields["amount"],
+                    fields["currency"],
+                    fields["discount_amount"],
+                    fields["order"],
+                    definition.timezone,
+                )
+                rows[-1].uses.append(use)
+        parsed = discounts.parse_id(self._store, call.discount_id)
+        let_go = self._store.command("GET", keys.let_go(parsed.partition)) or ""
+        currency = next((use.currency for row in rows for use in row.uses), NO_CURRENCY)
+        self._store.begin({"": self._entries.past(call)})
+        (answer,) = self._store.run_many(
+            "move_in",
+            [call_of(self._store, parsed, rows, mark=call.fields["imported"], currency=currency, let_go=let_go)],
+        )
+        raise_refusal(answer.refusal())
 
     def _know(self, discount_id: str) -> None:
         # A personal code is offered to the script only if the definition is known.

@@ -21,6 +21,7 @@ class Replayed:
     """The result of a replay.
 
     Attributes:
+        copies: keys that no event tells of, which were written from their copies.
         dropped: the last entry that is too old for the outbox.
         refused: entries that Redis refuses now, each with its reason.
     """
@@ -28,6 +29,7 @@ class Replayed:
     entries: int = 0
     grants: int = 0
     uses: int = 0
+    copies: int = 0
     dropped: str = ""
     refused: list[str] = field(default_factory=list)
 

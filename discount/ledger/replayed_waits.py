@@ -3,7 +3,7 @@
 Meanwhile no discount counts users who wait, so that each grant is made again as it was made, whoever waited.
 """
 
-from discount.domain.events import Entry
+from discount.domain.events import Entry, happened_at
 from discount.domain.ids import FORGOTTEN
 from discount.services import claims, discounts, user_grants
 from discount.store import keys
@@ -39,7 +39,7 @@ class ReplayedWaits:
             self._store.command("ZREM", listed, user)
             within = discounts.get_definition(self._store, discount_id).claim_within
             if kind == "code.granted" and within is not None and not user.startswith(FORGOTTEN):
-                claims.note(self._store, discount_id, user, int(entry.fields["at"]), within.text)
+                claims.note(self._store, discount_id, user, happened_at(entry.fields), within.text)
         elif kind in claims.UNDONE and not user.startswith(FORGOTTEN):
             if discounts.get_definition(self._store, discount_id).claim_within is not None:
                 claims.note_undone(self._store, discount_id, user, int(entry.fields["at"]))

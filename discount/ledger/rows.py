@@ -8,7 +8,7 @@ import msgspec
 
 from discount.domain import definitions, metadata
 from discount.domain.code_sequence import canonical
-from discount.domain.events import ONLY_IN_REDIS, Entry
+from discount.domain.events import ONLY_IN_REDIS, Entry, happened_at
 
 Row = dict[str, Any]
 
@@ -87,7 +87,7 @@ def _add_event(batch: Batch, entry: Entry, discount_id: str) -> None:
 def add_figures(batch: Batch, entry: Entry, discount_id: str) -> None:
     """Count an entry in the figures of its discount."""
     fields = entry.fields
-    at, kind, currency = int(fields["at"]), fields["type"], fields.get("currency", "")
+    at, kind, currency = happened_at(fields), fields["type"], fields.get("currency", "")
     for step, size in STEPS.items():
         key = (discount_id, step, at - at % size, kind, currency)
         row = batch.figures.get(key)
@@ -122,11 +122,25 @@ def _change_discount(batch: Batch, entry: Entry, discount_id: str) -> None:
 
 def _import(batch: Batch, entry: Entry, discount_id: str) -> None:
     fields = entry.fields
+    _add_import(batch, entry, discount_id, fields["codes"])
     numbers = {"first": int(fields["first"]), "count": int(fields["count"])}
-    row = {"partition": entry.partition, "entry_id": entry.entry_id, "at": int(fields["at"])}
-    row |= {"brand_id": fields["brand"], "discount_id": discount_id, "codes": fields["codes"]}
-    batch.imports.append(row | numbers)
     _add_change(batch, entry, discount_id, {}, numbers)
+
+
+def _add_import(batch: Batch, entry: Entry, discount_id: str, codes: str) -> None:
+    fields = entry.fields
+    batch.imports.append(
+        {
+            "partition": entry.partition,
+            "entry_id": entry.entry_id,
+            "at": int(fields["at"]),
+            "brand_id": fields["brand"],
+            "discount_id": discount_id,
+            "first": int(fields["first"]),
+            "count": int(fields["count"]),
+            "codes": codes,
+        }
+    )
 
 
 def _add_change(batch: Batch, entry: Entry, discount_id: str, before: Row, after: Row) -> None:
@@ -155,6 +169,9 @@ def _settings(text: str) -> Row:
 
 def _grant(batch: Batch, entry: Entry, discount_id: str) -> None:
     fields = entry.fields
+    if "first" in fields:
+        # It was moved in, and is one code more.
+        _add_import(batch, entry, discount_id, fields["code"])
     batch.held[discount_id, fields["user"]] = entry.entry_id
     batch.grants[discount_id, fields["user"], entry.entry_id] = {
         "discount_id": discount_id,
@@ -163,7 +180,7 @@ def _grant(batch: Batch, entry: Entry, discount_id: str) -> None:
         "brand_id": fields["brand"],
         "code": fields["code"],
         "canonical": canonical(fields["code"]),
-        "at": int(fields["at"]),
+        "at": happened_at(fields),
         "metadata": dict(metadata.read(fields.get("metadata"))),
         "state": "granted",
         "revoked_at": None,
@@ -209,7 +226,7 @@ def _redeem(batch: Batch, entry: Entry, discount_id: str) -> None:
         "currency": fields["currency"],
         "discount_amount": int(fields["discount_amount"]),
         "state": _STATES[fields["type"]],
-        "redeemed_at": int(fields["at"]),
+        "redeemed_at": happened_at(fields),
         "hold_until": int(fields["hold_until"]) if "hold_until" in fields else None,
         "confirmed_at": None,
         "rolled_back_at": None,

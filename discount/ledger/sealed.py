@@ -24,10 +24,13 @@ def seal(rows: list[Row], sealer: Sealer) -> None:
         row["key"] = sealer.seal(row["key"], row["id"]) if row["key"] else ""
 
 
-def keep_secret(store: Store, database: Database, sealer: Sealer) -> None:
+def keep_secret(store: Store, database: Database, sealer: Sealer) -> bool:
     """Keep the secret of the installation as Redis has it, and seal the keys that are not sealed with it.
 
     A Redis that has none of the discounts is not believed: what it has is newer than what it lost.
+
+    Returns:
+        True if it is another secret than before, so that all else has to be sealed again.
 
     Raises:
         Unavailable: Redis or the ledger does not answer.
@@ -39,7 +42,7 @@ def keep_secret(store: Store, database: Database, sealer: Sealer) -> None:
     copies, _ = ask_each(store, lambda partition: ("HGET", keys.installation(partition), SECRET))
     found = next((each for each in copies.values() if each), None)
     if found is None:
-        return
+        return False
     lacking = DISCOUNTS.c.key.is_(None) if kept == found else DISCOUNTS.c.key.is_(None) | (DISCOUNTS.c.key != "")
     sealed, seen, after = 0, 0, ""
     while True:
@@ -53,8 +56,10 @@ def keep_secret(store: Store, database: Database, sealer: Sealer) -> None:
     if kept is None or (kept != found and (sealed or not seen)):
         with database.writing() as connection:
             writer.insert(connection, INSTALLATION, [{"name": SECRET, "value": found}], sets={"value": "excluded"})
-    elif kept != found:
+        return kept is not None
+    if kept != found:
         get_logger().error("Redis has another secret than the ledger, and none of its discounts")
+    return False
 
 
 def kept_secret(connection: Connection) -> str | None:

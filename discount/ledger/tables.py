@@ -160,6 +160,24 @@ EVENTS = Table(
     Index("events_of_next", "next_user_id", sqlite_where=_HAS_NEXT, postgresql_where=_HAS_NEXT),
     Index("events_of_time", "at"),
 )
+#: Sealed copies of keys that no event tells of, such as brands, API keys, contacts and webhooks. What is gone has none,
+#: but an API key or a webhook keeps an empty row, so that a restore of the last moment removes it.
+COPIES = Table(
+    "copies",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Index("copies_of_partition", "partition", "version"),
+)
+#: The version of the latest change of each partition that is in the copies.
+COPY_POSITIONS = Table(
+    "copy_positions",
+    METADATA,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
 #: Numbers and sums of a discount's events by minute, hour and day.
 FIGURES = Table(
     "figures",

@@ -17,7 +17,7 @@ from discount.domain.model import (
     Scope,
 )
 from discount.security import api_keys
-from discount.services import discount_changes, discount_lists
+from discount.services import copies, discount_changes, discount_lists
 from discount.services.pagination import Page, by_id, list_newest, zsets_of
 from discount.store import keys
 from discount.store.connection import Store
@@ -180,6 +180,7 @@ def revoke_key(store: Store, brand_id: str, key_id: str) -> None:
         raise NotFound("The brand has no such key.")
     # Plain commands: a full Redis runs no scripts, and revoking a key must work even then.
     store.commands([("DEL", name), ("ZREM", keys.brand_keys(partition, brand_id), key_id)])
+    copies.note(store, [name, f"{keys.brand_keys(partition, brand_id)}\n{key_id}"])
 
 
 def _next_digest(store: Store, brand_id: str, changes: Mapping[str, str | Sequence[str] | Digest | None]) -> str:

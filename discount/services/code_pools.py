@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 from discount.domain import code_kinds, code_sequence
 from discount.domain.errors import (
@@ -17,6 +18,8 @@ from discount.domain.model import COMMAND, Author, Discount
 from discount.services import discounts, next_waits, slices
 from discount.store import autopipeline, keys
 from discount.store.connection import Store
+
+Item = TypeVar("Item")
 
 #: Codes made at once. A block of this size takes a replica about 3 ms and Redis less than one.
 BLOCK = 1000
@@ -77,9 +80,9 @@ def import_codes(
     if discount.closed:
         raise Closed()
     report = Report()
-    bounded = _bounded(lines)
-    while batch := list(islice(bounded, AT_ONCE * CALLS)):
-        _import_batch(store, parsed, batch, report, author)
+    read = bounded(lines)
+    while batch := list(islice(read, AT_ONCE * CALLS)):
+        import_batch(store, parsed, batch, report, author)
     return report
 
 
@@ -158,7 +161,7 @@ def refill_ahead(store: Store, discount_id: str) -> None:
     store.background.submit(refill, store, discount_id, BLOCK)
 
 
-def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+def bounded(lines: Iterable[tuple[int, Item]]) -> Iterator[tuple[int, Item]]:
     """Yield the lines of an import up to the most that it may have, with pauses for other calls."""
     for count, line in enumerate(lines, 1):
         if count > MOST_LINES:
@@ -168,9 +171,10 @@ def _bounded(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield line
 
 
-def _import_batch(
-    store: Store, parsed: DiscountId, batch: list[tuple[int, str]], report: Report, author: Author
+def import_batch(
+    store: Store, parsed: DiscountId, batch: Sequence[tuple[int, str]], report: Report, author: Author
 ) -> None:
+    """Add codes to a pool, and count them in a report."""
     good: list[tuple[int, str]] = []
     lines: list[Line] = []
     for number, code in batch:

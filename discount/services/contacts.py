@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from discount.domain.errors import AddressTaken, NotFound
+from discount.services import copies
 from discount.services.pagination import Page, oldest_rows, read_row_cursor
 from discount.store import keys
 from discount.store.connection import Store
@@ -58,6 +59,7 @@ def put(
         unsubscribe(store, brand_id, user_id, wanted=not unsubscribed)
     if groups is not None and brand_id is not None:
         store.command(*(("HSET", names[0], "groups", " ".join(groups)) if groups else ("HDEL", names[0], "groups")))
+        copies.note(store, names[:1])
     return _contact(user_id, store.command("HMGET", names[0], *_FIELDS))
 
 
@@ -168,6 +170,7 @@ def forget(store: Store, user_id: str, *, brand_id: str | None) -> None:
     """Delete a user's contact at a brand; without a brand, every contact of the user."""
     if brand_id is None:
         store.command("DEL", _name(store, user_id, None))
+        copies.note(store, [_name(store, user_id, None)], forgets=True)
     for partition in keys.partitions_of(brand_id, store.partitions):
         listed = keys.user_brands(partition, user_id)
         for each in [brand_id] if brand_id is not None else store.command("SMEMBERS", listed):
@@ -180,6 +183,8 @@ def forget(store: Store, user_id: str, *, brand_id: str | None) -> None:
                     ("SREM", listed, each),
                 ]
             )
+            listed_at = f"{keys.brand_contacts(partition, each)}\n{user_id}"
+            copies.note(store, [_name(store, user_id, each), listed_at], forgets=True)
 
 
 def _name(store: Store, user_id: str, brand_id: str | None) -> str:

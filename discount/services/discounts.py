@@ -17,6 +17,7 @@ from discount.domain.model import COMMAND, Author, Definition, Discount, Webhook
 from discount.domain.releases import Release
 from discount.domain.rules import NO_RULE, LimitName, Rule
 from discount.domain.windows import Hours
+from discount.services import copies
 from discount.services.discount_records import flat_json, read_discounts, stored_limits, stored_time
 from discount.store import keys
 from discount.store.connection import Store, moment_of
@@ -172,6 +173,8 @@ def create(
         except Expired:
             raise Invalid("/expires_at", "is in the past") from None
         if answer.status != "held-by":
+            if webhook is not None:
+                copies.note(store, [keys.webhook(partition, webhook_id)])
             return show(store, answer["discount_id"])
         # Another discount has the code; the next run checks whether that one is over.
         held_by = answer["discount_id"]

@@ -31,7 +31,8 @@ def claim_of(
         return JUDGED, []
     digests = _digests(discount, identity)
     text = " ".join([JUDGED, str(definition.per_identity), _user_ref(user_id), *digests])
-    return text, [_user_bucket(discount, user_id), *(_bucket(discount, each) for each in digests)]
+    noted = keys.uncopied(discount.partition)
+    return text, [noted, _user_bucket(discount, user_id), *(_bucket(discount, each) for each in digests)]
 
 
 def claimed_by(store: Store, discount: DiscountId, user_id: str) -> tuple[str, str, list[str]]:

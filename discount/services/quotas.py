@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from discount.domain.model import QuotaLimit, QuotaName
+from discount.services import copies
 from discount.store import keys
 from discount.store.connection import Store, moment_of
 from discount.store.quotas import BYTES_OF_GRANT, BYTES_OF_WAIT, NAMES, OFF
@@ -67,6 +68,7 @@ def change(store: Store, brand_id: str, wanted: Mapping[QuotaName, QuotaLimit]) 
     own = _own_limits(store.command("HGET", usage, field))
     own |= {name: _FROM_SETTINGS if most is None else str(most) for name, most in wanted.items()}
     store.command("HSET", usage, field, " ".join(own.values()))
+    copies.note(store, [f"{usage}\n{field}"])
 
 
 def count_email(store: Store, brand_id: str) -> bool:

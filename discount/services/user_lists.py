@@ -9,7 +9,7 @@ from hashlib import blake2b
 from itertools import islice
 
 from discount.domain.errors import Invalid, Malformed, NotFound
-from discount.services import slices
+from discount.services import copies, slices
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.exchanges import Command
@@ -117,7 +117,9 @@ def drop(store: Store, brand_id: str, name: str) -> UserList:
     # First the users: a list of the same name, made after a crash here, must not have them.
     for first in range(0, BUCKETS, AT_ONCE):
         buckets = range(first, min(first + AT_ONCE, BUCKETS))
-        store.command("UNLINK", *(keys.user_list(partition, brand_id, name, each) for each in buckets))
+        gone = [keys.user_list(partition, brand_id, name, each) for each in buckets]
+        store.command("UNLINK", *gone)
+        copies.note(store, gone)
     names = [keys.usage(partition), keys.user_lists(partition, brand_id)]
     store.run("drop_list", names, [*store.quotas.arguments, brand_id, name])
     return found

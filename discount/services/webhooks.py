@@ -9,7 +9,7 @@ from discount.domain import ids
 from discount.domain.errors import NotFound
 from discount.domain.event_types import CodeAlone, CodeGranted, Envelope
 from discount.domain.model import Webhook
-from discount.services import discounts
+from discount.services import copies, discounts
 from discount.store import keys
 from discount.store.connection import Store
 from discount.store.replies import pairs
@@ -136,6 +136,7 @@ def remove(store: Store, webhook_id: str) -> None:
     if found.discount_id is not None:
         listed = ("HDEL", keys.discount(partition, found.discount_id), "webhook")
     store.commands([listed, ("DEL", _key(store, webhook_id))])
+    copies.note(store, [_key(store, webhook_id), keys.brand_webhooks(partition, found.brand_id)])
 
 
 def test(store: Store, webhook_id: str) -> tuple[str, int]:

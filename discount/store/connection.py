@@ -23,7 +23,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from discount.domain.errors import NotYetDurable, Restoring, Unavailable
+from discount.domain.errors import NotFound, NotYetDurable, Restoring, Unavailable
 from discount.domain.model import Definition
 from discount.domain.past import Past
 from discount.store import autopipeline, keys, nodes
@@ -179,6 +179,8 @@ class Store:
         answer = self.run_many(name, ((names, arguments),), guard)[0]
         refusal = answer.refusal()
         if refusal is not None:
+            if self.starts is not None and isinstance(refusal, NotFound):
+                self.starts.look_soon()
             raise refusal
         return answer
 
@@ -187,6 +189,8 @@ class Store:
     ) -> list[Answer]:
         """Run one script several times in one round trip; refusals are returned, not raised."""
         script, guarded = self._script(name), None
+        if script.notes_changes:
+            calls = [([keys.uncopied(keys.partition_in(names[0])), *names], given) for names, given in calls]
         if guard is not None and script.behind_guard is not None and guard.checks:
             script, guarded = script.behind_guard, guard
         if self.starts is not None and self.starts.restoring and calls:

@@ -6,7 +6,7 @@ follows; so two different ids never make the same key.
 
 | key | type | holds | written by |
 |---|---|---|---|
-| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set; `run`, the start of Redis that was compared with the ledger | start |
+| `{pp}:installation` | hash | a copy in each partition: `partitions` and `schema`, the layout of this data; `secret`, a digest of SECRET, or a generated secret if none is set; `run`, the start of Redis that was compared with the ledger; `restoring`, while all of it is being restored | start, worker |
 | `{pp}:brands` | zset | brands by creation time in microseconds | create_brand |
 | `{pp}:brand:<brand>` | hash | name, e-mail, kinds of e-mails that are off, times | create_brand, change_brand, close_brand |
 | `{pp}:brand:<brand>:keys` | zset | ids of its API keys by creation time | create_key |
@@ -21,29 +21,29 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:lists` | hash | its lists of users: name → number of users | add_to_list, drop_list, take_off_list |
 | `{pp}:brand:<brand>:list:<name>:<bucket>` | set | digests of the users on a list, 8 bytes each | add_to_list, take_off_list, app |
 | `{pp}:brand:<brand>:mailed` | string, expires | the number of e-mails sent for a brand on this day | worker |
-| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals; its users who wait | create, change, close, grant, revoke, import, serve, wait, leave, forget, add_to_list, drop_list, take_off_list, app |
+| `{pp}:usage` | hash | by brand: quotas of its own; its grants in all; the last day, the grants before it, the estimated bytes of all but grants, and the sum of all totals; its users who wait | create, change, close, grant, revoke, import, move_in, serve, wait, leave, forget, add_to_list, drop_list, take_off_list, app |
 | `{pp}:discounts` | zset | ids by creation time in microseconds; no two in a partition are equal | create |
 | `{pp}:numbers` | hash | a discount's short number in the partition → its id | create |
 | `{pp}:brand:<brand>:discounts` | zset | the same for one brand | create |
-| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, revoke, refill, import, serve, wait, leave, forget, redeem, confirm, rollback, create_webhook |
-| `{pp}:discount:<id>:waits` | zset | the waiting list: users who wait for a code, by the time since when in microseconds; no two are equal | wait, leave, serve, import, change, revoke, close, forget |
-| `{pp}:waits` | zset | discounts that users wait for, by the time at which their list has to be looked at | wait, leave, serve, import, change, revoke, close, forget |
+| `{pp}:discount:<id>` | hash | definition, counters, sums by currency | create, change, close, grant, revoke, refill, import, move_in, serve, wait, leave, forget, redeem, confirm, rollback, create_webhook |
+| `{pp}:discount:<id>:waits` | zset | the waiting list: users who wait for a code, by the time since when in microseconds; no two are equal | wait, leave, serve, import, move_in, change, revoke, close, forget |
+| `{pp}:waits` | zset | discounts that users wait for, by the time at which their list has to be looked at | wait, leave, serve, import, move_in, change, revoke, close, forget |
 | `{pp}:claims` | zset | discounts and users, of codes that have to be used in time, by that time | app, worker |
 | `{pp}:discount:<id>:codes` | list | the pool: codes that no user holds yet | create, refill, import, grant, revoke, change, close, serve |
 | `{pp}:brand:<brand>:shared` | hash | canonical shared code → discount | create |
 | `{pp}:claim:<digest>` | string | an exclusive code, by its SHA-256: the brand that claimed it, and the code | claim_code |
-| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, revoke, import, change, serve |
-| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, import, change, serve, forget |
-| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, import, change, serve, forget |
-| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, import, change, serve, wait, drop, forget, unlist |
-| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, confirm, rollback, forget |
+| `{pp}:discount:<id>:taken:<bucket>` | set | digests of codes granted or imported, 8 bytes each | grant, revoke, import, move_in, change, serve |
+| `{pp}:discount:<id>:grants:<bucket>` | hash | user → time in microseconds, space, code, and metadata on a second line, or `-` if the user may be granted none; apart, codes that were taken back | grant, revoke, import, move_in, change, serve, forget |
+| `{pp}:discount:<id>:buckets` | string | bitmap of the buckets that hold a grant | grant, revoke, import, move_in, change, serve, forget |
+| `{pp}:users:<bucket>` | hash | user → numbers of the discounts of which the user holds a code; from the ninth on in fields by page, and by brand and code; apart, those that know the user without a code, and the first redemptions | grant, redeem, revoke, import, move_in, change, serve, wait, drop, forget, unlist |
+| `{pp}:discount:<id>:uses:<bucket>` | hash | user → uses in all, uses of the last day and week, holds | redeem, move_in, confirm, rollback, forget |
 | `{pp}:discount:<id>:holds` | zset | redemptions on hold, by the time at which the hold ends | redeem, confirm, rollback, drop |
 | `{pp}:discount:<id>:identities:<bucket>` | hash | with `per_identity`: keyed digest of a part of an identity → digests of the users who claimed it; digest of a user → what it claimed | grant, redeem, wait, leave, release_identity |
-| `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, confirm, rollback |
-| `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, drop |
-| `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, drop |
-| `{pp}:user:<user>:redemptions` | zset | redemptions of one user by time, from the fifth on | redeem, forget, drop, unlist |
-| `{pp}:redemptions:<bucket>` | list | in turn, the short id of a redemption, and its record | redeem, confirm, rollback, forget, drop |
+| `{pp}:discount:<id>:reserved` | zset | with bounds: its holds with what they count for, by the time at which each ends | redeem, move_in, confirm, rollback |
+| `{pp}:discount:<id>:redemptions` | zset | the first redemptions by time | redeem, move_in, drop |
+| `{pp}:discount:<id>:redemptions:more` | stream | further redemptions; their ids are times in microseconds | redeem, move_in, drop |
+| `{pp}:user:<user>:redemptions` | zset | redemptions of one user by time, from the fifth on | redeem, move_in, forget, drop, unlist |
+| `{pp}:redemptions:<bucket>` | list | in turn, the short id of a redemption, and its record | redeem, move_in, confirm, rollback, forget, drop |
 | `{pp}:let-go` | string | the time of the latest redemption that the ledger has and Redis let go | drop |
 | `{pp}:guesses:<digest>` | string, expires | wrong codes that a user or an address tried at a brand | redeem, guess |
 | `{pp}:idempotency:<digest>` | string, expires | fingerprint of the request, and the id of what it made | create, redeem |
@@ -61,6 +61,7 @@ follows; so two different ids never make the same key.
 | `{pp}:mailed:<digest>` | string, expires | the number of e-mails sent to an address on this day | worker |
 | `{pp}:tallies` | hash | what processes counted of a discount, until the ledger has it: minute, discount and word → number | tally, worker |
 | `{pp}:ledger` | string, expires | the process that writes the partition's events into the ledger | worker |
+| `{pp}:uncopied` | zset | keys that no event tells of and that changed since the ledger copied them, by version; `` has the next version, once there is a ledger | create_brand, change_brand, close_brand, create_key, touch, put_contact, enrol, unsubscribe, add_to_list, drop_list, take_off_list, claim_code, grant, redeem, wait, leave, release_identity, create_webhook, change_webhook, rotate_webhook, settle, move_digest, note_changes, note_copied, worker |
 | `{pp}:reconciled` | string | the result of the latest reconciliation with the ledger, as JSON | worker |
 | `{pp}:restoring` | string | while the partition is being restored from the ledger: the last entry that is done | worker |
 | `{pp}:trimmed` | string | the last entry that was trimmed off the outbox | worker |
@@ -70,7 +71,7 @@ follows; so two different ids never make the same key.
 | `{pp}:brand:<brand>:events` | zset | index of the brand's entries in the outbox: single ones and stretches, by the time of their end | worker |
 | `{pp}:mark` | string | 1: a write that means nothing, after which a node waits for its replicas | app, worker |
 | `{pp}:mark:asked` | string, expires | the mark on a node to which the partition is moving | app, worker |
-| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, grant, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
+| `{pp}:events` | stream | the outbox: one entry per event, with the number of its discount | create, change, close, import, move_in, grant, revoke, serve, wait, leave, redeem, confirm, rollback, forget, settle, test_webhook, open_group, app |
 """
 
 import re
@@ -83,12 +84,19 @@ from zlib import crc32
 _TAGS = [f"{{{partition:02x}}}:" for partition in range(256)]
 _TAG = re.compile(r"\{([0-9a-f]{2})\}:")
 _BY_TAG = {f"{{{partition:02x}}}:": partition for partition in range(256)}
+_CONTACT = re.compile(r"\{[0-9a-f]{2}\}:brand:([^:]+):contact:([^:\n]+)")
+_LISTS = re.compile(r"\{[0-9a-f]{2}\}:brand:([^:]+):lists")
+_SECRETS = re.compile(r"\{[0-9a-f]{2}\}:(key:|webhook:|brand:[^:]+:(keys\n|webhooks$))")
 USER_BUCKETS = 32768
 
 
 def _outside(text: str) -> str:
     """Encode an id from a caller, so that it cannot run into the next part of a key."""
     return text.replace("%", "%25").replace(":", "%3A")
+
+
+def _inside(text: str) -> str:
+    return text.replace("%3A", ":").replace("%25", "%")
 
 
 def partition_of(brand_id: str, partitions: int) -> int:
@@ -104,6 +112,23 @@ def partitions_of(brand_id: str | None, partitions: int) -> list[int]:
 def partition_in(key: str) -> int:
     """Return the partition of a key."""
     return int(key[1:3], 16)
+
+
+def find_contact(key: str) -> tuple[str, str] | None:
+    """Return the brand and the user of the key of a brand's contact; None for any other key."""
+    match = _CONTACT.fullmatch(key)
+    return (_inside(match[1]), _inside(match[2])) if match else None
+
+
+def find_brand_of_lists(key: str) -> str | None:
+    """Return the brand of the key of its lists of users; None for any other key."""
+    match = _LISTS.fullmatch(key)
+    return _inside(match[1]) if match else None
+
+
+def is_secret(key: str) -> bool:
+    """Return whether a key, or a part of one, is that of an API key or of a webhook."""
+    return _SECRETS.match(key) is not None
 
 
 def partition_of_command(command: Sequence[str | int]) -> int | None:
@@ -265,6 +290,10 @@ def tallies(partition: int) -> str:
 
 def ledger_lease(partition: int) -> str:
     return f"{{{partition:02x}}}:ledger"
+
+
+def uncopied(partition: int) -> str:
+    return f"{_TAGS[partition]}uncopied"
 
 
 def reconciled(partition: int) -> str:

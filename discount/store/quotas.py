@@ -13,6 +13,8 @@ IN_SCRIPTS: tuple[QuotaName, ...] = ("discounts", "codes", "grants_a_day", "stor
 BYTES_OF_GRANT = 300
 #: The estimated bytes of a user who waits; quotas.lua has the same.
 BYTES_OF_WAIT = 250
+#: The estimated bytes of a user on a list; quotas.lua has the same.
+BYTES_OF_LISTED = 12
 #: All quotas, in the order in which those of a single brand are stored.
 NAMES: tuple[QuotaName, ...] = (*IN_SCRIPTS, "emails_a_day")
 

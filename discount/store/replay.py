@@ -96,7 +96,7 @@ class ReplayStore(Store):
         past = self._past[user]
         names, arguments = list(names), list(arguments)
         if user:
-            # Whom it was granted to then was judged then.
+            # Whom it was granted to then was judged then. What was claimed is copied.
             extra = script.arguments.index("extra")
             arguments[extra] = with_judgement(str(arguments[extra]), JUDGED)
         for name, value in (past.arguments or {}).items():

@@ -21,7 +21,7 @@ from discount.store.answers import Answer, Status
 #: Scripts that write nothing: a full Redis runs them too.
 READING = ("counters", "left", "records", "waiting")
 #: Scripts that have a form in which they run again as in the past: those that add entries of discounts to the outbox.
-REPLAYED = ("change", "close", "confirm", "create", "grant", "import", "redeem", "revoke", "rollback")
+REPLAYED = ("change", "close", "confirm", "create", "grant", "import", "move_in", "redeem", "revoke", "rollback")
 #: What a script takes for a user who was judged. The identity that it claims may follow.
 JUDGED = "judged"
 #: Run once to find out whether a server knows scripts with flags.
@@ -39,14 +39,15 @@ _PRELUDE = (
     "local clock local function now() if not clock then local t = redis.call('TIME') "
     "clock = t[1] .. (#t[2] == 6 and t[2] or string.format('%06d', t[2])) end return clock end "
 )
-# The same where a script runs as in the past. What it adds to the outbox is `replayed`: ids, types, and fields to keep.
+# The same where a script runs as in the past. What it adds to the outbox, its key `events`, is `replayed`: ids, types,
+# and fields to keep.
 # An outbox that has gone on takes no earlier entries; then they stay out of it.
 _REPLAY = (
     "local call, attempt, added = redis.call, redis.pcall, 0 "
     "local function now() return replayed_at end "
     "local past = cjson.decode(replayed) "
     "local redis = {call = function(...) "
-    "if (...) ~= 'XADD' then return call(...) end "
+    "if (...) ~= 'XADD' or select(2, ...) ~= events then return call(...) end "
     "local each = past[added + 1] "
     "if not each or each[2] ~= select(5, ...) then "
     "if added == 0 then error('not the call that is replayed') end return '' end "
@@ -75,6 +76,8 @@ class Script:
     cost: str = ""
     #: Scripts that it runs as functions.
     runs: tuple[str, ...] = ()
+    #: Whether its first key is that of changed keys, which the store names itself.
+    notes_changes: bool = False
     #: The form for calls that a guard has to check; None for a script without one.
     behind_guard: "Script | None" = None
     #: SHA-1 of `source` and of `shebang_source`.
@@ -190,6 +193,7 @@ def _build(
         source=source,
         cost=next((cost[1] for cost in map(_COST.fullmatch, lines) if cost), ""),
         runs=runs,
+        notes_changes="copies" in shared,
     )
 
 

@@ -23,9 +23,11 @@ from discount.store.scripts import SCRIPTS, Script
 RUN = "run"
 #: Seconds between two looks: while changes are refused, and otherwise.
 SOON, LATER = 0.1, 2.0
-# Scripts that change discounts, codes or uses: those that write events, apart from those about webhooks.
-_OTHERS = ("open_group", "settle", "test_webhook")
-CHANGING = frozenset(name for name, each in SCRIPTS.items() if "events" in each.keys and name not in _OTHERS)
+# Scripts that change what the ledger restores, apart from those that a worker or a caller's token needs meanwhile.
+_OTHERS = ("open_group", "settle", "test_webhook", "touch", "note_changes", "note_copied")
+CHANGING = frozenset(
+    name for name, each in SCRIPTS.items() if ("events" in each.keys or each.notes_changes) and name not in _OTHERS
+)
 _FORMS = frozenset(form for name in CHANGING for form in SCRIPTS[name].forms())
 
 
@@ -95,6 +97,10 @@ class Starts:
             if len(each) > 1 and each[1] in _FORMS and keys.partition_of_command(each) in self.restoring:
                 raise Restoring
 
+    def look_soon(self) -> None:
+        """Compare at once: somebody has not found what should be there, as after a FLUSHALL, which is no start."""
+        self._wanted.set()
+
     def look(self) -> None:
         """Compare what was not compared for its present start.
 
@@ -137,6 +143,5 @@ class Starts:
                     get_logger().warning("a start of Redis cannot be compared with the ledger", detail=error.detail)
             except Exception as error:
                 get_logger().error("a look at the starts of Redis failed", exc_info=error)
-            if self.restoring:
-                # The event may be set again and again.
-                threading.Event().wait(SOON)
+            # The event may be set again and again.
+            threading.Event().wait(SOON)

@@ -7,7 +7,7 @@ from structlog import get_logger
 
 from discount.domain import durations
 from discount.domain.errors import Unavailable
-from discount.domain.events import Entry, read_entries
+from discount.domain.events import Entry, happened_at, read_entries
 from discount.domain.model import Brand, DeliveryKind, Webhook
 from discount.services import (
     brands,
@@ -167,7 +167,7 @@ class Planner:
             return
         _, expires_at, valid_for, zone, claim_within = lookups.discounts[discount_id]
         if fields["type"] == "code.granted" and claim_within:
-            claims.note(self._store, discount_id, fields["user"], int(fields["at"]), claim_within)
+            claims.note(self._store, discount_id, fields["user"], happened_at(fields), claim_within)
         elif fields["type"] in claims.UNDONE and claim_within:
             claims.note_undone(self._store, discount_id, fields["user"], int(fields["at"]))
         if self._reminders is None:
@@ -175,7 +175,7 @@ class Planner:
         if fields["type"] in ("discount.created", "discount.changed") and expires_at:
             self._reminders.note(entry.partition, discount_id, int(expires_at))
         elif fields["type"] == "code.granted" and valid_for and lookups.reachable.get(_user_of(entry)):
-            ends_at = durations.read(valid_for).after(int(fields["at"]), zone or "UTC")
+            ends_at = durations.read(valid_for).after(happened_at(fields), zone or "UTC")
             self._reminders.note(entry.partition, f"{discount_id} {fields['user']}", ends_at)
 
     def _note_addresses(self, entries: Sequence[Entry]) -> None:
@@ -230,6 +230,8 @@ class Planner:
 
     def _deliveries_of(self, entry: Entry, lookups: _Lookups, now: int) -> Iterator[PlannedDelivery]:
         """Yield the webhook calls of an entry, then its e-mail if it leads to one."""
+        if entry.fields.get("imported") == "quiet":
+            return
         discount_id = lookups.discount_ids.get(entry.fields.get("number", ""), "")
         yield from _webhook_calls(entry, discount_id, lookups, now)
         if self._reminders is not None:

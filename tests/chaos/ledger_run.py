@@ -53,8 +53,11 @@ def ledger_run(
     size = -(-count // (kills + 1))
     with ThreadPoolExecutor(1) as caller:
         for step, first in enumerate(range(0, count, size)):
-            calls = caller.submit(_use, store, discount_ids, range(first, min(first + size, count)))
-            if step % 3 == 1:
+            stops_postgres, numbers = step % 3 == 1, range(first, min(first + size, count))
+            # Codes are granted as long as PostgreSQL is away.
+            pause = away / len(numbers) if stops_postgres else 0.0
+            calls = caller.submit(_use, store, discount_ids, numbers, pause)
+            if stops_postgres:
                 postgres.kill()
                 time.sleep(away)
                 calls.result()
@@ -75,8 +78,9 @@ def ledger_run(
     return LedgerRun(count, uses, workers.kills, stops, time.monotonic() - started, result)
 
 
-def _use(store: Store, discount_ids: list[str], numbers: range) -> None:
+def _use(store: Store, discount_ids: list[str], numbers: range, pause: float) -> None:
     for number in numbers:
+        time.sleep(pause)
         user, discount_id = f"user {number}", discount_ids[number % len(discount_ids)]
         code = grants.grant(store, discount_id, user).code
         if number % 3 == 0:

@@ -11,17 +11,21 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 from sqlalchemy import delete, insert
 
+from discount.domain.model import Receipt
 from discount.ledger.rows import STEPS
 from discount.ledger.tables import FIGURES
-from discount.worker.planner import Planner
+from discount.store import keys
+from discount.worker.dispatcher import Schedule
 from tests.console.browsing import Person
 from tests.console.conftest import OPTIONS
 from tests.console.site import Site
 from tests.support.needs import need
 from tests.support.redis_server import RedisServer
 from tests.support.sqlite_ledger import SqliteLedger
+from tests.worker.harness import DELIVERED, Calls, dispatch, plan
 
 FOLDER = Path(__file__).parents[2] / "doc" / "console"
+_AWAY = Receipt("retry", "503", "The shop is being updated.", 30)
 _OFF = {"percent_off": 15, "maximum_discount": 5000, "currency": "EUR"}
 
 
@@ -61,10 +65,11 @@ def fill(site: Site, key: str) -> tuple[str, str]:
         use = {"discount_id": christmas, "user_id": f"customer {number}", "code": code, "order": order}
         site.ask("POST", "/redemption", use, key)
     site.ask("POST", "/webhook", {"url": "https://shop.ikea.example/discounts"}, key)
-    planner = Planner(site.store, "worker-1", None)
-    planner.open()
-    while planner.turn().read:
-        pass
+    other = {"url": "https://crm.ikea.example/uses", "types": ["code.redeemed"]}
+    failing = site.ask("POST", "/webhook", other, key)["id"]
+    plan(site.store, "worker-1")
+    later = Schedule(pauses=(1800.0,) * 9, timeout=10.0, off_after=1e9)
+    dispatch(site.store, Calls(lambda each: _AWAY if each.target == failing else DELIVERED).prepare, later)
     site.ledger.read(site.store)
     _add_past(site, christmas, {"code.granted": 2_260, "code.redeemed": 40})
     _add_past(site, closing, {"code.granted": 310})
@@ -75,17 +80,20 @@ def _add_past(site: Site, discount: str, totals: dict[str, int]) -> None:
     """Spread what happened with a discount over the last two days, as if it had not come all at once."""
     chance = random.Random(7)
     now = int(datetime.now(UTC).timestamp() * 1_000_000)
+    stored = keys.discount(keys.partition_of("IKEA", site.store.partitions), discount)
+    site.store.command("HSET", stored, "created_at", f"{now - 3 * STEPS['day']:016d}")
     with site.ledger.writing() as connection:
         of_discount = (FIGURES.c.discount_id == discount) & FIGURES.c.type.in_(totals)
         connection.execute(delete(FIGURES).where(of_discount & FIGURES.c.step.in_(("minute", "hour"))))
         for step, count, share in (("minute", 60, 0.05), ("hour", 48, 1.0)):
             size = STEPS[step]
-            weights = [(0.4 + 0.6 * place / count) * chance.uniform(0.5, 1) for place in range(count)]
             for kind, total in totals.items():
                 currency = "EUR" if kind == "code.redeemed" else ""
-                for place, weight in enumerate(weights):
+                weights = [(0.4 + 0.6 * place / count) * chance.uniform(0.3, 1) ** 2 for place in range(count)]
+                whole = [round(total * share * sum(weights[:n]) / sum(weights)) for n in range(count + 1)]
+                for place in range(count):
                     at = (now - (count - 1 - place) * size) // size * size
-                    number = round(total * share * weight / sum(weights))
+                    number = whole[place + 1] - whole[place]
                     amounts = {"amount": 18_200 * number, "discount_amount": 2_730 * number} if currency else {}
                     row = {"brand_id": "IKEA", "discount_id": discount, "step": step, "at": at, "type": kind}
                     row |= {"count": number, "currency": currency, "amount": 0, "discount_amount": 0} | amounts

@@ -226,6 +226,28 @@ def test_deliveries_are_tested_resent_and_shown_by_receiver(site: Site) -> None:
     assert form.post("/console/deliveries/resend", {}).headers["Location"].startswith("/console/deliveries?done=resent")
 
 
+def test_a_discount_shows_its_own_webhook_and_its_settings(site: Site) -> None:
+    key = site.brand("IKEA")
+    discount = site.discount(
+        key,
+        webhook_url="https://shop.example/own",
+        amount_off=500,
+        currency="EUR",
+        applies_to={"skus": ["CHAIR-*", "<b>1"]},
+        combines=["order-percent"],
+        opens=[{"from": "09:00", "to": "18:00", "days": ["sat"]}],
+        limits={"windows": [{"period": "PT24H", "per_user": 2}], "amount": {"EUR": 100_000}},
+        audience={"groups": ["vip"], "at": "checkout"},
+    )
+    form = Form(site).sign_in(key)
+    page = text_of(form.get(f"/console/discounts/{discount}").text)
+    for expected in (
+        *("https://shop.example/own", "CHAIR-*, <b>1", "per cent off orders", "09:00 – 18:00 Sat"),
+        *("2 within PT24H", "1000.00 EUR", "vip", "Judged at the checkout"),
+    ):
+        assert expected in page, expected
+
+
 def test_lanes_that_wait_are_shown_with_their_receiver_its_answer_how_many_and_since_when(site: Site) -> None:
     brand = site.fill()
     site.fill("Other brand")

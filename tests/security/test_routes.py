@@ -70,6 +70,12 @@ ROUTES = [
     Route("GET", "/user/Ann/grants", ("read",), True, elsewhere=200),
     Route("GET", "/user/Ann/grants?brand_id=IKEA", ("read",), True),
     Route("POST", "/discount/{imported}/codes", ("manage",), call={"data": "A1\nA2", "content_type": "text/plain"}),
+    Route(
+        "POST",
+        "/discount/{imported}/codes/move-in",
+        ("manage",),
+        call={"data": "code,user_id\nM1,Ann", "content_type": "text/csv"},
+    ),
     Route("GET", "/discount/{discount}/codes", ("manage",)),
     Route("POST", "/discount/{empty}/wait", ("grant",), True, call=GRANT),
     Route("GET", "/discount/{empty}/wait?user_id=Ann", ("read",), True),

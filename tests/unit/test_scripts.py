@@ -92,7 +92,8 @@ def commands(script: Script) -> list[tuple[str, str, str]]:
 SHARED = {
     **{"find_record": "LPOS", "put_record": "LSET", "add_record": "RPUSH", "remove_record": "LREM"},
     **{"list_for_discount": "ZADD", "list_for_user": "HSET", "unlist_for_user": "ZREM", "hand_out": "XADD"},
-    **{"identity_claims": "HGET", "free_identities": "HSET"},
+    **{"identity_claims": "HGET", "free_identities": "HSET", "copy_later": "ZADD"},
+    "move_line": "XADD",
 }
 
 
@@ -201,7 +202,7 @@ class Bodies(unittest.TestCase):
                 self.assertRegex(script.cost, r"^O\((1|n|log n)\)(\W.*)?\.$")
 
     def test_each_change_has_one_script(self) -> None:
-        pools = {"create", "change", "close", "grant", "revoke", "import", "refill", "waiting", "claim_code"}
+        pools = {"create", "change", "close", "grant", "revoke", "import", "move_in", "refill", "waiting", "claim_code"}
         lists = {"wait", "leave", "serve"}
         uses = {"count", "redeem", "confirm", "rollback", "guess", "drop", "unlist", "records", "left", "tally"}
         uses |= {"redeem_all", "confirm_all", "rollback_all"}
@@ -220,7 +221,7 @@ class Bodies(unittest.TestCase):
             "lease_reminder",
             "move_digest",
         }
-        repairs = {"counters", "swap"}
+        repairs = {"counters", "swap", "note_changes", "note_copied"}
         others = contacts | identities | user_lists | webhooks | deliveries | repairs
         self.assertEqual(set(SCRIPTS), pools | uses | lists | access | others)
 

@@ -1,4 +1,4 @@
-"""Routes of codes: import, export, and a granted code as a picture or a page."""
+"""Routes of codes: import, moving in, export, and a granted code as a picture or a page."""
 
 from functools import lru_cache
 from io import BytesIO
@@ -10,14 +10,16 @@ from discount.api.contract import Contract, ViewResult
 from discount.api.inputs import Upload
 from discount.api.schemas.codes import ExportedRow, ExportQuery, ImportOut, ImportQuery
 from discount.api.schemas.grants import GrantQuery, PictureQuery
+from discount.api.schemas.moved_codes import COLUMNS, MovedOut, MoveQuery, moved_code
 from discount.api.streaming import Stream, csv_response, ndjson_response
-from discount.api.uploads import READERS
+from discount.api.uploads import READERS, read_table
 from discount.domain import model
 from discount.services import (
     code_pools,
     discounts,
     exports,
     grant_records,
+    moved_codes,
 )
 from discount.store.connection import Store
 
@@ -48,6 +50,23 @@ def add_routes(contract: Contract, store: Store) -> None:
         lines = READERS[upload.media_type](upload.stream, query.column, upload.encoding)
         report = code_pools.import_codes(store, discount_id, lines, author=author)
         return ImportOut.of(discount_id, report), 200
+
+    @contract.declare(
+        "POST",
+        "/discount/{discount_id}/codes/move-in",
+        tag="codes",
+        scopes=("manage",),
+        consumes=("text/csv",),
+        max_body=IMPORT_BODY,
+        answers={200: MovedOut},
+        refusals=("not-found", "closed", "wrong-kind", "quota-reached"),
+    )
+    def move_in(discount_id: str, upload: Upload, query: MoveQuery, author: model.Author) -> ViewResult:
+        """Move codes in from another service, with their users and uses so far: CSV with a column for each field."""
+        rows = read_table(upload.stream, COLUMNS, ("user_id",), upload.encoding)
+        lines = ((number, moved_code(cells)) for number, cells in rows)
+        report = moved_codes.move_in(store, discount_id, lines, tells=query.tell, author=author)
+        return MovedOut.of(discount_id, report), 200
 
     @contract.declare(
         "GET",

@@ -7,7 +7,7 @@ from typing import Any
 from discount.console import charts, discount_form, fields
 from discount.console.frame import Frame, Problem
 from discount.console.visits import Page, Redirect, Result, Visit
-from discount.domain.errors import Invalid, NoLedger, Refusal, Unavailable
+from discount.domain.errors import Invalid, NoLedger, NotFound, Refusal, Unavailable
 
 #: The rows of one page.
 ROWS = 50
@@ -82,6 +82,7 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
     done = visit.query.get("done", "")
     values: dict[str, Any] = {
         "charts": [],
+        "webhook": None,
         "forecast": None,
         "discount": discount,
         "texts": discount_form.of(discount),
@@ -93,6 +94,8 @@ def _show(visit: Visit, discount_id: str, problem: Problem | None = None) -> Pag
     }
     if visit.may("read"):
         values |= _figures(visit, discount_id)
+    if discount.webhook_id is not None and visit.may("manage"):
+        values["webhook"] = visit.try_ask("show_webhook", NotFound, webhook_id=discount.webhook_id)
     return Page("discount.html", values, live="discount-live.html", status=problem.status if problem else 200)
 
 

@@ -2,7 +2,7 @@
 --- COST  O(n) in the users of the slice, which the caller bounds.
 --- KEYS  listing user_lists sets...
 --- ARGV  brand name most_lists most_users digests...
---- WITH  grant_quotas quotas
+--- WITH  grant_quotas quotas copies
 --- OK    added(added_count)  So many of the users were not on the list.
 --- OK    full                Nothing is changed: the list or the brand has the most that it may have.
 --- ERR
@@ -22,6 +22,11 @@ if stopped then return stopped end
 
 redis.call('HSET', user_lists, name, string.format('%.0f', tonumber(known or 0) + #fresh))
 redis.call('SADD', listing, brand)
-for _, n in ipairs(fresh) do redis.call('SADD', sets[n], digests[n]) end
+local changed = {}
+for i, n in ipairs(fresh) do
+  redis.call('SADD', sets[n], digests[n])
+  changed[i] = sets[n]
+end
 if #fresh > 0 then count_use_of(bytes, 0) end
+copy_later(user_lists, listing .. '\n' .. brand, unpack(changed))
 return {'added', tostring(#fresh)}

@@ -2,6 +2,7 @@
 --- COST  O(log n) in the digests of the partition.
 --- KEYS  brand digests
 --- ARGV  fields brand_id digest_at
+--- WITH  copies
 --- OK    changed  The fields are changed.
 --- ERR   not-found brand-closed
 -- `digest_at` is when the brand's next digest is due: `none` for never, empty if that does not change.
@@ -17,4 +18,5 @@ if digest_at == 'none' then redis.call('ZREM', digests, brand_id) end
 for i = 1, #values, 2 do
   if values[i + 1] == '' then redis.call('HDEL', brand, values[i]) end
 end
+copy_later(brand, digests .. '\n' .. brand_id)
 return {'changed'}

@@ -2,6 +2,7 @@
 --- COST  O(log n) in the brands of the partition.
 --- KEYS  brand brands
 --- ARGV  brand_id name email
+--- WITH  copies
 --- OK    created  The brand is new.
 --- OK    made     The same request made the brand before.
 --- ERR   brand-taken
@@ -14,4 +15,5 @@ local at = now()
 redis.call('HSET', brand, 'name', name, 'created_at', at)
 if email ~= '' then redis.call('HSET', brand, 'email', email) end
 redis.call('ZADD', brands, at, brand_id)
+copy_later(brand, brands .. '\n' .. brand_id)
 return {'created'}

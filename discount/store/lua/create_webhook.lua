@@ -2,6 +2,7 @@
 --- COST  O(log n) in the webhooks of the brand, at most 20.
 --- KEYS  brand_record webhook brand_webhooks targets of_discount...
 --- ARGV  id brand discount_id url types request most
+--- WITH  copies
 --- OK    created  The webhook is new.
 --- OK    made     The same request made the webhook before.
 --- ERR   brand-closed webhook-taken too-many-webhooks idempotency-mismatch
@@ -22,4 +23,5 @@ else
   redis.call('ZADD', brand_webhooks, at, id)
 end
 redis.call('INCR', targets)
+copy_later(webhook, brand_webhooks)
 return {'created'}

@@ -20,8 +20,12 @@ local numbers = unlisted and redis.call('HGET', users, user .. '\n~')
 local held_by_user = held_functions()
 if unlisted then redis.call('HSET', users, user .. '\n~', held_by_user.with_number(held_by_user.without_number(numbers, number), number)) end
 if not moved and goes ~= '' and (latest or '') < listed_at then redis.call('SET', let_go, listed_at) end
-if score and tonumber(score) == tonumber(listed_at) then redis.call('ZREM', redemptions, short) end
-redis.call('XDEL', more_redemptions, listed_at .. '-0')
+-- Two redemptions may have the same time: only one of them is in the stream.
+if score and tonumber(score) == tonumber(listed_at) then
+  redis.call('ZREM', redemptions, short)
+else
+  redis.call('XDEL', more_redemptions, listed_at .. '-0')
+end
 if moved then return {'moved'} end
 unlist_for_user(users, user, user_redemptions, {short})
 remove_record(r)

@@ -2,7 +2,7 @@
 --- COST  O(log n) in the users who wait; with `per_identity` also at most fifty claims of the user.
 --- KEYS  usage discount waits waits_due events places...
 --- ARGV  discount_id user by request_id claimant claimed
---- WITH  free_identities
+--- WITH  copies free_identities
 --- OK    left(since)  The user waits no more.
 --- OK    changed      The user has not claimed `claimed`; look it up again.
 --- ERR   not-found not-waiting

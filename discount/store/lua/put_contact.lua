@@ -2,6 +2,7 @@
 --- COST  O(log n) in the contacts of the brand.
 --- KEYS  contact lists...
 --- ARGV  user brand email name locale
+--- WITH  copies
 --- OK    put  The contact is stored.
 --- ERR   address-taken
 -- `lists` has three keys for a brand's contact: the brand's contacts by time, its addresses, and the user's brands.
@@ -21,4 +22,6 @@ if before[2] and new_address ~= old_address then
   redis.call('HDEL', lists[2], old_address)
   if new_address ~= '' then redis.call('HSET', lists[2], new_address, user) end
 end
+copy_later(contact)
+if lists[3] then copy_later(lists[1] .. '\n' .. user) end
 return {'put'}

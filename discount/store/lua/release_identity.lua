@@ -2,7 +2,7 @@
 --- COST  O(1): at most fifty claims of the user, and ten users of each.
 --- KEYS  own places...
 --- ARGV  user digests...
---- WITH  free_identities
+--- WITH  copies free_identities
 --- OK    released  The user has none of these digests any more.
 --- ERR
 -- `places` has the key for each digest.

@@ -2,6 +2,7 @@
 --- COST  O(1).
 --- KEYS  webhook
 --- ARGV  from overlap
+--- WITH  copies
 --- OK    rotated  The webhook has its next secret.
 --- OK    there    Nothing is changed: the version is not `from` any more.
 --- ERR   not-found
@@ -10,4 +11,5 @@ if not version then return {'not-found'} end
 if version ~= from then return {'there'} end
 local at = now()
 redis.call('HSET', webhook, 'version', string.format('%.0f', tonumber(version) + 1), 'before_until', string.format('%.0f', tonumber(at) + tonumber(overlap)))
+copy_later(webhook)
 return {'rotated'}

@@ -2,6 +2,7 @@
 --- COST  O(log n) in the deliveries of the lane.
 --- KEYS  delivery lane_deliveries leases events webhooks...
 --- ARGV  id lane lease state due_at keep_seconds status answer milliseconds off_after off_reason webhook_id
+--- WITH  copies
 --- OK    settled  The result is stored.
 --- OK    again    Nothing is changed: the delivery was not waiting.
 --- ERR
@@ -40,5 +41,6 @@ else
   redis.call('ZREM', lane_deliveries, id)
   redis.call('EXPIRE', delivery, keep_seconds)
 end
+if failed or (w[1] and w[2]) then copy_later(webhooks[1]) end
 redis.call('ZADD', leases, 'XX', string.format('%.0f', tonumber(at) + tonumber(lease)), lane)
 return {'settled'}

@@ -2,7 +2,7 @@
 --- COST  O(1).
 --- KEYS  user_lists set
 --- ARGV  brand name digest
---- WITH  grant_quotas quotas
+--- WITH  grant_quotas quotas copies
 --- OK    taken-off  The user is not on the list.
 --- ERR
 local known = redis.call('HGET', user_lists, name)
@@ -11,4 +11,5 @@ read_usage(brand)
 redis.call('HSET', user_lists, name, string.format('%.0f', math.max(0, known - 1)))
 redis.call('SREM', set, digest)
 count_use_of(0 - bytes_of.listed_user, 0)
+copy_later(user_lists, set)
 return {'taken-off'}

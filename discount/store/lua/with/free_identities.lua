@@ -1,3 +1,4 @@
+-- For a script that has copies, too.
 -- Gives digests back that a user claimed of a discount. `places` has from `first` on the key of each.
 local function free_identities(own, places, first, user, digests)
   local kept, gone = {}, {}
@@ -11,6 +12,8 @@ local function free_identities(own, places, first, user, digests)
       if each ~= user then left[#left + 1] = each end
     end
     if left[1] then redis.call('HSET', places[place], digest, table.concat(left, ' ')) else redis.call('HDEL', places[place], digest) end
+    copy_later(places[place])
   end
   if kept[1] then redis.call('HSET', own, user, table.concat(kept, ' ')) else redis.call('HDEL', own, user) end
+  copy_later(own)
 end
