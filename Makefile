@@ -10,6 +10,9 @@ ON_CLUSTER = $(addprefix tests/,services races api security worker dialects mail
 	$(addprefix tests/faults/test_,away_nodes.py copies_of_nodes.py)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Bytecode spares every later start the compilation of all modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run unit test cover check format lock bench bench-peers chaos cluster-test models hostile docs up clean
 

@@ -170,8 +170,8 @@ def on_sentinels(wrong: list[str], runs: int, modes: Sequence[Mode]) -> list[Row
                         granting.wait_for(SOME)
                         if old.process is None:
                             old.start()
-                        else:
-                            sentinels.rejoin(old)
+                        # Its file may be of a moment when somebody was cut off.
+                        sentinels.rejoin(old)
                         sentinels.await_copies()
                         granting.wait_for(SOME)
                     row.add(store, granting, offer, (began, ended))
@@ -203,12 +203,18 @@ def moving(wrong: list[str]) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10, help="how often each fault happens in each mode")
+    parser.add_argument("--only", choices=["moves", "cluster", "sentinel", "synced"], help="one part of it")
     chosen = parser.parse_args()
     modes: list[Mode] = ["fast", "replicated"]
     wrong: list[str] = []
-    rows = [moving(wrong), *on_cluster(wrong, chosen.runs, modes), *on_sentinels(wrong, chosen.runs, modes)]
-    # `synced` waits as `replicated` does, and for disks.
-    rows += on_cluster(wrong, max(1, chosen.runs // 3), ["synced"], appendfsync="always")
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "moves": lambda: [moving(wrong)],
+        "cluster": lambda: on_cluster(wrong, chosen.runs, modes),
+        "sentinel": lambda: on_sentinels(wrong, chosen.runs, modes),
+        # It waits as `replicated` does, and for disks.
+        "synced": lambda: on_cluster(wrong, max(1, chosen.runs // 3), ["synced"], appendfsync="always"),
+    }
+    rows = [row for name, run in parts.items() if chosen.only in (None, name) for row in run()]
     terms = f"two replicas, a node timeout of {NODE_TIMEOUT / 1000:.0f} s, a REDIS_TIMEOUT of {TIMEOUT:.0f} s"
     show(f"Grants while nodes fail; {terms}", COLUMNS, [row.cells() for row in rows])
     if wrong:

@@ -1,8 +1,13 @@
-"""Measure imports of codes over HTTP: the time per line, and whether the process grows with the file."""
+"""Measure uploads over HTTP: the time per line, and whether the process grows with the file.
+
+Codes of a brand's own are imported, codes are moved in with their users and uses, and users are put on a list.
+"""
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from time import perf_counter
 
 import psutil
@@ -12,6 +17,7 @@ from tests.support.redis_server import RedisServer
 
 _PIECE = 5_000
 PATIENCE = 600
+_numbers = count()
 
 
 def run(lines: int, rounds: int) -> None:
@@ -21,26 +27,29 @@ def run(lines: int, rounds: int) -> None:
         servers.gunicorn("discount.app:create_app()", 1, 4, {"REDIS_URL": redis.url}) as (port, master),
     ):
         worker = psutil.Process(master).children()[0]
-        # The first import only warms up buffers and modules.
-        _import(port, _create(port), 10 * _PIECE)
+        # The first uploads only warm up buffers and modules.
+        for upload in UPLOADS:
+            _send(port, upload, upload.place(port), 10 * _PIECE)
         rows = []
-        for kind in ("new codes", "the same file again"):
-            times, grown = [], []
-            for round_number in range(rounds):
-                discount_id = _create(port)
-                if kind != "new codes":
-                    _import(port, discount_id, lines)
-                before = worker.memory_info().rss
-                started = perf_counter()
-                report = _import(port, discount_id, lines)
-                times.append((perf_counter() - started) / lines * 1e6)
-                grown.append((worker.memory_info().rss - before) / 2**20)
-                expected = (lines, 0) if kind == "new codes" else (0, lines)
-                if (report["added_count"], report["repeated_count"]) != expected:
-                    raise RuntimeError(f"round {round_number}: {report}")
-            rows.append((kind, tables.spread(times, 1), tables.spread(grown, 1)))
+        for upload in UPLOADS:
+            measured: dict[str, tuple[list[float], list[float]]] = {"new": ([], []), "the same again": ([], [])}
+            for _ in range(rounds):
+                place = upload.place(port)
+                for (times, grown), counts in zip(measured.values(), (upload.new, upload.again), strict=True):
+                    before = worker.memory_info().rss
+                    started = perf_counter()
+                    report = _send(port, upload, place, lines)
+                    times.append((perf_counter() - started) / lines * 1e6)
+                    grown.append((worker.memory_info().rss - before) / 2**20)
+                    if any(report[name] != round(share * lines) for name, share in counts.items()):
+                        raise RuntimeError(f"{upload.name}: {report}")
+            rows += [
+                (upload.name, kind, *(tables.spread(each, 1) for each in found)) for kind, found in measured.items()
+            ]
     tables.show(
-        f"An import of {lines:,} lines over HTTP (min / median / max)", ("file", "us a line", "process grew, MB"), rows
+        f"An upload of {lines:,} lines over HTTP (min / median / max)",
+        ("upload", "file", "us a line", "process grew, MB"),
+        rows,
     )
 
 
@@ -49,13 +58,69 @@ def _create(port: int) -> str:
     return str(_ask(port, "/discount", "application/json", iter([json.dumps(body).encode()]))["id"])
 
 
-def _import(port: int, discount_id: str, lines: int) -> dict[str, int]:
-    return _ask(port, f"/discount/{discount_id}/codes", "text/plain", _file(lines))
+def _create_list(_port: int) -> str:
+    return f"/brand/IKEA/list/list-{next(_numbers)}"
 
 
-def _file(lines: int) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that is measured.
+
+    Args:
+        place: returns the address of a new upload.
+        new, again: the share of the lines that each count of the answer has, for a new file and for the same one again.
+    """
+
+    name: str
+    media_type: str
+    place: Callable[[int], str]
+    header: str
+    line: Callable[[int], str]
+    new: dict[str, float]
+    again: dict[str, float]
+
+
+UPLOADS = (
+    Upload(
+        "imported codes",
+        "text/plain",
+        lambda port: f"/discount/{_create(port)}/codes",
+        "",
+        lambda number: f"OWN-{number:08d}\n",
+        {"added_count": 1, "repeated_count": 0},
+        {"added_count": 0, "repeated_count": 1},
+    ),
+    Upload(
+        "moved-in codes, every fifth with a use",
+        "text/csv",
+        lambda port: f"/discount/{_create(port)}/codes/move-in",
+        "code,user_id,granted_at,uses\n",
+        lambda number: f"OWN-{number:08d},user {number:08d},2024-03-01T09:00:00Z,{int(number % 5 == 0)}\n",
+        {"granted_count": 1, "used_count": 0.2, "repeated_count": 0},
+        {"granted_count": 0, "used_count": 0, "repeated_count": 1},
+    ),
+    Upload(
+        "users of a list",
+        "text/plain",
+        _create_list,
+        "",
+        lambda number: f"user {number:08d}\n",
+        {"added_count": 1, "repeated_count": 0},
+        {"added_count": 0, "repeated_count": 1},
+    ),
+)
+
+
+def _send(port: int, upload: Upload, place: str, lines: int) -> dict[str, int]:
+    return _ask(port, place, upload.media_type, _file(upload, lines))
+
+
+def _file(upload: Upload, lines: int) -> Iterator[bytes]:
+    # An empty piece would end the body.
+    if upload.header:
+        yield upload.header.encode()
     for first in range(0, lines, _PIECE):
-        yield "".join(f"OWN-{number:08d}\n" for number in range(first, min(first + _PIECE, lines))).encode()
+        yield "".join(map(upload.line, range(first, min(first + _PIECE, lines)))).encode()
 
 
 def _ask(port: int, path: str, media_type: str, pieces: Iterator[bytes]) -> dict[str, int]:

@@ -1,6 +1,9 @@
 """What holds for all tests: the summary names the skipped ones, and Ctrl-C reaches the processes that they start."""
 
+import gc
+import os
 import signal
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -11,6 +14,15 @@ from discount import logs
 # A shell starts its background jobs with SIGINT ignored, and every process below inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Without bytecode, this process and all that tests start would compile the same modules again and again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which all stay, out of every later collection of garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

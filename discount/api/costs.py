@@ -50,7 +50,7 @@ JUDGED = 3
 #: Exchanges that serve a waiting list: 20 times four for 50 users. They fill the pool, read the list, and run a script.
 SERVED = 80
 #: Exchanges of a code at the checkout: it is looked up and judged, and the script asks for what only the caller knows.
-CHECKOUT = 9
+CHECKOUT = 10
 #: Exchanges that find the codes that fit an order.
 FITTING = 16
 

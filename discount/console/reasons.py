@@ -167,6 +167,13 @@ GERMAN: dict[str, str] = {
     "has an unprintable character": "hat ein Zeichen, das nicht darstellbar ist",
     "must be a list": "muss eine Liste sein",
     "{} is not a column of the first line": "{} ist keine Spalte der ersten Zeile",
+    "is not a column of this file": "ist keine Spalte dieser Datei",
+    "is given twice in the first line": "steht zweimal in der ersten Zeile",
+    "is missing in the first line": "fehlt in der ersten Zeile",
+    "is for a row with one use": "ist für eine Zeile mit einer Einlösung",
+    "give each order a row of its own": "geben Sie jeder Bestellung eine eigene Zeile",
+    "is given without a use": "ist ohne eine Einlösung angegeben",
+    "is more than the amount": "ist mehr als der Betrag",
     "is the user whose code is taken back": "ist der Nutzer, dem der Code entzogen wird",
     "is only for `back` next": "ist nur für den Fall, dass der nächste Nutzer den Code bekommt",
     # Orders.

@@ -53,7 +53,7 @@ class ReplayedDiscounts:
         self._run(
             "create",
             call,
-            names | {"holder": names["discount"], "idempotency": keys.mark(self._partition), "webhook": names["mark"]},
+            names | {"holder": names["discount"], "idempotency": names["absent"], "webhook": names["absent"]},
             {
                 "discount_id": call.discount_id,
                 "fingerprint": "",
@@ -117,9 +117,12 @@ class ReplayedDiscounts:
     def _names(self, discount_id: str, brand_id: str) -> dict[str, str]:
         """Return the keys of the scripts that make and change discounts, by the names that they have there."""
         partition = self._partition
+        # No brand has an empty id. What the brand's own record says now did not hold then.
+        absent = keys.brand(partition, "")
         return {
             "usage": keys.usage(partition),
-            "brand_record": keys.mark(partition),
+            "absent": absent,
+            "brand_record": absent,
             "discount": keys.discount(partition, discount_id),
             "discounts": keys.discounts(partition),
             "brand_discounts": keys.brand_discounts(partition, brand_id),
@@ -130,7 +133,6 @@ class ReplayedDiscounts:
             "buckets": keys.buckets(partition, discount_id),
             "waits": keys.waits(partition, discount_id),
             "waits_due": keys.waits_due(partition),
-            "mark": keys.mark(partition),
         }
 
     def _run(self, name: str, call: Call, names: dict[str, str], arguments: dict[str, str]) -> None:

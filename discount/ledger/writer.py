@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from psycopg import sql
 from sqlalchemy import JSON, Column, Connection, MetaData, Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -83,9 +82,8 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> Table:
     copied.create(connection, checkfirst=False)
     names = [each.name for each in table.columns]
     encoders = [json.dumps if isinstance(each.type, JSON) else None for each in table.columns]
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(copied.name), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    statement = f"COPY {quote(copied.name)} ({', '.join(map(quote, names))}) FROM STDIN"
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:

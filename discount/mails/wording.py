@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 
+from discount.domain.order_lines import Selection
 from discount.domain.rules import Rule, decimals
 
 # fmt: off
@@ -45,7 +46,12 @@ def percent(locale: str, hundredths: int) -> str:
 
 
 def off(locale: str, rule: Rule) -> str | None:
-    """Format the discount of a rule; None if the rule has none."""
+    """Format the discount of a rule and what it is for; None if the rule has none."""
+    text = _taken_off(locale, rule)
+    return None if text is None else text + _products(locale, rule.selection)
+
+
+def _taken_off(locale: str, rule: Rule) -> str | None:
     if rule.amount_off is not None and rule.currency is not None:
         return amount(locale, rule.amount_off, rule.currency)
     if rule.percent is None:
@@ -55,6 +61,16 @@ def off(locale: str, rule: Rule) -> str | None:
         return text
     most = {"en": "at most", "de": "höchstens"}[locale]
     return f"{text}, {most} {amount(locale, rule.maximum_discount, rule.currency)}"
+
+
+def _products(locale: str, selection: Selection | None) -> str:
+    """Say that not the whole order is meant. Which products these are is for the shop: it knows them by its numbers."""
+    if selection is None or not selection.is_for_some:
+        return ""
+    chosen = (selection.applies_to, selection.excluded, selection.cheapest, selection.dearest)
+    if any(each is not None for each in chosen):
+        return {"en": " on selected products", "de": " auf ausgewählte Produkte"}[locale]
+    return {"en": " on each product", "de": " auf jedes Produkt"}[locale]
 
 
 def minimum(locale: str, rule: Rule) -> str | None:

@@ -57,6 +57,7 @@ secure_scheme_headers: dict[str, str] = {}
 # workers, so that a reload (SIGHUP) loads new code.
 for _name in (
     *("flask", "ijson", "isodate", "iso4217", "jwt", "msgspec", "redis", "segno", "shortuuid", "slugify", "sqlalchemy"),
+    *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "email.headerregistry"),
     *("ssrfguard", "babel.dates", "babel.messages.mofile", "babel.messages.pofile", "babel.support", "itsdangerous"),
 ):
     import_module(_name)

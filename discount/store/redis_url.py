@@ -8,6 +8,7 @@ from typing import Any, Literal
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface, parse_url
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 #: `any` is one server until it says that it belongs to a Cluster.
@@ -16,6 +17,8 @@ Kind = Literal["one", "any", "cluster", "sentinel"]
 _URL = re.compile(r"(rediss?)(?:\+(cluster|sentinel))?://(?:([^/?#]*)@)?([^/?#@]*)(/[^?#]*)?(\?[^#]*)?")
 _NO_LIMIT = 2**31
 _PORTS: dict[str, int] = {"sentinel": 26379}
+# Who we are, as connections tell Redis. Otherwise each would look the library's version up in its files.
+_DRIVER = DriverInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ def read_url(url: str, timeout: float, password: str = "") -> Target:
             raise ValueError("a Cluster has no database but 0")
     if password:
         options.setdefault("password", password)
-    common = {"decode_responses": True, "protocol": 2, "retry": Retry(NoBackoff(), 0), **options}
+    always = {"decode_responses": True, "protocol": 2, "retry": Retry(NoBackoff(), 0), "driver_info": _DRIVER}
+    common = {**always, **options}
     short = min(timeout, 0.5)
     return Target(
         kind,  # type: ignore[arg-type]

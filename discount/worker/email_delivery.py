@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from discount import mails
@@ -18,7 +18,6 @@ from discount.domain.model import (
     to_time,
 )
 from discount.domain.rules import LimitName
-from discount.ledger.figures import Figures
 from discount.mails import MailKind, Recipient
 from discount.security.signing import Signer
 from discount.services import (
@@ -35,6 +34,9 @@ from discount.store.connection import Store
 from discount.worker import digests, reminders
 from discount.worker.dispatcher import Attempt
 from discount.worker.smtp_client import SmtpClient
+
+if TYPE_CHECKING:
+    from discount.ledger.figures import Figures
 
 #: The e-mail that each type of event leads to.
 KINDS: dict[str, MailKind] = {
@@ -70,7 +72,7 @@ class EmailDelivery:
         *,
         sender: str,
         public_url: str,
-        figures: Figures | None = None,
+        figures: "Figures | None" = None,
     ) -> None:
         self._store = store
         self._client = client

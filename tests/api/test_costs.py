@@ -17,7 +17,7 @@ from discount.serving.connections import WHOLE
 from discount.store.connection import Store
 from doc.generate import limits as limits_page
 from tests.api.client import SECRET, Client
-from tests.support.fixtures import ON_CLUSTER
+from tests.support.fixtures import ONE_REDIS
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.sqlite_ledger import SqliteLedger
@@ -138,6 +138,14 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
         f"/discount/{at['imported']}/codes",
         {"data": "\n".join(f"A{number}" for number in range(10_000)), "content_type": "text/plain"},
     ),
+    "move_in": lambda at: (
+        "POST",
+        f"/discount/{at['imported']}/codes/move-in",
+        {
+            "data": "code,user_id,uses\n" + "".join(f"M{n},{'' if n % 5 == 0 else n},\n" for n in range(1_000)),
+            "content_type": "text/csv",
+        },
+    ),
     "export_codes": lambda at: ("GET", f"/discount/{at['big']}/codes", {}),
     "show_picture": lambda at: ("GET", f"/discount/{at['big']}/grant/picture?user_id=User 1", {}),
     "show_page": lambda at: ("GET", f"/discount/{at['big']}/grant/page?user_id=User 1", {}),
@@ -168,7 +176,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = 
 }
 
 
-@pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
+@ONE_REDIS
 def test_no_operation_takes_more_exchanges_than_it_declares(counted: Counted, ledger: SqliteLedger) -> None:
     at = stage(counted.client)
     ledger.read(counted.store)
@@ -239,9 +247,6 @@ def _as_new(counted: Counted, path: str, body: dict[str, Any], statuses: tuple[i
     counted.store.definitions.clear()
     counted.store.sold_out.clear()
     return counted.cost("POST", path, statuses, json=body)[0]
-
-
-ONE_REDIS = pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
 
 
 @ONE_REDIS

@@ -8,6 +8,7 @@ import pytest
 from discount.config import Settings
 from discount.store.connection import Store
 from discount.worker import service
+from discount.worker.loops import Loop
 from tests.chaos.chaos_run import await_end, check_arrived
 from tests.chaos.receiver import Receiver
 from tests.chaos.worker_processes import WorkerProcesses, make_offer
@@ -59,7 +60,7 @@ def test_a_worker_whose_loop_is_stuck_is_not_ready(monkeypatch: pytest.MonkeyPat
             stuck.wait()
         raise ValueError
 
-    loops = [service._Loop("stuck", turn, ending), service._Loop("other", lambda: None, ending, every=0.01)]
+    loops = [Loop("stuck", turn, ending), Loop("other", lambda: None, ending, every=0.01)]
     with service._status_server(Settings(worker_port=0), loops) as figures:
         url = f"http://127.0.0.1:{figures.server_port}"
         for loop in loops:

@@ -11,6 +11,7 @@ from discount.config import Settings
 from discount.services import (
     code_pools,
     contacts,
+    discount_changes,
     discounts,
     exclusive_codes,
     grants,
@@ -88,7 +89,7 @@ def test_a_readable_code_is_made_and_used_once(http: FlaskClient, line: LossyLin
 def test_a_coupon_and_its_users_are_made_once_and_each_use_is_counted_once(
     http: FlaskClient, line: LossyLine, lose: Callable[..., None]
 ) -> None:
-    lose((discounts, "create"), (contacts, "enrol"), (discounts, "change"), (redemptions, "redeem"))
+    lose((discounts, "create"), (contacts, "enrol"), (discount_changes, "change"), (redemptions, "redeem"))
     coupon = {"code": "TEN", "discount_percentage": 10, "expiry_date": "2280-01-01"}
     person = {"name": "Ann", "email_id": "ann@user.example"}
     counts = {f"{kind}_repeat_count": 3 for kind in ("global_total", "user_total", "user_daily", "user_weekly")}

@@ -5,6 +5,7 @@ with LossyLine("127.0.0.1", 6379) as line:
     line.lose(2)        # the next two scripts run, and their connections end before the reply
 """
 
+import select
 import socket
 import threading
 from typing import Self
@@ -46,18 +47,31 @@ class LossyLine:
 
     def _forward(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server) as server:
+            # A long request arrives in several parts, and nothing answers the first of them.
+            request = b""
             try:
-                # The service sends a request in one piece and waits for the whole reply, so one recv() each is enough.
-                while request := client.recv(1 << 20):
-                    server.sendall(request)
-                    reply = server.recv(1 << 20)
-                    with self._guard:
-                        # Only replies of scripts that ran: they are lists.
-                        lose = self._to_lose > 0 and b"EVAL" in request and reply.startswith(b"*")
-                        self._to_lose -= lose
-                        self.lost += lose
-                    if lose:
-                        return
-                    client.sendall(reply)
+                while True:
+                    ready, _, _ = select.select([client, server], [], [])
+                    if client in ready:
+                        part = client.recv(1 << 20)
+                        if not part:
+                            return
+                        request += part
+                        server.sendall(part)
+                    if server in ready:
+                        reply = server.recv(1 << 20)
+                        if not reply or self._is_lost(request, reply):
+                            return
+                        request = b""
+                        client.sendall(reply)
             except OSError:
                 return
+
+    def _is_lost(self, request: bytes, reply: bytes) -> bool:
+        """Decide what becomes of the first part of a reply."""
+        with self._guard:
+            # Only replies of scripts that ran: they are lists.
+            lost = self._to_lose > 0 and b"EVAL" in request and reply.startswith(b"*")
+            self._to_lose -= lost
+            self.lost += lost
+        return lost

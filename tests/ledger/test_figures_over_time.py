@@ -22,6 +22,7 @@ from discount.store.connection import Store
 from tests.ledger.test_consumer import read_all, redeem
 from tests.ledger.test_restore import restore
 from tests.services.harness import ServiceHarness
+from tests.support.fixtures import ONE_REDIS
 
 MINUTE, HOUR, DAY = STEPS["minute"], STEPS["hour"], STEPS["day"]
 
@@ -141,6 +142,7 @@ def test_what_says_nothing_about_a_discount_is_not_counted(harness: ServiceHarne
     assert store.tallies.take() == {}
 
 
+@ONE_REDIS
 def test_counting_costs_no_exchange_and_writing_one(harness: ServiceHarness) -> None:
     store = counting(harness)
     discounts = [harness.create(total=1, brand=brand).id for brand in ("IKEA", "Other")]

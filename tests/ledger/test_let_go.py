@@ -14,9 +14,11 @@ from discount.domain.model import Discount
 from discount.domain.rules import Order
 from discount.ledger.database import Database
 from discount.ledger.past_redemptions import PastRedemptions, kept
+from discount.ledger.reconcile import Reconciler
 from discount.ledger.row_retention import RowRetention
-from discount.services import redemption_lists, redemptions, users
+from discount.services import moved_codes, redemption_lists, redemptions, users
 from discount.services.checkouts import Checkout
+from discount.services.moved_codes import MovedCode
 from discount.worker.retention import Retention
 from tests.ledger.test_consumer import read_all
 from tests.ledger.test_rows import everything
@@ -123,6 +125,26 @@ def test_every_answer_stays_the_same_to_the_byte(
     new = use(harness, "E-1", "Ann")
     first = json.loads(service("GET", "/user/Ann/redemptions?limit=2")[1])["redemptions"]
     assert [each["id"] for each in first] == [new, made[14]]
+
+
+def test_a_file_of_moved_in_codes_that_is_sent_again_finds_the_uses_that_have_left(
+    harness: ServiceHarness, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discount = shared(harness)
+
+    def move(uses: int) -> int:
+        lines = [(2, MovedCode("", "Ann", 1_700_000_000 * SECOND, uses))]
+        return moved_codes.move_in(harness.store, discount.id, lines).used_count
+
+    assert move(3) == 3
+    read_all(harness, database)
+    assert let_go(harness, database, monkeypatch) == 3
+    harness.store.past = PastRedemptions(database)
+    assert (move(3), move(5)) == (0, 2)
+    assert harness.show(discount.id).redeemed_count == 5
+    read_all(harness, database)
+    reconciled = Reconciler(harness.store, database, lambda _: None).discount(discount.id)
+    assert reconciled.differences == []
 
 
 def test_some_of_a_page_may_have_left(

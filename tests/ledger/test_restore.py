@@ -51,7 +51,7 @@ from tests.support.redis_server import RedisServer
 
 WEEK = 7 * 86_400
 USERS = [f"user {number}" for number in range(12)]
-_OF_THE_MOMENT = ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate", "waits")
+_OF_THE_MOMENT = ("guesses", "idempotency", "ledger", "events", "trimmed", "installation", "rate", "waits", "mark")
 
 
 def fill(harness: ServiceHarness) -> list[str]:
@@ -223,6 +223,7 @@ def data(harness: ServiceHarness) -> dict[str, Any]:
             "installation",
             "rate",
             "waits",
+            "mark",
             "targets",
             "uncopied",
         ):
@@ -253,6 +254,9 @@ def differing(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[
 
 def restore(harness: ServiceHarness, database: Database, keep: int = WEEK) -> list[str]:
     """Restore all partitions, and return what was refused."""
+    for partition in range(harness.store.partitions):
+        # Wherever answers wait for replicas, each partition has one.
+        harness.redis.set(keys.mark(partition), 1)
     with_secret = Restore(harness.store, database, Sealer(Signer(harness.store, "")), keep)
     wanted = with_secret.begin()
     with_secret.restore_secret()

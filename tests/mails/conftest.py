@@ -7,13 +7,12 @@ import pytest
 from tests.mails.harness import MailHarness
 from tests.mails.servers import Mailbox, serving
 from tests.support.fixtures import redis_server
-from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
 def harness(redis_server: RedisServer) -> Iterator[MailHarness]:
-    with redis_server.client(PATIENCE) as client:
+    with redis_server.client() as client:
         client.flushall()
     box = Mailbox()
     with serving(box) as port:

@@ -56,20 +56,29 @@ class Mailbox:
 def serving(box: Mailbox, *, tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[int]:
     """Run a mail server, and yield its port. `tls` encrypts from the start, `tls_context` after STARTTLS."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(
-        loop.create_server(lambda: SMTP(box, loop=loop, hostname="tests", **settings), "127.0.0.1", 0, ssl=tls)
-    )
+    # The test's own thread may have a loop already: that of a browser, which a process keeps to its end.
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+
+    async def start() -> asyncio.Server:
+        return await loop.create_server(
+            lambda: SMTP(box, loop=loop, hostname="tests", **settings), "127.0.0.1", 0, ssl=tls
+        )
+
+    async def stop() -> None:
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(PATIENCE)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE)
-        server.close()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discount.domain.errors import Invalid
+from discount.domain.order_lines import Products, Selection
 from discount.domain.rules import Rule
 from discount.mails import FACTS as TOLD
 from discount.mails import KINDS, LONGEST, MailKind, Recipient, check_address, clean, read_sender, unlinked, write
@@ -31,6 +32,7 @@ from tests.mails.mail_parser import (
     text_of,
 )
 
+CHAIRS = Products(skus=("CHAIR",))
 LOCALES = {"en": "en", "de": "de", "de-AT": "de", "de_CH": "de", "DE": "de", "fr": "en", "": "en", "tlh-x-de": "en"}
 SUBJECTS = {
     ("code-granted", "en"): "Your code from IKEA: Christmas 2026",
@@ -181,6 +183,12 @@ def test_both_parts_show_the_code_its_end_and_the_discount(kind: MailKind, local
         (Rule(amount_off=1050, currency="JPY"), "de", "1.050\xa0JPY"),
         (Rule(amount_off=1050, currency="KWD"), "en", "1.050\xa0KWD"),
         (Rule(amount_off=1234567, currency="KWD"), "de", "1.234,567\xa0KWD"),
+        (Rule(percent=2000, selection=Selection(applies_to=CHAIRS)), "en", "20% on selected products"),
+        (Rule(percent=2000, selection=Selection(excluded=CHAIRS)), "de", "20\xa0% auf ausgewählte Produkte"),
+        (Rule(percent=2000, selection=Selection(cheapest=1)), "en", "20% on selected products"),
+        (Rule(percent=2000, selection=Selection(per_line=True)), "en", "20% on each product"),
+        (Rule(percent=2000, selection=Selection(per_line=True)), "de", "20\xa0% auf jedes Produkt"),
+        (Rule(percent=2000, selection=Selection(minimum_quantity=3)), "en", "20%"),
     ],
 )
 def test_the_discount_is_written_in_the_readers_locale(rule: Rule, locale: str, words: str) -> None:

@@ -255,6 +255,10 @@ def test_codes_are_imported_from_and_exported_to_files(
     lines = [json.loads(line) for line in (tmp_path / "out.ndjson").read_text("utf-8").splitlines()]
     assert [line["code"] for line in lines] == ["B2", "=1+1", "D4", "E5", "F6", "A1"]
     assert lines[-1]["user_id"] == HOLDER
+    (tmp_path / "moved.csv").write_text("code,user_id,uses\nG7,Mover,2\nA1,Mover,\n", encoding="utf-8")
+    moved = call("move-in", found["id"], "moved.csv")
+    assert moved.stdout == "1 granted, 0 waiting, 2 uses, 0 already known, 1 refused\n"
+    assert moved.stderr == "line 3: the user holds another code of this discount\n"
 
 
 def test_a_mistake_is_reported_in_one_line(call: Call, http: FlaskClient, tmp_path: Path) -> None:

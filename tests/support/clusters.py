@@ -476,8 +476,9 @@ class Sentinels(_Servers):
         node.ask("ACL", "SETUSER", self.SENTINEL, "-@all")
 
     def rejoin(self, node: Node) -> None:
-        node.ask("ACL", "SETUSER", self.SENTINEL, "+@all")
+        # A Sentinel has the node write its file, which must not say that others are shut out.
         super().rejoin(node)
+        node.ask("ACL", "SETUSER", self.SENTINEL, "+@all")
 
 
 class _Client(RedisCluster):

@@ -11,6 +11,8 @@ from tests.support.redis_server import RedisServer
 
 #: Whether the suites run on a Cluster, as `make cluster-test` runs them.
 ON_CLUSTER = os.environ.get("STORE") == "cluster"
+#: For tests that count exchanges.
+ONE_REDIS = pytest.mark.skipif(ON_CLUSTER, reason="costs are those of one Redis: each node has exchanges of its own")
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,9 @@ class RedisServer:
 
     def client(self, timeout: float = PATIENCE) -> redis.Redis:
         """Return a plain client, for looking at the data past the service."""
-        return redis.Redis.from_url(self.url, decode_responses=True, protocol=2, socket_timeout=timeout)
+        return redis.Redis.from_url(
+            self.url, decode_responses=True, protocol=2, socket_timeout=timeout, driver_info=None
+        )
 
     def log(self) -> str:
         """Return the output of all its processes so far."""

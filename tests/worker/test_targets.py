@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from discount.services import contacts, grants, webhooks
+from discount.domain.ids import parse_discount_id
+from discount.services import contacts, grants, moved_codes, webhooks
 from discount.store import keys
 from discount.store.connection import Store
 from discount.worker import targets as targets_module
@@ -108,3 +109,26 @@ def test_the_memory_is_bounded(client: Client, store: Store, planner: Planner, m
         planner.turn()
     known = planner._targets._known[keys.partition_of("IKEA", store.partitions)]
     assert len(known.brands) + len(known.discounts) <= 5
+
+
+@pytest.mark.parametrize(("tells", "told"), [(False, []), (True, ["code.granted", "code.redeemed"])])
+def test_nobody_is_told_of_moved_in_codes_unless_that_is_asked_for(
+    client: Client, store: Store, *, tells: bool, told: list[str]
+) -> None:
+    planner = Planner(store, "one", Reminders(store, 1))
+    planner.open()
+    discount = str(client.create(codes={"kind": "shared", "code": "SALE"}, valid_for="P400D")["id"])
+    hook(store, types=["code.granted", "code.redeemed"])
+    contacts.note_address(store, "IKEA", "Ann", "ann@mail.example")
+    granted_at = store.now() // 1_000_000 * 1_000_000 - 86_400_000_000
+    line = moved_codes.MovedCode("", "Ann", granted_at, 1)
+    moved_codes.move_in(store, discount, [(2, line)], tells=tells)
+    while planner.turn().read:
+        pass
+    planned = of_brand(store)
+    assert [each.type for each in planned if each.kind == "webhook"] == told
+    assert [each.type for each in planned if each.kind == "email"] == told[:1]
+    # The reminder before the end is that of every code.
+    (partition,) = {each.partition for each in [parse_discount_id(discount)] if each is not None}
+    noted = store.command("ZSCORE", keys.expiring(partition), f"{discount} Ann")
+    assert int(float(noted)) == granted_at + 399 * 86_400_000_000

@@ -9,6 +9,6 @@ local known = redis.call('HGET', user_lists, name)
 if not known then return {'dropped'} end
 read_usage(brand)
 count_use_of(0 - known * bytes_of.listed_user, 0)
-redis.call('HDEL', user_lists, name)
 copy_later(user_lists)
+redis.call('HDEL', user_lists, name)
 return {'dropped'}

@@ -48,10 +48,10 @@ local counted_from, term_ends = string.match(term, '^(%d+) (%d+)$')
 if right and valid_for == 'by-calendar' and granted_at and counted_from ~= granted_at then return {'term', granted_at} end
 
 local none, reasons = {}, {}
-local lists, before = {first, second, third}, nil
+local before
 -- With a wrong code a caller learns nothing about the order either.
 if right then
-  before = find_record(lists, short)
+  before = find_record({first, second, third}, short)
   -- A hold that ended, or was released for a newer one, counts as no redemption.
   local is_live = before and before.state ~= 'released' and (before.state ~= 'held' or before.hold_until > at)
   local differs = none
@@ -232,7 +232,7 @@ if before then
   made.list, made.place = before.list, before.place
   put_record(made)
 else
-  add_record(lists, short, made)
+  add_record({first, second, third}, short, made)
 end
 for _, each in ipairs(released) do
   each.state = 'released'

@@ -76,7 +76,7 @@ local function move_line(moving, row, buckets, waits, redemptions, more_redempti
     add_record(each.lists, short, {state = 'redeemed', at = used_at, hold_until = '', number = d[2], amount = amount, currency = currency, discount_amount = off, day = '', week = '', left = '', user = user, code = code, reason = '', order = order, bounded = moving.writer and '1'})
     count_use(user_uses, day, week)
     if moving.writer then moving.writer.add_use(user_uses, day, week, used_at) end
-    list_for_discount(redemptions, more_redemptions, short, used_at)
+    list_for_discount(discount, redemptions, more_redemptions, short, used_at)
     list_for_user(users, user, user_redemptions, short, used_at)
     moving.sums['orders:' .. currency] = (moving.sums['orders:' .. currency] or 0) + amount
     moving.sums['discounts:' .. currency] = (moving.sums['discounts:' .. currency] or 0) + off
