@@ -1,10 +1,11 @@
 """A day's work at the console, in a real browser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 from playwright.sync_api import Page, expect
 
 from discount.config import Settings
@@ -108,29 +109,33 @@ def test_a_live_part_shows_a_grant_and_costs_no_rendering_while_nothing_changes(
     person.check()
 
 
-def test_a_worker_that_ends_is_told_of_on_a_page_that_is_open(
-    running: Site, visitor: Callable[..., Person], redis: object
-) -> None:
+@pytest.fixture
+def impatient(running: Site, redis: object) -> Iterator[Site]:
+    """The service, which takes a worker for gone after a second."""
     site = Site(running.settings.redis_url, running.ledger, worker_away=1)
-    try:
-        key = site.brand("IKEA")
-        site.discount(key)
-        with WorkerProcesses(site.settings.redis_url, workers=1, secret=SECRET) as processes:
-            person = visitor(site)
-            person.sign_in(key).clock.install()
-            page = person.go("/console/")
-            banner = page.get_by_text("No worker is running.")
+    yield site
+    site.stop()
 
-            def comes_to_be(shown: bool) -> bool:
-                # The page asks again every five seconds of its clock.
+
+# The fixture of the service comes first: the visitor has to leave before it stops.
+def test_a_worker_that_ends_is_told_of_on_a_page_that_is_open(impatient: Site, visitor: Callable[..., Person]) -> None:
+    key = impatient.brand("IKEA")
+    impatient.discount(key)
+    with WorkerProcesses(impatient.settings.redis_url, workers=1, secret=SECRET) as processes:
+        person = visitor(impatient)
+        person.sign_in(key).clock.install()
+        page = person.go("/console/")
+        banner = page.get_by_text("No worker is running.")
+
+        def comes_to_be(shown: bool) -> bool:
+            # The page asks again every five seconds of its clock.
+            with page.expect_response(lambda answer: "live=1" in answer.url):
                 page.clock.run_for(5_000)
-                return bool(banner.count()) is shown
+            return bool(banner.count()) is shown
 
-            wait_until(partial(comes_to_be, False), "the worker was seen")
-            processes.kill(0)
-            wait_until(partial(comes_to_be, True), "the page says that no worker is running")
-    finally:
-        site.stop()
+        wait_until(partial(comes_to_be, False), "the worker was seen")
+        processes.kill(0)
+        wait_until(partial(comes_to_be, True), "the page says that no worker is running")
 
 
 def test_the_longest_time_until_a_page_says_so_is_less_than_a_minute() -> None:
