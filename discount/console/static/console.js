@@ -5,7 +5,8 @@
   const parts = () => document.querySelectorAll("[data-live]");
   const button = document.getElementById("pause");
   const said = document.getElementById("said");
-  const marks = new WeakMap();
+  // The ETags of what parts show, and of answers that are not shown yet.
+  const marks = new WeakMap(), received = new WeakMap();
   let paused = false, saidAt = Date.now();
 
   // Live parts are asked for again while somebody can see them.
@@ -39,10 +40,11 @@
     part.classList.toggle("stale", status >= 400);
     if (status === 401) location.reload();
     if (status >= 400) event.preventDefault();
-    else if (headers.get("ETag")) marks.set(part, headers.get("ETag"));
+    else if (headers.get("ETag")) received.set(part, headers.get("ETag"));
   });
   document.addEventListener("htmx:error", (event) => event.target.classList?.add("stale"));
   document.addEventListener("htmx:after:swap", () => {
+    for (const part of parts()) if (received.has(part)) marks.set(part, received.get(part));
     const text = document.querySelector("[data-said]")?.dataset.said;
     if (!said || !text || said.textContent === text || Date.now() - saidAt < SAID_EVERY) return;
     said.textContent = text;
