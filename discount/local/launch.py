@@ -102,7 +102,7 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
     mails = Path(settings.data) / "mail" if sink else None
     if mails:
         children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, sink)
-    upgrade = _start(started, ["discount", "ledger", "upgrade"], environment)
+    upgrade = _start(started, ["discount.ledger"], environment)
     click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:
         if upgrade.poll():
