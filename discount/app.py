@@ -138,7 +138,7 @@ def _openid(settings: Settings) -> OpenId | None:
 def _open_store(settings: Settings) -> Store:
     store = connect(settings)
     if settings.ledger_url:
-        # Without a ledger nobody reads them.
+        # Without a ledger nothing reads them.
         tallies.start(store)
         store.watch_starts(partial(positions.find_whole, store, Database(settings.ledger_url)))
     return store
