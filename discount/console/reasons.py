@@ -221,14 +221,6 @@ GERMAN: dict[str, str] = {
     "cannot be parquet here: pyarrow is not installed (pip install .[parquet])": (
         "kann hier nicht parquet sein: pyarrow ist nicht installiert (pip install .[parquet])"
     ),
-    # Files of codes that are moved in.
-    "is given twice in the first line": "steht zweimal in der ersten Zeile",
-    "is missing in the first line": "fehlt in der ersten Zeile",
-    "is not a column of this file": "ist keine Spalte dieser Datei",
-    "is for a row with one use": "ist für eine Zeile mit einer Nutzung",
-    "give each order a row of its own": "geben Sie jeder Bestellung eine eigene Zeile",
-    "is given without a use": "steht ohne eine Nutzung da",
-    "is more than the amount": "ist mehr als der Betrag",
     # Forms of the console.
     "has no name and = in line {}": "hat in Zeile {} keinen Namen mit = dahinter",
     "has the name {} twice": "hat den Namen {} zweimal",
