@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from bench import tables
-from discount.domain import code_kinds, code_sequence
+from discount.domain import code_kinds, code_sequence, ids
 from discount.domain.code_kinds import CodeKind
 from discount.domain.identity import Identity
 from discount.domain.ids import parse_discount_id
@@ -18,12 +18,15 @@ from discount.services import (
     checkouts,
     claims,
     code_pools,
+    deliveries,
     discounts,
+    event_index,
     grants,
     redemptions,
     user_lists,
     waiting_lists,
 )
+from discount.services.deliveries import PlannedDelivery
 from discount.store import keys
 from discount.store.connection import Store
 from tests.support.redis_server import RedisServer
@@ -65,6 +68,8 @@ def run(unique_totals: Sequence[int], others_total: int) -> None:
     _show_redemptions(others_total // 10)
     _show_waits(others_total // 50)
     _show_people(others_total, others_total // 50)
+    _show_deliveries(others_total // 100)
+    _show_index(event_index.BLOCKS, max(event_index.BLOCKS, others_total // 5000))
 
 
 def _measure(kind: CodeKind, total: int, prefix: str) -> tuple[str, ...]:
@@ -192,6 +197,45 @@ def _show_people(listed: int, claiming: int) -> None:
         ("on the list", "bytes", "identities", "bytes"),
         [(f"{listed:,}", f"{on_list / listed:.1f}", f"{claiming:,}", f"{claimed / claiming:.0f}")],
     )
+
+
+def _show_deliveries(total: int) -> None:
+    """Measure the memory of a webhook call that is planned, with its entries in lists."""
+    partition = keys.partition_of(_BRAND, 16)
+    target = ids.make_webhook_id(partition, _BRAND)
+    with RedisServer() as server, server.client() as client:
+        store = Store.at(server.url, 10.0, 16)
+        planned = []
+        for number in range(total + 1):
+            event_id = f"evt-{partition:02x}{1_790_000_000_000 + number}-0-0123abcd"
+            name = deliveries.id_of(partition, event_id, "webhook", target)
+            each = PlannedDelivery(name, _BRAND, "webhook", target, "code.granted", event_id, "", f"{number}-0", number)
+            planned.append(("", [each]))
+        deliveries.plan(store, partition, store.now(), planned[:1])
+        start = _used(client)
+        deliveries.plan(store, partition, store.now(), planned[1:])
+        taken = (_used(client) - start) / total
+    tables.keep("memory: delivery", bytes=taken)
+    tables.show("Bytes of Redis memory for each delivery", ("how many", "bytes"), [(f"{total:,}", f"{taken:.0f}")])
+
+
+def _show_index(few: int, many: int) -> None:
+    """Measure the memory of a stretch in a brand's index of events, after a few and after many blocks of the outbox."""
+    partition, rows = keys.partition_of(_BRAND, 16), []
+    with RedisServer() as server, server.client() as client:
+        store = Store.at(server.url, 10.0, 16)
+        for blocks in (few, many - few):
+            with client.pipeline(transaction=False) as pipeline:
+                for number in range(blocks * event_index.BLOCK):
+                    fields = {"type": "code.granted", "at": 1, "brand": _BRAND if number % 100 == 0 else "Loud"}
+                    pipeline.xadd(keys.events(partition), fields)
+                pipeline.execute()
+            while event_index.extend(store, partition):
+                pass
+            index = keys.brand_events(partition, _BRAND)
+            count = int(client.zcard(index))
+            rows.append((f"{count:,}", f"{int(client.memory_usage(index, samples=0) or 0) / count:.0f}"))
+    tables.show("Bytes of Redis memory for each stretch in a brand's index of events", ("stretches", "bytes"), rows)
 
 
 def _create(store: Store, kind: CodeKind, total: int, **more: Any) -> Discount:

@@ -11,6 +11,7 @@ from discount.api.flask_app import make_app
 from discount.api.gate import Gate
 from discount.api.long_calls import LongCalls, Places
 from discount.api.middleware import RequestMiddleware
+from discount.api.ordinary import OrdinaryRequests
 from discount.api.routes import (
     brands,
     codes,
@@ -107,6 +108,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app = make_app(endpoints)
     app.extensions["contract"] = contract
     app.extensions["store"] = store
+    app.extensions["ordinary"] = OrdinaryRequests(contract.operations)
     docs.add_routes(app, contract.operations, __version__, console=settings.console == "on")
     if settings.console == "on":
         add_console(
@@ -136,7 +138,7 @@ def _openid(settings: Settings) -> OpenId | None:
 def _open_store(settings: Settings) -> Store:
     store = connect(settings)
     if settings.ledger_url:
-        # Without a ledger nobody reads them.
+        # Without a ledger nothing reads them.
         tallies.start(store)
         store.watch_starts(partial(positions.find_whole, store, Database(settings.ledger_url)))
     return store

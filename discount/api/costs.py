@@ -111,7 +111,7 @@ COSTS: dict[str, Cost] = {
     "find_code": Cost(
         9,
         "20 holders, 100 redemptions and 200 events each, from the ledger; 2,000 deliveries are looked for; "
-        "1,000 discounts of the brand are read if nobody holds the code",
+        "1,000 discounts of the brand are read if no user holds the code",
     ),
     "show_figures_of_discount": Cost(3, "1,500 steps, from the ledger"),
     "show_figures_of_brand": Cost(4, "1,500 steps, from the ledger; 100 discounts are read"),

@@ -339,7 +339,7 @@ def _charge(request: Request) -> None:
 
 
 def _payer(caller: Caller) -> str:
-    """Return who pays for what a call computes: nobody for the admin's."""
+    """Return the account that pays for what a call computes; empty for the admin's."""
     if caller.brand_id is not None:
         return f"brand {caller.brand_id}"
     return "" if caller.user_id is None else f"user {caller.user_id}"

@@ -8,7 +8,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 ENGLISH, GERMAN = "en", "de"
-# The longest header that is read: nobody has more languages.
+# The longest header that is read: enough for any choice of languages.
 _LONGEST = 200
 
 #: German titles, by slug.

@@ -25,7 +25,7 @@ _HELPS = {
     "starts_at": "The time from which codes are granted and valid; RFC 3339.",
     "expires_at": "The time until which codes are granted and valid; RFC 3339.",
     "valid_for": "How long a code is valid after its grant; ISO 8601, such as P14D.",
-    "claim_within": "How long after its grant an unused code goes to whoever waits, or to the pool; ISO 8601.",
+    "claim_within": "How long after its grant an unused code goes to the next user or to the pool; ISO 8601.",
     "release__at": "The time from which codes are released at a pace; RFC 3339.",
     "release__per_minute": "How many codes are released in a minute.",
     "codes__prefix": "The beginning of unique codes.",

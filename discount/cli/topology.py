@@ -113,7 +113,7 @@ def one_step(slot: int, source: Node, target: Node) -> str:
 def step_by_step(slot: int, source: Node, target: Node) -> str:
     """Return a script that moves a slot key by key."""
     host, _, port = target.address.rpartition(":")
-    # The target must own the slot before the source gives it up: otherwise nobody has it if the script stops.
+    # The target must own the slot before the source gives it up: otherwise no node has it if the script stops.
     # The first two commands are refused if the script runs again and has moved this slot already.
     return f"""{_client(target)} CLUSTER SETSLOT {slot} IMPORTING {source.name} || true
 {_client(source)} CLUSTER SETSLOT {slot} MIGRATING {target.name} || true

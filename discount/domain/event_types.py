@@ -26,7 +26,7 @@ class OfDiscount(msgspec.Struct):
 class OfAuthor(OfDiscount):
     """The data of an event of a change, with its author and the id of the request that made it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for a person who signed
     in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 
@@ -197,7 +197,7 @@ class DiscountClosed(Envelope, tag="discount.closed"):
 
 
 class DiscountRunningLow(Envelope, tag="discount.running-low"):
-    """80 or 95 percent of the total are granted, told once each; again after a raised total, if they lie ahead again.
+    """80 or 95 percent of the total are granted: one event for each, and again if a raised total puts them ahead again.
 
     The last code has `discount.sold-out` alone.
     """

@@ -68,7 +68,7 @@ def is_of(row: Sequence[Any], brand_id: str, types: Collection[str]) -> bool:
     return bool(fields) and fields[5] == brand_id and (not types or fields[1] in types)
 
 
-def place_of(event_id: str) -> tuple[int, str] | None:
+def parse_event_id(event_id: str) -> tuple[int, str] | None:
     """Return the partition and the entry id of an event; None if this service cannot have made its id."""
     match = _EVENT_ID.fullmatch(event_id)
     # Redis counts the entries of a millisecond in 64 bits.

@@ -34,7 +34,7 @@ KEY_SCOPES: tuple[Scope, ...] = ("manage", "grant", "redeem", "read")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller and its scopes: anybody while the service is open, the admin, a brand's API key, or a user."""
+    """The caller and its scopes: anyone while the service is open, the admin, a brand's API key, or a user."""
 
     scopes: frozenset[Scope]
     brand_id: str | None = None
@@ -54,7 +54,7 @@ class Caller:
 class Author:
     """The author of a change, and the id of its request, as the event has them.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for somebody who signed
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `user:<id>`, `person:<name>` for a person who signed
     in at the console by OpenID Connect, `command` for the command line, or `service` for what the service does itself.
     """
 

@@ -131,7 +131,7 @@ def check_currency(code: str, field: str) -> None:
 
 @cache
 def _currencies() -> frozenset[str]:
-    # Gold, test codes and the like have no minor unit, and nobody pays in them.
+    # Gold, test codes and the like have no minor unit, and no order is paid in them.
     return frozenset(currency.code for currency in Currency if currency.exponent is not None)
 
 

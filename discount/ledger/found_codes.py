@@ -1,4 +1,4 @@
-"""Find a code of a brand: its discount, who was granted it, what happened since, and who was told of it."""
+"""Find a code of a brand: its discount, who was granted it, what happened since, and the deliveries about it."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def find(store: Store, history: History, brand_id: str, code: str) -> FoundCode:
     """Return what is known about a code of a brand, in any spelling.
 
     Raises:
-        NotFound: nobody was granted that code, and no discount of the brand has it.
+        NotFound: no user was granted that code, and no discount of the brand has it.
         NoLedger, Unavailable
     """
     holders = history.find_code(brand_id, code, store.now())

@@ -135,7 +135,7 @@ class History:
         order = (columns.at, columns.partition, columns.entry_id)
         with self.database.reading() as connection:
             if after is not None:
-                partition, entry_id = events.place_of(after) or (-1, "")
+                partition, entry_id = events.parse_event_id(after) or (-1, "")
                 last = (columns.partition == partition) & (columns.entry_id == entry_id)
                 of_last = select(columns.at).where(last & (columns.brand_id == brand_id))
                 at = connection.execute(of_last).scalar_one_or_none()

@@ -30,7 +30,7 @@ class ReplayedWaits:
                 self._store.commands([("HDEL", name, "waits"), self._count(brand, -int(count))])
 
     def do(self, discount_id: str, entry: Entry) -> None:
-        """Begin or end the wait that an entry tells of."""
+        """Begin or end the wait that an entry records."""
         kind, user = entry.fields["type"], entry.fields.get("user", "")
         listed = keys.waits(self._partition, discount_id)
         if kind == "wait.started" and not user.startswith(FORGOTTEN):

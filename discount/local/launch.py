@@ -102,7 +102,7 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
     mails = Path(settings.data) / "mail" if sink else None
     if mails:
         children["sink"] = _start(started, ["discount", "sink", "--fd", "{fd}", str(mails)], environment, sink)
-    upgrade = _start(started, ["discount", "ledger", "upgrade"], environment)
+    upgrade = _start(started, ["discount.ledger"], environment)
     click.echo(welcome(settings, f"http://{address}", mails), err=True)
     while True:
         if upgrade.poll():
@@ -110,7 +110,7 @@ def _run(settings: Settings, started: ExitStack, pause: Callable[[], None], kind
         # The worker needs the tables of the ledger.
         if upgrade.returncode == 0 and "worker" not in children:
             worker = children["worker"] = _start(started, ["discount", "worker"], environment)
-            # All share one machine: answers come before what is told of them.
+            # All share one machine: answers come before their log lines and events.
             os.setpriority(os.PRIO_PROCESS, worker.pid, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
         for name, child in children.items():
             if child.poll() is not None:

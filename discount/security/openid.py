@@ -130,7 +130,7 @@ class OpenId:
         name = str(claims.get("email") or claims["sub"])[:128]
         # A role without a brand is the admin's alone, and the admin's has none.
         if role not in ROLES or (role == "admin") == bool(brand) or not name.isprintable():
-            raise Unauthenticated("Your account has no role here. Ask whoever runs this service.")
+            raise Unauthenticated("Your account has no role here. Ask the operator of this service.")
         return Person(name, ROLES[role], brand or None)
 
     def _key(self, kid: str | None) -> jwt.PyJWK:
@@ -160,7 +160,7 @@ class OpenId:
             return found
 
     def _session(self, back: str) -> Any:
-        # Imported when somebody signs in: it takes as long as the rest of the start.
+        # Imported when a person signs in: it takes as long as the rest of the start.
         client = import_module("authlib.integrations.requests_client")
         return client.OAuth2Session(
             *self._client, scope="openid profile email", redirect_uri=back, code_challenge_method="S256"

@@ -89,7 +89,7 @@ class Tokens:
                 return
 
     def owner_of_key(self, key_id: str) -> Caller:
-        """Return the brand of an API key by the key's id alone, for somebody who showed the key before.
+        """Return the brand of an API key by the key's id alone, for a person who showed the key before.
 
         Raises:
             Unauthenticated: the key was revoked, or has expired.
@@ -100,11 +100,11 @@ class Tokens:
         return caller
 
     def admin_mark(self) -> str:
-        """Return a text that only this admin key has, and from which nobody learns it."""
+        """Return a text that only this admin key has, and that does not reveal it."""
         return blake2b(self._admin, key=self._secret.encode()[:64], digest_size=8).hexdigest()
 
     def _find_key(self, key_id: str, digest: str | None = None) -> Caller:
-        """Return the owner of a key. Without a digest, whoever asks need not know the key."""
+        """Return the owner of a key. Without a digest, the caller need not have the key."""
         partition = api_keys.partition_of(key_id)
         if partition is None or partition >= self._store.partitions:
             raise Unauthenticated()

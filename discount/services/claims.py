@@ -31,7 +31,7 @@ def note_undone(store: Store, discount_id: str, user_id: str, at: int) -> None:
 def end(store: Store, partition: int, claim: str, now: int) -> bool:
     """Take the code of a claim back, unless it was used; return whether it was taken back.
 
-    The code goes to whoever waits longest in the same step, or into the pool. The user may be granted another one.
+    The code goes to the user who waits longest in the same step, or into the pool. The user may be granted another one.
     After a use is rolled back, `note_undone` brings the claim back. A closed discount leaves the user the code.
     """
     discount_id, _, user_id = claim.partition(" ")

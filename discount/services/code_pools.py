@@ -207,7 +207,7 @@ def import_batch(
 
 
 def import_call(
-    parsed: DiscountId, codes: list[str], first: Sequence[str], waits: next_waits.NextWaits = next_waits.NOBODY
+    parsed: DiscountId, codes: list[str], first: Sequence[str], waits: next_waits.NextWaits = next_waits.NO_USERS
 ) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of the import script.
 
@@ -233,7 +233,7 @@ def import_call(
             key_numbers[bucket] = len(key_numbers) + 1
         triples += [key_numbers[bucket], digest, code]
     sets = len(key_numbers)
-    return [*names, *waits.places], [waits.text, *first, sets, *triples]
+    return [*names, *waits.user_keys], [waits.text, *first, sets, *triples]
 
 
 def _with_unmade(

@@ -67,7 +67,7 @@ def change(
             keys.shared(parsed.partition, definition.brand_id),
             keys.buckets(parsed.partition, discount_id),
             keys.events(parsed.partition),
-            *waits.places,
+            *waits.user_keys,
         ],
         [
             waits.text,
@@ -90,7 +90,7 @@ def change(
 def close(store: Store, discount_id: str, *, void: bool = False, author: Author = COMMAND) -> tuple[Discount, int]:
     """Close a discount for good. Granted codes stay good unless `void`; a second call may void them.
 
-    Nobody waits any more. A shared code stays good for the users who were granted it. Imported codes that nobody holds
+    The waiting list ends. A shared code stays good for the users who were granted it. Imported codes that nobody holds
     stay in the export.
 
     Raises:

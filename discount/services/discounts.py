@@ -70,7 +70,7 @@ def create(
         limits: how often codes may be redeemed; None or a missing name for no limit.
         timezone: the time zone of the days and weeks that limits count in.
         valid_for: how long a code is good after its grant; months and years are counted in `timezone`.
-        claim_within: how long after its grant an unused code goes back to who waits or to the pool; without months.
+        claim_within: how long after its grant an unused code goes to the next user or to the pool; without months.
         release: the pace at which codes are granted; None for all at once.
         returns_use: whether a use that is rolled back returns to the limits.
         webhook: the address that gets this discount's events, and their types; no types for all.

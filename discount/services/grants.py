@@ -65,7 +65,7 @@ def grant(
         metadata: kept with the grant, if the code is new.
         expected_users: the user's field in the users' bucket as the caller read it; `*` accepts any.
         customer: what the caller says of the user, for the discount's audience.
-        identity: what tells that two users are one person, for `per_identity`.
+        identity: signs that two users are one person, for `per_identity`.
         serves: whether users who wait are served first, if there are codes for them.
 
     Raises:

@@ -16,13 +16,13 @@ AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class NextWaits:
-    """The first users of a waiting list: what follows them in KEYS, and what names them in ARGV."""
+    """The first users of a waiting list: their keys, and the text that names them in ARGV."""
 
-    places: Sequence[str] = ()
+    user_keys: Sequence[str] = ()
     text: str = ""
 
 
-NOBODY = NextWaits()
+NO_USERS = NextWaits()
 
 
 def list_keys(parsed: DiscountId) -> list[str]:
@@ -39,20 +39,20 @@ def read_for(store: Store, parsed: DiscountId, definition: Definition, scripts: 
     """Return the users who wait longest, AT_ONCE for each of several scripts that run one after another."""
     user_ids: list[str] = store.command("ZRANGE", list_keys(parsed)[0], 0, scripts * AT_ONCE - 1)
     pieces = [user_ids[first : first + AT_ONCE] for first in range(0, scripts * AT_ONCE, AT_ONCE)]
-    return [_next_waits(store, parsed, definition, each) if each else NOBODY for each in pieces]
+    return [_next_waits(store, parsed, definition, each) if each else NO_USERS for each in pieces]
 
 
 def _next_waits(store: Store, parsed: DiscountId, definition: Definition, user_ids: Sequence[str]) -> NextWaits:
     is_personal = definition.codes.kind == "personal"
     names = personal_codes.names_of(store, definition, user_ids) if is_personal else {}
-    places: list[str] = []
+    user_keys: list[str] = []
     users: list[list[str | int]] = []
     for user_id in user_ids:
         bucket = keys.grant_bucket(user_id, parsed.buckets)
         taken, candidates = list[str](), list[str | int]()
         if is_personal:
             taken, candidates = personal_codes.candidates_of(parsed, definition, user_id, names.get(user_id, ""))
-        places += [keys.grants(parsed.partition, parsed.text, bucket), keys.users(parsed.partition, user_id), *taken]
+        user_keys += [keys.grants(parsed.partition, parsed.text, bucket), keys.users(parsed.partition, user_id), *taken]
         # Lua's numbers cannot hold a digest.
         users.append([user_id, bucket, *map(str, candidates)])
-    return NextWaits(places, json.dumps(users))
+    return NextWaits(user_keys, json.dumps(users))

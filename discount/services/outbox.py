@@ -208,12 +208,12 @@ def _range(partition: int, stretch: event_index.Stretch, last: str) -> tuple[str
     return "XRANGE", keys.events(partition), first, stretch.last, "COUNT", ENTRIES
 
 
-def _is_after(place: str, other: str) -> bool:
-    return bool(place) and (not other or events.parts(place) > events.parts(other))
+def _is_after(entry_id: str, other: str) -> bool:
+    return bool(entry_id) and (not other or events.parts(entry_id) > events.parts(other))
 
 
 def _finished(store: Store, stream: str) -> list[tuple[int, int]]:
-    """Return for each consumer group the first place that it has not finished, as milliseconds and number."""
+    """Return for each consumer group the first entry that it has not finished, as milliseconds and number."""
     bounds = []
     for group in store.command("XINFO", "GROUPS", stream):
         info = fields(group)
@@ -227,7 +227,7 @@ def _finished(store: Store, stream: str) -> list[tuple[int, int]]:
 
 
 def _score(milliseconds: int, number: int) -> int:
-    """Return a place as a score, which keeps sixteen digits. Redis adds no thousand entries in a millisecond."""
+    """Return an entry's id as a score, which keeps sixteen digits. Redis adds no thousand entries in a millisecond."""
     return milliseconds * 1000 + min(number, 999)
 
 
@@ -235,7 +235,7 @@ def _start(store: Store, partition: int, after: str | None) -> str:
     """Return the id of the entry after which to read; '' for the beginning."""
     if after is None:
         return ""
-    parsed = events.place_of(after)
+    parsed = events.parse_event_id(after)
     if parsed is None or parsed[0] != partition:
         raise Invalid("after", "is not an event of this brand")
     trimmed = store.command("GET", keys.trimmed(partition))

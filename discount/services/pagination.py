@@ -161,7 +161,7 @@ def read_pages(list_page: Callable[..., P]) -> Iterator[P]:
         list_page: returns the first page, or the page at `cursor`.
 
     Raises:
-        Unavailable: something is missing, which whoever reads all of a list would not notice.
+        Unavailable: something is missing, which a reader of the whole list would not notice.
     """
     first = _whole(list_page())
 

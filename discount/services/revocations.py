@@ -21,7 +21,7 @@ from discount.services import (
 from discount.store import keys
 from discount.store.connection import Store
 
-#: Where a code goes: nowhere, back to the codes that nobody holds, or to another user.
+#: Where a code goes: nowhere, back to the pool, or to another user.
 Back = Literal["void", "pool", "next"]
 #: How often the script is run while the user's grant keeps changing.
 TRIES = 5
@@ -68,7 +68,7 @@ def revoke(
     Args:
         back: `void` ends the code, `pool` lets another user be granted it, `next` grants it to `next_user_id`. A
             personal code has its user's name, so that `pool` returns only its place, and `next` makes another code.
-            A code in the pool goes to whoever waits longest, in the same step.
+            A code in the pool goes to the user who waits longest, in the same step.
         reissue: whether the user may be granted a code of this discount again.
         code: the code to take back; None for the one that the user holds. With it, a repeat never takes a newer code.
         unclaimed: whether the code is left to the user if it was used, or is on hold.
@@ -93,7 +93,7 @@ def revoke(
         if code is not None and code_sequence.canonical(code) != code_sequence.canonical(held.code):
             raise NotGranted("The user holds another code.")
         names, arguments = _keys(store, parsed, user_id, next_user_id or user_id), list[str | int]()
-        waits = next_waits.NOBODY
+        waits = next_waits.NO_USERS
         if back == "pool" and discount.waiting_count:
             waits = next_waits.read(store, parsed, discount.definition)
         if next_user_id is not None and discount.codes.kind == "personal":
@@ -104,7 +104,7 @@ def revoke(
             names += taken
         answer = store.run(
             "revoke",
-            [*names, *waits.places],
+            [*names, *waits.user_keys],
             [
                 *(waits.text, *store.quotas.grant_arguments, user_id, value or "", code_sequence.canonical(held.code)),
                 *(_page_of(store, parsed, user_id, str(discount.number)), reason, back, next_user_id or ""),

@@ -107,7 +107,7 @@ def list_all(store: Store, brand_id: str) -> list[UserList]:
 
 
 def drop(store: Store, brand_id: str, name: str) -> UserList:
-    """Delete a list, and return what it was. Discounts that name it have nobody of it any more.
+    """Delete a list, and return what it was. Discounts that name it then have no users by it.
 
     Raises:
         NotFound
@@ -126,7 +126,7 @@ def drop(store: Store, brand_id: str, name: str) -> UserList:
 
 
 def lookup(store: Store, brand_id: str, name: str, user_id: str) -> Command:
-    """Return the command that tells whether a user is on a list."""
+    """Return the command that answers whether a user is on a list."""
     digest = _digest(user_id)
     return (
         "SISMEMBER",

@@ -47,14 +47,14 @@ def wait(
     Args:
         email: the user's address at the brand from now on; empty changes nothing.
         customer: what the caller says of the user, for the discount's audience.
-        identity: what tells that two users are one person, for `per_identity`.
+        identity: signs that two users are one person, for `per_identity`.
 
     Raises:
         NotFound, Closed, Expired, QuotaReached
         NotInAudience, AlreadyGrantedElsewhere, IdentityMissing: the user may be granted no code.
         AlreadyGranted: the user holds a code.
         Revoked: the user's code was taken back, and the user may be granted no other one.
-        CodesLeft: nobody waits, and there is a code to grant.
+        CodesLeft: no user waits, and there is a code to grant.
     """
     parsed = discounts.parse_id(store, discount_id)
     partition = parsed.partition
@@ -73,7 +73,7 @@ def wait(
     judged, places = admission or ("", ())
     answer = store.run("wait", [*names, *places], [*arguments, judged])
     if answer.status == "asks":
-        # The user is judged once, before the wait: a hand-out asks nobody.
+        # The user is judged once, before the wait; a hand-out judges no one again.
         judged, places = admissions.admit(store, parsed, user_id, customer, identity)
         answer = store.run("wait", [*names, *places], [*arguments, judged])
     return Wait(discount_id, user_id, int(answer["place"]), int(answer["since"]), answer.status == "waits")
@@ -180,7 +180,7 @@ def serve(store: Store, discount_id: str) -> int:
             keys.codes(partition, discount_id),
             keys.buckets(partition, discount_id),
             keys.events(partition),
-            *waits.places,
+            *waits.user_keys,
         ]
         answer = store.run("serve", names, [waits.text, *store.quotas.grant_arguments])
         served += int(answer["served"])

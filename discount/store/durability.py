@@ -9,7 +9,7 @@
 | `replicated` | `SET {pp}:mark 1`, `WAIT n t` | n replicas have all that this node wrote before |
 | `synced` | `SET {pp}:mark 1`, `WAIT n t`, `WAITAOF 1 n t` | n replicas and this node have it on disk |
 
-A WAIT covers everything that the node wrote before it, whoever wrote it. But it looks at the last write of its own
+A WAIT covers everything that the node wrote before it, from any connection. But it looks at the last write of its own
 connection, and passes at once after a script that only read. So the mark, a write, comes before it: a call that is
 repeated on another connection waits, too. One tail is enough for all commands that share an exchange with a node.
 
@@ -41,7 +41,7 @@ Command = tuple[str | int, ...]
 
 NOT_SAFE = "What was asked for is not yet safe: too few replicas of this node have confirmed it in time."
 
-# Keys that hold a code, or a fact about one that callers are told.
+# Keys that hold a code, or a fact about one that callers see.
 _SHOWN = re.compile(r"\{..\}:(discount:[^:]+:(grants:|codes$)|users:|redemptions:|events$)")
 _READS = frozenset(
     (
@@ -52,7 +52,7 @@ _READS = frozenset(
     )
 )
 # Scripts that show nothing, as EVALSHA and EVAL name them: one that only counts a request, and the probe. A count that
-# waits would fail, and limit nobody.
+# waits would fail, and limit no caller.
 _SHOW_NOTHING = SCRIPTS["count"].forms() | {PROBE}
 # Commands that show nothing to a caller and change nothing that is answered. A worker waits once a turn instead.
 _NEVER = frozenset(

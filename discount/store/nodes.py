@@ -30,7 +30,7 @@ _GROWTH = 1.6
 _IDLE_SECONDS = 10.0
 # Not the generator of `random`: another thread may have seeded that one, and rely on its numbers.
 _random = SystemRandom()
-#: Seconds between looks at several servers. A process that nobody calls learns of a failover, too, and so its next call
+#: Seconds between looks at several servers. An idle process learns of a failover, too, and so its next call
 #: need not fail first.
 REFRESH_SECONDS = 2.0
 
@@ -332,7 +332,7 @@ def _look_until_well(reference: "weakref.ref[Nodes]") -> None:
         try:
             pause = nodes._look_after(pause)
         except Exception as error:
-            # Without this thread, nobody would learn of a failover any more.
+            # Without this thread, the process would learn of no failover any more.
             get_logger().error("the look at the nodes failed", exc_info=error)
             nodes.look_soon()
             pause = PAUSES[1]

@@ -105,7 +105,7 @@ def furnish(service: Service, brand: str) -> tuple[str, str]:
     service.done("POST", f"/brand/{brand}/keys", json={"name": "reader", "scopes": ["read"]})
     revoked = service.done("POST", f"/brand/{brand}/keys", json={"name": "gone"})["id"]
     assert service.ask("DELETE", f"/brand/{brand}/keys/{revoked}").status_code == 204
-    digest = {"hour": 7, "timezone": "Europe/Vienna"}
+    digest = {"hour": 7, "language": "de"}
     service.done("PATCH", f"/brand/{brand}", json={"digest": digest, "quotas": {"discounts": 90, "emails_a_day": 7}})
     webhooks = [
         service.done("POST", "/webhook", key, json={"brand_id": brand, "url": f"https://{n}.brand.example/x"})["id"]

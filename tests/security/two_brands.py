@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from discount.app import create_app
 from discount.config import Settings
-from discount.domain.events import place_of
+from discount.domain.events import parse_event_id
 from discount.domain.ids import make_delivery_id
 from discount.ledger import schema
 from discount.ledger.consumer import Consumer
@@ -119,9 +119,9 @@ class TwoBrands:
         """Plan a delivery of the webhook for the brand's oldest event, and return its id."""
         store = self.store()
         event = outbox.list_page(store, brand, limit=1).items[0]
-        partition, place = place_of(event.id) or (0, "")
+        partition, entry_id = parse_event_id(event.id) or (0, "")
         delivery_id = make_delivery_id(partition, event.id, webhook)
-        planned = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", place, 1)
+        planned = PlannedDelivery(delivery_id, brand, "webhook", webhook, "discount.created", event.id, "", entry_id, 1)
         deliveries.plan(store, partition, store.now(), [("", [planned])])
         return delivery_id
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from discount.domain.events import place_of
+from discount.domain.events import parse_event_id
 from discount.domain.ids import make_delivery_id
 from discount.services import deliveries, outbox
 from discount.services.deliveries import PlannedDelivery
@@ -260,9 +260,9 @@ def test_deliveries_are_listed_shown_and_made_again(
     said("create", "Post", "Sale", "--total", "1")
     store = Store.at(server.url, PATIENCE, 16)
     event = outbox.list_page(store, "Post", limit=1).items[0]
-    partition, place = place_of(event.id) or (0, "")
+    partition, entry_id = parse_event_id(event.id) or (0, "")
     found = make_delivery_id(partition, event.id, webhook)
-    owed = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", place, 1)
+    owed = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", entry_id, 1)
     deliveries.plan(store, partition, store.now(), [("", [owed])])
 
     assert said("delivery", "show", found) == http.get(f"/delivery/{found}").get_json()

@@ -63,5 +63,5 @@ def add_routes(contract: Contract, store: Store) -> None:
         refusals=("not-found",),
     )
     def drop_list(brand_id: BrandId, name: ListName) -> ViewResult:
-        """Delete a list. Discounts that name it have nobody of it any more."""
+        """Delete a list. Discounts that name it then have no users by it."""
         return UserListOut.of(user_lists.drop(store, brand_id, name)), 200

@@ -234,7 +234,7 @@ class ExportQuery(Shape, rename={"since": "from", "until": "to"}):
 class ChangeOut(Shape):
     """A change of a discount, with the settings in question before and after it.
 
-    `by` is `open` while the service is open, `admin`, `key:<id>`, `person:<name>` for somebody who signed in at the
+    `by` is `open` while the service is open, `admin`, `key:<id>`, `person:<name>` for a person who signed in at the
     console by OpenID Connect, or `command` for the command line.
     """
 

@@ -35,7 +35,7 @@ class HoursShape(Shape, rename={"from_": "from"}):
 
 
 class ReleaseIn(Shape):
-    """The pace at which codes are granted: so many a minute, evenly, from `at` on. What nobody took adds up."""
+    """The pace at which codes are granted: so many a minute, evenly, from `at` on. Codes that were not taken add up."""
 
     at: Moment
     per_minute: Annotated[int, Meta(ge=1, le=releases.MOST_PER_MINUTE, description="Codes of a minute.", examples=[60])]

@@ -1,4 +1,4 @@
---- Close a discount for good: no more grants, and nobody waits for one. Generated codes of the pool are deleted; imported and returned ones stay.
+--- Close a discount for good: no more grants, and no more waiting list. Generated codes of the pool are deleted; imported and returned ones stay.
 --- COST  O(1): Redis frees the memory of the pool and the waiting list later, in another thread.
 --- KEYS  usage discount codes waits waits_due events
 --- ARGV  discount_id granted_codes by request_id

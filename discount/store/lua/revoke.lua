@@ -115,6 +115,6 @@ else
 end
 -- The number in a personal code counts on: no number comes twice.
 if d[3] == 'personal' and back ~= 'void' then redis.call('HINCRBY', discount, 'made', 1) end
--- A code in the pool goes to whoever waits. The brand knows that all codes were granted.
+-- A code in the pool goes to the next user who waits. The brand has had the events of a total that is granted.
 if back == 'pool' then hand_out(discount, codes, buckets, events, taken, 1, true) end
 return {'taken-back', at}

@@ -32,7 +32,7 @@ if claims and claims.slug then
   return {'identity-missing'}
 end
 local numbers = redis.call('HGET', users, user .. '\n~') or ''
--- After the clock went back, whoever comes later still waits behind the others.
+-- After the clock went back, a user who comes later still waits behind the others.
 local last = redis.call('ZRANGE', waits, -1, -1, 'WITHSCORES')
 local place = string.format('%.0f', redis.call('ZCARD', waits) + 1)
 since = at

@@ -36,7 +36,7 @@ local function identity_claims(text, places)
     if version then redis.call('ZADD', noted, string.format('%.0f', version + 1), '') end
     redis.call('ZADD', noted, version or '0', name)
   end
-  -- The brand is told once of each digest: repeated tries must not flood it.
+  -- One event for each digest: repeated tries must not flood the brand.
   function claims.report(events, at, brand, number)
     if not shared or string.find(users[shared], '!', 1, true) then return end
     local place = first + shared

@@ -1,6 +1,6 @@
--- The shares of a total, in percent, of which a brand is told when they are granted.
--- Returns those that the next grant reaches and that were not told before; `told` is the last one and its total then.
--- After a raise of the total, shares that are ahead again may be told again.
+-- The shares of a total, in percent, that have an event when they are granted.
+-- Returns those that the next grant reaches and that had no event before; `told` is the last one and its total then.
+-- After a raise of the total, shares that are ahead again may have another event.
 local function next_levels(granted, total, told)
   local size, level, of_total = tonumber(total), string.match(told or '', '^(%d+) (%d+)$')
   level = tonumber(level or 0)
