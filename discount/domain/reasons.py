@@ -296,7 +296,7 @@ def _wrong_choice(_found: re.Match[str], types: _Types, value: Any, _text: bool)
     return _NOT_EXPLAINED
 
 
-def _says(sentence: str) -> Callable[[re.Match[str], _Types, Any, bool], str]:
+def _sentence(sentence: str) -> Callable[[re.Match[str], _Types, Any, bool], str]:
     return lambda _found, _types, _value, _text: sentence
 
 
@@ -309,13 +309,16 @@ _SENTENCES: tuple[tuple[str, Callable[[re.Match[str], _Types, Any, bool], str]],
     (r"Invalid (?:enum )?value .*", _wrong_choice),
     (
         r"Expected `datetime` with a timezone component",
-        _says("has no offset from UTC; write it as 2026-12-24T18:00:00Z"),
+        _sentence("has no offset from UTC; write it as 2026-12-24T18:00:00Z"),
     ),
-    (r"Invalid RFC3339 encoded datetime", _says(_A_TIME)),
-    (r"Invalid RFC3339 encoded date", _says("is not a date, such as 2026-12-24")),
-    (r"(?:Timestamp|Invalid epoch timestamp).*", _says(_A_TIME)),
-    (r".*ISO8601 durations?|Duration is out of range", _says("is not a duration in ISO 8601, such as P14D or PT12H")),
-    (r"Invalid decimal string", _says("is not a decimal number, such as 12.50")),
+    (r"Invalid RFC3339 encoded datetime", _sentence(_A_TIME)),
+    (r"Invalid RFC3339 encoded date", _sentence("is not a date, such as 2026-12-24")),
+    (r"(?:Timestamp|Invalid epoch timestamp).*", _sentence(_A_TIME)),
+    (
+        r".*ISO8601 durations?|Duration is out of range",
+        _sentence("is not a duration in ISO 8601, such as P14D or PT12H"),
+    ),
+    (r"Invalid decimal string", _sentence("is not a decimal number, such as 12.50")),
     (r"Expected `(.+?)`, got `(.+?)`", _wrong_type),
     (r"Expected `(\w+)`()", _wrong_type),
 )

@@ -34,7 +34,7 @@ class ReplayedCodes:
     def grant_many(self, calls: Sequence[Call]) -> None:
         """Grant the codes of several calls for one discount."""
         discount_id = calls[0].discount_id
-        self._know(discount_id)
+        self._load_definition(discount_id)
         self._store.begin({each.fields["user"]: self._entries.past(each, code=each.fields["code"]) for each in calls})
         outcomes = grants.grant_many(self._store, discount_id, [each.fields["user"] for each in calls])
         for call, outcome in zip(calls, outcomes, strict=True):
@@ -44,7 +44,7 @@ class ReplayedCodes:
     def grant(self, call: Call) -> None:
         """Grant the code of a call, with its metadata."""
         fields = call.fields
-        self._know(call.discount_id)
+        self._load_definition(call.discount_id)
         self._store.begin({fields["user"]: self._entries.past(call, code=fields["code"])})
         of_grant = metadata.read(fields.get("metadata"))
         self._note_grant(call, grants.grant(self._store, call.discount_id, fields["user"], metadata=of_grant))
@@ -80,7 +80,7 @@ class ReplayedCodes:
         )
         raise_refusal(answer.refusal())
 
-    def _know(self, discount_id: str) -> None:
+    def _load_definition(self, discount_id: str) -> None:
         # A personal code is offered to the script only if the definition is known.
         discounts.get_definition(self._store, discount_id)
 

@@ -127,7 +127,10 @@ class _Moving:
         """Take the next line."""
         reason = line if isinstance(line, str) else self._refusal_of(line)
         if isinstance(line, str) or reason:
-            self._refuse(number, reason)
+            self.report.bad_count += 1
+            # These come in order; what the script refuses is added to them at the end of the batch.
+            if len(self._bad) < code_pools.NAMED:
+                self._bad.append(Line(number, reason))
             return
         if self._discount.codes.kind == "imported":
             digest, waits = code_kinds.digest(line.code), not line.user_id
@@ -171,14 +174,10 @@ class _Moving:
         late = (name for name in ("granted_at", "redeemed_at") if (getattr(line, name) or 0) > self._now)
         return next((f"{name} is in the future" for name in late), "")
 
-    def _refuse(self, number: int, reason: str) -> None:
-        self.report.bad_count += 1
-        if len(self._bad) < code_pools.NAMED:
-            self._bad.append(Line(number, reason))
-
     def _note(self, number: int, outcome: str) -> None:
         if outcome in _REASONS:
-            self._refuse(number, _REASONS[outcome])
+            self.report.bad_count += 1
+            self._bad.append(Line(number, _REASONS[outcome]))
             return
         word, _, uses = outcome.partition(" ")
         self.report.granted_count += word == "granted"

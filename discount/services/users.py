@@ -66,7 +66,7 @@ def forget(store: Store, user_id: str, *, brand_id: str | None = None, author: A
         # Events that were written meanwhile.
         named |= user_events.find_after(store, partition, user_id, brand_id, newest[partition])
         task.done.events += len(named)
-        _tell(store, partition, task, named)
+        _note_forgotten(store, partition, task, named)
     contacts.forget(store, user_id, brand_id=brand_id)
     user_lists.forget(store, user_id, brand_id=brand_id)
     return task.done
@@ -178,7 +178,7 @@ def _forget_redemptions(
     return found, kept
 
 
-def _tell(store: Store, partition: int, task: _Task, named: set[str]) -> None:
+def _note_forgotten(store: Store, partition: int, task: _Task, named: set[str]) -> None:
     """Write that all of the user is forgotten here, and cut the entries that name the user after everyone has read it.
 
     Without a brand the entry is for all brands of the partition, and none of them sees it.

@@ -313,7 +313,7 @@ def test_several_codes_of_judged_users_cost_what_is_declared(counted: Counted) -
     # The first run of a script loads it.
     counted.client.http.post("/validation", json=use | {"codes": codes})
     for path, name in (("/validation", "validate_code"), ("/redemption", "redeem_code")):
-        for several in (codes[:1], codes):
+        for several in (codes[:1], codes[1:]):
             order = {"order": _order(100 + len(several))}
             found = _as_new(counted, path, use | order | {"codes": several})
             assert found <= costs.CHECKOUT * len(several), (path, len(several))

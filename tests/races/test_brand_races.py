@@ -32,6 +32,9 @@ def test_a_user_with_a_code_never_gets_sold_out_later(service: Service, redis_se
     calls = [Call(user, "POST", "/brand/Playmobil/grant", {"user_id": user}) for user in users for _ in range(4)]
 
     answers = drive(service.urls, shuffled(calls))
+    # A call tries twenty discounts. On a busy machine others may have emptied all of these, at each call of a user.
+    late = set(users) - {answer.user for answer in answers if answer.status == 201}
+    answers += drive(service.urls, [Call(user, "POST", "/brand/Playmobil/grant", {"user_id": user}) for user in late])
 
     since = {answer.user: answer.ended for answer in answers if answer.status == 201}
     assert len(since) == 40

@@ -160,9 +160,10 @@ def test_a_code_that_was_taken_back_does_not_come_back_with_the_file(back: Any) 
 
 def test_the_first_hundred_refused_lines_are_named(harness: ServiceHarness) -> None:
     found = harness.create(kind=IMPORTED)
-    report = move(harness, found, *["is bad"] * 150, held("A", "ann"))
-    assert (report.bad_count, report.granted_count) == (150, 1)
-    assert report.lines == [Line(number, "is bad") for number in range(2, 102)]
+    report = move(harness, found, held("A", "ann"), held("B", "ann"), *["is bad"] * 150)
+    assert (report.bad_count, report.granted_count) == (151, 1)
+    assert report.lines[0] == Line(3, "the user holds another code of this discount")
+    assert report.lines[1:] == [Line(number, "is bad") for number in range(4, 103)]
 
 
 def test_users_of_a_shared_code_are_moved_in_up_to_its_total(harness: ServiceHarness) -> None:

@@ -498,10 +498,10 @@ def test_a_month_after_the_grant_is_a_calendar_month(harness: ServiceHarness, by
             facts = refused(harness, Expired, code, f"after {days}", **place)
             assert int(facts["expires_at"]) == length.after(granted_at, zone)
             assert words(validate(harness, code, f"after {days}", **place)) == ["expired"]
-    harness.redis.hset(name, "User 1", f"{told_at(harness, found)} {code}")
+    harness.redis.hset(name, "User 1", f"{time_of_grant(harness, found)} {code}")
 
 
-def told_at(harness: ServiceHarness, found: Discount) -> str:
+def time_of_grant(harness: ServiceHarness, found: Discount) -> str:
     """Return the time of the first grant, from its event."""
     return harness.events(found, "code.granted")[0]["at"]
 
@@ -1142,7 +1142,7 @@ def test_a_use_and_its_rollback_have_an_event_each(harness: ServiceHarness) -> N
     ]
 
 
-def told_of(harness: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
+def events_of_redemptions(harness: ServiceHarness, found: Discount) -> list[tuple[str, str]]:
     """Return the types of a discount's redemption events, each with its redemption."""
     return [(each["type"], each["redemption"]) for each in harness.events(found) if "redemption" in each]
 
@@ -1152,7 +1152,7 @@ def test_a_hold_has_an_event_for_each_step(harness: ServiceHarness) -> None:
     ended, confirmed, given_up = (redeem(harness, CODE, f"A-{n}", hold=600) for n in range(3))
     let_end(harness, ended)
     begun = [("redemption.held", each.id) for each in (ended, confirmed, given_up)]
-    assert told_of(harness, found) == begun
+    assert events_of_redemptions(harness, found) == begun
     held_until = [each["hold_until"] for each in harness.events(found, "redemption.held")]
     assert held_until == [str(each.hold_until) for each in (ended, confirmed, given_up)]
     done = [confirm(harness, confirmed) for _ in range(2)]
@@ -1160,7 +1160,7 @@ def test_a_hold_has_an_event_for_each_step(harness: ServiceHarness) -> None:
         roll_back(harness, given_up, "left the shop")
         roll_back(harness, ended)
     # Nothing runs when a hold ends by itself, so it has no event.
-    assert told_of(harness, found) == [
+    assert events_of_redemptions(harness, found) == [
         *begun,
         ("redemption.confirmed", confirmed.id),
         ("code.redeemed", confirmed.id),
@@ -1170,7 +1170,7 @@ def test_a_hold_has_an_event_for_each_step(harness: ServiceHarness) -> None:
         assert [each["at"] for each in harness.events(found, kind)] == [str(done[0].confirmed_at)]
     assert [each["reason"] for each in harness.events(found, "redemption.released")] == ["left the shop"]
     roll_back(harness, confirmed)
-    assert told_of(harness, found)[-1] == ("redemption.rolled-back", confirmed.id)
+    assert events_of_redemptions(harness, found)[-1] == ("redemption.rolled-back", confirmed.id)
 
 
 @pytest.mark.parametrize("hold", [None, 600], ids=["redeemed", "held"])
@@ -1181,7 +1181,7 @@ def test_the_event_of_a_released_hold_comes_before_that_of_the_new_use(
     first = redeem(harness, hold=600, amount=1999)
     second = redeem(harness, CODE, "A-2", hold=hold)
     word = "redemption.held" if hold else "code.redeemed"
-    assert told_of(harness, found) == [
+    assert events_of_redemptions(harness, found) == [
         ("redemption.held", first.id),
         ("redemption.released", first.id),
         (word, second.id),

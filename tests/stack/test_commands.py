@@ -262,8 +262,8 @@ def test_deliveries_are_listed_shown_and_made_again(
     event = outbox.list_page(store, "Post", limit=1).items[0]
     partition, entry_id = parse_event_id(event.id) or (0, "")
     found = make_delivery_id(partition, event.id, webhook)
-    owed = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", entry_id, 1)
-    deliveries.plan(store, partition, store.now(), [("", [owed])])
+    planned = PlannedDelivery(found, "Post", "webhook", webhook, "discount.created", event.id, "", entry_id, 1)
+    deliveries.plan(store, partition, store.now(), [("", [planned])])
 
     assert said("delivery", "show", found) == http.get(f"/delivery/{found}").get_json()
     listed = said("delivery", "list", "Post", "--state", "waiting", "--webhook-id", webhook)

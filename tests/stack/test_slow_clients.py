@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -234,14 +233,20 @@ def test_a_body_that_comes_slower_than_the_least_speed_ends(monkeypatch: pytest.
 
 
 def test_a_body_that_keeps_the_least_speed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
     monkeypatch.setattr(connections, "WINDOW", 0.05)
+    # Time passes with the pieces alone, however late the sender's thread is.
+    monkeypatch.setattr(connections, "monotonic", lambda: passed)
     ours, theirs = socket.socketpair()
     client = ClientSocket(ours)
     client.waits = True
+    taken = threading.Semaphore(1)
 
     def send() -> None:
+        nonlocal passed
         for _ in range(20):
-            time.sleep(0.02)
+            taken.acquire(timeout=PATIENCE)
+            passed += 0.02
             theirs.sendall(b"x" * 10_000)
         theirs.close()
 
@@ -251,6 +256,7 @@ def test_a_body_that_keeps_the_least_speed_goes_on(monkeypatch: pytest.MonkeyPat
         seen = 0
         while piece := client.recv(65536):
             seen += len(piece)
+            taken.release()
     sender.join()
     assert seen == 200_000
 

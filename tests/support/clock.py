@@ -64,7 +64,7 @@ class Clock:
         """Start again on an emptied server, at a moment after 2001 or at the server's own time."""
         seconds, rest = self._redis.time()
         self._now = int(seconds) * _SECOND + int(rest) if moment is None else moment
-        self._tell()
+        self._store_time()
 
     def now(self) -> int:
         """Return the microseconds since 1970 UTC."""
@@ -78,7 +78,7 @@ class Clock:
         """Move on to a moment, and delete the keys that would have expired by then."""
         assert moment >= self._now
         self._now = moment
-        self._tell()
+        self._store_time()
         with self._redis.pipeline(transaction=False) as asked:
             for tag in _TAGS:
                 asked.zrangebyscore(tag + _ENDS, "-inf", moment)
@@ -88,7 +88,7 @@ class Clock:
                 self._redis.delete(*ended)
                 self._redis.zrem(tag + _ENDS, *ended)
 
-    def _tell(self) -> None:
+    def _store_time(self) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
             for tag in _TAGS:
                 pipeline.set(tag + _NOW, str(self._now))

@@ -360,7 +360,7 @@ class Cluster(_Servers):
             start_new_session=True,
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - started before any thread
         )
-        self._tell_bus(
+        self._configure_bus(
             [
                 (announced.number, node.name, bus.number)
                 for node, bus, announced in zip(self.nodes, self._bus_ports, self._announced, strict=True)
@@ -369,9 +369,9 @@ class Cluster(_Servers):
 
     def _sever(self) -> None:
         pairs = combinations(self.nodes, 2)
-        self._tell_bus([(one.name, two.name) for one, two in pairs if self._cut & {one, two}])
+        self._configure_bus([(one.name, two.name) for one, two in pairs if self._cut & {one, two}])
 
-    def _tell_bus(self, message: Any) -> None:
+    def _configure_bus(self, message: Any) -> None:
         assert self._bus is not None
         print(json.dumps(message), file=_pipe(self._bus.stdin), flush=True)
         assert _pipe(self._bus.stdout).readline() == "ok\n", "the bus of the Cluster broke"
