@@ -50,20 +50,25 @@ def list_waiting(store: Store, brand_id: str) -> list[WaitingLane]:
     """
     partition = keys.partition_of(brand_id, store.partitions)
     digest, kinds = deliveries.brand_digest(brand_id), get_args(DeliveryKind)
-    found = store.commands([("ZRANGE", keys.lanes(partition, kind, digest), 0, SHOWN - 1) for kind in kinds])
-    names = [lane for lanes in found for lane in lanes][:SHOWN]
+    found = store.commands(
+        [("ZRANGE", keys.lanes(partition, kind, digest), 0, SHOWN - 1, "WITHSCORES") for kind in kinds]
+    )
+    due_at = {lane: int(float(at)) for rows in found for lane, at in zip(rows[::2], rows[1::2], strict=True)}
+    names = list(due_at)[:SHOWN]
     lanes = [keys.lane(partition, each) for each in names]
     counts = store.commands([("ZCARD", each) for each in lanes])
     ends = store.commands([("ZRANGE", lane, *part) for lane in lanes for part in ((0, ENDS - 1), (-ENDS, -1))])
     read = {each.id: each for each in deliveries.read(store, partition, list(dict.fromkeys(chain(*ends))))}
     rows = []
-    for count, first, last in zip(counts, ends[::2], ends[1::2], strict=True):
+    for name, count, first, last in zip(names, counts, ends[::2], ends[1::2], strict=True):
         some = [read[each] for each in (*first, *last) if each in read]
         if some:
             tried = max(some, key=lambda each: each.attempts)
             webhook_id = tried.target if tried.kind == "webhook" else None
-            since, due_at = min(each.created_at for each in some), min(each.due_at or 0 for each in some)
-            rows.append(WaitingLane(tried.kind, webhook_id, int(count), since, due_at, tried.attempts, tried.status))
+            since = min(each.created_at for each in some)
+            rows.append(
+                WaitingLane(tried.kind, webhook_id, int(count), since, due_at[name], tried.attempts, tried.status)
+            )
     return sorted(rows, key=lambda each: each.since)
 
 
