@@ -8,6 +8,7 @@ a worker has put it back.
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any
 
 from redis.connection import ConnectionInterface
@@ -23,6 +24,8 @@ from discount.store.scripts import SCRIPTS, Script
 RUN = "run"
 #: Seconds between two looks: while changes are refused, and otherwise.
 SOON, LATER = 0.1, 2.0
+#: The most seconds that a new connection waits for the comparison, which takes some hundredths if nothing is lost.
+COMPARING = 0.5
 # Scripts that change what the ledger restores, apart from those that a worker or a caller's token needs meanwhile.
 _OTHERS = ("open_group", "settle", "test_webhook", "touch", "note_changes", "note_copied")
 CHANGING = frozenset(
@@ -55,12 +58,16 @@ class Starts:
         self._each = each
         self._find_whole = find_whole
         self._runs: dict[str, str] = {}
-        self._lock = threading.Lock()
+        # When each start was met.
+        self._met_at: dict[str, float] = {}
+        self._lock = threading.Condition()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
     def meet(self, address: str, connection: ConnectionInterface) -> None:
         """Ask a new connection which start it reaches, before anything else is sent on it.
+
+        If it is a new start, wait `COMPARING` seconds at most, so that no change is refused if nothing was lost.
 
         Raises:
             RedisError, OSError
@@ -71,12 +78,18 @@ class Starts:
         run = next((line[7:].strip() for line in str(text).splitlines() if line.startswith("run_id:")), "")
         with self._lock:
             if self._runs.get(address) != run:
-                self._runs[address] = run
+                self._runs[address], self._met_at[address] = run, monotonic()
                 self.restoring |= frozenset(self._nodes.partitions_of(address))
                 self._wanted.set()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._look_on, name="starts", daemon=True)
                 self._thread.start()
+            if threading.current_thread() is not self._thread:
+                self._wait_for_look(address)
+
+    def _wait_for_look(self, address: str) -> None:
+        partitions, until = self._nodes.partitions_of(address), self._met_at[address] + COMPARING
+        self._lock.wait_for(lambda: self.restoring.isdisjoint(partitions), max(0.0, until - monotonic()))
 
     def check(self, script: Script, names: Sequence[str]) -> None:
         """Refuse a change of a partition that may lack something.
@@ -131,6 +144,7 @@ class Starts:
             lacking = set(reached) - sound
             unknown = self.restoring - set(reached)
             self.restoring = frozenset(lacking | unknown | (moved & set(self.restoring)))
+            self._lock.notify_all()
 
     def _look_on(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from discount.ledger.database import Database
 from discount.ledger.reconcile import Reconciler
 from discount.services import discounts, grants, redemptions
 from discount.services.checkouts import Checkout
+from discount.store import starts
 from discount.store.connection import Store
 from tests.services.harness import PARTITIONS, UNIQUE, ServiceHarness
 from tests.support import history
@@ -110,6 +111,30 @@ def test_a_start_that_lost_nothing_is_served_after_one_look(server: RedisServer 
 
     # No worker takes part.
     assert wait_until(granted, "the start was compared") == code
+
+
+def test_the_first_change_after_a_start_waits_for_the_look_and_is_not_refused(
+    server: RedisServer | Cluster, ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts, "COMPARING", PATIENCE)
+    store, consumer = app_store(server, ledger), worker(server, ledger)
+    made = discounts.create(store, brand_id="IKEA", discount_code="Sale", total_count=9, kind=UNIQUE)[0]
+    read_all(consumer)
+    node = node_of(server, made.partition)
+    node.shutdown()
+    start(server, node)
+    refused = list[Unavailable]()
+
+    def granted() -> str:
+        try:
+            return grants.grant(store, made.id, "ann").code
+        except Unavailable as error:
+            # The connection of before the start is found dead once.
+            refused.append(error)
+            return ""
+
+    assert wait_until(granted, "the start was compared")
+    assert not [error for error in refused if isinstance(error, Restoring)]
 
 
 def test_a_redis_that_was_emptied_takes_no_changes_before_it_is_restored(
