@@ -136,7 +136,8 @@ class Store:
         connection.connect()  # type: ignore[no-untyped-call]
         if self.starts is not None:
             self.starts.meet(address, connection)
-            if self.starts.restoring.intersection(self.nodes.partitions_of(address)):
+            # A start that lost nothing is compared in a moment.
+            if not self.starts.await_look(address, self.patience / 2):
                 # A loop sends changes, which are refused.
                 connection.disconnect()  # type: ignore[no-untyped-call]
                 raise Restoring

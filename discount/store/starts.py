@@ -56,6 +56,7 @@ class Starts:
         self._find_whole = find_whole
         self._runs: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._compared = threading.Condition(self._lock)
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,6 +78,12 @@ class Starts:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._look_on, name="starts", daemon=True)
                 self._thread.start()
+
+    def await_look(self, address: str, seconds: float) -> bool:
+        """Wait for a look at a node's start; return whether its partitions lack nothing. Nothing else may wait here."""
+        partitions = self._nodes.partitions_of(address)
+        with self._compared:
+            return self._compared.wait_for(lambda: self.restoring.isdisjoint(partitions), seconds)
 
     def check(self, script: Script, names: Sequence[str]) -> None:
         """Refuse a change of a partition that may lack something.
@@ -131,6 +138,7 @@ class Starts:
             lacking = set(reached) - sound
             unknown = self.restoring - set(reached)
             self.restoring = frozenset(lacking | unknown | (moved & set(self.restoring)))
+            self._compared.notify_all()
 
     def _look_on(self) -> None:
         while True:
