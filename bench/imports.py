@@ -30,7 +30,7 @@ def run(lines: int, rounds: int) -> None:
         workers = psutil.Process(master).children()
         # The first uploads only warm up buffers and modules.
         for upload in UPLOADS:
-            _send(port, upload, upload.place(port), 10 * _PIECE)
+            _send(port, upload, upload.place(port), min(lines, 10 * _PIECE))
         rows = []
         for upload in UPLOADS:
             measured: dict[str, tuple[list[float], list[float]]] = {"new": ([], []), "the same again": ([], [])}

@@ -32,6 +32,7 @@ OPERATIONS = {
     "/discount/dsc-x/grant/page": {"GET"},
     "/discount/dsc-x/grants": {"GET", "POST"},
     "/discount/dsc-x/codes": {"GET", "POST"},
+    "/discount/dsc-x/codes/move-in": {"POST"},
     "/discount/dsc-x/wait": {"GET", "POST", "DELETE"},
     "/discount/dsc-x/waits": {"GET"},
     "/brand": {"GET", "POST"},
