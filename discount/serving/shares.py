@@ -180,7 +180,6 @@ class Shares:
         with self._lock:
             if not caller or self._share >= 1:
                 return True
-            self._fill(self._all, self._together)
             of_all = self._together >= 1 or not self._is_hot_busy() or self._all.left > self._together * KEPT / 2
             return of_all and self._account(caller).left > self._share * KEPT / 2
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from discount.serving.pool_worker import NICE
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.service import Service, ask, create, pytest_runtest_makereport, wait_until  # noqa: F401
@@ -35,17 +34,6 @@ def grant(service: Service, discount_id: str, user: str) -> int:
 
 def show(service: Service, discount_id: str) -> int:
     return ask(service.urls[0], "GET", f"/discount/{discount_id}").status
-
-
-def test_only_threads_of_long_calls_have_a_lower_priority(service: Service) -> None:
-    discount_id = create(service.urls[0], 20)
-    assert show(service, discount_id) == 200
-    reply = ask(service.urls[0], "POST", f"/discount/{discount_id}/grants", {"user_ids": ["Ann"]})
-    assert reply.status == 200
-    (pool,) = (psutil.Process(each) for each in service.workers(0) if not is_hot(each))
-    found = {os.getpriority(os.PRIO_PROCESS, each.id) for each in pool.threads()}
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert found == {own, min(19, own + NICE)}
 
 
 def test_one_connection_serves_calls_of_both_kinds_in_turn(service: Service) -> None:
