@@ -11,7 +11,6 @@ from discount.api.flask_app import make_app
 from discount.api.gate import Gate
 from discount.api.long_calls import LongCalls, Places
 from discount.api.middleware import RequestMiddleware
-from discount.api.ordinary import OrdinaryRequests
 from discount.api.routes import (
     brands,
     codes,
@@ -108,7 +107,6 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app = make_app(endpoints)
     app.extensions["contract"] = contract
     app.extensions["store"] = store
-    app.extensions["ordinary"] = OrdinaryRequests(contract.operations)
     docs.add_routes(app, contract.operations, __version__, console=settings.console == "on")
     if settings.console == "on":
         add_console(

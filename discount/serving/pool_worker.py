@@ -3,10 +3,8 @@
 - The main loop receives connections from hot workers, and the bodies of requests, without blocking. So no thread waits
   for a client that sends slowly.
 - Health checks and metrics have threads of their own.
-- All other requests go to a thread pool, which long requests can never fill (`discount.api.long_calls`). A caller who
+- All other requests go to the thread pool, which long requests can never fill (`discount.api.long_calls`). A caller who
   has used up its share of the processor waits before that (`discount.serving.shares`).
-- There are two thread pools. Ordinary requests of callers who have used little have the priority of hot workers. What
-  may compute for long has a lower one, so that it takes only what hot calls leave.
 - A connection that is idle goes back to a hot worker.
 
 `doc/decisions/018-one-loop.md` lists the gunicorn internals that this module relies on.
@@ -22,7 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from gunicorn import SERVER
 from gunicorn.http import errors
@@ -36,7 +34,6 @@ from discount.serving.connections import (
     LINGER_SECONDS,
     LONGEST_CHUNKS,
     SEND_SECONDS,
-    WHOLE,
     Connection,
 )
 from discount.serving.handover import Handed
@@ -45,7 +42,7 @@ from discount.serving.shares import Meter, Shares
 
 #: The most bytes read from a connection at a time.
 CHUNK = 64 * 1024
-#: How much less of the processor the threads of long requests get than hot workers, if both want it (their niceness).
+#: How much less of the processor a pool worker gets than a hot one, if both want it (the niceness of its process).
 NICE = 10
 #: Seconds within which a hot worker notes that it is stopping, if it was told to when this one was.
 NOTICE_SECONDS = 2
@@ -75,13 +72,6 @@ _PARSER_ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, 
 )
 
 
-class Requests(Protocol):
-    """Some requests, told by their first lines."""
-
-    def has(self, received: bytes) -> bool:
-        """Return whether the received bytes begin such a request."""
-
-
 class Worker(worker.Worker):
     """A worker with a thread for each health check and for metrics, besides its pool."""
 
@@ -105,9 +95,7 @@ class Worker(worker.Worker):
         for listener in self.sockets:
             listener.close()
         self.sockets = [self.replica.to_pool.outlet]
-        # Linux has a priority for each thread.
-        low = os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
-        self._low = ThreadPoolExecutor(self.cfg.threads, "low", initializer=os.setpriority, initargs=low)
+        os.nice(NICE)
         # The method of the class between would choose a kind again.
         super(worker.Worker, self).init_process()
 
@@ -122,7 +110,6 @@ class Worker(worker.Worker):
             "wsgi.url_scheme": "http",
             "wsgi.multithread": True,
         }
-        self._ordinary: Requests = self.wsgi.extensions["ordinary"]  # type: ignore[attr-defined]
         self._app, self.wsgi = self.wsgi, self._answer_parsed
         self.note(State.RUNNING)
         super().run()
@@ -184,8 +171,7 @@ class Worker(worker.Worker):
         """Pass requests whose turn has come to threads."""
         for caller, conn in self._shares.due():
             conn.meter = Meter(self._shares, caller, conn.credentials)
-            is_quick = self._ordinary.has(conn.received) and conn.announced <= WHOLE and self._shares.has_plenty(caller)
-            self._submit(self.tpool if is_quick else self._low, conn, self.handle, conn)
+            self._submit(self.tpool, conn, self.handle, conn)
         self._next_turn = time.monotonic() + self._shares.next_turn()
 
     def _submit(self, pool: ThreadPoolExecutor, conn: Connection, work: Callable[..., bool], *arguments: Any) -> None:

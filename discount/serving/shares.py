@@ -175,14 +175,6 @@ class Shares:
                 return float("inf")
             return max(account.seconds_until_turn(self._share), self._seconds_until_turn_of_any())
 
-    def has_plenty(self, caller: str) -> bool:
-        """Return whether more than half of the caller's account is left, and of that of all callers."""
-        with self._lock:
-            if not caller or self._share >= 1:
-                return True
-            of_all = self._together >= 1 or not self._is_hot_busy() or self._all.left > self._together * KEPT / 2
-            return of_all and self._account(caller).left > self._share * KEPT / 2
-
     def retry_after(self, caller: str) -> int:
         """Return after how many whole seconds those who wait now have probably had their turn."""
         with self._lock:

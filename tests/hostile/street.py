@@ -163,11 +163,8 @@ class Street:
         parts = {"nginx": [nginx.pid, *(child.pid for child in nginx.children())], "Redis": [self.redis.pid]}
         for replica in range(len(self.service.ports)):
             for worker in self.service.workers(replica):
-                # Only hot workers accept.
-                listens = any(
-                    each.status == psutil.CONN_LISTEN for each in psutil.Process(worker).net_connections("inet")
-                )
-                kind = "hot" if listens else "pool"
+                # Only pool workers are nicer than we are.
+                kind = "pool" if psutil.Process(worker).nice() > bench.nice() else "hot"
                 parts.setdefault(kind, []).append(worker)
         known = {pid for pids in parts.values() for pid in pids}
         parts["others"] = [child.pid for child in bench.children(recursive=True) if child.pid not in known]

@@ -50,13 +50,6 @@ class Turns(Case):
             self.work("brand one", 0.01)
             self.pass_time(0.05)
 
-    def test_a_caller_who_has_used_half_of_its_share_has_no_longer_plenty(self) -> None:
-        self.assertTrue(self.shares.has_plenty("brand one"))
-        self.work("brand one", SHARE * 0.6)
-        self.assertEqual([self.shares.has_plenty(each) for each in ("brand one", "brand two", "")], [False, True, True])
-        self.pass_time(0.5)
-        self.assertTrue(self.shares.has_plenty("brand one"))
-
     def test_a_caller_who_has_used_up_its_share_waits_until_its_debt_is_paid(self) -> None:
         self.work("brand one", 0.3)
         self.shares.enter("brand one", "next")
