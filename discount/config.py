@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="[Percent of a processor](limits.md#processor-time) that one brand or user gets in each pool"
             " worker while others need it; 100 is no bound at all.",
         ),
-    ] = 20
+    ] = 10
     pool_share: Annotated[
         int,
         Meta(
