@@ -7,6 +7,7 @@ import pytest
 
 from discount.config import Settings
 from discount.store.connection import Store
+from discount.worker import loops as worker_loops
 from discount.worker import service
 from discount.worker.loops import Loop
 from tests.chaos.chaos_run import await_end, check_arrived
@@ -66,7 +67,7 @@ def test_a_worker_whose_loop_is_stuck_is_not_ready(monkeypatch: pytest.MonkeyPat
         for loop in loops:
             loop.start()
         assert (ask(url, "GET", "/ready").status, ask(url, "GET", "/healthy").status) == (200, 200)
-        monkeypatch.setattr(service, "HANGS", 0.5)
+        monkeypatch.setattr(worker_loops, "HANGS", 0.5)
         reply = wait_until(lambda: not_ready(url), "it is not ready")
         ending.set()
         stuck.set()
