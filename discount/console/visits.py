@@ -15,7 +15,7 @@ from discount.api.inputs import idempotency_key as check_key
 from discount.api.streaming import Stream
 from discount.console.languages import Language
 from discount.console.sessions import Session
-from discount.domain.errors import Refusal, Unauthenticated
+from discount.domain.errors import Invalid, Refusal, Unauthenticated
 from discount.domain.model import Author, Caller, Scope
 
 
@@ -109,6 +109,16 @@ class Visit:
         """The brand that the page is about: the person's own, or the one in the address."""
         own = self._caller.brand_id if self._caller else None
         return own or self._brand_id or self.request.args.get("brand_id") or None
+
+    def need_brand(self) -> str:
+        """Return the brand that the page is about.
+
+        Raises:
+            Invalid: it is missing.
+        """
+        if self.brand_id is None:
+            raise Invalid("brand_id", "is missing")
+        return self.brand_id
 
     def look_at(self, brand_id: str) -> None:
         """Say which brand the page is about, where its address does not."""

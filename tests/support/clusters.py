@@ -138,10 +138,10 @@ class Node(RedisServer):
         return [self.executable, str(self.configuration)]
 
 
-class _Servers:
-    """Several nodes that start, end and are cut off together."""
+class Together:
+    """Several nodes that start and end together."""
 
-    nodes: list[Node]
+    nodes: Sequence[Node]
 
     def __enter__(self) -> Self:
         try:
@@ -169,6 +169,12 @@ class _Servers:
             if node.process is not None:
                 node.kill()
             node.stop()
+
+
+class _Servers(Together):
+    """Several nodes that can be cut off."""
+
+    nodes: list[Node]
 
     def cut_replication(self, replica: Node) -> None:
         """Give a replica no more data, from any primary. What is on its way is lost, as with a pulled cable."""

@@ -12,11 +12,9 @@ without TLS. So whatever connects does so over TLS, and has said who it is. The 
 """
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from tests.support.certificates import Authority
-from tests.support.clusters import SLOTS, Node
+from tests.support.clusters import SLOTS, Node, Together
 from tests.support.needs import need
 from tests.support.ports import Port
 from tests.support.service import wait_until
@@ -87,8 +85,8 @@ class _Sentinel(LockedNode):
         return [*super()._command(), "--sentinel"]
 
 
-class _Locked:
-    """Servers that start and end together."""
+class _Locked(Together):
+    """Servers whose address has the user, and the file of the authority."""
 
     #: Without the password.
     url: str
@@ -97,32 +95,6 @@ class _Locked:
         self.nodes = nodes
         hosts = nodes[-1].address
         self.url = f"{scheme}://{USER}@{hosts}/{path}?ssl_ca_certs={authority.root_file()}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        for node in self.nodes:
-            node.launch()
-        for node in self.nodes:
-            node.await_answer()
-
-    def stop(self) -> None:
-        """Kill all servers and remove their folders."""
-        for node in self.nodes:
-            if node.process is not None:
-                node.kill()
-            node.stop()
 
 
 class LockedCluster(_Locked):

@@ -26,7 +26,7 @@ def add_routes(frame: Frame) -> None:
             was = fields.unpack(form.pop("was", ""))
             body = _changes(form, was)
             if body:
-                visit.ask("change_brand", body=body, brand_id=_of(visit))
+                visit.ask("change_brand", body=body, brand_id=visit.need_brand())
         except Refusal as refusal:
             return _show(visit, Problem.of(refusal))
         return Redirect(visit.to("/settings", done="1"))
@@ -49,7 +49,7 @@ def _changes(form: dict[str, str], was: dict[str, str]) -> dict[str, Any]:
 def _show(visit: Visit, problem: Problem | None = None) -> Page:
     if visit.brand_id is None:
         return Page("settings.html", {"brand": None, "done": False})
-    brand = visit.ask("show_brand", brand_id=_of(visit))
+    brand = visit.ask("show_brand", brand_id=visit.need_brand())
     visit.look_at(brand.id)
     texts = {"name": brand.name, "email": brand.email or "", "timezone": brand.timezone or ""}
     if brand.digest is not None:
@@ -64,14 +64,3 @@ def _show(visit: Visit, problem: Problem | None = None) -> Page:
         "problem": problem,
     }
     return Page("settings.html", values, status=problem.status if problem else 200)
-
-
-def _of(visit: Visit) -> str:
-    """Return the brand that the page is about.
-
-    Raises:
-        Invalid: it is missing.
-    """
-    if visit.brand_id is None:
-        raise Invalid("brand_id", "is missing")
-    return visit.brand_id

@@ -49,7 +49,7 @@ def add_routes(
             body: dict[str, Any] = fields.nested(form, "name") | {"scopes": chosen}
             if "expires_at" in form:
                 body["expires_at"] = fields.moment(form["expires_at"], "UTC", "expires_at")
-            made = visit.ask("create_key", body=body, brand_id=_of(visit))
+            made = visit.ask("create_key", body=body, brand_id=visit.need_brand())
         except Refusal as refusal:
             return _keys(visit, Problem.of(refusal))
         return Page("secret.html", {"kind": "key", "secret": made.key, "name": made.name, "back": "/brands/keys"})
@@ -58,11 +58,11 @@ def add_routes(
     def revoke_key(visit: Visit) -> Result:
         form = visit.form
         try:
-            found = visit.ask("list_keys", brand_id=_of(visit)).keys
+            found = visit.ask("list_keys", brand_id=visit.need_brand()).keys
             key = next((each for each in found if each.id == form.get("key_id")), None)
             if key is not None and form.get("typed") != key.name:
                 raise Invalid("typed", visit.language.gettext("is not the name of the key"))
-            visit.ask("revoke_key", brand_id=_of(visit), key_id=form.get("key_id", ""))
+            visit.ask("revoke_key", brand_id=visit.need_brand(), key_id=form.get("key_id", ""))
         except Refusal as refusal:
             return _keys(visit, Problem.of(refusal))
         return Redirect(visit.to("/brands/keys", done="revoked"))
@@ -70,9 +70,9 @@ def add_routes(
     @frame.page("/brands/close", "POST")
     def close_brand(visit: Visit) -> Result:
         try:
-            if visit.form.get("typed") != _of(visit):
+            if visit.form.get("typed") != visit.need_brand():
                 raise Invalid("typed", visit.language.gettext("is not the id of the brand"))
-            visit.ask("close_brand", brand_id=_of(visit))
+            visit.ask("close_brand", brand_id=visit.need_brand())
         except Refusal as refusal:
             return _keys(visit, Problem.of(refusal))
         return Redirect("/console/brands")
@@ -107,7 +107,7 @@ def _list(visit: Visit, problem: Problem | None = None) -> Page:
 
 
 def _keys(visit: Visit, problem: Problem | None = None) -> Page:
-    brand_id = _of(visit)
+    brand_id = visit.need_brand()
     done = visit.query.get("done", "")
     values = {
         "brand": visit.ask("show_brand", brand_id=brand_id),
@@ -118,14 +118,3 @@ def _keys(visit: Visit, problem: Problem | None = None) -> Page:
         "problem": problem,
     }
     return Page("keys.html", values, status=problem.status if problem else 200)
-
-
-def _of(visit: Visit) -> str:
-    """Return the brand that the page is about.
-
-    Raises:
-        Invalid: it is missing.
-    """
-    if visit.brand_id is None:
-        raise Invalid("brand_id", "is missing")
-    return visit.brand_id
