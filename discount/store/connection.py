@@ -123,7 +123,11 @@ class Store:
 
     def exchanges_of(self, loop: Loop) -> LoopExchanges:
         """Return what sends the commands of a loop's calls."""
-        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip)
+        return LoopExchanges(loop, self.nodes, self._open, self._timeout, self._on_round_trip, on_lost=self._look_soon)
+
+    def _look_soon(self) -> None:
+        if self.starts is not None:
+            self.starts.look_soon()
 
     def _open(self, address: str) -> ConnectionInterface:
         """Compare a node's layout, and open another connection to it, as long as it takes.
@@ -179,8 +183,8 @@ class Store:
         answer = self.run_many(name, ((names, arguments),), guard)[0]
         refusal = answer.refusal()
         if refusal is not None:
-            if self.starts is not None and isinstance(refusal, NotFound):
-                self.starts.look_soon()
+            if isinstance(refusal, NotFound):
+                self._look_soon()
             raise refusal
         return answer
 

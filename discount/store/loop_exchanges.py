@@ -86,6 +86,7 @@ class LoopExchanges:
         connect: opens a connection to a node and compares its layout; it may wait, and runs in a thread.
         timeout: the most seconds that an exchange takes.
         on_round_trip: called for each piece that is sent to a node.
+        on_lost: called when a node has ended a connection.
     """
 
     def __init__(
@@ -95,12 +96,15 @@ class LoopExchanges:
         connect: Callable[[str], ConnectionInterface],
         timeout: float,
         on_round_trip: Callable[[], None],
+        *,
+        on_lost: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._nodes = nodes
         self._connect = connect
         self._timeout = timeout
         self._on_round_trip = on_round_trip
+        self.on_lost = on_lost
         # By address, and whether what is sent waits for replicas.
         self._links: dict[tuple[str, bool], _Link] = {}
         # Exchanges that pause.
@@ -329,6 +333,7 @@ class _Link:
                 piece = b""
             if not piece:
                 self.close()
+                self._owner.on_lost()
                 return
             try:
                 self._reader.feed(piece)

@@ -25,7 +25,9 @@ RUN = "run"
 #: Seconds between two looks: while changes are refused, and otherwise.
 SOON, LATER = 0.1, 2.0
 #: The most seconds that a new connection waits for the comparison, which takes some hundredths if nothing is lost.
-COMPARING = 0.5
+COMPARING = 0.8
+#: For how many seconds after a lost connection a server that is away is looked for without long pauses.
+AWAITED = 10.0
 # Scripts that change what the ledger restores, apart from those that a worker or a caller's token needs meanwhile.
 _OTHERS = ("open_group", "settle", "test_webhook", "touch", "note_changes", "note_copied")
 CHANGING = frozenset(
@@ -60,6 +62,9 @@ class Starts:
         self._runs: dict[str, str] = {}
         # When each start was met.
         self._met_at: dict[str, float] = {}
+        # Whether a partition could not be reached, and until when that is looked at soon.
+        self._is_missing = False
+        self._soon_until = 0.0
         self._lock = threading.Condition()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
@@ -111,7 +116,8 @@ class Starts:
                 raise Restoring
 
     def look_soon(self) -> None:
-        """Compare at once: somebody has not found what should be there, as after a FLUSHALL, which is no start."""
+        """Compare at once: something is not there that should be, as after a FLUSHALL, or a connection was lost."""
+        self._soon_until = monotonic() + AWAITED
         self._wanted.set()
 
     def look(self) -> None:
@@ -132,6 +138,7 @@ class Starts:
         )
         known = dict(zip(partitions, zip(replies[::2], replies[1::2], strict=True), strict=True))
         reached = [each for each in partitions if not any(isinstance(part, Unavailable) for part in known[each])]
+        self._is_missing = len(reached) < len(partitions)
         starts = {each: runs.get(owners[each], "") for each in partitions}
         open_ones = [each for each in reached if known[each][1] is None]
         new = [each for each in open_ones if not starts[each] or known[each][0] != starts[each]]
@@ -148,11 +155,13 @@ class Starts:
 
     def _look_on(self) -> None:
         while True:
-            self._wanted.wait(SOON if self.restoring else LATER)
+            is_awaited = self._is_missing and monotonic() < self._soon_until
+            self._wanted.wait(SOON if self.restoring or is_awaited else LATER)
             self._wanted.clear()
             try:
                 self.look()
             except Unavailable as error:
+                self._is_missing = True
                 if self.restoring:
                     get_logger().warning("a start of Redis cannot be compared with the ledger", detail=error.detail)
             except Exception as error:

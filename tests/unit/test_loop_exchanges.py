@@ -53,7 +53,9 @@ class Waits(unittest.TestCase):
         self.nodes = Nodes(Target("one", ("fake:1",), connect, connect), 16)
         self.nodes.look_soon = lambda: None  # type: ignore[method-assign]
         self.loop, self.replies = _Loop(), dict[str, Any]()
-        self.exchanges = LoopExchanges(self.loop, self.nodes, connect, 60.0, lambda: None)
+        self.lost = list[bool]()
+        lose = lambda: self.lost.append(True)  # noqa: E731
+        self.exchanges = LoopExchanges(self.loop, self.nodes, connect, 60.0, lambda: None, on_lost=lose)
 
     def submit(self, name: str, durability: Durability) -> None:
         self.nodes.durability = durability
@@ -110,6 +112,16 @@ class Waits(unittest.TestCase):
         self.answer(b"$1\r\na\r\n", b"$1\r\nb\r\n", OK, b":1\r\n", b"*2\r\n:1\r\n:1\r\n")
         self.assertEqual(self.replies, {"Ann": "a", "Bob": "b"})
         self.assertFalse(self.exchanges.is_waiting)
+
+    def test_a_connection_that_the_node_ends_is_told_at_once(self) -> None:
+        self.submit("Ann", Durability("fast"))
+        self.received()
+        self.answer(b"$1\r\n1\r\n")
+        self.assertEqual((self.replies, self.lost), ({"Ann": "1"}, []))
+        (act,) = self.loop.watched.values()
+        self.node.close()
+        act(0)
+        self.assertEqual((self.loop.watched, self.lost), ({}, [True]))
 
 
 if __name__ == "__main__":
