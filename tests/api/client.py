@@ -6,6 +6,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.support import stored_data
+from tests.support.patience import PATIENCE
 
 DISCOUNT = {"brand_id": "IKEA", "discount_code": "Christmas 2020 discount", "total_count": 100}
 JSON = "application/json"
@@ -30,7 +31,8 @@ class Client:
         return self.http.post(f"/discount/{discount_id}/grant", json={"user_id": user})
 
     def state(self) -> dict[str, bytes]:
-        """Return all data in Redis, to compare."""
+        """Wait until no codes are made ahead, and return all data in Redis, to compare."""
+        self.http.application.extensions["store"].background.submit(int).result(PATIENCE)
         return stored_data.dump(self.redis)
 
     def refused(self, method: str, path: str, status: int, slug: str, place: str | None = None, **call: Any) -> Any:

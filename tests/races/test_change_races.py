@@ -1,5 +1,7 @@
 """Discounts made, changed and closed while grants run."""
 
+from collections import Counter
+
 from tests.support import history
 from tests.support.load import Call, Load, drive, grant_call
 from tests.support.redis_server import RedisServer
@@ -77,7 +79,8 @@ def test_no_code_is_granted_after_the_close(service: Service, redis_server: Redi
     answers = load.answers
 
     counts = history.statuses(answers)
-    assert counts == {(201, ""): closed["granted_count"], (409, "closed"): 800 - closed["granted_count"]}
+    # On a busy machine all calls may be answered before the close.
+    assert counts == Counter({(201, ""): closed["granted_count"], (409, "closed"): 800 - closed["granted_count"]})
     found = history.check(redis_server.client(), service.urls[1], discount_id, answers)
     assert len(found.grants) == closed["granted_count"]
     assert history.event_counts(redis_server.client(), discount_id)["discount.closed"] == 1
