@@ -66,6 +66,8 @@ class Starts:
         self._is_missing = False
         self._soon_until = 0.0
         self._lock = threading.Condition()
+        # Threads that look must not wait for a look themselves.
+        self._looking = set[int]()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -86,10 +88,13 @@ class Starts:
                 self._runs[address], self._met_at[address] = run, monotonic()
                 self.restoring |= frozenset(self._nodes.partitions_of(address))
                 self._wanted.set()
+                if self._looking:
+                    # That look began before, and may hang at a name or an address that was gone then.
+                    threading.Thread(target=self._look_once, name="start", daemon=True).start()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._look_on, name="starts", daemon=True)
                 self._thread.start()
-            if threading.current_thread() is not self._thread:
+            if threading.get_ident() not in self._looking:
                 self._wait_for_look(address)
 
     def _wait_for_look(self, address: str) -> None:
@@ -143,7 +148,9 @@ class Starts:
         open_ones = [each for each in reached if known[each][1] is None]
         new = [each for each in open_ones if not starts[each] or known[each][0] != starts[each]]
         whole = self._find_whole(new) if new else set[int]()
-        self._each([("HSET", keys.installation(each), RUN, starts[each]) for each in whole if starts[each]])
+        # Another look may have met a newer start meanwhile, and compared it.
+        current = [each for each in whole if starts[each] and self._runs.get(owners[each]) == starts[each]]
+        self._each([("HSET", keys.installation(each), RUN, starts[each]) for each in current])
         sound = set(open_ones) - set(new) | whole
         with self._lock:
             # A server that started meanwhile is compared next.
@@ -153,18 +160,25 @@ class Starts:
             self.restoring = frozenset(lacking | unknown | (moved & set(self.restoring)))
             self._lock.notify_all()
 
+    def _look_once(self) -> None:
+        own = threading.get_ident()
+        self._looking.add(own)
+        try:
+            self.look()
+        except Unavailable as error:
+            self._is_missing = True
+            if self.restoring:
+                get_logger().warning("a start of Redis cannot be compared with the ledger", detail=error.detail)
+        except Exception as error:
+            get_logger().error("a look at the starts of Redis failed", exc_info=error)
+        finally:
+            self._looking.discard(own)
+
     def _look_on(self) -> None:
         while True:
             is_awaited = self._is_missing and monotonic() < self._soon_until
             self._wanted.wait(SOON if self.restoring or is_awaited else LATER)
             self._wanted.clear()
-            try:
-                self.look()
-            except Unavailable as error:
-                self._is_missing = True
-                if self.restoring:
-                    get_logger().warning("a start of Redis cannot be compared with the ledger", detail=error.detail)
-            except Exception as error:
-                get_logger().error("a look at the starts of Redis failed", exc_info=error)
+            self._look_once()
             # The event may be set again and again.
             threading.Event().wait(SOON)
