@@ -106,8 +106,7 @@ class Row:
             yield f"a call took {self.slowest:.1f} s"
         if self.failed > SMALL * self.answers:
             yield f"{self.failed} calls to other nodes failed"
-        # With `synced` all nodes wait for the one disk of this machine.
-        if self.fault == MOMENT and self.mode != "synced" and median(self.rates) < 1 - SMALL:
+        if self.fault == MOMENT and median(self.rates) < 1 - SMALL:
             yield f"the other nodes gave {median(self.rates):.2f} of the answers of before"
         if self.others:
             # Nobody waits for the node that has the fault. A busy computer is slow before it, too.

@@ -96,12 +96,12 @@ class Visit:
 
     @property
     def is_known(self) -> bool:
-        """Whether the person may see anything besides the page to sign in."""
+        """True if the person may see more than the page to sign in."""
         return self._caller is not None
 
     @property
     def is_open(self) -> bool:
-        """Whether anybody may do everything."""
+        """True if anybody may do everything."""
         return self._caller is ANYBODY
 
     @property

@@ -79,7 +79,7 @@ class Selection:
 
     @property
     def is_for_some(self) -> bool:
-        """Whether it is for some lines, or for each by itself, and not only for orders of enough pieces."""
+        """True if it is for some lines, or for each by itself, and not only for orders of enough pieces."""
         return self != Selection(minimum_quantity=self.minimum_quantity)
 
     def fields(self) -> dict[str, str]:

@@ -41,7 +41,7 @@ class Call:
 
     @property
     def is_moved_in(self) -> bool:
-        """Whether it moved codes or uses in from another service."""
+        """True if it moved codes or uses in from another service."""
         return "imported" in self.fields
 
     @property

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -146,7 +147,7 @@ _SETTINGS = {
 }
 
 
-class Embedded:
+class Embedded(ABC):
     """Servers on a folder, as a context manager. `url` is their address.
 
     Args:
@@ -164,8 +165,9 @@ class Embedded:
         self._servers: list[Server] = []
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """The address of the servers."""
 
     def ended(self) -> bool:
         """Return whether no server is running, whatever the reason."""
@@ -205,8 +207,9 @@ class Embedded:
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self._lock
 
+    @abstractmethod
     def _start(self, server: str, lock: int) -> None:
-        raise NotImplementedError
+        """Start the servers, which keep the lock of the folder."""
 
     def _works(self) -> bool:
         return answers(self.url)

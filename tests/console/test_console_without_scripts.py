@@ -33,6 +33,21 @@ def done(page: Page, text: str) -> None:
     expect(page.locator("#done")).to_contain_text(text)
 
 
+def change_settings(person: Person, brand: Brand) -> None:
+    """Save the settings of the brand; a refusal keeps what was typed."""
+    page = person.go("/console/settings")
+    page.get_by_role("textbox", name="Name").fill("Own name")
+    page.get_by_label("Time zone").fill("Atlantis")
+    press(page, "Save")
+    expect(page.locator("#problems")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("Own name")
+    page.get_by_label("Time zone").fill("Europe/Berlin")
+    press(page, "Save")
+    done(page, "The change was made.")
+    shown = person.site.ask("GET", f"/brand/{brand.id}", key=brand.key)
+    assert (shown["name"], shown["timezone"]) == ("Own name", "Europe/Berlin")
+
+
 def create_and_change(person: Person, key: str) -> None:
     """Preview, create, pause, resume, edit, extend and close a discount; each refusal keeps what was typed."""
     page, ask = person.go("/console/discounts/new"), person.site.ask
@@ -263,6 +278,7 @@ def test_without_scripts_a_person_does_everything(site: Site, visitor: Callable[
     act_on_a_code(person, brand)
     deliver(person, brand)
     forget(person, brand)
+    change_settings(person, brand)
     sign_out(person)
     press(person.page, "English")
     person.sign_in(ADMIN)

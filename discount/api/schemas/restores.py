@@ -6,7 +6,7 @@ from discount.ledger.replayed_entries import Replayed
 
 
 class RestoreOut(msgspec.Struct):
-    """What a restore has put into Redis. It counts what this run did, so less if an earlier one was stopped.
+    """Result of a restore. It counts what this run did, so less if an earlier one was stopped.
 
     `copy_count` are brands, API keys, contacts, webhooks and other keys that no event tells of.
 
